@@ -1,0 +1,49 @@
+# The two commands: make reproduce, make test. Both build .venv once and reuse it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+QUICK ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup reproduce test test-full lint types imports bench clean
+
+help:
+	@echo "make reproduce [QUICK=1]  every figure and the table of predictions, into report/"
+	@echo "make test                 the tests (under 5 minutes)"
+	@echo "make test-full            the tests that take long, too"
+	@echo "make lint types imports   ruff, mypy, import-linter"
+	@echo "make bench                speed as ratios against named baselines"
+
+setup: $(VENV)/.installed
+
+# The stamp follows pyproject.toml: a change of dependencies installs again, anything else reuses the environment.
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "selfstab needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	@touch $@
+
+reproduce: setup
+	$(BIN)/selfstab reproduce --output report $(if $(QUICK),--quick)
+
+test: setup
+	$(BIN)/python -m pytest -n 2 --mpl -m 'not slow' -q
+
+test-full: setup
+	$(BIN)/python -m pytest -n 2 --mpl -q
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+imports: setup
+	$(BIN)/lint-imports
+
+bench: setup
+	$(BIN)/selfstab bench
+
+clean:
+	rm -rf $(VENV) report .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,50 @@
+"""Momentum at large learning rates: self-stabilization, catapults and the edge of stability.
+
+The public names below are loaded on first use, so that ``import selfstab`` costs little more than NumPy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "HeavyBall": "optimizers",
+    "Constant": "schedules",
+    "LinearWarmup": "schedules",
+    "SymbolicLoss": "losses.symbolic",
+    "Quadratic": "losses.toys",
+    "CubicTaylor": "losses.toys",
+    "Product": "losses.toys",
+    "DoubleWell": "losses.toys",
+    "Minimalist": "losses.toys",
+    "Chain": "losses.toys",
+    "Coupled": "losses.toys",
+    "DiagonalNetwork": "losses.diagonal",
+    "MLP": "losses.mlp",
+    "flip_start": "losses.protocol",
+    "simulate": "trajectory",
+    "sweep": "grid",
+    "catapults": "observables",
+    "verify": "verification",
+}
+_ROOMS = ("datasets", "observables", "plotting", "theory")
+
+__all__ = sorted([*_HOMES, *_ROOMS, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"selfstab.{_HOMES[name]}"), name)
+    elif name in _ROOMS:
+        value = importlib.import_module(f"selfstab.{name}")
+    else:
+        raise AttributeError(f"module 'selfstab' has no attribute {name!r}; it has {', '.join(__all__)}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

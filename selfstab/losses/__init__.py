@@ -1,0 +1,1 @@
+"""What is minimized: the contract of a loss, and the losses."""

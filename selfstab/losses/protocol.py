@@ -1,0 +1,195 @@
+"""The contract of a loss, and what a loss gets for free.
+
+A new loss defines `dimension`, `value`, `gradient`, `hessian` and `third`; all else follows. A loss too large for
+explicit Hessians overrides `hessian_vector` and sets `explicit_hessian` to False.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+
+from selfstab import spectrum, validation
+from selfstab.validation import Array
+
+
+class Loss(ABC):
+    """A function of a weight vector, with its derivatives.
+
+    All methods take weights of shape (dimension,) in float64 and validate them; the underscored ones are called by
+    our own loops and trust their argument.
+    """
+
+    explicit_hessian: bool = True
+    """Whether the sharpness is taken from the explicit Hessian (else from Hessian-vector products)."""
+
+    @property
+    @abstractmethod
+    def dimension(self) -> int:
+        """Number of weights."""
+
+    @property
+    def weight_names(self) -> tuple[str, ...]:
+        """One name per weight, the coordinate of the dimension `weight`."""
+        return tuple(f"w{i}" for i in range(self.dimension))
+
+    @property
+    def parameters(self) -> Mapping[str, float]:
+        """The loss's numeric parameters by name."""
+        return {}
+
+    @property
+    def description(self) -> str:
+        """One line that says which loss this is, kept in every dataset's attributes."""
+        inner = ", ".join(f"{name}={value!r}" for name, value in self.parameters.items())
+        return f"{type(self).__name__}({inner})"
+
+    def replace(self, **parameters: float) -> Self:
+        """Return the same loss with other values of its parameters."""
+        validation.some_of("parameters", tuple(parameters), self.parameters)
+        raise NotImplementedError  # unreachable without parameters of one's own
+
+    # -- derivatives, trusted -------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _value(self, w: Array) -> float: ...
+
+    @abstractmethod
+    def _gradient(self, w: Array) -> Array: ...
+
+    @abstractmethod
+    def _hessian(self, w: Array) -> Array: ...
+
+    @abstractmethod
+    def _third(self, w: Array, u: Array, v: Array) -> Array: ...
+
+    def _hessian_vector(self, w: Array, v: Array) -> Array:
+        return self._hessian(w) @ v
+
+    def _sharpness(self, w: Array, guess: Array | None = None) -> spectrum.Eigenpair:
+        """Return the top eigenpair at w; `guess` is a warm start, such as the last step's eigenvector."""
+        if self.explicit_hessian:
+            return spectrum.top_eigenpair(self._hessian(w), guess=guess)
+        return spectrum.top_eigenpair(lambda v: self._hessian_vector(w, v), self.dimension, guess=guess)
+
+    # -- derivatives, validated -----------------------------------------------------------------------------------
+
+    def _weights(self, name: str, w: Any) -> Array:
+        return validation.floats(name, w, shape=(self.dimension,))
+
+    def value(self, w: Any) -> float:
+        """Return L(w)."""
+        return float(self._value(self._weights("w", w)))
+
+    def gradient(self, w: Any) -> Array:
+        """Return ∇L(w), shape (dimension,)."""
+        return self._gradient(self._weights("w", w))
+
+    def hessian(self, w: Any) -> Array:
+        """Return ∇²L(w), shape (dimension, dimension), symmetric to the last bit."""
+        return self._hessian(self._weights("w", w))
+
+    def hessian_vector(self, w: Any, v: Any) -> Array:
+        """Return ∇²L(w) v, shape (dimension,)."""
+        return self._hessian_vector(self._weights("w", w), self._weights("v", v))
+
+    def third(self, w: Any, u: Any, v: Any) -> Array:
+        """Return ∇³L(w)(u, v, ·), shape (dimension,)."""
+        return self._third(self._weights("w", w), self._weights("u", u), self._weights("v", v))
+
+    def sharpness(self, w: Any) -> tuple[float, Array]:
+        """Return the largest Hessian eigenvalue at w and its unit eigenvector.
+
+        The eigenvector's sign is free; it is chosen so that its largest component in magnitude is positive.
+        """
+        pair = self._sharpness(self._weights("w", w))
+        return pair.value, pair.vector
+
+    def sharpness_gradient(self, w: Any) -> Array:
+        """Return ∇S(w) = ∇³L(u, u, ·) with u the top eigenvector, shape (dimension,).
+
+        It is the gradient of the sharpness where the top eigenvalue is simple.
+        """
+        at = self._weights("w", w)
+        u = self._sharpness(at).vector
+        return self._third(at, u, u)
+
+    # -- where to start -------------------------------------------------------------------------------------------
+
+    def initial_weights(self, seed: int = 0, scale: float = 1.0) -> Array:
+        """Return normal random weights, `scale` times ``default_rng(seed).standard_normal(dimension)``."""
+        seed = validation.integer("seed", seed, at_least=0)
+        scale = validation.real("scale", scale, at_least=0)
+        return scale * np.random.default_rng(seed).standard_normal(self.dimension)
+
+    def minimum(self, start: Any) -> Array:
+        """Return a minimum of the loss near `start`, found by Newton's method in a trust region.
+
+        Parameters
+        ----------
+        start
+            Where the search starts, shape (dimension,).
+
+        Returns
+        -------
+        ndarray
+            Weights with ‖∇L‖ at rounding level, shape (dimension,).
+
+        Raises
+        ------
+        ValueError
+            If the search does not end at a stationary point (for instance because the loss has no minimum).
+        """
+        from scipy.optimize import minimize
+
+        at = self._weights("start", start)
+        scale = max(1.0, float(np.linalg.norm(self._gradient(at))))
+        found = minimize(
+            self._value, at, jac=self._gradient, hessp=self._hessian_vector, method="trust-krylov",
+            options={"gtol": 1e-13 * scale, "maxiter": 200 + 20 * self.dimension},
+        )  # fmt: skip
+        w: Array = found.x
+        if not np.isfinite(w).all() or np.linalg.norm(self._gradient(w)) > 1e-9 * scale:
+            raise ValueError(f"start must lie near a minimum, got {validation.shown(start)}: {found.message}")
+        return w
+
+
+def flip_start(loss: Loss, weights: Any, size: float) -> tuple[Array, Array]:
+    """Return a start that swings along the top eigenvector with no net motion: the oscillating mode at rest.
+
+    start = weights + size·u, previous = weights − size·u, with u the top eigenvector of the Hessian at `weights`.
+
+    Parameters
+    ----------
+    loss
+        The loss.
+    weights
+        The centre, usually a minimum, shape (dimension,).
+    size
+        Half the distance of start and previous, > 0, in units of the weights.
+
+    Returns
+    -------
+    start, previous : ndarray
+        Arguments of :func:`simulate` and :func:`sweep`, each of shape (dimension,).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind, shape or range.
+
+    Examples
+    --------
+    >>> import selfstab as ss
+    >>> ss.flip_start(ss.Quadratic([2.0, 1.0]), [0.0, 0.0], size=0.5)
+    (array([0.5, 0. ]), array([-0.5,  0. ]))
+    """
+    if not isinstance(loss, Loss):
+        raise TypeError(f"loss must be a selfstab loss, got {validation.shown(loss)}")
+    centre = loss._weights("weights", weights)
+    size = validation.real("size", size, above=0)
+    _, u = loss.sharpness(centre)
+    return centre + size * u, centre - size * u

@@ -1,0 +1,1 @@
+"""Figures of datasets: draw_*(data, ax=None); nothing here simulates."""

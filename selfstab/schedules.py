@@ -1,0 +1,91 @@
+"""Learning rates as functions of the step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from selfstab import validation
+from selfstab.validation import Array
+
+
+@runtime_checkable
+class Schedule(Protocol):
+    """What an optimizer asks of a schedule: the lr of the updates first → first + 1, ..., last − 1 → last."""
+
+    def values(self, first: int, last: int) -> Array:
+        """Return lr_t for t = first, ..., last − 1, in float64; each at least 0 and finite."""
+        ...
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same learning rate at every step: lr_t = lr.
+
+    Parameters
+    ----------
+    lr
+        Learning rate per step, > 0, in units of 1/sharpness.
+
+    Raises
+    ------
+    ValueError
+        If lr is not a finite number above 0.
+
+    Examples
+    --------
+    >>> Constant(0.1).values(0, 3)
+    array([0.1, 0.1, 0.1])
+    """
+
+    lr: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lr", validation.real("lr", self.lr, above=0))
+
+    def values(self, first: int, last: int) -> Array:
+        """Return lr_t for t = first, ..., last − 1; shape (last − first,)."""
+        return np.full(last - first, self.lr)
+
+
+@dataclass(frozen=True)
+class LinearWarmup:
+    """A learning rate that grows (or falls) linearly, then stays.
+
+    lr_t = start + (end − start)·min(t/steps, 1)
+
+    Parameters
+    ----------
+    start
+        lr of the first update (t = 0), >= 0.
+    end
+        lr from t = steps on, > 0.
+    steps
+        Length of the ramp in steps, >= 1; a whole number or not.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range or not finite.
+
+    Examples
+    --------
+    >>> LinearWarmup(0.0, 0.4, steps=4).values(0, 6)
+    array([0. , 0.1, 0.2, 0.3, 0.4, 0.4])
+    """
+
+    start: float
+    end: float
+    steps: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "start", validation.real("start", self.start, at_least=0))
+        object.__setattr__(self, "end", validation.real("end", self.end, above=0))
+        object.__setattr__(self, "steps", validation.real("steps", self.steps, at_least=1))
+
+    def values(self, first: int, last: int) -> Array:
+        """Return lr_t for t = first, ..., last − 1; shape (last − first,)."""
+        fraction = np.arange(first, last) / self.steps
+        return self.start + (self.end - self.start) * np.where(fraction < 1.0, fraction, 1.0)

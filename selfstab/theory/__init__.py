@@ -1,0 +1,1 @@
+"""Closed forms: what the theory predicts, without simulation."""

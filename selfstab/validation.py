@@ -1,0 +1,188 @@
+"""What every public function checks at its door.
+
+Each function returns the value in the one form the rest of the code relies on, or raises a ``ValueError``
+(a wrong value) or ``TypeError`` (a wrong kind of thing) of one line that names the argument, what it was and
+what is allowed.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+
+def shown(value: object, limit: int = 60) -> str:
+    """Return ``repr(value)`` on one line, shortened to `limit` characters.
+
+    >>> shown(list(range(100)), limit=12)
+    '[0, 1, 2,...'
+    """
+    text = " ".join(repr(value).split())
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def floats(name: str, value: Any, *, shape: tuple[int | None, ...] | None = None) -> Array:
+    """Return `value` as a new C-ordered float64 array of finite numbers.
+
+    Parameters
+    ----------
+    name
+        The argument's name, for the message.
+    value
+        Anything NumPy turns into an array of real numbers or booleans.
+    shape
+        The shape it must have; None stands for any length (and `shape=None` for any shape).
+
+    Raises
+    ------
+    TypeError
+        If the dtype is not real (object, complex, text, dates).
+    ValueError
+        If the array is ragged, has another shape, or holds NaN or infinity.
+
+    >>> floats("start", [1, 2], shape=(2,))
+    array([1., 2.])
+    """
+    array = _real(name, value)
+    if shape is not None:
+        fits = array.ndim == len(shape) and all(
+            want is None or want == got for want, got in zip(shape, array.shape, strict=True)
+        )
+        if not fits:
+            wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ("," * (len(shape) == 1)) + ")"
+            raise ValueError(f"{name} must have shape {wanted}, got shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, got {shown(value)}")
+    return array
+
+
+def _real(name: str, value: Any) -> Array:
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError):
+        raise ValueError(f"{name} must be an array of numbers of equal lengths, got {shown(value)}") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must be real numbers, got dtype {array.dtype} in {shown(value)}")
+    return np.array(array, dtype=np.float64, order="C")
+
+
+def broadcastable(
+    name: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+    finite: bool = True,
+) -> Array:
+    """Return `value` as a float64 array, each element within the bounds; NaN is refused always.
+
+    >>> broadcastable("momentum", [0, 0.9], at_least=0, below=1)
+    array([0. , 0.9])
+    """
+    array = _real(name, value)
+    bad = np.isnan(array)
+    if finite:
+        bad |= np.isinf(array)
+    if above is not None:
+        bad |= array <= above
+    if at_least is not None:
+        bad |= array < at_least
+    if below is not None:
+        bad |= array >= below
+    if at_most is not None:
+        bad |= array > at_most
+    if bad.any():
+        first = float(array[bad][0])
+        raise ValueError(f"{name} must be {_interval(above, at_least, below, at_most, finite)}, got {first!r}")
+    return array
+
+
+def _interval(
+    above: float | None, at_least: float | None, below: float | None, at_most: float | None, finite: bool
+) -> str:
+    if above is None and at_least is None and below is None and at_most is None:
+        return "a finite number" if finite else "a number"
+    left = f"({above:g}" if above is not None else f"[{at_least:g}" if at_least is not None else "(-inf"
+    right = f"{below:g})" if below is not None else f"{at_most:g}]" if at_most is not None else "inf)"
+    return f"in {left}, {right}"
+
+
+def real(
+    name: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+) -> float:
+    """Return `value` as one finite float within the bounds.
+
+    >>> real("lr", 0.1, above=0)
+    0.1
+    >>> real("lr", -1, above=0)
+    Traceback (most recent call last):
+    ...
+    ValueError: lr must be in (0, inf), got -1.0
+    """
+    if isinstance(value, (str, bytes)) or np.ndim(value) != 0:
+        raise TypeError(f"{name} must be a single number, got {shown(value)}")
+    array = broadcastable(name, value, above=above, at_least=at_least, below=below, at_most=at_most)
+    return float(array)
+
+
+def integer(name: str, value: Any, *, at_least: int, at_most: int | None = None) -> int:
+    """Return `value` as an int within the bounds; floats and booleans are refused.
+
+    >>> integer("steps", 10, at_least=0)
+    10
+    """
+    allowed = f"an integer >= {at_least}" + ("" if at_most is None else f" and <= {at_most}")
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be {allowed}, got {value!r}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be {allowed}, got {shown(value)}") from None
+    if number < at_least or (at_most is not None and number > at_most):
+        raise ValueError(f"{name} must be {allowed}, got {number}")
+    return number
+
+
+def one_of(name: str, value: Any, known: Iterable[str]) -> str:
+    """Return `value` if it is among the `known` words; the message lists them.
+
+    >>> one_of("activation", "tanh", ["tanh", "relu"])
+    'tanh'
+    """
+    words = list(known)
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be one of {', '.join(words)}, got {shown(value)}")
+    if value not in words:
+        raise ValueError(f"{name} must be one of {', '.join(words)}, got {value!r}")
+    return value
+
+
+def some_of(name: str, value: Any, known: Iterable[str]) -> tuple[str, ...]:
+    """Return `value` as a tuple of distinct words, each among the `known`; one word alone is a tuple of one.
+
+    >>> some_of("keep", "loss", ["loss", "sharpness"])
+    ('loss',)
+    """
+    words = list(known)
+    if isinstance(value, str):
+        value = (value,)
+    if not isinstance(value, Sequence):
+        raise TypeError(f"{name} must be names among {', '.join(words)}, got {shown(value)}")
+    chosen = tuple(one_of(name, word, words) for word in value)
+    if len(set(chosen)) != len(chosen):
+        raise ValueError(f"{name} must not repeat a name, got {shown(list(chosen))}")
+    return chosen
