@@ -1,1 +1,47 @@
-"""Closed forms: what the theory predicts, without simulation."""
+"""Closed forms: what theory says of momentum at large learning rates, without simulating anything.
+
+Arguments broadcast as NumPy's do; scalars give floats. Each formula is proved by a script in
+``derivations/``.
+"""
+
+from selfstab.theory.catapult import final_sharpness, overshoot
+from selfstab.theory.edge import cycle_growth, cycle_period, edge_displacement, edge_inertia_number
+from selfstab.theory.quadratic import (
+    REGIONS,
+    growth_factor,
+    max_stable_sharpness,
+    modes,
+    region,
+    region_boundaries,
+    spectral_radius,
+)
+from selfstab.theory.stabilization import (
+    inertia_number,
+    loss_spike,
+    max_displacement,
+    slow_energy,
+    slow_orbit,
+    stabilization_weight,
+)
+
+__all__ = [
+    "REGIONS",
+    "cycle_growth",
+    "cycle_period",
+    "edge_displacement",
+    "edge_inertia_number",
+    "final_sharpness",
+    "growth_factor",
+    "inertia_number",
+    "loss_spike",
+    "max_displacement",
+    "max_stable_sharpness",
+    "modes",
+    "overshoot",
+    "region",
+    "region_boundaries",
+    "slow_energy",
+    "slow_orbit",
+    "spectral_radius",
+    "stabilization_weight",
+]

@@ -1,0 +1,107 @@
+"""The overshoot law: how far below the threshold a catapult throws the sharpness."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from selfstab import validation
+from selfstab.theory.broadcast import joined, plain
+from selfstab.theory.overshoot_coefficients import CHEBYSHEV, FAR, TABLE
+from selfstab.validation import Array
+
+SERIES: Final = (1, 1, 2, 1, -10, -22, 100, 3223 / 7, -9406 / 7, -76862 / 7, 157700 / 7)
+"""Coefficients of κ⁰, κ¹, ... in the series of G at κ = 0 (asymptotic): ``derivations/a5_overshoot.py``."""
+
+
+def overshoot(kappa: Any) -> Any:
+    """Return the drop of sharpness in a catapult, in units of the slow limit's 2y₀.
+
+    G(κ) = (y₀ − y_f)/(2y₀), from the orbit that leaves (a, y) = (0, 1) in a' + κa'' = ya, y' + κy'' = −a²/2
+
+    G = 1 + κ + 2κ² + κ³ − 10κ⁴ − ... for small κ and G → 3.32745 κ^{2/3} for large κ.
+
+    Parameters
+    ----------
+    kappa
+        Inertia number κ >= 0, see :func:`inertia_number`.
+
+    Returns
+    -------
+    float or ndarray
+        G, nondimensional, exactly 1 at κ = 0. The relative errors of G and of G − 1 are below 1e-11 up to
+        κ = 10⁴; beyond, the fitted asymptotic form is within 1e-9.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If kappa is not real, below 0 or not finite.
+
+    Notes
+    -----
+    Source: new here; series and definition in ``derivations/a5_overshoot.py``, coefficients from
+    ``derivations/overshoot_table.py``.
+
+    Examples
+    --------
+    >>> overshoot(0)
+    1.0
+    >>> [round(g, 6) for g in overshoot([0.1, 1.0, 10.0]).tolist()]
+    [1.119906, 2.653417, 13.31219]
+    """
+    kappa = validation.broadcastable("kappa", kappa, at_least=0)
+    lowest, highest = TABLE
+    small, far = kappa < lowest, kappa > highest
+    inside = np.clip(kappa, lowest, highest)
+    position = 2.0 * (np.log(inside) - np.log(lowest)) / (np.log(highest) - np.log(lowest)) - 1.0
+    scaled = np.polynomial.chebyshev.chebval(position, CHEBYSHEV)
+    table = 1.0 + inside / (1.0 + inside) ** (1.0 / 3.0) * scaled
+    series = np.polynomial.polynomial.polyval(np.where(small, kappa, 0.0), SERIES)
+    return plain(np.where(small, series, np.where(far, _far(np.where(far, kappa, highest)), table)))
+
+
+def _far(kappa: Array) -> Array:
+    return 0.5 + kappa ** (2.0 / 3.0) * np.polynomial.polynomial.polyval(kappa**-0.5, FAR)
+
+
+def final_sharpness(threshold: Any, y0: Any, kappa: Any) -> Any:
+    """Return the sharpness at which a catapult ends.
+
+    S_f = S* − y₀(2G(κ) − 1)
+
+    Parameters
+    ----------
+    threshold
+        S* > 0.
+    y0
+        S − S* at the start, >= 0, absolute, in the unit of `threshold`.
+    kappa
+        Inertia number κ >= 0.
+
+    Returns
+    -------
+    float or ndarray
+        S_f in the unit of `threshold`. In the cubic model, whose law this is, sharpness has no floor: a
+        result near or below 0 says that the catapult is too large for it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
+
+    Notes
+    -----
+    Source: new here; proof in ``derivations/a5_overshoot.py``.
+
+    Examples
+    --------
+    >>> final_sharpness(4.0, 0.5, 0.0)
+    3.5
+    """
+    threshold, y0, kappa = joined(
+        threshold=validation.broadcastable("threshold", threshold, above=0),
+        y0=validation.broadcastable("y0", y0, at_least=0),
+        kappa=validation.broadcastable("kappa", kappa, at_least=0),
+    )
+    return plain(threshold - y0 * (2.0 * np.asarray(overshoot(kappa)) - 1.0))
