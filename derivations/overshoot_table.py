@@ -6,7 +6,8 @@ G is defined by the orbit that leaves the unstable manifold of
 
 at (a, y) = (0, 1): y ends at 1 − 2G. The orbit is computed in three parts, none of which is a fit:
 
-1. On the unstable manifold a = Σ a_n s^n (odd n), y = 1 + Σ y_n s^n (even n), s = e^{μt}, κμ² + μ = 1. Equal
+1. On the unstable manifold a = Σ a_n s^n (odd n), y = 1 + Σ y_n s^n (even n), s = e^{μt}, κμ² + μ = 1.
+Equal
    powers give (κ n²μ² + nμ − 1) a_n = Σ_j y_j a_{n−j} and (κ n²μ² + nμ) y_n = −½ Σ_j a_j a_{n−j}; the start
    lies inside the radius of convergence.
 2. Taylor steps of order 26, whose size keeps the last terms at rounding level.
@@ -14,8 +15,8 @@ at (a, y) = (0, 1): y ends at 1 − 2G. The orbit is computed in three parts, no
    frozen at y_f = −Z the first equation, times a and times a' and integrated, gives
    ∫a² = (κ a a' + ½κ²a'² + ½κZa² + ½a²)/Z.
 
-Written out are Chebyshev coefficients of (G − 1)(1 + κ)^{1/3}/κ in log κ over [0.02, 10⁴] and, beyond, those of
-G = ½ + κ^{2/3}(c0 + c1 κ^{−1/2} + c2 κ^{−1} + c3 κ^{−3/2}), fitted to orbits up to κ = 3·10⁶.
+Written out are Chebyshev coefficients of (G − 1)(1 + κ)^{1/3}/κ in log κ over [0.02, 10⁴], and those of
+G = ½ + κ^{2/3}(c0 + c1 κ^{−1/2} + c2 κ^{−1} + c3 κ^{−3/2}) beyond, fitted to orbits up to κ = 3·10⁶.
 
 Run ``python -m derivations.overshoot_table FILE`` to write them to FILE (about half a minute).
 """

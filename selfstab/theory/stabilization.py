@@ -78,7 +78,7 @@ def inertia_number(excess: Any, momentum: Any) -> Any:
 
     κ = ε((1 + β)/(1 − β))² = (1 + β)ηy₀/(2(1 − β)²)
 
-    It measures the inertia of the envelope against its friction: κ ≪ 1 is the slow limit, where momentum changes
+    It measures the inertia of the envelope over its friction: κ ≪ 1 is the slow limit, where momentum changes
     the speed of a catapult and not its size. At equal ε and threshold it is ((1 + β)/(1 − β))² times gradient
     descent's.
 

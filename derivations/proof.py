@@ -1,0 +1,59 @@
+"""The steps of a proof: each is asserted when it is stated, and printed when the script is run."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import sympy as sp
+
+
+class Proof:
+    """A statement and its asserted steps.
+
+    Parameters
+    ----------
+    statement
+        The script's docstring: statement, assumptions, steps in words.
+    """
+
+    def __init__(self, statement: str | None) -> None:
+        self.statement = statement or ""
+        self.steps: list[tuple[str, sp.Eq | None]] = []
+
+    def equal(self, claim: str, left: Any, right: Any) -> None:
+        """Assert that left − right simplifies to zero, and keep the step."""
+        difference = (sp.sympify(left) - sp.sympify(right)).doit()
+        if not _vanishes(difference):
+            raise AssertionError(f"{claim}: left − right is {sp.simplify(difference)}, not 0")
+        self.steps.append((claim, sp.Eq(sp.sympify(left), sp.sympify(right), evaluate=False)))
+
+    def true(self, claim: str, fact: Any) -> None:
+        """Assert a decidable fact, such as a sign under the symbols' assumptions, and keep the step."""
+        if fact is not True and sp.sympify(fact) is not sp.true:
+            raise AssertionError(f"{claim}: got {fact}, not True")
+        self.steps.append((claim, None))
+
+    def show(self, results: dict[str, Any] | None = None) -> None:
+        """Print statement, steps and results as mathematics."""
+        print(self.statement.strip(), "\n")
+        for number, (claim, formula) in enumerate(self.steps, 1):
+            print(f"({number}) {claim}")
+            if formula is not None and formula.free_symbols:
+                shown = formula.lhs if formula.lhs == formula.rhs else formula
+                print(textwrap.indent(_printed(shown), "    "))
+            print()
+        for name, value in (results or {}).items():
+            print(f"{name}:")
+            print(textwrap.indent(_printed(value), "    "), "\n")
+
+
+def _vanishes(difference: sp.Expr) -> bool:
+    for simplified in (sp.expand, lambda e: sp.cancel(sp.together(e)), sp.simplify, sp.radsimp):
+        if simplified(difference) == 0:
+            return True
+    return bool(sp.simplify(sp.expand(sp.powdenest(difference.rewrite(sp.exp), force=True))) == 0)
+
+
+def _printed(value: Any) -> str:
+    return str(sp.pretty(value, use_unicode=True, wrap_line=False))
