@@ -20,7 +20,7 @@ def digits(samples: int = 500, target: str = "onehot") -> tuple[Array, Array]:
     samples
         Number of images, 1 to 1797.
     target
-        "onehot": 1 in the digit's column and 0 elsewhere, minus 0.1; "parity": +1 for even digits, −1 for odd.
+        "onehot": 1 in the digit's column and 0 elsewhere, minus 0.1; "parity": +1 for even, −1 for odd.
 
     Returns
     -------

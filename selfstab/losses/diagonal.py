@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from selfstab import validation
-from selfstab.losses.protocol import Loss
-from selfstab.losses.regression import described
+from selfstab.losses.regression import Regression
 from selfstab.spectrum import DENSE_UP_TO
 from selfstab.validation import Array
 
 
-class DiagonalNetwork(Loss):
+class DiagonalNetwork(Regression):
     r"""Mean squared error of a two-layer diagonal linear network [Phunyaphibarn2024]_.
 
     .. math:: L(u, v) = \frac{1}{4n} \sum_{i=1}^n (x_i · (u∘u − v∘v) − y_i)^2
@@ -64,7 +63,7 @@ class DiagonalNetwork(Loss):
     @property
     def description(self) -> str:
         """The class, and the data by shape and a hash of the bytes."""
-        return f"DiagonalNetwork({described(self.inputs, self.targets)})"
+        return f"DiagonalNetwork({self.data})"
 
     def regressor(self, w: Any) -> Array:
         """Return u∘u − v∘v, the weights of the linear model the network stands for; shape (features,)."""

@@ -17,8 +17,7 @@ import numpy.typing as npt
 
 from selfstab import spectrum, validation
 from selfstab.losses.activations import ACTIVATIONS
-from selfstab.losses.protocol import Loss
-from selfstab.losses.regression import described
+from selfstab.losses.regression import Regression
 from selfstab.validation import Array
 
 
@@ -51,7 +50,7 @@ class _Tangent:
     arriving: list[Array]
 
 
-class MLP(Loss):
+class MLP(Regression):
     r"""Mean squared error of a fully connected network with a linear last layer.
 
     .. math:: L(w) = \frac{1}{2n} \sum_{i=1}^n ‖f(x_i; w) − y_i‖^2
@@ -110,8 +109,7 @@ class MLP(Loss):
     @property
     def description(self) -> str:
         """The class, the network, and the data by shape and a hash of the bytes."""
-        data = described(self.inputs, self.targets)
-        return f"MLP(widths={self.widths}, activation={self.activation}, {data})"
+        return f"MLP(widths={self.widths}, activation={self.activation}, {self.data})"
 
     def initial_weights(self, seed: int = 0, scale: float = 1.0) -> Array:
         """Return random weights: entries of W_k normal with deviation scale/√fan-in, biases zero.
