@@ -1,0 +1,55 @@
+"""The functions a generated source may call, once for Numba and once for plain CPython.
+
+Generated sources import nothing: they call the names below. Compiled, a name is the function of the C library;
+run by plain CPython it is the function of `math`, wrapped so that it returns inf or nan where `math` raises. Both
+call the same library, so both give the same bits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+
+FUNCTIONS: Final = (
+    "sqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh",
+    "asinh", "acosh", "atanh", "erf", "pow",
+)  # fmt: skip
+
+HEADER: Final = f"""\
+from math import {", ".join(FUNCTIONS)}
+
+import numba
+import numpy as np
+
+compiled = numba.njit(nogil=True, error_model="numpy")
+entry = numba.njit(nogil=True, error_model="numpy", cache=CACHE)
+"""
+"""What stands before a generated source when Numba compiles it; CACHE is True on disk and False in memory."""
+
+
+def _total(name: str) -> Callable[..., np.float64]:
+    function = getattr(math, name)
+    vectorised = getattr(np, {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "asinh": "arcsinh",
+                              "acosh": "arccosh", "atanh": "arctanh", "pow": "power"}.get(name, name), None)  # fmt: skip
+
+    def total(*arguments: float) -> np.float64:
+        try:
+            return np.float64(function(*arguments))
+        except (ValueError, OverflowError):
+            # Only the sign of infinity and nan are left to decide here, no digits.
+            return np.float64(vectorised(*arguments)) if vectorised is not None else np.float64(np.nan)
+
+    return total
+
+
+def plain_namespace() -> dict[str, Any]:
+    """Return the names a generated source needs when plain CPython runs it."""
+
+    def unchanged(function: Callable[..., Any]) -> Callable[..., Any]:
+        return function
+
+    names: dict[str, Any] = {name: _total(name) for name in FUNCTIONS}
+    return names | {"np": np, "compiled": unchanged, "entry": unchanged}

@@ -1,0 +1,222 @@
+"""Measures: what is computed along a run, as source text with an init, a step and a finish.
+
+A measure sees one run through a few numbers a step: at each recorded state w_t its `sharpness`, `loss` and `threshold`
+(S*_t), and at each update t → t + 1 the squared step `step2` = ‖v_{t+1}‖², the squared flip `flip2` =
+‖v_{t+1} − v_t‖²/16 (the square of the amplitude A when w swings as (−1)^t A) and the product `turn` = v_{t+1}·v_t.
+The same text runs in the lanes of a sweep and on recorded arrays, so a word has one meaning everywhere.
+
+Smoothing: the sharpness at the two sides of a flip differs by the third derivative along it, so the excess over the
+threshold is taken from the mean (1, 2, 1)/4 of three consecutive steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+SETTLED: Final = 1e-3
+"""A run has settled when its largest step in the last eighth is below this fraction of its largest step of all."""
+
+REVERSAL: Final = 1e-6
+"""A reversal counts as one when v_{t+1}·v_t < −(REVERSAL · largest step so far)²."""
+
+STEADY: Final = 1.21
+"""A flip is steady when its largest squares in the third and fourth quarter differ by at most this factor."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """State carried along a run, and how it changes.
+
+    Parameters
+    ----------
+    needs
+        Which of sharpness, loss and motion the lines read.
+    state
+        Names carried, with the expression that starts each (it may read sharpness, loss and threshold at step 0).
+    at_state
+        Lines run at each state w_t, the last one included.
+    at_update
+        Lines run at each update t → t + 1, after the lines at w_t.
+    """
+
+    needs: tuple[str, ...]
+    state: dict[str, str]
+    at_state: tuple[str, ...] = ()
+    at_update: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number per run: the groups it reads, the expression of its value, how to store it and its attributes."""
+
+    groups: tuple[str, ...]
+    value: str
+    dtype: str = "float64"
+    diverged: str | None = None
+    """The value for a run that diverged, where it is not that of the steps before."""
+    attributes: dict[str, str] = field(default_factory=dict)
+
+
+GROUPS: Final[dict[str, Group]] = {
+    "end": Group((), {}),
+    "end_loss": Group(("loss",), {"last_loss": "loss"}, ("last_loss = loss",)),
+    "end_sharpness": Group(("sharpness",), {"last_sharpness": "sharpness"}, ("last_sharpness = sharpness",)),
+    "least_sharpness": Group(
+        ("sharpness",), {"least_sharpness": "inf"},
+        ("least_sharpness = sharpness if sharpness < least_sharpness else least_sharpness",),
+    ),
+    "most_sharpness": Group(
+        ("sharpness",), {"most_sharpness": "-inf"},
+        ("most_sharpness = sharpness if sharpness > most_sharpness else most_sharpness",),
+    ),
+    "most_loss": Group(("loss",), {"most_loss": "-inf"}, ("most_loss = loss if loss > most_loss else most_loss",)),
+    # The swing: from the step at which the smoothed excess rises above 0 to the next such step.
+    "swing": Group(
+        ("sharpness", "motion"),
+        {
+            "excess1": "sharpness - threshold",
+            "excess2": "sharpness - threshold",
+            "sharpness1": "sharpness",
+            "sharpness2": "sharpness",
+            "smooth_excess": "sharpness - threshold",
+            "smooth_sharpness": "sharpness",
+            "above": "0.0",
+            "rises_late": "0.0",
+            # this swing: flips at its onset, its peak, and the least after the peak
+            "onset_flip2": "inf",
+            "peak_flip2": "0.0",
+            "least_flip2": "inf",
+            "after_sharpness": "sharpness",
+            # the largest excess so far, and as it was when the flip was 10 to 100 times (in squares) below its last level
+            "level_flip2": "inf",
+            "top_excess": "0.0",
+            "top_sharpness": "sharpness",
+            "recent_excess": "0.0",
+            "recent_sharpness": "sharpness",
+            "before_excess": "0.0",
+            "before_sharpness": "sharpness",
+            # the largest swing so far
+            "best_flip2": "0.0",
+            "best_excess": "nan",
+            "best_drop": "nan",
+        },
+        (
+            "excess = sharpness - threshold",
+            "smooth_excess = 0.25 * (excess + 2.0 * excess1 + excess2)",
+            "smooth_sharpness = 0.25 * (sharpness + 2.0 * sharpness1 + sharpness2)",
+            "excess2 = excess1",
+            "excess1 = excess",
+            "sharpness2 = sharpness1",
+            "sharpness1 = sharpness",
+        ),
+        (
+            "inside = smooth_excess > 0.0",
+            "rises = inside & (above == 0.0)",
+            "above = 1.0 if inside else 0.0",
+            "rises_late = rises_late + (second_half if rises else 0.0)",
+            # a rise ends the swing before it
+            "better = rises & (peak_flip2 > onset_flip2) & (peak_flip2 > best_flip2)",
+            "best_flip2 = peak_flip2 if better else best_flip2",
+            "best_excess = before_excess if better else best_excess",
+            "best_drop = before_sharpness - after_sharpness if better else best_drop",
+            "onset_flip2 = flip2 if rises else onset_flip2",
+            "level_flip2 = flip2 if rises else level_flip2",
+            "higher = rises | (inside & (smooth_excess > top_excess))",
+            "top_excess = smooth_excess if higher else top_excess",
+            "top_sharpness = smooth_sharpness if higher else top_sharpness",
+            "grown = inside & (flip2 > 10.0 * level_flip2)",
+            "before_excess = recent_excess if grown else before_excess",
+            "before_sharpness = recent_sharpness if grown else before_sharpness",
+            "recent_excess = top_excess if grown | rises else recent_excess",
+            "recent_sharpness = top_sharpness if grown | rises else recent_sharpness",
+            "before_excess = top_excess if rises else before_excess",
+            "before_sharpness = top_sharpness if rises else before_sharpness",
+            "level_flip2 = flip2 if grown else level_flip2",
+            "swells = rises | (flip2 > peak_flip2)",
+            "peak_flip2 = flip2 if swells else peak_flip2",
+            "calmer = swells | (flip2 < least_flip2)",
+            "least_flip2 = flip2 if calmer else least_flip2",
+            "after_sharpness = smooth_sharpness if calmer else after_sharpness",
+        ),
+    ),
+    "settling": Group(
+        ("motion",),
+        {
+            "most_step2": "0.0",
+            "late_step2": "0.0",
+            "third_flip2": "0.0",
+            "fourth_flip2": "0.0",
+            "reversed": "0.0",
+            "reversed_late": "0.0",
+        },
+        (),
+        (
+            "most_step2 = step2 if step2 > most_step2 else most_step2",
+            "late = last_eighth * step2",
+            "late_step2 = late if late > late_step2 else late_step2",
+            "quarter = third_quarter * flip2",
+            "third_flip2 = quarter if quarter > third_flip2 else third_flip2",
+            "quarter = fourth_quarter * flip2",
+            "fourth_flip2 = quarter if quarter > fourth_flip2 else fourth_flip2",
+            f"back = turn < -{REVERSAL * REVERSAL!r} * most_step2",
+            "reversed = 1.0 if back else reversed",
+            "reversed_late = last_eighth if back & (last_eighth > 0.0) else reversed_late",
+        ),
+    ),
+}
+
+# What the last swing of a run leaves, judged as the rises judge those before it.
+_SWING_ENDS = (
+    "last_swing = (smooth_excess <= 0.0) & (peak_flip2 > onset_flip2) & (peak_flip2 > best_flip2)",
+    "swung_excess = before_excess if last_swing else best_excess",
+    "swung_drop = before_sharpness - after_sharpness if last_swing else best_drop",
+    "swung = swung_drop > 0.0",
+)
+_ENDS = (
+    f"settled = late_step2 <= {SETTLED * SETTLED!r} * most_step2",
+    f"steady = (fourth_flip2 <= {STEADY!r} * third_flip2) & (third_flip2 <= {STEADY!r} * fourth_flip2)",
+    "cycling = (rises_late >= 2.0) | (steady & (reversed_late > 0.0))",
+    "decided = settled | cycling",
+)
+
+FINISH: Final[dict[str, tuple[str, ...]]] = {"swing": _SWING_ENDS, "settling": _ENDS}
+"""Lines run once at the end, for a group."""
+
+_SWINGS = ("swing", "settling")
+
+MEASURES: Final[dict[str, Measure]] = {
+    "final_loss": Measure(("end_loss",), "last_loss", attributes={
+        "long_name": "loss at the last step (before divergence)"}),
+    "max_loss": Measure(("most_loss",), "most_loss", attributes={"long_name": "largest loss of the run"}),
+    "final_sharpness": Measure(("end_sharpness",), "last_sharpness", attributes={
+        "long_name": "sharpness at the last step (before divergence)"}),
+    "min_sharpness": Measure(("least_sharpness",), "least_sharpness", attributes={
+        "long_name": "least sharpness of the run"}),
+    "max_sharpness": Measure(("most_sharpness",), "most_sharpness", attributes={
+        "long_name": "largest sharpness of the run"}),
+    "peak_excess": Measure(_SWINGS, "swung_excess if decided & swung else nan", diverged="nan", attributes={
+        "long_name": "y0, the largest smoothed S - S* before the largest swing"}),
+    "drop": Measure(_SWINGS, "swung_drop if decided & swung else nan", diverged="nan", attributes={
+        "long_name": "fall of the sharpness from before the largest swing to after it has died"}),
+    "overshoot": Measure(_SWINGS, "swung_drop / (2.0 * swung_excess) if decided & swung else nan", diverged="nan",
+        attributes={"long_name": "drop / (2 y0), nondimensional"}),
+    "diverged_at": Measure(("end",), "ended", dtype="int64", diverged="ended", attributes={
+        "long_name": "first step beyond the escape radius or not finite, -1 if none"}),
+    "phase": Measure(_SWINGS,
+        "0.0 if not decided else 4.0 if not settled else 3.0 if swung else 2.0 if reversed > 0.0 else 1.0",
+        dtype="int8", diverged="-1.0", attributes={"long_name": "how the run ends"}),
+}  # fmt: skip
+"""Every measure of :func:`selfstab.sweep` by name."""
+
+
+def groups_of(measures: Iterable[str]) -> list[str]:
+    """Return the groups that `measures` read, each once, in the order of GROUPS."""
+    wanted = {group for name in measures for group in MEASURES[name].groups}
+    return [name for name in GROUPS if name in wanted]
+
+
+def needs_of(groups: Iterable[str]) -> set[str]:
+    """Return which of sharpness, loss and motion the groups read."""
+    return {need for name in groups for need in GROUPS[name].needs}

@@ -1,0 +1,465 @@
+"""Source templates: a loss's formulas and the chosen measures become one readable module.
+
+A module runs a grid of cells in blocks of LANES lanes. The state of a block is a table of rows, one row a name; the loop
+over lanes inside a step has no branches, so that it vectorises. Whether a lane left the escape radius is seen every
+CHUNK steps from the largest |w| since the last look; such a lane is run again from there, one step at a time, to find the
+step. A cell's numbers depend on nothing but its own inputs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from selfstab.kernels.measures import FINISH, GROUPS, MEASURES, groups_of, needs_of
+
+LANES = 64
+CHUNK = 64
+
+Rate = Literal["constant", "excess", "ramp", "table"]
+"""How a kernel gets its lr: a number, from the relative excess, a linear ramp's three numbers, or a table by step."""
+
+RATE_INPUTS: dict[Rate, tuple[str, ...]] = {
+    "constant": ("lr",),
+    "excess": ("excess",),
+    "ramp": ("lr.start", "lr.end", "lr.steps"),
+    "table": (),
+}
+
+
+class LossText(Protocol):
+    """What a template asks of a loss: its formulas as text in the names of its weights and parameters."""
+
+    @property
+    def weights(self) -> Sequence[str]:
+        """Names of the weights, such as w_x."""
+
+    @property
+    def parameters(self) -> Sequence[str]:
+        """Names of the parameters, such as p_curvature."""
+
+    @property
+    def constants(self) -> Sequence[tuple[str, str]]:
+        """Names and formulas of what depends on the parameters only."""
+
+    @property
+    def functions(self) -> str:
+        """Source of functions that the formulas call."""
+
+    def code(self, pieces: Sequence[str], suffix: str = "") -> tuple[list[str], dict[str, list[str]]]:
+        """Return lines and, for each piece (value, gradient, sharpness), the names of its results.
+
+        A suffix is appended to the names of weights and temporaries.
+        """
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Which kernel of a loss: its measures, how lr is given, whether it looks ahead, whether gradients are noisy."""
+
+    measures: tuple[str, ...]
+    rate: Rate = "constant"
+    lookahead: bool = False
+    noise: bool = False
+
+    def inputs(self, loss: LossText) -> list[str]:
+        """Return the names of a cell's inputs, in order: parameters, rate, momentum, lookahead, start, previous."""
+        names = [*loss.parameters, *RATE_INPUTS[self.rate], "momentum"]
+        names += ["lookahead"] if self.lookahead else []
+        return names + [f"start.{w}" for w in loss.weights] + [f"previous.{w}" for w in loss.weights]
+
+
+def _indent(lines: Sequence[str], depth: int) -> str:
+    return "".join(f"{'    ' * depth}{line}\n" for line in lines)
+
+
+class _Writer:
+    """The parts of one module's text; each method returns lines."""
+
+    def __init__(self, loss: LossText, variant: Variant) -> None:
+        self.loss, self.variant = loss, variant
+        self.groups = groups_of(variant.measures)
+        needs = needs_of(self.groups)
+        self.pieces = [piece for piece, need in (("value", "loss"), ("sharpness", "sharpness")) if need in needs]
+        self.motion = "motion" in needs
+        self.velocities = ["v" + w[1:] for w in loss.weights]
+        self.rate_rows = {"ramp": ["lr_start", "lr_span", "lr_steps"], "table": []}.get(variant.rate, ["lr"])
+        if variant.rate in ("constant", "excess") and "sharpness" in needs:
+            self.rate_rows = ["lr", "threshold"]
+        fixed = [*loss.parameters, *(name for name, _ in loss.constants), *self.rate_rows, "momentum"]
+        fixed += ["lookahead"] if variant.lookahead else []
+        self.moving = [*loss.weights, *self.velocities, *(name for g in self.groups for name in GROUPS[g].state)]
+        self.fixed = fixed
+        read = set(re.findall(r"\w+", " ".join([*self.step(), *self.moved()])))
+        self.fixed = [name for name in fixed if name in read]
+        self.rows = [*self.moving, *self.fixed, "peak"]
+
+    def load(self, names: Sequence[str], table: str) -> list[str]:
+        return [f"{name} = {table}[{self.place(name, table)}]" for name in names]
+
+    def store(self, names: Sequence[str], table: str) -> list[str]:
+        return [f"{table}[{self.place(name, table)}] = {name}" for name in names]
+
+    def place(self, name: str, table: str) -> str:
+        """Where a name is kept: in one lane's vector, or in the block's rows of LANES numbers each.
+
+        The rows are one flat array with literal offsets: only then does the vectoriser see that they do not overlap.
+        """
+        k = self.rows.index(name)
+        return str(k) if table == "lane" else f"{k * LANES} + i"
+
+    def windows(self) -> list[str]:
+        if not self.motion:
+            return []
+        return [
+            "second_half = 1.0 if 2 * t >= steps else 0.0",
+            "third_quarter = 1.0 if 2 * t >= steps and 4 * t < 3 * steps else 0.0",
+            "fourth_quarter = 1.0 if 4 * t >= 3 * steps else 0.0",
+            "last_eighth = 1.0 if 8 * t >= 7 * steps else 0.0",
+        ]
+
+    def rate(self) -> list[str]:
+        if self.variant.rate == "ramp":
+            lines = [
+                "fraction = t / lr_steps",
+                "fraction = fraction if fraction < 1.0 else 1.0",
+                "lr = lr_start + lr_span * fraction",
+            ]
+        elif self.variant.rate == "table":
+            lines = ["lr = table[t]"]
+        else:
+            return []
+        return lines + ([self.threshold()] if "sharpness" in self.pieces else [])
+
+    def threshold(self) -> str:
+        ahead = " * (1.0 + 2.0 * lookahead)" if self.variant.lookahead else ""
+        return f"threshold = 2.0 * (1.0 + momentum) / (lr{ahead})"
+
+    def state_names(self, results: dict[str, list[str]]) -> list[str]:
+        lines = [f"loss = {results['value'][0]}"] if "value" in results else []
+        return lines + ([f"sharpness = {results['sharpness'][0]}"] if "sharpness" in results else [])
+
+    def at_state(self) -> list[str]:
+        return [line for g in self.groups for line in GROUPS[g].at_state]
+
+    def step(self) -> list[str]:
+        """One step of one lane: the measures at w_t, the update, the measures of the update."""
+        loss, variant = self.loss, self.variant
+        ahead = variant.lookahead
+        lines, results = loss.code([*self.pieces, *([] if ahead else ["gradient"])])
+        out = [*self.rate(), *lines, *self.state_names(results), *self.at_state()]
+        if ahead:
+            out += [f"{w}_ahead = {w} + lookahead * {v}" for w, v in zip(loss.weights, self.velocities, strict=True)]
+            lines, results = loss.code(["gradient"], suffix="_ahead")
+            out += lines
+        for j, (w, v, g) in enumerate(zip(loss.weights, self.velocities, results["gradient"], strict=True)):
+            force = f"({g} + noise[t, {j}])" if variant.noise else f"({g})" if " " in g else g
+            out += [f"{v}_next = momentum * {v} - lr * {force}", f"{w}_next = {w} + {v}_next"]
+        return out
+
+    def moved(self) -> list[str]:
+        if not self.motion:
+            return []
+        vs = self.velocities
+        change = [f"{v}_change = {v}_next - {v}" for v in vs]
+        return [
+            *change,
+            "step2 = " + " + ".join(f"{v}_next * {v}_next" for v in vs),
+            "flip2 = 0.0625 * (" + " + ".join(f"{v}_change * {v}_change" for v in vs) + ")",
+            "turn = " + " + ".join(f"{v}_next * {v}" for v in vs),
+            *(line for g in self.groups for line in GROUPS[g].at_update),
+        ]
+
+    def accept(self) -> list[str]:
+        return [f"{name} = {name}_next" for name in [*self.loss.weights, *self.velocities]]
+
+    def begin(self) -> list[str]:
+        loss, variant = self.loss, self.variant
+        inputs = variant.inputs(loss)
+        read = {name: f"inputs[{k}]" for k, name in enumerate(inputs)}
+        out = [f"{p} = {read[p]}" for p in loss.parameters]
+        out += [f"{name} = {formula}" for name, formula in loss.constants]
+        out += [f"momentum = {read['momentum']}"]
+        out += [f"lookahead = {read['lookahead']}"] if variant.lookahead else []
+        out += [f"{w} = {read['start.' + w]}" for w in loss.weights]
+        out += [
+            f"{v} = {w} - {read['previous.' + w]}" for w, v in zip(loss.weights, self.velocities, strict=True)
+        ]  # fmt: skip
+        pieces = list(self.pieces)
+        if variant.rate == "excess" and "sharpness" not in pieces:
+            pieces.append("sharpness")
+        lines, results = loss.code(pieces)
+        out += [*lines, *self.state_names(results)]
+        if variant.rate == "constant":
+            out += [f"lr = {read['lr']}"]
+        elif variant.rate == "excess":
+            ahead = " * (1.0 + 2.0 * lookahead)" if variant.lookahead else ""
+            out += [f"lr = (1.0 + {read['excess']}) * (2.0 * (1.0 + momentum)) / (sharpness{ahead})"]
+        elif variant.rate == "ramp":
+            out += [
+                f"lr_start = {read['lr.start']}",
+                f"lr_span = {read['lr.end']} - lr_start",
+                f"lr_steps = {read['lr.steps']}",
+                "t = 0",
+            ]
+        else:
+            out += ["t = 0"]
+        out += self.rate()
+        out += [self.threshold()] if "threshold" in self.fixed else []
+        out += [f"{name} = {formula}" for g in self.groups for name, formula in GROUPS[g].state.items()]
+        return [*out, "peak = 0.0", *self.store(self.rows, "lane")]
+
+    def finish(self) -> list[str]:
+        lines, results = self.loss.code(self.pieces)
+        out = [*self.load([*self.moving, *self.fixed], "lane"), "t = steps if ended < 0 else ended"]
+        out += [*self.rate(), *lines, *self.state_names(results), *self.at_state()]
+        out += [line for g in self.groups for line in FINISH.get(g, ())]
+        for k, name in enumerate(self.variant.measures):
+            measure = MEASURES[name]
+            value = measure.value
+            if measure.diverged is not None and measure.diverged != value:
+                value = f"({value}) if ended < 0 else {measure.diverged}"
+            out.append(f"out[{k}, cell] = {value}")
+        return out
+
+
+def sweep_source(loss: LossText, variant: Variant, title: str) -> str:
+    """Return the module that runs a grid of cells of one loss; its entry is ``run``.
+
+    ``run(first, count, shape, targets, offsets, values, fixed, table, noise, steps, escape, out)`` runs the cells
+    first, ..., first + count − 1 of the grid of that shape (last axis fastest). Axis a sets input targets[a] to
+    values[offsets[a] + index]; other inputs are as in `fixed`. out has shape (measures, count).
+    """
+    w = _Writer(loss, variant)
+    good = " and ".join(f"abs({name}_next) <= escape" for name in loss.weights)
+    peaks = []
+    for name in loss.weights:
+        peaks += [f"size = abs({name}_next)", "peak = size if size > peak else peak"]
+    one = [*w.windows(), *w.step(), *w.moved(), *peaks, *w.accept()]
+    return f'''\
+"""{title}"""
+
+LANES = {LANES}
+CHUNK = {CHUNK}
+ROWS = {len(w.rows)}
+inf = np.inf
+nan = np.nan
+
+{loss.functions}
+@compiled
+def begin(lane, inputs, table, matrix):
+    """Put a cell's inputs and its state at step 0 into `lane`."""
+{_indent(w.begin(), 1)}
+
+@compiled
+def advance(rows, first, last, steps, table, noise, matrix):
+    """Take all lanes through the updates first -> first + 1, ..., last - 1 -> last, two a pass; their count is even."""
+    for pair in range(first, last, 2):
+        for i in range(LANES):
+{_indent(w.load(w.rows, "rows"), 3)}\
+{_indent(["t = pair", *one, "t = pair + 1", *one], 3)}\
+{_indent(w.store([*w.moving, "peak"], "rows"), 3)}
+
+@compiled
+def locate(lane, first, last, steps, table, noise, escape, matrix):
+    """Take one lane through the same updates up to the escape; return the step at which it is out."""
+{_indent(w.load([*w.moving, *w.fixed], "lane"), 1)}\
+    for t in range(first, last):
+{_indent(w.windows(), 2)}\
+{_indent(w.step(), 2)}\
+        if not ({good}):
+{_indent([*w.store(w.moving, "lane"), "return t + 1"], 3)}\
+{_indent([*w.moved(), *w.accept()], 2)}\
+{_indent(w.store(w.moving, "lane"), 1)}\
+    return -1
+
+
+@compiled
+def finish(lane, ended, steps, table, matrix, out, cell):
+    """Write a cell's measures; `ended` is the step at which it diverged, or -1."""
+{_indent(w.finish(), 1)}
+
+@compiled
+def run_block(rows, saved, lane, alive, start, count, first, steps, table, noise, escape, matrix, out):
+    """Run one block of lanes, already begun, to its end."""
+    left = count
+    t = 0
+    while t < steps and left > 0:
+        last = t + CHUNK if t + CHUNK < steps else steps
+        even = last - (last - t) % 2
+        for k in range(ROWS * LANES):
+            saved[k] = rows[k]
+        advance(rows, t, even, steps, table, noise, matrix)
+        for i in range(count):
+            if not alive[i]:
+                continue
+            # A weight that is not finite stays so; one that left and came back shows in the peak.
+            ended = -1
+            inside = rows[{w.place("peak", "rows")}] <= escape
+            for k in range({len(loss.weights)}):
+                inside = inside and abs(rows[k * LANES + i]) <= escape
+            if not inside:
+                for k in range(ROWS):
+                    lane[k] = saved[k * LANES + i]
+                ended = locate(lane, t, even, steps, table, noise, escape, matrix)
+            elif even < last:
+                for k in range(ROWS):
+                    lane[k] = rows[k * LANES + i]
+                ended = locate(lane, even, last, steps, table, noise, escape, matrix)
+                for k in range(ROWS):
+                    rows[k * LANES + i] = lane[k]
+            if ended >= 0:
+                finish(lane, ended, steps, table, matrix, out, start + i - first)
+                alive[i] = False
+                left -= 1
+        t = last
+    for i in range(count):
+        if alive[i]:
+            for k in range(ROWS):
+                lane[k] = rows[k * LANES + i]
+            finish(lane, -1, steps, table, matrix, out, start + i - first)
+
+
+@entry
+def run(first, count, shape, targets, offsets, values, fixed, table, noise, steps, escape, out):
+    """Run the cells first, ..., first + count - 1 of the grid."""
+    rows = np.empty(ROWS * LANES)
+    saved = np.empty(ROWS * LANES)
+    lane = np.empty(ROWS)
+    alive = np.empty(LANES, np.bool_)
+    inputs = np.empty(fixed.size)
+    matrix = np.empty(({len(loss.weights)}, {len(loss.weights)}))
+    for start in range(first, first + count, LANES):
+        lanes = first + count - start if first + count - start < LANES else LANES
+        for i in range(LANES):
+            # Lanes beyond the last cell repeat it, so that every lane computes with numbers.
+            rest = start + (i if i < lanes else lanes - 1)
+            for k in range(fixed.size):
+                inputs[k] = fixed[k]
+            for axis in range(shape.size - 1, -1, -1):
+                inputs[targets[axis]] = values[offsets[axis] + rest % shape[axis]]
+                rest = rest // shape[axis]
+            begin(lane, inputs, table, matrix)
+            for k in range(ROWS):
+                rows[k * LANES + i] = lane[k]
+            alive[i] = i < lanes
+        run_block(rows, saved, lane, alive, start, lanes, first, steps, table, noise, escape, matrix, out)
+'''
+
+
+def run_source(loss: LossText, title: str) -> str:
+    """Return the module of one run and of values along it: entries ``trace`` and ``evaluate``."""
+    weights = list(loss.weights)
+    velocities = ["v" + w[1:] for w in weights]
+    ahead = [f"{w}_ahead" for w in weights]
+    lines, results = loss.code(["gradient"], suffix="_ahead")
+    parameters = [f"{p} = parameters[{k}]" for k, p in enumerate(loss.parameters)]
+    parameters += [f"{name} = {formula}" for name, formula in loss.constants]
+    step = [
+        *(
+            f"{a} = {w} + lookahead * {v} if lookahead > 0.0 else {w}"
+            for a, w, v in zip(ahead, weights, velocities, strict=True)
+        ),
+        *lines,
+    ]
+    for j, (w, v, g) in enumerate(zip(weights, velocities, results["gradient"], strict=True)):
+        step += [
+            f"force = {g}",
+            f"force = force + noise[t, {j}] if noisy else force",
+            f"{v}_next = momentum * {v} - lr[t] * force",
+            f"{w}_next = {w} + {v}_next",
+        ]
+    good = " and ".join(f"abs({w}_next) <= escape" for w in weights)
+    record = [f"records[k, {j}] = {name}" for j, name in enumerate([*weights, *velocities])]
+    value_lines, value = loss.code(["value"])
+    sharp_lines, sharp = loss.code(["sharpness"])
+    return f'''\
+"""{title}"""
+
+inf = np.inf
+nan = np.nan
+
+{loss.functions}
+@entry
+def trace(start, velocity, lr, momentum, lookahead, parameters, noise, noisy, every, escape, records):
+    """Record weights and velocities at steps 0, every, 2 every, ... and the last; return the step of divergence."""
+{_indent([f"{w} = start[{j}]" for j, w in enumerate(weights)], 1)}\
+{_indent([f"{v} = velocity[{j}]" for j, v in enumerate(velocities)], 1)}\
+{_indent(parameters, 1)}\
+    steps = lr.size
+    k = 0
+{_indent(record, 1)}\
+    for t in range(steps):
+{_indent(step, 2)}\
+        if not ({good}):
+            return t + 1
+{_indent([f"{name} = {name}_next" for name in [*weights, *velocities]], 2)}\
+        if (t + 1) % every == 0 or t + 1 == steps:
+            k += 1
+{_indent(record, 3)}\
+    return -1
+
+
+@entry
+def evaluate(points, parameters, losses, sharpnesses):
+    """Put the loss and the sharpness at each row of `points` into the arrays that are not empty."""
+    matrix = np.empty(({len(weights)}, {len(weights)}))
+{_indent(parameters, 1)}\
+    for k in range(points.shape[0]):
+{_indent([f"{w} = points[k, {j}]" for j, w in enumerate(weights)], 2)}\
+        if losses.size > 0:
+{_indent([*value_lines, f"losses[k] = {value['value'][0]}"], 3)}\
+        if sharpnesses.size > 0:
+{_indent([*sharp_lines, f"sharpnesses[k] = {sharp['sharpness'][0]}"], 3)}\
+'''
+
+
+def observe_source(measures: Sequence[str]) -> str:
+    """Return the module that reads measures off recorded arrays; its entry is ``observe``.
+
+    ``observe(sharpness, loss, threshold, step2, flip2, turn, ended, out)``: the first three have an element per state
+    (T + 1 of them), the next three per update (T).
+    """
+    groups = groups_of(measures)
+    state = [f"{name} = {formula}" for g in groups for name, formula in GROUPS[g].state.items()]
+    at_state = [line for g in groups for line in GROUPS[g].at_state]
+    at_update = [line for g in groups for line in GROUPS[g].at_update]
+    ends = [line for g in groups for line in FINISH.get(g, ())]
+    values = []
+    for k, name in enumerate(measures):
+        measure = MEASURES[name]
+        value = measure.value
+        if measure.diverged is not None and measure.diverged != value:
+            value = f"({value}) if ended < 0 else {measure.diverged}"
+        values.append(f"out[{k}] = {value}")
+    windows = [
+        "second_half = 1.0 if 2 * t >= steps else 0.0",
+        "third_quarter = 1.0 if 2 * t >= steps and 4 * t < 3 * steps else 0.0",
+        "fourth_quarter = 1.0 if 4 * t >= 3 * steps else 0.0",
+        "last_eighth = 1.0 if 8 * t >= 7 * steps else 0.0",
+    ]
+    read = ["sharpness = sharpnesses[t]", "loss = losses[t]", "threshold = thresholds[t]"]
+    return f'''\
+"""Measures read off recorded arrays."""
+
+inf = np.inf
+nan = np.nan
+
+
+@entry
+def observe(sharpnesses, losses, thresholds, step2s, flip2s, turns, ended, out):
+    """Read the measures off one run."""
+    steps = step2s.size
+    t = 0
+{_indent([*read, *state], 1)}\
+    for t in range(steps):
+{_indent([*windows, *read, *at_state], 2)}\
+        step2 = step2s[t]
+        flip2 = flip2s[t]
+        turn = turns[t]
+{_indent(at_update, 2)}\
+    t = steps
+{_indent([*read, *at_state, *ends, *values], 1)}\
+'''

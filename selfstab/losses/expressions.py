@@ -1,0 +1,103 @@
+"""Text to SymPy by a whitelist: numbers, names, + − * / ** and the known functions; nothing is ever evaluated."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from typing import Any, Final
+
+import sympy
+
+LONGEST: Final = 2000
+DEEPEST: Final = 60
+LARGEST_POWER: Final = 64
+
+FUNCTIONS: Final[dict[str, Any]] = {
+    "sqrt": sympy.sqrt, "exp": sympy.exp, "log": sympy.log, "sin": sympy.sin, "cos": sympy.cos, "tan": sympy.tan,
+    "asin": sympy.asin, "acos": sympy.acos, "atan": sympy.atan, "sinh": sympy.sinh, "cosh": sympy.cosh,
+    "tanh": sympy.tanh, "asinh": sympy.asinh, "acosh": sympy.acosh, "atanh": sympy.atanh, "erf": sympy.erf,
+    "Abs": sympy.Abs, "abs": sympy.Abs,
+}  # fmt: skip
+_CONSTANTS: Final = {"pi": sympy.pi, "E": sympy.E}
+_OPERATORS: Final[dict[type[ast.operator], Any]] = {
+    ast.Add: lambda a, b: a + b,
+    ast.Sub: lambda a, b: a - b,
+    ast.Mult: lambda a, b: a * b,
+    ast.Div: lambda a, b: a / b,
+}
+
+
+def parse(text: str, symbols: Mapping[str, sympy.Symbol]) -> sympy.Expr:
+    """Return the expression that `text` writes in the names of `symbols`.
+
+    Parameters
+    ----------
+    text
+        A formula such as ``"(u*v - 1)**2/2"``.
+    symbols
+        Every name the formula may use, with its symbol.
+
+    Raises
+    ------
+    ValueError
+        If the text is too long or deep, is not a formula, or uses a name or construct that is not known; the message
+        points at the column.
+
+    Examples
+    --------
+    >>> u = sympy.Symbol("u", real=True)
+    >>> parse("u**2/2", {"u": u})
+    u**2/2
+    """
+    if len(text) > LONGEST:
+        raise ValueError(f"expression must have at most {LONGEST} characters, got {len(text)}")
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+    except SyntaxError as error:
+        raise ValueError(f"expression must be a formula, got {text!r}: column {error.offset}: {error.msg}") from None
+    except (ValueError, RecursionError, MemoryError):
+        raise ValueError(f"expression must be a formula, got {text[:40]!r}") from None
+    result: sympy.Expr = _convert(tree.body, symbols, 0)
+    return result
+
+
+def _refuse(node: ast.AST, what: str) -> ValueError:
+    return ValueError(f"expression: column {getattr(node, 'col_offset', 0) + 1}: {what}")
+
+
+def _convert(node: ast.expr, symbols: Mapping[str, sympy.Symbol], depth: int) -> Any:
+    if depth > DEEPEST:
+        raise _refuse(node, f"nested deeper than {DEEPEST} levels")
+    if isinstance(node, ast.Constant):
+        if isinstance(node.value, bool) or not isinstance(node.value, (int, float)):
+            raise _refuse(node, f"{node.value!r} is not a number")
+        if abs(node.value) > 1e300:
+            raise _refuse(node, "a number must be at most 1e300")
+        return sympy.Integer(node.value) if isinstance(node.value, int) else sympy.Float(node.value)
+    if isinstance(node, ast.Name):
+        if node.id in symbols:
+            return symbols[node.id]
+        if node.id in _CONSTANTS:
+            return _CONSTANTS[node.id]
+        raise _refuse(node, f"unknown name {node.id!r}; known are {', '.join([*symbols, *_CONSTANTS])}")
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
+        inner = _convert(node.operand, symbols, depth + 1)
+        return -inner if isinstance(node.op, ast.USub) else inner
+    if isinstance(node, ast.BinOp):
+        left, right = _convert(node.left, symbols, depth + 1), _convert(node.right, symbols, depth + 1)
+        if isinstance(node.op, ast.Pow):
+            if not (right.is_number and abs(right) <= LARGEST_POWER):
+                raise _refuse(node.right, f"a power must be a number of magnitude at most {LARGEST_POWER}")
+            return left**right
+        if isinstance(node.op, ast.Div) and right.is_zero:
+            raise _refuse(node.right, "division by zero")
+        if type(node.op) in _OPERATORS:
+            return _OPERATORS[type(node.op)](left, right)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        name = node.func.id
+        if name not in FUNCTIONS:
+            raise _refuse(node, f"unknown function {name!r}; known are {', '.join(FUNCTIONS)}")
+        if len(node.args) != 1 or node.keywords:
+            raise _refuse(node, f"{name} takes one argument")
+        return FUNCTIONS[name](_convert(node.args[0], symbols, depth + 1))
+    raise _refuse(node, "only numbers, names, + - * / ** and function calls are allowed")

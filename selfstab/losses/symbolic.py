@@ -1,0 +1,260 @@
+"""Any loss a user writes in SymPy: derivatives, kernels and values from one expression."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Self
+
+import numpy as np
+import sympy
+
+from selfstab import spectrum, validation
+from selfstab.kernels import modules
+from selfstab.kernels.source import Variant, run_source, sweep_source
+from selfstab.losses.expressions import parse
+from selfstab.losses.formulas import Formulas, lines_of
+from selfstab.losses.protocol import Loss
+from selfstab.validation import Array
+
+RESERVED = ("lr", "excess", "momentum", "lookahead", "repeat", "seed", "step", "weight")
+"""Names a loss parameter must not have, since sweeps and datasets use them."""
+
+_PLAIN_STEPS = 10_000
+"""Up to this many steps plain CPython is faster than loading Numba; the bits are the same."""
+
+
+class SymbolicLoss(Loss):
+    """A loss written as a SymPy expression.
+
+    Gradient, Hessian, sharpness and third derivatives are derived from the expression, printed as source text,
+    and compiled when a sweep or a long run needs it.
+
+    Parameters
+    ----------
+    expression
+        The loss L(variables; parameters), real and at least twice differentiable almost everywhere: a SymPy
+        expression, or text such as ``"(u*v - 1)**2/2"`` in + − * / ** and the common functions.
+    variables
+        The weights, in order: symbols or names.
+    parameters
+        Value by symbol or name for every other symbol of the expression.
+
+    Raises
+    ------
+    TypeError
+        If the expression is not one, or a parameter's value is not a number.
+    ValueError
+        If the expression has undeclared symbols, none of the variables, complex or unknown parts, or if a name is
+        repeated, reserved or not a Python identifier.
+
+    Examples
+    --------
+    >>> loss = SymbolicLoss("(u*v - c)**2/2", ["u", "v"], {"c": 1.0})
+    >>> loss.value([2.0, 1.0])
+    0.5
+    >>> loss.gradient([2.0, 1.0])
+    array([1., 2.])
+    >>> print(loss.sharpness([2.0, 0.5])[0])
+    4.25
+    """
+
+    def __init__(
+        self,
+        expression: sympy.Expr | str,
+        variables: Iterable[sympy.Symbol | str],
+        parameters: Mapping[sympy.Symbol | str, float] | None = None,
+    ) -> None:
+        weights = _names("variables", variables)
+        given = {str(key): value for key, value in ({} if parameters is None else dict(parameters)).items()}
+        _names("parameters", [*weights, *given])
+        for name in given:
+            if name in RESERVED:
+                raise ValueError(f"parameters must not be named like a sweep's own axes ({', '.join(RESERVED)}), got {name!r}")
+        symbols = {name: sympy.Symbol(name, real=True) for name in [*weights, *given]}
+        self.expression = _expression(expression, symbols)
+        free = {s.name for s in self.expression.free_symbols}
+        if unknown := sorted(free - set(symbols)):
+            raise ValueError(f"expression must use declared symbols only ({', '.join(symbols)}), got {', '.join(unknown)}")
+        if not free & set(weights):
+            raise ValueError(f"expression must use at least one of the variables {', '.join(weights)}, got {self.expression}")
+        self._names = tuple(weights)
+        self._parameters = {name: validation.real(name, value) for name, value in given.items()}
+        self._symbols = symbols
+        self._check_parameters()
+        assert self._functions is not None  # unknown functions are refused here, not at the first call
+
+    def _check_parameters(self) -> None:
+        """Raise ValueError if the parameters are outside the loss's domain; a loss with such a domain overrides it."""
+
+    # -- what it is -----------------------------------------------------------------------------------------------
+
+    @property
+    def dimension(self) -> int:
+        """Number of weights."""
+        return len(self._names)
+
+    @property
+    def weight_names(self) -> tuple[str, ...]:
+        """The variables' names."""
+        return self._names
+
+    @property
+    def parameters(self) -> Mapping[str, float]:
+        """Value by name, read-only; :meth:`replace` changes them."""
+        return MappingProxyType(self._parameters)
+
+    @property
+    def description(self) -> str:
+        """The expression with its variables and parameters, on one line."""
+        inner = "".join(f", {name}={value!r}" for name, value in self._parameters.items())
+        return f"{type(self).__name__}({self.expression}; {', '.join(self._names)}{inner})"
+
+    def __repr__(self) -> str:
+        return self.description
+
+    def replace(self, **parameters: float) -> Self:
+        """Return the same loss with other values of its parameters.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a name is not a parameter's, or a value is not a finite number in the loss's domain.
+        """
+        validation.some_of("parameters", tuple(parameters), self._parameters)
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._parameters = self._parameters | {n: validation.real(n, v) for n, v in parameters.items()}
+        other._check_parameters()
+        return other
+
+    def source(self, measure: Iterable[str] = ("final_loss", "final_sharpness", "phase")) -> str:
+        """Return the generated kernel of a sweep over constant lr with these measures, as text."""
+        return self.sweep_source(Variant(tuple(measure)))
+
+    # -- kernels --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def formulas(self) -> Formulas:
+        """The loss's formulas in the kernels' names."""
+        symbols = self._symbols
+        return Formulas(
+            self.expression, [symbols[n] for n in self._names], [symbols[n] for n in self._parameters]
+        )  # fmt: skip
+
+    @property
+    def _title(self) -> str:
+        return f"{type(self).__name__}: L({', '.join(self._names)}) = {self.expression}".replace("\\", "")
+
+    def sweep_source(self, variant: Variant) -> str:
+        """Return the text of the module that sweeps this loss."""
+        return sweep_source(self.formulas, variant, self._title)
+
+    @cached_property
+    def _run_source(self) -> str:
+        return run_source(self.formulas, self._title)
+
+    @property
+    def _values(self) -> Array:
+        return np.array([*self._parameters.values()], dtype=np.float64)
+
+    def _run_entry(self, name: str, steps: int) -> Callable[..., Any]:
+        if steps <= _PLAIN_STEPS:
+            plain: Callable[..., Any] = modules.plain(self._run_source)[name]
+            return plain
+        compiled: Callable[..., Any] = getattr(modules.compiled(self._run_source), name)
+        return compiled
+
+    def _evaluate(self, points: Array, *, loss: bool = False, sharpness: bool = False) -> tuple[Array, Array]:
+        """Return the losses and sharpnesses at rows of `points`; an empty array for what is not asked."""
+        losses, sharpnesses = np.empty(len(points) if loss else 0), np.empty(len(points) if sharpness else 0)
+        self._run_entry("evaluate", len(points))(points, self._values, losses, sharpnesses)
+        return losses, sharpnesses
+
+    # -- derivatives ----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _functions(self) -> dict[str, Callable[..., Any]]:
+        """Scalar functions (weights, parameters) of value, gradient and Hessian, run by plain CPython."""
+        f = self.formulas
+        hessian = [f.hessian[i, j] for i in range(self.dimension) for j in range(i + 1)]
+        return _plain_functions(f, {"value": [f.expression], "gradient": f.gradient, "hessian": hessian})
+
+    @cached_property
+    def _third_function(self) -> Callable[..., Any]:
+        f = self.formulas
+        n = self.dimension
+        w = [sympy.Symbol(name, real=True) for name in f.weights]
+        a = [sympy.Symbol(f"a_{i}", real=True) for i in range(n)]
+        b = [sympy.Symbol(f"b_{i}", real=True) for i in range(n)]
+        form = sum(f.hessian[i, j] * a[i] * b[j] for i in range(n) for j in range(n))
+        out = [sympy.diff(form, s).replace(sympy.DiracDelta, lambda *_: sympy.Integer(0)) for s in w]
+        return _plain_functions(f, {"third": out}, extra=[s.name for s in [*a, *b]])["third"]
+
+    def _value(self, w: Array) -> float:
+        return float(self._functions["value"](*w, *self._parameters.values())[0])
+
+    def _gradient(self, w: Array) -> Array:
+        return np.array(self._functions["gradient"](*w, *self._parameters.values()))
+
+    def _hessian(self, w: Array) -> Array:
+        n = self.dimension
+        out = np.empty((n, n))
+        lower = np.tril_indices(n)
+        out[lower] = self._functions["hessian"](*w, *self._parameters.values())
+        out.T[lower] = out[lower]
+        return out
+
+    def _third(self, w: Array, u: Array, v: Array) -> Array:
+        return np.array(self._third_function(*w, *self._parameters.values(), *u, *v))
+
+    def _sharpness(self, w: Array, guess: Array | None = None) -> spectrum.Eigenpair:
+        """Return the top eigenpair; its value is the kernels', so that every part of the library shows the same bits."""
+        pair = spectrum.top_eigenpair(self._hessian(w), guess=guess)
+        value = float(self._evaluate(w[None], sharpness=True)[1][0])
+        return spectrum.Eigenpair(value, pair.vector, pair.residual, pair.products)
+
+
+def _names(name: str, values: Iterable[sympy.Symbol | str]) -> list[str]:
+    if isinstance(values, (str, sympy.Symbol)):
+        values = [values]
+    try:
+        found = [str(v) for v in values]
+    except TypeError:
+        raise TypeError(f"{name} must be symbols or names, got {validation.shown(values)}") from None
+    for word in found:
+        if not (word.isidentifier() and word.isascii() or word.isidentifier() and word == sympy.Symbol(word).name):
+            raise ValueError(f"{name} must have names that are Python identifiers, got {word!r}")
+    if name == "variables" and not found:
+        raise ValueError("variables must name at least one weight, got none")
+    if len(set(found)) != len(found):
+        raise ValueError(f"{name} must not repeat a name, got {', '.join(found)}")
+    return found
+
+
+def _expression(expression: Any, symbols: Mapping[str, sympy.Symbol]) -> sympy.Expr:
+    if isinstance(expression, str):
+        result = parse(expression, symbols)
+    elif isinstance(expression, sympy.Expr):
+        # A symbol is known by its name: assumptions a user gave it do not matter.
+        result = expression.xreplace({s: symbols[s.name] for s in expression.free_symbols if s.name in symbols})
+    else:
+        raise TypeError(f"expression must be a SymPy expression or text, got {validation.shown(expression)}")
+    if result.has(sympy.I, sympy.zoo, sympy.nan, sympy.oo, -sympy.oo):
+        raise ValueError(f"expression must be real and finite, got {validation.shown(result)}")
+    return result
+
+
+def _plain_functions(
+    formulas: Formulas, pieces: Mapping[str, list[sympy.Expr]], extra: Iterable[str] = ()
+) -> dict[str, Callable[..., Any]]:
+    arguments = ", ".join([*formulas.weights, *formulas.parameters, *extra])
+    source = ""
+    for name, expressions in pieces.items():
+        lines, results = lines_of(expressions, "e")
+        body = "".join(f"    {line}\n" for line in lines)
+        source += f"@compiled\ndef {name}({arguments}):\n{body}    return [{', '.join(results)}]\n\n\n"
+    return {name: modules.plain(source)[name] for name in pieces}
+
+
