@@ -1,0 +1,125 @@
+"""Cell-steps per second of `selfstab.sweep` against the baselines, on jobs whose results agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from . import c_sweep, jax_sweep, numba_sweep, numpy_sweep, product_sweep
+from .harness import PAIRS, Case, Disagreement, Row, Target, interleaved, judged, seconds
+from .job import Extremes, Runner, SweepJob, agreement, sweep_job
+from .product_sweep import ProductJob
+
+UNIT = "G cell-steps/s"
+MEASURES = ("min_sharpness", "max_sharpness", "diverged_at")
+
+
+def cases(quick: bool) -> list[Case]:
+    """Return the lines on speed; quick ones run a small grid and are not judged."""
+    side, steps = (96, 400) if quick else (512, 2000)
+    job = sweep_job(side, steps)
+    numpy_job = replace(job, steps=max(1, steps // 10))
+    product_job = ProductJob(job.momentum, job.excess, steps)
+
+    def against(runner: Runner, theirs: SweepJob = job) -> Callable[[Case], Row]:
+        def measure(case: Case) -> Row:
+            checked = _checked(runner)
+            return _compared(case, lambda: ours(job), job, lambda: runner(theirs), theirs, quick, checked)
+
+        return measure
+
+    def symbolic(case: Case) -> Row:
+        note = _checked_product()
+        return _compared(
+            case, lambda: ours_product(product_job), product_job, lambda: product_sweep.run(product_job),
+            product_job, quick, note,
+        )  # fmt: skip
+
+    return [
+        Case("sweep / C", UNIT, Target(0.8), against(c_sweep.run)),
+        Case("sweep / Numba prange, a cell at a time", UNIT, Target(5), against(numba_sweep.run)),
+        Case("sweep / JAX fori_loop", UNIT, Target(10), against(jax_sweep.run)),
+        Case("sweep / NumPy", UNIT, Target(15), against(numpy_sweep.run, numpy_job)),
+        Case("SymPy loss / hand-written kernel", UNIT, Target(0.7), symbolic),
+    ]
+
+
+def _compared(
+    case: Case, mine: Callable[[], Any], job: SweepJob | ProductJob, theirs: Callable[[], Any],
+    their_job: SweepJob | ProductJob, quick: bool, note: str,
+) -> Row:  # fmt: skip
+    mine()
+    theirs()  # compiles
+    samples = interleaved(
+        lambda: job.cell_steps / seconds(mine) / 1e9,
+        lambda: their_job.cell_steps / seconds(theirs) / 1e9,
+        PAIRS,
+    )
+    if their_job.steps != job.steps:
+        note += f"; baseline timed over {their_job.steps} of {job.steps} steps"
+    return judged(case.name, case.unit, samples, case.target, judge=not quick, note=note)
+
+
+@cache
+def _reference(side: int, steps: int) -> tuple[SweepJob, Extremes, Extremes]:
+    job = sweep_job(side, steps)
+    return job, numpy_sweep.run(job), numpy_sweep.run(job.nudged())
+
+
+def _checked(runner: Runner) -> str:
+    """Compare ours and the baseline with the NumPy program on a small grid; return the numbers as a note."""
+    job, reference, nudged = _reference(47, 1003)
+    return "; ".join(
+        _agreed(who, run(job), reference, nudged) for who, run in (("ours", ours), ("baseline", runner))
+    )
+
+
+def _checked_product() -> str:
+    job = ProductJob(np.linspace(0.0, 0.99, 47), np.geomspace(1e-3, 0.3, 47), 1003)
+    reference, nudged = product_sweep.run(job), product_sweep.run(job.nudged())
+    return _agreed("ours", ours_product(job), reference, nudged)
+
+
+def _agreed(who: str, results: Extremes, reference: Extremes, nudged: Extremes) -> str:
+    found = agreement(results, reference, nudged)
+    text = f"{who} agrees on {100 * found.agreeing:.2f}% of regular cells to 1e-6 (worst {found.worst:.0e})"
+    if not found.holds:
+        raise Disagreement(f"{text}; {100 * found.chaotic:.1f}% of cells are chaotic")
+    return text
+
+
+def ours(job: SweepJob) -> Extremes:
+    """Run the job with `selfstab.sweep`."""
+    import selfstab as ss
+
+    loss = ss.CubicTaylor(
+        curvature=job.curvature,
+        progressive_sharpening=job.progressive_sharpening,
+        stabilization=job.stabilization,
+    )
+    return _swept(loss, job, np.array([job.x0, 0.0]), np.array([-job.x0, 0.0]))
+
+
+def ours_product(job: ProductJob) -> Extremes:
+    """Run the job with `selfstab.sweep` on the loss as a user would write it in SymPy."""
+    import sympy
+
+    import selfstab as ss
+
+    u, v = sympy.symbols("u v")
+    return _swept(ss.SymbolicLoss((u * v - 1) ** 2 / 2, [u, v]), job, *job.start())
+
+
+def _swept(loss: Any, job: SweepJob | ProductJob, start: Any, previous: Any) -> Extremes:
+    import selfstab as ss
+
+    found = ss.sweep(
+        loss, ss.HeavyBall(lr=1.0), {"momentum": job.momentum, "excess": job.excess},
+        start=start, previous=previous, steps=job.steps, measure=MEASURES, progress=False,
+    )  # fmt: skip
+    low, high, diverged_at = (found[name].to_numpy().reshape(job.shape) for name in MEASURES)
+    return Extremes(low, high, diverged_at)
