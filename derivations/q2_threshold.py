@@ -54,10 +54,12 @@ PROOF.equal("Nesterov's threshold", flip.subs(gamma, beta), 2 * (1 + beta) / (1 
 
 lower, upper = ((1 - g) / (1 + gamma)) ** 2, ((1 + g) / (1 + gamma)) ** 2
 g_squared = beta - gamma * (1 - beta)
+beta_by_g = (g**2 + gamma) / (1 + gamma)
+PROOF.equal("With g² = β − γ(1 − β)", g_squared.subs(beta, beta_by_g), g**2)
 PROOF.equal(
-    "Discriminant = (1 + γ)²(h − h₋)(h − h₊), h± = ((1 ± g)/(1 + γ))², g² = β − γ(1 − β)",
-    sp.expand((1 + gamma) ** 2 * (h - lower) * (h - upper)).subs({g**4: g_squared**2, g**2: g_squared}),
-    trace**2 - 4 * determinant,
+    "the discriminant is (1 + γ)²(h − h₋)(h − h₊), h± = ((1 ± g)/(1 + γ))²",
+    (trace**2 - 4 * determinant).subs(beta, beta_by_g),
+    (1 + gamma) ** 2 * (h - lower) * (h - upper),
 )
 PROOF.equal(
     "h₋ without cancellation: (1 − g)(1 + g) = (1 − β)(1 + γ)", 1 - g_squared, (1 - beta) * (1 + gamma)

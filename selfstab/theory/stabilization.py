@@ -65,9 +65,7 @@ def stabilization_weight(steps: Any, momentum: Any) -> Any:
     if fractional.size:
         raise ValueError(f"steps must be whole numbers >= 0, got {float(fractional[0])!r}")
     steps, momentum = joined(steps=steps, momentum=_momentum(momentum))
-    # ln β = ln(1 − (1 − β)), for 1 − β is exact where β is near 1; at β = 0 the power is 0 but for k = 0.
-    logarithm = np.log1p(-(1.0 - np.where(momentum > 0.0, momentum, 0.5)))
-    below_one = -np.expm1(steps * logarithm)
+    below_one = -np.expm1(steps * np.log(np.where(momentum > 0.0, momentum, 0.5)))  # 1 − β^k
     below_one = np.where(momentum > 0.0, below_one, np.where(steps > 0.0, 1.0, 0.0))
     return plain(below_one / (1.0 - momentum))
 
@@ -240,15 +238,15 @@ def loss_spike(threshold: Any, y0: Any, stabilization: Any = 1.0) -> Any:
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def slow_orbit(steps: Any, lr: Any, momentum: Any, y0: Any, stabilization: Any = 1.0) -> tuple[Any, Any]:
+def slow_orbit(time: Any, lr: Any, momentum: Any, y0: Any, stabilization: Any = 1.0) -> tuple[Any, Any]:
     """Return the catapult's course in the slow limit without progressive sharpening.
 
     y = −y₀ tanh(rt), A = (√2 y₀/b) sech(rt), r = ηy₀/(1 − β)
 
     Parameters
     ----------
-    steps
-        t, counted from the largest swing, in steps: any finite numbers.
+    time
+        t in steps, counted from the largest swing: any finite numbers.
     lr
         Learning rate η > 0.
     momentum
@@ -281,7 +279,7 @@ def slow_orbit(steps: Any, lr: Any, momentum: Any, y0: Any, stabilization: Any =
     0.028284
     """
     t, lr, momentum, y0, b2 = joined(
-        steps=validation.broadcastable("steps", steps),
+        time=validation.broadcastable("time", time),
         lr=validation.broadcastable("lr", lr, above=0),
         momentum=_momentum(momentum),
         y0=_y0(y0),

@@ -1,0 +1,93 @@
+"""What every closed form does with its arguments: broadcasting, floats, refusals, a light import."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from selfstab import theory
+
+CALLS = {
+    "max_stable_sharpness": {"lr": 0.1, "momentum": 0.9, "lookahead": 0.1},
+    "spectral_radius": {"lr_times_sharpness": 1.0, "momentum": 0.9, "lookahead": 0.1},
+    "modes": {"lr_times_sharpness": 1.0, "momentum": 0.9, "lookahead": 0.1},
+    "region": {"lr_times_sharpness": 1.0, "momentum": 0.9},
+    "region_boundaries": {"momentum": 0.9},
+    "growth_factor": {"excess": 0.1, "momentum": 0.9},
+    "stabilization_weight": {"steps": 3, "momentum": 0.9},
+    "inertia_number": {"excess": 0.1, "momentum": 0.9},
+    "slow_energy": {"y": 0.1, "amplitude": 0.2, "progressive_sharpening": 0.1, "stabilization": 2.0},
+    "max_displacement": {"y0": 0.1, "stabilization": 2.0},
+    "loss_spike": {"threshold": 4.0, "y0": 0.1, "stabilization": 2.0},
+    "slow_orbit": {"time": 1.0, "lr": 0.1, "momentum": 0.9, "y0": 0.1, "stabilization": 2.0},
+    "overshoot": {"kappa": 1.0},
+    "final_sharpness": {"threshold": 4.0, "y0": 0.1, "kappa": 1.0},
+    "cycle_period": {"lr": 0.1, "momentum": 0.9, "progressive_sharpening": 0.1},
+    "cycle_growth": {"lr": 0.1, "momentum": 0.9, "progressive_sharpening": 0.1},
+    "edge_inertia_number": {"lr": 0.1, "momentum": 0.9, "progressive_sharpening": 0.1},
+    "edge_displacement": {"progressive_sharpening": 0.1, "stabilization": 2.0},
+}
+POSITIVE = {"lr", "threshold", "stabilization"}
+NOT_NEGATIVE = {"amplitude", "y0", "kappa", "momentum", "steps"}
+PAIRS = [(name, argument) for name, arguments in CALLS.items() for argument in arguments]
+
+
+def outputs(result):
+    return result if isinstance(result, tuple) else (result,)
+
+
+def test_every_function_is_covered():
+    """Protects this file: a new closed form must be added here."""
+    assert {name for name in theory.__all__ if callable(getattr(theory, name))} == set(CALLS)
+
+
+@pytest.mark.parametrize(("name", "argument"), PAIRS)
+def test_broadcasting(name, argument):
+    """Protects shapes and values: an array argument gives what scalars give one by one."""
+    function, arguments = getattr(theory, name), CALLS[name]
+    values = (
+        np.array([[1.0], [2.0], [3.0]])
+        if argument == "steps"
+        else arguments[argument] * np.array([[1.0], [0.5]])
+    )
+    together = outputs(function(**{**arguments, argument: values}))
+    for i, value in enumerate(values.ravel()):
+        for whole, single in zip(together, outputs(function(**{**arguments, argument: value})), strict=True):
+            assert whole.shape[: values.ndim] == values.shape
+            np.testing.assert_array_equal(whole[i, 0], single)
+
+
+@pytest.mark.parametrize("name", [name for name in CALLS if name not in ("modes", "region")])
+def test_scalars_give_floats(name):
+    """Protects that scalar arguments give Python floats."""
+    assert all(type(value) is float for value in outputs(getattr(theory, name)(**CALLS[name])))
+
+
+@pytest.mark.parametrize(("name", "argument"), PAIRS)
+def test_refusals(name, argument):
+    """Protects the door of each argument: NaN, wrong kinds and wrong ranges name it."""
+    function, arguments = getattr(theory, name), CALLS[name]
+    bad = [np.nan] + [-np.inf] + [0.0, -1.0] * (argument in POSITIVE) + [-1.0] * (argument in NOT_NEGATIVE)
+    for value in bad + [1.0] * (argument == "momentum"):
+        with pytest.raises(ValueError, match=rf"^{argument} must be .*, got .*$"):
+            function(**{**arguments, argument: value})
+    for value in ("fast", 1j, None):
+        with pytest.raises(TypeError, match=rf"^{argument} must be real numbers, got .*$"):
+            function(**{**arguments, argument: value})
+
+
+@pytest.mark.parametrize("name", [name for name, arguments in CALLS.items() if len(arguments) > 1])
+def test_shapes_that_do_not_broadcast(name):
+    """Protects the message: one line with the arguments' shapes."""
+    arguments = dict(CALLS[name])
+    first, second = list(arguments)[:2]
+    arguments |= {first: np.ones(2), second: np.full(3, 0.5)}
+    with pytest.raises(ValueError, match=rf"broadcast together, got {first} \(2,\), {second} \(3,\)"):
+        getattr(theory, name)(**arguments)
+
+
+def test_import_is_light():
+    """Protects the import: neither SciPy nor SymPy is loaded."""
+    code = "import sys, selfstab.theory; sys.exit(bool({'scipy', 'sympy', 'numba'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
