@@ -149,4 +149,6 @@ def module_text() -> str:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m derivations.overshoot_table FILE")
     Path(sys.argv[1]).write_text(module_text(), encoding="utf-8")

