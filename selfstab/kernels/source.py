@@ -228,9 +228,10 @@ class _Writer:
 def sweep_source(loss: LossText, variant: Variant, title: str) -> str:
     """Return the module that runs a grid of cells of one loss; its entry is ``run``.
 
-    ``run(first, count, shape, targets, offsets, values, fixed, table, noise, steps, escape, out)`` runs the cells
+    ``run(first, count, shape, targets, follows, offsets, values, fixed, table, noise, steps, escape, out)`` runs the cells
     first, ..., first + count − 1 of the grid of that shape (last axis fastest). Axis a sets input targets[a] to
-    values[offsets[a] + index]; other inputs are as in `fixed`. out has shape (measures, count).
+    values[offsets[a] + index], and input follows[a] too unless that is −1; other inputs are as in `fixed`. out has
+    shape (measures, count).
     """
     w = _Writer(loss, variant)
     good = " and ".join(f"abs({name}_next) <= escape" for name in loss.weights)
@@ -323,7 +324,7 @@ def run_block(rows, saved, lane, alive, start, count, first, steps, table, noise
 
 
 @entry
-def run(first, count, shape, targets, offsets, values, fixed, table, noise, steps, escape, out):
+def run(first, count, shape, targets, follows, offsets, values, fixed, table, noise, steps, escape, out):
     """Run the cells first, ..., first + count - 1 of the grid."""
     rows = np.empty(ROWS * LANES)
     saved = np.empty(ROWS * LANES)
@@ -339,7 +340,10 @@ def run(first, count, shape, targets, offsets, values, fixed, table, noise, step
             for k in range(fixed.size):
                 inputs[k] = fixed[k]
             for axis in range(shape.size - 1, -1, -1):
-                inputs[targets[axis]] = values[offsets[axis] + rest % shape[axis]]
+                value = values[offsets[axis] + rest % shape[axis]]
+                inputs[targets[axis]] = value
+                if follows[axis] >= 0:
+                    inputs[follows[axis]] = value
                 rest = rest // shape[axis]
             begin(lane, inputs, table, matrix)
             for k in range(ROWS):

@@ -1,0 +1,409 @@
+"""A grid of runs: every combination of the axes' values, measured without keeping trajectories."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from selfstab import outcomes, validation
+from selfstab.kernels import modules, pool
+from selfstab.kernels.measures import MEASURES, groups_of, needs_of
+from selfstab.kernels.source import LANES, RATE_INPUTS, Rate, Variant
+from selfstab.losses.symbolic import SymbolicLoss
+from selfstab.observables import observe
+from selfstab.optimizers import HeavyBall
+from selfstab.schedules import Constant, LinearWarmup
+from selfstab.trajectory import Problem, provenance, states
+from selfstab.validation import Array
+
+if TYPE_CHECKING:
+    import xarray
+
+    from selfstab.losses.protocol import Loss
+
+LARGEST_BLOCK: Final = 2**16
+
+_RANGES: Final[dict[str, dict[str, Any]]] = {
+    "momentum": {"at_least": 0, "below": 1},
+    "lookahead": {"at_least": 0},
+    "lr": {"above": 0},
+    "excess": {"above": -1},
+    "lr.start": {"at_least": 0},
+    "lr.end": {"above": 0},
+    "lr.steps": {"at_least": 1},
+}
+_LONG_NAMES: Final = {
+    "momentum": ("momentum", "1"),
+    "lookahead": ("lookahead", "1"),
+    "lr": ("learning rate", "1/sharpness"),
+    "excess": ("relative excess of the sharpness at the start, S/S* - 1", "1"),
+    "lr.start": ("learning rate at the start of the warmup", "1/sharpness"),
+    "lr.end": ("learning rate after the warmup", "1/sharpness"),
+    "lr.steps": ("length of the warmup", "step"),
+}
+
+
+def sweep(
+    loss: Loss,
+    optimizer: HeavyBall,
+    axes: Mapping[str, Any],
+    *,
+    start: Any,
+    steps: int,
+    previous: Any = None,
+    measure: Sequence[str] = ("final_loss", "final_sharpness", "min_sharpness", "diverged_at", "phase"),
+    escape: float = 1e6,
+    noise: float = 0.0,
+    seed: int = 0,
+    repeats: int = 1,
+    threads: int | None = None,
+    progress: bool = True,
+) -> xarray.Dataset:
+    """Run every combination of the axes' values and measure each run.
+
+    Symbolic losses run in compiled blocks of lanes on all cores; other losses a cell at a time. A cell's numbers
+    depend on its own values only: not on the grid around it, the number of threads or the other measures.
+
+    Parameters
+    ----------
+    loss
+        Any loss of this package.
+    optimizer
+        What the axes do not set.
+    axes
+        Values by name, one-dimensional and finite. Names: ``momentum``, ``lookahead``, ``lr``; ``excess``, the relative
+        ε = S(start)/S* − 1, which sets a constant lr = (1 + ε)·2(1 + β)/(S(start)(1 + 2γ)); ``lr.start``, ``lr.end``,
+        ``lr.steps`` of a :class:`LinearWarmup`; ``start.NAME`` and ``previous.NAME`` of a weight; a loss parameter's name.
+    start, previous
+        w_0 and w_{−1} (by default `start`), shape (dimension,), where no axis sets them. Without `previous`, a cell
+        starts at rest wherever it starts.
+    steps
+        Number of updates of each run, >= 0.
+    measure
+        Any of final_loss, max_loss, final_sharpness, min_sharpness, max_sharpness, diverged_at, phase, overshoot,
+        peak_excess, drop (see below); nothing else is computed.
+    escape, noise, seed
+        As in :func:`simulate`. The noise depends on (seed, repeat, step, component), so all cells of a repeat share it.
+    repeats
+        Number of noise realizations, >= 1; more than one adds the dimension ``repeat``.
+    threads
+        Number of threads, >= 1; by default one for each CPU.
+    progress
+        Whether to show a bar (in terminals and notebooks only).
+
+    Returns
+    -------
+    xarray.Dataset
+        Dimensions: the axes' names in order, then ``repeat`` if there is more than one. A variable per measure:
+
+        - final_loss, final_sharpness: at the last step; max_loss, min_sharpness, max_sharpness: over all steps.
+          For a run that diverged: over the steps before.
+        - diverged_at: the first step with max|w_i| > escape or a weight not finite, −1 if none.
+        - phase: int8 with CF flag attributes; the first that applies of
+          −1 diverged;
+          0 undecided: neither settled nor cycling, where *settled* means that the largest step ‖w_{t+1} − w_t‖ of the last
+          eighth is below 10⁻³ of the largest of the run, and *cycling* that the smoothed sharpness rose through the
+          threshold at least twice in the second half, or that reversals go on in the last eighth and the largest flips
+          ‖w_{t+1} − 2w_t + w_{t−1}‖/4 of the third and fourth quarter agree within 10%;
+          4 edge: cycling and not settled;
+          3 catapult: the smoothed sharpness was above the threshold, then below it for good, the flip grew meanwhile,
+          and the sharpness ended lower;
+          2 oscillating: some step reversed, v_{t+1}·v_t < 0 by more than rounding;
+          1 monotone.
+        - peak_excess (y0): of the largest swing, the largest smoothed S − S* up to when the flip was still at least √10
+          times below its peak. drop: the fall of the sharpness from there to when the flip was least after the peak.
+          overshoot: drop/(2 y0). NaN without a catapult, when diverged, or undecided.
+
+        *Smoothed* is the (1, 2, 1)/4 mean of three consecutive steps. Settings, versions and seconds are in attrs.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind, shape or range; nothing has run then.
+
+    Examples
+    --------
+    >>> import selfstab as ss
+    >>> loss = ss.CubicTaylor(curvature=1.0)
+    >>> start, previous = ss.flip_start(loss, loss.minimum(), size=1e-4)
+    >>> axes = {"momentum": [0.0, 0.9], "excess": [0.001]}
+    >>> data = ss.sweep(loss, ss.HeavyBall(1.0), axes, start=start, previous=previous, steps=30_000,
+    ...                 measure=["overshoot"])
+    >>> data.overshoot.values.round(3)
+    array([[1.001],
+           [1.581]])
+    """
+    began = time.perf_counter()
+    plan = _Plan.checked(loss, optimizer, axes, start, steps, previous, measure, escape, noise, seed, repeats)
+    threads = pool.available_threads() if threads is None else validation.integer("threads", threads, at_least=1)
+    if isinstance(loss, SymbolicLoss):
+        flat, compile_seconds = _lanes(loss, plan, threads, bool(progress))
+    else:
+        flat, compile_seconds = _cells(plan, threads, bool(progress)), 0.0
+    return _dataset(plan, flat, time.perf_counter() - began, compile_seconds)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The validated arguments of a sweep."""
+
+    problem: Problem
+    axes: dict[str, Array]
+    measures: tuple[str, ...]
+    repeats: int
+    rate: Rate
+    moves_with_start: bool
+
+    @classmethod
+    def checked(
+        cls, loss: Any, optimizer: Any, axes: Any, start: Any, steps: Any, previous: Any, measure: Any, escape: Any,
+        noise: Any, seed: Any, repeats: Any,
+    ) -> _Plan:  # fmt: skip
+        """Return the plan, or raise before anything runs."""
+        problem = Problem.checked(loss, optimizer, start, previous, steps, escape, noise, seed)
+        if not isinstance(axes, Mapping):
+            raise TypeError(f"axes must map names to values, got {validation.shown(axes)}")
+        if not axes:
+            raise ValueError("axes must name at least one axis, got none")
+        rate = _rate(problem.optimizer, axes)
+        for name in axes:
+            _check_name(problem, name, rate)
+        values = {name: _axis(problem, name, value) for name, value in axes.items()}
+        plan = cls(
+            problem, values, validation.some_of("measure", measure, MEASURES),
+            validation.integer("repeats", repeats, at_least=1), rate, previous is None,
+        )  # fmt: skip
+        if not plan.measures:
+            raise ValueError(f"measure must name at least one of {', '.join(MEASURES)}, got none")
+        if rate == "excess":
+            plan.check_sharpness_at_start()
+        return plan
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(v.size for v in self.axes.values())
+
+    @property
+    def cells(self) -> int:
+        return math.prod(self.shape)
+
+    def cell(self, index: int) -> tuple[Problem, dict[str, float]]:
+        """Return the problem of one cell, built from the public objects, and its values by axis."""
+        at = dict(zip(self.axes, np.unravel_index(index, self.shape), strict=True))
+        values = {name: float(self.axes[name][k]) for name, k in at.items()}
+        problem = self.problem
+        own = {name: v for name, v in values.items() if name in problem.loss.parameters}
+        loss = problem.loss.replace(**own) if own else problem.loss
+        start = self._point(problem.start, "start", values)
+        previous = start if self.moves_with_start else problem.previous
+        previous = self._point(previous, "previous", values)
+        optimizer = replace(
+            problem.optimizer,
+            momentum=values.get("momentum", problem.optimizer.momentum),
+            lookahead=values.get("lookahead", problem.optimizer.lookahead),
+        )
+        if self.rate == "excess":
+            threshold_lr = 2.0 * (1.0 + optimizer.momentum)
+            ahead = 1.0 + 2.0 * optimizer.lookahead
+            optimizer = replace(
+                optimizer, lr=(1.0 + values["excess"]) * threshold_lr / (loss._sharpness(start).value * ahead)
+            )
+        elif "lr" in values:
+            optimizer = replace(optimizer, lr=values["lr"])
+        elif isinstance(optimizer.lr, LinearWarmup):
+            ramp = {name[3:]: v for name, v in values.items() if name.startswith("lr.")}
+            optimizer = replace(optimizer, lr=replace(optimizer.lr, **ramp))
+        return replace(problem, loss=loss, start=start, previous=previous, optimizer=optimizer), values
+
+    def _point(self, point: Array, word: str, values: Mapping[str, float]) -> Array:
+        point = point.copy()
+        for j, name in enumerate(self.problem.loss.weight_names):
+            point[j] = values.get(f"{word}.{name}", point[j])
+        return point
+
+    def check_sharpness_at_start(self) -> None:
+        """Raise ValueError if some cell's S(start) <= 0, where a relative excess means nothing."""
+        moving = {
+            name: v for name, v in self.axes.items() if name.startswith("start.") or name in self.problem.loss.parameters
+        }
+        part = replace(self, axes=moving or {"momentum": np.zeros(1)}, rate="constant")
+        for index in range(part.cells):
+            problem, values = part.cell(index)
+            sharpness = problem.loss._sharpness(problem.start).value
+            if not sharpness > 0:
+                where = ", ".join(f"{n} = {v:g}" for n, v in values.items() if n in moving) or "the start"
+                raise ValueError(f"excess must start where the sharpness is above 0, got {sharpness:g} at {where}")
+
+
+def _rate(optimizer: HeavyBall, axes: Mapping[str, Any]) -> Rate:
+    scheduled = not isinstance(optimizer.lr, (float, Constant))
+    if "excess" in axes:
+        if "lr" in axes or scheduled:
+            other = "an lr axis" if "lr" in axes else f"the schedule {optimizer.lr!r}"
+            raise ValueError(f"excess must be the only setting of the learning rate, got {other} beside it")
+        return "excess"
+    if scheduled:
+        if "lr" in axes:
+            raise ValueError(f"lr must not be an axis beside the schedule {optimizer.lr!r}; use lr.start, lr.end, lr.steps")
+        return "ramp" if isinstance(optimizer.lr, LinearWarmup) else "table"
+    return "constant"
+
+
+def _check_name(problem: Problem, name: Any, rate: Rate) -> None:
+    weights = problem.loss.weight_names
+    shown = weights if len(weights) <= 8 else (*weights[:3], "...")
+    known = ["momentum", "lookahead", "lr", "excess", *RATE_INPUTS["ramp"], *problem.loss.parameters]
+    points = {f"{word}.{w}" for word in ("start", "previous") for w in weights}
+    if not isinstance(name, str) or (name not in known and name not in points):
+        listed = ", ".join([*known, *(f"start.{w}" for w in shown), *(f"previous.{w}" for w in shown)])
+        raise ValueError(f"axes must be named among {listed}, got {validation.shown(name)}")
+    if name.startswith("lr.") and rate != "ramp":
+        raise ValueError(f"axes: {name} needs an optimizer with a LinearWarmup, got {problem.optimizer.lr!r}")
+
+
+def _axis(problem: Problem, name: str, value: Any) -> Array:
+    values = validation.floats(f"axes[{name!r}]", value, shape=(None,))
+    if values.size == 0:
+        raise ValueError(f"axes[{name!r}] must hold at least one value, got none")
+    validation.broadcastable(f"axes[{name!r}]", values, **_RANGES.get(name, {}))
+    if name in problem.loss.parameters:
+        for v in values:
+            problem.loss.replace(**{name: v})
+    if name.startswith("start."):
+        validation.broadcastable(f"axes[{name!r}]", values, at_least=-problem.escape, at_most=problem.escape)
+    return values
+
+
+def _lanes(loss: SymbolicLoss, plan: _Plan, threads: int, progress: bool) -> tuple[dict[str, Array], float]:
+    """Run the grid in compiled blocks of lanes; return flat outputs by measure, repeats first, and compile seconds."""
+    problem, optimizer = plan.problem, plan.problem.optimizer
+    lookahead = optimizer.lookahead > 0 or "lookahead" in plan.axes
+    variant = Variant(plan.measures, plan.rate, lookahead, problem.noise > 0)
+    inputs = variant.inputs(loss.formulas)
+    place = _places(loss, inputs)
+    fixed = np.zeros(len(inputs))
+    fixed[: len(loss.parameters)] = loss._values
+    ramp = optimizer.lr if isinstance(optimizer.lr, LinearWarmup) else None
+    settings = {"momentum": optimizer.momentum, "lookahead": optimizer.lookahead, "lr": optimizer.schedule.values(0, 1)[0]}
+    settings |= {} if ramp is None else {"lr.start": ramp.start, "lr.end": ramp.end, "lr.steps": ramp.steps}
+    for name, setting in settings.items():
+        if name in place:
+            fixed[place[name]] = setting
+    n = loss.dimension
+    fixed[-2 * n :] = [*problem.start, *problem.previous]
+    targets = [place[name] for name in plan.axes]
+    shape, axes = list(plan.shape), list(plan.axes.values())
+    offsets = [0, *np.cumsum(shape)[:-1]]
+    follow = [(place[name] + n, k) for k, name in enumerate(plan.axes) if name.startswith("start.")]
+    module = modules.compiled(loss.sweep_source(variant))
+    table = optimizer.schedule.values(0, problem.steps + 1) if plan.rate == "table" else np.zeros(1)
+    flat = {name: np.empty(plan.cells * plan.repeats, MEASURES[name].dtype) for name in plan.measures}
+    follows = np.full(len(shape), -1)
+    if plan.moves_with_start:
+        for target, k in follow:
+            if f"previous.{list(plan.axes)[k][6:]}" not in plan.axes:
+                follows[k] = target
+    compile_seconds = 0.0
+    block = _block(plan.cells, threads)
+    for repeat in range(plan.repeats):
+        noise = problem.noise_at(0, problem.steps, repeat) if variant.noise else np.zeros((1, 1))
+        arguments = (
+            np.array(shape), np.array(targets), follows, np.array(offsets), np.concatenate(axes), fixed, table, noise,
+            problem.steps, problem.escape,
+        )  # fmt: skip
+        if repeat == 0:
+            began = time.perf_counter()
+            module.run(0, 0, *arguments, np.empty((len(plan.measures), 0)))
+            compile_seconds = time.perf_counter() - began
+        base = repeat * plan.cells
+
+        def work(first: int, count: int, arguments: tuple[Any, ...] = arguments, base: int = base) -> None:
+            out = np.empty((len(plan.measures), count))
+            module.run(first, count, *arguments, out)
+            for k, name in enumerate(plan.measures):
+                flat[name][base + first : base + first + count] = out[k]
+
+        pool.run_blocks(work, plan.cells, block, threads, progress=progress)
+    return flat, compile_seconds
+
+
+def _places(loss: SymbolicLoss, inputs: Sequence[str]) -> dict[str, int]:
+    """Return where a kernel keeps each input, by the axis that sets it."""
+    public = dict(zip(loss.formulas.parameters, loss.parameters, strict=True))
+    for word in ("start", "previous"):
+        public |= {f"{word}.{w}": f"{word}.{n}" for w, n in zip(loss.formulas.weights, loss.weight_names, strict=True)}
+    return {public.get(name, name): k for k, name in enumerate(inputs)}
+
+
+def _block(cells: int, threads: int) -> int:
+    """Return a block size, whole lanes: small enough to share the work evenly, at most LARGEST_BLOCK."""
+    wanted = min(LARGEST_BLOCK, -(-cells // (8 * threads)))
+    return max(LANES, -(-wanted // LANES) * LANES)
+
+
+def _cells(plan: _Plan, threads: int, progress: bool) -> dict[str, Array]:
+    """Run the grid a cell at a time; return flat outputs by measure, repeats first."""
+    from threadpoolctl import threadpool_limits
+
+    flat = {name: np.empty(plan.cells * plan.repeats, MEASURES[name].dtype) for name in plan.measures}
+
+    def work(first: int, count: int) -> None:
+        for k in range(first, first + count):
+            problem, _ = plan.cell(k % plan.cells)
+            for name, value in _measured(problem, plan.measures, k // plan.cells).items():
+                flat[name][k] = value
+
+    with threadpool_limits(1, user_api="blas"):
+        pool.run_blocks(work, plan.cells * plan.repeats, 1, threads, progress=progress)
+    return flat
+
+
+def _measured(problem: Problem, measures: Sequence[str], repeat: int) -> dict[str, float]:
+    """Run one cell of a loss that has no kernel, and measure it."""
+    needs = needs_of(groups_of(measures))
+    loss, guess = problem.loss, None
+    sharpness, values, velocity = [], [], []
+    for state in states(problem, repeat):
+        velocity.append(state.velocity)
+        values.append(loss._value(state.weights) if "loss" in needs else np.nan)
+        if "sharpness" in needs:
+            pair = loss._sharpness(state.weights, guess)
+            guess = pair.vector
+            sharpness.append(pair.value)
+        else:
+            sharpness.append(np.nan)
+    reached = len(velocity) - 1
+    ended = -1 if reached == problem.steps else reached + 1
+    thresholds = problem.optimizer.thresholds(0, reached + 1)
+    return observe(
+        measures, np.array(sharpness), np.array(values), thresholds, np.array(velocity), ended
+    )  # fmt: skip
+
+
+def _dataset(plan: _Plan, flat: dict[str, Array], seconds: float, compile_seconds: float) -> xarray.Dataset:
+    import xarray
+
+    dims = [*plan.axes, "repeat"] if plan.repeats > 1 else [*plan.axes]
+    out = xarray.Dataset(coords=dict(plan.axes))
+    if plan.repeats > 1:
+        out = out.assign_coords(repeat=np.arange(plan.repeats))
+    for name, values in flat.items():
+        grid = np.moveaxis(values.reshape(plan.repeats, *plan.shape), 0, -1)
+        out[name] = (dims, np.ascontiguousarray(grid) if plan.repeats > 1 else grid[..., 0])
+        out[name].attrs.update(MEASURES[name].attributes)
+        if name == "phase":
+            out[name].attrs.update(outcomes.flag_attributes())
+    for name in plan.axes:
+        long_name, units = _LONG_NAMES.get(name, (name, "1"))
+        out[name].attrs.update(long_name=long_name, units=units)
+    out.attrs.update(provenance(plan.problem, seconds), compile_seconds=compile_seconds, repeats=plan.repeats)
+    out.attrs.update(
+        start=json.dumps(plan.problem.start.tolist()), previous=json.dumps(plan.problem.previous.tolist())
+    )
+    return out

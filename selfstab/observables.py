@@ -1,0 +1,239 @@
+"""Catapults and phases, measured on our runs or on anyone's recorded arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from selfstab import validation
+from selfstab.kernels import modules
+from selfstab.kernels.measures import MEASURES
+from selfstab.kernels.source import observe_source
+from selfstab.validation import Array
+
+if TYPE_CHECKING:
+    import xarray
+
+_PLAIN_STEPS = 2_000
+
+
+def catapults(sharpness: Any, threshold: Any, loss: Any = None, step: Any = None) -> xarray.Dataset:
+    """Find the catapults in a recorded run: anyone's arrays will do.
+
+    A catapult begins where the smoothed sharpness rises through the threshold S* (*onset*), turns where it falls
+    through it again (*crossing*) and lasts until the next onset or the end of the record. Smoothed is the (1, 2, 1)/4
+    mean of three consecutive steps, which removes the sharpness's alternation along a flip; records further apart
+    than a step are taken as they are.
+
+    Parameters
+    ----------
+    sharpness
+        S_t, one-dimensional and finite.
+    threshold
+        S*_t, the same length, or one number; infinity is allowed (an lr of 0).
+    loss
+        L_t, the same length. With it, y0 is taken before the swing and the drop after it has died; without it, the
+        oscillation's own O(x²) share of the sharpness is in both.
+    step
+        The steps of the records, increasing integers; by default 0, 1, 2, ...
+
+    Returns
+    -------
+    xarray.Dataset
+        Dimension catapult (in order of onset), variables
+
+        - onset, crossing: steps; peak: the step of the largest loss (−1 without a loss); died: the step from which on
+          the loss stays within 1% of its peak above its later minimum (the crossing without a loss);
+        - peak_excess: y0, the largest smoothed S − S* from the onset on, while the loss is at most a tenth of the way
+          from its minimum since the onset to its peak (up to the crossing without a loss); at least the value at the
+          onset;
+        - relative_excess: ε = y0/S* at the step of y0;
+        - drop: the smoothed sharpness at the step of y0, minus its least from died to the next onset;
+        - overshoot: drop/(2 y0), which the overshoot law predicts;
+        - loss_spike: largest loss minus the least between onset and peak (NaN without a loss).
+
+        A swing that has not fallen through the threshold by the end of the record is not listed, nor one after
+        which the sharpness is not lower than before.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If lengths differ, or a value is not a finite number.
+
+    Examples
+    --------
+    >>> import selfstab as ss
+    >>> loss = ss.CubicTaylor(curvature=1.0)
+    >>> start, previous = ss.flip_start(loss, loss.minimum(), size=1e-4)
+    >>> run = ss.simulate(loss, ss.HeavyBall(lr=2.02), start, 4000, previous=previous)
+    >>> found = ss.catapults(run.sharpness, run.max_stable_sharpness, run.loss)
+    >>> found.sizes["catapult"], round(float(found.overshoot[0]), 3)
+    (1, 1.01)
+    """
+    s = validation.floats("sharpness", sharpness, shape=(None,))
+    limits = _thresholds(threshold, s.size)
+    losses = None if loss is None else _same_length("loss", validation.floats("loss", loss, shape=(None,)), s.size)
+    steps = _steps(step, s.size)
+    consecutive = bool((np.diff(steps) == 1).all())
+    smooth = _smoothed(s) if consecutive else s
+    excess = (_smoothed(s - limits) if consecutive and np.isfinite(limits).all() else smooth - limits)  # fmt: skip
+    rows = [row for row in _swings(smooth, excess, losses) if row["drop"] > 0]
+    for row in rows:
+        row["relative_excess"] = row["peak_excess"] / (row.pop("sharpness_before") - row["peak_excess"])
+        row["overshoot"] = row["drop"] / (2.0 * row["peak_excess"])
+        for name in ("onset", "crossing", "peak", "died"):
+            row[name] = steps[int(row[name])] if row[name] >= 0 else -1
+    return _catapult_dataset(rows)
+
+
+_CATAPULT = {
+    "onset": ("step at which the smoothed sharpness rises through the threshold", "step"),
+    "crossing": ("step at which it falls through the threshold", "step"),
+    "peak": ("step of the largest loss", "step"),
+    "died": ("step from which on the swing has died", "step"),
+    "peak_excess": ("y0, the largest smoothed S - S* before the swing", "1/lr"),
+    "relative_excess": ("y0 / S*", "1"),
+    "drop": ("fall of the sharpness", "1/lr"),
+    "overshoot": ("drop / (2 y0)", "1"),
+    "loss_spike": ("rise of the loss", "loss"),
+}
+
+
+def _catapult_dataset(rows: list[dict[str, float]]) -> xarray.Dataset:
+    import xarray
+
+    out = xarray.Dataset(coords={"catapult": np.arange(len(rows))})
+    for name, (long_name, units) in _CATAPULT.items():
+        dtype = np.int64 if units == "step" else np.float64
+        out[name] = ("catapult", np.array([row[name] for row in rows], dtype=dtype))
+        out[name].attrs.update(long_name=long_name, units=units)
+    return out
+
+
+def _same_length(name: str, values: Array, size: int) -> Array:
+    if values.size != size:
+        raise ValueError(f"{name} must have as many values as sharpness ({size}), got {values.size}")
+    return values
+
+
+def _thresholds(threshold: Any, size: int) -> Array:
+    limits = validation.broadcastable("threshold", threshold, above=0, finite=False)
+    if limits.ndim == 0:
+        return np.full(size, float(limits))
+    if limits.ndim != 1:
+        raise ValueError(f"threshold must be a number or one-dimensional, got shape {limits.shape}")
+    return _same_length("threshold", limits, size)
+
+
+def _steps(step: Any, size: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    if step is None:
+        return np.arange(size, dtype=np.int64)
+    values = _same_length("step", validation.floats("step", step, shape=(None,)), size)
+    if (values != np.round(values)).any() or (np.diff(values) <= 0).any():
+        raise ValueError(f"step must be increasing whole numbers, got {validation.shown(step)}")
+    return values.astype(np.int64)
+
+
+def _smoothed(values: Array) -> Array:
+    out = values.copy()
+    if values.size > 2:
+        out[1:-1] = 0.25 * (values[:-2] + 2.0 * values[1:-1] + values[2:])
+    return out
+
+
+def _swings(smooth: Array, excess: Array, losses: Array | None) -> Iterable[dict[str, float]]:
+    """Yield the swings by indices; see :func:`catapults`."""
+    inside = np.concatenate([[False], excess > 0, [False]])
+    onsets = np.flatnonzero(inside[1:-1] & ~inside[:-2])
+    crossings = np.flatnonzero(~inside[2:] & inside[1:-1]) + 1
+    for k, (onset, crossing) in enumerate(zip(onsets, crossings, strict=True)):
+        end = int(onsets[k + 1]) if k + 1 < len(onsets) else excess.size
+        if crossing >= end:
+            continue
+        peak, died, spike = -1, int(crossing), np.nan
+        before = np.arange(onset, crossing)
+        if losses is not None:
+            peak = int(onset + np.argmax(losses[onset:end]))
+            base = losses[onset : peak + 1].min()
+            spike = losses[peak] - base
+            low = np.flatnonzero(losses[onset:peak] - base <= 0.1 * spike)
+            before = np.arange(onset, min(crossing, onset + (low[-1] if low.size else 0) + 1))
+            after = losses[peak:end]
+            late = np.flatnonzero(after - after.min() > 0.01 * (losses[peak] - after.min()))
+            died = min(max(died, peak + (int(late[-1]) + 1 if late.size else 0)), end - 1)
+        top = int(before[np.argmax(excess[before])])
+        yield {
+            "onset": float(onset),
+            "crossing": float(crossing),
+            "peak": float(peak),
+            "died": float(died),
+            "peak_excess": float(excess[top]),
+            "sharpness_before": float(smooth[top]),
+            "drop": float(smooth[top] - smooth[died:end].min()),
+            "loss_spike": float(spike),
+        }
+
+
+def measure(run: xarray.Dataset, measures: Sequence[str] = ("phase", "overshoot")) -> dict[str, float]:
+    """Read a sweep's measures off one recorded run.
+
+    Parameters
+    ----------
+    run
+        What :func:`selfstab.simulate` returns, with every=1 and keep=("loss", "sharpness", "weights", "velocity").
+    measures
+        Names as in :func:`selfstab.sweep`, which defines them.
+
+    Returns
+    -------
+    dict
+        Value by name; the same numbers as a sweep's cell with these settings.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a measure is not known, the run lacks a variable, or steps are missing.
+
+    Examples
+    --------
+    >>> import selfstab as ss
+    >>> run = ss.simulate(ss.Quadratic([1.0]), ss.HeavyBall(1.5), [1.0], 200, keep=("loss", "sharpness", "weights", "velocity"))
+    >>> ss.observables.measure(run, ["phase"])
+    {'phase': 2.0}
+    """
+    names = validation.some_of("measures", measures, MEASURES)
+    for name in ("loss", "sharpness", "weights", "velocity"):
+        if name not in run:
+            raise ValueError(f"run must hold loss, sharpness, weights and velocity, got no {name}")
+    if (np.diff(run["step"].values) != 1).any():
+        raise ValueError("run must hold every step, got every=" + str(run.attrs.get("every")))
+    return observe(
+        names, run["sharpness"].values, run["loss"].values, run["max_stable_sharpness"].values,
+        run["velocity"].values, int(run["diverged_at"]),
+    )  # fmt: skip
+
+
+def observe(
+    names: Sequence[str], sharpness: Array, loss: Array, threshold: Array, velocity: Array, diverged_at: int
+) -> dict[str, float]:
+    """Return measures by name of arrays with an element per state, the velocities' rows included; trusted."""
+    source = observe_source(names)
+    steps = len(velocity) - 1
+    entry = modules.plain(source)["observe"] if steps <= _PLAIN_STEPS else modules.compiled(source).observe
+    change = np.diff(velocity, axis=0)
+    out = np.empty(len(names))
+    entry(
+        sharpness, loss, threshold, _sum(velocity[1:], velocity[1:]), 0.0625 * _sum(change, change),
+        _sum(velocity[1:], velocity[:-1]), diverged_at, out,
+    )  # fmt: skip
+    return dict(zip(names, out.tolist(), strict=True))
+
+
+def _sum(a: Array, b: Array) -> Array:
+    """Return Σ_j a_tj b_tj for each t, added from left to right as the kernels do."""
+    out = np.zeros(len(a))
+    for j in range(a.shape[1]):
+        out = out + a[:, j] * b[:, j]
+    return out

@@ -1,0 +1,303 @@
+"""One run of any loss: the recorded trajectory as an xarray Dataset."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+import selfstab
+from selfstab import validation
+from selfstab.kernels.noise import normal
+from selfstab.losses.protocol import Loss
+from selfstab.losses.symbolic import SymbolicLoss
+from selfstab.optimizers import HeavyBall
+from selfstab.validation import Array
+
+if TYPE_CHECKING:
+    import xarray
+
+KEEP: Final = {
+    "loss": ("L(w_t)", "loss"),
+    "sharpness": ("largest Hessian eigenvalue at w_t", "1/lr"),
+    "weights": ("w_t", "weight"),
+    "velocity": ("v_t = w_t - w_{t-1}", "weight per step"),
+    "gradient_norm": ("norm of the gradient at w_t", "loss per weight"),
+    "top_eigenvector": ("unit eigenvector of the sharpness, sign continuous in t", "1"),
+}
+"""What a run can record: long name and unit."""
+
+_NOISE_ROWS = 4096
+
+
+def simulate(
+    loss: Loss,
+    optimizer: HeavyBall,
+    start: Any,
+    steps: int,
+    *,
+    previous: Any = None,
+    every: int = 1,
+    keep: Sequence[str] = ("loss", "sharpness"),
+    escape: float = 1e6,
+    noise: float = 0.0,
+    seed: int = 0,
+) -> xarray.Dataset:
+    """Run momentum gradient descent and record what is asked.
+
+    v_{t+1} = β v_t − η_t (∇L(w_t + γ v_t) + noise_t), w_{t+1} = w_t + v_{t+1}, v_0 = start − previous.
+
+    Parameters
+    ----------
+    loss
+        Any loss of this package, or one that implements :class:`selfstab.losses.protocol.Loss`.
+    optimizer
+        lr (or its schedule), momentum and lookahead.
+    start
+        w_0, shape (dimension,).
+    steps
+        Number of updates, >= 0; step 0 is the start.
+    previous
+        w_{−1}, shape (dimension,); by default `start`, a start at rest. It is never recorded.
+    every
+        Records are at steps 0, every, 2·every, ... and the last.
+    keep
+        Any of loss, sharpness, weights, velocity, gradient_norm, top_eigenvector; nothing else is computed.
+    escape
+        The run has diverged at the first step with max|w_i| > escape or a weight that is not finite.
+    noise
+        Standard deviation of seeded normal noise added to each gradient component at each step.
+    seed
+        Seed of the noise, >= 0.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dimension step (and weight): the variables of `keep`; ``lr`` and ``max_stable_sharpness`` of the update
+        t → t + 1 (of the schedule at the last step, too); ``diverged_at`` (−1 if never). Records stop before a
+        divergence. ``sharpness_residual``, ‖Hu − Su‖, stands beside the sharpness of losses that are not symbolic.
+        Settings, versions and seconds are in attrs.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind, shape or range; nothing has run then.
+
+    Examples
+    --------
+    >>> import selfstab as ss
+    >>> run = ss.simulate(ss.Quadratic([1.0]), ss.HeavyBall(lr=0.5), [1.0], 3, keep=["weights"])
+    >>> run.weights.values[:, 0]
+    array([1.   , 0.5  , 0.25 , 0.125])
+    """
+    wanted = validation.some_of("keep", keep, KEEP)
+    problem = Problem.checked(loss, optimizer, start, previous, steps, escape, noise, seed)
+    every = validation.integer("every", every, at_least=1)
+    began = time.perf_counter()
+    if isinstance(loss, SymbolicLoss):
+        data, diverged_at = _symbolic(loss, problem, every, wanted)
+    else:
+        data, diverged_at = _general(problem, every, wanted)
+    seconds = time.perf_counter() - began
+    return _dataset(problem, every, data, diverged_at, seconds)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The validated arguments of a run."""
+
+    loss: Loss
+    optimizer: HeavyBall
+    start: Array
+    previous: Array
+    steps: int
+    escape: float
+    noise: float
+    seed: int
+
+    @classmethod
+    def checked(
+        cls, loss: Any, optimizer: Any, start: Any, previous: Any, steps: Any, escape: Any, noise: Any, seed: Any
+    ) -> Problem:
+        """Return the problem, or raise before anything runs."""
+        if not isinstance(loss, Loss):
+            raise TypeError(f"loss must be a selfstab loss, got {validation.shown(loss)}")
+        if not isinstance(optimizer, HeavyBall):
+            raise TypeError(f"optimizer must be a HeavyBall, got {validation.shown(optimizer)}")
+        first = validation.floats("start", start, shape=(loss.dimension,))
+        before = first.copy() if previous is None else validation.floats("previous", previous, shape=(loss.dimension,))
+        escape = validation.real("escape", escape, above=0)
+        if np.abs(first).max() > escape:
+            raise ValueError(f"start must lie within escape = {escape:g}, got {validation.shown(start)}")
+        return cls(
+            loss, optimizer, first, before,
+            validation.integer("steps", steps, at_least=0), escape,
+            validation.real("noise", noise, at_least=0), validation.integer("seed", seed, at_least=0, at_most=2**63),
+        )  # fmt: skip
+
+    def noise_at(self, first: int, last: int, repeat: int = 0) -> Array:
+        """Return the noise of the updates first, ..., last − 1; shape (last − first, dimension)."""
+        return self.noise * normal(self.seed, repeat, first, last, self.loss.dimension)
+
+
+def _records(steps: int, every: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    at = np.arange(0, steps + 1, every, dtype=np.int64)
+    return at if at[-1] == steps else np.append(at, np.int64(steps))
+
+
+def _symbolic(loss: SymbolicLoss, problem: Problem, every: int, keep: tuple[str, ...]) -> tuple[dict[str, Array], int]:
+    n, steps = loss.dimension, problem.steps
+    records = np.empty((len(_records(steps, every)), 2 * n))
+    noisy = problem.noise > 0
+    diverged_at = int(
+        loss._run_entry("trace", steps)(
+            problem.start, problem.start - problem.previous,
+            problem.optimizer.schedule.values(0, steps), problem.optimizer.momentum, problem.optimizer.lookahead,
+            loss._values, problem.noise_at(0, steps) if noisy else np.zeros((1, n)), noisy,
+            every, problem.escape, records,
+        )
+    )  # fmt: skip
+    if diverged_at >= 0:
+        records = records[: (diverged_at - 1) // every + 1]
+    weights = np.ascontiguousarray(records[:, :n])
+    losses, sharpnesses = loss._evaluate(weights, loss="loss" in keep, sharpness="sharpness" in keep)
+    data: dict[str, Array] = {"weights": weights, "velocity": np.ascontiguousarray(records[:, n:])}
+    data |= {"loss": losses, "sharpness": sharpnesses}
+    if "gradient_norm" in keep:
+        data["gradient_norm"] = np.array([np.linalg.norm(loss._gradient(w)) for w in weights])
+    if "top_eigenvector" in keep:
+        vectors: list[Array] = []
+        for w in weights:
+            vectors.append(loss._sharpness(w, vectors[-1] if vectors else None).vector)
+        data["top_eigenvector"] = np.array(vectors)
+    return {name: data[name] for name in keep}, diverged_at
+
+
+@dataclass(frozen=True)
+class State:
+    """One step of a run: w_t and v_t."""
+
+    step: int
+    weights: Array
+    velocity: Array
+
+
+def states(problem: Problem, repeat: int = 0) -> Iterator[State]:
+    """Yield the states at steps 0, 1, ... until the end, or until before the divergence."""
+    optimizer, loss = problem.optimizer, problem.loss
+    w, v = problem.start, problem.start - problem.previous
+    yield State(0, w, v)
+    for first in range(0, problem.steps, _NOISE_ROWS):
+        last = min(first + _NOISE_ROWS, problem.steps)
+        lr = optimizer.schedule.values(first, last)
+        table = problem.noise_at(first, last, repeat) if problem.noise > 0 else None
+        for t in range(first, last):
+            # An overflow shows in the weights, and ends the run there.
+            with np.errstate(all="ignore"):
+                w, v = optimizer.update(w, v, loss._gradient, lr[t - first], 0.0 if table is None else table[t - first])
+                inside = bool(np.abs(w).max() <= problem.escape)
+            if not inside:
+                return
+            yield State(t + 1, w, v)
+
+
+def _general(problem: Problem, every: int, keep: tuple[str, ...]) -> tuple[dict[str, Array], int]:
+    from threadpoolctl import threadpool_limits
+
+    loss = problem.loss
+    data: dict[str, list[Any]] = {name: [] for name in keep}
+    if "sharpness" in keep:
+        data["sharpness_residual"] = []
+    guess: Array | None = None
+    reached = 0
+    # One BLAS thread: the bits of a product depend on the number of threads.
+    with threadpool_limits(1, user_api="blas"):
+        for state in states(problem):
+            reached = state.step
+            if state.step % every and state.step != problem.steps:
+                continue
+            w = state.weights
+            if "loss" in data:
+                data["loss"].append(loss._value(w))
+            if "weights" in data:
+                data["weights"].append(w)
+            if "velocity" in data:
+                data["velocity"].append(state.velocity)
+            if "gradient_norm" in data:
+                data["gradient_norm"].append(np.linalg.norm(loss._gradient(w)))
+            if "sharpness" in data or "top_eigenvector" in data:
+                pair = loss._sharpness(w, guess)
+                guess = pair.vector
+                if "sharpness" in data:
+                    data["sharpness"].append(pair.value)
+                    data["sharpness_residual"].append(pair.residual)
+                if "top_eigenvector" in data:
+                    data["top_eigenvector"].append(pair.vector)
+    diverged_at = -1 if reached == problem.steps else reached + 1
+    return {name: np.array(values) for name, values in data.items()}, diverged_at
+
+
+def _dataset(problem: Problem, every: int, data: dict[str, Array], diverged_at: int, seconds: float) -> xarray.Dataset:
+    import xarray
+
+    at = _records(problem.steps, every)
+    at = at if diverged_at < 0 else at[at < diverged_at]
+    lr = _at(problem.optimizer.schedule.values, at)
+    thresholds = _at(problem.optimizer.thresholds, at)
+    out = xarray.Dataset(coords={"step": at})
+    for name, values in data.items():
+        out[name] = (("step", "weight")[: values.ndim], values)
+    if "weight" in out.dims:
+        out = out.assign_coords(weight=list(problem.loss.weight_names))
+    out["lr"] = ("step", lr)
+    out["max_stable_sharpness"] = ("step", thresholds)
+    out["diverged_at"] = ((), np.int64(diverged_at))
+    described = KEEP | {
+        "sharpness_residual": ("norm of H u - S u", "1/lr"),
+        "lr": ("learning rate of the update t -> t + 1", "1/sharpness"),
+        "max_stable_sharpness": ("2 (1 + momentum) / (lr (1 + 2 lookahead))", "1/lr"),
+        "diverged_at": ("first step beyond the escape radius or not finite, -1 if none", "step"),
+    }
+    for name, (long_name, units) in described.items():
+        if name in out:
+            out[name].attrs.update(long_name=long_name, units=units)
+    out["step"].attrs["long_name"] = "number of updates"
+    out.attrs.update(provenance(problem, seconds), every=every)
+    return out
+
+
+def _at(values: Any, steps: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Array:
+    """Return values(first, last) at the given steps, in pieces so that memory does not grow with the run."""
+    out = np.empty(len(steps))
+    for k in range(0, len(steps), _NOISE_ROWS):
+        part = steps[k : k + _NOISE_ROWS]
+        out[k : k + _NOISE_ROWS] = values(int(part[0]), int(part[-1]) + 1)[part - part[0]]
+    return out
+
+
+def provenance(problem: Problem, seconds: float) -> dict[str, Any]:
+    """Return a dataset's attributes: settings as JSON, versions, machine and seconds; all survive NetCDF and Zarr."""
+    versions = {"selfstab": selfstab.__version__, "numpy": np.__version__, "python": platform.python_version()}
+    return {
+        "loss": problem.loss.description,
+        "optimizer": json.dumps(described_optimizer(problem.optimizer)),
+        "steps": problem.steps,
+        "escape": problem.escape,
+        "noise": problem.noise,
+        "seed": problem.seed,
+        "versions": json.dumps(versions),
+        "machine": platform.machine(),
+        "seconds": seconds,
+    }
+
+
+def described_optimizer(optimizer: HeavyBall) -> dict[str, Any]:
+    """Return the optimizer's settings in a form that JSON keeps."""
+    lr = optimizer.lr
+    shown = lr if isinstance(lr, float) else {"schedule": repr(lr)}
+    return {"lr": shown, "momentum": optimizer.momentum, "lookahead": optimizer.lookahead}
