@@ -1,0 +1,362 @@
+"""Networks against JAX, finite differences and closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from jax_networks import derivatives, fitted_order, mlp, relative_error
+from threadpoolctl import threadpool_limits
+
+from selfstab import MLP, datasets
+from selfstab.losses import newton
+from selfstab.losses.activations import ACTIVATIONS
+
+SMOOTH = ["tanh", "gelu"]
+
+
+def random_network(widths, activation, samples=6, seed=0):
+    """Return a network on random data, and three random weight vectors."""
+    random = np.random.default_rng(seed)
+    inputs = random.standard_normal((samples, widths[0]))
+    loss = MLP(widths, inputs, random.standard_normal((samples, widths[-1])), activation)
+    return loss, random.standard_normal((3, loss.dimension))
+
+
+networks = st.builds(
+    random_network,
+    widths=st.lists(st.integers(1, 5), min_size=2, max_size=5).map(tuple),
+    activation=st.sampled_from(sorted(ACTIVATIONS)),
+    samples=st.integers(1, 7),
+    seed=st.integers(0, 100),
+)
+
+
+@pytest.fixture(scope="module")
+def parity():
+    """Return a small digits network: real data, more weights than the dense solver takes."""
+    return MLP((64, 8, 1), *datasets.digits(100, target="parity"))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("widths", [(3, 4, 1), (2, 3, 4, 2), (2, 3, 1, 4, 3)], ids=str)
+def test_all_derivatives_against_jax(widths, activation):
+    """Protects every closed form at every depth, single outputs and bottlenecks included."""
+    compiled = derivatives(mlp(widths, activation))
+    for seed in range(3):
+        loss, (w, u, v) = random_network(widths, activation, seed=seed)
+        reference = compiled(w, u, v, loss.inputs, loss.targets)
+        ours = [
+            loss.value(w),
+            loss.gradient(w),
+            loss.hessian(w),
+            loss.hessian_vector(w, v),
+            loss.third(w, u, v),
+        ]
+        for part, expected in zip(ours, reference, strict=True):
+            assert relative_error(part, expected) < 1e-12
+
+
+@settings(max_examples=60, deadline=None)
+@given(network=networks)
+def test_symmetries_and_products(network):
+    """Protects, at any shape, the Hessian's last bit, Hv = hessian_vector and the third's total symmetry."""
+    loss, (w, u, v) = network
+    hessian = loss.hessian(w)
+    assert np.array_equal(hessian, hessian.T)
+    size = np.linalg.norm(hessian)
+    assert np.allclose(loss.hessian_vector(w, v), hessian @ v, rtol=0, atol=1e-12 * size * np.linalg.norm(v))
+    third = loss.third(w, u, v)
+    scale = np.linalg.norm(third) + np.linalg.norm(loss.third(w, w, v)) + size
+    assert np.allclose(third, loss.third(w, v, u), rtol=0, atol=1e-12 * scale)
+    assert third @ w == pytest.approx(loss.third(w, w, v) @ u, abs=1e-11 * scale * np.linalg.norm(w))
+    # One direction given twice takes a shortcut.
+    assert np.array_equal(loss._third(w, u, u), loss._third(w, u, u.copy()))
+
+
+@pytest.mark.parametrize("activation", SMOOTH)
+@pytest.mark.parametrize("widths", [(2, 3, 1), (3, 4, 2, 2)], ids=str)
+def test_finite_differences_have_order_two(widths, activation):
+    """Protects the chain value → gradient → product → third: central differences err by h², no less."""
+    loss, (w, u, v) = random_network(widths, activation)
+    u, v = u / np.linalg.norm(u), v / np.linalg.norm(v)
+    steps = np.array([0.02, 0.01, 0.005])
+    for function, exact in [
+        (loss.value, loss.gradient(w) @ u),
+        (loss.gradient, loss.hessian_vector(w, u)),
+        (lambda at: loss.hessian_vector(at, v), loss.third(w, u, v)),
+        (loss.hessian, np.column_stack([loss.third(w, u, basis) for basis in np.eye(loss.dimension)])),
+    ]:
+
+        def error(h, function=function, exact=exact):
+            return np.linalg.norm((function(w + h * u) - function(w - h * u)) / (2 * h) - exact)
+
+        assert fitted_order(error, steps) == pytest.approx(2, abs=0.02)
+
+
+def test_value_and_weights_by_hand():
+    """Protects the weights' order (W1 by rows, b1, W2, b2) and the factor 1/(2n)."""
+    loss = MLP((2, 2, 1), [[1.0, 2.0], [0.0, 1.0]], [[1.0], [0.0]])
+    first, bias, second, last = [[0.1, 0.2], [0.3, 0.4]], [0.5, 0.6], [0.7, 0.8], 0.9
+    w = [*first[0], *first[1], *bias, *second, last]
+    outputs = []
+    for x in loss.inputs:
+        hidden = [np.tanh(x[0] * first[0][j] + x[1] * first[1][j] + bias[j]) for j in range(2)]
+        outputs.append(hidden[0] * second[0] + hidden[1] * second[1] + last)
+    assert loss.value(w) == pytest.approx(((outputs[0] - 1) ** 2 + outputs[1] ** 2) / 4, rel=1e-15)
+    assert loss.dimension == 9
+
+
+def test_one_layer_is_linear_regression():
+    """Protects the Gauss-Newton part: without hidden layers it is the inputs' Gram matrix per output."""
+    loss, (w, u, v) = random_network((3, 2), "tanh")
+    features = np.hstack([loss.inputs, np.ones((6, 1))])
+    assert np.allclose(loss.hessian(w), np.kron(features.T @ features / 6, np.eye(2)), rtol=0, atol=1e-14)
+    assert not loss.third(w, u, v).any()
+
+
+def test_scalar_chain_at_its_minimum():
+    """Protects depth in closed form: f = uvw + ... has six derivatives, each 1, so that S = 6."""
+    loss = MLP((1, 1, 1, 1), [[1.0]], [1.0], activation="linear")
+    w = np.array([1.0, 0.0, 1.0, 0.0, 1.0, 0.0])
+    assert np.array_equal(loss.hessian(w), np.ones((6, 6)))
+    value, vector = loss.sharpness(w)
+    assert value == pytest.approx(6.0, rel=1e-14)
+    assert np.allclose(vector, 1 / np.sqrt(6))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_deep_linear_network_is_the_product_of_its_matrices(depth):
+    """Protects depth: with zero biases L depends on the product of the layers only."""
+    loss, (w, _, _) = random_network((3, *([4] * depth), 2), "linear")
+    layers = loss._layers(w)
+    for layer in layers:
+        layer[-1] = 0
+    product = np.linalg.multi_dot([layer[:-1] for layer in layers])
+    residuals = loss.inputs @ product - loss.targets
+    assert loss.value(w) == pytest.approx(np.sum(residuals**2) / 12, rel=1e-13)
+    before = np.linalg.multi_dot([np.eye(3), *(layer[:-1] for layer in layers[:-1])])
+    last = before.T @ loss.inputs.T @ residuals / 6
+    assert np.allclose(loss._layers(loss.gradient(w))[-1][:-1], last, rtol=1e-12, atol=1e-13)
+
+
+def test_relu_with_all_units_on_is_linear():
+    """Protects relu's derivatives where there is no kink: all of them are the linear network's."""
+    relu, (w, u, v) = random_network((2, 3, 3, 1), "relu")
+    linear, _ = random_network((2, 3, 3, 1), "linear")
+    w = np.abs(w)
+    for layer in relu._layers(w)[:-1]:
+        layer[-1] += 100
+    assert np.array_equal(relu.hessian(w), linear.hessian(w))
+    assert np.array_equal(relu.third(w, u, v), linear.third(w, u, v))
+    assert relative_error(relu.hessian_vector(w, v), linear.hessian_vector(w, v)) == 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(network=networks, seed=st.integers(0, 20))
+def test_permuting_units_changes_nothing(network, seed):
+    """Protects the layers' bookkeeping: a network does not know the order of its hidden units."""
+    loss, (w, _, _) = network
+    assume(len(loss.widths) > 2)
+    order = np.random.default_rng(seed).permutation(loss.widths[1])
+    permuted = w.copy()
+    first, second = loss._layers(permuted)[:2]
+    first[:] = first[:, order]
+    second[:-1] = second[:-1][order]
+    index = np.arange(loss.dimension)
+    first, second = loss._layers(index)[:2]
+    first[:] = first[:, order]
+    second[:-1] = second[:-1][order]
+    hessian = loss.hessian(w)
+    assert loss.value(permuted) == pytest.approx(loss.value(w), rel=1e-12)
+    assert relative_error(loss.hessian(permuted), hessian[np.ix_(index, index)]) < 1e-11
+
+
+def test_value_and_gradient_together(parity):
+    """Protects the joint pass."""
+    w = parity.initial_weights(0)
+    value, gradient = parity._value_and_gradient(w)
+    assert value == parity.value(w)
+    assert np.array_equal(gradient, parity.gradient(w))
+
+
+def test_sharpness_by_lanczos_equals_the_explicit_hessian(parity):
+    """Protects the default for real networks along gradient descent, warm starts included."""
+    assert not parity.explicit_hessian
+    w, guess = parity.initial_weights(0), None
+    for _ in range(4):
+        pair = parity._sharpness(w, guess)
+        assert pair.value == pytest.approx(np.linalg.eigvalsh(parity.hessian(w))[-1], rel=1e-12)
+        assert pair.residual <= 1e-10 * pair.value
+        for _ in range(5):
+            w = w - 0.5 * parity.gradient(w)
+        guess = pair.vector
+
+
+def test_explicit_hessian_can_be_asked_for(parity):
+    """Protects the switch: both ways give one sharpness."""
+    explicit = MLP(parity.widths, parity.inputs, parity.targets)
+    explicit.explicit_hessian = True
+    w = parity.initial_weights(1)
+    (value, vector), (other_value, other_vector) = parity.sharpness(w), explicit.sharpness(w)
+    assert value == pytest.approx(other_value, rel=1e-13)
+    # The eigenvectors are known to residual/gap, here about 1e-10.
+    assert np.allclose(vector, other_vector, rtol=0, atol=1e-9)
+
+
+def test_sharpness_gradient_is_the_sharpness_differentiated(parity):
+    """Protects ∇S = ∇³L(u, u, ·), by a central difference of order two."""
+    w = parity.initial_weights(0)
+    gradient = parity.sharpness_gradient(w)
+    direction = gradient / np.linalg.norm(gradient)
+
+    def error(h):
+        ahead, behind = parity.sharpness(w + h * direction)[0], parity.sharpness(w - h * direction)[0]
+        return abs((ahead - behind) / (2 * h) - gradient @ direction)
+
+    assert fitted_order(error, np.array([0.04, 0.02, 0.01])) == pytest.approx(2, abs=0.05)
+
+
+def test_same_call_same_bits(parity):
+    """Protects runs that must repeat, on one BLAS thread."""
+    w = parity.initial_weights(0)
+    with threadpool_limits(1):
+        assert np.array_equal(parity.gradient(w), parity.gradient(w))
+        assert np.array_equal(parity.hessian(w), parity.hessian(w))
+        assert np.array_equal(parity.sharpness(w)[1], parity.sharpness(w)[1])
+
+
+def test_initial_weights():
+    """Protects the start of every run: normal/√fan-in in the layers' order, zero biases."""
+    loss, _ = random_network((4, 3, 2), "tanh")
+    generator = np.random.default_rng(7)
+    first, second = generator.standard_normal((4, 3)) / 2, generator.standard_normal((3, 2)) / np.sqrt(3)
+    expected = [*first.ravel(), 0, 0, 0, *second.ravel(), 0, 0]
+    assert np.allclose(loss.initial_weights(7, scale=0.5), 0.5 * np.array(expected), rtol=1e-15, atol=0)
+
+
+def test_minimum_of_an_overparametrized_network(parity):
+    """Protects the search where the Hessian is singular: the network interpolates."""
+    loss = MLP((64, 3, 1), parity.inputs[:30], parity.targets[:30])
+    w = loss.minimum(loss.initial_weights(0))
+    assert np.linalg.norm(loss.gradient(w)) < 1e-11
+    assert loss.value(w) < 1e-20
+    assert np.linalg.eigvalsh(loss.hessian(w))[0] > -1e-9
+
+
+def test_minimum_with_residuals_is_the_least_squares_solution():
+    """Protects the search where no fit is exact: a linear network reaches the linear regression's loss."""
+    loss, _ = random_network((2, 3, 1), "linear", samples=20)
+    w = loss.minimum(loss.initial_weights(1))
+    features = np.hstack([loss.inputs, np.ones((20, 1))])
+    (squares,) = np.linalg.lstsq(features, loss.targets)[1]
+    assert np.linalg.norm(loss.gradient(w)) < 1e-12
+    assert loss.value(w) == pytest.approx(squares / 40, rel=1e-12)
+
+
+def test_start_at_a_saddle_is_refused():
+    """Protects against calling a stationary point a minimum: zero weights on data of mean zero."""
+    loss = MLP((1, 1, 1), [[1.0], [-1.0]], [1.0, -1.0], activation="linear")
+    with pytest.raises(ValueError, match=r"start must lie near a minimum.* at a saddle"):
+        loss.minimum(np.zeros(4))
+
+
+def test_unfinished_search_says_so(parity, monkeypatch):
+    """Protects against taking the last weights of a search for a minimum."""
+    monkeypatch.setattr(newton, "_ITERATIONS", 2)
+    with pytest.raises(ValueError, match=r"start must lie near a minimum.* after 2 steps"):
+        parity.minimum(parity.initial_weights(0))
+
+
+def test_single_output_takes_flat_targets():
+    """Protects the convenience, and that it means the same."""
+    inputs = np.arange(6.0).reshape(3, 2)
+    flat, column = MLP((2, 1), inputs, [1, 2, 3]), MLP((2, 1), inputs, [[1], [2], [3]])
+    assert flat.value([1, 2, 3]) == column.value([1, 2, 3])
+    assert flat.description == column.description
+
+
+def test_data_are_copied():
+    """Protects the loss from a caller who reuses the arrays."""
+    inputs, targets = np.ones((2, 2)), np.ones((2, 1))
+    loss = MLP((2, 1), inputs, targets)
+    before = loss.value([1, 2, 3])
+    inputs[:], targets[:] = 9, 9
+    assert loss.value([1, 2, 3]) == before
+
+
+def test_description_identifies_network_and_data():
+    """Protects stored runs: another network or other data must not look alike."""
+    variants = [
+        random_network((2, 3, 1), "tanh"),
+        random_network((2, 3, 1), "tanh", seed=1),
+        random_network((2, 3, 1), "relu"),
+        random_network((2, 4, 1), "tanh"),
+    ]
+    descriptions = [loss.description for loss, _ in variants]
+    assert len(set(descriptions)) == 4
+    assert descriptions[0] == random_network((2, 3, 1), "tanh")[0].description
+    assert "widths=(2, 3, 1), activation=tanh, inputs 6x2, targets 6x1" in descriptions[0]
+
+
+@pytest.mark.parametrize("activation", ["linear", "relu", "gelu"])
+def test_overflow_is_a_result(activation):
+    """Protects diverging runs: infinity or NaN, and no warning."""
+    loss, (_, u, v) = random_network((2, 3, 3, 1), activation)
+    w = np.full(loss.dimension, 1e200)
+    assert not np.isfinite(loss.value(w))
+    for part in (loss.gradient(w), loss.hessian(w), loss.hessian_vector(w, v), loss.third(w, u, v)):
+        assert not np.isfinite(part).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (((2,), [[1, 2]], [1]), ValueError, "widths must be two or more integers >= 1"),
+        (((2, 0, 1), [[1, 2]], [1]), ValueError, "widths must be an integer >= 1, got 0"),
+        (((2, 1.5, 1), [[1, 2]], [1]), TypeError, "widths must be an integer >= 1, got 1.5"),
+        (("21", [[1, 2]], [1]), TypeError, "widths must be two or more integers"),
+        ((3, [[1, 2]], [1]), TypeError, "widths must be two or more integers"),
+        (((3, 1), [[1, 2]], [1]), ValueError, r"inputs must have shape \(any, 3\), got shape \(1, 2\)"),
+        (
+            ((2, 1), np.ones((3, 2)), np.ones(2)),
+            ValueError,
+            r"targets must have shape \(3, 1\), got shape \(2, 1\)",
+        ),
+        (
+            ((2, 2), np.ones((3, 2)), np.ones(3)),
+            ValueError,
+            r"targets must have shape \(3, 2\), got shape \(3,\)",
+        ),
+        (((2, 1), np.ones((0, 2)), np.ones(0)), ValueError, "inputs must hold at least one sample"),
+        (((2, 1), [[1, np.nan]], [1]), ValueError, "inputs must be finite"),
+        (((2, 1), [[1, 2]], [np.inf]), ValueError, "targets must be finite"),
+        (((2, 1), [[1, 2j]], [1]), TypeError, "inputs must be real numbers"),
+        (((2, 1), [[1, 2]], [None]), TypeError, "targets must be real numbers"),
+        (((2, 1), [[1, 2]], [1], "elu"), ValueError, "activation must be one of tanh, relu, gelu, linear"),
+        (((2, 1), [[1, 2]], [1], None), TypeError, "activation must be one of"),
+    ],
+)
+def test_bad_input_is_named(arguments, error, message):
+    """Protects the door."""
+    with pytest.raises(error, match=message) as caught:
+        MLP(*arguments)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda loss: loss.value([1.0]), r"w must have shape \(9,\)"),
+        (lambda loss: loss.third([0.0] * 9, [0.0] * 9, [0.0] * 8), r"v must have shape \(9,\)"),
+        (lambda loss: loss.gradient([np.nan] * 9), "w must be finite"),
+        (lambda loss: loss.initial_weights(-1), "seed must be"),
+        (lambda loss: loss.initial_weights(scale=-1), "scale must be"),
+    ],
+)
+def test_bad_weights_are_named(call, message):
+    """Protects the methods' doors."""
+    loss, _ = random_network((2, 2, 1), "tanh")
+    with pytest.raises(ValueError, match=message):
+        call(loss)

@@ -1,0 +1,88 @@
+"""Data sets against their definitions."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from selfstab import datasets
+
+
+def test_digits_are_the_first_images_centred_over_themselves():
+    """Protects the inputs' definition: pixels/16 minus the mean over the samples taken, not over all."""
+    raw = load_digits().data
+    inputs, _ = datasets.digits(samples=50)
+    assert inputs.shape == (50, 64)
+    assert np.abs(inputs.mean(axis=0)).max() < 1e-15
+    shift = raw[:50] / 16 - inputs
+    assert np.ptp(shift, axis=0).max() < 1e-15
+    assert not np.allclose(inputs, datasets.digits(samples=60)[0][:50])
+
+
+def test_onehot_targets():
+    """Protects the targets' definition: 0.9 in the digit's column, −0.1 elsewhere."""
+    labels = load_digits().target
+    _, targets = datasets.digits()
+    assert targets.shape == (500, 10)
+    assert np.array_equal(targets.argmax(axis=1), labels[:500])
+    assert np.allclose(np.sort(targets, axis=1), [-0.1] * 9 + [0.9], rtol=0, atol=1e-16)
+
+
+def test_parity_targets():
+    """Protects the sign: even is +1."""
+    labels = load_digits().target
+    _, targets = datasets.digits(samples=1797, target="parity")
+    assert targets.shape == (1797, 1)
+    assert np.array_equal(targets[:, 0], (-1.0) ** labels)
+
+
+def test_digits_are_fresh_and_float64():
+    """Protects callers from each other: writing to one result must not change the next."""
+    first, _ = datasets.digits(samples=3)
+    assert first.dtype == np.float64
+    first[:] = 7
+    assert not (datasets.digits(samples=3)[0] == 7).any()
+
+
+def test_missing_scikit_learn_names_the_extra(monkeypatch):
+    """Protects the user without the extra: one line that says what to install."""
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(ImportError, match=r"selfstab\[datasets\]") as caught:
+        datasets.digits()
+    assert "\n" not in str(caught.value)
+
+
+def test_sparse_regression_is_noiseless_and_seeded():
+    """Protects the definition: X from default_rng(seed), targets X w* with ones first."""
+    inputs, targets = datasets.sparse_regression(samples=7, features=9, nonzeros=3, seed=4)
+    assert np.array_equal(inputs, np.random.default_rng(4).standard_normal((7, 9)))
+    assert np.allclose(targets, inputs[:, :3].sum(axis=1), rtol=0, atol=1e-14)
+    default_inputs, default_targets = datasets.sparse_regression()
+    assert default_inputs.shape == (40, 100)
+    assert default_targets.shape == (40,)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: datasets.digits(0), ValueError, "samples must be an integer >= 1 and <= 1797, got 0"),
+        (lambda: datasets.digits(1798), ValueError, "samples must be"),
+        (lambda: datasets.digits(10.0), TypeError, "samples must be"),
+        (lambda: datasets.digits(10, "letters"), ValueError, "target must be one of onehot, parity"),
+        (lambda: datasets.sparse_regression(samples=0), ValueError, "samples must be"),
+        (lambda: datasets.sparse_regression(features=0), ValueError, "features must be"),
+        (
+            lambda: datasets.sparse_regression(features=3, nonzeros=4),
+            ValueError,
+            "nonzeros must be .* <= 3",
+        ),
+        (lambda: datasets.sparse_regression(seed=-1), ValueError, "seed must be"),
+    ],
+)
+def test_bad_input_is_named(call, error, message):
+    """Protects the door."""
+    with pytest.raises(error, match=message):
+        call()
