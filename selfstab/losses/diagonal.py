@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from selfstab import validation
+from selfstab import spectrum, validation
 from selfstab.losses.regression import Regression
-from selfstab.spectrum import DENSE_UP_TO
 from selfstab.validation import Array
 
 
@@ -48,7 +47,7 @@ class DiagonalNetwork(Regression):
             raise ValueError(f"inputs must not be empty, got shape {self.inputs.shape}")
         self.targets = validation.floats("targets", targets, shape=(len(self.inputs),))
         self.features: int = self.inputs.shape[1]
-        self.explicit_hessian = self.dimension <= DENSE_UP_TO
+        self.explicit_hessian = self.dimension <= spectrum.DENSE_UP_TO
 
     @property
     def dimension(self) -> int:
@@ -77,7 +76,7 @@ class DiagonalNetwork(Regression):
     # A diverging run may overflow: its result is infinity or NaN, and no warning.
 
     def _regressor(self, w: Array) -> Array:
-        u, v = np.split(w, 2)
+        u, v = w.reshape(2, -1)
         return u * u - v * v
 
     def _slope(self, w: Array) -> Array:
@@ -103,7 +102,7 @@ class DiagonalNetwork(Regression):
 
     @np.errstate(over="ignore", invalid="ignore")
     def _hessian(self, w: Array) -> Array:
-        u, v = np.split(w, 2)
+        u, v = w.reshape(2, -1)
         signed = np.concatenate([u, -v])
         slope = self._slope(w)
         # The outer product first: it is symmetric to the last bit, and so is its product with the curvature.
@@ -113,7 +112,17 @@ class DiagonalNetwork(Regression):
 
     @np.errstate(over="ignore", invalid="ignore")
     def _hessian_vector(self, w: Array, v: Array) -> Array:
-        return 2.0 * (_spread(w, self._curved(_first(w, v))) + _spread(v, self._slope(w)))
+        return self._product(w, self._slope(w), v)
+
+    def _sharpness(self, w: Array, guess: Array | None = None) -> spectrum.Eigenpair:
+        if self.explicit_hessian:
+            return super()._sharpness(w, guess)
+        with np.errstate(over="ignore", invalid="ignore"):
+            slope = self._slope(w)  # one serves all products
+            return spectrum.top_eigenpair(lambda v: self._product(w, slope, v), self.dimension, guess=guess)
+
+    def _product(self, w: Array, slope: Array, v: Array) -> Array:
+        return 2.0 * (_spread(w, self._curved(_first(w, v))) + _spread(v, slope))
 
     @np.errstate(over="ignore", invalid="ignore")
     def _third(self, w: Array, u: Array, v: Array) -> Array:
@@ -126,12 +135,12 @@ class DiagonalNetwork(Regression):
 
 def _spread(w: Array, slope: Array) -> Array:
     """Return (u∘slope, −v∘slope)."""
-    u, v = np.split(w, 2)
+    u, v = w.reshape(2, -1)
     return np.concatenate([u * slope, -v * slope])
 
 
 def _first(w: Array, direction: Array) -> Array:
     """Return the derivative of u∘u − v∘v along a direction; it is symmetric in its arguments."""
-    u, v = np.split(w, 2)
-    du, dv = np.split(direction, 2)
+    u, v = w.reshape(2, -1)
+    du, dv = direction.reshape(2, -1)
     return 2.0 * (u * du - v * dv)
