@@ -23,11 +23,26 @@ from math import {", ".join(FUNCTIONS)}
 
 import numba
 import numpy as np
+from numba.extending import intrinsic
 
-compiled = numba.njit(nogil=True, error_model="numpy")
-entry = numba.njit(nogil=True, error_model="numpy", cache=CACHE)
+
+@intrinsic
+def choose(context, condition, yes, no):
+    def code(context, builder, signature, values):
+        return builder.select(*values)
+
+    number = numba.types.float64
+    return number(numba.types.boolean, number, number), code
+
+
+compiled = numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+entry = numba.njit(nogil=True, error_model="numpy", cache=CACHE, no_cfunc_wrapper=True)
 """
-"""What stands before a generated source when Numba compiles it; CACHE is True on disk and False in memory."""
+"""What stands before a generated source when Numba compiles it; CACHE is True on disk and False in memory.
+
+choose(condition, yes, no) is ``yes if condition else no`` without a branch: it halves the compile time of a source with
+many of them, and lets a loop over lanes vectorise.
+"""
 
 
 def _total(name: str) -> Callable[..., np.float64]:
@@ -52,4 +67,5 @@ def plain_namespace() -> dict[str, Any]:
         return function
 
     names: dict[str, Any] = {name: _total(name) for name in FUNCTIONS}
+    names["choose"] = lambda condition, yes, no: yes if condition else no
     return names | {"np": np, "compiled": unchanged, "entry": unchanged}

@@ -65,13 +65,13 @@ GROUPS: Final[dict[str, Group]] = {
     "end_sharpness": Group(("sharpness",), {"last_sharpness": "sharpness"}, ("last_sharpness = sharpness",)),
     "least_sharpness": Group(
         ("sharpness",), {"least_sharpness": "inf"},
-        ("least_sharpness = sharpness if sharpness < least_sharpness else least_sharpness",),
+        ("least_sharpness = choose(sharpness < least_sharpness, sharpness, least_sharpness)",),
     ),
     "most_sharpness": Group(
         ("sharpness",), {"most_sharpness": "-inf"},
-        ("most_sharpness = sharpness if sharpness > most_sharpness else most_sharpness",),
+        ("most_sharpness = choose(sharpness > most_sharpness, sharpness, most_sharpness)",),
     ),
-    "most_loss": Group(("loss",), {"most_loss": "-inf"}, ("most_loss = loss if loss > most_loss else most_loss",)),
+    "most_loss": Group(("loss",), {"most_loss": "-inf"}, ("most_loss = choose(loss > most_loss, loss, most_loss)",)),
     # The swing: from the step at which the smoothed excess rises above 0 to the next such step.
     "swing": Group(
         ("sharpness", "motion"),
@@ -114,31 +114,31 @@ GROUPS: Final[dict[str, Group]] = {
         (
             "inside = smooth_excess > 0.0",
             "rises = inside & (above == 0.0)",
-            "above = 1.0 if inside else 0.0",
-            "rises_late = rises_late + (second_half if rises else 0.0)",
+            "above = choose(inside, 1.0, 0.0)",
+            "rises_late = rises_late + choose(rises, second_half, 0.0)",
             # a rise ends the swing before it
             "better = rises & (peak_flip2 > onset_flip2) & (peak_flip2 > best_flip2)",
-            "best_flip2 = peak_flip2 if better else best_flip2",
-            "best_excess = before_excess if better else best_excess",
-            "best_drop = before_sharpness - after_sharpness if better else best_drop",
-            "onset_flip2 = flip2 if rises else onset_flip2",
-            "level_flip2 = flip2 if rises else level_flip2",
+            "best_flip2 = choose(better, peak_flip2, best_flip2)",
+            "best_excess = choose(better, before_excess, best_excess)",
+            "best_drop = choose(better, before_sharpness - after_sharpness, best_drop)",
+            "onset_flip2 = choose(rises, flip2, onset_flip2)",
+            "level_flip2 = choose(rises, flip2, level_flip2)",
             "higher = rises | (inside & (smooth_excess > top_excess))",
-            "top_excess = smooth_excess if higher else top_excess",
-            "top_sharpness = smooth_sharpness if higher else top_sharpness",
+            "top_excess = choose(higher, smooth_excess, top_excess)",
+            "top_sharpness = choose(higher, smooth_sharpness, top_sharpness)",
             "grown = inside & (flip2 > 10.0 * level_flip2)",
-            "before_excess = recent_excess if grown else before_excess",
-            "before_sharpness = recent_sharpness if grown else before_sharpness",
-            "recent_excess = top_excess if grown | rises else recent_excess",
-            "recent_sharpness = top_sharpness if grown | rises else recent_sharpness",
-            "before_excess = top_excess if rises else before_excess",
-            "before_sharpness = top_sharpness if rises else before_sharpness",
-            "level_flip2 = flip2 if grown else level_flip2",
+            "before_excess = choose(grown, recent_excess, before_excess)",
+            "before_sharpness = choose(grown, recent_sharpness, before_sharpness)",
+            "recent_excess = choose(grown | rises, top_excess, recent_excess)",
+            "recent_sharpness = choose(grown | rises, top_sharpness, recent_sharpness)",
+            "before_excess = choose(rises, top_excess, before_excess)",
+            "before_sharpness = choose(rises, top_sharpness, before_sharpness)",
+            "level_flip2 = choose(grown, flip2, level_flip2)",
             "swells = rises | (flip2 > peak_flip2)",
-            "peak_flip2 = flip2 if swells else peak_flip2",
+            "peak_flip2 = choose(swells, flip2, peak_flip2)",
             "calmer = swells | (flip2 < least_flip2)",
-            "least_flip2 = flip2 if calmer else least_flip2",
-            "after_sharpness = smooth_sharpness if calmer else after_sharpness",
+            "least_flip2 = choose(calmer, flip2, least_flip2)",
+            "after_sharpness = choose(calmer, smooth_sharpness, after_sharpness)",
         ),
     ),
     "settling": Group(
@@ -153,16 +153,16 @@ GROUPS: Final[dict[str, Group]] = {
         },
         (),
         (
-            "most_step2 = step2 if step2 > most_step2 else most_step2",
+            "most_step2 = choose(step2 > most_step2, step2, most_step2)",
             "late = last_eighth * step2",
-            "late_step2 = late if late > late_step2 else late_step2",
+            "late_step2 = choose(late > late_step2, late, late_step2)",
             "quarter = third_quarter * flip2",
-            "third_flip2 = quarter if quarter > third_flip2 else third_flip2",
+            "third_flip2 = choose(quarter > third_flip2, quarter, third_flip2)",
             "quarter = fourth_quarter * flip2",
-            "fourth_flip2 = quarter if quarter > fourth_flip2 else fourth_flip2",
+            "fourth_flip2 = choose(quarter > fourth_flip2, quarter, fourth_flip2)",
             f"back = turn < -{REVERSAL * REVERSAL!r} * most_step2",
-            "reversed = 1.0 if back else reversed",
-            "reversed_late = last_eighth if back & (last_eighth > 0.0) else reversed_late",
+            "reversed = choose(back, 1.0, reversed)",
+            "reversed_late = choose(back & (last_eighth > 0.0), last_eighth, reversed_late)",
         ),
     ),
 }
@@ -170,8 +170,8 @@ GROUPS: Final[dict[str, Group]] = {
 # What the last swing of a run leaves, judged as the rises judge those before it.
 _SWING_ENDS = (
     "last_swing = (smooth_excess <= 0.0) & (peak_flip2 > onset_flip2) & (peak_flip2 > best_flip2)",
-    "swung_excess = before_excess if last_swing else best_excess",
-    "swung_drop = before_sharpness - after_sharpness if last_swing else best_drop",
+    "swung_excess = choose(last_swing, before_excess, best_excess)",
+    "swung_drop = choose(last_swing, before_sharpness - after_sharpness, best_drop)",
     "swung = swung_drop > 0.0",
 )
 _ENDS = (
@@ -196,16 +196,16 @@ MEASURES: Final[dict[str, Measure]] = {
         "long_name": "least sharpness of the run"}),
     "max_sharpness": Measure(("most_sharpness",), "most_sharpness", attributes={
         "long_name": "largest sharpness of the run"}),
-    "peak_excess": Measure(_SWINGS, "swung_excess if decided & swung else nan", diverged="nan", attributes={
+    "peak_excess": Measure(_SWINGS, "choose(decided & swung, swung_excess, nan)", diverged="nan", attributes={
         "long_name": "y0, the largest smoothed S - S* before the largest swing"}),
-    "drop": Measure(_SWINGS, "swung_drop if decided & swung else nan", diverged="nan", attributes={
+    "drop": Measure(_SWINGS, "choose(decided & swung, swung_drop, nan)", diverged="nan", attributes={
         "long_name": "fall of the sharpness from before the largest swing to after it has died"}),
-    "overshoot": Measure(_SWINGS, "swung_drop / (2.0 * swung_excess) if decided & swung else nan", diverged="nan",
+    "overshoot": Measure(_SWINGS, "choose(decided & swung, swung_drop / (2.0 * swung_excess), nan)", diverged="nan",
         attributes={"long_name": "drop / (2 y0), nondimensional"}),
     "diverged_at": Measure(("end",), "ended", dtype="int64", diverged="ended", attributes={
         "long_name": "first step beyond the escape radius or not finite, -1 if none"}),
     "phase": Measure(_SWINGS,
-        "0.0 if not decided else 4.0 if not settled else 3.0 if swung else 2.0 if reversed > 0.0 else 1.0",
+        "choose(not decided, 0.0, choose(not settled, 4.0, choose(swung, 3.0, choose(reversed > 0.0, 2.0, 1.0))))",
         dtype="int8", diverged="-1.0", attributes={"long_name": "how the run ends"}),
 }  # fmt: skip
 """Every measure of :func:`selfstab.sweep` by name."""

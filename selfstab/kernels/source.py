@@ -75,6 +75,23 @@ def _indent(lines: Sequence[str], depth: int) -> str:
     return "".join(f"{'    ' * depth}{line}\n" for line in lines)
 
 
+def _value(name: str) -> str:
+    """The text of a measure's value, divergence included."""
+    measure = MEASURES[name]
+    if measure.diverged in (None, measure.value):
+        return measure.value
+    return f"choose(ended < 0, {measure.value}, {measure.diverged})"
+
+
+_WINDOWS = (
+    "second_half = choose(2 * t >= steps, 1.0, 0.0)",
+    "third_quarter = choose((2 * t >= steps) & (4 * t < 3 * steps), 1.0, 0.0)",
+    "fourth_quarter = choose(4 * t >= 3 * steps, 1.0, 0.0)",
+    "last_eighth = choose(8 * t >= 7 * steps, 1.0, 0.0)",
+)
+"""Parts of the run, as factors that are 1 inside and 0 outside."""
+
+
 class _Writer:
     """The parts of one module's text; each method returns lines."""
 
@@ -111,20 +128,13 @@ class _Writer:
         return str(k) if table == "lane" else f"{k * LANES} + i"
 
     def windows(self) -> list[str]:
-        if not self.motion:
-            return []
-        return [
-            "second_half = 1.0 if 2 * t >= steps else 0.0",
-            "third_quarter = 1.0 if 2 * t >= steps and 4 * t < 3 * steps else 0.0",
-            "fourth_quarter = 1.0 if 4 * t >= 3 * steps else 0.0",
-            "last_eighth = 1.0 if 8 * t >= 7 * steps else 0.0",
-        ]
+        return list(_WINDOWS) if self.motion else []
 
     def rate(self) -> list[str]:
         if self.variant.rate == "ramp":
             lines = [
                 "fraction = t / lr_steps",
-                "fraction = fraction if fraction < 1.0 else 1.0",
+                "fraction = choose(fraction < 1.0, fraction, 1.0)",
                 "lr = lr_start + lr_span * fraction",
             ]
         elif self.variant.rate == "table":
@@ -216,13 +226,7 @@ class _Writer:
         out = [*self.load([*self.moving, *self.fixed], "lane"), "t = steps if ended < 0 else ended"]
         out += [*self.rate(), *lines, *self.state_names(results), *self.at_state()]
         out += [line for g in self.groups for line in FINISH.get(g, ())]
-        for k, name in enumerate(self.variant.measures):
-            measure = MEASURES[name]
-            value = measure.value
-            if measure.diverged is not None and measure.diverged != value:
-                value = f"({value}) if ended < 0 else {measure.diverged}"
-            out.append(f"out[{k}, cell] = {value}")
-        return out
+        return out + [f"out[{k}, cell] = {_value(name)}" for k, name in enumerate(self.variant.measures)]
 
 
 def sweep_source(loss: LossText, variant: Variant, title: str) -> str:
@@ -237,7 +241,7 @@ def sweep_source(loss: LossText, variant: Variant, title: str) -> str:
     good = " and ".join(f"abs({name}_next) <= escape" for name in loss.weights)
     peaks = []
     for name in loss.weights:
-        peaks += [f"size = abs({name}_next)", "peak = size if size > peak else peak"]
+        peaks += [f"size = abs({name}_next)", "peak = choose(size > peak, size, peak)"]
     one = [*w.windows(), *w.step(), *w.moved(), *peaks, *w.accept()]
     return f'''\
 """{title}"""
@@ -283,8 +287,8 @@ def finish(lane, ended, steps, table, matrix, out, cell):
 {_indent(w.finish(), 1)}
 
 @compiled
-def run_block(rows, saved, lane, alive, start, count, first, steps, table, noise, escape, matrix, out):
-    """Run one block of lanes, already begun, to its end."""
+def run_block(rows, saved, final, lane, ended, count, steps, table, noise, escape, matrix):
+    """Run one block of lanes, already begun, to its end; put each lane's last state into `final`."""
     left = count
     t = 0
     while t < steps and left > 0:
@@ -294,33 +298,27 @@ def run_block(rows, saved, lane, alive, start, count, first, steps, table, noise
             saved[k] = rows[k]
         advance(rows, t, even, steps, table, noise, matrix)
         for i in range(count):
-            if not alive[i]:
+            if ended[i] >= 0:
                 continue
             # A weight that is not finite stays so; one that left and came back shows in the peak.
-            ended = -1
             inside = rows[{w.place("peak", "rows")}] <= escape
             for k in range({len(loss.weights)}):
                 inside = inside and abs(rows[k * LANES + i]) <= escape
-            if not inside:
-                for k in range(ROWS):
-                    lane[k] = saved[k * LANES + i]
-                ended = locate(lane, t, even, steps, table, noise, escape, matrix)
-            elif even < last:
-                for k in range(ROWS):
-                    lane[k] = rows[k * LANES + i]
-                ended = locate(lane, even, last, steps, table, noise, escape, matrix)
-                for k in range(ROWS):
-                    rows[k * LANES + i] = lane[k]
-            if ended >= 0:
-                finish(lane, ended, steps, table, matrix, out, start + i - first)
-                alive[i] = False
-                left -= 1
+            if inside and even == last:
+                continue
+            # An escape is found again from the chunk's start; an odd last step is taken from where the lane is.
+            for k in range(ROWS):
+                lane[k] = rows[k * LANES + i] if inside else saved[k * LANES + i]
+            ended[i] = locate(lane, even if inside else t, last, steps, table, noise, escape, matrix)
+            for k in range(ROWS):
+                rows[k * LANES + i] = lane[k]
+                final[k * LANES + i] = lane[k]
+            left -= 1 if ended[i] >= 0 else 0
         t = last
     for i in range(count):
-        if alive[i]:
+        if ended[i] < 0:
             for k in range(ROWS):
-                lane[k] = rows[k * LANES + i]
-            finish(lane, -1, steps, table, matrix, out, start + i - first)
+                final[k * LANES + i] = rows[k * LANES + i]
 
 
 @entry
@@ -328,8 +326,9 @@ def run(first, count, shape, targets, follows, offsets, values, fixed, table, no
     """Run the cells first, ..., first + count - 1 of the grid."""
     rows = np.empty(ROWS * LANES)
     saved = np.empty(ROWS * LANES)
+    final = np.empty(ROWS * LANES)
     lane = np.empty(ROWS)
-    alive = np.empty(LANES, np.bool_)
+    ended = np.empty(LANES, np.int64)
     inputs = np.empty(fixed.size)
     matrix = np.empty(({len(loss.weights)}, {len(loss.weights)}))
     for start in range(first, first + count, LANES):
@@ -348,8 +347,12 @@ def run(first, count, shape, targets, follows, offsets, values, fixed, table, no
             begin(lane, inputs, table, matrix)
             for k in range(ROWS):
                 rows[k * LANES + i] = lane[k]
-            alive[i] = i < lanes
-        run_block(rows, saved, lane, alive, start, lanes, first, steps, table, noise, escape, matrix, out)
+            ended[i] = -1
+        run_block(rows, saved, final, lane, ended, lanes, steps, table, noise, escape, matrix)
+        for i in range(lanes):
+            for k in range(ROWS):
+                lane[k] = final[k * LANES + i]
+            finish(lane, ended[i], steps, table, matrix, out, start + i - first)
 '''
 
 
@@ -363,7 +366,7 @@ def run_source(loss: LossText, title: str) -> str:
     parameters += [f"{name} = {formula}" for name, formula in loss.constants]
     step = [
         *(
-            f"{a} = {w} + lookahead * {v} if lookahead > 0.0 else {w}"
+            f"{a} = choose(lookahead > 0.0, {w} + lookahead * {v}, {w})"
             for a, w, v in zip(ahead, weights, velocities, strict=True)
         ),
         *lines,
@@ -371,7 +374,7 @@ def run_source(loss: LossText, title: str) -> str:
     for j, (w, v, g) in enumerate(zip(weights, velocities, results["gradient"], strict=True)):
         step += [
             f"force = {g}",
-            f"force = force + noise[t, {j}] if noisy else force",
+            f"force = choose(noisy, force + noise[noisy * t, {j}], force)",
             f"{v}_next = momentum * {v} - lr[t] * force",
             f"{w}_next = {w} + {v}_next",
         ]
@@ -431,19 +434,7 @@ def observe_source(measures: Sequence[str]) -> str:
     at_state = [line for g in groups for line in GROUPS[g].at_state]
     at_update = [line for g in groups for line in GROUPS[g].at_update]
     ends = [line for g in groups for line in FINISH.get(g, ())]
-    values = []
-    for k, name in enumerate(measures):
-        measure = MEASURES[name]
-        value = measure.value
-        if measure.diverged is not None and measure.diverged != value:
-            value = f"({value}) if ended < 0 else {measure.diverged}"
-        values.append(f"out[{k}] = {value}")
-    windows = [
-        "second_half = 1.0 if 2 * t >= steps else 0.0",
-        "third_quarter = 1.0 if 2 * t >= steps and 4 * t < 3 * steps else 0.0",
-        "fourth_quarter = 1.0 if 4 * t >= 3 * steps else 0.0",
-        "last_eighth = 1.0 if 8 * t >= 7 * steps else 0.0",
-    ]
+    values = [f"out[{k}] = {_value(name)}" for k, name in enumerate(measures)]
     read = ["sharpness = sharpnesses[t]", "loss = losses[t]", "threshold = thresholds[t]"]
     return f'''\
 """Measures read off recorded arrays."""
@@ -459,7 +450,7 @@ def observe(sharpnesses, losses, thresholds, step2s, flip2s, turns, ended, out):
     t = 0
 {_indent([*read, *state], 1)}\
     for t in range(steps):
-{_indent([*windows, *read, *at_state], 2)}\
+{_indent([*_WINDOWS, *read, *at_state], 2)}\
         step2 = step2s[t]
         flip2 = flip2s[t]
         turn = turns[t]

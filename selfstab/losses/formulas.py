@@ -38,7 +38,7 @@ def top_eigenvalue(a, n):
                     theta = (a[q, q] - a[p, p]) / (2.0 * apq)
                     size = abs(theta)
                     tangent = 1.0 / (size + sqrt(theta * theta + 1.0))
-                    tangent = -tangent if theta < 0.0 else tangent
+                    tangent = choose(theta < 0.0, -tangent, tangent)
                     cosine = 1.0 / sqrt(tangent * tangent + 1.0)
                     sine = tangent * cosine
                     a[p, p] = a[p, p] - tangent * apq
@@ -55,7 +55,7 @@ def top_eigenvalue(a, n):
                             a[q, k] = a[k, q]
     top = a[0, 0]
     for p in range(1, n):
-        top = a[p, p] if a[p, p] > top else top
+        top = choose(a[p, p] > top, a[p, p], top)
     return top
 
 
@@ -135,11 +135,11 @@ class _Printer(StrPrinter):  # type: ignore[misc]
 
     def _print_sign(self, expr: Any) -> str:
         inner = self._print(expr.args[0])
-        return f"(1.0 if {inner} > 0.0 else -1.0 if {inner} < 0.0 else 0.0)"
+        return f"choose({inner} > 0.0, 1.0, choose({inner} < 0.0, -1.0, 0.0))"
 
     def _print_Heaviside(self, expr: Any) -> str:
         inner = self._print(expr.args[0])
-        return f"(1.0 if {inner} > 0.0 else 0.0)"
+        return f"choose({inner} > 0.0, 1.0, 0.0)"
 
     def _print_Max(self, expr: Any) -> str:
         return self._choose(expr, ">")
@@ -151,7 +151,7 @@ class _Printer(StrPrinter):  # type: ignore[misc]
         parts = [self._print(part) for part in sorted(expr.args, key=sympy.default_sort_key)]
         out = parts[0]
         for part in parts[1:]:
-            out = f"({part} if {part} {relation} {out} else {out})"
+            out = f"choose({part} {relation} {out}, {part}, {out})"
         return out
 
     def _print_Function(self, expr: Any) -> str:
@@ -261,7 +261,7 @@ class Blocks:
             candidates.append(f"top_eigenvalue(matrix, {size})")
         lines.append(f"top = {candidates[0]}")
         for text in candidates[1:]:
-            lines += [f"other = {text}", "top = other if other > top else top"]
+            lines += [f"other = {text}", "top = choose(other > top, other, top)"]
         return lines, "top"
 
 
