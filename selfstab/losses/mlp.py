@@ -94,8 +94,9 @@ class MLP(Regression):
         self.inputs = validation.floats("inputs", inputs, shape=(None, self.widths[0]))
         if len(self.inputs) == 0:
             raise ValueError(f"inputs must hold at least one sample, got shape {self.inputs.shape}")
-        if self.widths[-1] == 1 and np.ndim(targets) == 1:
-            targets = validation.floats("targets", targets)[:, None]
+        targets = validation.floats("targets", targets)
+        if self.widths[-1] == 1 and targets.ndim == 1:
+            targets = targets[:, None]
         self.targets = validation.floats("targets", targets, shape=(len(self.inputs), self.widths[-1]))
         self.activation = validation.one_of("activation", activation, ACTIVATIONS)
         self._augmented = _with_ones(self.inputs)

@@ -334,6 +334,7 @@ def test_overflow_is_a_result(activation):
         (((2, 1), [[1, 2]], [np.inf]), ValueError, "targets must be finite"),
         (((2, 1), [[1, 2j]], [1]), TypeError, "inputs must be real numbers"),
         (((2, 1), [[1, 2]], [None]), TypeError, "targets must be real numbers"),
+        (((2, 1), np.ones((2, 2)), [[1], [1, 2]]), ValueError, "targets must be an array of numbers"),
         (((2, 1), [[1, 2]], [1], "elu"), ValueError, "activation must be one of tanh, relu, gelu, linear"),
         (((2, 1), [[1, 2]], [1], None), TypeError, "activation must be one of"),
     ],
