@@ -6,13 +6,13 @@ import os
 import sys
 from collections.abc import Sequence
 
-from . import harness, memory, start_up, sweep_speed
+from . import harness, hessian, memory, start_up, sweep_speed
 from .harness import Case, Row
 
 
 def cases(quick: bool) -> list[Case]:
     """Return every line to be measured."""
-    return [*sweep_speed.cases(quick), *start_up.cases(quick), *memory.cases(quick)]
+    return [*sweep_speed.cases(quick), *hessian.cases(quick), *start_up.cases(quick), *memory.cases(quick)]
 
 
 def run(quick: bool, json_path: str | os.PathLike[str] | None, chosen: Sequence[Case] | None = None) -> int:
