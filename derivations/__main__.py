@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+import sys
 from pathlib import Path
 
 
@@ -16,11 +17,23 @@ def scripts() -> list[str]:
     return sorted(names, key=lambda name: (name[0] != "q", int(re.findall(r"\d+", name)[0])))
 
 
-if __name__ == "__main__":
+def main(names: list[str] | None = None) -> int:
+    """Run and print the scripts whose name begins with one of `names`, such as a5 (all by default); return 0."""
+    known = scripts()
+    wanted = [name.lower() for name in names or []]
+    for name in wanted:
+        if not any(script.split("_")[0] == name or script == name for script in known):
+            raise ValueError(f"name must be one of {', '.join(known)}, got {name!r}")
+    chosen = [s for s in known if not wanted or s in wanted or s.split("_")[0] in wanted]
     total = 0
-    for name in scripts():
+    for name in chosen:
         script = importlib.import_module(f".{name}", __package__)
         print("=" * 100)
         script.PROOF.show(script.RESULTS)
         total += len(script.PROOF.steps)
-    print(f"{len(scripts())} derivations, {total} steps: each holds.")
+    print(f"{len(chosen)} derivation{'s' * (len(chosen) > 1)}, {total} steps: each holds.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from selfstab import spectrum, validation
+from selfstab.losses.newton import damped_newton
 from selfstab.validation import Array
 
 
@@ -126,7 +127,7 @@ class Loss(ABC):
         return scale * np.random.default_rng(seed).standard_normal(self.dimension)
 
     def minimum(self, start: Any) -> Array:
-        """Return a minimum of the loss near `start`, found by Newton's method in a trust region.
+        """Return a minimum of the loss near `start`, found by damped Newton steps.
 
         Parameters
         ----------
@@ -136,25 +137,14 @@ class Loss(ABC):
         Returns
         -------
         ndarray
-            Weights with ‖∇L‖ at rounding level, shape (dimension,).
+            Weights with ‖∇L‖ <= 1e-13·max(1, ‖∇L(start)‖), shape (dimension,).
 
         Raises
         ------
         ValueError
-            If the search does not end at a stationary point (for instance because the loss has no minimum).
+            If the search ends elsewhere: at a saddle, a kink, or on the way to a minimum at infinity.
         """
-        from scipy.optimize import minimize
-
-        at = self._weights("start", start)
-        scale = max(1.0, float(np.linalg.norm(self._gradient(at))))
-        found = minimize(
-            self._value, at, jac=self._gradient, hessp=self._hessian_vector, method="trust-krylov",
-            options={"gtol": 1e-13 * scale, "maxiter": 200 + 20 * self.dimension},
-        )  # fmt: skip
-        w: Array = found.x
-        if not np.isfinite(w).all() or np.linalg.norm(self._gradient(w)) > 1e-9 * scale:
-            raise ValueError(f"start must lie near a minimum, got {validation.shown(start)}: {found.message}")
-        return w
+        return damped_newton(self, self._weights("start", start))
 
 
 def flip_start(loss: Loss, weights: Any, size: float) -> tuple[Array, Array]:

@@ -1,0 +1,304 @@
+"""The command line: simulate, sweep, verify, figure, reproduce, derive, bench.
+
+Every import that costs time stands inside the command that needs it, so that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from selfstab import __version__
+
+if TYPE_CHECKING:
+    import xarray
+
+    from selfstab.losses.protocol import Loss
+    from selfstab.optimizers import HeavyBall
+    from selfstab.validation import Array
+
+LOSS_HELP = """LOSS is Quadratic, CubicTaylor, Product, DoubleWell, Minimalist, Chain, Coupled, MLP (on scikit-learn's digits),
+DiagonalNetwork (on sparse regression), or a formula such as "(u*v - c)**2/2" with --variables u,v and -p c=1."""
+
+
+class _OneLine(click.Group):
+    """A group whose commands answer bad input with one line and exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (ValueError, TypeError, ImportError, OSError) as error:
+            if ctx.params.get("debug"):
+                raise
+            click.echo(f"Error: {' '.join(str(error).split())}", err=True)
+            ctx.exit(2)
+
+
+@click.group(cls=_OneLine, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="selfstab")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main(debug: bool) -> None:
+    """Momentum at large learning rates: self-stabilization, catapults and the edge of stability."""
+
+
+def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def decorate(function: Any) -> Any:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+_problem = _options(
+    click.argument("loss"),
+    click.option("--variables", metavar="NAMES", help="A formula's weights, such as u,v."),
+    click.option("-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="A setting of the loss."),
+    click.option("--lr", type=float, help="Learning rate (after the warmup, if there is one)."),
+    click.option("--momentum", type=float, default=0.0, show_default=True, help="β in [0, 1)."),
+    click.option("--lookahead", type=float, default=0.0, show_default=True, help="γ >= 0; = momentum: Nesterov."),
+    click.option("--warmup", type=float, metavar="STEPS", help="Let lr grow linearly from --warmup-start."),
+    click.option("--warmup-start", type=float, default=0.0, show_default=True, help="lr at the warmup's start."),
+    click.option("--start", default=None, metavar="WEIGHTS",
+                 help="Numbers such as 1.9,0.5, or minimum[:SHARPNESS], or initial[:SCALE]."),
+    click.option("--flip", type=float, metavar="SIZE", help="Swing by ±SIZE along the top eigenvector at the start."),
+    click.option("--steps", type=int, required=True, help="Number of updates."),
+    click.option("--escape", type=float, default=1e6, show_default=True, help="Radius beyond which a run has diverged."),
+    click.option("--noise", type=float, default=0.0, show_default=True, help="Standard deviation of gradient noise."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Seed of the noise."),
+    click.option("-o", "--output", type=click.Path(path_type=Path), help="Write .zarr, .csv, or .nc (with netCDF4)."),
+)  # fmt: skip
+
+
+def _pairs(texts: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"parameter must be NAME=VALUE, got {text!r}")
+        pairs[name] = value
+    return pairs
+
+
+def _loss(options: dict[str, Any]) -> Loss:
+    from selfstab.losses.named import named_loss
+
+    variables = [v.strip() for v in (options["variables"] or "").split(",") if v.strip()]
+    return named_loss(options["loss"], _pairs(options["parameters"]), variables)
+
+
+def _start(loss: Loss, options: dict[str, Any]) -> tuple[Array, Array | None]:
+    from selfstab.losses.named import named_start
+    from selfstab.losses.protocol import flip_start
+    from selfstab.losses.symbolic import SymbolicLoss
+
+    text = options["start"]
+    if text is None:
+        if isinstance(loss, SymbolicLoss):
+            raise ValueError("start must be given for this loss: numbers, minimum[:SHARPNESS] or initial[:SCALE]")
+        text = "initial"
+    start = named_start(text, loss)
+    return (start, None) if options["flip"] is None else flip_start(loss, start, options["flip"])
+
+
+def _optimizer(options: dict[str, Any], lr: float | None) -> HeavyBall:
+    from selfstab.optimizers import HeavyBall
+    from selfstab.schedules import LinearWarmup
+
+    if lr is None:
+        raise ValueError("lr must be given")
+    warmup = options["warmup"]
+    rate = lr if warmup is None else LinearWarmup(options["warmup_start"], lr, warmup)
+    return HeavyBall(rate, options["momentum"], options["lookahead"])
+
+
+def _write(data: xarray.Dataset, path: Path | None) -> None:
+    if path is None:
+        return
+    if path.suffix == ".zarr":
+        data.to_zarr(path, mode="w", zarr_format=2, consolidated=True)
+    elif path.suffix == ".nc":
+        data.to_netcdf(path, engine="netcdf4")
+    elif path.suffix == ".csv":
+        data.to_dataframe().to_csv(path)
+    else:
+        raise ValueError(f"output must end in .zarr, .nc or .csv, got {path.name!r}")
+    click.echo(f"wrote {path}")
+
+
+def _check_output(path: Path | None) -> None:
+    if path is not None and path.suffix not in (".zarr", ".nc", ".csv"):
+        raise ValueError(f"output must end in .zarr, .nc or .csv, got {path.name!r}")
+
+
+@main.command(epilog=LOSS_HELP)
+@_problem
+@click.option("--every", type=int, default=1, show_default=True, help="Record every k-th step.")
+@click.option("--keep", multiple=True, default=("loss", "sharpness"), show_default=True, metavar="NAME",
+              help="loss, sharpness, weights, velocity, gradient_norm, top_eigenvector.")  # fmt: skip
+def simulate(every: int, keep: tuple[str, ...], **options: Any) -> None:
+    """Run momentum gradient descent once and record it.
+
+    Example: selfstab simulate Product --start minimum:4 --flip 1e-3 --lr 0.97 --momentum 0.9 --steps 1000
+    """
+    from selfstab.trajectory import simulate as run
+
+    _check_output(options["output"])
+    loss = _loss(options)
+    start, previous = _start(loss, options)
+    data = run(
+        loss, _optimizer(options, options["lr"]), start, options["steps"], previous=previous, every=every, keep=keep,
+        escape=options["escape"], noise=options["noise"], seed=options["seed"],
+    )  # fmt: skip
+    click.echo(_run_table(data))
+    _write(data, options["output"])
+
+
+def _run_table(data: xarray.Dataset) -> str:
+    import numpy as np
+    from tabulate import tabulate
+
+    columns = [name for name, v in data.data_vars.items() if v.dims == ("step",)]
+    at = np.unique(np.linspace(0, data.sizes["step"] - 1, 11).round().astype(int))
+    rows = [[int(data.step[k]), *(float(data[name][k]) for name in columns)] for k in at]
+    table = tabulate(rows, headers=["step", *map(str, columns)], floatfmt=".6g")
+    diverged = int(data.diverged_at)
+    return table + ("" if diverged < 0 else f"\ndiverged at step {diverged}")
+
+
+@main.command(epilog=LOSS_HELP)
+@_problem
+@click.option("-a", "--axis", "axes", multiple=True, required=True, metavar="NAME=VALUES",
+              help="a,b,c or lin:FIRST:LAST:COUNT or log:FIRST:LAST:COUNT of momentum, lookahead, lr, excess, "
+                   "lr.start, lr.end, lr.steps, start.NAME, previous.NAME or a loss parameter.")  # fmt: skip
+@click.option("-m", "--measure", "measures", multiple=True, metavar="NAME",
+              default=("final_loss", "final_sharpness", "min_sharpness", "diverged_at", "phase"), show_default=True,
+              help="Also max_loss, max_sharpness, overshoot, peak_excess, drop.")  # fmt: skip
+@click.option("--repeats", type=int, default=1, show_default=True, help="Noise realizations.")
+@click.option("--threads", type=int, help="Number of threads (default: one for each CPU).")
+@click.option("--progress/--no-progress", default=True, help="Show a bar (in a terminal only).")
+def sweep(
+    axes: tuple[str, ...], measures: tuple[str, ...], repeats: int, threads: int | None, progress: bool, **options: Any
+) -> None:
+    """Run a grid of settings and measure each run.
+
+    Example: selfstab sweep CubicTaylor --start minimum --flip 1e-3 --steps 2000 -a momentum=lin:0:0.95:64 -a
+    excess=log:0.001:0.3:64 -m overshoot -m phase -o diagram.zarr
+    """
+    from selfstab.grid import sweep as run
+    from selfstab.losses.named import named_axis
+
+    _check_output(options["output"])
+    grid: dict[str, Any] = {}
+    for name, values in map(named_axis, axes):
+        if name in grid:
+            raise ValueError(f"axis {name} must be given once, got it twice")
+        grid[name] = values
+    loss = _loss(options)
+    start, previous = _start(loss, options)
+    # An axis may set the lr; the optimizer then holds a number that is not used.
+    lr = 1.0 if options["lr"] is None and ("excess" in grid or "lr" in grid or "lr.end" in grid) else options["lr"]
+    data = run(
+        loss, _optimizer(options, lr), grid, start=start, steps=options["steps"], previous=previous, measure=measures,
+        escape=options["escape"], noise=options["noise"], seed=options["seed"], repeats=repeats, threads=threads,
+        progress=progress,
+    )  # fmt: skip
+    click.echo(_sweep_table(data))
+    _write(data, options["output"])
+
+
+def _sweep_table(data: xarray.Dataset) -> str:
+    import numpy as np
+    from tabulate import tabulate
+
+    from selfstab.outcomes import LABELS
+
+    rows: list[list[Any]] = []
+    for name, variable in data.data_vars.items():
+        values = variable.values
+        if name == "phase":
+            counts = ", ".join(f"{word} {int((values == code).sum())}" for code, word in LABELS.items() if (values == code).any())
+            rows.append([name, None, None, None, counts])
+            continue
+        known = values[np.isfinite(values)]
+        spread = [float(f(known)) for f in (np.min, np.median, np.max)] if known.size else [None] * 3
+        rows.append([name, *spread, f"{values.size - known.size} of {values.size} not defined" if known.size < values.size else ""])
+    sizes = " × ".join(f"{name} {size}" for name, size in data.sizes.items())
+    seconds = data.attrs["seconds"]
+    return f"{sizes}: {seconds:.2f} s\n" + tabulate(rows, headers=["measure", "least", "median", "largest", ""], floatfmt=".6g")
+
+
+@main.command()
+@click.argument("names", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+def verify(names: tuple[str, ...], as_json: bool) -> None:
+    """Check the theory's predictions (all, or those NAMED) against simulation.
+
+    Exits 0 if all hold, 1 if some fail, 3 if some could not run.
+    """
+    import json
+
+    from selfstab import verification
+
+    data = verification.verify(list(names) or None)
+    click.echo(json.dumps(data.to_dict(), default=str) if as_json else verification.table(data))
+    sys.exit(verification.exit_code(data))
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("figures-output"), show_default=True)
+@click.option("--quick", is_flag=True, help="Coarser grids and fewer steps.")
+def figure(name: str | None, output: Path, quick: bool) -> None:
+    """Make one figure (PNG, SVG, PDF) and its data; without a NAME, list the figures."""
+    from selfstab import report
+
+    if name is None:
+        for known, title in report.titles().items():
+            click.echo(f"{known:24s} {title}")
+        return
+    for line in report.make_figure(name, output, quick=quick):
+        click.echo(line)
+
+
+@main.command()
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("report"), show_default=True)
+@click.option("--quick", is_flag=True, help="Coarser grids and fewer steps: about a minute.")
+def reproduce(output: Path, quick: bool) -> None:
+    """Make every figure and the table of predictions, in one folder with an index.html.
+
+    Exits 1 if a figure's numbers or a prediction fail, 3 if a prediction could not run.
+    """
+    from selfstab import report
+
+    sys.exit(report.reproduce(output, quick=quick, say=click.echo))
+
+
+@main.command()
+@click.argument("name", required=False)
+def derive(name: str | None) -> None:
+    """Print the derivation of a result, every step of it checked; without a NAME, run all of them."""
+    from selfstab import report
+
+    sys.exit(report.companion("derivations.__main__").main([] if name is None else [name]))
+
+
+@main.command()
+@click.option("--quick", is_flag=True, help="Small grids: a smoke test, not a measurement.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write all samples to this file.")
+def bench(quick: bool, json_path: Path | None) -> None:
+    """Measure speed as ratios against named baselines in the same run.
+
+    Exits 1 if a target is missed, 3 if a baseline is missing.
+    """
+    from selfstab import report
+
+    sys.exit(report.companion("benchmarks").run(quick=quick, json_path=json_path))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""Losses, starts and axes named in text, as a command line gives them; nothing is evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from selfstab import validation
+from selfstab.losses.protocol import Loss
+from selfstab.losses.symbolic import SymbolicLoss
+from selfstab.losses.toys import TOYS
+from selfstab.validation import Array
+
+_SETTINGS: Final[dict[str, dict[str, str]]] = {
+    "Quadratic": {"curvatures": "2,1"},
+    "CubicTaylor": {"curvature": "1", "progressive_sharpening": "0", "stabilization": "1"},
+    "Product": {},
+    "DoubleWell": {},
+    "Minimalist": {},
+    "Chain": {"depth": "3"},
+    "Coupled": {"zeta": "0.5", "eps": "0.01"},
+    "MLP": {"widths": "64,32,1", "samples": "500", "target": "parity", "activation": "tanh"},
+    "DiagonalNetwork": {"samples": "40", "features": "100", "nonzeros": "5", "seed": "0"},
+}
+"""The losses known by name, with the defaults of their settings."""
+
+NAMES: Final = tuple(_SETTINGS)
+
+
+def named_loss(text: str, settings: Mapping[str, str], variables: Sequence[str] = ()) -> Loss:
+    """Return the loss a text names: one of NAMES, or a formula in the given variables.
+
+    Parameters
+    ----------
+    text
+        A name, or a formula such as ``"(u*v - 1)**2/2"``.
+    settings
+        A named loss's settings, or a formula's parameters, as text by name.
+    variables
+        The weights' names, for a formula only.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the name, a setting or the formula is not known or not in range.
+
+    Examples
+    --------
+    >>> named_loss("CubicTaylor", {"curvature": "2"}).parameters["curvature"]
+    2.0
+    >>> named_loss("a*u**2", {"a": "3"}, ["u"]).value([2.0])
+    12.0
+    """
+    if variables:
+        return SymbolicLoss(text, variables, {name: number(name, value) for name, value in settings.items()})
+    if text not in _SETTINGS:
+        raise ValueError(
+            f"loss must be one of {', '.join(NAMES)}, or a formula with its variables named, got {validation.shown(text)}"
+        )
+    validation.some_of(f"settings of {text}", tuple(settings), _SETTINGS[text])
+    chosen = _SETTINGS[text] | dict(settings)
+    if text == "MLP":
+        from selfstab.datasets import digits
+        from selfstab.losses.mlp import MLP
+
+        inputs, targets = digits(whole("samples", chosen["samples"]), chosen["target"])
+        return MLP(tuple(int(n) for n in numbers("widths", chosen["widths"])), inputs, targets, chosen["activation"])
+    if text == "DiagonalNetwork":
+        from selfstab.datasets import sparse_regression
+        from selfstab.losses.diagonal import DiagonalNetwork
+
+        return DiagonalNetwork(*sparse_regression(**{name: whole(name, value) for name, value in chosen.items()}))
+    if text == "Quadratic":
+        return TOYS[text](numbers("curvatures", chosen["curvatures"]))  # type: ignore[call-arg]
+    if text == "Chain":
+        return TOYS[text](whole("depth", chosen["depth"]))  # type: ignore[call-arg]
+    return TOYS[text](**{name: number(name, value) for name, value in chosen.items()})  # type: ignore[call-arg, arg-type]
+
+
+def named_start(text: str, loss: Loss) -> Array:
+    """Return the weights a text names: numbers, ``minimum[:SHARPNESS]`` or ``initial[:SCALE]``.
+
+    Examples
+    --------
+    >>> named_start("minimum:4", named_loss("Product", {})).round(4)
+    array([1.9319, 0.5176])
+    """
+    word, _, detail = text.partition(":")
+    if word == "initial":
+        return loss.initial_weights(scale=number("start", detail) if detail else 1.0)
+    if word == "minimum":
+        finder: Any = loss.minimum
+        try:
+            found: Array = finder(sharpness=number("start", detail)) if detail else finder()
+        except TypeError:
+            what = "no minimum of a given sharpness" if detail else "no minimum in closed form"
+            raise ValueError(f"start: this loss has {what}, got {text!r}") from None
+        return found
+    return numbers("start", text)
+
+
+def named_axis(text: str) -> tuple[str, Array]:
+    """Return the name and values of an axis: ``NAME=a,b,c``, ``NAME=lin:FIRST:LAST:COUNT`` or ``NAME=log:...``.
+
+    Examples
+    --------
+    >>> named_axis("excess=log:0.001:0.1:3")
+    ('excess', array([0.001, 0.01 , 0.1  ]))
+    """
+    name, equals, values = text.partition("=")
+    if not equals or not name:
+        raise ValueError(f"axis must be NAME=VALUES, got {text!r}")
+    parts = values.split(":")
+    if parts[0] not in ("lin", "log"):
+        return name, numbers(f"axis {name}", values)
+    if len(parts) != 4:
+        raise ValueError(f"axis {name} must be {parts[0]}:FIRST:LAST:COUNT, got {values!r}")
+    first, last = number(f"axis {name}", parts[1]), number(f"axis {name}", parts[2])
+    count = validation.integer(f"axis {name}", whole(f"axis {name}", parts[3]), at_least=1, at_most=10**8)
+    if parts[0] == "log":
+        if first <= 0 or last <= 0:
+            raise ValueError(f"axis {name} must have ends above 0 for log, got {values!r}")
+        return name, np.geomspace(first, last, count)
+    return name, np.linspace(first, last, count)
+
+
+def number(name: str, text: str) -> float:
+    """Return the number a text writes."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{name} must be a number, got {text!r}") from None
+
+
+def whole(name: str, text: str) -> int:
+    """Return the whole number a text writes."""
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{name} must be a whole number, got {text!r}") from None
+
+
+def numbers(name: str, text: str) -> Array:
+    """Return the numbers a text writes, separated by commas."""
+    return np.array([number(name, part) for part in text.split(",")])
