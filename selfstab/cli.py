@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from selfstab.optimizers import HeavyBall
     from selfstab.validation import Array
 
-LOSS_HELP = """LOSS is Quadratic, CubicTaylor, Product, DoubleWell, Minimalist, Chain, Coupled, MLP (on scikit-learn's digits),
-DiagonalNetwork (on sparse regression), or a formula such as "(u*v - c)**2/2" with --variables u,v and -p c=1."""
+LOSS_HELP = """LOSS is Quadratic, CubicTaylor, Product, DoubleWell, Minimalist, Chain, Coupled, MLP (on scikit-learn's
+digits), DiagonalNetwork (on sparse regression), or a formula such as "(u*v - c)**2/2" with --variables u,v
+and -p c=1."""
 
 
 class _OneLine(click.Group):
@@ -67,7 +68,7 @@ _problem = _options(
                  help="Numbers such as 1.9,0.5, or minimum[:SHARPNESS], or initial[:SCALE]."),
     click.option("--flip", type=float, metavar="SIZE", help="Swing by ±SIZE along the top eigenvector at the start."),
     click.option("--steps", type=int, required=True, help="Number of updates."),
-    click.option("--escape", type=float, default=1e6, show_default=True, help="Radius beyond which a run has diverged."),
+    click.option("--escape", type=float, default=1e6, show_default=True, help="Radius of divergence."),
     click.option("--noise", type=float, default=0.0, show_default=True, help="Standard deviation of gradient noise."),
     click.option("--seed", type=int, default=0, show_default=True, help="Seed of the noise."),
     click.option("-o", "--output", type=click.Path(path_type=Path), help="Write .zarr, .csv, or .nc (with netCDF4)."),
@@ -99,7 +100,9 @@ def _start(loss: Loss, options: dict[str, Any]) -> tuple[Array, Array | None]:
     text = options["start"]
     if text is None:
         if isinstance(loss, SymbolicLoss):
-            raise ValueError("start must be given for this loss: numbers, minimum[:SHARPNESS] or initial[:SCALE]")
+            raise ValueError(
+                "start must be given for this loss: numbers, minimum[:SHARPNESS] or initial[:SCALE]"
+            )
         text = "initial"
     start = named_start(text, loss)
     return (start, None) if options["flip"] is None else flip_start(loss, start, options["flip"])
@@ -182,7 +185,12 @@ def _run_table(data: xarray.Dataset) -> str:
 @click.option("--threads", type=int, help="Number of threads (default: one for each CPU).")
 @click.option("--progress/--no-progress", default=True, help="Show a bar (in a terminal only).")
 def sweep(
-    axes: tuple[str, ...], measures: tuple[str, ...], repeats: int, threads: int | None, progress: bool, **options: Any
+    axes: tuple[str, ...],
+    measures: tuple[str, ...],
+    repeats: int,
+    threads: int | None,
+    progress: bool,
+    **options: Any,
 ) -> None:
     """Run a grid of settings and measure each run.
 
@@ -201,7 +209,11 @@ def sweep(
     loss = _loss(options)
     start, previous = _start(loss, options)
     # An axis may set the lr; the optimizer then holds a number that is not used.
-    lr = 1.0 if options["lr"] is None and ("excess" in grid or "lr" in grid or "lr.end" in grid) else options["lr"]
+    lr = (
+        1.0
+        if options["lr"] is None and ("excess" in grid or "lr" in grid or "lr.end" in grid)
+        else options["lr"]
+    )
     data = run(
         loss, _optimizer(options, lr), grid, start=start, steps=options["steps"], previous=previous, measure=measures,
         escape=options["escape"], noise=options["noise"], seed=options["seed"], repeats=repeats, threads=threads,
@@ -221,15 +233,29 @@ def _sweep_table(data: xarray.Dataset) -> str:
     for name, variable in data.data_vars.items():
         values = variable.values
         if name == "phase":
-            counts = ", ".join(f"{word} {int((values == code).sum())}" for code, word in LABELS.items() if (values == code).any())
+            counts = ", ".join(
+                f"{word} {int((values == code).sum())}"
+                for code, word in LABELS.items()
+                if (values == code).any()
+            )
             rows.append([name, None, None, None, counts])
             continue
         known = values[np.isfinite(values)]
         spread = [float(f(known)) for f in (np.min, np.median, np.max)] if known.size else [None] * 3
-        rows.append([name, *spread, f"{values.size - known.size} of {values.size} not defined" if known.size < values.size else ""])
+        rows.append(
+            [
+                name,
+                *spread,
+                f"{values.size - known.size} of {values.size} not defined"
+                if known.size < values.size
+                else "",
+            ]
+        )
     sizes = " × ".join(f"{name} {size}" for name, size in data.sizes.items())
     seconds = data.attrs["seconds"]
-    return f"{sizes}: {seconds:.2f} s\n" + tabulate(rows, headers=["measure", "least", "median", "largest", ""], floatfmt=".6g")
+    return f"{sizes}: {seconds:.2f} s\n" + tabulate(
+        rows, headers=["measure", "least", "median", "largest", ""], floatfmt=".6g"
+    )
 
 
 @main.command()
@@ -251,7 +277,9 @@ def verify(names: tuple[str, ...], as_json: bool) -> None:
 
 @main.command()
 @click.argument("name", required=False)
-@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("figures-output"), show_default=True)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), default=Path("figures-output"), show_default=True
+)
 @click.option("--quick", is_flag=True, help="Coarser grids and fewer steps.")
 def figure(name: str | None, output: Path, quick: bool) -> None:
     """Make one figure (PNG, SVG, PDF) and its data; without a NAME, list the figures."""

@@ -79,7 +79,8 @@ def sweep(
     axes
         Values by name, one-dimensional and finite. Names: ``momentum``, ``lookahead``, ``lr``; ``excess``, the relative
         ε = S(start)/S* − 1, which sets a constant lr = (1 + ε)·2(1 + β)/(S(start)(1 + 2γ)); ``lr.start``, ``lr.end``,
-        ``lr.steps`` of a :class:`LinearWarmup`; ``start.NAME`` and ``previous.NAME`` of a weight; a loss parameter's name.
+        ``lr.steps`` of a :class:`LinearWarmup`; ``start.NAME`` and ``previous.NAME`` of a weight; a loss parameter's
+        name.
     start, previous
         w_0 and w_{−1} (by default `start`), shape (dimension,), where no axis sets them. Without `previous`, a cell
         starts at rest wherever it starts.
@@ -107,9 +108,9 @@ def sweep(
         - diverged_at: the first step with max|w_i| > escape or a weight not finite, −1 if none.
         - phase: int8 with CF flag attributes; the first that applies of
           −1 diverged;
-          0 undecided: neither settled nor cycling, where *settled* means that the largest step ‖w_{t+1} − w_t‖ of the last
-          eighth is below 10⁻³ of the largest of the run, and *cycling* that the smoothed sharpness rose through the
-          threshold at least twice in the second half, or that reversals go on in the last eighth and the largest flips
+          0 undecided: neither settled nor cycling, where *settled* means that the largest step ‖w_{t+1} − w_t‖ of the
+          last eighth is below 10⁻³ of the largest of the run, and *cycling* that the smoothed sharpness rose through
+          the threshold at least twice in the second half, or that reversals go on in the last eighth and the largest flips
           ‖w_{t+1} − 2w_t + w_{t−1}‖/4 of the third and fourth quarter agree within 10%;
           4 edge: cycling and not settled;
           3 catapult: the smoothed sharpness was above the threshold, then below it for good, the flip grew meanwhile,
@@ -141,7 +142,9 @@ def sweep(
     """
     began = time.perf_counter()
     plan = _Plan.checked(loss, optimizer, axes, start, steps, previous, measure, escape, noise, seed, repeats)
-    threads = pool.available_threads() if threads is None else validation.integer("threads", threads, at_least=1)
+    threads = (
+        pool.available_threads() if threads is None else validation.integer("threads", threads, at_least=1)
+    )
     if isinstance(loss, SymbolicLoss):
         flat, compile_seconds = _lanes(loss, plan, threads, bool(progress))
     else:
@@ -230,7 +233,9 @@ class _Plan:
     def check_sharpness_at_start(self) -> None:
         """Raise ValueError if some cell's S(start) <= 0, where a relative excess means nothing."""
         moving = {
-            name: v for name, v in self.axes.items() if name.startswith("start.") or name in self.problem.loss.parameters
+            name: v
+            for name, v in self.axes.items()
+            if name.startswith("start.") or name in self.problem.loss.parameters
         }
         part = replace(self, axes=moving or {"momentum": np.zeros(1)}, rate="constant")
         for index in range(part.cells):
@@ -238,7 +243,9 @@ class _Plan:
             sharpness = problem.loss._sharpness(problem.start).value
             if not sharpness > 0:
                 where = ", ".join(f"{n} = {v:g}" for n, v in values.items() if n in moving) or "the start"
-                raise ValueError(f"excess must start where the sharpness is above 0, got {sharpness:g} at {where}")
+                raise ValueError(
+                    f"excess must start where the sharpness is above 0, got {sharpness:g} at {where}"
+                )
 
 
 def _rate(optimizer: HeavyBall, axes: Mapping[str, Any]) -> Rate:
@@ -250,7 +257,9 @@ def _rate(optimizer: HeavyBall, axes: Mapping[str, Any]) -> Rate:
         return "excess"
     if scheduled:
         if "lr" in axes:
-            raise ValueError(f"lr must not be an axis beside the schedule {optimizer.lr!r}; use lr.start, lr.end, lr.steps")
+            raise ValueError(
+                f"lr must not be an axis beside the schedule {optimizer.lr!r}; use lr.start, lr.end, lr.steps"
+            )
         return "ramp" if isinstance(optimizer.lr, LinearWarmup) else "table"
     return "constant"
 
@@ -290,7 +299,11 @@ def _lanes(loss: SymbolicLoss, plan: _Plan, threads: int, progress: bool) -> tup
     fixed = np.zeros(len(inputs))
     fixed[: len(loss.parameters)] = loss._values
     ramp = optimizer.lr if isinstance(optimizer.lr, LinearWarmup) else None
-    settings = {"momentum": optimizer.momentum, "lookahead": optimizer.lookahead, "lr": optimizer.schedule.values(0, 1)[0]}
+    settings = {
+        "momentum": optimizer.momentum,
+        "lookahead": optimizer.lookahead,
+        "lr": optimizer.schedule.values(0, 1)[0],
+    }
     settings |= {} if ramp is None else {"lr.start": ramp.start, "lr.end": ramp.end, "lr.steps": ramp.steps}
     for name, setting in settings.items():
         if name in place:
@@ -337,7 +350,10 @@ def _places(loss: SymbolicLoss, inputs: Sequence[str]) -> dict[str, int]:
     """Return where a kernel keeps each input, by the axis that sets it."""
     public = dict(zip(loss.formulas.parameters, loss.parameters, strict=True))
     for word in ("start", "previous"):
-        public |= {f"{word}.{w}": f"{word}.{n}" for w, n in zip(loss.formulas.weights, loss.weight_names, strict=True)}
+        public |= {
+            f"{word}.{w}": f"{word}.{n}"
+            for w, n in zip(loss.formulas.weights, loss.weight_names, strict=True)
+        }
     return {public.get(name, name): k for k, name in enumerate(inputs)}
 
 

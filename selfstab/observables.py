@@ -10,7 +10,7 @@ import numpy as np
 from selfstab import validation
 from selfstab.kernels import modules
 from selfstab.kernels.measures import MEASURES
-from selfstab.kernels.source import observe_source
+from selfstab.kernels.records import observe_source
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -74,7 +74,9 @@ def catapults(sharpness: Any, threshold: Any, loss: Any = None, step: Any = None
     """
     s = validation.floats("sharpness", sharpness, shape=(None,))
     limits = _thresholds(threshold, s.size)
-    losses = None if loss is None else _same_length("loss", validation.floats("loss", loss, shape=(None,)), s.size)
+    losses = (
+        None if loss is None else _same_length("loss", validation.floats("loss", loss, shape=(None,)), s.size)
+    )
     steps = _steps(step, s.size)
     consecutive = bool((np.diff(steps) == 1).all())
     smooth = _smoothed(s) if consecutive else s
@@ -199,7 +201,8 @@ def measure(run: xarray.Dataset, measures: Sequence[str] = ("phase", "overshoot"
     Examples
     --------
     >>> import selfstab as ss
-    >>> run = ss.simulate(ss.Quadratic([1.0]), ss.HeavyBall(1.5), [1.0], 200, keep=("loss", "sharpness", "weights", "velocity"))
+    >>> keep = ("loss", "sharpness", "weights", "velocity")
+    >>> run = ss.simulate(ss.Quadratic([1.0]), ss.HeavyBall(1.5), [1.0], 200, keep=keep)
     >>> ss.observables.measure(run, ["phase"])
     {'phase': 2.0}
     """

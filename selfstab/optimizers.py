@@ -122,7 +122,12 @@ class HeavyBall:
         return replace(other, lr=_scaled(self.lr, factor))
 
     def update(
-        self, weights: Array, velocity: Array, gradient: Callable[[Array], Array], lr: float, noise: Array | float = 0.0
+        self,
+        weights: Array,
+        velocity: Array,
+        gradient: Callable[[Array], Array],
+        lr: float,
+        noise: Array | float = 0.0,
     ) -> tuple[Array, Array]:
         """Return the next weights and velocity, both of the shape of `weights`.
 
@@ -151,6 +156,8 @@ def _scaled(lr: float | Schedule, factor: float) -> float | Schedule:
         return LinearWarmup(lr.start * factor, lr.end * factor, lr.steps)
     scaled: Any = getattr(lr, "scaled", None)
     if scaled is None:
-        raise TypeError(f"lr must be a number, Constant, LinearWarmup or a schedule with .scaled(factor), got {lr!r}")
+        raise TypeError(
+            f"lr must be a number, Constant, LinearWarmup or a schedule with .scaled(factor), got {lr!r}"
+        )
     result: Schedule = scaled(factor)
     return result

@@ -122,7 +122,15 @@ class Problem:
 
     @classmethod
     def checked(
-        cls, loss: Any, optimizer: Any, start: Any, previous: Any, steps: Any, escape: Any, noise: Any, seed: Any
+        cls,
+        loss: Any,
+        optimizer: Any,
+        start: Any,
+        previous: Any,
+        steps: Any,
+        escape: Any,
+        noise: Any,
+        seed: Any,
     ) -> Problem:
         """Return the problem, or raise before anything runs."""
         if not isinstance(loss, Loss):
@@ -130,7 +138,11 @@ class Problem:
         if not isinstance(optimizer, HeavyBall):
             raise TypeError(f"optimizer must be a HeavyBall, got {validation.shown(optimizer)}")
         first = validation.floats("start", start, shape=(loss.dimension,))
-        before = first.copy() if previous is None else validation.floats("previous", previous, shape=(loss.dimension,))
+        before = (
+            first.copy()
+            if previous is None
+            else validation.floats("previous", previous, shape=(loss.dimension,))
+        )
         escape = validation.real("escape", escape, above=0)
         if np.abs(first).max() > escape:
             raise ValueError(f"start must lie within escape = {escape:g}, got {validation.shown(start)}")
@@ -150,7 +162,9 @@ def _records(steps: int, every: int) -> np.ndarray[tuple[int], np.dtype[np.int64
     return at if at[-1] == steps else np.append(at, np.int64(steps))
 
 
-def _symbolic(loss: SymbolicLoss, problem: Problem, every: int, keep: tuple[str, ...]) -> tuple[dict[str, Array], int]:
+def _symbolic(
+    loss: SymbolicLoss, problem: Problem, every: int, keep: tuple[str, ...]
+) -> tuple[dict[str, Array], int]:
     n, steps = loss.dimension, problem.steps
     records = np.empty((len(_records(steps, every)), 2 * n))
     noisy = problem.noise > 0
@@ -199,7 +213,9 @@ def states(problem: Problem, repeat: int = 0) -> Iterator[State]:
         for t in range(first, last):
             # An overflow shows in the weights, and ends the run there.
             with np.errstate(all="ignore"):
-                w, v = optimizer.update(w, v, loss._gradient, lr[t - first], 0.0 if table is None else table[t - first])
+                w, v = optimizer.update(
+                    w, v, loss._gradient, lr[t - first], 0.0 if table is None else table[t - first]
+                )
                 inside = bool(np.abs(w).max() <= problem.escape)
             if not inside:
                 return
@@ -242,7 +258,9 @@ def _general(problem: Problem, every: int, keep: tuple[str, ...]) -> tuple[dict[
     return {name: np.array(values) for name, values in data.items()}, diverged_at
 
 
-def _dataset(problem: Problem, every: int, data: dict[str, Array], diverged_at: int, seconds: float) -> xarray.Dataset:
+def _dataset(
+    problem: Problem, every: int, data: dict[str, Array], diverged_at: int, seconds: float
+) -> xarray.Dataset:
     import xarray
 
     at = _records(problem.steps, every)
@@ -282,7 +300,11 @@ def _at(values: Any, steps: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Array
 
 def provenance(problem: Problem, seconds: float) -> dict[str, Any]:
     """Return a dataset's attributes: settings as JSON, versions, machine and seconds; all survive NetCDF and Zarr."""
-    versions = {"selfstab": selfstab.__version__, "numpy": np.__version__, "python": platform.python_version()}
+    versions = {
+        "selfstab": selfstab.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
     return {
         "loss": problem.loss.description,
         "optimizer": json.dumps(described_optimizer(problem.optimizer)),

@@ -55,7 +55,12 @@ def floats(name: str, value: Any, *, shape: tuple[int | None, ...] | None = None
             want is None or want == got for want, got in zip(shape, array.shape, strict=True)
         )
         if not fits:
-            wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ("," * (len(shape) == 1)) + ")"
+            wanted = (
+                "("
+                + ", ".join("any" if n is None else str(n) for n in shape)
+                + ("," * (len(shape) == 1))
+                + ")"
+            )
             raise ValueError(f"{name} must have shape {wanted}, got shape {array.shape}")
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, got {shown(value)}")
@@ -101,7 +106,9 @@ def broadcastable(
         bad |= array > at_most
     if bad.any():
         first = float(array[bad][0])
-        raise ValueError(f"{name} must be {_interval(above, at_least, below, at_most, finite)}, got {first!r}")
+        raise ValueError(
+            f"{name} must be {_interval(above, at_least, below, at_most, finite)}, got {first!r}"
+        )
     return array
 
 

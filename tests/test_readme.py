@@ -11,7 +11,9 @@ ROOT = Path(__file__).parent.parent
 
 def test_readme_examples_run() -> None:
     # Protects the first lines a newcomer copies.
-    result = doctest.testfile(str(ROOT / "README.md"), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
+    result = doctest.testfile(
+        str(ROOT / "README.md"), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE
+    )
     assert result.attempted > 0
     assert result.failed == 0
 

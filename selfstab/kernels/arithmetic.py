@@ -8,6 +8,7 @@ call the same library, so both give the same bits.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -47,8 +48,7 @@ many of them, and lets a loop over lanes vectorise.
 
 def _total(name: str) -> Callable[..., np.float64]:
     function = getattr(math, name)
-    vectorised = getattr(np, {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "asinh": "arcsinh",
-                              "acosh": "arccosh", "atanh": "arctanh", "pow": "power"}.get(name, name), None)  # fmt: skip
+    vectorised = getattr(np, "power" if name == "pow" else re.sub("^a", "arc", name), None)
 
     def total(*arguments: float) -> np.float64:
         try:

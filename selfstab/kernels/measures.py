@@ -64,14 +64,18 @@ GROUPS: Final[dict[str, Group]] = {
     "end_loss": Group(("loss",), {"last_loss": "loss"}, ("last_loss = loss",)),
     "end_sharpness": Group(("sharpness",), {"last_sharpness": "sharpness"}, ("last_sharpness = sharpness",)),
     "least_sharpness": Group(
-        ("sharpness",), {"least_sharpness": "inf"},
+        ("sharpness",),
+        {"least_sharpness": "inf"},
         ("least_sharpness = choose(sharpness < least_sharpness, sharpness, least_sharpness)",),
     ),
     "most_sharpness": Group(
-        ("sharpness",), {"most_sharpness": "-inf"},
+        ("sharpness",),
+        {"most_sharpness": "-inf"},
         ("most_sharpness = choose(sharpness > most_sharpness, sharpness, most_sharpness)",),
     ),
-    "most_loss": Group(("loss",), {"most_loss": "-inf"}, ("most_loss = choose(loss > most_loss, loss, most_loss)",)),
+    "most_loss": Group(
+        ("loss",), {"most_loss": "-inf"}, ("most_loss = choose(loss > most_loss, loss, most_loss)",)
+    ),
     # The swing: from the step at which the smoothed excess rises above 0 to the next such step.
     "swing": Group(
         ("sharpness", "motion"),
@@ -89,7 +93,7 @@ GROUPS: Final[dict[str, Group]] = {
             "peak_flip2": "0.0",
             "least_flip2": "inf",
             "after_sharpness": "sharpness",
-            # the largest excess so far, and as it was when the flip was 10 to 100 times (in squares) below its last level
+            # the largest excess so far; and as it was when the squared flip was a tenth of its last level
             "level_flip2": "inf",
             "top_excess": "0.0",
             "top_sharpness": "sharpness",

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import warnings
+from collections.abc import Callable
 from functools import cache, wraps
 from pathlib import Path
 from types import ModuleType
@@ -72,7 +73,10 @@ def _from_disk(source: str) -> ModuleType | None:
 
 def _in_memory(source: str) -> ModuleType:
     module = ModuleType("kernel_in_memory")
-    exec(compile(HEADER.replace("CACHE", "False") + "\n\n" + source, "<selfstab kernel>", "exec"), module.__dict__)
+    exec(
+        compile(HEADER.replace("CACHE", "False") + "\n\n" + source, "<selfstab kernel>", "exec"),
+        module.__dict__,
+    )
     return module
 
 
@@ -83,27 +87,12 @@ def plain(source: str) -> dict[str, Any]:
     Overflow and invalid operations are results here, as they are in the compiled code, so they do not warn.
     """
     namespace = plain_namespace()
+    given = set(namespace)
     exec(compile(source, "<selfstab kernel>", "exec"), namespace)
-    return {
-        name: _quiet(value)
-        for name, value in namespace.items()
-        if getattr(value, "__module__", "") is None or name in _entries(source)
-    }
+    return {name: _quiet(value) for name, value in namespace.items() if name not in given and callable(value)}
 
 
-def _entries(source: str) -> set[str]:
-    lines = source.splitlines()
-    return {
-        after.split("(")[0].removeprefix("def ")
-        for line, after in zip(lines, lines[1:], strict=False)
-        if line.startswith("@")
-    }
-
-
-def _quiet(function: Any) -> Any:
-    if not callable(function):
-        return function
-
+def _quiet(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def quiet(*arguments: Any) -> Any:
         with np.errstate(all="ignore"), warnings.catch_warnings():

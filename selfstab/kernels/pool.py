@@ -17,7 +17,13 @@ def available_threads() -> int:
 
 
 def run_blocks(
-    work: Callable[[int, int], None], total: int, block: int, threads: int, *, progress: bool, unit: str = "cell"
+    work: Callable[[int, int], None],
+    total: int,
+    block: int,
+    threads: int,
+    *,
+    progress: bool,
+    unit: str = "cell",
 ) -> None:
     """Call work(first, count) for consecutive blocks of at most `block` cells, `threads` at a time.
 

@@ -1,9 +1,10 @@
 """Source templates: a loss's formulas and the chosen measures become one readable module.
 
-A module runs a grid of cells in blocks of LANES lanes. The state of a block is a table of rows, one row a name; the loop
-over lanes inside a step has no branches, so that it vectorises. Whether a lane left the escape radius is seen every
-CHUNK steps from the largest |w| since the last look; such a lane is run again from there, one step at a time, to find the
-step. A cell's numbers depend on nothing but its own inputs.
+A module runs a grid of cells in blocks of LANES lanes. The state of a block is a table of rows, one row a name; the
+loop over lanes has no branches, so that it vectorises, and takes two steps a pass (storing a selected value back to
+where it was loaded from would become a masked store, which some processors do slowly). Whether a lane left the escape
+radius is seen every CHUNK steps from the largest |w| since the last look; such a lane is run again from there, one step
+at a time, to find the step. A cell's numbers depend on nothing but its own inputs.
 """
 
 from __future__ import annotations
@@ -71,19 +72,20 @@ class Variant:
         return names + [f"start.{w}" for w in loss.weights] + [f"previous.{w}" for w in loss.weights]
 
 
-def _indent(lines: Sequence[str], depth: int) -> str:
+def indented(lines: Sequence[str], depth: int) -> str:
+    """Return the lines as text, `depth` levels in."""
     return "".join(f"{'    ' * depth}{line}\n" for line in lines)
 
 
-def _value(name: str) -> str:
-    """The text of a measure's value, divergence included."""
+def value_text(name: str) -> str:
+    """Return the text of a measure's value, divergence included."""
     measure = MEASURES[name]
     if measure.diverged in (None, measure.value):
         return measure.value
     return f"choose(ended < 0, {measure.value}, {measure.diverged})"
 
 
-_WINDOWS = (
+WINDOWS = (
     "second_half = choose(2 * t >= steps, 1.0, 0.0)",
     "third_quarter = choose((2 * t >= steps) & (4 * t < 3 * steps), 1.0, 0.0)",
     "fourth_quarter = choose(4 * t >= 3 * steps, 1.0, 0.0)",
@@ -99,7 +101,9 @@ class _Writer:
         self.loss, self.variant = loss, variant
         self.groups = groups_of(variant.measures)
         needs = needs_of(self.groups)
-        self.pieces = [piece for piece, need in (("value", "loss"), ("sharpness", "sharpness")) if need in needs]
+        self.pieces = [
+            piece for piece, need in (("value", "loss"), ("sharpness", "sharpness")) if need in needs
+        ]
         self.motion = "motion" in needs
         self.velocities = ["v" + w[1:] for w in loss.weights]
         self.rate_rows = {"ramp": ["lr_start", "lr_span", "lr_steps"], "table": []}.get(variant.rate, ["lr"])
@@ -107,7 +111,11 @@ class _Writer:
             self.rate_rows = ["lr", "threshold"]
         fixed = [*loss.parameters, *(name for name, _ in loss.constants), *self.rate_rows, "momentum"]
         fixed += ["lookahead"] if variant.lookahead else []
-        self.moving = [*loss.weights, *self.velocities, *(name for g in self.groups for name in GROUPS[g].state)]
+        self.moving = [
+            *loss.weights,
+            *self.velocities,
+            *(name for g in self.groups for name in GROUPS[g].state),
+        ]
         self.fixed = fixed
         read = set(re.findall(r"\w+", " ".join([*self.step(), *self.moved()])))
         self.fixed = [name for name in fixed if name in read]
@@ -128,7 +136,7 @@ class _Writer:
         return str(k) if table == "lane" else f"{k * LANES} + i"
 
     def windows(self) -> list[str]:
-        return list(_WINDOWS) if self.motion else []
+        return list(WINDOWS) if self.motion else []
 
     def rate(self) -> list[str]:
         if self.variant.rate == "ramp":
@@ -161,7 +169,10 @@ class _Writer:
         lines, results = loss.code([*self.pieces, *([] if ahead else ["gradient"])])
         out = [*self.rate(), *lines, *self.state_names(results), *self.at_state()]
         if ahead:
-            out += [f"{w}_ahead = {w} + lookahead * {v}" for w, v in zip(loss.weights, self.velocities, strict=True)]
+            out += [
+                f"{w}_ahead = {w} + lookahead * {v}"
+                for w, v in zip(loss.weights, self.velocities, strict=True)
+            ]
             lines, results = loss.code(["gradient"], suffix="_ahead")
             out += lines
         for j, (w, v, g) in enumerate(zip(loss.weights, self.velocities, results["gradient"], strict=True)):
@@ -226,14 +237,14 @@ class _Writer:
         out = [*self.load([*self.moving, *self.fixed], "lane"), "t = steps if ended < 0 else ended"]
         out += [*self.rate(), *lines, *self.state_names(results), *self.at_state()]
         out += [line for g in self.groups for line in FINISH.get(g, ())]
-        return out + [f"out[{k}, cell] = {_value(name)}" for k, name in enumerate(self.variant.measures)]
+        return out + [f"out[{k}, cell] = {value_text(name)}" for k, name in enumerate(self.variant.measures)]
 
 
 def sweep_source(loss: LossText, variant: Variant, title: str) -> str:
     """Return the module that runs a grid of cells of one loss; its entry is ``run``.
 
-    ``run(first, count, shape, targets, follows, offsets, values, fixed, table, noise, steps, escape, out)`` runs the cells
-    first, ..., first + count − 1 of the grid of that shape (last axis fastest). Axis a sets input targets[a] to
+    ``run(first, count, shape, targets, follows, offsets, values, fixed, table, noise, steps, escape, out)`` runs the
+    cells first, ..., first + count − 1 of the grid of that shape (last axis fastest). Axis a sets input targets[a] to
     values[offsets[a] + index], and input follows[a] too unless that is −1; other inputs are as in `fixed`. out has
     shape (measures, count).
     """
@@ -256,35 +267,35 @@ nan = np.nan
 @compiled
 def begin(lane, inputs, table, matrix):
     """Put a cell's inputs and its state at step 0 into `lane`."""
-{_indent(w.begin(), 1)}
+{indented(w.begin(), 1)}
 
 @compiled
 def advance(rows, first, last, steps, table, noise, matrix):
     """Take all lanes through the updates first -> first + 1, ..., last - 1 -> last, two a pass; their count is even."""
     for pair in range(first, last, 2):
         for i in range(LANES):
-{_indent(w.load(w.rows, "rows"), 3)}\
-{_indent(["t = pair", *one, "t = pair + 1", *one], 3)}\
-{_indent(w.store([*w.moving, "peak"], "rows"), 3)}
+{indented(w.load(w.rows, "rows"), 3)}\
+{indented(["t = pair", *one, "t = pair + 1", *one], 3)}\
+{indented(w.store([*w.moving, "peak"], "rows"), 3)}
 
 @compiled
 def locate(lane, first, last, steps, table, noise, escape, matrix):
     """Take one lane through the same updates up to the escape; return the step at which it is out."""
-{_indent(w.load([*w.moving, *w.fixed], "lane"), 1)}\
+{indented(w.load([*w.moving, *w.fixed], "lane"), 1)}\
     for t in range(first, last):
-{_indent(w.windows(), 2)}\
-{_indent(w.step(), 2)}\
+{indented(w.windows(), 2)}\
+{indented(w.step(), 2)}\
         if not ({good}):
-{_indent([*w.store(w.moving, "lane"), "return t + 1"], 3)}\
-{_indent([*w.moved(), *w.accept()], 2)}\
-{_indent(w.store(w.moving, "lane"), 1)}\
+{indented([*w.store(w.moving, "lane"), "return t + 1"], 3)}\
+{indented([*w.moved(), *w.accept()], 2)}\
+{indented(w.store(w.moving, "lane"), 1)}\
     return -1
 
 
 @compiled
 def finish(lane, ended, steps, table, matrix, out, cell):
     """Write a cell's measures; `ended` is the step at which it diverged, or -1."""
-{_indent(w.finish(), 1)}
+{indented(w.finish(), 1)}
 
 @compiled
 def run_block(rows, saved, final, lane, ended, count, steps, table, noise, escape, matrix):
@@ -353,108 +364,4 @@ def run(first, count, shape, targets, follows, offsets, values, fixed, table, no
             for k in range(ROWS):
                 lane[k] = final[k * LANES + i]
             finish(lane, ended[i], steps, table, matrix, out, start + i - first)
-'''
-
-
-def run_source(loss: LossText, title: str) -> str:
-    """Return the module of one run and of values along it: entries ``trace`` and ``evaluate``."""
-    weights = list(loss.weights)
-    velocities = ["v" + w[1:] for w in weights]
-    ahead = [f"{w}_ahead" for w in weights]
-    lines, results = loss.code(["gradient"], suffix="_ahead")
-    parameters = [f"{p} = parameters[{k}]" for k, p in enumerate(loss.parameters)]
-    parameters += [f"{name} = {formula}" for name, formula in loss.constants]
-    step = [
-        *(
-            f"{a} = choose(lookahead > 0.0, {w} + lookahead * {v}, {w})"
-            for a, w, v in zip(ahead, weights, velocities, strict=True)
-        ),
-        *lines,
-    ]
-    for j, (w, v, g) in enumerate(zip(weights, velocities, results["gradient"], strict=True)):
-        step += [
-            f"force = {g}",
-            f"force = choose(noisy, force + noise[noisy * t, {j}], force)",
-            f"{v}_next = momentum * {v} - lr[t] * force",
-            f"{w}_next = {w} + {v}_next",
-        ]
-    good = " and ".join(f"abs({w}_next) <= escape" for w in weights)
-    record = [f"records[k, {j}] = {name}" for j, name in enumerate([*weights, *velocities])]
-    value_lines, value = loss.code(["value"])
-    sharp_lines, sharp = loss.code(["sharpness"])
-    return f'''\
-"""{title}"""
-
-inf = np.inf
-nan = np.nan
-
-{loss.functions}
-@entry
-def trace(start, velocity, lr, momentum, lookahead, parameters, noise, noisy, every, escape, records):
-    """Record weights and velocities at steps 0, every, 2 every, ... and the last; return the step of divergence."""
-{_indent([f"{w} = start[{j}]" for j, w in enumerate(weights)], 1)}\
-{_indent([f"{v} = velocity[{j}]" for j, v in enumerate(velocities)], 1)}\
-{_indent(parameters, 1)}\
-    steps = lr.size
-    k = 0
-{_indent(record, 1)}\
-    for t in range(steps):
-{_indent(step, 2)}\
-        if not ({good}):
-            return t + 1
-{_indent([f"{name} = {name}_next" for name in [*weights, *velocities]], 2)}\
-        if (t + 1) % every == 0 or t + 1 == steps:
-            k += 1
-{_indent(record, 3)}\
-    return -1
-
-
-@entry
-def evaluate(points, parameters, losses, sharpnesses):
-    """Put the loss and the sharpness at each row of `points` into the arrays that are not empty."""
-    matrix = np.empty(({len(weights)}, {len(weights)}))
-{_indent(parameters, 1)}\
-    for k in range(points.shape[0]):
-{_indent([f"{w} = points[k, {j}]" for j, w in enumerate(weights)], 2)}\
-        if losses.size > 0:
-{_indent([*value_lines, f"losses[k] = {value['value'][0]}"], 3)}\
-        if sharpnesses.size > 0:
-{_indent([*sharp_lines, f"sharpnesses[k] = {sharp['sharpness'][0]}"], 3)}\
-'''
-
-
-def observe_source(measures: Sequence[str]) -> str:
-    """Return the module that reads measures off recorded arrays; its entry is ``observe``.
-
-    ``observe(sharpness, loss, threshold, step2, flip2, turn, ended, out)``: the first three have an element per state
-    (T + 1 of them), the next three per update (T).
-    """
-    groups = groups_of(measures)
-    state = [f"{name} = {formula}" for g in groups for name, formula in GROUPS[g].state.items()]
-    at_state = [line for g in groups for line in GROUPS[g].at_state]
-    at_update = [line for g in groups for line in GROUPS[g].at_update]
-    ends = [line for g in groups for line in FINISH.get(g, ())]
-    values = [f"out[{k}] = {_value(name)}" for k, name in enumerate(measures)]
-    read = ["sharpness = sharpnesses[t]", "loss = losses[t]", "threshold = thresholds[t]"]
-    return f'''\
-"""Measures read off recorded arrays."""
-
-inf = np.inf
-nan = np.nan
-
-
-@entry
-def observe(sharpnesses, losses, thresholds, step2s, flip2s, turns, ended, out):
-    """Read the measures off one run."""
-    steps = step2s.size
-    t = 0
-{_indent([*read, *state], 1)}\
-    for t in range(steps):
-{_indent([*_WINDOWS, *read, *at_state], 2)}\
-        step2 = step2s[t]
-        flip2 = flip2s[t]
-        turn = turns[t]
-{_indent(at_update, 2)}\
-    t = steps
-{_indent([*read, *at_state, *ends, *values], 1)}\
 '''

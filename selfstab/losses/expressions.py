@@ -54,7 +54,9 @@ def parse(text: str, symbols: Mapping[str, sympy.Symbol]) -> sympy.Expr:
     try:
         tree = ast.parse(text.strip(), mode="eval")
     except SyntaxError as error:
-        raise ValueError(f"expression must be a formula, got {text!r}: column {error.offset}: {error.msg}") from None
+        raise ValueError(
+            f"expression must be a formula, got {text!r}: column {error.offset}: {error.msg}"
+        ) from None
     except (ValueError, RecursionError, MemoryError):
         raise ValueError(f"expression must be a formula, got {text[:40]!r}") from None
     result: sympy.Expr = _convert(tree.body, symbols, 0)

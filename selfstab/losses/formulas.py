@@ -86,7 +86,7 @@ class _Printer(StrPrinter):  # type: ignore[misc]
 
     def _print_Pow(self, expr: Any, rational: bool = False) -> str:
         base, power = expr.args
-        text = self._print(base) if base.is_Symbol else f"({self._print(base)})"
+        text: str = self._print(base) if base.is_Symbol else f"({self._print(base)})"
         if power.is_Integer and power > 0:
             return "(" + " * ".join([text] * int(power)) + ")"
         if power.is_Integer:
@@ -165,7 +165,9 @@ class _Printer(StrPrinter):  # type: ignore[misc]
     _print_exp = _print_log = _print_erf = _print_Function
 
     def emptyPrinter(self, expr: Any) -> str:
-        raise ValueError(f"expression must be built of arithmetic and known functions, got {type(expr).__name__}")
+        raise ValueError(
+            f"expression must be built of arithmetic and known functions, got {type(expr).__name__}"
+        )
 
 
 _printer = _Printer({"order": None})
@@ -237,7 +239,11 @@ class Blocks:
             if len(index) == 1:
                 single.append(hessian[index[0], index[0]])
             elif len(index) == 2:
-                a, d, o = hessian[index[0], index[0]], hessian[index[1], index[1]], hessian[index[0], index[1]]
+                a, d, o = (
+                    hessian[index[0], index[0]],
+                    hessian[index[1], index[1]],
+                    hessian[index[0], index[1]],
+                )
                 pairs.append((a + d, (a - d) ** 2 + (2 * o) ** 2))
             else:
                 rest += index
@@ -281,10 +287,12 @@ class Formulas:
 
     @cached_property
     def gradient(self) -> list[sympy.Expr]:
+        """∂L/∂w, one expression per weight."""
         return [_tidy(sympy.diff(self.expression, s)) for s in self._w]
 
     @cached_property
     def hessian(self) -> sympy.Matrix:
+        """∂²L/∂w², a symmetric matrix of expressions."""
         n = len(self._w)
         out = sympy.zeros(n, n)
         for i in range(n):

@@ -57,7 +57,8 @@ def named_loss(text: str, settings: Mapping[str, str], variables: Sequence[str] 
         return SymbolicLoss(text, variables, {name: number(name, value) for name, value in settings.items()})
     if text not in _SETTINGS:
         raise ValueError(
-            f"loss must be one of {', '.join(NAMES)}, or a formula with its variables named, got {validation.shown(text)}"
+            f"loss must be one of {', '.join(NAMES)}, or a formula with its variables named, got "
+            + validation.shown(text)
         )
     validation.some_of(f"settings of {text}", tuple(settings), _SETTINGS[text])
     chosen = _SETTINGS[text] | dict(settings)
@@ -66,12 +67,16 @@ def named_loss(text: str, settings: Mapping[str, str], variables: Sequence[str] 
         from selfstab.losses.mlp import MLP
 
         inputs, targets = digits(whole("samples", chosen["samples"]), chosen["target"])
-        return MLP(tuple(int(n) for n in numbers("widths", chosen["widths"])), inputs, targets, chosen["activation"])
+        return MLP(
+            tuple(int(n) for n in numbers("widths", chosen["widths"])), inputs, targets, chosen["activation"]
+        )
     if text == "DiagonalNetwork":
         from selfstab.datasets import sparse_regression
         from selfstab.losses.diagonal import DiagonalNetwork
 
-        return DiagonalNetwork(*sparse_regression(**{name: whole(name, value) for name, value in chosen.items()}))
+        return DiagonalNetwork(
+            *sparse_regression(**{name: whole(name, value) for name, value in chosen.items()})
+        )
     if text == "Quadratic":
         return TOYS[text](numbers("curvatures", chosen["curvatures"]))  # type: ignore[call-arg]
     if text == "Chain":

@@ -12,7 +12,8 @@ import sympy
 
 from selfstab import spectrum, validation
 from selfstab.kernels import modules
-from selfstab.kernels.source import Variant, run_source, sweep_source
+from selfstab.kernels.records import run_source
+from selfstab.kernels.source import Variant, sweep_source
 from selfstab.losses.expressions import parse
 from selfstab.losses.formulas import Formulas, lines_of
 from selfstab.losses.protocol import Loss
@@ -71,14 +72,20 @@ class SymbolicLoss(Loss):
         _names("parameters", [*weights, *given])
         for name in given:
             if name in RESERVED:
-                raise ValueError(f"parameters must not be named like a sweep's own axes ({', '.join(RESERVED)}), got {name!r}")
+                raise ValueError(
+                    f"parameters must not be named like a sweep's own axes ({', '.join(RESERVED)}), got {name!r}"
+                )
         symbols = {name: sympy.Symbol(name, real=True) for name in [*weights, *given]}
         self.expression = _expression(expression, symbols)
         free = {s.name for s in self.expression.free_symbols}
         if unknown := sorted(free - set(symbols)):
-            raise ValueError(f"expression must use declared symbols only ({', '.join(symbols)}), got {', '.join(unknown)}")
+            raise ValueError(
+                f"expression must use declared symbols only ({', '.join(symbols)}), got {', '.join(unknown)}"
+            )
         if not free & set(weights):
-            raise ValueError(f"expression must use at least one of the variables {', '.join(weights)}, got {self.expression}")
+            raise ValueError(
+                f"expression must use at least one of the variables {', '.join(weights)}, got {self.expression}"
+            )
         self._names = tuple(weights)
         self._parameters = {name: validation.real(name, value) for name, value in given.items()}
         self._symbols = symbols
@@ -210,7 +217,7 @@ class SymbolicLoss(Loss):
         return np.array(self._third_function(*w, *self._parameters.values(), *u, *v))
 
     def _sharpness(self, w: Array, guess: Array | None = None) -> spectrum.Eigenpair:
-        """Return the top eigenpair; its value is the kernels', so that every part of the library shows the same bits."""
+        """Return the top eigenpair; its value is the kernels', so that all parts show the same bits."""
         pair = spectrum.top_eigenpair(self._hessian(w), guess=guess)
         value = float(self._evaluate(w[None], sharpness=True)[1][0])
         return spectrum.Eigenpair(value, pair.vector, pair.residual, pair.products)
@@ -224,7 +231,10 @@ def _names(name: str, values: Iterable[sympy.Symbol | str]) -> list[str]:
     except TypeError:
         raise TypeError(f"{name} must be symbols or names, got {validation.shown(values)}") from None
     for word in found:
-        if not (word.isidentifier() and word.isascii() or word.isidentifier() and word == sympy.Symbol(word).name):
+        if not (
+            (word.isidentifier() and word.isascii())
+            or (word.isidentifier() and word == sympy.Symbol(word).name)
+        ):
             raise ValueError(f"{name} must have names that are Python identifiers, got {word!r}")
     if name == "variables" and not found:
         raise ValueError("variables must name at least one weight, got none")
@@ -238,7 +248,9 @@ def _expression(expression: Any, symbols: Mapping[str, sympy.Symbol]) -> sympy.E
         result = parse(expression, symbols)
     elif isinstance(expression, sympy.Expr):
         # A symbol is known by its name: assumptions a user gave it do not matter.
-        result = expression.xreplace({s: symbols[s.name] for s in expression.free_symbols if s.name in symbols})
+        result = expression.xreplace(
+            {s: symbols[s.name] for s in expression.free_symbols if s.name in symbols}
+        )
     else:
         raise TypeError(f"expression must be a SymPy expression or text, got {validation.shown(expression)}")
     if result.has(sympy.I, sympy.zoo, sympy.nan, sympy.oo, -sympy.oo):
@@ -256,5 +268,3 @@ def _plain_functions(
         body = "".join(f"    {line}\n" for line in lines)
         source += f"@compiled\ndef {name}({arguments}):\n{body}    return [{', '.join(results)}]\n\n\n"
     return {name: modules.plain(source)[name] for name in pieces}
-
-

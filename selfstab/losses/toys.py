@@ -38,7 +38,7 @@ class Quadratic(SymbolicLoss):
         w = sympy.symbols(f"w:{c.size}", real=True)
         p = sympy.symbols(f"c:{c.size}", real=True)
         expression = sum(a * b**2 for a, b in zip(p, w, strict=True)) / 2
-        super().__init__(expression, w, {s: v for s, v in zip(p, c, strict=True)})
+        super().__init__(expression, w, dict(zip(p, c, strict=True)))
 
     def minimum(self, start: Any = None) -> Array:
         """Return the origin (a minimum if no curvature is negative)."""
@@ -72,7 +72,9 @@ class CubicTaylor(SymbolicLoss):
     1.5
     """
 
-    def __init__(self, curvature: float, progressive_sharpening: float = 0.0, stabilization: float = 1.0) -> None:
+    def __init__(
+        self, curvature: float, progressive_sharpening: float = 0.0, stabilization: float = 1.0
+    ) -> None:
         x, z = sympy.symbols("x z", real=True)
         c, a, b2 = sympy.symbols("curvature progressive_sharpening stabilization", real=True)
         b = sympy.sqrt(b2)
@@ -200,7 +202,9 @@ class Chain(SymbolicLoss):
         from scipy.optimize import brentq
 
         # With q = ln(1/r²): e^q + (d − 1)e^{−q/(d−1)} = s, increasing in q > 0.
-        q = brentq(lambda q: np.exp(q) + (d - 1) * np.exp(-q / (d - 1)) - s, 0.0, np.log(s), xtol=1e-15, rtol=1e-15)
+        q = brentq(
+            lambda q: np.exp(q) + (d - 1) * np.exp(-q / (d - 1)) - s, 0.0, np.log(s), xtol=1e-15, rtol=1e-15
+        )
         return np.array([np.exp(-q / 2.0), *[np.exp(q / (2.0 * (d - 1)))] * (d - 1)])
 
 
@@ -234,5 +238,3 @@ TOYS: dict[str, type[SymbolicLoss]] = {
     kind.__name__: kind for kind in (Quadratic, CubicTaylor, Product, DoubleWell, Minimalist, Chain, Coupled)
 }
 """The toys by the name a command line calls them."""
-
-

@@ -1,0 +1,112 @@
+"""Source templates of single runs: trace a run, evaluate along it, read measures off recorded arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from selfstab.kernels.measures import FINISH, GROUPS, groups_of
+from selfstab.kernels.source import WINDOWS, LossText, indented, value_text
+
+
+def run_source(loss: LossText, title: str) -> str:
+    """Return the module of one run and of values along it: entries ``trace`` and ``evaluate``."""
+    weights = list(loss.weights)
+    velocities = ["v" + w[1:] for w in weights]
+    ahead = [f"{w}_ahead" for w in weights]
+    lines, results = loss.code(["gradient"], suffix="_ahead")
+    parameters = [f"{p} = parameters[{k}]" for k, p in enumerate(loss.parameters)]
+    parameters += [f"{name} = {formula}" for name, formula in loss.constants]
+    step = [
+        *(
+            f"{a} = choose(lookahead > 0.0, {w} + lookahead * {v}, {w})"
+            for a, w, v in zip(ahead, weights, velocities, strict=True)
+        ),
+        *lines,
+    ]
+    for j, (w, v, g) in enumerate(zip(weights, velocities, results["gradient"], strict=True)):
+        step += [
+            f"force = {g}",
+            f"force = choose(noisy, force + noise[noisy * t, {j}], force)",
+            f"{v}_next = momentum * {v} - lr[t] * force",
+            f"{w}_next = {w} + {v}_next",
+        ]
+    good = " and ".join(f"abs({w}_next) <= escape" for w in weights)
+    record = [f"records[k, {j}] = {name}" for j, name in enumerate([*weights, *velocities])]
+    value_lines, value = loss.code(["value"])
+    sharp_lines, sharp = loss.code(["sharpness"])
+    return f'''\
+"""{title}"""
+
+inf = np.inf
+nan = np.nan
+
+{loss.functions}
+@entry
+def trace(start, velocity, lr, momentum, lookahead, parameters, noise, noisy, every, escape, records):
+    """Record weights and velocities at steps 0, every, 2 every, ... and the last; return the step of divergence."""
+{indented([f"{w} = start[{j}]" for j, w in enumerate(weights)], 1)}\
+{indented([f"{v} = velocity[{j}]" for j, v in enumerate(velocities)], 1)}\
+{indented(parameters, 1)}\
+    steps = lr.size
+    k = 0
+{indented(record, 1)}\
+    for t in range(steps):
+{indented(step, 2)}\
+        if not ({good}):
+            return t + 1
+{indented([f"{name} = {name}_next" for name in [*weights, *velocities]], 2)}\
+        if (t + 1) % every == 0 or t + 1 == steps:
+            k += 1
+{indented(record, 3)}\
+    return -1
+
+
+@entry
+def evaluate(points, parameters, losses, sharpnesses):
+    """Put the loss and the sharpness at each row of `points` into the arrays that are not empty."""
+    matrix = np.empty(({len(weights)}, {len(weights)}))
+{indented(parameters, 1)}\
+    for k in range(points.shape[0]):
+{indented([f"{w} = points[k, {j}]" for j, w in enumerate(weights)], 2)}\
+        if losses.size > 0:
+{indented([*value_lines, f"losses[k] = {value['value'][0]}"], 3)}\
+        if sharpnesses.size > 0:
+{indented([*sharp_lines, f"sharpnesses[k] = {sharp['sharpness'][0]}"], 3)}\
+'''
+
+
+def observe_source(measures: Sequence[str]) -> str:
+    """Return the module that reads measures off recorded arrays; its entry is ``observe``.
+
+    ``observe(sharpness, loss, threshold, step2, flip2, turn, ended, out)``: the first three have an element per state
+    (T + 1 of them), the next three per update (T).
+    """
+    groups = groups_of(measures)
+    state = [f"{name} = {formula}" for g in groups for name, formula in GROUPS[g].state.items()]
+    at_state = [line for g in groups for line in GROUPS[g].at_state]
+    at_update = [line for g in groups for line in GROUPS[g].at_update]
+    ends = [line for g in groups for line in FINISH.get(g, ())]
+    values = [f"out[{k}] = {value_text(name)}" for k, name in enumerate(measures)]
+    read = ["sharpness = sharpnesses[t]", "loss = losses[t]", "threshold = thresholds[t]"]
+    return f'''\
+"""Measures read off recorded arrays."""
+
+inf = np.inf
+nan = np.nan
+
+
+@entry
+def observe(sharpnesses, losses, thresholds, step2s, flip2s, turns, ended, out):
+    """Read the measures off one run."""
+    steps = step2s.size
+    t = 0
+{indented([*read, *state], 1)}\
+    for t in range(steps):
+{indented([*WINDOWS, *read, *at_state], 2)}\
+        step2 = step2s[t]
+        flip2 = flip2s[t]
+        turn = turns[t]
+{indented(at_update, 2)}\
+    t = steps
+{indented([*read, *at_state, *ends, *values], 1)}\
+'''
