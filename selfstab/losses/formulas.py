@@ -149,7 +149,7 @@ class _Printer(StrPrinter):  # type: ignore[misc]
 
     def _choose(self, expr: Any, relation: str) -> str:
         parts = [self._print(part) for part in sorted(expr.args, key=sympy.default_sort_key)]
-        out = parts[0]
+        out: str = parts[0]
         for part in parts[1:]:
             out = f"choose({part} {relation} {out}, {part}, {out})"
         return out

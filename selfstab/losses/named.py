@@ -78,10 +78,10 @@ def named_loss(text: str, settings: Mapping[str, str], variables: Sequence[str] 
             *sparse_regression(**{name: whole(name, value) for name, value in chosen.items()})
         )
     if text == "Quadratic":
-        return TOYS[text](numbers("curvatures", chosen["curvatures"]))  # type: ignore[call-arg]
+        return TOYS[text](numbers("curvatures", chosen["curvatures"]))
     if text == "Chain":
-        return TOYS[text](whole("depth", chosen["depth"]))  # type: ignore[call-arg]
-    return TOYS[text](**{name: number(name, value) for name, value in chosen.items()})  # type: ignore[call-arg, arg-type]
+        return TOYS[text](whole("depth", chosen["depth"]))
+    return TOYS[text](**{name: number(name, value) for name, value in chosen.items()})
 
 
 def named_start(text: str, loss: Loss) -> Array:

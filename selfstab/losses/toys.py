@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -234,7 +235,7 @@ class Coupled(SymbolicLoss):
         super().__init__((y + z * x) * x**2 / 2 - e * (x + y), (x, y), {z: zeta, e: eps})
 
 
-TOYS: dict[str, type[SymbolicLoss]] = {
+TOYS: dict[str, Callable[..., SymbolicLoss]] = {
     kind.__name__: kind for kind in (Quadratic, CubicTaylor, Product, DoubleWell, Minimalist, Chain, Coupled)
 }
 """The toys by the name a command line calls them."""
