@@ -123,7 +123,7 @@ def _write(data: xarray.Dataset, path: Path | None) -> None:
     if path is None:
         return
     if path.suffix == ".zarr":
-        data.to_zarr(path, mode="w", zarr_format=2, consolidated=True)
+        data.to_zarr(path, mode="w", consolidated=False)
     elif path.suffix == ".nc":
         data.to_netcdf(path, engine="netcdf4")
     elif path.suffix == ".csv":

@@ -271,7 +271,8 @@ def _dataset(
     for name, values in data.items():
         out[name] = (("step", "weight")[: values.ndim], values)
     if "weight" in out.dims:
-        out = out.assign_coords(weight=list(problem.loss.weight_names))
+        # Strings of any length: Zarr has no specification for fixed-length ones.
+        out = out.assign_coords(weight=np.array(problem.loss.weight_names, dtype=object))
     out["lr"] = ("step", lr)
     out["max_stable_sharpness"] = ("step", thresholds)
     out["diverged_at"] = ((), np.int64(diverged_at))
