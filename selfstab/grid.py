@@ -302,7 +302,7 @@ def _lanes(loss: SymbolicLoss, plan: _Plan, threads: int, progress: bool) -> tup
     settings = {
         "momentum": optimizer.momentum,
         "lookahead": optimizer.lookahead,
-        "lr": optimizer.schedule.values(0, 1)[0],
+        "lr": optimizer.rates(0, 1)[0],
     }
     settings |= {} if ramp is None else {"lr.start": ramp.start, "lr.end": ramp.end, "lr.steps": ramp.steps}
     for name, setting in settings.items():
@@ -315,7 +315,7 @@ def _lanes(loss: SymbolicLoss, plan: _Plan, threads: int, progress: bool) -> tup
     offsets = [0, *np.cumsum(shape)[:-1]]
     follow = [(place[name] + n, k) for k, name in enumerate(plan.axes) if name.startswith("start.")]
     module = modules.compiled(loss.sweep_source(variant))
-    table = optimizer.schedule.values(0, problem.steps + 1) if plan.rate == "table" else np.zeros(1)
+    table = optimizer.rates(0, problem.steps + 1) if plan.rate == "table" else np.zeros(1)
     flat = {name: np.empty(plan.cells * plan.repeats, MEASURES[name].dtype) for name in plan.measures}
     follows = np.full(len(shape), -1)
     if plan.moves_with_start:

@@ -5,14 +5,14 @@ v_{t+1} = momentum·v_t − lr_t·∇L(w_t + lookahead·v_t),    w_{t+1} = w_t +
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from selfstab import validation
-from selfstab.schedules import Constant, LinearWarmup, Schedule
+from selfstab.schedules import Constant, LinearWarmup, Schedule, rates
 from selfstab.validation import Array
 
 
@@ -53,7 +53,7 @@ class HeavyBall:
     lookahead: float = 0.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.lr, Schedule):
+        if not _is_schedule(self.lr):
             object.__setattr__(self, "lr", validation.real("lr", self.lr, above=0))
         object.__setattr__(self, "momentum", validation.real("momentum", self.momentum, at_least=0, below=1))
         object.__setattr__(self, "lookahead", validation.real("lookahead", self.lookahead, at_least=0))
@@ -79,14 +79,18 @@ class HeavyBall:
         Raises
         ------
         TypeError, ValueError
-            If step is not an integer >= 0.
+            If step is not an integer from 0 to 2⁵³.
         """
-        step = validation.integer("step", step, at_least=0)
+        step = validation.integer("step", step, at_least=0, at_most=2**53)
         return float(self.thresholds(step, step + 1)[0])
+
+    def rates(self, first: int, last: int) -> Array:
+        """Return lr_t of the updates t = first, ..., last − 1; shape (last − first,), each finite and >= 0."""
+        return rates(self.schedule, first, last)
 
     def thresholds(self, first: int, last: int) -> Array:
         """Return S*_t for the updates t = first, ..., last − 1; shape (last − first,)."""
-        lr = self.schedule.values(first, last)
+        lr = self.rates(first, last)
         out = np.full(lr.shape, np.inf)
         np.divide(2.0 * (1.0 + self.momentum), lr * (1.0 + 2.0 * self.lookahead), out=out, where=lr > 0)
         return out
@@ -145,6 +149,11 @@ class HeavyBall:
         at = weights + self.lookahead * velocity if self.lookahead else weights
         velocity = self.momentum * velocity - lr * (gradient(at) + noise)
         return weights + velocity, velocity
+
+
+def _is_schedule(lr: object) -> bool:
+    # Mappings, labelled arrays and a schedule's class have something called values, too.
+    return isinstance(lr, Schedule) and callable(lr.values) and not isinstance(lr, (Mapping, type))
 
 
 def _scaled(lr: float | Schedule, factor: float) -> float | Schedule:

@@ -20,6 +20,19 @@ class Schedule(Protocol):
         ...
 
 
+def rates(schedule: Schedule, first: int, last: int) -> Array:
+    """Return a schedule's lr_t for t = first, ..., last − 1, or raise if its numbers are not learning rates.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `schedule.values` does not return last − first finite numbers >= 0.
+    """
+    name = f"lr: values({first}, {last}) of {type(schedule).__name__}"
+    values = validation.floats(name, schedule.values(first, last), shape=(last - first,))
+    return validation.broadcastable(name, values, at_least=0)
+
+
 @dataclass(frozen=True)
 class Constant:
     """The same learning rate at every step: lr_t = lr.

@@ -17,6 +17,7 @@ from selfstab.kernels.noise import normal
 from selfstab.losses.protocol import Loss
 from selfstab.losses.symbolic import SymbolicLoss
 from selfstab.optimizers import HeavyBall
+from selfstab.schedules import Constant, LinearWarmup
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ KEEP: Final = {
     "top_eigenvector": ("unit eigenvector of the sharpness, sign continuous in t", "1"),
 }
 """What a run can record: long name and unit."""
+
+MOST_STEPS: Final = 2**53
+"""Beyond it a step is not exact in float64."""
 
 _NOISE_ROWS = 4096
 
@@ -143,12 +147,16 @@ class Problem:
             if previous is None
             else validation.floats("previous", previous, shape=(loss.dimension,))
         )
+        steps = validation.integer("steps", steps, at_least=0, at_most=MOST_STEPS)
+        if not isinstance(optimizer.schedule, (Constant, LinearWarmup)):
+            for t in range(0, steps + 1, _NOISE_ROWS):
+                optimizer.rates(t, min(t + _NOISE_ROWS, steps + 1))
         escape = validation.real("escape", escape, above=0)
         if np.abs(first).max() > escape:
             raise ValueError(f"start must lie within escape = {escape:g}, got {validation.shown(start)}")
         return cls(
             loss, optimizer, first, before,
-            validation.integer("steps", steps, at_least=0), escape,
+            steps, escape,
             validation.real("noise", noise, at_least=0), validation.integer("seed", seed, at_least=0, at_most=2**63),
         )  # fmt: skip
 
@@ -171,7 +179,7 @@ def _symbolic(
     diverged_at = int(
         loss._run_entry("trace", steps)(
             problem.start, problem.start - problem.previous,
-            problem.optimizer.schedule.values(0, steps), problem.optimizer.momentum, problem.optimizer.lookahead,
+            problem.optimizer.rates(0, steps), problem.optimizer.momentum, problem.optimizer.lookahead,
             loss._values, problem.noise_at(0, steps) if noisy else np.zeros((1, n)), noisy,
             every, problem.escape, records,
         )
@@ -208,7 +216,7 @@ def states(problem: Problem, repeat: int = 0) -> Iterator[State]:
     yield State(0, w, v)
     for first in range(0, problem.steps, _NOISE_ROWS):
         last = min(first + _NOISE_ROWS, problem.steps)
-        lr = optimizer.schedule.values(first, last)
+        lr = optimizer.rates(first, last)
         table = problem.noise_at(first, last, repeat) if problem.noise > 0 else None
         for t in range(first, last):
             # An overflow shows in the weights, and ends the run there.
@@ -265,7 +273,7 @@ def _dataset(
 
     at = _records(problem.steps, every)
     at = at if diverged_at < 0 else at[at < diverged_at]
-    lr = _at(problem.optimizer.schedule.values, at)
+    lr = _at(problem.optimizer.rates, at)
     thresholds = _at(problem.optimizer.thresholds, at)
     out = xarray.Dataset(coords={"step": at})
     for name, values in data.items():
@@ -293,9 +301,10 @@ def _dataset(
 def _at(values: Any, steps: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Array:
     """Return values(first, last) at the given steps, in pieces so that memory does not grow with the run."""
     out = np.empty(len(steps))
-    for k in range(0, len(steps), _NOISE_ROWS):
-        part = steps[k : k + _NOISE_ROWS]
-        out[k : k + _NOISE_ROWS] = values(int(part[0]), int(part[-1]) + 1)[part - part[0]]
+    rows = max(1, _NOISE_ROWS // int(steps[1] - steps[0])) if len(steps) > 1 else 1
+    for k in range(0, len(steps), rows):
+        part = steps[k : k + rows]
+        out[k : k + rows] = values(int(part[0]), int(part[-1]) + 1)[part - part[0]]
     return out
 
 

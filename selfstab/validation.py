@@ -23,7 +23,10 @@ def shown(value: object, limit: int = 60) -> str:
     >>> shown(list(range(100)), limit=12)
     '[0, 1, 2,...'
     """
-    text = " ".join(repr(value).split())
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # an integer of more digits than Python prints
+        text = f"a value of type {type(value).__name__}"
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
@@ -74,7 +77,9 @@ def _real(name: str, value: Any) -> Array:
         raise ValueError(f"{name} must be an array of numbers of equal lengths, got {shown(value)}") from None
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must be real numbers, got dtype {array.dtype} in {shown(value)}")
-    return np.array(array, dtype=np.float64, order="C")
+    # A longer float that is too large becomes infinite here, and is refused as such.
+    with np.errstate(over="ignore"):
+        return np.array(array, dtype=np.float64, order="C")
 
 
 def broadcastable(
@@ -131,7 +136,7 @@ def real(
     below: float | None = None,
     at_most: float | None = None,
 ) -> float:
-    """Return `value` as one finite float within the bounds.
+    """Return `value` as one finite float within the bounds; booleans are refused.
 
     >>> real("lr", 0.1, above=0)
     0.1
@@ -140,7 +145,7 @@ def real(
     ...
     ValueError: lr must be in (0, inf), got -1.0
     """
-    if isinstance(value, (str, bytes)) or np.ndim(value) != 0:
+    if isinstance(value, (str, bytes)) or _real(name, value).ndim != 0 or np.asarray(value).dtype.kind == "b":
         raise TypeError(f"{name} must be a single number, got {shown(value)}")
     array = broadcastable(name, value, above=above, at_least=at_least, below=below, at_most=at_most)
     return float(array)
@@ -160,7 +165,7 @@ def integer(name: str, value: Any, *, at_least: int, at_most: int | None = None)
     except TypeError:
         raise TypeError(f"{name} must be {allowed}, got {shown(value)}") from None
     if number < at_least or (at_most is not None and number > at_most):
-        raise ValueError(f"{name} must be {allowed}, got {number}")
+        raise ValueError(f"{name} must be {allowed}, got {shown(number)}")
     return number
 
 
