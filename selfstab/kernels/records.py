@@ -12,8 +12,8 @@ def run_source(loss: LossText, title: str) -> str:
     """Return the module of one run and of values along it: entries ``trace`` and ``evaluate``."""
     weights = list(loss.weights)
     velocities = ["v" + w[1:] for w in weights]
-    ahead = [f"{w}_ahead" for w in weights]
-    lines, results = loss.code(["gradient"], suffix="_ahead")
+    ahead = [f"ahead_{w}" for w in weights]
+    lines, results = loss.code(["gradient"], prefix="ahead_")
     parameters = [f"{p} = parameters[{k}]" for k, p in enumerate(loss.parameters)]
     parameters += [f"{name} = {formula}" for name, formula in loss.constants]
     step = [
@@ -27,10 +27,10 @@ def run_source(loss: LossText, title: str) -> str:
         step += [
             f"force = {g}",
             f"force = choose(noisy, force + noise[noisy * t, {j}], force)",
-            f"{v}_next = momentum * {v} - lr[t] * force",
-            f"{w}_next = {w} + {v}_next",
+            f"next_{v} = momentum * {v} - lr[t] * force",
+            f"next_{w} = {w} + next_{v}",
         ]
-    good = " and ".join(f"abs({w}_next) <= escape" for w in weights)
+    good = " and ".join(f"abs(next_{w}) <= escape" for w in weights)
     record = [f"records[k, {j}] = {name}" for j, name in enumerate([*weights, *velocities])]
     value_lines, value = loss.code(["value"])
     sharp_lines, sharp = loss.code(["sharpness"])
@@ -54,7 +54,7 @@ def trace(start, velocity, lr, momentum, lookahead, parameters, noise, noisy, ev
 {indented(step, 2)}\
         if not ({good}):
             return t + 1
-{indented([f"{name} = {name}_next" for name in [*weights, *velocities]], 2)}\
+{indented([f"{name} = next_{name}" for name in [*weights, *velocities]], 2)}\
         if (t + 1) % every == 0 or t + 1 == steps:
             k += 1
 {indented(record, 3)}\

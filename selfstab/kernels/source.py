@@ -49,10 +49,10 @@ class LossText(Protocol):
     def functions(self) -> str:
         """Source of functions that the formulas call."""
 
-    def code(self, pieces: Sequence[str], suffix: str = "") -> tuple[list[str], dict[str, list[str]]]:
+    def code(self, pieces: Sequence[str], prefix: str = "") -> tuple[list[str], dict[str, list[str]]]:
         """Return lines and, for each piece (value, gradient, sharpness), the names of its results.
 
-        A suffix is appended to the names of weights and temporaries.
+        A prefix is put before the names of weights and temporaries.
         """
 
 
@@ -170,31 +170,31 @@ class _Writer:
         out = [*self.rate(), *lines, *self.state_names(results), *self.at_state()]
         if ahead:
             out += [
-                f"{w}_ahead = {w} + lookahead * {v}"
+                f"ahead_{w} = {w} + lookahead * {v}"
                 for w, v in zip(loss.weights, self.velocities, strict=True)
             ]
-            lines, results = loss.code(["gradient"], suffix="_ahead")
+            lines, results = loss.code(["gradient"], prefix="ahead_")
             out += lines
         for j, (w, v, g) in enumerate(zip(loss.weights, self.velocities, results["gradient"], strict=True)):
             force = f"({g} + noise[t, {j}])" if variant.noise else f"({g})" if " " in g else g
-            out += [f"{v}_next = momentum * {v} - lr * {force}", f"{w}_next = {w} + {v}_next"]
+            out += [f"next_{v} = momentum * {v} - lr * {force}", f"next_{w} = {w} + next_{v}"]
         return out
 
     def moved(self) -> list[str]:
         if not self.motion:
             return []
         vs = self.velocities
-        change = [f"{v}_change = {v}_next - {v}" for v in vs]
+        change = [f"change_{v} = next_{v} - {v}" for v in vs]
         return [
             *change,
-            "step2 = " + " + ".join(f"{v}_next * {v}_next" for v in vs),
-            "flip2 = 0.0625 * (" + " + ".join(f"{v}_change * {v}_change" for v in vs) + ")",
-            "turn = " + " + ".join(f"{v}_next * {v}" for v in vs),
+            "step2 = " + " + ".join(f"next_{v} * next_{v}" for v in vs),
+            "flip2 = 0.0625 * (" + " + ".join(f"change_{v} * change_{v}" for v in vs) + ")",
+            "turn = " + " + ".join(f"next_{v} * {v}" for v in vs),
             *(line for g in self.groups for line in GROUPS[g].at_update),
         ]
 
     def accept(self) -> list[str]:
-        return [f"{name} = {name}_next" for name in [*self.loss.weights, *self.velocities]]
+        return [f"{name} = next_{name}" for name in [*self.loss.weights, *self.velocities]]
 
     def begin(self) -> list[str]:
         loss, variant = self.loss, self.variant
@@ -249,10 +249,10 @@ def sweep_source(loss: LossText, variant: Variant, title: str) -> str:
     shape (measures, count).
     """
     w = _Writer(loss, variant)
-    good = " and ".join(f"abs({name}_next) <= escape" for name in loss.weights)
+    good = " and ".join(f"abs(next_{name}) <= escape" for name in loss.weights)
     peaks = []
     for name in loss.weights:
-        peaks += [f"size = abs({name}_next)", "peak = choose(size > peak, size, peak)"]
+        peaks += [f"size = abs(next_{name})", "peak = choose(size > peak, size, peak)"]
     one = [*w.windows(), *w.step(), *w.moved(), *peaks, *w.accept()]
     return f'''\
 """{title}"""

@@ -8,9 +8,12 @@ from typing import Any, Final
 
 import sympy
 
+from selfstab.kernels import arithmetic
+
 LONGEST: Final = 2000
 DEEPEST: Final = 60
 LARGEST_POWER: Final = 64
+LARGEST_NUMBER: Final = 10**300
 
 FUNCTIONS: Final[dict[str, Any]] = {
     "sqrt": sympy.sqrt, "exp": sympy.exp, "log": sympy.log, "sin": sympy.sin, "cos": sympy.cos, "tan": sympy.tan,
@@ -18,6 +21,8 @@ FUNCTIONS: Final[dict[str, Any]] = {
     "tanh": sympy.tanh, "asinh": sympy.asinh, "acosh": sympy.acosh, "atanh": sympy.atanh, "erf": sympy.erf,
     "Abs": sympy.Abs, "abs": sympy.Abs,
 }  # fmt: skip
+_KNOWN: Final = (*arithmetic.FUNCTIONS, "Abs", "Max", "Min", "sign", "Heaviside")
+_ARITHMETIC: Final = (sympy.Symbol, sympy.NumberSymbol, sympy.Add, sympy.Mul)
 _CONSTANTS: Final = {"pi": sympy.pi, "E": sympy.E}
 _OPERATORS: Final[dict[type[ast.operator], Any]] = {
     ast.Add: lambda a, b: a + b,
@@ -25,6 +30,47 @@ _OPERATORS: Final[dict[type[ast.operator], Any]] = {
     ast.Mult: lambda a, b: a * b,
     ast.Div: lambda a, b: a / b,
 }
+
+
+def checked(expression: sympy.Expr) -> sympy.Expr:
+    """Return the expression with its powers in exact form, if it is one that kernels can compute.
+
+    Raises
+    ------
+    ValueError
+        If it holds a number or a power that is too large, something that is not real and finite, or a function or a
+        construct that is not known.
+
+    Examples
+    --------
+    >>> checked(sympy.Symbol("u") ** 2.0)
+    u**2
+    """
+    for node in sympy.preorder_traversal(expression):
+        if node in (sympy.I, sympy.zoo, sympy.nan, sympy.oo, -sympy.oo) or node.is_real is False:
+            raise ValueError(f"expression must be real and finite, got {node}")
+        if isinstance(node, sympy.Number):
+            if max(abs(node), getattr(node, "q", 1)) > LARGEST_NUMBER:
+                raise ValueError(
+                    "expression must have numbers of magnitude at most 1e300, numerators and denominators too"
+                )
+        elif isinstance(node, sympy.Pow):
+            if node.exp.is_number and not abs(node.exp) <= LARGEST_POWER:
+                raise ValueError(f"expression must have powers of magnitude at most {LARGEST_POWER}")
+        elif not (isinstance(node, _ARITHMETIC) or _is_known_function(node)):
+            raise ValueError(
+                f"expression must be built of + - * / ** and {', '.join(_KNOWN)}, got {type(node).__name__}"
+            )
+    return expression.replace(
+        lambda node: node.is_Pow and node.exp.is_Float and node.exp == int(2 * node.exp) / 2,
+        lambda node: sympy.Pow(node.base, sympy.Rational(int(2 * node.exp), 2)),
+    )
+
+
+def _is_known_function(node: sympy.Basic) -> bool:
+    return isinstance(node, sympy.Function | sympy.Max | sympy.Min) and type(node).__name__ in _KNOWN and (
+        not isinstance(node, sympy.core.function.AppliedUndef)
+    )  # fmt: skip
 
 
 def parse(text: str, symbols: Mapping[str, sympy.Symbol]) -> sympy.Expr:
@@ -86,15 +132,16 @@ def _convert(node: ast.expr, symbols: Mapping[str, sympy.Symbol], depth: int) ->
         inner = _convert(node.operand, symbols, depth + 1)
         return -inner if isinstance(node.op, ast.USub) else inner
     if isinstance(node, ast.BinOp):
-        left, right = _convert(node.left, symbols, depth + 1), _convert(node.right, symbols, depth + 1)
-        if isinstance(node.op, ast.Pow):
-            if not (right.is_number and abs(right) <= LARGEST_POWER):
-                raise _refuse(node.right, f"a power must be a number of magnitude at most {LARGEST_POWER}")
-            return left**right
-        if isinstance(node.op, ast.Div) and right.is_zero:
-            raise _refuse(node.right, "division by zero")
-        if type(node.op) in _OPERATORS:
-            return _OPERATORS[type(node.op)](left, right)
+        # A chain such as a + b + c nests to the left: only the right sides are a level down.
+        chain = []
+        first: ast.expr = node
+        while isinstance(first, ast.BinOp):
+            chain.append(first)
+            first = first.left
+        result = _convert(first, symbols, depth + 1)
+        for link in reversed(chain):
+            result = _combined(link, result, _convert(link.right, symbols, depth + 1))
+        return result
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         name = node.func.id
         if name not in FUNCTIONS:
@@ -103,3 +150,16 @@ def _convert(node: ast.expr, symbols: Mapping[str, sympy.Symbol], depth: int) ->
             raise _refuse(node, f"{name} takes one argument")
         return FUNCTIONS[name](_convert(node.args[0], symbols, depth + 1))
     raise _refuse(node, "only numbers, names, + - * / ** and function calls are allowed")
+
+
+def _combined(node: ast.BinOp, left: Any, right: Any) -> Any:
+    if isinstance(node.op, ast.Pow):
+        if not (right.is_number and abs(right) <= LARGEST_POWER):
+            raise _refuse(node.right, f"a power must be a number of magnitude at most {LARGEST_POWER}")
+        # Checked at once: powers of powers grow beyond any memory.
+        return checked(left**right)
+    if isinstance(node.op, ast.Div) and right.is_zero:
+        raise _refuse(node.right, "division by zero")
+    if type(node.op) not in _OPERATORS:
+        raise _refuse(node, "only numbers, names, + - * / ** and function calls are allowed")
+    return _OPERATORS[type(node.op)](left, right)

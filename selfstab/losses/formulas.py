@@ -82,10 +82,16 @@ class _Printer(StrPrinter):  # type: ignore[misc]
     def _print_NumberSymbol(self, expr: Any) -> str:
         return repr(float(expr))
 
-    _print_Pi = _print_Exp1 = _print_NumberSymbol
+    _print_Pi = _print_Exp1 = _print_EulerGamma = _print_Catalan = _print_NumberSymbol
+    _print_GoldenRatio = _print_TribonacciConstant = _print_NumberSymbol
 
     def _print_Pow(self, expr: Any, rational: bool = False) -> str:
         base, power = expr.args
+        if power.is_Float and power == int(2 * power) / 2:
+            power = sympy.Rational(int(2 * power), 2)
+        if base.is_Number and base > 0 and not power.is_number:
+            # A compiler may turn the power of a constant into another function, with other bits.
+            return f"exp(({self._print(power)}) * {float(sympy.log(base))!r})"
         text: str = self._print(base) if base.is_Symbol else f"({self._print(base)})"
         if power.is_Integer and power > 0:
             return "(" + " * ".join([text] * int(power)) + ")"
@@ -345,19 +351,19 @@ class Formulas:
         """Source of the functions the formulas call."""
         return TOP_EIGENVALUE if self._blocks.rest is not None else ""
 
-    def code(self, pieces: Sequence[str], suffix: str = "") -> tuple[list[str], dict[str, list[str]]]:
-        """Return lines and results of `pieces` at the weights' names with `suffix` (see kernels.source.LossText)."""
+    def code(self, pieces: Sequence[str], prefix: str = "") -> tuple[list[str], dict[str, list[str]]]:
+        """Return lines and results of `pieces` at the weights' names with `prefix` (see kernels.source.LossText)."""
         program, all_results = self._program
         results = {piece: all_results[piece] for piece in pieces}
         lines = _needed(program, [text for texts in results.values() for text in texts])
         if "sharpness" in results:
             more, top = self._blocks.lines(results["sharpness"])
             lines, results["sharpness"] = lines + more, [top]
-        if suffix:
+        if prefix:
             local = "|".join([*self.weights, *(line.split(" = ")[0] for line in lines)])
 
             def rename(text: str) -> str:
-                return re.sub(rf"\b({local})\b", rf"\g<1>{suffix}", text)
+                return re.sub(rf"\b({local})\b", rf"{prefix}\g<1>", text)
 
             lines = [rename(line) for line in lines]
             results = {piece: [rename(text) for text in texts] for piece, texts in results.items()}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Self
@@ -12,14 +13,15 @@ import sympy
 
 from selfstab import spectrum, validation
 from selfstab.kernels import modules
+from selfstab.kernels.measures import MEASURES
 from selfstab.kernels.records import run_source
 from selfstab.kernels.source import Variant, sweep_source
-from selfstab.losses.expressions import parse
+from selfstab.losses.expressions import checked, parse
 from selfstab.losses.formulas import Formulas, lines_of
 from selfstab.losses.protocol import Loss
 from selfstab.validation import Array
 
-RESERVED = ("lr", "excess", "momentum", "lookahead", "repeat", "seed", "step", "weight")
+RESERVED = ("lr", "excess", "momentum", "lookahead", "repeat", "seed", "step", "weight", *MEASURES)
 """Names a loss parameter must not have, since sweeps and datasets use them."""
 
 _PLAIN_STEPS = 10_000
@@ -68,12 +70,14 @@ class SymbolicLoss(Loss):
         parameters: Mapping[sympy.Symbol | str, float] | None = None,
     ) -> None:
         weights = _names("variables", variables)
-        given = {str(key): value for key, value in ({} if parameters is None else dict(parameters)).items()}
+        if not isinstance(parameters, Mapping | None):
+            raise TypeError(f"parameters must map names to values, got {validation.shown(parameters)}")
+        given = {str(key): value for key, value in (parameters or {}).items()}
         _names("parameters", [*weights, *given])
         for name in given:
             if name in RESERVED:
                 raise ValueError(
-                    f"parameters must not be named like a sweep's own axes ({', '.join(RESERVED)}), got {name!r}"
+                    f"parameters must not be named like a sweep's axes, measures ({', '.join(RESERVED)}), got {name!r}"
                 )
         symbols = {name: sympy.Symbol(name, real=True) for name in [*weights, *given]}
         self.expression = _expression(expression, symbols)
@@ -136,9 +140,9 @@ class SymbolicLoss(Loss):
         other._check_parameters()
         return other
 
-    def source(self, measure: Iterable[str] = ("final_loss", "final_sharpness", "phase")) -> str:
+    def source(self, measure: Sequence[str] = ("final_loss", "final_sharpness", "phase")) -> str:
         """Return the generated kernel of a sweep over constant lr with these measures, as text."""
-        return self.sweep_source(Variant(tuple(measure)))
+        return self.sweep_source(Variant(validation.some_of("measure", measure, MEASURES)))
 
     # -- kernels --------------------------------------------------------------------------------------------------
 
@@ -200,21 +204,21 @@ class SymbolicLoss(Loss):
         return _plain_functions(f, {"third": out}, extra=[s.name for s in [*a, *b]])["third"]
 
     def _value(self, w: Array) -> float:
-        return float(self._functions["value"](*w, *self._parameters.values())[0])
+        return float(self._functions["value"](*w, *self._values)[0])
 
     def _gradient(self, w: Array) -> Array:
-        return np.array(self._functions["gradient"](*w, *self._parameters.values()))
+        return np.array(self._functions["gradient"](*w, *self._values))
 
     def _hessian(self, w: Array) -> Array:
         n = self.dimension
         out = np.empty((n, n))
         lower = np.tril_indices(n)
-        out[lower] = self._functions["hessian"](*w, *self._parameters.values())
+        out[lower] = self._functions["hessian"](*w, *self._values)
         out.T[lower] = out[lower]
         return out
 
     def _third(self, w: Array, u: Array, v: Array) -> Array:
-        return np.array(self._third_function(*w, *self._parameters.values(), *u, *v))
+        return np.array(self._third_function(*w, *self._values, *u, *v))
 
     def _sharpness(self, w: Array, guess: Array | None = None) -> spectrum.Eigenpair:
         """Return the top eigenpair; its value is the kernels', so that all parts show the same bits."""
@@ -231,11 +235,11 @@ def _names(name: str, values: Iterable[sympy.Symbol | str]) -> list[str]:
     except TypeError:
         raise TypeError(f"{name} must be symbols or names, got {validation.shown(values)}") from None
     for word in found:
-        if not (
-            (word.isidentifier() and word.isascii())
-            or (word.isidentifier() and word == sympy.Symbol(word).name)
-        ):
-            raise ValueError(f"{name} must have names that are Python identifiers, got {word!r}")
+        # Python reads identifiers in this normal form: two names that share it would be one in a kernel.
+        if not word.isidentifier() or word != unicodedata.normalize("NFKC", word):
+            raise ValueError(
+                f"{name} must have names that are Python identifiers in normal form, got {word!r}"
+            )
     if name == "variables" and not found:
         raise ValueError("variables must name at least one weight, got none")
     if len(set(found)) != len(found):
@@ -253,9 +257,7 @@ def _expression(expression: Any, symbols: Mapping[str, sympy.Symbol]) -> sympy.E
         )
     else:
         raise TypeError(f"expression must be a SymPy expression or text, got {validation.shown(expression)}")
-    if result.has(sympy.I, sympy.zoo, sympy.nan, sympy.oo, -sympy.oo):
-        raise ValueError(f"expression must be real and finite, got {validation.shown(result)}")
-    return result
+    return checked(result)
 
 
 def _plain_functions(
