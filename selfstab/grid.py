@@ -19,7 +19,7 @@ from selfstab.losses.symbolic import SymbolicLoss
 from selfstab.observables import observe
 from selfstab.optimizers import HeavyBall
 from selfstab.schedules import Constant, LinearWarmup
-from selfstab.trajectory import Problem, provenance, states
+from selfstab.trajectory import Problem, provenance, states, top_pair
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -110,8 +110,8 @@ def sweep(
           −1 diverged;
           0 undecided: neither settled nor cycling, where *settled* means that the largest step ‖w_{t+1} − w_t‖ of the
           last eighth is below 10⁻³ of the largest of the run, and *cycling* that the smoothed sharpness rose through
-          the threshold at least twice in the second half, or that reversals go on in the last eighth and the largest flips
-          ‖w_{t+1} − 2w_t + w_{t−1}‖/4 of the third and fourth quarter agree within 10%;
+          the threshold at least twice in the second half, or that reversals go on in the last eighth and the largest
+          flips ‖w_{t+1} − 2w_t + w_{t−1}‖/4 of the third and fourth quarter agree within 10%;
           4 edge: cycling and not settled;
           3 catapult: the smoothed sharpness was above the threshold, then below it for good, the flip grew meanwhile,
           and the sharpness ended lower;
@@ -389,7 +389,7 @@ def _measured(problem: Problem, measures: Sequence[str], repeat: int) -> dict[st
         velocity.append(state.velocity)
         values.append(loss._value(state.weights) if "loss" in needs else np.nan)
         if "sharpness" in needs:
-            pair = loss._sharpness(state.weights, guess)
+            pair = top_pair(loss, state.weights, guess)
             guess = pair.vector
             sharpness.append(pair.value)
         else:

@@ -206,7 +206,11 @@ def measure(run: xarray.Dataset, measures: Sequence[str] = ("phase", "overshoot"
     >>> ss.observables.measure(run, ["phase"])
     {'phase': 2.0}
     """
+    import xarray
+
     names = validation.some_of("measures", measures, MEASURES)
+    if not isinstance(run, xarray.Dataset):
+        raise TypeError(f"run must be a dataset of simulate, got {validation.shown(run)}")
     for name in ("loss", "sharpness", "weights", "velocity"):
         if name not in run:
             raise ValueError(f"run must hold loss, sharpness, weights and velocity, got no {name}")
@@ -225,12 +229,13 @@ def observe(
     source = observe_source(names)
     steps = len(velocity) - 1
     entry = modules.plain(source)["observe"] if steps <= _PLAIN_STEPS else modules.compiled(source).observe
-    change = np.diff(velocity, axis=0)
     out = np.empty(len(names))
-    entry(
-        sharpness, loss, threshold, _sum(velocity[1:], velocity[1:]), 0.0625 * _sum(change, change),
-        _sum(velocity[1:], velocity[:-1]), diverged_at, out,
-    )  # fmt: skip
+    with np.errstate(over="ignore", invalid="ignore"):
+        change = np.diff(velocity, axis=0)
+        entry(
+            sharpness, loss, threshold, _sum(velocity[1:], velocity[1:]), 0.0625 * _sum(change, change),
+            _sum(velocity[1:], velocity[:-1]), diverged_at, out,
+        )  # fmt: skip
     return dict(zip(names, out.tolist(), strict=True))
 
 

@@ -18,6 +18,7 @@ from selfstab.losses.protocol import Loss
 from selfstab.losses.symbolic import SymbolicLoss
 from selfstab.optimizers import HeavyBall
 from selfstab.schedules import Constant, LinearWarmup
+from selfstab.spectrum import Eigenpair
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -162,7 +163,14 @@ class Problem:
 
     def noise_at(self, first: int, last: int, repeat: int = 0) -> Array:
         """Return the noise of the updates first, ..., last − 1; shape (last − first, dimension)."""
-        return self.noise * normal(self.seed, repeat, first, last, self.loss.dimension)
+        with np.errstate(over="ignore"):
+            return self.noise * normal(self.seed, repeat, first, last, self.loss.dimension)
+
+    @property
+    def velocity(self) -> Array:
+        """v_0 = start − previous, shape (dimension,)."""
+        with np.errstate(over="ignore"):
+            return self.start - self.previous
 
 
 def _records(steps: int, every: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -178,7 +186,7 @@ def _symbolic(
     noisy = problem.noise > 0
     diverged_at = int(
         loss._run_entry("trace", steps)(
-            problem.start, problem.start - problem.previous,
+            problem.start, problem.velocity,
             problem.optimizer.rates(0, steps), problem.optimizer.momentum, problem.optimizer.lookahead,
             loss._values, problem.noise_at(0, steps) if noisy else np.zeros((1, n)), noisy,
             every, problem.escape, records,
@@ -191,11 +199,11 @@ def _symbolic(
     data: dict[str, Array] = {"weights": weights, "velocity": np.ascontiguousarray(records[:, n:])}
     data |= {"loss": losses, "sharpness": sharpnesses}
     if "gradient_norm" in keep:
-        data["gradient_norm"] = np.array([np.linalg.norm(loss._gradient(w)) for w in weights])
+        data["gradient_norm"] = np.array([_norm(loss._gradient(w)) for w in weights])
     if "top_eigenvector" in keep:
         vectors: list[Array] = []
         for w in weights:
-            vectors.append(loss._sharpness(w, vectors[-1] if vectors else None).vector)
+            vectors.append(top_pair(loss, w, vectors[-1] if vectors else None).vector)
         data["top_eigenvector"] = np.array(vectors)
     return {name: data[name] for name in keep}, diverged_at
 
@@ -212,7 +220,7 @@ class State:
 def states(problem: Problem, repeat: int = 0) -> Iterator[State]:
     """Yield the states at steps 0, 1, ... until the end, or until before the divergence."""
     optimizer, loss = problem.optimizer, problem.loss
-    w, v = problem.start, problem.start - problem.previous
+    w, v = problem.start, problem.velocity
     yield State(0, w, v)
     for first in range(0, problem.steps, _NOISE_ROWS):
         last = min(first + _NOISE_ROWS, problem.steps)
@@ -228,6 +236,22 @@ def states(problem: Problem, repeat: int = 0) -> Iterator[State]:
             if not inside:
                 return
             yield State(t + 1, w, v)
+
+
+def top_pair(loss: Loss, w: Array, guess: Array | None) -> Eigenpair:
+    """Return the top eigenpair at w; nan where the Hessian is beyond the range of float64."""
+    if guess is not None and np.isnan(guess).any():
+        guess = None
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return loss._sharpness(w, guess)
+    except ValueError:
+        return Eigenpair(np.nan, np.full(loss.dimension, np.nan), np.nan)
+
+
+def _norm(vector: Array) -> float:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.linalg.norm(vector))
 
 
 def _general(problem: Problem, every: int, keep: tuple[str, ...]) -> tuple[dict[str, Array], int]:
@@ -253,9 +277,9 @@ def _general(problem: Problem, every: int, keep: tuple[str, ...]) -> tuple[dict[
             if "velocity" in data:
                 data["velocity"].append(state.velocity)
             if "gradient_norm" in data:
-                data["gradient_norm"].append(np.linalg.norm(loss._gradient(w)))
+                data["gradient_norm"].append(_norm(loss._gradient(w)))
             if "sharpness" in data or "top_eigenvector" in data:
-                pair = loss._sharpness(w, guess)
+                pair = top_pair(loss, w, guess)
                 guess = pair.vector
                 if "sharpness" in data:
                     data["sharpness"].append(pair.value)

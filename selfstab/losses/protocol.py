@@ -68,7 +68,9 @@ class Loss(ABC):
     def _third(self, w: Array, u: Array, v: Array) -> Array: ...
 
     def _hessian_vector(self, w: Array, v: Array) -> Array:
-        return self._hessian(w) @ v
+        with np.errstate(over="ignore", invalid="ignore"):
+            product: Array = self._hessian(w) @ v
+        return product
 
     def _sharpness(self, w: Array, guess: Array | None = None) -> spectrum.Eigenpair:
         """Return the top eigenpair at w; `guess` is a warm start, such as the last step's eigenvector."""
