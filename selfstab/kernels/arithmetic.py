@@ -36,12 +36,22 @@ def choose(context, condition, yes, no):
     return number(numba.types.boolean, number, number), code
 
 
+@intrinsic
+def fma(context, a, b, c):
+    def code(context, builder, signature, values):
+        return builder.fma(*values)
+
+    number = numba.types.float64
+    return number(number, number, number), code
+
+
 compiled = numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 entry = numba.njit(nogil=True, error_model="numpy", cache=CACHE, no_cfunc_wrapper=True)
 """
 """What stands before a generated source when Numba compiles it; CACHE is True on disk and False in memory.
 
-choose(condition, yes, no) is ``yes if condition else no`` without a branch: it halves the compile time of a source with
+fma(a, b, c) is a·b + c rounded once: an operation of IEEE 754, exact to the same bits in hardware and in the C library,
+and one instruction instead of two. choose(condition, yes, no) is ``yes if condition else no`` without a branch: it halves the compile time of a source with
 many of them, and lets a loop over lanes vectorise.
 """
 
@@ -60,6 +70,26 @@ def _total(name: str) -> Callable[..., np.float64]:
     return total
 
 
+def _fused() -> Callable[[float, float, float], np.float64]:
+    """Return a·b + c rounded once, from `math` (Python 3.13 and newer) or the C library."""
+    function: Any = getattr(math, "fma", None)
+    if function is None:
+        import ctypes
+        import sys
+
+        function = (ctypes.CDLL("ucrtbase") if sys.platform == "win32" else ctypes.CDLL(None)).fma
+        function.restype, function.argtypes = ctypes.c_double, [ctypes.c_double] * 3
+
+    def fused(a: float, b: float, c: float) -> np.float64:
+        try:
+            return np.float64(function(a, b, c))
+        except (ValueError, OverflowError):
+            # math.fma raises where the result is nan or infinite; there is one rounding less to lose then.
+            return np.float64(a) * np.float64(b) + np.float64(c)
+
+    return fused
+
+
 def plain_namespace() -> dict[str, Any]:
     """Return the names a generated source needs when plain CPython runs it."""
 
@@ -67,5 +97,6 @@ def plain_namespace() -> dict[str, Any]:
         return function
 
     names: dict[str, Any] = {name: _total(name) for name in FUNCTIONS}
+    names["fma"] = _fused()
     names["choose"] = lambda condition, yes, no: yes if condition else no
     return names | {"np": np, "compiled": unchanged, "entry": unchanged}

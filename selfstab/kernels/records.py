@@ -18,7 +18,7 @@ def run_source(loss: LossText, title: str) -> str:
     parameters += [f"{name} = {formula}" for name, formula in loss.constants]
     step = [
         *(
-            f"{a} = choose(lookahead > 0.0, {w} + lookahead * {v}, {w})"
+            f"{a} = choose(lookahead > 0.0, fma(lookahead, {v}, {w}), {w})"
             for a, w, v in zip(ahead, weights, velocities, strict=True)
         ),
         *lines,
@@ -27,7 +27,7 @@ def run_source(loss: LossText, title: str) -> str:
         step += [
             f"force = {g}",
             f"force = choose(noisy, force + noise[noisy * t, {j}], force)",
-            f"next_{v} = momentum * {v} - lr[t] * force",
+            f"next_{v} = fma(-lr[t], force, momentum * {v})",
             f"next_{w} = {w} + next_{v}",
         ]
     good = " and ".join(f"abs(next_{w}) <= escape" for w in weights)

@@ -3,8 +3,8 @@
 A module runs a grid of cells in blocks of LANES lanes. The state of a block is a table of rows, one row a name; the
 loop over lanes has no branches, so that it vectorises, and takes two steps a pass (storing a selected value back to
 where it was loaded from would become a masked store, which some processors do slowly). Whether a lane left the escape
-radius is seen every CHUNK steps from the largest |w| since the last look; such a lane is run again from there, one step
-at a time, to find the step. A cell's numbers depend on nothing but its own inputs.
+radius is seen every CHUNK steps from the largest ‖w‖² since the last look; a lane that may have is run again from
+there, one step at a time, to find the step. A cell's numbers depend on nothing but its own inputs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Literal, Protocol
 from selfstab.kernels.measures import FINISH, GROUPS, MEASURES, groups_of, needs_of
 
 LANES = 64
-CHUNK = 64
+CHUNK = 128
 
 Rate = Literal["constant", "excess", "ramp", "table"]
 """How a kernel gets its lr: a number, from the relative excess, a linear ramp's three numbers, or a table by step."""
@@ -170,14 +170,14 @@ class _Writer:
         out = [*self.rate(), *lines, *self.state_names(results), *self.at_state()]
         if ahead:
             out += [
-                f"ahead_{w} = {w} + lookahead * {v}"
+                f"ahead_{w} = fma(lookahead, {v}, {w})"
                 for w, v in zip(loss.weights, self.velocities, strict=True)
             ]
             lines, results = loss.code(["gradient"], prefix="ahead_")
             out += lines
         for j, (w, v, g) in enumerate(zip(loss.weights, self.velocities, results["gradient"], strict=True)):
-            force = f"({g} + noise[t, {j}])" if variant.noise else f"({g})" if " " in g else g
-            out += [f"next_{v} = momentum * {v} - lr * {force}", f"next_{w} = {w} + next_{v}"]
+            force = f"{g} + noise[t, {j}]" if variant.noise else g
+            out += [f"next_{v} = fma(-lr, {force}, momentum * {v})", f"next_{w} = {w} + next_{v}"]
         return out
 
     def moved(self) -> list[str]:
@@ -250,16 +250,18 @@ def sweep_source(loss: LossText, variant: Variant, title: str) -> str:
     """
     w = _Writer(loss, variant)
     good = " and ".join(f"abs(next_{name}) <= escape" for name in loss.weights)
-    peaks = []
-    for name in loss.weights:
-        peaks += [f"size = abs(next_{name})", "peak = choose(size > peak, size, peak)"]
-    one = [*w.windows(), *w.step(), *w.moved(), *peaks, *w.accept()]
+    radius2 = f"next_{loss.weights[0]} * next_{loss.weights[0]}"
+    for name in loss.weights[1:]:
+        radius2 = f"fma(next_{name}, next_{name}, {radius2})"
+    peak = [f"radius2 = {radius2}", "peak = choose(radius2 > peak, radius2, peak)"]
+    one = [*w.windows(), *w.step(), *w.moved(), *peak, *w.accept()]
     return f'''\
 """{title}"""
 
 LANES = {LANES}
 CHUNK = {CHUNK}
 ROWS = {len(w.rows)}
+MOVING = {len(w.moving)}
 inf = np.inf
 nan = np.nan
 
@@ -305,21 +307,21 @@ def run_block(rows, saved, final, lane, ended, count, steps, table, noise, escap
     while t < steps and left > 0:
         last = t + CHUNK if t + CHUNK < steps else steps
         even = last - (last - t) % 2
-        for k in range(ROWS * LANES):
+        for k in range(MOVING * LANES):
             saved[k] = rows[k]
         advance(rows, t, even, steps, table, noise, matrix)
         for i in range(count):
             if ended[i] >= 0:
                 continue
-            # A weight that is not finite stays so; one that left and came back shows in the peak.
-            inside = rows[{w.place("peak", "rows")}] <= escape
+            # A weight that is not finite stays so; one that left and came back shows in the peak of ‖w‖².
+            inside = rows[{w.place("peak", "rows")}] < 0.999 * escape * escape
             for k in range({len(loss.weights)}):
                 inside = inside and abs(rows[k * LANES + i]) <= escape
             if inside and even == last:
                 continue
             # An escape is found again from the chunk's start; an odd last step is taken from where the lane is.
             for k in range(ROWS):
-                lane[k] = rows[k * LANES + i] if inside else saved[k * LANES + i]
+                lane[k] = rows[k * LANES + i] if inside or k >= MOVING else saved[k * LANES + i]
             ended[i] = locate(lane, even if inside else t, last, steps, table, noise, escape, matrix)
             for k in range(ROWS):
                 rows[k * LANES + i] = lane[k]
@@ -336,7 +338,7 @@ def run_block(rows, saved, final, lane, ended, count, steps, table, noise, escap
 def run(first, count, shape, targets, follows, offsets, values, fixed, table, noise, steps, escape, out):
     """Run the cells first, ..., first + count - 1 of the grid."""
     rows = np.empty(ROWS * LANES)
-    saved = np.empty(ROWS * LANES)
+    saved = np.empty(MOVING * LANES)
     final = np.empty(ROWS * LANES)
     lane = np.empty(ROWS)
     ended = np.empty(LANES, np.int64)

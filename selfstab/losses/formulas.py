@@ -125,15 +125,22 @@ class _Printer(StrPrinter):  # type: ignore[misc]
         return f"({text})" if expr.is_Add or text.startswith("-") else text
 
     def _print_Add(self, expr: Any, order: Any = None) -> str:
-        out = ""
-        for term in self._as_ordered_terms(expr, order=order):
-            text = self._print(term)
-            if not out:
-                out = text
-            elif text.startswith("-"):
-                out += f" - {text[1:]}"
+        """Print a sum from right to left: products enter by fma, everything else by + or −."""
+        terms = list(self._as_ordered_terms(expr, order=order))
+        # The sum begins with a term that no fma can take, if there is one.
+        first = next((t for t in reversed(terms) if _split(t) is None), terms[-1])
+        terms.remove(first)
+        out: str = self._print(first)
+        for term in reversed(terms):
+            parts = _split(term)
+            if parts is None:
+                text = self._print(term)
+                if text.startswith("-"):
+                    out += f" - {text[1:]}"
+                else:
+                    out = f"{text} - {out[1:]}" if out.startswith("-") else f"{out} + {text}"
             else:
-                out += f" + {text}"
+                out = f"fma({self._print(parts[0])}, {self._print(parts[1])}, {out})"
         return out
 
     def _print_Abs(self, expr: Any) -> str:
@@ -176,6 +183,18 @@ class _Printer(StrPrinter):  # type: ignore[misc]
         )
 
 
+def _split(term: Any) -> tuple[Any, Any] | None:
+    """Return the two factors of a product that an fma can take, or None for anything else."""
+    factors: list[Any] = []
+    for factor in term.as_ordered_factors() if term.is_Mul else [term]:
+        if factor.is_Pow and factor.exp.is_number and factor.exp.is_negative:
+            return None
+        factors += [factor.base, factor.base] if factor.is_Pow and factor.exp == 2 else [factor]
+    if len([f for f in factors if f != -1]) < 2:
+        return None
+    return sympy.Mul(*factors[:-1], evaluate=False) if len(factors) > 2 else factors[0], factors[-1]
+
+
 _printer = _Printer({"order": None})
 
 
@@ -184,7 +203,7 @@ def formula(expression: sympy.Expr) -> str:
 
     >>> x, y = sympy.symbols("x y", real=True)
     >>> formula(x**3 / 3 - y / 2)
-    'x * x * x / 3.0 - 0.5 * y'
+    'fma(-0.5, y, x * x * x / 3.0)'
     """
     text: str = _printer.doprint(expression)
     return text[1:-1] if text.startswith("(") and expression.is_Pow else text
