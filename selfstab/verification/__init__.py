@@ -1,0 +1,230 @@
+"""Theory against simulation: every closed form with the run that could refute it, and the verdict."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+import selfstab
+from selfstab import validation
+from selfstab.verification import catapults, edge, identities, networks, quadratics
+from selfstab.verification.fits import LEVELS
+from selfstab.verification.registry import FAILS, HOLDS, NOT_RUN, Judged, Measurement, Prediction
+
+if TYPE_CHECKING:
+    import xarray
+
+__all__ = ["PREDICTIONS", "Measurement", "Prediction", "exit_code", "table", "verify"]
+
+PREDICTIONS: Final[tuple[Prediction, ...]] = (
+    *quadratics.PREDICTIONS,
+    *identities.PREDICTIONS,
+    *catapults.PREDICTIONS,
+    *edge.PREDICTIONS,
+    *networks.PREDICTIONS,
+)
+"""The registry, in the order of the table."""
+
+_WITHIN: Final = tuple(f"within_{100.0 * level:g}pct" for level in LEVELS)
+
+_LONG_NAMES: Final = {
+    "measured": "what the simulation gave",
+    "predicted": "what the closed form gives",
+    "error": "relative unless the statement says otherwise; signed for comparisons",
+    "order": "fitted order of the error in the small parameter",
+    "expected_order": "the order that theory gives",
+    "band": "how far the order may be from the expected one",
+    "tolerance": "the largest error with which it holds",
+    **{
+        name: f"largest small parameter tried with errors within {100.0 * level:g}%"
+        for name, level in zip(_WITHIN, LEVELS, strict=True)
+    },
+    "relation": "measured = predicted, or a comparison of two measurements",
+    "verdict": f"{HOLDS}, {FAILS} or {NOT_RUN}",
+    "reason": "why it does not hold, or was not run",
+    "statement": "the formula",
+    "where": "the simulation",
+    "small_parameter": "the parameter of order and domains",
+    "source": "the derivation, or the paper",
+    "seconds": "time it took",
+}
+
+
+def verify(names: Sequence[str] | None = None) -> xarray.Dataset:
+    """Measure predictions of theory by simulation and judge them.
+
+    Identities must hold to rounding, boundaries to the width of their bisection; of asymptotic forms the error's
+    order in the small parameter is fitted, and must be the expected one.
+
+    Parameters
+    ----------
+    names
+        Predictions by name, such as "Q1 modes", or by the first word of their names, such as "Q1"; by default all.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dimension prediction (its name), in the registry's order. Variables:
+
+        - measured, predicted, error: of the worst case, or at the smallest value of the small parameter. The error
+          is relative unless the statement says otherwise.
+        - order, expected_order, band: of the error in the small parameter; NaN for identities.
+        - tolerance: the largest error with which it holds; NaN where only the order is judged.
+        - relation: "=" or "<"; a comparison's error is measured/predicted − 1, and a tolerance below 0 its margin.
+        - within_1pct, within_5pct, within_20pct: the largest value of the small parameter up to which the closed form
+          is within that error, among those tried; NaN where it does not apply.
+        - verdict: "holds", "fails" or "not run"; reason: why, empty if it holds.
+        - statement, where, small_parameter, source: text. seconds: the time it took; entries on one network share runs.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a name is not known (the message lists the known ones), repeated, or there is none.
+
+    Examples
+    --------
+    >>> import selfstab as ss
+    >>> found = ss.verify(["Q3"])
+    >>> found.verdict.values.tolist()
+    ['holds', 'holds']
+    >>> round(float(found.order.sel(prediction="Q3 growth leading")), 1)
+    2.0
+    """
+    return _dataset([prediction.run() for prediction in _chosen(names)])
+
+
+def _chosen(names: Any) -> list[Prediction]:
+    if names is None:
+        return list(PREDICTIONS)
+    groups = dict.fromkeys(p.name.split()[0] for p in PREDICTIONS)
+    wanted = validation.some_of("names", names, [*(p.name for p in PREDICTIONS), *groups])
+    if not wanted:
+        raise ValueError("names must hold at least one name, got none")
+    return [p for p in PREDICTIONS if p.name in wanted or p.name.split()[0] in wanted]
+
+
+def _dataset(rows: list[Judged]) -> xarray.Dataset:
+    import xarray
+
+    values: dict[str, list[Any]] = {
+        "measured": [row.found.measured for row in rows],
+        "predicted": [row.found.predicted for row in rows],
+        "error": [row.found.error for row in rows],
+        "order": [row.found.order for row in rows],
+        "expected_order": [row.prediction.expected_order for row in rows],
+        "band": [row.prediction.band for row in rows],
+        "tolerance": [row.prediction.tolerance for row in rows],
+        **{name: [row.found.domain[k] for row in rows] for k, name in enumerate(_WITHIN)},
+        "relation": [row.prediction.relation for row in rows],
+        "verdict": [row.verdict for row in rows],
+        "reason": [row.reason for row in rows],
+        "statement": [row.prediction.statement for row in rows],
+        "where": [row.prediction.where for row in rows],
+        "small_parameter": [row.prediction.small_parameter for row in rows],
+        "source": [row.prediction.source for row in rows],
+        "seconds": [row.seconds for row in rows],
+    }
+    out = xarray.Dataset(coords={"prediction": [row.prediction.name for row in rows]})
+    for name, column in values.items():
+        out[name] = ("prediction", np.array(column))
+        out[name].attrs["long_name"] = _LONG_NAMES[name]
+    out["seconds"].attrs["units"] = "s"
+    versions = {
+        "selfstab": selfstab.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+    out.attrs.update(versions=json.dumps(versions), machine=platform.machine())
+    return out
+
+
+def exit_code(dataset: xarray.Dataset) -> int:
+    """Return what a command should exit with: 0 all hold, 1 some fail, 3 none fails but some could not run.
+
+    Parameters
+    ----------
+    dataset
+        What :func:`verify` returns.
+
+    Raises
+    ------
+    ValueError
+        If it has no verdicts.
+
+    Examples
+    --------
+    >>> import selfstab as ss
+    >>> exit_code(ss.verify(["Q1 regions"]))
+    0
+    """
+    verdicts = set(_verdicts(dataset))
+    if verdicts == {HOLDS}:
+        return 0
+    return 3 if verdicts <= {HOLDS, NOT_RUN} else 1
+
+
+def _verdicts(dataset: xarray.Dataset) -> list[str]:
+    if "verdict" not in dataset or dataset["verdict"].size == 0:
+        raise ValueError("dataset must be what verify returns, got one without verdicts")
+    return [str(v) for v in dataset["verdict"].values]
+
+
+def table(dataset: xarray.Dataset) -> str:
+    """Return predictions and verdicts as a table of text; below it, what does not hold and why.
+
+    Parameters
+    ----------
+    dataset
+        What :func:`verify` returns.
+
+    Returns
+    -------
+    str
+        Lines without a newline at the end.
+
+    Raises
+    ------
+    ValueError
+        If it has no verdicts.
+
+    Examples
+    --------
+    >>> import selfstab as ss
+    >>> table(ss.verify(["Q1 regions"])).splitlines()[-1]
+    '1 of 1 hold'
+    """
+    from tabulate import tabulate
+
+    verdicts = _verdicts(dataset)
+    rows, below = [], []
+    for k, verdict in enumerate(verdicts):
+        row = dataset.isel(prediction=k)
+        asked = f"{row['expected_order']:.0f} ± {row['band']:g}" if np.isfinite(row["expected_order"]) else ""
+        rows.append(
+            [
+                row["prediction"].item(),
+                f"{row['measured']:.8g}",
+                row["relation"].item(),
+                f"{row['predicted']:.8g}",
+                f"{row['error']:.1e}",
+                f"{row['tolerance']:.0e}" if np.isfinite(row["tolerance"]) else "",
+                f"{row['order']:.2f}" if np.isfinite(row["order"]) else "",
+                asked,
+                row["small_parameter"].item(),
+                *(f"{row[name]:.2g}" if np.isfinite(row[name]) else "" for name in _WITHIN),
+                f"{row['seconds']:.1f}",
+                verdict,
+            ]
+        )
+        if verdict != HOLDS:
+            below.append(
+                f"{row['prediction'].item()} {verdict}: {row['reason'].item()} [{row['statement'].item()}]"
+            )
+    headers = ["prediction", "measured", "", "predicted", "error", "at most", "order", "expected", "in"]
+    headers += [f"within {100.0 * level:g}%" for level in LEVELS] + ["s", "verdict"]
+    below.append(f"{verdicts.count(HOLDS)} of {len(verdicts)} hold")
+    return "\n".join([tabulate(rows, headers=headers, disable_numparse=True), "", *below])
