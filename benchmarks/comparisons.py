@@ -24,11 +24,11 @@ def run(quick: bool, json_path: str | os.PathLike[str] | None, chosen: Sequence[
         print(f"[{k + 1}/{len(lines)}] {case.name}", file=sys.stderr, flush=True)
         rows.append(case.row())
     report = load.report()
+    if json_path is not None:
+        harness.write_json(json_path, rows, quick=quick, load=report)
     about = harness.machine()
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     print(f"{about['processor']}, {about['cores']} cores; Python {about['python']}, {versions}")
     print(harness.load_line(report) + ("; quick: sizes too small to judge" if quick else "") + "\n")
     print(harness.table(rows))
-    if json_path is not None:
-        harness.write_json(json_path, rows, quick=quick, load=report)
     return harness.exit_code(rows)
