@@ -1,0 +1,10 @@
+"""One script per figure: each computes its data, draws it, and checks the numbers it shows.
+
+A figure's module exports ``TITLE``; ``compute(quick) -> {name: xarray.Dataset}``; ``draw(data) -> Figure``; and
+``check(data) -> list of lines``, which raises AssertionError where the numbers are not what theory says.
+"""
+
+from typing import Final
+
+NAMES: Final = ("modes", "catapult", "overshoot_law", "phase_diagrams", "digits", "diagonal_network")
+"""The figures, in the order of a report."""

@@ -1,0 +1,205 @@
+"""Gradient descent and heavy ball at the same threshold on one network: what the figures of networks share.
+
+Equal steps are not equal time: at the same threshold heavy ball moves (1 + β)/(1 − β) times as far in a step, so it is
+compared with gradient descent at as many steps, and at as much effective time Σ η_t/(1 − β), its warmup stretched
+alike. Every step's gradient carries seeded noise of 1e-7: without any, a run that converges before the warmup brings
+the threshold down to its sharpness freezes there with no oscillation left to grow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray
+
+import selfstab as ss
+from selfstab import spectrum
+from selfstab.plotting import runs, style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from selfstab.losses.protocol import Loss
+
+MOMENTUM = 0.9
+STRETCH = 19
+"""(1 + β)/(1 − β), steps of gradient descent in the effective time of one of heavy ball."""
+NOISE = 1e-7
+METHODS = {"phb": (MOMENTUM, 1), "gd_steps": (0.0, 1), "gd": (0.0, STRETCH)}
+"""Momentum, and steps as a multiple of heavy ball's."""
+KINDS = {"constant": "Constant lr", "warmup": "Warmup"}
+WORDS = {"phb": "PHB", "gd_steps": "GD, equal steps", "gd": "GD, equal time"}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A comparison: the loss and its start, heavy ball's steps and warmup, and the thresholds S* at the end."""
+
+    loss: Loss
+    start: np.ndarray
+    steps: int
+    warmup: int
+    threshold: float
+    scan: tuple[float, ...]
+    records: int
+    explicit: int
+
+
+def compute(setting: Setting) -> dict[str, xarray.Dataset]:
+    """Return the runs by name (constant_phb, ..., warmup_gd) and the final sharpness over a range of thresholds."""
+    from threadpoolctl import threadpool_limits
+
+    # Job: threshold, kind and method. The scan's runs at the threshold shown are the runs shown.
+    jobs = [(setting.threshold, kind, name) for kind in KINDS for name in METHODS]
+    jobs += [(at, "warmup", name) for at in setting.scan for name in METHODS if at != setting.threshold]
+    # The longest first, two at a time; one BLAS thread each, so that the bits do not depend on who runs beside.
+    jobs.sort(key=lambda job: -METHODS[job[2]][1])
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(2) as pool:
+        done = dict(zip(jobs, pool.map(lambda job: _run(setting, *job), jobs), strict=True))
+    out = {f"{kind}_{name}": done[setting.threshold, kind, name] for kind in KINDS for name in METHODS}
+    scan = xarray.Dataset(coords={"threshold": ("threshold", np.array(setting.scan), {
+        "long_name": "threshold S* after the warmup", "units": "1/lr"})})  # fmt: skip
+    for name in METHODS:
+        values = [float(done[at, "warmup", name]["window_mean"]) for at in setting.scan]
+        scan[name] = ("threshold", np.array(values), {
+            "long_name": f"{WORDS[name]}: last quarter's mean sharpness (NaN: diverged)", "units": "1/lr"})  # fmt: skip
+    return out | {"scan": scan}
+
+
+def _run(setting: Setting, threshold: float, kind: str, name: str) -> xarray.Dataset:
+    shown = threshold == setting.threshold
+    momentum, stretch = METHODS[name]
+    lr = 2.0 * (1.0 + momentum) / threshold
+    steps = setting.steps * stretch
+    optimizer = ss.HeavyBall(
+        ss.LinearWarmup(0.02 * lr, lr, setting.warmup * stretch) if kind == "warmup" else lr, momentum
+    )
+    run = ss.simulate(
+        setting.loss, optimizer, setting.start, steps, every=max(1, steps // (setting.records if shown else 40)),
+        keep=("loss", "sharpness", "weights"), noise=NOISE,
+    )  # fmt: skip
+    time = np.concatenate([[0.0], np.cumsum(optimizer.schedule.values(0, steps))]) / (1.0 - momentum)
+    run["effective_time"] = (
+        "step",
+        time[run["step"].values],
+        {"long_name": "sum of lr/(1 - momentum)", "units": "1/sharpness"},
+    )
+    if shown and setting.explicit:
+        at = np.unique(np.linspace(0, run.sizes["step"] - 1, setting.explicit).astype(int))
+        run["explicit_step"] = ("explicit", run["step"].values[at])
+        run["explicit_sharpness"] = ("explicit", _explicit(setting.loss, run["weights"].values[at]))
+        run["explicit_sharpness"].attrs = {
+            "long_name": "top eigenvalue of the explicit Hessian",
+            "units": "1/lr",
+        }
+    sharpness, limit = run["sharpness"].values, run["max_stable_sharpness"].values
+    window = run["step"].values >= 0.75 * steps
+    crossed = np.flatnonzero(sharpness > limit)
+    ended = int(run["diverged_at"]) < 0
+    numbers = {
+        "window_mean": (sharpness[window].mean() if ended else np.nan, "mean sharpness over the last quarter"),
+        "least_after_crossing": (
+            sharpness[crossed[0] :].min() if ended and crossed.size else np.nan, "least sharpness after it passed S*"),
+        "end": (sharpness[-1] if ended else np.nan, "sharpness at the last step"),
+    }  # fmt: skip
+    for key, (value, long_name) in numbers.items():
+        run[key] = ((), value, {"long_name": long_name, "units": "1/lr"})
+    return run.drop_vars(["weights", "weight"])
+
+
+def _explicit(loss: Loss, weights: np.ndarray) -> list[float]:
+    values, guess = [], None
+    for w in weights:
+        pair = spectrum.top_eigenpair(loss.hessian(w), guess=guess)
+        guess = pair.vector
+        values.append(pair.value)
+    return values
+
+
+def draw(data: Mapping[str, xarray.Dataset]) -> Figure:
+    """Return the figure: loss and sharpness without and with warmup, how runs end, and a range of thresholds."""
+    figure = style.new_figure(style.DOUBLE_COLUMN, 3.9)
+    axes = figure.subplots(2, 3, width_ratios=[1, 1, 0.9])
+    for column, (kind, title) in enumerate(KINDS.items()):
+        loss, sharpness = axes[:, column]
+        for name in ("gd", "gd_steps", "phb"):
+            run = data[f"{kind}_{name}"]
+            look = {"label": WORDS[name], "linestyle": "--" if name == "gd_steps" else "-", "linewidth": 0.8}
+            runs.draw_loss(run, loss, against="effective_time", **look)
+            runs.draw_sharpness(run, sharpness, against="effective_time", threshold=name == "gd", **look)
+        limit = float(data[f"{kind}_gd"]["max_stable_sharpness"][-1])
+        sharpness.set_ylim(0.0, 1.6 * limit)
+        loss.set_ylim(top=3.0 * float(data[f"{kind}_gd"]["loss"].max()))
+        for run in (data[f"{kind}_{name}"] for name in METHODS):
+            if int(run["diverged_at"]) >= 0:
+                runs.mark_divergence(run, loss, "loss", against="effective_time")
+                runs.mark_divergence(run, sharpness, "sharpness", against="effective_time")
+        loss.set_xlabel("")
+        loss.set_title(title.lower())
+        sharpness.set_title(title.lower())
+    groups = {
+        title.lower(): {name: data[f"{kind}_{name}"] for name in METHODS} for kind, title in KINDS.items()
+    }
+    runs.draw_final_sharpness(groups, axes[0, 2])
+    axes[0, 2].set_title("at the end")
+    runs.draw_threshold_scan(data["scan"], axes[1, 2], words=WORDS)
+    axes[1, 2].set_title("warmup, range of lr")
+    style.label_panels(list(axes.flat))
+    style.shared_legend(figure, [axes[1, 2], axes[0, 2]], columns=8)
+    return figure
+
+
+def check(data: Mapping[str, xarray.Dataset]) -> list[str]:
+    """Return the numbers shown; gradient descent must stay at the threshold, and heavy ball end flatter."""
+    lines = []
+    for kind, words in KINDS.items():
+        for name, word in WORDS.items():
+            run = data[f"{kind}_{name}"]
+            limit = float(run["max_stable_sharpness"][-1])
+            end = f"{words}, {word}: "
+            if int(run["diverged_at"]) >= 0:
+                lines.append(end + f"diverged at step {int(run['diverged_at'])} (threshold {limit:g}).")
+                continue
+            mean, least, last = (float(run[v]) for v in ("window_mean", "least_after_crossing", "end"))
+            lines.append(
+                end + f"sharpness {mean:.3f} in the mean over the last quarter, "
+                + (f"{least:.3f} at least after crossing, " if np.isfinite(least) else "never above the threshold, ")
+                + f"{last:.3f} at the end (threshold {limit:g}); loss {float(run['loss'][-1]):.2g}."
+            )  # fmt: skip
+            if name == "gd":
+                assert abs(mean / limit - 1.0) < 0.03, (
+                    f"{kind} {name}: gradient descent stays at {mean:.3f}, not at S* = {limit:g}"
+                )
+        for name in METHODS:
+            run = data[f"{kind}_{name}"]
+            if "explicit_sharpness" in run:
+                error = _disagreement(run)
+                assert error < 1e-8, f"{kind} {name}: Lanczos and the explicit Hessian differ by {error:.1e}"
+    phb, gd = data["warmup_phb"], data["warmup_gd"]
+    assert (phb["sharpness"] > phb["max_stable_sharpness"]).any(), "heavy ball does not cross the threshold"
+    assert float(phb["window_mean"]) < float(gd["window_mean"]), "heavy ball does not end flatter"
+    if "explicit_sharpness" in phb:
+        worst = max(_disagreement(data[f"{kind}_{name}"]) for kind in KINDS for name in METHODS)
+        lines.append(
+            f"Sharpness by Lanczos equals the explicit Hessian's at the points drawn to {worst:.0e}."
+        )
+    scan = data["scan"]
+    for row in range(scan.sizes["threshold"]):
+        phb_end, gd_end = float(scan["phb"][row]), float(scan["gd"][row])
+        ratio = phb_end / gd_end
+        verdict = (
+            "heavy ball diverges" if not np.isfinite(phb_end)
+            else "gradient descent diverges" if not np.isfinite(gd_end)
+            else f"PHB over GD {ratio:.3f} ({'flatter' if ratio < 0.99 else 'not flatter'})"
+        )  # fmt: skip
+        lines.append(f"Warmup to S* = {float(scan['threshold'][row]):g}, equal time: {verdict}.")
+    return lines
+
+
+def _disagreement(run: xarray.Dataset) -> float:
+    explicit = run["explicit_sharpness"].values
+    return float(np.abs(run["sharpness"].sel(step=run["explicit_step"].values).values / explicit - 1.0).max())

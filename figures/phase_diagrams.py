@@ -1,0 +1,84 @@
+"""Phase diagrams over momentum and relative excess.
+
+How runs end, and how far they overshoot, from a minimum of sharpness (1 + ε)S*: for the cubic Taylor model, and for the
+product ½(uv − 1)² from its minimum of sharpness 4. Lines of equal κ are theory's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import selfstab as ss
+from selfstab import outcomes, theory
+from selfstab.plotting import diagrams, style
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.figure import Figure
+
+TITLE = "Phase diagrams over momentum and excess"
+
+START = 1e-6
+LARGEST_SHOWN = 100.0
+SMALL_DROP = 0.05
+STEPS = 10_000
+LOSSES = {"cubic_taylor": "CubicTaylor", "product": "Product"}
+
+
+def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
+    cells = 128 if quick else 512
+    axes = {"momentum": 1.0 - np.geomspace(1.0, 0.01, cells), "excess": np.geomspace(1e-3, 1.0, cells)}
+    losses = {"cubic_taylor": ss.CubicTaylor(curvature=1.0), "product": ss.Product()}
+    out = {}
+    for name, loss in losses.items():
+        start, previous = ss.flip_start(loss, loss.minimum(), size=START)
+        out[name] = ss.sweep(
+            loss, ss.HeavyBall(1.0), axes, start=start, previous=previous, steps=STEPS,
+            measure=["phase", "overshoot"],
+        )  # fmt: skip
+    return out
+
+
+@style.styled
+def draw(data: dict[str, xarray.Dataset]) -> Figure:
+    figure = style.new_figure(style.DOUBLE_COLUMN, 5.2)
+    axes = figure.subplots(2, 2)
+    for row, (name, title) in zip(axes, LOSSES.items(), strict=True):
+        diagrams.draw_phases(data[name], row[0])
+        diagrams.draw_overshoot(data[name], row[1], largest=LARGEST_SHOWN)
+        row[0].set_title(f"{title}: outcome")
+        row[1].set_title(f"{title}: overshoot")
+    style.label_panels(list(axes.flat))
+    style.shared_legend(figure, list(axes[:, 0]), columns=6)
+    return figure
+
+
+def check(data: dict[str, xarray.Dataset]) -> list[str]:
+    lines = []
+    for name, title in LOSSES.items():
+        sweep = data[name]
+        expected = theory.overshoot(
+            theory.inertia_number(sweep["excess"].values, sweep["momentum"].values[:, None])
+        )
+        measured, phase = sweep["overshoot"].values, sweep["phase"].values
+        share = {word: float((phase == code).mean()) for code, word in outcomes.LABELS.items()}
+        lines.append(
+            f"{title}: " + ", ".join(f"{word} {part:.2%}" for word, part in share.items() if part > 0) + "."
+        )
+        small = 2.0 * sweep["excess"].values * expected <= SMALL_DROP
+        assert (phase[small] == outcomes.CATAPULT).all(), (
+            f"{title}: not only catapults where theory's drop is small"
+        )
+        worst = float(np.abs(measured[small] / expected[small] - 1.0).max())
+        assert worst < SMALL_DROP, (
+            f"{title}: the overshoot is off the law by {worst:.2g} where the drop is small"
+        )
+        lines.append(
+            f"{title}: where the law's relative drop 2εG is at most {SMALL_DROP:g} ({small.mean():.0%} of the plane) "
+            f"every run is a catapult, its overshoot within {worst:.2g} of G(κ)."
+        )
+        undefined = ~np.isfinite(measured)
+        assert (phase[undefined] != outcomes.CATAPULT).all(), f"{title}: a catapult without an overshoot"
+    return lines

@@ -1,0 +1,343 @@
+"""Figures of single runs: displacement, sharpness, loss, and the orbit of a catapult."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from selfstab import outcomes, theory
+from selfstab.plotting.style import METHOD_COLOURS, THEORY_COLOUR, axes_or_new, method, momentum, styled
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
+
+    from selfstab.validation import Array
+
+_AXIS_NAMES = {
+    "step": "step, $t$",
+    "effective_time": r"effective time, $\Sigma\eta_t/(1-\beta)$ (1/$S$)",
+}
+
+
+def _against(run: xarray.Dataset, against: str) -> Array:
+    return np.asarray(run[against].values, dtype=np.float64)
+
+
+def _look(run: xarray.Dataset, more: dict[str, Any]) -> dict[str, Any]:
+    name = method(run)
+    return {"color": METHOD_COLOURS[name], "label": name} | more
+
+
+def slow_limit(run: xarray.Dataset) -> tuple[Array, Array]:
+    """Return the slow limit's y and A at the run's steps, its largest swing where the run's is.
+
+    Parameters
+    ----------
+    run
+        ``displacement`` along step, the scalars ``initial_excess`` (y₀) and ``stabilization`` (b²), and a run's attrs.
+
+    Returns
+    -------
+    y, amplitude : ndarray
+        S − S* and |x|, each of shape (steps,).
+    """
+    step = run["step"].values
+    peak = step[np.abs(run["displacement"].values).argmax()]
+    lr = float(json.loads(run.attrs["optimizer"])["lr"])
+    y, amplitude = theory.slow_orbit(
+        step - peak, lr, momentum(run), float(run["initial_excess"]), float(run["stabilization"])
+    )
+    return y, amplitude
+
+
+@styled
+def draw_displacement(run: xarray.Dataset, ax: Axes | None = None, **line: Any) -> Axes:
+    """Draw x_t along the top eigenvector, in the slow limit's envelope ±A.
+
+    Parameters
+    ----------
+    run
+        As for :func:`slow_limit`.
+    ax
+        Where to draw; by default the axes of a new figure.
+    **line
+        Passed to the run's line.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes.
+    """
+    ax = axes_or_new(ax)
+    _, amplitude = slow_limit(run)
+    step = run["step"].values
+    ax.plot(step, run["displacement"].values, **({"linewidth": 0.4} | _look(run, line)))
+    for sign in (1.0, -1.0):
+        ax.plot(
+            step,
+            sign * amplitude,
+            color=THEORY_COLOUR,
+            linestyle=":",
+            label="slow limit" if sign > 0 else None,
+        )
+    ax.set(xlabel=_AXIS_NAMES["step"], ylabel="displacement, $x$ (weight)")
+    return ax
+
+
+@styled
+def draw_sharpness(
+    run: xarray.Dataset, ax: Axes | None = None, *, against: str = "step", threshold: bool = True, **line: Any
+) -> Axes:
+    """Draw the sharpness of a run, with the threshold S* and, where the run carries it, the final sharpness predicted.
+
+    Parameters
+    ----------
+    run
+        ``sharpness`` and ``max_stable_sharpness`` along step; perhaps the scalar ``predicted_final_sharpness``; perhaps
+        ``explicit_sharpness`` along explicit_step, drawn as points.
+    ax
+        Where to draw; by default the axes of a new figure.
+    against
+        The horizontal axis: step, or effective_time, which the run must then hold.
+    threshold
+        Whether to draw S*.
+    **line
+        Passed to the run's line.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes.
+    """
+    ax = axes_or_new(ax)
+    at, look = _against(run, against), _look(run, line)
+    ax.plot(at, run["sharpness"].values, **look)
+    if "explicit_sharpness" in run:
+        ax.plot(
+            np.interp(run["explicit_step"].values, run["step"].values, at), run["explicit_sharpness"].values,
+            ".", color=look["color"], markersize=2.5,
+        )  # fmt: skip
+    if threshold:
+        limits = run["max_stable_sharpness"].values
+        shown = np.isfinite(limits)
+        ax.plot(
+            at[shown],
+            limits[shown],
+            color=THEORY_COLOUR,
+            linestyle="--",
+            linewidth=0.8,
+            label="threshold $S^*$",
+        )
+    if "predicted_final_sharpness" in run:
+        ax.axhline(
+            float(run["predicted_final_sharpness"]), color=THEORY_COLOUR, linestyle="-.", linewidth=0.8,
+            label=r"$S^*-y_0(2G(\kappa)-1)$",
+        )  # fmt: skip
+    ax.set(xlabel=_AXIS_NAMES[against], ylabel="sharpness, $S$ (1/lr)")
+    return ax
+
+
+@styled
+def draw_loss(run: xarray.Dataset, ax: Axes | None = None, *, against: str = "step", **line: Any) -> Axes:
+    """Draw the loss of a run on a logarithmic axis, with the slow limit's spike where the run is a catapult of theory.
+
+    Parameters
+    ----------
+    run
+        ``loss`` along step; perhaps the scalars ``initial_excess`` and ``stabilization``.
+    ax
+        Where to draw; by default the axes of a new figure.
+    against
+        The horizontal axis: step, or effective_time, which the run must then hold.
+    **line
+        Passed to the run's line.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes.
+    """
+    ax = axes_or_new(ax)
+    ax.plot(_against(run, against), run["loss"].values, **_look(run, line))
+    if "initial_excess" in run:
+        spike = theory.loss_spike(
+            float(run["max_stable_sharpness"][0]), float(run["initial_excess"]), float(run["stabilization"])
+        )
+        ax.axhline(spike, color=THEORY_COLOUR, linestyle=":", label="slow limit")
+    ax.set_yscale("log")
+    ax.set(xlabel=_AXIS_NAMES[against], ylabel="loss, $L$")
+    return ax
+
+
+@styled
+def draw_orbit(
+    run: xarray.Dataset, ax: Axes | None = None, *, reach: float | None = None, **line: Any
+) -> Axes:
+    """Draw a catapult's orbit in the plane (y, A), over level lines of the slow limit's conserved H.
+
+    Both are in units of the slow limit's: y₀, and A_max = √2 y₀/b. The dotted level line is the slow limit's orbit.
+
+    Parameters
+    ----------
+    run
+        ``displacement`` and ``excess`` (S − S*) along step; the scalars ``initial_excess`` and ``stabilization``.
+    ax
+        Where to draw; by default the axes of a new figure.
+    reach
+        The least y/y₀ on the axis; by default from the orbit.
+    **line
+        Passed to the orbit's line.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes.
+    """
+    ax = axes_or_new(ax)
+    y0, b2 = float(run["initial_excess"]), float(run["stabilization"])
+    largest = theory.max_displacement(y0, b2)
+    y, amplitude = run["excess"].values / y0, np.abs(run["displacement"].values) / largest
+    left = 1.12 * min(float(y.min()), -1.0) if reach is None else reach
+    top = 1.15 * max(float(amplitude.max()), 1.0)
+    across, up = np.meshgrid(np.linspace(left, 1.4, 241), np.linspace(0.0, top, 161))
+    level = theory.slow_energy(y0, 0.0)
+    energy = theory.slow_energy(across * y0, up * largest, 0.0, b2) / level
+    ax.contour(across, up, energy, levels=np.array([0.25, 0.5, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0]),
+               colors="#aaaaaa", linewidths=0.4)  # fmt: skip
+    around = np.linspace(0.0, np.pi, 200)
+    ax.plot(np.cos(around), np.sin(around), color=THEORY_COLOUR, linestyle=":", label="slow limit", zorder=3)
+    ax.plot(y, amplitude, **({"linewidth": 0.8} | _look(run, line)))
+    ax.set(xlim=(left, 1.4), ylim=(0.0, top))
+    ax.set(xlabel="excess, $y/y_0$", ylabel=r"swing, $A\,b/(\sqrt{2}\,y_0)$")
+    return ax
+
+
+@styled
+def mark_divergence(run: xarray.Dataset, ax: Axes, variable: str, *, against: str = "step") -> None:
+    """Mark the last record of a run that diverged, in the colour of that outcome; at the axes' edge if it is beyond.
+
+    Parameters
+    ----------
+    run
+        A run with `variable` along step.
+    ax
+        Where it is drawn.
+    variable
+        What is drawn of it.
+    against
+        The horizontal axis.
+    """
+    height = np.clip(run[variable].values[-1:], *ax.get_ylim())
+    ax.plot(
+        _against(run, against)[-1:], height, linestyle="none", marker="x", markersize=5.0,
+        color=outcomes.COLOURS[outcomes.DIVERGED], label="diverged", zorder=5, clip_on=False,
+    )  # fmt: skip
+
+
+_ENDS = {
+    "window_mean": ("o", "mean, last quarter"),
+    "least_after_crossing": ("v", "least"),
+    "end": ("_", "last step"),
+}
+
+
+@styled
+def draw_final_sharpness(data: Mapping[str, Mapping[str, xarray.Dataset]], ax: Axes | None = None) -> Axes:
+    """Draw how sharp runs end, three ways, and the threshold; a group of columns for each kind of run.
+
+    Parameters
+    ----------
+    data
+        Runs by name in groups by name, with the scalars ``window_mean``, ``least_after_crossing`` and ``end``.
+        Names that end in _steps have open markers.
+    ax
+        Where to draw; by default the axes of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes.
+    """
+    ax = axes_or_new(ax)
+    limits = []
+    for group, runs in enumerate(data.values()):
+        for k, (name, run) in enumerate(runs.items()):
+            at = group + 0.25 * (k - 0.5 * (len(runs) - 1))
+            colour = METHOD_COLOURS[method(run)]
+            for variable, (marker, _) in _ENDS.items():
+                face = "none" if name.endswith("_steps") else colour
+                ax.plot(
+                    at,
+                    float(run[variable]),
+                    marker=marker,
+                    color=colour,
+                    markerfacecolor=face,
+                    linestyle="none",
+                )
+            if int(run["diverged_at"]) >= 0:
+                ax.text(at, 0.5, "diverged", rotation=90, ha="center", va="center", fontsize=6.0,
+                        transform=ax.get_xaxis_transform(), color=outcomes.COLOURS[outcomes.DIVERGED])  # fmt: skip
+            limits.append(float(run["max_stable_sharpness"][-1]))
+    for marker, word in _ENDS.values():
+        ax.plot([], [], marker=marker, color="#777777", linestyle="none", label=word)
+    ax.axhline(limits[0], color=THEORY_COLOUR, linestyle="--", linewidth=0.8, label="threshold $S^*$")
+    ax.set_xticks(range(len(data)), list(data))
+    ax.set(ylabel="final sharpness (1/lr)", xlim=(-0.5, len(data) - 0.5), ylim=(0.0, 1.15 * max(limits)))
+    return ax
+
+
+@styled
+def draw_threshold_scan(
+    data: xarray.Dataset, ax: Axes | None = None, *, words: Mapping[str, str] | None = None
+) -> Axes:
+    """Draw the final sharpness of each method against the threshold, with the line S = S* where the edge is.
+
+    A run that diverged stands at the upper end of the axis, in the colour of that outcome.
+
+    Parameters
+    ----------
+    data
+        Variables named after methods (those that start with phb are heavy ball's) along threshold.
+    ax
+        Where to draw; by default the axes of a new figure.
+    words
+        What to call methods.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes.
+    """
+    ax = axes_or_new(ax)
+    threshold = data["threshold"].values
+    ax.axline((threshold[0], threshold[0]), slope=1.0, color=THEORY_COLOUR, linestyle="--", linewidth=0.8,
+              label="threshold $S^*$")  # fmt: skip
+    lost: list[tuple[float, str]] = []
+    for name in data.data_vars:
+        word = (words or {}).get(str(name), str(name))
+        values = data[name].values
+        colour = METHOD_COLOURS["PHB" if str(name).startswith("phb") else "GD"]
+        open_face = "none" if str(name).endswith("_steps") else colour
+        ax.plot(threshold, values, marker="o", color=colour, markerfacecolor=open_face, label=word,
+                linestyle="--" if open_face == "none" else "-", linewidth=0.8)  # fmt: skip
+        lost.extend((at, colour) for at in threshold[~np.isfinite(values)])
+    for at, colour in lost:
+        ax.plot(
+            at,
+            0.97,
+            marker="x",
+            color=colour,
+            linestyle="none",
+            transform=ax.get_xaxis_transform(),
+            clip_on=False,
+        )
+    if lost:
+        ax.plot(
+            [], [], marker="x", color=outcomes.COLOURS[outcomes.DIVERGED], linestyle="none", label="diverged"
+        )
+    ax.set(xlabel="threshold after warmup, $S^*$ (1/lr)", ylabel="final sharpness (1/lr)")
+    return ax

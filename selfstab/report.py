@@ -1,0 +1,380 @@
+"""The main job: every figure and the table of predictions, in one folder with a page to read."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import math
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+import selfstab
+from selfstab import validation
+
+if TYPE_CHECKING:
+    import xarray
+
+PREDICTIONS: Final = "predictions"
+"""What the table of predictions is called among the parts of a report."""
+
+_VERSIONS_OF: Final = ("numpy", "scipy", "sympy", "numba", "xarray", "zarr", "matplotlib")
+
+
+class CheckFailed(Exception):
+    """The numbers a figure shows are not what theory says; the figure has been written."""
+
+
+def companion(name: str) -> ModuleType:
+    """Return a module of the packages that come with this one: figures, benchmarks, derivations.
+
+    An installed wheel carries them as ``selfstab._figures`` and so on; in a clone they stand beside this package, and
+    are imported under the same name.
+
+    Parameters
+    ----------
+    name
+        A dotted name such as ``figures`` or ``figures.modes``.
+
+    Raises
+    ------
+    ImportError
+        If the package is in neither place, or has no such module.
+
+    Examples
+    --------
+    >>> companion("figures").NAMES[0]
+    'modes'
+    """
+    package, _, rest = name.partition(".")
+    alias = f"selfstab._{package}"
+    if alias not in sys.modules and importlib.util.find_spec(alias) is None:
+        beside = Path(selfstab.__file__).parents[1] / package / "__init__.py"
+        if not beside.exists():
+            raise ImportError(
+                f"{package} must be installed with selfstab or stand beside it, found neither {alias} nor {beside}"
+            )
+        spec = importlib.util.spec_from_file_location(
+            alias, beside, submodule_search_locations=[str(beside.parent)]
+        )
+        assert spec is not None and spec.loader is not None  # noqa: PT018 (a file's spec always has both)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[alias] = module
+        spec.loader.exec_module(module)
+    return importlib.import_module(f"{alias}.{rest}" if rest else alias)
+
+
+def titles() -> dict[str, str]:
+    """Return the figures' titles by name, in the report's order."""
+    return {name: companion(f"figures.{name}").TITLE for name in companion("figures").NAMES}
+
+
+@dataclass
+class Made:
+    """A figure as made: its files, what its check verified, and what failed."""
+
+    name: str
+    title: str
+    text: str
+    lines: list[str] = field(default_factory=list)
+    failure: str = ""
+    files: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def picture(self) -> str:
+        """The PNG's file name, or nothing if it was not drawn."""
+        return next((f for f in self.files if f.endswith(".png")), "")
+
+
+def _make(name: str, folder: Path, quick: bool) -> Made:
+    """Compute, save, draw and check one figure; what goes wrong is kept, not raised."""
+    began = time.perf_counter()
+    module = companion(f"figures.{name}")
+    made = Made(name, module.TITLE, (module.__doc__ or "").partition("\n")[2].strip())
+    try:
+        data = module.compute(quick)
+        made.files.append(_save_data(data, folder, name))
+        made.files += _save_figure(module.draw(data), folder, name)
+        made.lines = module.check(data)
+    except AssertionError as error:
+        made.failure = f"Check failed: {error}"
+    except Exception as error:  # one broken figure must not keep the others from the page
+        made.failure = f"{type(error).__name__}: {error}"
+    made.seconds = time.perf_counter() - began
+    return made
+
+
+def _save_figure(figure: Any, folder: Path, name: str) -> list[str]:
+    from selfstab.plotting import style
+
+    return [path.name for path in style.save(figure, folder, name)]
+
+
+def _save_data(data: Mapping[str, xarray.Dataset], folder: Path, name: str) -> str:
+    """Write a figure's datasets as the groups of one Zarr store."""
+    import xarray
+
+    path = folder / f"{name}.zarr"
+    xarray.DataTree.from_dict(dict(data)).to_zarr(path, mode="w", consolidated=False)
+    return path.name
+
+
+def make_figure(name: str, output: Path | str, quick: bool = False) -> Iterator[str]:
+    """Make one figure: NAME.png, NAME.svg, NAME.pdf and its data NAME.zarr.
+
+    Parameters
+    ----------
+    name
+        A figure's name, see :func:`titles`.
+    output
+        The folder; it is made if missing.
+    quick
+        Coarser grids and fewer steps.
+
+    Yields
+    ------
+    str
+        The files written, then the numbers verified.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no such figure.
+    CheckFailed
+        After the files are written, if a number shown is not what theory says, or the figure could not be made.
+    """
+    name = validation.one_of("name", name, companion("figures").NAMES)
+    folder = Path(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    made = _make(name, folder, quick)
+    yield from (str(folder / file) for file in made.files)
+    yield from made.lines
+    if made.failure:
+        raise CheckFailed(f"{name}: {made.failure}")
+
+
+def reproduce(
+    output: Path | str,
+    quick: bool = False,
+    only: Sequence[str] | None = None,
+    say: Callable[[str], Any] = print,
+) -> int:
+    """Make every figure and the table of predictions, in a folder with the page index.html.
+
+    Parameters
+    ----------
+    output
+        The folder; it is made if missing, and files of the same names are replaced.
+    quick
+        Coarser grids and fewer steps.
+    only
+        Parts by name: figures, and "predictions" for the table. By default all.
+    say
+        Called with a line of progress for each part.
+
+    Returns
+    -------
+    int
+        0 if all numbers hold, 1 if a figure or a prediction fails, 3 if none fails but a prediction could not run.
+        Everything is written first, and the page shows what failed.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a part is not known; nothing has run then.
+    """
+    names = list(companion("figures").NAMES)
+    parts = (
+        [*names, PREDICTIONS]
+        if only is None
+        else list(validation.some_of("only", only, [*names, PREDICTIONS]))
+    )
+    folder = Path(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    began = time.perf_counter()
+    figures = []
+    for name in (n for n in names if n in parts):
+        made = _make(name, folder, quick)
+        figures.append(made)
+        say(f"{name}: {made.failure or 'done'} ({made.seconds:.1f} s)")
+    rows: list[dict[str, str]] = []
+    code = 1 if any(made.failure for made in figures) else 0
+    if PREDICTIONS in parts:
+        started = time.perf_counter()
+        rows, verdict, summary = _predictions()
+        code = 1 if 1 in (code, verdict) else verdict
+        say(f"{PREDICTIONS}: {summary} ({time.perf_counter() - started:.1f} s)")
+    settings = {"quick": str(quick), "seconds": f"{time.perf_counter() - began:.0f}", **_versions()}
+    (folder / "index.html").write_text(page(figures, rows, settings), encoding="utf-8")
+    say(f"{folder / 'index.html'}: {'all holds' if code == 0 else 'not all holds'} ({settings['seconds']} s)")
+    return code
+
+
+def _predictions() -> tuple[list[dict[str, str]], int, str]:
+    """Return the table's rows as text, the exit code they ask for, and a line that counts verdicts."""
+    from selfstab import verification
+
+    try:
+        data = verification.verify()
+    except Exception as error:  # the figures' page must be written all the same
+        row = dict.fromkeys(("prediction", "statement", "measured", "predicted", "error", "order"), "")
+        reason = f"{type(error).__name__}: {error}"
+        return [row | {"prediction": "verify", "verdict": "fails", "reason": reason}], 1, reason
+    rows = []
+    for k in range(data.sizes["prediction"]):
+        row = {name: _shown(data[name].values[k]) for name in ("prediction", *map(str, data.data_vars))}
+        rows.append({"reason": "", "order": ""} | row)
+    verdicts = [row["verdict"] for row in rows]
+    summary = ", ".join(f"{verdicts.count(word)} {word}" for word in dict.fromkeys(verdicts))
+    return rows, verification.exit_code(data), summary
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    number = float(value)
+    return "" if math.isnan(number) else f"{number:.6g}"
+
+
+def _versions() -> dict[str, str]:
+    versions = {"selfstab": selfstab.__version__, "python": platform.python_version()}
+    return (
+        versions
+        | {name: importlib.metadata.version(name) for name in _VERSIONS_OF}
+        | {"machine": platform.machine()}
+    )
+
+
+def page(
+    figures: Sequence[Made], predictions: Sequence[Mapping[str, str]], settings: Mapping[str, str]
+) -> str:
+    """Return the report's HTML; it needs no network, and refers to files beside it.
+
+    Parameters
+    ----------
+    figures
+        What was made.
+    predictions
+        Rows of text with prediction, statement, measured, predicted, error, order, verdict and reason.
+    settings
+        What to list below.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    failures = [f"{made.name}: {made.failure}" for made in figures if made.failure]
+    failures += [
+        f"{row['prediction']}: {row['verdict']}. {row['reason']}"
+        for row in predictions
+        if row["verdict"] != "holds"
+    ]
+    return environment.from_string(_PAGE).render(
+        figures=figures, predictions=predictions, settings=settings, failures=failures
+    )
+
+
+_PAGE: Final = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>selfstab: figures and predictions</title>
+<style>
+body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 64rem; padding: 0 1rem; color: #222; }
+img { max-width: 100%; height: auto; }
+figure { margin: 0; }
+section { margin: 3rem 0; }
+table { border-collapse: collapse; font-size: 0.85rem; display: block; overflow-x: auto; }
+th, td { text-align: left; padding: 0.25rem 0.7rem; border-bottom: 1px solid #ddd; vertical-align: top; }
+td.number { font-variant-numeric: tabular-nums; white-space: nowrap; }
+.failure { background: #fbe9ec; border-left: 4px solid #cc6677; padding: 0.5rem 1rem; }
+.verdict-holds { color: #117733; }
+.verdict-fails { color: #aa1133; font-weight: bold; }
+.small { color: #555; font-size: 0.85rem; }
+</style>
+</head>
+<body>
+<h1>Momentum at large learning rates</h1>
+<p>Figures and predictions of self-stabilization, catapults and the edge of stability, computed by selfstab.</p>
+{% if failures %}
+<div class="failure" role="alert">
+<p>Not all holds:</p>
+<ul>
+{% for failure in failures %}
+<li>{{ failure }}</li>
+{% endfor %}
+</ul>
+</div>
+{% endif %}
+<nav><ul>
+{% for made in figures %}
+<li><a href="#{{ made.name }}">{{ made.title }}</a></li>
+{% endfor %}
+{% if predictions %}
+<li><a href="#predictions">Predictions</a></li>
+{% endif %}
+</ul></nav>
+{% for made in figures %}
+<section id="{{ made.name }}">
+<h2>{{ made.title }}</h2>
+{% if made.failure %}
+<p class="failure">{{ made.failure }}</p>
+{% endif %}
+<figure>
+{% if made.picture %}
+<a href="{{ made.picture }}"><img src="{{ made.picture }}" alt="{{ made.title }}" loading="lazy"></a>
+{% endif %}
+<figcaption>
+<p>{{ made.text }}</p>
+<ul>
+{% for line in made.lines %}
+<li>{{ line }}</li>
+{% endfor %}
+</ul>
+</figcaption>
+</figure>
+<p class="small">
+{% for file in made.files %}
+<a href="{{ file }}">{{ file }}</a>
+{% endfor %}
+· {{ "%.1f"|format(made.seconds) }} s</p>
+</section>
+{% endfor %}
+{% if predictions %}
+<section id="predictions">
+<h2>Predictions</h2>
+<table>
+<thead><tr><th>prediction</th><th>statement</th><th>measured</th><th>predicted</th><th>error</th><th>order</th><th>verdict</th></tr></thead>
+<tbody>
+{% for row in predictions %}
+<tr><td>{{ row.prediction }}</td><td>{{ row.statement }}</td><td class="number">{{ row.measured }}</td>
+<td class="number">{{ row.predicted }}</td><td class="number">{{ row.error }}</td>
+<td class="number">{{ row.order }}</td>
+<td class="verdict-{{ row.verdict|replace(' ', '-') }}">
+{{ row.verdict }}{% if row.reason %}: {{ row.reason }}{% endif %}</td></tr>
+{% endfor %}
+</tbody>
+</table>
+</section>
+{% endif %}
+<section class="small">
+<h2>Settings</h2>
+<ul>
+{% for key, value in settings.items() %}
+<li>{{ key }}: {{ value }}</li>
+{% endfor %}
+</ul>
+</section>
+</body>
+</html>
+"""
