@@ -1,0 +1,103 @@
+"""Every entry holds, and a wrong closed form is caught."""
+
+import numpy as np
+import pytest
+
+from selfstab import theory
+from selfstab.verification import PREDICTIONS, catapults, networks, verify
+
+CHEAP = [p.name for p in PREDICTIONS if not p.name.startswith("M4")]
+SLOW = [p.name for p in PREDICTIONS if p.name.startswith("M4")]
+
+
+@pytest.mark.parametrize("name", [*CHEAP, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
+def test_holds(name):
+    """Protects theory and simulation at once: they agree as the entry says."""
+    data = verify([name])
+    assert data["verdict"].values.tolist() == ["holds"], data["reason"].values[0]
+
+
+def _scaled(name, factor):
+    right = getattr(theory, name)
+    return lambda *arguments: factor * right(*arguments)
+
+
+def _other_arguments(name, change):
+    right = getattr(theory, name)
+    return lambda *arguments: right(*change(*arguments))
+
+
+WRONG = {
+    "spectral_radius": (lambda: _scaled("spectral_radius", 1.0 + 1e-9), ["Q1 modes"]),
+    "region": (lambda: _other_arguments("region", lambda h, m: (1.2 * h, m)), ["Q1 regions"]),
+    "max_stable_sharpness": (
+        lambda: _scaled("max_stable_sharpness", 1.0 + 1e-6),
+        ["Q2 threshold Polyak", "Q2 threshold lookahead", "A2 envelope"],
+    ),
+    "growth_factor": (lambda: _scaled("growth_factor", 1.0 + 1e-9), ["Q3 growth exact"]),
+    "stabilization_weight": (
+        lambda: _scaled("stabilization_weight", 1.001), ["Q3 growth leading", "A1 unrolled update"]),
+    "slow_energy": (
+        lambda: _other_arguments("slow_energy", lambda y, a, alpha, b2: (y, a, alpha, 1.1 * b2)),
+        ["A3 conserved energy"],
+    ),
+    "slow_orbit": (
+        lambda: _other_arguments("slow_orbit", lambda t, lr, m, y0, b2: (1.05 * t, lr, m, y0, b2)), ["A3 orbit"]),
+    "max_displacement": (lambda: _scaled("max_displacement", 1.01), ["A3 largest swing"]),
+    "loss_spike": (lambda: _scaled("loss_spike", 1.01), ["A3 loss spike"]),
+    "final_sharpness": (lambda: _scaled("final_sharpness", 1.0 + 1e-5), ["A3 drop", "A5 final sharpness"]),
+    "inertia_number": (
+        lambda: lambda excess, momentum: excess * (1.0 + momentum) / (1.0 - momentum),  # the square forgotten
+        ["A4 inertia number", "A5 overshoot series", "A5 overshoot law cubic"],
+    ),
+    "overshoot": (lambda: _scaled("overshoot", 1.001), ["A5 overshoot law cubic", "A5 overshoot law product"]),
+    "edge_displacement": (lambda: _scaled("edge_displacement", 1.0 + 1e-6), ["A7 balance"]),
+    "cycle_period": (lambda: _scaled("cycle_period", 1.01), ["A7 cycle period"]),
+    "cycle_growth": (
+        lambda: _other_arguments("cycle_growth", lambda lr, m, alpha: (lr, m, 1.05 * alpha)), ["A7 cycle growth"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_closed_form_fails(monkeypatch, name):
+    """Protects the entries' power: a wrong factor or argument in a closed form turns its verdicts to "fails"."""
+    make, entries = WRONG[name]
+    monkeypatch.setattr(theory, name, make())
+    assert dict.fromkeys(entries, "fails") == dict(
+        zip(entries, verify(entries)["verdict"].values.tolist(), strict=True)
+    )
+
+
+def test_a_wrong_series_fails(monkeypatch):
+    """Protects the coefficient 2 of κ² in the overshoot series."""
+    monkeypatch.setattr(catapults, "SERIES", (1.0, 1.0, 2.1))
+    assert verify(["A5 overshoot series"])["verdict"].values.tolist() == ["fails"]
+
+
+def test_the_margins_of_the_networks_can_fail(monkeypatch):
+    """Protects the comparison on the digits: equal sharpness and divergence fail, a run that never crosses says so."""
+
+    def same(momentum, warmup, steps, every):
+        time = np.linspace(0.0, steps / warmup, 50)
+        return networks._Sharpness(time, np.full(50, 5.1), np.full(50, 5.0))
+
+    monkeypatch.setattr(networks, "_trained", same)
+    assert set(verify(["M4"])["verdict"].values.tolist()) == {"fails"}
+
+    def below(momentum, warmup, steps, every):
+        run = same(momentum, warmup, steps, every)
+        return networks._Sharpness(run.time, run.sharpness - (1.0 if momentum else 0.0), run.threshold)
+
+    monkeypatch.setattr(networks, "_trained", below)
+    data = verify(["M4"])
+    assert set(data["verdict"].values.tolist()) == {"not run"}
+    assert "must cross the threshold" in data["reason"].values[0]
+
+
+def test_a_network_that_diverges_fails(monkeypatch):
+    """Protects the comparison: a run that diverged did not end flatter."""
+    run = networks.simulate
+    monkeypatch.setattr(networks, "_trained", networks._trained.__wrapped__)  # past the cache
+    monkeypatch.setattr(networks, "simulate", lambda loss, opt, start, *rest, **settings: run(
+        loss, opt, start, *rest, escape=1.0001 * np.abs(start).max(), **settings))  # fmt: skip
+    assert set(verify(["M4"])["verdict"].values.tolist()) == {"fails"}
