@@ -16,7 +16,7 @@ from typing import Literal, Protocol
 
 from selfstab.kernels.measures import FINISH, GROUPS, MEASURES, groups_of, needs_of
 
-LANES = 64
+LANES = 32
 CHUNK = 128
 
 Rate = Literal["constant", "excess", "ramp", "table"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -92,9 +92,8 @@ class SymbolicLoss(Loss):
             )
         self._names = tuple(weights)
         self._parameters = {name: validation.real(name, value) for name, value in given.items()}
-        self._symbols = symbols
         self._check_parameters()
-        assert self._functions is not None  # unknown functions are refused here, not at the first call
+        assert self._derived.functions  # unknown functions are refused here, not at the first call
 
     def _check_parameters(self) -> None:
         """Raise ValueError if the parameters are outside the loss's domain; a loss with such a domain overrides it."""
@@ -146,13 +145,14 @@ class SymbolicLoss(Loss):
 
     # -- kernels --------------------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
+    def _derived(self) -> _Derived:
+        return _derived(self.expression, self._names, tuple(self._parameters), self._title)
+
+    @property
     def formulas(self) -> Formulas:
         """The loss's formulas in the kernels' names."""
-        symbols = self._symbols
-        return Formulas(
-            self.expression, [symbols[n] for n in self._names], [symbols[n] for n in self._parameters]
-        )  # fmt: skip
+        return self._derived.formulas
 
     @property
     def _title(self) -> str:
@@ -160,11 +160,7 @@ class SymbolicLoss(Loss):
 
     def sweep_source(self, variant: Variant) -> str:
         """Return the text of the module that sweeps this loss."""
-        return sweep_source(self.formulas, variant, self._title)
-
-    @cached_property
-    def _run_source(self) -> str:
-        return run_source(self.formulas, self._title)
+        return self._derived.sweep_source(variant)
 
     @property
     def _values(self) -> Array:
@@ -172,9 +168,9 @@ class SymbolicLoss(Loss):
 
     def _run_entry(self, name: str, steps: int) -> Callable[..., Any]:
         if steps <= _PLAIN_STEPS:
-            plain: Callable[..., Any] = modules.plain(self._run_source)[name]
+            plain: Callable[..., Any] = modules.plain(self._derived.run_source)[name]
             return plain
-        compiled: Callable[..., Any] = getattr(modules.compiled(self._run_source), name)
+        compiled: Callable[..., Any] = getattr(modules.compiled(self._derived.run_source), name)
         return compiled
 
     def _evaluate(self, points: Array, *, loss: bool = False, sharpness: bool = False) -> tuple[Array, Array]:
@@ -185,40 +181,22 @@ class SymbolicLoss(Loss):
 
     # -- derivatives ----------------------------------------------------------------------------------------------
 
-    @cached_property
-    def _functions(self) -> dict[str, Callable[..., Any]]:
-        """Scalar functions (weights, parameters) of value, gradient and Hessian, run by plain CPython."""
-        f = self.formulas
-        hessian = [f.hessian[i, j] for i in range(self.dimension) for j in range(i + 1)]
-        return _plain_functions(f, {"value": [f.expression], "gradient": f.gradient, "hessian": hessian})
-
-    @cached_property
-    def _third_function(self) -> Callable[..., Any]:
-        f = self.formulas
-        n = self.dimension
-        w = [sympy.Symbol(name, real=True) for name in f.weights]
-        a = [sympy.Symbol(f"a_{i}", real=True) for i in range(n)]
-        b = [sympy.Symbol(f"b_{i}", real=True) for i in range(n)]
-        form = sum(f.hessian[i, j] * a[i] * b[j] for i in range(n) for j in range(n))
-        out = [sympy.diff(form, s).replace(sympy.DiracDelta, lambda *_: sympy.Integer(0)) for s in w]
-        return _plain_functions(f, {"third": out}, extra=[s.name for s in [*a, *b]])["third"]
-
     def _value(self, w: Array) -> float:
-        return float(self._functions["value"](*w, *self._values)[0])
+        return float(self._derived.functions["value"](*w, *self._values)[0])
 
     def _gradient(self, w: Array) -> Array:
-        return np.array(self._functions["gradient"](*w, *self._values))
+        return np.array(self._derived.functions["gradient"](*w, *self._values))
 
     def _hessian(self, w: Array) -> Array:
         n = self.dimension
         out = np.empty((n, n))
         lower = np.tril_indices(n)
-        out[lower] = self._functions["hessian"](*w, *self._values)
+        out[lower] = self._derived.functions["hessian"](*w, *self._values)
         out.T[lower] = out[lower]
         return out
 
     def _third(self, w: Array, u: Array, v: Array) -> Array:
-        return np.array(self._third_function(*w, *self._values, *u, *v))
+        return np.array(self._derived.third(*w, *self._values, *u, *v))
 
     def _sharpness(self, w: Array, guess: Array | None = None) -> spectrum.Eigenpair:
         """Return the top eigenpair; its value is the kernels', so that all parts show the same bits."""
@@ -258,6 +236,50 @@ def _expression(expression: Any, symbols: Mapping[str, sympy.Symbol]) -> sympy.E
     else:
         raise TypeError(f"expression must be a SymPy expression or text, got {validation.shown(expression)}")
     return checked(result)
+
+
+class _Derived:
+    """What follows from an expression alone, whatever its parameters' values; made on first use."""
+
+    def __init__(self, formulas: Formulas, title: str) -> None:
+        self.formulas, self._title = formulas, title
+        self._sweeps: dict[Variant, str] = {}
+
+    def sweep_source(self, variant: Variant) -> str:
+        if variant not in self._sweeps:
+            self._sweeps[variant] = sweep_source(self.formulas, variant, self._title)
+        return self._sweeps[variant]
+
+    @cached_property
+    def run_source(self) -> str:
+        return run_source(self.formulas, self._title)
+
+    @cached_property
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        """Scalar functions (weights, parameters) of value, gradient and Hessian, run by plain CPython."""
+        f = self.formulas
+        hessian = [f.hessian[i, j] for i in range(f.hessian.rows) for j in range(i + 1)]
+        return _plain_functions(f, {"value": [f.expression], "gradient": f.gradient, "hessian": hessian})
+
+    @cached_property
+    def third(self) -> Callable[..., Any]:
+        """The function (weights, parameters, a, b) → ∇³L(a, b, ·), run by plain CPython."""
+        f = self.formulas
+        n = f.hessian.rows
+        w = [sympy.Symbol(name, real=True) for name in f.weights]
+        a = [sympy.Symbol(f"a_{i}", real=True) for i in range(n)]
+        b = [sympy.Symbol(f"b_{i}", real=True) for i in range(n)]
+        form = sum(f.hessian[i, j] * a[i] * b[j] for i in range(n) for j in range(n))
+        out = [sympy.diff(form, s).replace(sympy.DiracDelta, lambda *_: sympy.Integer(0)) for s in w]
+        return _plain_functions(f, {"third": out}, extra=[s.name for s in [*a, *b]])["third"]
+
+
+@lru_cache(maxsize=64)
+def _derived(
+    expression: sympy.Expr, weights: tuple[str, ...], parameters: tuple[str, ...], title: str
+) -> _Derived:
+    symbols = [[sympy.Symbol(name, real=True) for name in names] for names in (weights, parameters)]
+    return _Derived(Formulas(expression, *symbols), title)
 
 
 def _plain_functions(
