@@ -147,16 +147,12 @@ class SymbolicLoss(Loss):
 
     @property
     def _derived(self) -> _Derived:
-        return _derived(self.expression, self._names, tuple(self._parameters), self._title)
+        return _derived(self.expression, self._names, tuple(self._parameters), type(self).__name__)
 
     @property
     def formulas(self) -> Formulas:
         """The loss's formulas in the kernels' names."""
         return self._derived.formulas
-
-    @property
-    def _title(self) -> str:
-        return f"{type(self).__name__}: L({', '.join(self._names)}) = {self.expression}".replace("\\", "")
 
     def sweep_source(self, variant: Variant) -> str:
         """Return the text of the module that sweeps this loss."""
@@ -276,10 +272,10 @@ class _Derived:
 
 @lru_cache(maxsize=64)
 def _derived(
-    expression: sympy.Expr, weights: tuple[str, ...], parameters: tuple[str, ...], title: str
+    expression: sympy.Expr, weights: tuple[str, ...], parameters: tuple[str, ...], kind: str
 ) -> _Derived:
     symbols = [[sympy.Symbol(name, real=True) for name in names] for names in (weights, parameters)]
-    return _Derived(Formulas(expression, *symbols), title)
+    return _Derived(Formulas(expression, *symbols), f"{kind}: L({', '.join(weights)}) = {expression}")
 
 
 def _plain_functions(
