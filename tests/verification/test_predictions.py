@@ -48,7 +48,7 @@ WRONG = {
     "final_sharpness": (lambda: _scaled("final_sharpness", 1.0 + 1e-5), ["A3 drop", "A5 final sharpness"]),
     "inertia_number": (
         lambda: lambda excess, momentum: excess * (1.0 + momentum) / (1.0 - momentum),  # the square forgotten
-        ["A4 inertia number", "A5 overshoot series", "A5 overshoot law cubic"],
+        ["A4 inertia number", "A5 overshoot series"],
     ),
     "overshoot": (lambda: _scaled("overshoot", 1.001), ["A5 overshoot law cubic", "A5 overshoot law product"]),
     "edge_displacement": (lambda: _scaled("edge_displacement", 1.0 + 1e-6), ["A7 balance"]),
