@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from selfstab import outcomes, validation
+from selfstab.axes import LONG_NAMES, Plan
 from selfstab.kernels import modules, pool
 from selfstab.kernels.measures import MEASURES, groups_of, needs_of
-from selfstab.kernels.source import LANES, RATE_INPUTS, Rate, Variant
+from selfstab.kernels.source import LANES, Variant
 from selfstab.losses.symbolic import SymbolicLoss
 from selfstab.observables import observe
 from selfstab.optimizers import HeavyBall
-from selfstab.schedules import Constant, LinearWarmup
+from selfstab.schedules import LinearWarmup
 from selfstab.trajectory import Problem, provenance, states, top_pair
 from selfstab.validation import Array
 
@@ -28,25 +27,6 @@ if TYPE_CHECKING:
     from selfstab.losses.protocol import Loss
 
 LARGEST_BLOCK: Final = 2**16
-
-_RANGES: Final[dict[str, dict[str, Any]]] = {
-    "momentum": {"at_least": 0, "below": 1},
-    "lookahead": {"at_least": 0},
-    "lr": {"above": 0},
-    "excess": {"above": -1},
-    "lr.start": {"at_least": 0},
-    "lr.end": {"above": 0},
-    "lr.steps": {"at_least": 1},
-}
-_LONG_NAMES: Final = {
-    "momentum": ("momentum", "1"),
-    "lookahead": ("lookahead", "1"),
-    "lr": ("learning rate", "1/sharpness"),
-    "excess": ("relative excess of the sharpness at the start, S/S* - 1", "1"),
-    "lr.start": ("learning rate at the start of the warmup", "1/sharpness"),
-    "lr.end": ("learning rate after the warmup", "1/sharpness"),
-    "lr.steps": ("length of the warmup", "step"),
-}
 
 
 def sweep(
@@ -141,7 +121,7 @@ def sweep(
            [1.581]])
     """
     began = time.perf_counter()
-    plan = _Plan.checked(loss, optimizer, axes, start, steps, previous, measure, escape, noise, seed, repeats)
+    plan = Plan.checked(loss, optimizer, axes, start, steps, previous, measure, escape, noise, seed, repeats)
     threads = (
         pool.available_threads() if threads is None else validation.integer("threads", threads, at_least=1)
     )
@@ -152,144 +132,7 @@ def sweep(
     return _dataset(plan, flat, time.perf_counter() - began, compile_seconds)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """The validated arguments of a sweep."""
-
-    problem: Problem
-    axes: dict[str, Array]
-    measures: tuple[str, ...]
-    repeats: int
-    rate: Rate
-    moves_with_start: bool
-
-    @classmethod
-    def checked(
-        cls, loss: Any, optimizer: Any, axes: Any, start: Any, steps: Any, previous: Any, measure: Any, escape: Any,
-        noise: Any, seed: Any, repeats: Any,
-    ) -> _Plan:  # fmt: skip
-        """Return the plan, or raise before anything runs."""
-        problem = Problem.checked(loss, optimizer, start, previous, steps, escape, noise, seed)
-        if not isinstance(axes, Mapping):
-            raise TypeError(f"axes must map names to values, got {validation.shown(axes)}")
-        if not axes:
-            raise ValueError("axes must name at least one axis, got none")
-        rate = _rate(problem.optimizer, axes)
-        for name in axes:
-            _check_name(problem, name, rate)
-        values = {name: _axis(problem, name, value) for name, value in axes.items()}
-        plan = cls(
-            problem, values, validation.some_of("measure", measure, MEASURES),
-            validation.integer("repeats", repeats, at_least=1), rate, previous is None,
-        )  # fmt: skip
-        if not plan.measures:
-            raise ValueError(f"measure must name at least one of {', '.join(MEASURES)}, got none")
-        if rate == "excess":
-            plan.check_sharpness_at_start()
-        return plan
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(v.size for v in self.axes.values())
-
-    @property
-    def cells(self) -> int:
-        return math.prod(self.shape)
-
-    def cell(self, index: int) -> tuple[Problem, dict[str, float]]:
-        """Return the problem of one cell, built from the public objects, and its values by axis."""
-        at = dict(zip(self.axes, np.unravel_index(index, self.shape), strict=True))
-        values = {name: float(self.axes[name][k]) for name, k in at.items()}
-        problem = self.problem
-        own = {name: v for name, v in values.items() if name in problem.loss.parameters}
-        loss = problem.loss.replace(**own) if own else problem.loss
-        start = self._point(problem.start, "start", values)
-        previous = start if self.moves_with_start else problem.previous
-        previous = self._point(previous, "previous", values)
-        optimizer = replace(
-            problem.optimizer,
-            momentum=values.get("momentum", problem.optimizer.momentum),
-            lookahead=values.get("lookahead", problem.optimizer.lookahead),
-        )
-        if self.rate == "excess":
-            threshold_lr = 2.0 * (1.0 + optimizer.momentum)
-            ahead = 1.0 + 2.0 * optimizer.lookahead
-            optimizer = replace(
-                optimizer, lr=(1.0 + values["excess"]) * threshold_lr / (loss._sharpness(start).value * ahead)
-            )
-        elif "lr" in values:
-            optimizer = replace(optimizer, lr=values["lr"])
-        elif isinstance(optimizer.lr, LinearWarmup):
-            ramp = {name[3:]: v for name, v in values.items() if name.startswith("lr.")}
-            optimizer = replace(optimizer, lr=replace(optimizer.lr, **ramp))
-        return replace(problem, loss=loss, start=start, previous=previous, optimizer=optimizer), values
-
-    def _point(self, point: Array, word: str, values: Mapping[str, float]) -> Array:
-        point = point.copy()
-        for j, name in enumerate(self.problem.loss.weight_names):
-            point[j] = values.get(f"{word}.{name}", point[j])
-        return point
-
-    def check_sharpness_at_start(self) -> None:
-        """Raise ValueError if some cell's S(start) <= 0, where a relative excess means nothing."""
-        moving = {
-            name: v
-            for name, v in self.axes.items()
-            if name.startswith("start.") or name in self.problem.loss.parameters
-        }
-        part = replace(self, axes=moving or {"momentum": np.zeros(1)}, rate="constant")
-        for index in range(part.cells):
-            problem, values = part.cell(index)
-            sharpness = problem.loss._sharpness(problem.start).value
-            if not sharpness > 0:
-                where = ", ".join(f"{n} = {v:g}" for n, v in values.items() if n in moving) or "the start"
-                raise ValueError(
-                    f"excess must start where the sharpness is above 0, got {sharpness:g} at {where}"
-                )
-
-
-def _rate(optimizer: HeavyBall, axes: Mapping[str, Any]) -> Rate:
-    scheduled = not isinstance(optimizer.lr, (float, Constant))
-    if "excess" in axes:
-        if "lr" in axes or scheduled:
-            other = "an lr axis" if "lr" in axes else f"the schedule {optimizer.lr!r}"
-            raise ValueError(f"excess must be the only setting of the learning rate, got {other} beside it")
-        return "excess"
-    if scheduled:
-        if "lr" in axes:
-            raise ValueError(
-                f"lr must not be an axis beside the schedule {optimizer.lr!r}; use lr.start, lr.end, lr.steps"
-            )
-        return "ramp" if isinstance(optimizer.lr, LinearWarmup) else "table"
-    return "constant"
-
-
-def _check_name(problem: Problem, name: Any, rate: Rate) -> None:
-    weights = problem.loss.weight_names
-    shown = weights if len(weights) <= 8 else (*weights[:3], "...")
-    known = ["momentum", "lookahead", "lr", "excess", *RATE_INPUTS["ramp"], *problem.loss.parameters]
-    points = {f"{word}.{w}" for word in ("start", "previous") for w in weights}
-    if not isinstance(name, str) or (name not in known and name not in points):
-        listed = ", ".join([*known, *(f"start.{w}" for w in shown), *(f"previous.{w}" for w in shown)])
-        raise ValueError(f"axes must be named among {listed}, got {validation.shown(name)}")
-    if name.startswith("lr.") and rate != "ramp":
-        raise ValueError(f"axes: {name} needs an optimizer with a LinearWarmup, got {problem.optimizer.lr!r}")
-
-
-def _axis(problem: Problem, name: str, value: Any) -> Array:
-    values = validation.floats(f"axes[{name!r}]", value, shape=(None,))
-    if values.size == 0:
-        raise ValueError(f"axes[{name!r}] must hold at least one value, got none")
-    validation.broadcastable(f"axes[{name!r}]", values, **_RANGES.get(name, {}))
-    if name in problem.loss.parameters:
-        for v in values:
-            problem.loss.replace(**{name: v})
-    if name.startswith("start."):
-        validation.broadcastable(f"axes[{name!r}]", values, at_least=-problem.escape, at_most=problem.escape)
-    return values
-
-
-def _lanes(loss: SymbolicLoss, plan: _Plan, threads: int, progress: bool) -> tuple[dict[str, Array], float]:
+def _lanes(loss: SymbolicLoss, plan: Plan, threads: int, progress: bool) -> tuple[dict[str, Array], float]:
     """Run the grid in compiled blocks of lanes; return flat outputs by measure, repeats first, and compile seconds."""
     problem, optimizer = plan.problem, plan.problem.optimizer
     lookahead = optimizer.lookahead > 0 or "lookahead" in plan.axes
@@ -363,7 +206,7 @@ def _block(cells: int, threads: int) -> int:
     return max(LANES, -(-wanted // LANES) * LANES)
 
 
-def _cells(plan: _Plan, threads: int, progress: bool) -> dict[str, Array]:
+def _cells(plan: Plan, threads: int, progress: bool) -> dict[str, Array]:
     """Run the grid a cell at a time; return flat outputs by measure, repeats first."""
     from threadpoolctl import threadpool_limits
 
@@ -402,7 +245,7 @@ def _measured(problem: Problem, measures: Sequence[str], repeat: int) -> dict[st
     )  # fmt: skip
 
 
-def _dataset(plan: _Plan, flat: dict[str, Array], seconds: float, compile_seconds: float) -> xarray.Dataset:
+def _dataset(plan: Plan, flat: dict[str, Array], seconds: float, compile_seconds: float) -> xarray.Dataset:
     import xarray
 
     dims = [*plan.axes, "repeat"] if plan.repeats > 1 else [*plan.axes]
@@ -416,7 +259,7 @@ def _dataset(plan: _Plan, flat: dict[str, Array], seconds: float, compile_second
         if name == "phase":
             out[name].attrs.update(outcomes.flag_attributes())
     for name in plan.axes:
-        long_name, units = _LONG_NAMES.get(name, (name, "1"))
+        long_name, units = LONG_NAMES.get(name, (name, "1"))
         out[name].attrs.update(long_name=long_name, units=units)
     out.attrs.update(provenance(plan.problem, seconds), compile_seconds=compile_seconds, repeats=plan.repeats)
     out.attrs.update(
