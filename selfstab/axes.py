@@ -79,10 +79,12 @@ class Plan:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Number of values of each axis."""
         return tuple(v.size for v in self.axes.values())
 
     @property
     def cells(self) -> int:
+        """Number of cells of the grid."""
         return math.prod(self.shape)
 
     def cell(self, index: int) -> tuple[Problem, dict[str, float]]:

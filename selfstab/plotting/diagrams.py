@@ -124,10 +124,16 @@ _MOMENTUM_TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 def _plane(ax: Axes, data: xarray.Dataset, contours: tuple[float, ...]) -> None:
     """Dress the axes of a phase diagram: 1 − β on a logarithmic axis named by β, and theory's contours of κ."""
     momentum, excess = data["momentum"].values, data["excess"].values
-    kappa = theory.inertia_number(excess[:, None], momentum)
     ax.set(xscale="log", yscale="log")  # before the contours, whose labels are placed on the page
-    lines = ax.contour(1.0 - momentum, excess, kappa, levels=contours, colors="white", linewidths=0.7)
-    ax.clabel(lines, fmt=lambda level: rf"$\kappa={level:g}$", fontsize=5.5)
+    if contours:
+        kappa = theory.inertia_number(excess[:, None], momentum)
+        lines = ax.contour(1.0 - momentum, excess, kappa, levels=contours, colors="white", linewidths=0.7)
+        # Labels where the lines cross the middle of the axis of ε: there (1 + β)/(1 − β) = √(κ/ε).
+        middle = float(np.sqrt(excess.min() * excess.max()))
+        places = [(2.0 / (1.0 + np.sqrt(level / middle)), middle) for level in contours]
+        inside = [at for at in places if 1.0 - momentum.max() < at[0] < 1.0 - momentum.min()]
+        if inside:
+            ax.clabel(lines, fmt=lambda level: rf"$\kappa={level:g}$", fontsize=5.5, manual=inside)
     ax.set(ylabel=r"relative excess, $\varepsilon=S/S^*-1$", xlabel=r"momentum, $\beta$")
     ax.set_xlim(1.0 - momentum.min(), 1.0 - momentum.max())
     ax.set_ylim(excess.min(), excess.max())

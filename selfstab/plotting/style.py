@@ -145,7 +145,7 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
 def label_panels(axes: list[Axes]) -> None:
     """Put (a), (b), ... before the axes' titles."""
     for k, ax in enumerate(axes):
-        ax.set_title(f"({chr(ord('a') + k)}) {ax.get_title('left')}".rstrip())
+        ax.set_title(f"({chr(ord('a') + k)}) {ax.get_title('left')}".rstrip(), loc="left")
 
 
 def shared_legend(figure: Figure, axes: list[Axes], *, columns: int) -> None:
