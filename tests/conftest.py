@@ -1,0 +1,59 @@
+"""What several tests need: the engine run by plain CPython, bits compared, an empty kernel cache."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from selfstab.kernels import modules
+
+
+@pytest.fixture
+def plain_engine(monkeypatch):
+    """Call a function with every generated source run by plain CPython instead of compiled."""
+
+    def call(function, *arguments, **settings):
+        with monkeypatch.context() as patch:
+            patch.setattr(modules, "compiled", lambda source: SimpleNamespace(**modules.plain(source)))
+            return function(*arguments, **settings)
+
+    return call
+
+
+def _same_bits(a, b):
+    a, b = np.asarray(a), np.asarray(b)
+    if a.dtype != b.dtype or a.shape != b.shape:
+        return False
+    if a.dtype != np.float64:
+        return bool((a == b).all())
+    nan = np.isnan(a) & np.isnan(b)
+    return bool((nan | (a.view(np.int64) == b.view(np.int64))).all())
+
+
+@pytest.fixture
+def same_bits():
+    """Whether two arrays hold the same bits, zeros' signs included; one nan is like another."""
+    return _same_bits
+
+
+@pytest.fixture
+def same_cells():
+    """Assert that two sweeps hold the same variables with the same bits in each."""
+
+    def check(a, b):
+        assert set(a.data_vars) == set(b.data_vars)
+        for name in a.data_vars:
+            assert a[name].dims == b[name].dims
+            assert _same_bits(a[name].values, b[name].values), name
+
+    return check
+
+
+@pytest.fixture
+def cold_cache(tmp_path, monkeypatch):
+    """Give an empty directory of kernels to a test that is about it; all others share the warm one."""
+    monkeypatch.setenv("SELFSTAB_CACHE_DIR", str(tmp_path / "kernels"))
+    monkeypatch.setattr(modules, "_loaded", {})
+    return tmp_path / "kernels"
