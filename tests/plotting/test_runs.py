@@ -1,0 +1,110 @@
+"""Figures of runs carry theory's line: on a run that is theory's, the two coincide."""
+
+import json
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from selfstab.plotting import runs
+from selfstab.plotting.style import METHOD_COLOURS, axes_or_new
+
+# Matplotlib's releases shift antialiased pixels: 5 of 255 in the mean square hides no moved line.
+IMAGE = {"tolerance": 5, "remove_text": True, "savefig_kwargs": {"dpi": 80}, "style": "default"}
+
+
+def lines_of(ax):
+    return {line.get_label(): line for line in ax.lines}
+
+
+def test_a_slow_catapult_fills_the_slow_limits_envelope(slow_run):
+    ax = runs.draw_displacement(slow_run)
+    lines = lines_of(ax)
+    drawn, envelope = lines["GD"].get_ydata(), lines["slow limit"].get_ydata()
+    assert np.abs(drawn) == pytest.approx(envelope, rel=1e-12)
+    assert envelope.max() == pytest.approx(np.sqrt(2.0) * 0.01 / 2.0)  # √2 y₀/b
+
+
+def test_sharpness_is_drawn_with_threshold_and_prediction(slow_run):
+    ax = runs.draw_sharpness(slow_run)
+    lines = lines_of(ax)
+    assert set(lines["threshold $S^*$"].get_ydata()) == {0.99}
+    assert lines["$S^*-y_0(2G(\\kappa)-1)$"].get_ydata()[0] == 0.98
+    assert "sharpness" in ax.get_ylabel()
+    assert to_hex(lines["GD"].get_color()) == METHOD_COLOURS["GD"]
+
+
+def test_a_threshold_of_infinity_is_not_drawn(slow_run):
+    slow_run["max_stable_sharpness"][:10] = np.inf
+    ax = runs.draw_sharpness(slow_run)
+    assert np.isfinite(lines_of(ax)["threshold $S^*$"].get_ydata()).all()
+
+
+def test_time_of_points_from_the_explicit_hessian_is_that_of_their_steps(slow_run):
+    slow_run["explicit_step"] = ("explicit", [0, 400])
+    slow_run["explicit_sharpness"] = ("explicit", [1.0, 0.99])
+    ax = runs.draw_sharpness(slow_run, against="effective_time")
+    points = next(line for line in ax.lines if line.get_marker() == ".")
+    assert points.get_xdata() == pytest.approx(slow_run["effective_time"].values[[0, 400]])
+
+
+def test_the_spike_of_a_slow_catapult_reaches_theorys_line(slow_run):
+    lines = lines_of(runs.draw_loss(slow_run))
+    assert lines["GD"].get_ydata().max() == pytest.approx(lines["slow limit"].get_ydata()[0])
+
+
+def test_a_slow_orbit_lies_on_the_level_line(slow_run):
+    lines = lines_of(runs.draw_orbit(slow_run))
+    for name in ("GD", "slow limit, $H$ const.", "slow limit"):
+        if name in lines:
+            y, amplitude = lines[name].get_data()
+            assert y**2 + amplitude**2 == pytest.approx(np.ones(y.size))
+    assert "slow limit" in lines
+
+
+def test_momentum_decides_the_colour(slow_run):
+    slow_run.attrs["optimizer"] = json.dumps({"lr": 0.1, "momentum": 0.9})
+    lines = lines_of(runs.draw_sharpness(slow_run))
+    assert to_hex(lines["PHB"].get_color()) == METHOD_COLOURS["PHB"]
+
+
+def test_a_diverged_run_is_marked_within_the_axes(slow_run):
+    ax = axes_or_new(None)
+    ax.set_ylim(0.0, 0.5)
+    runs.mark_divergence(slow_run, ax, "sharpness")
+    assert ax.lines[0].get_ydata() == pytest.approx([0.5])
+
+
+def test_how_runs_end_never_hides_a_divergence(slow_run):
+    ended = slow_run.assign(window_mean=0.98, least_after_crossing=0.97, end=0.98)
+    lost = slow_run.assign(window_mean=np.nan, least_after_crossing=np.nan, end=np.nan, diverged_at=7)
+    ax = runs.draw_final_sharpness({"warmup": {"gd": ended, "phb": lost}})
+    assert [text.get_text() for text in ax.texts] == ["diverged"]
+    assert lines_of(ax)["threshold $S^*$"].get_ydata()[0] == 0.99
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["warmup"]
+
+
+def scan():
+    import xarray
+
+    data = xarray.Dataset(coords={"threshold": [1.0, 2.0, 3.0]})
+    return data.assign(phb=("threshold", [np.nan, 1.0, 2.0]), gd_steps=("threshold", [1.0, 2.0, 2.9]))
+
+
+def test_a_scan_shows_the_edge_and_marks_what_diverged():
+    ax = runs.draw_threshold_scan(scan(), words={"phb": "PHB"})
+    lines = lines_of(ax)
+    assert lines["threshold $S^*$"].get_slope() == 1.0
+    assert "diverged" in lines
+    crosses = [line for line in ax.lines if line.get_marker() == "x" and len(line.get_xdata()) == 1]
+    assert [line.get_xdata()[0] for line in crosses] == [1.0]
+
+
+@pytest.mark.mpl_image_compare(**IMAGE)
+def test_picture_of_an_orbit(slow_run):
+    return runs.draw_orbit(slow_run).figure
+
+
+@pytest.mark.mpl_image_compare(**IMAGE)
+def test_picture_of_a_scan():
+    return runs.draw_threshold_scan(scan()).figure

@@ -1,0 +1,87 @@
+"""The style leaves no trace outside its block, cells are right on log axes, and files embed their fonts."""
+
+import re
+import threading
+
+import matplotlib
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from selfstab.plotting import style
+
+
+def test_the_style_ends_with_its_block_even_when_drawing_fails():
+    before = dict(matplotlib.rcParams)
+
+    @style.styled
+    def fail():
+        assert matplotlib.rcParams["pdf.fonttype"] == 42
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_threads_that_draw_at_once_leave_the_settings_alone():
+    before = dict(matplotlib.rcParams)
+    seen = []
+
+    def draw():
+        with style.paper():
+            seen.append(matplotlib.rcParams["font.size"])
+
+    threads = [threading.Thread(target=draw) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [style.RULES["font.size"]] * 8
+    assert dict(matplotlib.rcParams) == before
+
+
+CENTRES = st.lists(st.floats(1e-3, 1e3), min_size=2, max_size=20, unique=True).map(sorted)
+
+
+@given(CENTRES)
+def test_edges_on_a_log_axis_are_geometric_means(centres):
+    centres = np.array(centres)
+    edges = style.cell_edges(centres, log=True)
+    assert edges[1:-1] == pytest.approx(np.sqrt(centres[1:] * centres[:-1]))
+    # The outer cells reach as far beyond their centres as they do inside.
+    assert edges[0] * edges[1] == pytest.approx(centres[0] ** 2)
+    assert edges[-1] * edges[-2] == pytest.approx(centres[-1] ** 2)
+
+
+@given(CENTRES, st.booleans())
+def test_edges_of_reversed_centres_are_the_reversed_edges(centres, log):
+    centres = np.array(centres)
+    assert style.cell_edges(centres[::-1], log=log) == pytest.approx(style.cell_edges(centres, log=log)[::-1])
+
+
+def test_saved_files_are_deterministic_and_keep_text_as_text(tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        figure = style.new_figure()
+        figure.add_subplot().set_xlabel(r"momentum, $\beta$")
+        names = [path.name for path in style.save(figure, tmp_path / folder, "it")]
+    assert names == ["it.png", "it.svg", "it.pdf"]
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    assert "momentum" in (tmp_path / "one/it.svg").read_text()
+    kinds = set(re.findall(rb"/Subtype /(Type3|Type0|CIDFontType2)", (tmp_path / "one/it.pdf").read_bytes()))
+    assert kinds == {b"Type0", b"CIDFontType2"}, "a Type 3 font cannot be edited, and journals refuse it"
+
+
+def test_panels_are_lettered_and_a_shared_legend_names_each_label_once():
+    figure = style.new_figure()
+    axes = list(figure.subplots(1, 2))
+    for ax in axes:
+        ax.set_title("orbit", loc="left")
+        ax.plot([0, 1], label="GD")
+    style.label_panels(axes)
+    style.shared_legend(figure, axes, columns=2)
+    assert [ax.get_title("left") for ax in axes] == ["(a) orbit", "(b) orbit"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["GD"]
