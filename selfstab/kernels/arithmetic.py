@@ -51,8 +51,8 @@ entry = numba.njit(nogil=True, error_model="numpy", cache=CACHE, no_cfunc_wrappe
 """What stands before a generated source when Numba compiles it; CACHE is True on disk and False in memory.
 
 fma(a, b, c) is a·b + c rounded once: an operation of IEEE 754, exact to the same bits in hardware and in the C library,
-and one instruction instead of two. choose(condition, yes, no) is ``yes if condition else no`` without a branch: it halves the compile time of a source with
-many of them, and lets a loop over lanes vectorise.
+and one instruction instead of two. choose(condition, yes, no) is ``yes if condition else no`` without a branch: it
+halves the compile time of a source with many of them, and lets a loop over lanes vectorise.
 """
 
 
