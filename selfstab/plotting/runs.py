@@ -316,19 +316,19 @@ def draw_threshold_scan(
     threshold = data["threshold"].values
     ax.axline((threshold[0], threshold[0]), slope=1.0, color=THEORY_COLOUR, linestyle="--", linewidth=0.8,
               label="threshold $S^*$")  # fmt: skip
-    lost: list[tuple[float, str]] = []
-    for name in data.data_vars:
+    lost: list[tuple[float, float, str]] = []
+    for k, name in enumerate(data.data_vars):
         word = (words or {}).get(str(name), str(name))
         values = data[name].values
         colour = METHOD_COLOURS["PHB" if str(name).startswith("phb") else "GD"]
         open_face = "none" if str(name).endswith("_steps") else colour
         ax.plot(threshold, values, marker="o", color=colour, markerfacecolor=open_face, label=word,
                 linestyle="--" if open_face == "none" else "-", linewidth=0.8)  # fmt: skip
-        lost.extend((at, colour) for at in threshold[~np.isfinite(values)])
-    for at, colour in lost:
+        lost.extend((at, 0.97 - 0.06 * k, colour) for at in threshold[~np.isfinite(values)])
+    for at, height, colour in lost:
         ax.plot(
             at,
-            0.97,
+            height,
             marker="x",
             color=colour,
             linestyle="none",
