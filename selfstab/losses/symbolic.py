@@ -24,7 +24,7 @@ from selfstab.validation import Array
 RESERVED = ("lr", "excess", "momentum", "lookahead", "repeat", "seed", "step", "weight", *MEASURES)
 """Names a loss parameter must not have, since sweeps and datasets use them."""
 
-_PLAIN_STEPS = 10_000
+_PLAIN_STEPS = 3_000
 """Up to this many steps plain CPython is faster than loading Numba; the bits are the same."""
 
 
