@@ -264,3 +264,28 @@ def test_equals_a_twin_written_by_hand(name, results):
         assert (np.abs(got - expected) <= 30 * spread + 1e-9 * (1 + np.abs(expected))).all(), index
         assert (cell["diverged_at"], cell["phase"]) == ends, index
     assert reproducible >= 14
+
+
+def test_an_excursion_that_returns_is_a_divergence(results):
+    """Protects the exact step where a run leaves the radius and comes back, also within one look at the lanes."""
+    ends = results["wavy"].diverged_at.values
+    compared = returned = 0
+    for index, (loss, optimizer, start, steps), settings in cells("wavy", count=ends.size):
+        _, gradient, _ = by_hand(loss)
+        one, two = (
+            twin.run(
+                gradient, scale * start, scale * settings["previous"], rates(optimizer.lr, steps)[:steps],
+                optimizer.momentum, optimizer.lookahead, escape=np.inf,
+            ).weights
+            for scale in (1.0, 1 + 3e-15)
+        )  # fmt: skip
+        # A chaotic run says nothing.
+        if np.abs(one - two).max() > 1e-3:
+            continue
+        compared += 1
+        far = np.abs(one).max(axis=1)
+        out = np.flatnonzero(far > settings["escape"])
+        assert ends[index] == (out[0] if out.size else -1), index
+        returned += bool(out.size and (far[out[0] : out[0] + 30] < settings["escape"]).any())
+    assert compared >= ends.size / 2
+    assert returned >= 10
