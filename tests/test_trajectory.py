@@ -170,13 +170,13 @@ def test_small_oscillations_are_those_of_the_quadratic(momentum):
     w = loss.minimum(sharpness=4.0)
     u = loss.sharpness(w)[1]
     optimizer = ss.HeavyBall(1.01 * 2 * (1 + momentum) / 4, momentum)
-    sizes, errors = np.array([1e-4, 5e-5, 2.5e-5]), []
+    sizes, errors = np.array([2e-6, 1e-6, 5e-7]), []
     for size in sizes:
         start, previous = ss.flip_start(loss, w, size)
         run = ss.simulate(loss, optimizer, start, 30, previous=previous, keep=["weights"])
         line = ss.simulate(ss.Quadratic([4.0]), optimizer, [size], 30, previous=[-size], keep=["weights"])
         errors.append(np.abs((run.weights.values - w) @ u - line.weights.values[:, 0]).max())
-    assert np.polyfit(np.log(sizes), np.log(errors), 1)[0] == pytest.approx(2, abs=0.05)
+    assert np.polyfit(np.log(sizes), np.log(errors), 1)[0] == pytest.approx(2, abs=0.1)
 
 
 def test_divergence_is_a_result():

@@ -1,0 +1,212 @@
+"""catapults and measures on recorded arrays, ours and anyone's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import selfstab as ss
+from selfstab.kernels.measures import MEASURES
+
+THRESHOLD = 10.0
+
+
+def swing(low, high, width, length):
+    """Return a sharpness that starts at `low` below the threshold, rises to `high`, falls at `width` and stays low."""
+    t = np.arange(length)
+    return np.where(t < width, low + (high - low) * t / width, np.maximum(high - 2.0 * (t - width), low))
+
+
+def two_catapults():
+    """Return sharpness and loss of two catapults: excess 2 and 3, each with a spike of the loss on its way down."""
+    one, two = swing(8.0, 12.0, 40, 80), swing(8.0, 13.0, 50, 90)
+    sharpness = np.concatenate([one, two])
+    t = np.arange(sharpness.size)
+    loss = 1.0 + 5.0 * np.exp(-(((t - 42) / 0.7) ** 2)) + 9.0 * np.exp(-(((t - 132) / 0.7) ** 2))
+    return sharpness, loss
+
+
+def test_two_catapults_with_known_answers():
+    """Protects onsets, crossings, peaks, excess, drop and spike on arrays made by hand."""
+    sharpness, loss = two_catapults()
+    found = ss.catapults(sharpness, THRESHOLD, loss)
+    assert found.sizes == {"catapult": 2}
+    # 8 + t/10 passes 10 at t = 20 and at 80 + 20; the fall from 12 by 2 a step ends at 41, from 13 at 131.
+    assert found.onset.values.tolist() == [21, 101]
+    assert found.crossing.values.tolist() == [41, 132]
+    assert found.peak.values.tolist() == [42, 132]
+    # y0 is the last smoothed value before the spike has begun: one record before the top, on the straight rise.
+    assert found.peak_excess.values == pytest.approx([1.9, 2.9], abs=1e-9)
+    assert found["drop"].values == pytest.approx(found.peak_excess.values + 2.0, abs=1e-9)
+    assert found.overshoot.values == pytest.approx(
+        found["drop"].values / (2 * found.peak_excess.values), rel=1e-12
+    )
+    assert found.relative_excess.values == pytest.approx(found.peak_excess.values / THRESHOLD, rel=1e-12)
+    assert found.loss_spike.values == pytest.approx([5.0, 9.0], rel=1e-6)
+    assert (found.died.values > found.peak.values).all()
+    assert (found.died.values <= found.peak.values + 3).all()
+
+
+def test_without_a_loss():
+    """Protects records that hold sharpness alone: what needs a loss is −1 or NaN, the rest as before."""
+    sharpness, loss = two_catapults()
+    found, known = ss.catapults(sharpness, THRESHOLD), ss.catapults(sharpness, THRESHOLD, loss)
+    assert found.peak.values.tolist() == [-1, -1]
+    assert np.isnan(found.loss_spike).all()
+    assert (found.died == found.crossing).all()
+    for name in ("onset", "crossing", "peak_excess"):
+        assert np.array_equal(found[name], known[name])
+
+
+def test_any_kind_of_array():
+    """Protects other people's records: lists, integers, float32 and labelled arrays give the same."""
+    sharpness, loss = two_catapults()
+    known = ss.catapults(sharpness, THRESHOLD, loss)
+    xr.testing.assert_identical(ss.catapults(sharpness.tolist(), [THRESHOLD] * 170, loss.tolist()), known)
+    labelled = [xr.DataArray(a, dims="step") for a in (sharpness, np.full(170, THRESHOLD), loss)]
+    xr.testing.assert_identical(ss.catapults(*labelled), known)
+    rounded = ss.catapults(sharpness.astype(np.float32), 10, loss)
+    assert rounded.onset.values.tolist() == known.onset.values.tolist()
+
+
+def test_steps_of_the_records():
+    """Protects records at a stride: events are told in steps, and records far apart are not smoothed."""
+    sharpness, loss = two_catapults()
+    later = ss.catapults(sharpness, THRESHOLD, loss, step=np.arange(170) + 1000)
+    known = ss.catapults(sharpness, THRESHOLD, loss)
+    for name in ("onset", "crossing", "peak", "died"):
+        assert np.array_equal(later[name], known[name] + 1000)
+    apart = ss.catapults(sharpness, THRESHOLD, loss, step=np.arange(170) * 10)
+    assert apart.onset.values.tolist() == [210, 1010]
+    assert apart.peak.values.tolist() == [420, 1320]
+    assert apart.peak_excess.values == pytest.approx([2.0, 3.0], abs=1e-9)
+
+
+def test_progressive_sharpening_after_a_catapult():
+    """Protects the drop's end: it is the least sharpness before the next onset, though the sharpness rises again."""
+    t = np.arange(300.0)
+    sharpness = np.where(t < 60, 9 + t / 30, 8 + (t - 60) / 60)
+    found = ss.catapults(sharpness, THRESHOLD, step=10 * t)
+    assert found.onset.values.tolist() == [310]
+    assert found.crossing.values.tolist() == [600]
+    assert found["drop"].values == pytest.approx([9 + 59 / 30 - 8])
+
+
+def test_infinite_thresholds_of_a_warmup():
+    """Protects warmups from lr 0, where the threshold is infinite: nothing lies above it, and nothing warns."""
+    sharpness, loss = two_catapults()
+    lr = np.minimum(np.arange(170) / 10, 1.0)
+    with np.errstate(divide="ignore"):
+        threshold = THRESHOLD / lr
+    found = ss.catapults(sharpness, threshold, loss)
+    assert found.onset.values.tolist() == [21, 101]
+    assert ss.catapults(sharpness, np.inf, loss).sizes["catapult"] == 0
+
+
+@pytest.mark.parametrize(
+    "sharpness",
+    [[], [1.0], [11.0], [9.0, 9.0], [11.0] * 30, np.linspace(11, 12, 50), np.linspace(8, 12, 50)],
+)
+def test_nothing_found(sharpness):
+    """Protects quiet records, and swings that have not ended: an empty dataset with all its variables."""
+    known = ss.catapults(*two_catapults()[:1], THRESHOLD)
+    found = ss.catapults(sharpness, THRESHOLD, np.ones(len(sharpness)))
+    assert found.sizes == {"catapult": 0}
+    assert set(found.data_vars) == set(known.data_vars)
+    assert {name: v.dtype for name, v in found.data_vars.items()} == {
+        n: v.dtype for n, v in known.data_vars.items()
+    }
+
+
+def test_a_swing_that_ends_higher_is_no_catapult():
+    """Protects the word: without a drop there is none."""
+    # The threshold rises above a sharpness that rises, too.
+    sharpness = np.linspace(9, 20, 100)
+    threshold = np.where(np.arange(100) < 50, 10.0, 30.0)
+    assert ss.catapults(sharpness, threshold).sizes["catapult"] == 0
+
+
+KEEP = ("loss", "sharpness", "weights", "velocity")
+
+
+@pytest.mark.parametrize(
+    ("momentum", "excess"), [(0.0, 0.02), (0.0, 0.1), (0.5, 0.02), (0.9, 0.002), (0.9, 0.005)]
+)
+def test_agrees_with_the_measures_and_the_law(momentum, excess):
+    """Protects one meaning of y0, drop and overshoot: found in arrays, measured along the run, predicted."""
+    loss = ss.CubicTaylor(1.0)
+    size = 1e-5 * excess
+    kappa = ss.theory.inertia_number(excess, momentum)
+    run = ss.simulate(
+        loss, ss.HeavyBall((1 + excess) * 2 * (1 + momentum), momentum), [size, 0.0], int(60 / excess * (1 - momentum)),
+        previous=[-size, 0.0], keep=KEEP,
+    )  # fmt: skip
+    found = ss.catapults(run.sharpness, run.max_stable_sharpness, run.loss)
+    assert found.sizes["catapult"] == 1
+    measured = ss.observables.measure(run, ["peak_excess", "drop", "overshoot", "phase"])
+    assert measured["phase"] == 3
+    # "Died" is a loss within 1% of its spike, whose share of the sharpness is within 1% of the drop.
+    assert float(found.peak_excess[0]) == pytest.approx(measured["peak_excess"], rel=1e-3)
+    assert float(found["drop"][0]) == pytest.approx(measured["drop"], rel=1e-2)
+    assert float(found.overshoot[0]) == pytest.approx(ss.theory.overshoot(kappa), rel=1e-2 + excess)
+
+
+def test_measure_of_a_run_that_diverged_and_of_the_shortest():
+    """Protects the ends: labels and codes, and no warning."""
+    diverged = ss.simulate(ss.DoubleWell(), ss.HeavyBall(1.0), [3.0], 50, keep=KEEP)
+    got = ss.observables.measure(diverged, tuple(MEASURES))
+    assert (got["phase"], got["diverged_at"]) == (-1, int(diverged.diverged_at))
+    assert got["final_loss"] == float(diverged.loss[-1])
+    nothing = ss.simulate(ss.DoubleWell(), ss.HeavyBall(1.0), [3.0], 0, keep=KEEP)
+    got = ss.observables.measure(nothing, tuple(MEASURES))
+    assert (got["diverged_at"], got["final_loss"], got["min_sharpness"]) == (-1, 16.0, 26.0)
+
+
+def test_measure_from_a_file(tmp_path):
+    """Protects stored runs: read back, they measure the same."""
+    run = ss.simulate(ss.Product(), ss.HeavyBall(0.55), [2.0, 0.6], 300, keep=KEEP)
+    run.to_netcdf(tmp_path / "run.nc")
+    back = xr.load_dataset(tmp_path / "run.nc")
+    assert repr(ss.observables.measure(back, tuple(MEASURES))) == repr(
+        ss.observables.measure(run, tuple(MEASURES))
+    )
+
+
+RUN = ss.simulate(ss.Product(), ss.HeavyBall(0.1), [1.0, 2.0], 6, keep=KEEP)
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        (lambda: ss.catapults([1.0, np.nan], 1.0), "sharpness must be finite"),
+        (lambda: ss.catapults([[1.0]], 1.0), "sharpness must have shape"),
+        (lambda: ss.catapults("abc", 1.0), "sharpness must be real numbers"),
+        (lambda: ss.catapults([1j], 1.0), "sharpness must be real numbers"),
+        (lambda: ss.catapults([None], 1.0), "sharpness must be real numbers"),
+        (
+            lambda: ss.catapults([1.0, 2.0], [1.0]),
+            r"threshold must have as many values as sharpness \(2\), got 1",
+        ),
+        (lambda: ss.catapults([1.0, 2.0], 0.0), "threshold must be"),
+        (lambda: ss.catapults([1.0, 2.0], [1.0, np.nan]), "threshold must be"),
+        (lambda: ss.catapults([1.0, 2.0], [[1.0, 2.0]]), "threshold must be a number or one-dimensional"),
+        (
+            lambda: ss.catapults([1.0, 2.0], 1.0, [1.0]),
+            r"loss must have as many values as sharpness \(2\), got 1",
+        ),
+        (lambda: ss.catapults([1.0, 2.0], 1.0, [1.0, np.inf]), "loss must be finite"),
+        (lambda: ss.catapults([1.0, 2.0], 1.0, step=[0]), "step must have as many values"),
+        (lambda: ss.catapults([1.0, 2.0], 1.0, step=[0, 0]), "step must be increasing whole numbers"),
+        (lambda: ss.catapults([1.0, 2.0], 1.0, step=[0, 0.5]), "step must be increasing whole numbers"),
+        (lambda: ss.observables.measure(None), "run must be a dataset"),
+        (lambda: ss.observables.measure(RUN, "nope"), "measures must be one of final_loss"),
+        (lambda: ss.observables.measure(RUN.drop_vars("velocity")), "run must hold .* got no velocity"),
+        (lambda: ss.observables.measure(RUN.isel(step=[0, 2, 4])), "run must hold every step"),
+    ],
+)
+def test_bad_input_is_named(call, match):
+    """Protects the door."""
+    with pytest.raises((ValueError, TypeError), match=match) as caught:
+        call()
+    assert "\n" not in str(caught.value)
