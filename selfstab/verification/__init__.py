@@ -11,7 +11,7 @@ import numpy as np
 
 import selfstab
 from selfstab import validation
-from selfstab.verification import catapults, edge, identities, networks, quadratics
+from selfstab.verification import catapults, cycles, edge, identities, networks, quadratics
 from selfstab.verification.fits import LEVELS
 from selfstab.verification.registry import FAILS, HOLDS, NOT_RUN, Judged, Measurement, Prediction
 
@@ -25,6 +25,7 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
     *identities.PREDICTIONS,
     *catapults.PREDICTIONS,
     *edge.PREDICTIONS,
+    *cycles.PREDICTIONS,
     *networks.PREDICTIONS,
 )
 """The registry, in the order of the table."""

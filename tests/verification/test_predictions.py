@@ -55,6 +55,9 @@ WRONG = {
     "cycle_period": (lambda: _scaled("cycle_period", 1.01), ["A7 cycle period"]),
     "cycle_growth": (
         lambda: _other_arguments("cycle_growth", lambda lr, m, alpha: (lr, m, 1.05 * alpha)), ["A7 cycle growth"]),
+    "two_cycle_half_amplitude": (lambda: _scaled("two_cycle_half_amplitude", 1.01), ["A9 half-amplitude"]),
+    "flip_coefficient": (lambda: _scaled("flip_coefficient", 1.001), ["A9 flip coefficient"]),
+    "two_cycle_growth": (lambda: _scaled("two_cycle_growth", 1.001), ["A9 cycle stability"]),
 }  # fmt: skip
 
 

@@ -1,0 +1,148 @@
+"""Two-cycles beyond the threshold: the flip that bears them, their size, and their own stability."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from selfstab import validation
+from selfstab.theory.broadcast import joined, plain
+
+
+def _derivatives(second: Any, third: Any, fourth: Any) -> dict[str, Any]:
+    return {
+        "second": validation.broadcastable("second", second, above=0),
+        "third": validation.broadcastable("third", third),
+        "fourth": validation.broadcastable("fourth", fourth),
+    }
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def flip_coefficient(lr: Any, momentum: Any, second: Any, third: Any, fourth: Any) -> Any:
+    """Return the cubic coefficient of the flip at the threshold, above 0 where stable two-cycles are born.
+
+    z' = −z + cz³, c = η(3L₃²/L₂ − L₄)/(6(1 − β))
+
+    Parameters
+    ----------
+    lr
+        Learning rate η > 0, at the threshold ηL₂ = 2(1 + β).
+    momentum
+        β in [0, 1).
+    second, third, fourth
+        Derivatives L₂ > 0, L₃, L₄ of a scalar loss at its minimum.
+
+    Returns
+    -------
+    float or ndarray
+        c per squared unit of the weight: its sign is that of 3L₃²/L₂ − L₄ at every β.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
+
+    Notes
+    -----
+    Source: proof in ``derivations/a9_two_cycles.py``.
+
+    Examples
+    --------
+    >>> flip_coefficient(1.5, 0.5, 2.0, 6.0, 6.0)
+    24.0
+    """
+    lr, momentum, second, third, fourth = joined(
+        lr=validation.broadcastable("lr", lr, above=0),
+        momentum=validation.broadcastable("momentum", momentum, at_least=0, below=1),
+        **_derivatives(second, third, fourth),
+    )
+    return plain(lr * (3.0 * third * (third / second) - fourth) / (6.0 * (1.0 - momentum)))
+
+
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
+def two_cycle_half_amplitude(excess: Any, second: Any, third: Any, fourth: Any) -> Any:
+    """Return half the distance of the two points of the cycle near a minimum, to leading order in e.
+
+    A² = 6L₂e/(3L₃²/L₂ − L₄), the same at every momentum
+
+    Parameters
+    ----------
+    excess
+        e = L₂/S* − 1, any finite number.
+    second, third, fourth
+        Derivatives L₂ > 0, L₃, L₄ of a scalar loss at its minimum.
+
+    Returns
+    -------
+    float or ndarray
+        A in units of the weight; NaN where there is no cycle: e and 3L₃²/L₂ − L₄ must have one sign, both above 0
+        for a stable cycle, both below for an unstable one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
+
+    Notes
+    -----
+    Source: proof in ``derivations/a9_two_cycles.py``.
+
+    Examples
+    --------
+    >>> two_cycle_half_amplitude(0.04, 2.0, 6.0, 6.0)
+    0.1
+    """
+    excess, second, third, fourth = joined(
+        excess=validation.broadcastable("excess", excess), **_derivatives(second, third, fourth)
+    )
+    squared = 6.0 * second * excess / (3.0 * third * (third / second) - fourth)
+    return plain(np.sqrt(np.where(np.isfinite(squared) & (squared >= 0.0), squared, np.nan)))
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def two_cycle_growth(lr_times_first: Any, lr_times_second: Any, momentum: Any) -> Any:
+    """Return the factor by which a small deviation from a two-cycle grows over its two steps.
+
+    The larger |λ| of λ² − (p − 2β)λ + β² = 0, p = (1 + β − h₊)(1 + β − h₋): below 1 for −(1 − β)² < p < (1 + β)²;
+    β exactly for 0 <= p <= 4β.
+
+    Parameters
+    ----------
+    lr_times_first, lr_times_second
+        h± = ηL'' at the cycle's two points.
+    momentum
+        β in [0, 1).
+
+    Returns
+    -------
+    float or ndarray
+        |λ| per two steps, nondimensional.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
+
+    Notes
+    -----
+    Source: new here; proof in ``derivations/a9_two_cycles.py``.
+
+    Examples
+    --------
+    >>> two_cycle_growth(1.0, 3.0, 0.0)
+    0.0
+    >>> two_cycle_growth(1.5, 2.0, 0.5)
+    0.5
+    """
+    first, second, momentum = joined(
+        lr_times_first=validation.broadcastable("lr_times_first", lr_times_first),
+        lr_times_second=validation.broadcastable("lr_times_second", lr_times_second),
+        momentum=validation.broadcastable("momentum", momentum, at_least=0, below=1),
+    )
+    p = (1.0 + momentum - first) * (1.0 + momentum - second)
+    beyond = (p < 0.0) | (p > 4.0 * momentum)
+    width = np.sqrt(np.where(beyond, np.abs(p), 0.0)) * np.sqrt(
+        np.where(beyond, np.abs(p - 4.0 * momentum), 0.0)
+    )
+    return plain(np.where(beyond, 0.5 * (np.abs(p - 2.0 * momentum) + width), momentum))
