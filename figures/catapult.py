@@ -98,5 +98,7 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
         ) / theory.slow_energy(y0, 0.0)
         swing = float(np.abs(energy - 1.0).max())
         assert swing < 0.03 if name == "gd" else swing > 1.0, f"{name}: H changes by {swing:.3g}"
-        lines.append(f"{style.method(run)}: H departs from its first value by at most {swing:.2g} of it.")
+        lines.append(
+            f"{style.method(run)}: H departs from its first value by at most {swing:.2g} times that value."
+        )
     return lines

@@ -67,6 +67,12 @@ def compute(setting: Setting) -> dict[str, xarray.Dataset]:
         values = [float(done[at, "warmup", name]["window_mean"]) for at in setting.scan]
         scan[name] = ("threshold", np.array(values), {
             "long_name": f"{WORDS[name]}: last quarter's mean sharpness (NaN: diverged)", "units": "1/lr"})  # fmt: skip
+        crossed = [bool(np.isfinite(done[at, "warmup", name]["least_after_crossing"])) for at in setting.scan]
+        scan.coords[f"{name}_crossed"] = (
+            "threshold",
+            crossed,
+            {"long_name": "whether the sharpness passed S*"},
+        )
     return out | {"scan": scan}
 
 
@@ -191,15 +197,19 @@ def check(data: Mapping[str, xarray.Dataset]) -> list[str]:
         )
     scan = data["scan"]
     for row, at in enumerate(scan["threshold"].values):
-        phb, gd, steps = (float(scan[name][row]) for name in ("phb", "gd", "gd_steps"))
-        ends = f"PHB {_ended(phb)}, GD {_ended(gd)} at equal time and {_ended(steps)} at equal steps"
-        verdict = f"; PHB over GD at equal time {phb / gd:.3f}" if np.isfinite(phb / gd) else ""
-        lines.append(f"Warmup to S* = {at:g}: {ends}{verdict}.")
+        phb, gd, steps = (_ended(scan.isel(threshold=row), name) for name in ("phb", "gd", "gd_steps"))
+        ratio = float(scan["phb"][row] / scan["gd"][row])
+        verdict = f"; PHB over GD at equal time {ratio:.3f}" if np.isfinite(ratio) else ""
+        lines.append(
+            f"Warmup to S* = {at:g}: PHB {phb}, GD {gd} at equal time and {steps} at equal steps{verdict}."
+        )
     return lines
 
 
-def _ended(sharpness: float) -> str:
-    return f"{sharpness:.3f}" if np.isfinite(sharpness) else "diverged"
+def _ended(at: xarray.Dataset, name: str) -> str:
+    if not np.isfinite(at[name]):
+        return "diverged"
+    return f"{float(at[name]):.3f}" + ("" if at[f"{name}_crossed"] else " (never above S*)")
 
 
 def _disagreement(run: xarray.Dataset) -> float:

@@ -64,6 +64,7 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
     )
     return [
         f"|λ| equals the companion matrix's spectral radius at {rows.size} sampled cells to {error:.0e}.",
-        f"Between (1 − √β)² and (1 + √β)², |λ| = √β to {plateau:.0e}.",
+        "Between (1 − √β)² and (1 + √β)², |λ| = √β "
+        + (f"to {plateau:.0e}." if plateau else "to the last bit."),
         "|λ| passes 1 at ηS = 2(1 + β) at every momentum.",
     ]

@@ -2,6 +2,7 @@
 
 The drop over 2y₀ against the inertia number κ, on the universal curve G(κ): no constant is fitted. Both losses start at
 a minimum of sharpness (1 + ε)S* with a flip along the top eigenvector, small against the largest swing √2 y₀/b.
+At the largest momentum κ starts where ε is 1e-6.
 """
 
 from __future__ import annotations

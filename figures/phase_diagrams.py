@@ -70,7 +70,9 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
         measured, phase = sweep["overshoot"].values, sweep["phase"].values
         share = {word: float((phase == code).mean()) for code, word in outcomes.LABELS.items()}
         lines.append(
-            f"{title}: " + ", ".join(f"{word} {part:.2%}" for word, part in share.items() if part > 0) + "."
+            f"{title}: "
+            + ", ".join(f"{word} {100 * part:.3g}%" for word, part in share.items() if part > 0)
+            + "."
         )
         small = 2.0 * sweep["excess"].values * expected <= SMALL_DROP
         assert (phase[small] == outcomes.CATAPULT).all(), (

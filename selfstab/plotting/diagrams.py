@@ -128,9 +128,9 @@ def _plane(ax: Axes, data: xarray.Dataset, contours: tuple[float, ...]) -> None:
     if contours:
         kappa = theory.inertia_number(excess[:, None], momentum)
         lines = ax.contour(1.0 - momentum, excess, kappa, levels=contours, colors="white", linewidths=0.7)
-        # Labels where the lines cross the middle of the axis of ε: there (1 + β)/(1 − β) = √(κ/ε).
-        middle = float(np.sqrt(excess.min() * excess.max()))
-        places = [(2.0 / (1.0 + np.sqrt(level / middle)), middle) for level in contours]
+        # Labels where the lines cross a third of the axis of ε: there (1 + β)/(1 − β) = √(κ/ε).
+        third = float((excess.min() ** 2 * excess.max()) ** (1 / 3))
+        places = [(2.0 / (1.0 + np.sqrt(level / third)), third) for level in contours]
         inside = [at for at in places if 1.0 - momentum.max() < at[0] < 1.0 - momentum.min()]
         if inside:
             ax.clabel(lines, fmt=lambda level: rf"$\kappa={level:g}$", fontsize=5.5, manual=inside)

@@ -60,10 +60,9 @@ def draw_modes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     ):
         ax.plot(boundary, fine, color="white", linestyle=line, label=name)
     words: list[tuple[str, float, float, dict[str, Any]]] = [
-        ("monotone", 0.045, 0.03, {"ha": "left"}),
         (r"oscillating, $|\lambda|=\sqrt{\beta}$", 1.25, 0.6, {"color": "black"}),
         ("flip", 1.78, 0.055, {}),
-        ("divergent", 3.5, 0.55, {}),
+        ("divergent", 3.45, 0.12, {}),
         (r"$(1-\sqrt{\beta})^2$", 0.14, 0.45, {"ha": "left"}),
         (r"$(1+\sqrt{\beta})^2$", 2.45, 0.4, {"ha": "right"}),
         (r"$2(1+\beta)$", 2.72, 0.3, {"ha": "left"}),
@@ -72,6 +71,10 @@ def draw_modes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
         if scaled.min() <= x <= scaled.max() and momentum.min() <= y <= momentum.max():
             look: dict[str, Any] = {"color": "white", "ha": "center", "va": "center", "fontsize": 6.5}
             ax.text(x, y, word, **(look | more))
+    ax.annotate(
+        "monotone", (0.22, 0.1), (0.45, 0.24), color="white", fontsize=6.5,
+        arrowprops={"arrowstyle": "-", "color": "white", "linewidth": 0.5},
+    )  # fmt: skip
     ax.set(xlim=(scaled.min(), scaled.max()), ylim=(momentum.min(), momentum.max()))
     ax.set(xlabel=r"learning rate × sharpness, $\eta S$", ylabel=r"momentum, $\beta$")
     return ax
