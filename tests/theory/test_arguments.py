@@ -23,11 +23,6 @@ CALLS = {
     "slow_orbit": {"time": 1.0, "lr": 0.1, "momentum": 0.9, "y0": 0.1, "stabilization": 2.0},
     "overshoot": {"kappa": 1.0},
     "final_sharpness": {"threshold": 4.0, "y0": 0.1, "kappa": 1.0},
-    "envelope_momentum": {"lookahead": 0.1, "momentum": 0.9},
-    "lookahead_rate": {"excess": 0.1, "lookahead": 0.1, "momentum": 0.9},
-    "lookahead_inertia_number": {"excess": 0.1, "lookahead": 0.1, "momentum": 0.9},
-    "lookahead_displacement": {"y0": 0.1, "stabilization": 2.0, "momentum": 0.9, "lookahead": 0.1},
-    "lookahead_overshoot": {"excess": 0.001, "lookahead": 0.1, "momentum": 0.9},
     "cycle_period": {"lr": 0.1, "momentum": 0.9, "progressive_sharpening": 0.1},
     "cycle_growth": {"lr": 0.1, "momentum": 0.9, "progressive_sharpening": 0.1},
     "edge_inertia_number": {"lr": 0.1, "momentum": 0.9, "progressive_sharpening": 0.1},
@@ -35,6 +30,9 @@ CALLS = {
     "flip_coefficient": {"lr": 0.1, "momentum": 0.9, "second": 2.0, "third": 1.0, "fourth": 0.1},
     "two_cycle_half_amplitude": {"excess": 0.1, "second": 2.0, "third": 1.0, "fourth": 0.1},
     "two_cycle_growth": {"lr_times_first": 2.0, "lr_times_second": 3.0, "momentum": 0.9},
+    "max_stable_noise": {"lr_times_mean": 1.0, "momentum": 0.9},
+    "max_stable_batch_sharpness": {"lr": 0.1, "momentum": 0.9, "mean_sharpness": 1.0},
+    "mean_square_growth": {"lr_times_mean": 1.0, "lr_times_deviation": 0.5, "momentum": 0.9},
 }
 POSITIVE = {"lr", "threshold", "stabilization", "second"}
 NOT_NEGATIVE = {"amplitude", "y0", "kappa", "momentum", "steps"}

@@ -51,13 +51,6 @@ WRONG = {
         ["A4 inertia number", "A5 overshoot series"],
     ),
     "overshoot": (lambda: _scaled("overshoot", 1.001), ["A5 overshoot law cubic", "A5 overshoot law product"]),
-    "envelope_momentum": (lambda: _scaled("envelope_momentum", 1.0 + 1e-6), ["A5b envelope"]),
-    "lookahead_displacement": (lambda: _scaled("lookahead_displacement", 1.01), ["A5b largest swing"]),
-    "lookahead_inertia_number": (
-        lambda: lambda excess, momentum, lookahead: theory.inertia_number(excess, momentum),  # one inertia for both
-        ["A5b overshoot by κ_e"],
-    ),
-    "lookahead_overshoot": (lambda: _scaled("lookahead_overshoot", 1.0 + 1e-5), ["A5b overshoot with both inertias"]),
     "edge_displacement": (lambda: _scaled("edge_displacement", 1.0 + 1e-6), ["A7 balance"]),
     "cycle_period": (lambda: _scaled("cycle_period", 1.01), ["A7 cycle period"]),
     "cycle_growth": (
@@ -65,6 +58,10 @@ WRONG = {
     "two_cycle_half_amplitude": (lambda: _scaled("two_cycle_half_amplitude", 1.01), ["A9 half-amplitude"]),
     "flip_coefficient": (lambda: _scaled("flip_coefficient", 1.001), ["A9 flip coefficient"]),
     "two_cycle_growth": (lambda: _scaled("two_cycle_growth", 1.001), ["A9 cycle stability"]),
+    "max_stable_noise": (lambda: _scaled("max_stable_noise", 1.0 + 1e-6), ["A10 noise boundary"]),
+    "max_stable_batch_sharpness": (
+        lambda: _scaled("max_stable_batch_sharpness", 1.0 + 1e-6), ["A10 batch sharpness"]),
+    "mean_square_growth": (lambda: _scaled("mean_square_growth", 1.0 + 1e-6), ["A10 mean-square growth"]),
 }  # fmt: skip
 
 

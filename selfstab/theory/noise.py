@@ -1,0 +1,152 @@
+"""Noise of the curvature: where the mean square of the oscillation begins to grow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from selfstab import validation
+from selfstab.theory.broadcast import joined, plain
+from selfstab.validation import Array
+
+
+def _momentum(value: Any) -> Array:
+    return validation.broadcastable("momentum", value, at_least=0, below=1)
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def max_stable_noise(lr_times_mean: Any, momentum: Any) -> Any:
+    """Return the largest variance of the curvature, times η², at which the mean square does not grow.
+
+    η²s² = (1 − β)ημ(2(1 + β) − ημ)/(1 + β)
+
+    Parameters
+    ----------
+    lr_times_mean
+        ημ >= 0, with μ the mean of the curvature, drawn independently at each step.
+    momentum
+        β in [0, 1).
+
+    Returns
+    -------
+    float or ndarray
+        η²s², nondimensional; NaN for ημ > 2(1 + β), where even the mean diverges.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
+
+    Notes
+    -----
+    Source: proof in ``derivations/a10_noise.py``.
+
+    Examples
+    --------
+    >>> max_stable_noise(1.0, [0.0, 0.5])
+    array([1.        , 0.66666667])
+    """
+    product, momentum = joined(
+        lr_times_mean=validation.broadcastable("lr_times_mean", lr_times_mean, at_least=0),
+        momentum=_momentum(momentum),
+    )
+    room = 2.0 * (1.0 + momentum) - product
+    return plain(np.where(room >= 0.0, (1.0 - momentum) / (1.0 + momentum) * product * room, np.nan))
+
+
+@np.errstate(over="ignore")
+def max_stable_batch_sharpness(lr: Any, momentum: Any, mean_sharpness: Any) -> Any:
+    """Return the batch sharpness E h²/E h at which the mean square begins to grow.
+
+    B = (2(1 − β) + (2β/(1 + β))ημ)/η: from 2(1 − β)/η, where noise decides, to 2(1 + β)/η without noise
+
+    Parameters
+    ----------
+    lr
+        Learning rate η > 0, in units of 1/sharpness.
+    momentum
+        β in [0, 1).
+    mean_sharpness
+        μ >= 0, the mean of the curvature, up to 2(1 + β)/η.
+
+    Returns
+    -------
+    float or ndarray
+        B in units of 1/lr; NaN for μ > 2(1 + β)/η, where even the mean diverges.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
+
+    Notes
+    -----
+    Source: proof in ``derivations/a10_noise.py``.
+
+    Examples
+    --------
+    >>> max_stable_batch_sharpness(0.5, 0.5, [0.0, 3.0, 6.0])
+    array([2., 4., 6.])
+    """
+    lr, momentum, mean = joined(
+        lr=validation.broadcastable("lr", lr, above=0),
+        momentum=_momentum(momentum),
+        mean_sharpness=validation.broadcastable("mean_sharpness", mean_sharpness, at_least=0),
+    )
+    line = 2.0 * (1.0 - momentum) / lr + 2.0 * momentum / (1.0 + momentum) * mean
+    return plain(np.where(mean <= 2.0 * (1.0 + momentum) / lr, line, np.nan))
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def mean_square_growth(lr_times_mean: Any, lr_times_deviation: Any, momentum: Any) -> Any:
+    """Return the factor per step by which E x² grows when the curvature is drawn anew at each step.
+
+    The spectral radius of [[T² + η²s², −2βT, β²], [T, −β, 0], [1, 0, 0]], T = 1 + β − ημ.
+
+    Parameters
+    ----------
+    lr_times_mean
+        ημ, any finite number.
+    lr_times_deviation
+        ηs >= 0.
+    momentum
+        β in [0, 1).
+
+    Returns
+    -------
+    float or ndarray
+        The factor per step, nondimensional; |λ|² of the quadratic's mode without noise.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
+
+    Notes
+    -----
+    Source: proof in ``derivations/a10_noise.py``.
+
+    Examples
+    --------
+    >>> round(mean_square_growth(1.0, 1.0, 0.0), 12)
+    1.0
+    >>> round(mean_square_growth(1.0, 0.0, 0.81), 12)
+    0.81
+    """
+    product, deviation, momentum = joined(
+        lr_times_mean=validation.broadcastable("lr_times_mean", lr_times_mean),
+        lr_times_deviation=validation.broadcastable("lr_times_deviation", lr_times_deviation, at_least=0),
+        momentum=_momentum(momentum),
+    )
+    turn = 1.0 + momentum - product
+    matrix = np.zeros((*turn.shape, 3, 3))
+    matrix[..., 0, 0] = turn**2 + deviation**2
+    matrix[..., 0, 1] = -2.0 * momentum * turn
+    matrix[..., 0, 2] = momentum**2
+    matrix[..., 1, 0] = turn
+    matrix[..., 1, 1] = -momentum
+    matrix[..., 2, 0] = 1.0
+    finite = np.isfinite(matrix[..., 0, 0])
+    radius = np.abs(np.linalg.eigvals(np.where(finite[..., None, None], matrix, 0.0))).max(axis=-1)
+    return plain(np.where(finite, radius, np.inf))
