@@ -7,6 +7,13 @@ Arguments broadcast as NumPy's do; scalars give floats. Each formula is proved b
 from selfstab.theory.catapult import final_sharpness, overshoot
 from selfstab.theory.cycles import flip_coefficient, two_cycle_growth, two_cycle_half_amplitude
 from selfstab.theory.edge import cycle_growth, cycle_period, edge_displacement, edge_inertia_number
+from selfstab.theory.lookahead import (
+    envelope_momentum,
+    lookahead_displacement,
+    lookahead_inertia_number,
+    lookahead_overshoot,
+    lookahead_rate,
+)
 from selfstab.theory.noise import max_stable_batch_sharpness, max_stable_noise, mean_square_growth
 from selfstab.theory.quadratic import (
     REGIONS,
@@ -32,10 +39,15 @@ __all__ = [
     "cycle_period",
     "edge_displacement",
     "edge_inertia_number",
+    "envelope_momentum",
     "final_sharpness",
     "flip_coefficient",
     "growth_factor",
     "inertia_number",
+    "lookahead_displacement",
+    "lookahead_inertia_number",
+    "lookahead_overshoot",
+    "lookahead_rate",
     "loss_spike",
     "max_displacement",
     "max_stable_batch_sharpness",

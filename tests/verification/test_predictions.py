@@ -51,6 +51,13 @@ WRONG = {
         ["A4 inertia number", "A5 overshoot series"],
     ),
     "overshoot": (lambda: _scaled("overshoot", 1.001), ["A5 overshoot law cubic", "A5 overshoot law product"]),
+    "envelope_momentum": (lambda: _scaled("envelope_momentum", 1.0 + 1e-6), ["A5b envelope"]),
+    "lookahead_displacement": (lambda: _scaled("lookahead_displacement", 1.01), ["A5b largest swing"]),
+    "lookahead_inertia_number": (
+        lambda: lambda excess, momentum, lookahead: theory.inertia_number(excess, momentum),  # one inertia for both
+        ["A5b overshoot by κ_e"],
+    ),
+    "lookahead_overshoot": (lambda: _scaled("lookahead_overshoot", 1.0 + 1e-5), ["A5b overshoot with both inertias"]),
     "edge_displacement": (lambda: _scaled("edge_displacement", 1.0 + 1e-6), ["A7 balance"]),
     "cycle_period": (lambda: _scaled("cycle_period", 1.01), ["A7 cycle period"]),
     "cycle_growth": (
