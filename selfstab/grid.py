@@ -228,15 +228,16 @@ def _measured(problem: Problem, measures: Sequence[str], repeat: int) -> dict[st
     needs = needs_of(groups_of(measures))
     loss, guess = problem.loss, None
     sharpness, values, velocity = [], [], []
-    for state in states(problem, repeat):
-        velocity.append(state.velocity)
-        values.append(loss._value(state.weights) if "loss" in needs else np.nan)
-        if "sharpness" in needs:
-            pair = top_pair(loss, state.weights, guess)
-            guess = pair.vector
-            sharpness.append(pair.value)
-        else:
-            sharpness.append(np.nan)
+    with np.errstate(all="ignore"):
+        for state in states(problem, repeat):
+            velocity.append(state.velocity)
+            values.append(loss._value(state.weights) if "loss" in needs else np.nan)
+            if "sharpness" in needs:
+                pair = top_pair(loss, state.weights, guess)
+                guess = pair.vector
+                sharpness.append(pair.value)
+            else:
+                sharpness.append(np.nan)
     reached = len(velocity) - 1
     ended = -1 if reached == problem.steps else reached + 1
     thresholds = problem.optimizer.thresholds(0, reached + 1)

@@ -264,7 +264,7 @@ def _general(problem: Problem, every: int, keep: tuple[str, ...]) -> tuple[dict[
     guess: Array | None = None
     reached = 0
     # One BLAS thread: the bits of a product depend on the number of threads.
-    with threadpool_limits(1, user_api="blas"):
+    with threadpool_limits(1, user_api="blas"), np.errstate(all="ignore"):
         for state in states(problem):
             reached = state.step
             if state.step % every and state.step != problem.steps:

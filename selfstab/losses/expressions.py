@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -98,7 +99,10 @@ def parse(text: str, symbols: Mapping[str, sympy.Symbol]) -> sympy.Expr:
     if len(text) > LONGEST:
         raise ValueError(f"expression must have at most {LONGEST} characters, got {len(text)}")
     try:
-        tree = ast.parse(text.strip(), mode="eval")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            tree = ast.parse(text.strip(), mode="eval")
     except SyntaxError as error:
         raise ValueError(
             f"expression must be a formula, got {text!r}: column {error.offset}: {error.msg}"
