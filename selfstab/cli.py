@@ -282,28 +282,38 @@ def verify(names: tuple[str, ...], as_json: bool) -> None:
 )
 @click.option("--quick", is_flag=True, help="Coarser grids and fewer steps.")
 def figure(name: str | None, output: Path, quick: bool) -> None:
-    """Make one figure (PNG, SVG, PDF) and its data; without a NAME, list the figures."""
+    """Make one figure (PNG, SVG, PDF) and its data; without a NAME, list the figures.
+
+    Exits 1 if the numbers it shows are not what the theory says.
+    """
     from selfstab import report
 
     if name is None:
         for known, title in report.titles().items():
             click.echo(f"{known:24s} {title}")
         return
-    for line in report.make_figure(name, output, quick=quick):
-        click.echo(line)
+    try:
+        for line in report.make_figure(name, output, quick=quick):
+            click.echo(line)
+    except report.CheckFailed as failed:
+        click.echo(f"the numbers shown are not what the theory says: {failed}", err=True)
+        sys.exit(1)
 
 
 @main.command()
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("report"), show_default=True)
 @click.option("--quick", is_flag=True, help="Coarser grids and fewer steps: about a minute.")
-def reproduce(output: Path, quick: bool) -> None:
+@click.option(
+    "--only", multiple=True, metavar="NAME", help="Only this figure (repeat for more), or 'predictions'."
+)
+def reproduce(output: Path, quick: bool, only: tuple[str, ...]) -> None:
     """Make every figure and the table of predictions, in one folder with an index.html.
 
     Exits 1 if a figure's numbers or a prediction fail, 3 if a prediction could not run.
     """
     from selfstab import report
 
-    sys.exit(report.reproduce(output, quick=quick, say=click.echo))
+    sys.exit(report.reproduce(output, quick=quick, only=only or None, say=click.echo))
 
 
 @main.command()

@@ -1,0 +1,178 @@
+"""The command line: what it prints, what it writes, how it answers bad input."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray
+from click.testing import CliRunner, Result
+
+import selfstab as ss
+from selfstab import report, verification
+from selfstab.cli import main
+from selfstab.losses.named import NAMES, named_axis, named_loss, named_start
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments))
+
+
+PRODUCT = ("Product", "--start", "minimum:4", "--flip", "1e-3", "--momentum", "0.9", "--steps", "60")
+
+
+@pytest.mark.parametrize("command", ["simulate", "sweep", "verify", "figure", "reproduce", "derive", "bench"])
+def test_help_of_each_command(command: str) -> None:
+    # Protects: --help works and names every option with a text.
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert "Usage:" in result.output
+    assert len(result.output.splitlines()) > 4
+
+
+def test_simulate_writes_what_the_library_computes(tmp_path: Path) -> None:
+    # Protects: the command is the library's call, not a second program.
+    path = tmp_path / "run.zarr"
+    result = run("simulate", *PRODUCT, "--lr", "0.97", "--keep", "weights", "--keep", "loss", "-o", str(path))
+    assert result.exit_code == 0, result.output
+    loss = ss.Product()
+    start, previous = ss.flip_start(loss, loss.minimum(sharpness=4.0), 1e-3)
+    expected = ss.simulate(
+        loss, ss.HeavyBall(0.97, 0.9), start, 60, previous=previous, keep=("weights", "loss")
+    )
+    with xarray.open_zarr(path, consolidated=False) as written:
+        assert np.array_equal(written.weights, expected.weights)
+        assert np.array_equal(written.loss, expected.loss)
+        assert written.attrs["optimizer"] == expected.attrs["optimizer"]
+
+
+def test_sweep_writes_what_the_library_computes(tmp_path: Path) -> None:
+    # Protects: axes, measures and files of the sweep command.
+    path = tmp_path / "grid.nc"
+    axes = ("-a", "momentum=0,0.5", "-a", "excess=log:0.01:0.1:3")
+    result = run("sweep", *PRODUCT[:-2], "--steps", "200", *axes, "-m", "final_loss", "-o", str(path))
+    assert result.exit_code == 0, result.output
+    loss = ss.Product()
+    start, previous = ss.flip_start(loss, loss.minimum(sharpness=4.0), 1e-3)
+    expected = ss.sweep(
+        loss, ss.HeavyBall(1.0), {"momentum": [0.0, 0.5], "excess": np.geomspace(0.01, 0.1, 3)},
+        start=start, previous=previous, steps=200, measure=["final_loss"], progress=False,
+    )  # fmt: skip
+    with xarray.open_dataset(path) as written:
+        assert np.array_equal(written.final_loss, expected.final_loss)
+
+
+def test_a_formula_and_csv(tmp_path: Path) -> None:
+    # Protects: a loss written in text, and the plainest file.
+    path = tmp_path / "run.csv"
+    formula = ("(u*v - c)**2/2", "--variables", "u,v", "-p", "c=2")
+    result = run("simulate", *formula, "--start", "1,1", "--lr", "0.1", "--steps", "3", "-o", str(path))
+    assert result.exit_code == 0, result.output
+    assert path.read_text().splitlines()[0].startswith("step,loss,sharpness")
+
+
+BAD = [
+    (("simulate", *PRODUCT, "--lr", "-1"), "lr must be in (0, inf), got -1.0"),
+    (("simulate", *PRODUCT), "lr must be given"),
+    (("simulate", *PRODUCT, "--lr", "nan"), "lr must be in (0, inf), got nan"),
+    (("simulate", *PRODUCT, "--lr", "1", "--momentum", "1"), "momentum must be in [0, 1), got 1.0"),
+    (("simulate", *PRODUCT, "--lr", "1", "--steps", "-3"), "steps must be an integer >= 0"),
+    (("simulate", *PRODUCT, "--lr", "1", "--keep", "los"), "keep must be one of loss, sharpness"),
+    (("simulate", *PRODUCT, "--lr", "1", "-o", "run.txt"), "output must end in .zarr, .nc or .csv"),
+    (("simulate", "Nothing", "--start", "1", "--lr", "1", "--steps", "1"), "loss must be one of Quadratic"),
+    (("simulate", "Product", "--start", "1", "--lr", "1", "--steps", "1"), "start must have shape (2,)"),
+    (
+        ("simulate", "Product", "--start", "a,b", "--lr", "1", "--steps", "1"),
+        "start must be a number, got 'a'",
+    ),
+    (("simulate", "Product", "--lr", "1", "--steps", "1"), "start must be given"),
+    (
+        ("simulate", "CubicTaylor", "-p", "curve=1", "--start", "0,0", "--lr", "1", "--steps", "1"),
+        "curvature",
+    ),
+    (("simulate", "u.__class__", "--variables", "u", "--start", "1", "--lr", "1", "--steps", "1"), "column"),
+    (("sweep", *PRODUCT, "--lr", "1", "-a", "momentum=0,2"), "axes['momentum'] must be in [0, 1), got 2.0"),
+    (("sweep", *PRODUCT, "--lr", "1", "-a", "beta=0"), "axes must be named among momentum"),
+    (("sweep", *PRODUCT, "-a", "momentum"), "axis must be NAME=VALUES"),
+    (("sweep", *PRODUCT, "-a", "excess=log:0:1:3"), "must have ends above 0"),
+    (("sweep", *PRODUCT, "--lr", "1", "-a", "momentum=0", "-m", "sharpnes"), "measure must be one of"),
+    (("verify", "Z9"), "names must be one of"),
+    (("figure", "nothing"), "modes"),
+    (("derive", "z9"), "name must be one of"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD, ids=[message for _, message in BAD])
+def test_bad_input_is_one_line_and_exit_code_2(arguments: tuple[str, ...], message: str) -> None:
+    # Protects: no traceback, the message names what is wrong, exit code 2.
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert result.stderr.startswith("Error: ")
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert message in result.stderr
+
+
+def test_divergence_is_a_result() -> None:
+    # Protects: a diverged run exits 0 and says at which step.
+    result = run("simulate", "Product", "--start", "3,1", "--lr", "2", "--steps", "100")
+    assert result.exit_code == 0
+    assert "diverged at step" in result.output
+
+
+def test_verify_exit_codes_and_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Protects: the exit code is the registry's, and JSON is JSON.
+    result = run("verify", "Q1 regions", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.output)["coords"]["prediction"]["data"] == ["Q1 regions"]
+    monkeypatch.setattr(verification, "exit_code", lambda data: 3)
+    assert run("verify", "Q1 regions").exit_code == 3
+
+
+def test_figure_whose_check_fails_exits_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # Protects: wrong numbers in a figure are not a success, nor a traceback.
+    def failing(*_: Any, **__: Any) -> Any:
+        raise report.CheckFailed("0.5 is not 0.6")
+        yield ""
+
+    monkeypatch.setattr(report, "make_figure", failing)
+    result = run("figure", "modes", "-o", str(tmp_path))
+    assert result.exit_code == 1
+    assert "0.5 is not 0.6" in result.stderr
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_named_loss_is_made_with_its_defaults(name: str) -> None:
+    # Protects: the names the help lists.
+    loss = named_loss(name, {})
+    assert loss.dimension >= 1
+    assert np.isfinite(loss.value(loss.initial_weights(seed=1, scale=0.5)))
+
+
+def test_named_starts_and_axes() -> None:
+    # Protects: the little languages of --start and --axis.
+    loss = named_loss("Product", {})
+    assert named_start("minimum:4", loss).tolist() == loss.minimum(sharpness=4.0).tolist()
+    assert named_start("1.5,2", loss).tolist() == [1.5, 2.0]
+    assert named_start("initial:0.1", loss).tolist() == loss.initial_weights(scale=0.1).tolist()
+    name, values = named_axis("lr=lin:0.5:1.5:3")
+    assert (name, values.tolist()) == ("lr", [0.5, 1.0, 1.5])
+    for text in ("lr=lin:1:2", "lr=lin:a:2:3", "lr=", "=1", "lr=lin:1:2:0"):
+        with pytest.raises(ValueError, match=r"axis|number"):
+            named_axis(text)
+
+
+def test_help_loads_nothing_slow() -> None:
+    # Protects: --help is quick because nothing heavy is imported for it.
+    code = (
+        "import sys; from selfstab.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('numpy', 'scipy', 'sympy', 'numba', 'xarray', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-1] == "[]"
