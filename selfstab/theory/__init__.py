@@ -5,6 +5,7 @@ Arguments broadcast as NumPy's do; scalars give floats. Each formula is proved b
 """
 
 from selfstab.theory.catapult import final_sharpness, overshoot
+from selfstab.theory.coupling import critical_coupling, cycle_drift
 from selfstab.theory.cycles import flip_coefficient, two_cycle_growth, two_cycle_half_amplitude
 from selfstab.theory.edge import cycle_growth, cycle_period, edge_displacement, edge_inertia_number
 from selfstab.theory.lookahead import (
@@ -35,6 +36,8 @@ from selfstab.theory.stabilization import (
 
 __all__ = [
     "REGIONS",
+    "critical_coupling",
+    "cycle_drift",
     "cycle_growth",
     "cycle_period",
     "edge_displacement",

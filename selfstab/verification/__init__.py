@@ -11,7 +11,7 @@ import numpy as np
 
 import selfstab
 from selfstab import validation
-from selfstab.verification import catapults, cycles, edge, identities, lookahead, networks, noise, quadratics
+from selfstab.verification import catapults, coupling, cycles, edge, identities, lookahead, networks, noise, quadratics
 from selfstab.verification.fits import LEVELS
 from selfstab.verification.registry import FAILS, HOLDS, NOT_RUN, Judged, Measurement, Prediction
 
@@ -26,6 +26,7 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
     *catapults.PREDICTIONS,
     *lookahead.PREDICTIONS,
     *edge.PREDICTIONS,
+    *coupling.PREDICTIONS,
     *cycles.PREDICTIONS,
     *noise.PREDICTIONS,
     *networks.PREDICTIONS,

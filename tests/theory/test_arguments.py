@@ -32,6 +32,8 @@ CALLS = {
     "cycle_growth": {"lr": 0.1, "momentum": 0.9, "progressive_sharpening": 0.1},
     "edge_inertia_number": {"lr": 0.1, "momentum": 0.9, "progressive_sharpening": 0.1},
     "edge_displacement": {"progressive_sharpening": 0.1, "stabilization": 2.0},
+    "cycle_drift": {"lr": 0.1, "momentum": 0.9, "zeta": 0.5},
+    "critical_coupling": {"momentum": 0.9},
     "flip_coefficient": {"lr": 0.1, "momentum": 0.9, "second": 2.0, "third": 1.0, "fourth": 0.1},
     "two_cycle_half_amplitude": {"excess": 0.1, "second": 2.0, "third": 1.0, "fourth": 0.1},
     "two_cycle_growth": {"lr_times_first": 2.0, "lr_times_second": 3.0, "momentum": 0.9},

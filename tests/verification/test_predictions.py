@@ -62,6 +62,11 @@ WRONG = {
     "cycle_period": (lambda: _scaled("cycle_period", 1.01), ["A7 cycle period"]),
     "cycle_growth": (
         lambda: _other_arguments("cycle_growth", lambda lr, m, alpha: (lr, m, 1.05 * alpha)), ["A7 cycle growth"]),
+    "cycle_drift": (
+        lambda: lambda lr, m, zeta: lr**2 * (2.0 - 9.0 * zeta**2) / (1.0 - m) ** 3,  # (1 + β)'s forgotten
+        ["A7 drift growing", "A7 drift damped"],
+    ),
+    "critical_coupling": (lambda: _scaled("critical_coupling", 1.0 + 1e-4), ["A7 critical coupling"]),
     "two_cycle_half_amplitude": (lambda: _scaled("two_cycle_half_amplitude", 1.01), ["A9 half-amplitude"]),
     "flip_coefficient": (lambda: _scaled("flip_coefficient", 1.001), ["A9 flip coefficient"]),
     "two_cycle_growth": (lambda: _scaled("two_cycle_growth", 1.001), ["A9 cycle stability"]),
