@@ -16,6 +16,12 @@ from selfstab.theory.lookahead import (
     lookahead_rate,
 )
 from selfstab.theory.noise import max_stable_batch_sharpness, max_stable_noise, mean_square_growth
+from selfstab.theory.prolonging import (
+    oscillation_lifetime,
+    prolonged_depths,
+    prolonging_factor,
+    remaining_drop,
+)
 from selfstab.theory.quadratic import (
     REGIONS,
     growth_factor,
@@ -58,9 +64,13 @@ __all__ = [
     "max_stable_sharpness",
     "mean_square_growth",
     "modes",
+    "oscillation_lifetime",
     "overshoot",
+    "prolonged_depths",
+    "prolonging_factor",
     "region",
     "region_boundaries",
+    "remaining_drop",
     "slow_energy",
     "slow_orbit",
     "spectral_radius",

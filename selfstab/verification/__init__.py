@@ -11,7 +11,18 @@ import numpy as np
 
 import selfstab
 from selfstab import validation
-from selfstab.verification import catapults, coupling, cycles, edge, identities, lookahead, networks, noise, quadratics
+from selfstab.verification import (
+    catapults,
+    coupling,
+    cycles,
+    edge,
+    identities,
+    lookahead,
+    networks,
+    noise,
+    prolonging,
+    quadratics,
+)
 from selfstab.verification.fits import LEVELS
 from selfstab.verification.registry import FAILS, HOLDS, NOT_RUN, Judged, Measurement, Prediction
 
@@ -25,6 +36,7 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
     *identities.PREDICTIONS,
     *catapults.PREDICTIONS,
     *lookahead.PREDICTIONS,
+    *prolonging.PREDICTIONS,
     *edge.PREDICTIONS,
     *coupling.PREDICTIONS,
     *cycles.PREDICTIONS,

@@ -58,6 +58,11 @@ WRONG = {
         ["A5b overshoot by κ_e"],
     ),
     "lookahead_overshoot": (lambda: _scaled("lookahead_overshoot", 1.0 + 1e-5), ["A5b overshoot with both inertias"]),
+    "oscillation_lifetime": (lambda: _scaled("oscillation_lifetime", 1.0 + 1e-6), ["A6 lifetime"]),
+    "prolonged_depths": (
+        lambda: lambda momentum: (0.25 * (1.0 - momentum), 1.0 - 0.25 * (1.0 - momentum)), ["A6 prolonged depths"]),
+    "prolonging_factor": (lambda: _scaled("prolonging_factor", 1.0 + 1e-6), ["A6 prolonging factor"]),
+    "remaining_drop": (lambda: _scaled("remaining_drop", 1.001), ["A6 remaining drop"]),
     "edge_displacement": (lambda: _scaled("edge_displacement", 1.0 + 1e-6), ["A7 balance"]),
     "cycle_period": (lambda: _scaled("cycle_period", 1.01), ["A7 cycle period"]),
     "cycle_growth": (
