@@ -112,23 +112,25 @@ def sweep(
     --------
     >>> import selfstab as ss
     >>> loss = ss.CubicTaylor(curvature=1.0)
-    >>> start, previous = ss.flip_start(loss, loss.minimum(), size=1e-4)
+    >>> start, previous = ss.flip_start(loss, loss.minimum(), size=1e-6)
     >>> axes = {"momentum": [0.0, 0.9], "excess": [0.001]}
     >>> data = ss.sweep(loss, ss.HeavyBall(1.0), axes, start=start, previous=previous, steps=30_000,
     ...                 measure=["overshoot"])
     >>> data.overshoot.values.round(3)
     array([[1.001],
-           [1.581]])
+           [1.549]])
     """
     began = time.perf_counter()
     plan = Plan.checked(loss, optimizer, axes, start, steps, previous, measure, escape, noise, seed, repeats)
     threads = (
         pool.available_threads() if threads is None else validation.integer("threads", threads, at_least=1)
     )
+    if not isinstance(progress, bool):
+        raise TypeError(f"progress must be True or False, got {validation.shown(progress)}")
     if isinstance(loss, SymbolicLoss):
-        flat, compile_seconds = _lanes(loss, plan, threads, bool(progress))
+        flat, compile_seconds = _lanes(loss, plan, threads, progress)
     else:
-        flat, compile_seconds = _cells(plan, threads, bool(progress)), 0.0
+        flat, compile_seconds = _cells(plan, threads, progress), 0.0
     return _dataset(plan, flat, time.perf_counter() - began, compile_seconds)
 
 

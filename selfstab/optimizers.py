@@ -92,7 +92,8 @@ class HeavyBall:
         """Return S*_t for the updates t = first, ..., last − 1; shape (last − first,)."""
         lr = self.rates(first, last)
         out = np.full(lr.shape, np.inf)
-        np.divide(2.0 * (1.0 + self.momentum), lr * (1.0 + 2.0 * self.lookahead), out=out, where=lr > 0)
+        with np.errstate(over="ignore"):
+            np.divide(2.0 * (1.0 + self.momentum), lr * (1.0 + 2.0 * self.lookahead), out=out, where=lr > 0)
         return out
 
     def matched(self, momentum: float = 0.0, lookahead: float = 0.0) -> HeavyBall:

@@ -203,7 +203,7 @@ def formula(expression: sympy.Expr) -> str:
 
     >>> x, y = sympy.symbols("x y", real=True)
     >>> formula(x**3 / 3 - y / 2)
-    'fma(-0.5, y, x * x * x / 3.0)'
+    'fma((1.0 / 3.0), (x * x * x), -0.5 * y)'
     """
     text: str = _printer.doprint(expression)
     return text[1:-1] if text.startswith("(") and expression.is_Pow else text

@@ -108,7 +108,7 @@ class Loss(ABC):
 
         The eigenvector's sign is free; it is chosen so that its largest component in magnitude is positive.
         """
-        pair = self._sharpness(self._weights("w", w))
+        pair = self._top(self._weights("w", w))
         return pair.value, pair.vector
 
     def sharpness_gradient(self, w: Any) -> Array:
@@ -117,8 +117,15 @@ class Loss(ABC):
         It is the gradient of the sharpness where the top eigenvalue is simple.
         """
         at = self._weights("w", w)
-        u = self._sharpness(at).vector
+        u = self._top(at).vector
         return self._third(at, u, u)
+
+    def _top(self, w: Array) -> spectrum.Eigenpair:
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                return self._sharpness(w)
+        except ValueError:
+            raise ValueError(f"w must lie where the Hessian is finite, got {validation.shown(w)}") from None
 
     # -- where to start -------------------------------------------------------------------------------------------
 
@@ -146,7 +153,9 @@ class Loss(ABC):
         ValueError
             If the search ends elsewhere: at a saddle, a kink, or on the way to a minimum at infinity.
         """
-        return damped_newton(self, self._weights("start", start))
+        at = self._weights("start", start)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return damped_newton(self, at)
 
 
 def flip_start(loss: Loss, weights: Any, size: float) -> tuple[Array, Array]:
