@@ -10,11 +10,11 @@ from pathlib import Path
 
 
 def scripts() -> list[str]:
-    """Return the names of the scripts, in the order of the theory: q1, q2, ..., a1, a2, ..., a5, a5b, ..."""
+    """Return the names of the scripts, in the order of the theory: q1, q2, ..., a1, ..., a5, a5b, ..., m2."""
     names = [
-        m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)]) if re.match(r"[aq]\d+b?_", m.name)
+        m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)]) if re.match(r"[aqm]\d+b?_", m.name)
     ]
-    return sorted(names, key=lambda name: (name[0] != "q", int(re.findall(r"\d+", name)[0])))
+    return sorted(names, key=lambda name: ("qam".index(name[0]), int(re.findall(r"\d+", name)[0])))
 
 
 def main(names: list[str] | None = None) -> int:
