@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import selfstab as ss
 from selfstab import outcomes
@@ -165,3 +166,47 @@ def test_attributes_say_what_a_code_means():
     assert set(outcomes.COLOURS) == set(outcomes.LABELS)
     for name, measure in MEASURES.items():
         assert measure.attributes["long_name"], name
+
+
+@pytest.mark.parametrize(("ratio", "expected"), [(0.98e-3, "monotone"), (1.02e-3, "undecided")])
+def test_settled_is_a_thousandth(ratio, expected):
+    """Protects the threshold of "settled": steps shrink as (1 − ηc)^t, so that the last eighth's share is known."""
+    steps = 160
+    lr = 1 - ratio ** (1 / (7 * steps / 8))
+    assert label(cell(lr, start=[1e-3, 0.0], steps=steps, b2=1e-300)) == expected
+
+
+def record(sharpness, velocity):
+    """Return a run made by hand, with the threshold 10 and whatever loss."""
+    steps = len(sharpness)
+    variables = {
+        "loss": np.zeros(steps),
+        "sharpness": sharpness,
+        "max_stable_sharpness": np.full(steps, 10.0),
+    }
+    run = xr.Dataset(
+        {name: ("step", values) for name, values in variables.items()}, coords={"step": np.arange(steps)}
+    )
+    run["velocity"] = (("step", "weight"), np.asarray(velocity)[:, None])
+    run["weights"] = run.velocity.cumsum("step")
+    run["diverged_at"] = -1
+    return run
+
+
+def test_the_sharpness_of_a_flip_is_smoothed():
+    """Protects the (1, 2, 1)/4 mean: a sharpness that alternates about 9.5 does not rise through 10 at every step."""
+    t = np.arange(400)
+    flip = (-1.0) ** t * 0.97**t
+    swings = record(9.5 + 2.0 * (-1.0) ** t, flip)
+    assert ss.observables.measure(swings, ["phase"])["phase"] == outcomes.OSCILLATING
+    assert np.isnan(ss.observables.measure(swings, ["overshoot"])["overshoot"])
+
+
+@pytest.mark.parametrize(("factor", "expected"), [(1.09, outcomes.EDGE), (1.12, outcomes.UNDECIDED)])
+def test_steady_is_ten_percent(factor, expected):
+    """Protects "cycling": the largest flips of the third and fourth quarter are within 10% of each other."""
+    t = np.arange(401)
+    size = np.where(t <= 300, 1.0, factor)
+    assert (
+        ss.observables.measure(record(np.full(401, 9.0), (-1.0) ** t * size), ["phase"])["phase"] == expected
+    )
