@@ -39,10 +39,20 @@ from selfstab.theory.stabilization import (
     slow_orbit,
     stabilization_weight,
 )
+from selfstab.theory.warmup import (
+    accumulated_growth,
+    crossing_amplitude,
+    onset_excess,
+    ramp_amplitude,
+    ramp_rate,
+    warmup_onset,
+)
 
 __all__ = [
     "REGIONS",
+    "accumulated_growth",
     "critical_coupling",
+    "crossing_amplitude",
     "cycle_drift",
     "cycle_growth",
     "cycle_period",
@@ -64,10 +74,13 @@ __all__ = [
     "max_stable_sharpness",
     "mean_square_growth",
     "modes",
+    "onset_excess",
     "oscillation_lifetime",
     "overshoot",
     "prolonged_depths",
     "prolonging_factor",
+    "ramp_amplitude",
+    "ramp_rate",
     "region",
     "region_boundaries",
     "remaining_drop",
@@ -77,4 +90,5 @@ __all__ = [
     "stabilization_weight",
     "two_cycle_growth",
     "two_cycle_half_amplitude",
+    "warmup_onset",
 ]

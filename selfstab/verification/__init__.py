@@ -22,6 +22,7 @@ from selfstab.verification import (
     noise,
     prolonging,
     quadratics,
+    warmup,
 )
 from selfstab.verification.fits import LEVELS
 from selfstab.verification.registry import FAILS, HOLDS, NOT_RUN, Judged, Measurement, Prediction
@@ -41,6 +42,7 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
     *coupling.PREDICTIONS,
     *cycles.PREDICTIONS,
     *noise.PREDICTIONS,
+    *warmup.PREDICTIONS,
     *networks.PREDICTIONS,
 )
 """The registry, in the order of the table."""

@@ -63,6 +63,10 @@ WRONG = {
         lambda: lambda momentum: (0.25 * (1.0 - momentum), 1.0 - 0.25 * (1.0 - momentum)), ["A6 prolonged depths"]),
     "prolonging_factor": (lambda: _scaled("prolonging_factor", 1.0 + 1e-6), ["A6 prolonging factor"]),
     "remaining_drop": (lambda: _scaled("remaining_drop", 1.001), ["A6 remaining drop"]),
+    "crossing_amplitude": (lambda: _scaled("crossing_amplitude", 1.001), ["A8 crossing amplitude"]),
+    "ramp_amplitude": (lambda: _scaled("ramp_amplitude", 1.01), ["A8 growth on a ramp"]),
+    "onset_excess": (lambda: _scaled("onset_excess", 1.001), ["A8 onset"]),
+    "warmup_onset": (lambda: _scaled("warmup_onset", 1.1), ["A8 drop", "A8 drop from noise"]),
     "edge_displacement": (lambda: _scaled("edge_displacement", 1.0 + 1e-6), ["A7 balance"]),
     "cycle_period": (lambda: _scaled("cycle_period", 1.01), ["A7 cycle period"]),
     "cycle_growth": (
