@@ -36,7 +36,7 @@ def damped_newton(loss: Loss, start: Array) -> Array:
     Returns
     -------
     ndarray
-        Weights with ‖∇L‖ <= 1e-13·max(1, ‖∇L(start)‖), shape (dimension,).
+        Weights with ‖∇L‖ <= 1e-13·max(1, max|∇²L|) there, shape (dimension,).
 
     Raises
     ------
@@ -48,10 +48,9 @@ def damped_newton(loss: Loss, start: Array) -> Array:
     w = start
     value, gradient, hessian = loss._value(w), loss._gradient(w), loss._hessian(w)
     norm = float(np.linalg.norm(gradient))
-    target = _STATIONARY * max(1.0, norm)
     damping = 1e-3 * (_size(hessian) or 1.0)
     for _ in range(_ITERATIONS):
-        if norm <= target:
+        if norm <= _STATIONARY * max(1.0, _size(hessian)):
             break
         try:
             factor = _cholesky(hessian, damping)
@@ -70,7 +69,7 @@ def damped_newton(loss: Loss, start: Array) -> Array:
         else:
             damping *= 4.0
 
-    if not norm <= target < np.inf:
+    if not norm <= _STATIONARY * max(1.0, _size(hessian)) < np.inf:
         raise _not_near(start, f"the gradient's norm is still {norm:.2g} after {_ITERATIONS} steps")
     try:
         _cholesky(hessian, _NEGATIVE * _size(hessian))

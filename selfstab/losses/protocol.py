@@ -146,7 +146,7 @@ class Loss(ABC):
         Returns
         -------
         ndarray
-            Weights with ‖∇L‖ <= 1e-13·max(1, ‖∇L(start)‖), shape (dimension,).
+            Weights with ‖∇L‖ <= 1e-13·max(1, max|∇²L|) there, shape (dimension,).
 
         Raises
         ------

@@ -32,6 +32,7 @@ def test_minima_of_products_have_the_sharpness_asked_for(s):
     ("loss", "start"),
     [
         (ss.Product(), [2.0, 1.0]),
+        (ss.Product(), [1000.0, 0.002]),
         (ss.Minimalist(), [2.0, 0.3]),
         (ss.Chain(4), [2.0, 1.0, 0.4, 1.5]),
         (ss.DoubleWell(), [-0.8]),
@@ -44,6 +45,12 @@ def test_the_minimum_near_a_start(loss, start):
     assert np.linalg.norm(loss.gradient(w)) < 1e-12 * max(1, np.linalg.norm(loss.gradient(start)))
     assert np.linalg.eigvalsh(loss.hessian(w))[0] > -1e-7
     assert np.linalg.norm(w - start) < 7
+
+
+def test_a_minimum_far_below_its_start():
+    """Protects the stop: it must not depend on how steep the start is."""
+    w = ss.Product().minimum([1000.0, 1000.0])
+    assert abs(w[0] * w[1] - 1) < 1e-13
 
 
 @pytest.mark.parametrize(
