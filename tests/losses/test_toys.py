@@ -32,7 +32,6 @@ def test_minima_of_products_have_the_sharpness_asked_for(s):
     ("loss", "start"),
     [
         (ss.Product(), [2.0, 1.0]),
-        (ss.Product(), [1000.0, 0.002]),
         (ss.Minimalist(), [2.0, 0.3]),
         (ss.Chain(4), [2.0, 1.0, 0.4, 1.5]),
         (ss.DoubleWell(), [-0.8]),
