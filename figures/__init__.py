@@ -8,3 +8,9 @@ from typing import Final
 
 NAMES: Final = ("modes", "catapult", "overshoot_law", "phase_diagrams", "digits", "diagonal_network")
 """The figures, in the order of a report."""
+
+
+def require(holds: object, message: str) -> None:
+    """Raise AssertionError with the message unless the claim holds; unlike ``assert``, also under ``python -O``."""
+    if not holds:
+        raise AssertionError(message)

@@ -15,6 +15,8 @@ import selfstab as ss
 from selfstab import theory
 from selfstab.plotting import runs, style
 
+from . import require
+
 if TYPE_CHECKING:
     import xarray
     from matplotlib.figure import Figure
@@ -82,8 +84,8 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
     for name, tolerance in (("gd", 1e-4), ("phb", 0.015)):
         run = data[name]
         kappa, measured, law = (float(run[v]) for v in ("inertia_number", "overshoot", "predicted_overshoot"))
-        assert abs(measured / law - 1.0) < tolerance, (
-            f"{name}: overshoot {measured:.5f}, the law says {law:.5f}"
+        require(
+            abs(measured / law - 1.0) < tolerance, f"{name}: overshoot {measured:.5f}, the law says {law:.5f}"
         )
         threshold = float(run["max_stable_sharpness"][0])
         end, predicted = float(run["sharpness"][-1]), float(run["predicted_final_sharpness"])
@@ -97,7 +99,7 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
             run["excess"].values, np.abs(run["displacement"].values)
         ) / theory.slow_energy(y0, 0.0)
         swing = float(np.abs(energy - 1.0).max())
-        assert swing < 0.03 if name == "gd" else swing > 1.0, f"{name}: H changes by {swing:.3g}"
+        require(swing < 0.03 if name == "gd" else swing > 1.0, f"{name}: H changes by {swing:.3g}")
         lines.append(
             f"{style.method(run)}: H departs from its first value by at most {swing:.2g} times that value."
         )

@@ -14,6 +14,8 @@ import xarray
 from selfstab import theory
 from selfstab.plotting import quadratic, style
 
+from . import require
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -44,6 +46,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
 def check(data: dict[str, xarray.Dataset]) -> list[str]:
     modes = data["modes"]
     radius, region = modes["spectral_radius"].values, modes["region"].values
+    require(np.isfinite(radius).all(), f"|λ| is not finite at {(~np.isfinite(radius)).sum()} cells")
     momentum = np.broadcast_to(modes["momentum"].values[:, None], radius.shape)
     # NumPy's eigenvalues of the companion matrix know nothing of the closed form.
     rows = np.random.default_rng(0).integers(0, radius.size, 400)
@@ -55,12 +58,13 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
     direct = np.abs(np.linalg.eigvals(companion)).max(-1)
     # A double root is known to the square root of rounding only.
     error = np.abs(direct - radius.ravel()[rows]).max()
-    assert error < 1e-7, f"|λ| differs from the companion matrix's by {error:.1e}"
+    require(error < 1e-7, f"|λ| differs from the companion matrix's by {error:.1e}")
     oscillating = region == 1
     plateau = np.abs(radius - np.sqrt(momentum))[oscillating].max()
-    assert plateau < 1e-15, f"|λ| differs from √β by {plateau:.1e} where the modes are complex"
-    assert ((radius > 1.0) == (region == 3))[(radius < 1.0 - 1e-12) | (radius > 1.0 + 1e-12)].all(), (
-        "the modes leave the unit circle elsewhere than at 2(1 + β)"
+    require(plateau < 1e-15, f"|λ| differs from √β by {plateau:.1e} where the modes are complex")
+    require(
+        ((radius > 1.0) == (region == 3))[(radius < 1.0 - 1e-12) | (radius > 1.0 + 1e-12)].all(),
+        "the modes leave the unit circle elsewhere than at 2(1 + β)",
     )
     return [
         f"|λ| equals the companion matrix's spectral radius at {rows.size} sampled cells to {error:.0e}.",
