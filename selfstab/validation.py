@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
+_NONE = "must be left out, for this has none"
+
 
 def shown(value: object, limit: int = 60) -> str:
     """Return ``repr(value)`` on one line, shortened to `limit` characters.
@@ -45,7 +47,7 @@ def floats(name: str, value: Any, *, shape: tuple[int | None, ...] | None = None
     Raises
     ------
     TypeError
-        If the dtype is not real (object, complex, text, dates).
+        If the dtype is not real (object, complex, text, dates), or the array is masked.
     ValueError
         If the array is ragged, has another shape, or holds NaN or infinity.
 
@@ -70,7 +72,15 @@ def floats(name: str, value: Any, *, shape: tuple[int | None, ...] | None = None
     return array
 
 
+def _refuse_mask(name: str, value: Any) -> None:
+    """Raise TypeError for a masked array, or a list of them: NumPy would drop the mask."""
+    parts = value if isinstance(value, (list, tuple)) else (value,)
+    if any(isinstance(part, np.ma.MaskedArray) for part in parts):
+        raise TypeError(f"{name} must not be masked, got {shown(value)}")
+
+
 def _real(name: str, value: Any) -> Array:
+    _refuse_mask(name, value)
     try:
         array = np.asarray(value)
     except (ValueError, TypeError):
@@ -160,6 +170,7 @@ def integer(name: str, value: Any, *, at_least: int, at_most: int | None = None)
     allowed = f"an integer >= {at_least}" + ("" if at_most is None else f" and <= {at_most}")
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be {allowed}, got {value!r}")
+    _refuse_mask(name, value)
     try:
         number = operator.index(value)
     except TypeError:
@@ -176,10 +187,11 @@ def one_of(name: str, value: Any, known: Iterable[str]) -> str:
     'tanh'
     """
     words = list(known)
+    allowed = f"must be one of {', '.join(words)}" if words else _NONE
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be one of {', '.join(words)}, got {shown(value)}")
+        raise TypeError(f"{name} {allowed}, got {shown(value)}")
     if value not in words:
-        raise ValueError(f"{name} must be one of {', '.join(words)}, got {value!r}")
+        raise ValueError(f"{name} {allowed}, got {value!r}")
     return value
 
 
@@ -193,7 +205,8 @@ def some_of(name: str, value: Any, known: Iterable[str]) -> tuple[str, ...]:
     if isinstance(value, str):
         value = (value,)
     if not isinstance(value, Sequence):
-        raise TypeError(f"{name} must be names among {', '.join(words)}, got {shown(value)}")
+        allowed = f"must be names among {', '.join(words)}" if words else _NONE
+        raise TypeError(f"{name} {allowed}, got {shown(value)}")
     chosen = tuple(one_of(name, word, words) for word in value)
     if len(set(chosen)) != len(chosen):
         raise ValueError(f"{name} must not repeat a name, got {shown(list(chosen))}")

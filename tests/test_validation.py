@@ -85,6 +85,13 @@ def test_arrays_come_as_new_ordered_float64():
             "words must not repeat a name, got ['a', 'a']",
         ),
         (lambda: validation.some_of("words", 5, ["a", "b"]), "words must be names among a, b, got 5"),
+        (lambda: validation.one_of("word", "c", []), "word must be left out, for this has none, got 'c'"),
+        (lambda: validation.one_of("word", 1, []), "word must be left out, for this has none, got 1"),
+        (
+            lambda: validation.some_of("words", ["c"], {}),
+            "words must be left out, for this has none, got 'c'",
+        ),
+        (lambda: validation.some_of("words", 5, []), "words must be left out, for this has none, got 5"),
     ],
 )
 def test_messages_name_argument_value_and_what_is_allowed(call, message):
@@ -92,6 +99,23 @@ def test_messages_name_argument_value_and_what_is_allowed(call, message):
     with pytest.raises((ValueError, TypeError)) as caught:
         call()
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: validation.floats("x", np.ma.array([1.0, 2.0], mask=[False, True])),
+        lambda: validation.floats("x", [np.ma.array([1.0, 2.0], mask=[False, True])]),
+        lambda: validation.floats("x", [1.0, np.ma.masked]),
+        lambda: validation.broadcastable("x", np.ma.array([1.0])),
+        lambda: validation.real("x", np.ma.masked),
+        lambda: validation.integer("x", np.ma.array(3, mask=True), at_least=0),
+    ],
+)
+def test_masked_arrays_are_refused(call):
+    """Protects against values that a mask hides, which NumPy would bring back."""
+    with pytest.raises(TypeError, match=r"^x must not be masked, got "):
+        call()
 
 
 def test_shown_is_one_short_line():

@@ -72,8 +72,9 @@ class SymbolicLoss(Loss):
         weights = _names("variables", variables)
         if not isinstance(parameters, Mapping | None):
             raise TypeError(f"parameters must map names to values, got {validation.shown(parameters)}")
+        # A symbol and a text may name one parameter, so the names are checked before they become keys.
+        _names("parameters", [*weights, *map(str, parameters or {})])
         given = {str(key): value for key, value in (parameters or {}).items()}
-        _names("parameters", [*weights, *given])
         for name in given:
             if name in RESERVED:
                 raise ValueError(

@@ -248,6 +248,7 @@ MANY = 10**400
         ((x, ["1"]), "variables must have names that are Python identifiers"),
         ((x, ["x", "µ"]), "normal form, got 'µ'"),
         ((x, ["x"], {"x": 1.0}), "parameters must not repeat a name"),
+        ((x * z, ["x"], {z: 1.0, "z": 2.0}), "parameters must not repeat a name, got x, z, z"),
         ((x * z, ["x"], [("z", 1.0)]), "parameters must map names to values"),
         ((x * z, ["x"], "z"), "parameters must map names to values"),
         ((x * z, ["x"], {"z": np.nan}), "z must be a finite number"),
@@ -280,7 +281,7 @@ def test_bad_input_is_named(arguments, match):
         (lambda loss: loss.initial_weights(seed=-1), "seed must be an integer >= 0"),
         (lambda loss: loss.initial_weights(scale=-1), "scale must be"),
         (lambda loss: loss.minimum([1.0]), "start must have shape"),
-        (lambda loss: loss.replace(nope=1.0), "parameters must be one of"),
+        (lambda loss: loss.replace(nope=1.0), "parameters must be left out, for this has none, got 'nope'"),
         (lambda loss: loss.source(["nope"]), "measure must be one of final_loss"),
     ],
 )
