@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,17 +27,36 @@ digits), DiagonalNetwork (on sparse regression), or a formula such as "(u*v - c)
 and -p c=1."""
 
 
+class _BadInput(click.ClickException):
+    """Bad input, answered with one line and exit code 2."""
+
+    exit_code = 2
+
+    def __init__(self, error: Exception) -> None:
+        text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        super().__init__(" ".join(text.split()) or type(error).__name__)
+
+
 class _OneLine(click.Group):
     """A group whose commands answer bad input with one line and exit code 2."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **kwargs)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except click.UsageError as error:
+            raise _BadInput(error) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (ValueError, TypeError, ImportError, OSError) as error:
+        except click.UsageError as error:
+            raise _BadInput(error) from None
+        except (ValueError, TypeError, ImportError, OSError, MemoryError, OverflowError) as error:
             if ctx.params.get("debug"):
                 raise
-            click.echo(f"Error: {' '.join(str(error).split())}", err=True)
-            ctx.exit(2)
+            raise _BadInput(error) from None
 
 
 @click.group(cls=_OneLine, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -63,7 +83,7 @@ _problem = _options(
     click.option("--momentum", type=float, default=0.0, show_default=True, help="β in [0, 1)."),
     click.option("--lookahead", type=float, default=0.0, show_default=True, help="γ >= 0; = momentum: Nesterov."),
     click.option("--warmup", type=float, metavar="STEPS", help="Let lr grow linearly from --warmup-start."),
-    click.option("--warmup-start", type=float, default=0.0, show_default=True, help="lr at the warmup's start."),
+    click.option("--warmup-start", type=float, help="lr at the warmup's start.  [default: 0]"),
     click.option("--start", default=None, metavar="WEIGHTS",
                  help="Numbers such as 1.9,0.5, or minimum[:SHARPNESS], or initial[:SCALE]."),
     click.option("--flip", type=float, metavar="SIZE", help="Swing by ±SIZE along the top eigenvector at the start."),
@@ -81,6 +101,8 @@ def _pairs(texts: tuple[str, ...]) -> dict[str, str]:
         name, equals, value = text.partition("=")
         if not equals:
             raise ValueError(f"parameter must be NAME=VALUE, got {text!r}")
+        if name in pairs:
+            raise ValueError(f"parameter {name} must be given once, got it twice")
         pairs[name] = value
     return pairs
 
@@ -114,8 +136,10 @@ def _optimizer(options: dict[str, Any], lr: float | None) -> HeavyBall:
 
     if lr is None:
         raise ValueError("lr must be given")
-    warmup = options["warmup"]
-    rate = lr if warmup is None else LinearWarmup(options["warmup_start"], lr, warmup)
+    warmup, first = options["warmup"], options["warmup_start"]
+    if warmup is None and first is not None:
+        raise ValueError(f"warmup-start must come with warmup, got {first!r} alone")
+    rate = lr if warmup is None else LinearWarmup(0.0 if first is None else first, lr, warmup)
     return HeavyBall(rate, options["momentum"], options["lookahead"])
 
 
@@ -126,16 +150,23 @@ def _write(data: xarray.Dataset, path: Path | None) -> None:
         data.to_zarr(path, mode="w", consolidated=False)
     elif path.suffix == ".nc":
         data.to_netcdf(path, engine="netcdf4")
-    elif path.suffix == ".csv":
-        data.to_dataframe().to_csv(path)
     else:
-        raise ValueError(f"output must end in .zarr, .nc or .csv, got {path.name!r}")
+        data.to_dataframe().to_csv(path)
     click.echo(f"wrote {path}")
 
 
 def _check_output(path: Path | None) -> None:
-    if path is not None and path.suffix not in (".zarr", ".nc", ".csv"):
+    if path is None:
+        return
+    if path.suffix not in (".zarr", ".nc", ".csv"):
         raise ValueError(f"output must end in .zarr, .nc or .csv, got {path.name!r}")
+    if not path.parent.is_dir():
+        raise ValueError(f"output must be in a folder that exists, got {str(path)!r}")
+    if path.suffix == ".nc":
+        try:
+            import_module("netCDF4")
+        except ImportError as error:
+            raise ImportError(f"output to .nc needs netCDF4, which cannot be imported: {error}") from None
 
 
 @main.command(epilog=LOSS_HELP)

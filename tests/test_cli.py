@@ -99,6 +99,28 @@ BAD = [
     (("sweep", *PRODUCT, "--lr", "1", "-a", "momentum=0,2"), "axes['momentum'] must be in [0, 1), got 2.0"),
     (("sweep", *PRODUCT, "--lr", "1", "-a", "beta=0"), "axes must be named among momentum"),
     (("sweep", *PRODUCT, "-a", "momentum"), "axis must be NAME=VALUES"),
+    (
+        ("sweep", *PRODUCT, "--lr", "1", "-a", "excess=lin:-1e308:1e308:3"),
+        "must have finite ends and a finite span",
+    ),
+    (
+        ("simulate", "MLP", "-p", "widths=64.7,1", "--lr", "1", "--steps", "1"),
+        "widths must be a whole number",
+    ),
+    (("simulate", "MLP", "-p", "widths=inf,1", "--lr", "1", "--steps", "1"), "got 'inf'"),
+    (("simulate", *PRODUCT, "-p", "c=1", "--lr", "1"), "settings of Product must be left out"),
+    (("simulate", *PRODUCT, "-p", "c=1", "-p", "c=2", "--lr", "1"), "parameter c must be given once"),
+    (("simulate", *PRODUCT, "--lr", "1", "--warmup-start", "0"), "warmup-start must come with warmup"),
+    (("simulate", *PRODUCT, "--lr", "abc"), "Invalid value for '--lr'"),
+    (("simulate", *PRODUCT[:-2], "--lr", "1"), "Missing option '--steps'"),
+    (("simulate",), "Missing argument 'LOSS'"),
+    (("simulation",), "No such command 'simulation'"),
+    (("--nothing",), "No such option '--nothing'"),
+    (("--debug", "simulate", *PRODUCT, "--lr", "abc"), "is not a valid float"),
+    (
+        ("simulate", *PRODUCT, "--lr", "1", "-o", "no-such-folder/run.csv"),
+        "output must be in a folder that exists",
+    ),
     (("sweep", *PRODUCT, "-a", "excess=log:0:1:3"), "must have ends above 0"),
     (("sweep", *PRODUCT, "--lr", "1", "-a", "momentum=0", "-m", "sharpnes"), "measure must be one of"),
     (("verify", "Z9"), "names must be one of"),
@@ -115,6 +137,45 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments: tuple[str, ...], messa
     assert result.stderr.startswith("Error: ")
     assert len(result.stderr.strip().splitlines()) == 1
     assert message in result.stderr
+
+
+@pytest.mark.parametrize("error", [MemoryError(), MemoryError("8 EiB"), OverflowError("too\nlarge")])
+def test_what_does_not_fit_is_one_line_too(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    # Protects: numbers that no machine holds are bad input, even where the error says nothing.
+    def failing(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(verification, "verify", failing)
+    result = run("verify")
+    assert result.exit_code == 2
+    assert result.stderr == f"Error: {' '.join(str(error).split()) or 'MemoryError'}\n"
+
+
+def test_output_is_checked_before_anything_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # Protects: a long run is not lost for a folder or a package that is not there.
+    def failing(*_: Any, **__: Any) -> Any:
+        raise AssertionError("it ran")
+
+    monkeypatch.setattr("selfstab.trajectory.simulate", failing)
+    monkeypatch.setitem(sys.modules, "netCDF4", None)
+    for path, message in (
+        ("none/run.csv", "folder that exists"),
+        ("none/run.zarr", "folder"),
+        ("r.nc", "netCDF4"),
+    ):
+        result = run("simulate", *PRODUCT, "--lr", "1", "-o", str(tmp_path / path))
+        assert result.exit_code == 2, result.output
+        assert message in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+
+
+def test_without_a_command_the_help_is_shown() -> None:
+    # Protects: the answer to no arguments at all, which is no bad input.
+    result = run()
+    assert "Usage:" in result.output
+    assert "simulate" in result.output
+    version = run("--version")
+    assert (version.exit_code, version.output) == (0, f"selfstab, version {ss.__version__}\n")
 
 
 def test_divergence_is_a_result() -> None:

@@ -67,9 +67,8 @@ def named_loss(text: str, settings: Mapping[str, str], variables: Sequence[str] 
         from selfstab.losses.mlp import MLP
 
         inputs, targets = digits(whole("samples", chosen["samples"]), chosen["target"])
-        return MLP(
-            tuple(int(n) for n in numbers("widths", chosen["widths"])), inputs, targets, chosen["activation"]
-        )
+        widths = tuple(whole("widths", part) for part in chosen["widths"].split(","))
+        return MLP(widths, inputs, targets, chosen["activation"])
     if text == "DiagonalNetwork":
         from selfstab.datasets import sparse_regression
         from selfstab.losses.diagonal import DiagonalNetwork
@@ -124,11 +123,13 @@ def named_axis(text: str) -> tuple[str, Array]:
         raise ValueError(f"axis {name} must be {parts[0]}:FIRST:LAST:COUNT, got {values!r}")
     first, last = number(f"axis {name}", parts[1]), number(f"axis {name}", parts[2])
     count = validation.integer(f"axis {name}", whole(f"axis {name}", parts[3]), at_least=1, at_most=10**8)
-    if parts[0] == "log":
-        if first <= 0 or last <= 0:
-            raise ValueError(f"axis {name} must have ends above 0 for log, got {values!r}")
-        return name, np.geomspace(first, last, count)
-    return name, np.linspace(first, last, count)
+    if parts[0] == "log" and (first <= 0 or last <= 0):
+        raise ValueError(f"axis {name} must have ends above 0 for log, got {values!r}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        points = (np.geomspace if parts[0] == "log" else np.linspace)(first, last, count)
+    if not np.isfinite(points).all():
+        raise ValueError(f"axis {name} must have finite ends and a finite span, got {values!r}")
+    return name, points
 
 
 def number(name: str, text: str) -> float:
