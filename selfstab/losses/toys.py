@@ -42,7 +42,10 @@ class Quadratic(SymbolicLoss):
         super().__init__(expression, w, dict(zip(p, c, strict=True)))
 
     def minimum(self, start: Any = None) -> Array:
-        """Return the origin (a minimum if no curvature is negative)."""
+        """Return the origin, wherever `start` is; ValueError if a curvature is negative: there is no minimum."""
+        if start is not None:
+            self._weights("start", start)
+        validation.broadcastable("curvatures of a loss with a minimum", self._values, at_least=0)
         return np.zeros(self.dimension)
 
 
@@ -89,7 +92,14 @@ class CubicTaylor(SymbolicLoss):
         validation.real("stabilization", self._parameters["stabilization"], above=0)
 
     def minimum(self, start: Any = None) -> Array:
-        """Return the origin, which is stationary for progressive_sharpening = 0."""
+        """Return the origin, wherever `start` is; ValueError if progressive_sharpening is not 0: there is no minimum.
+
+        The gradient vanishes then at saddles only (α > 0) or nowhere (α < 0).
+        """
+        if start is not None:
+            self._weights("start", start)
+        if slope := self._parameters["progressive_sharpening"]:
+            raise ValueError(f"progressive_sharpening must be 0 for a loss with a minimum, got {slope!r}")
         return np.zeros(2)
 
 
@@ -168,12 +178,12 @@ class Chain(SymbolicLoss):
     Parameters
     ----------
     depth
-        Number of weights, >= 1.
+        Number of weights, 1 to 12.
 
     Raises
     ------
     TypeError, ValueError
-        If depth is not an integer >= 1.
+        If depth is not an integer from 1 to 12.
 
     Examples
     --------

@@ -89,6 +89,8 @@ def test_double_well_and_minimalist_at_known_points():
     assert ss.Chain(1).minimum().tolist() == [1.0]
     assert ss.Chain(3).minimum().tolist() == [1.0, 1.0, 1.0]
     assert ss.Quadratic([3.0, 1.0]).value([1.0, 2.0]) == 3.5
+    assert ss.Quadratic([3.0, 0.0]).minimum([5.0, 5.0]).tolist() == [0.0, 0.0]
+    assert ss.CubicTaylor(1.0).minimum([5.0, 5.0]).tolist() == [0.0, 0.0]
 
 
 def test_replace_checks_the_domain():
@@ -168,6 +170,11 @@ def test_descriptions_tell_losses_apart():
         (lambda: ss.Chain(3).minimum(sharpness=2.9), r"sharpness must be in \[3, inf\)"),
         (lambda: ss.Chain(1).minimum(sharpness=2.0), "sharpness must be 1 at depth 1"),
         (lambda: ss.Product().minimum(sharpness=np.inf), "sharpness must be"),
+        (lambda: ss.Quadratic([1.0, 1.0]).minimum([1.0]), r"start must have shape \(2,\)"),
+        (lambda: ss.Quadratic([1.0, -1.0]).minimum(), r"curvatures .* must be in \[0, inf\), got -1.0"),
+        (lambda: ss.Quadratic([1.0]).replace(c0=-2.0).minimum(), "curvatures .* got -2.0"),
+        (lambda: ss.CubicTaylor(1.0).minimum([1.0, np.nan]), "start must be finite"),
+        (lambda: ss.CubicTaylor(1.0, 0.1).minimum(), "progressive_sharpening must be 0 .* got 0.1"),
     ],
 )
 def test_bad_input_is_named(call, match):
