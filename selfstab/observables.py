@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _PLAIN_STEPS = 2_000
 
+_LARGEST = 2e307
+"""Bound on recorded values: sums of eight of them, which smoothed differences need, do not overflow."""
+
 
 def catapults(sharpness: Any, threshold: Any, loss: Any = None, step: Any = None) -> xarray.Dataset:
     """Find the catapults in a recorded run: anyone's arrays will do.
@@ -37,7 +40,7 @@ def catapults(sharpness: Any, threshold: Any, loss: Any = None, step: Any = None
         L_t, the same length. With it, y0 is taken before the swing and the drop after it has died; without it, the
         oscillation's own O(x²) share of the sharpness is in both.
     step
-        The steps of the records, increasing integers; by default 0, 1, 2, ...
+        The steps of the records, increasing integers up to 2⁵³ in magnitude; by default 0, 1, 2, ...
 
     Returns
     -------
@@ -60,7 +63,7 @@ def catapults(sharpness: Any, threshold: Any, loss: Any = None, step: Any = None
     Raises
     ------
     TypeError, ValueError
-        If lengths differ, or a value is not a finite number.
+        If lengths differ, or a value is not a finite number of magnitude up to 2e307.
 
     Examples
     --------
@@ -72,18 +75,18 @@ def catapults(sharpness: Any, threshold: Any, loss: Any = None, step: Any = None
     >>> found.sizes["catapult"], round(float(found.overshoot[0]), 3)
     (1, 1.01)
     """
-    s = validation.floats("sharpness", sharpness, shape=(None,))
+    s = _record("sharpness", sharpness)
     limits = _thresholds(threshold, s.size)
-    losses = (
-        None if loss is None else _same_length("loss", validation.floats("loss", loss, shape=(None,)), s.size)
-    )
+    losses = None if loss is None else _same_length("loss", _record("loss", loss), s.size)
     steps = _steps(step, s.size)
     consecutive = bool((np.diff(steps) == 1).all())
     smooth = _smoothed(s) if consecutive else s
-    excess = (_smoothed(s - limits) if consecutive and np.isfinite(limits).all() else smooth - limits)  # fmt: skip
+    excess = smooth - limits
+    if consecutive and np.isfinite(limits).all():
+        excess, limits = _smoothed(s - limits), _smoothed(limits)
     rows = [row for row in _swings(smooth, excess, losses) if row["drop"] > 0]
     for row in rows:
-        row["relative_excess"] = row["peak_excess"] / (row.pop("sharpness_before") - row["peak_excess"])
+        row["relative_excess"] = row["peak_excess"] / float(limits[row.pop("top")])
         row["overshoot"] = row["drop"] / (2.0 * row["peak_excess"])
         for name in ("onset", "crossing", "peak", "died"):
             row[name] = steps[int(row[name])] if row[name] >= 0 else -1
@@ -114,6 +117,11 @@ def _catapult_dataset(rows: list[dict[str, float]]) -> xarray.Dataset:
     return out
 
 
+def _record(name: str, values: Any) -> Array:
+    array = validation.floats(name, values, shape=(None,))
+    return validation.broadcastable(name, array, at_least=-_LARGEST, at_most=_LARGEST)
+
+
 def _same_length(name: str, values: Array, size: int) -> Array:
     if values.size != size:
         raise ValueError(f"{name} must have as many values as sharpness ({size}), got {values.size}")
@@ -122,6 +130,9 @@ def _same_length(name: str, values: Array, size: int) -> Array:
 
 def _thresholds(threshold: Any, size: int) -> Array:
     limits = validation.broadcastable("threshold", threshold, above=0, finite=False)
+    large = limits[np.isfinite(limits) & (limits > _LARGEST)]
+    if large.size:
+        raise ValueError(f"threshold must be in (0, {_LARGEST:g}] or infinite, got {float(large[0])!r}")
     if limits.ndim == 0:
         return np.full(size, float(limits))
     if limits.ndim != 1:
@@ -133,6 +144,8 @@ def _steps(step: Any, size: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     if step is None:
         return np.arange(size, dtype=np.int64)
     values = _same_length("step", validation.floats("step", step, shape=(None,)), size)
+    if (np.abs(values) > 2.0**53).any():
+        raise ValueError(f"step must be at most 2**53 in magnitude, got {validation.shown(step)}")
     if (values != np.round(values)).any() or (np.diff(values) <= 0).any():
         raise ValueError(f"step must be increasing whole numbers, got {validation.shown(step)}")
     return values.astype(np.int64)
@@ -145,7 +158,7 @@ def _smoothed(values: Array) -> Array:
     return out
 
 
-def _swings(smooth: Array, excess: Array, losses: Array | None) -> Iterable[dict[str, float]]:
+def _swings(smooth: Array, excess: Array, losses: Array | None) -> Iterable[dict[str, Any]]:
     """Yield the swings by indices; see :func:`catapults`."""
     inside = np.concatenate([[False], excess > 0, [False]])
     onsets = np.flatnonzero(inside[1:-1] & ~inside[:-2])
@@ -167,15 +180,18 @@ def _swings(smooth: Array, excess: Array, losses: Array | None) -> Iterable[dict
             died = min(max(died, peak + (int(late[-1]) + 1 if late.size else 0)), end - 1)
         top = int(before[np.argmax(excess[before])])
         yield {
+            "top": top,
             "onset": float(onset),
             "crossing": float(crossing),
             "peak": float(peak),
             "died": float(died),
             "peak_excess": float(excess[top]),
-            "sharpness_before": float(smooth[top]),
             "drop": float(smooth[top] - smooth[died:end].min()),
             "loss_spike": float(spike),
         }
+
+
+_RECORDED = ("step", "loss", "sharpness", "weights", "velocity", "max_stable_sharpness", "diverged_at")
 
 
 def measure(run: xarray.Dataset, measures: Sequence[str] = ("phase", "overshoot")) -> dict[str, float]:
@@ -211,9 +227,9 @@ def measure(run: xarray.Dataset, measures: Sequence[str] = ("phase", "overshoot"
     names = validation.some_of("measures", measures, MEASURES)
     if not isinstance(run, xarray.Dataset):
         raise TypeError(f"run must be a dataset of simulate, got {validation.shown(run)}")
-    for name in ("loss", "sharpness", "weights", "velocity"):
+    for name in _RECORDED:
         if name not in run:
-            raise ValueError(f"run must hold loss, sharpness, weights and velocity, got no {name}")
+            raise ValueError(f"run must hold {', '.join(_RECORDED)}, got no {name}")
     if (np.diff(run["step"].values) != 1).any():
         raise ValueError("run must hold every step, got every=" + str(run.attrs.get("every")))
     return observe(

@@ -83,6 +83,16 @@ def test_steps_of_the_records():
     assert apart.peak_excess.values == pytest.approx([2.0, 3.0], abs=1e-9)
 
 
+@pytest.mark.parametrize(("step", "y0"), [(None, 0.5), ([0, 2, 4, 6, 8], 1.0)])
+def test_records_at_the_ends_of_what_is_let_in(step, y0):
+    """Protects against a division by zero where the threshold is tiny, and an overflow where values are large."""
+    small = ss.catapults([-1.0, 1.0, 1.0, -2.0, -2.0], 1e-300, step=step)
+    assert small.relative_excess.values.tolist() == [y0 / 1e-300]
+    large = ss.catapults([-2e307, 2e307, 2e307, -2e307, -2e307], 1.0, [2e307, -2e307, 2e307, 0.0, 0.0], step)
+    assert large.loss_spike.values.tolist() == [4e307]
+    assert np.isfinite(large.to_dataarray()).all()
+
+
 def test_progressive_sharpening_after_a_catapult():
     """Protects the drop's end: it is the least sharpness before the next onset, though the sharpness rises again."""
     t = np.arange(300.0)
@@ -199,9 +209,25 @@ RUN = ss.simulate(ss.Product(), ss.HeavyBall(0.1), [1.0, 2.0], 6, keep=KEEP)
         (lambda: ss.catapults([1.0, 2.0], 1.0, step=[0]), "step must have as many values"),
         (lambda: ss.catapults([1.0, 2.0], 1.0, step=[0, 0]), "step must be increasing whole numbers"),
         (lambda: ss.catapults([1.0, 2.0], 1.0, step=[0, 0.5]), "step must be increasing whole numbers"),
+        (lambda: ss.catapults([1.0, 2.0, 3.0], 2.0, step=[0, 1, 1e300]), r"step must be at most 2\*\*53"),
+        (lambda: ss.catapults([1.0, 2.0], 1.0, step=[-1e308, 1e308]), r"step must be at most 2\*\*53"),
+        (lambda: ss.catapults([1e308, 1.5e308, 1e308], 2.0), r"sharpness must be in .* got 1e\+308"),
+        (lambda: ss.catapults([1.0, 2.0], 1.0, [1e308, -1e308]), r"loss must be in .* got 1e\+308"),
+        (lambda: ss.catapults([1.0, 2.0], 1e308), r"threshold must be in .* or infinite, got 1e\+308"),
         (lambda: ss.observables.measure(None), "run must be a dataset"),
         (lambda: ss.observables.measure(RUN, "nope"), "measures must be one of final_loss"),
-        (lambda: ss.observables.measure(RUN.drop_vars("velocity")), "run must hold .* got no velocity"),
+        *(
+            (lambda name=name: ss.observables.measure(RUN.drop_vars(name)), f"run must hold .* got no {name}")
+            for name in (
+                "step",
+                "loss",
+                "sharpness",
+                "weights",
+                "velocity",
+                "max_stable_sharpness",
+                "diverged_at",
+            )
+        ),
         (lambda: ss.observables.measure(RUN.isel(step=[0, 2, 4])), "run must hold every step"),
     ],
 )
