@@ -133,8 +133,9 @@ class Plan:
                     found = loss._evaluate(points, sharpness=True)[1]
                 else:
                     found = np.array([loss._sharpness(w).value for w in points])
-                if not (found > 0).all():
-                    worst = int(np.argmin(found > 0))
+                # Below 1e-300 the lr that ε asks for is beyond float64.
+                if not (found > 1e-300).all():
+                    worst = int(np.argmin(found > 1e-300))
                     where = "".join(f", {name} = {v:g}" for name, v in own.items())
                     raise ValueError(
                         f"excess must start where the sharpness is above 0, got {found[worst]:g} at "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -47,7 +46,9 @@ def sweep(
 ) -> xarray.Dataset:
     """Run every combination of the axes' values and measure each run.
 
-    Symbolic losses run in compiled blocks of lanes on all cores; other losses a cell at a time. A cell's numbers
+    Symbolic losses run in compiled blocks of lanes on all cores; the first sweep of a loss with a new set of measures
+    compiles (about ten seconds), later ones, in other processes too, load that from the disk. Other losses run a cell
+    at a time. A cell's numbers
     depend on its own values only: not on the grid around it, the number of threads or the other measures.
 
     Parameters
@@ -89,9 +90,10 @@ def sweep(
         - phase: int8 with CF flag attributes; the first that applies of
           −1 diverged;
           0 undecided: neither settled nor cycling, where *settled* means that the largest step ‖w_{t+1} − w_t‖ of the
-          last eighth is below 10⁻³ of the largest of the run, and *cycling* that the smoothed sharpness rose through
-          the threshold at least twice in the second half, or that reversals go on in the last eighth and the largest
-          flips ‖w_{t+1} − 2w_t + w_{t−1}‖/4 of the third and fourth quarter agree within 10%;
+          last eighth is below 10⁻³ of the largest of the run, and *cycling* that the smoothed sharpness came within
+          10% of the threshold in the last quarter, and either rose through it at least twice in the second half, or
+          reversals go on in the last eighth and the largest flips ‖w_{t+1} − 2w_t + w_{t−1}‖/4 of the third and
+          fourth quarter agree within 10%;
           4 edge: cycling and not settled;
           3 catapult: the smoothed sharpness was above the threshold, then below it for good, the flip grew meanwhile,
           and the sharpness ended lower;
@@ -101,7 +103,9 @@ def sweep(
           times below its peak. drop: the fall of the sharpness from there to when the flip was least after the peak.
           overshoot: drop/(2 y0). NaN without a catapult, when diverged, or undecided.
 
-        *Smoothed* is the (1, 2, 1)/4 mean of three consecutive steps. Settings, versions and seconds are in attrs.
+        *Smoothed* is the (1, 2, 1)/4 mean of three consecutive steps (at the second step the mean of two; the first
+        is no onset). For maps, mask what diverged: ``data.final_sharpness.where(data.phase != -1)``. Settings,
+        versions and seconds are in attrs.
 
     Raises
     ------
@@ -138,7 +142,9 @@ def _lanes(loss: SymbolicLoss, plan: Plan, threads: int, progress: bool) -> tupl
     """Run the grid in compiled blocks of lanes; return flat outputs by measure, repeats first, and compile seconds."""
     problem, optimizer = plan.problem, plan.problem.optimizer
     lookahead = optimizer.lookahead > 0 or "lookahead" in plan.axes
-    variant = Variant(plan.measures, plan.rate, lookahead, problem.noise > 0)
+    # In one order, so that a set of measures has one kernel.
+    measures = tuple(name for name in MEASURES if name in plan.measures)
+    variant = Variant(measures, plan.rate, lookahead, problem.noise > 0)
     inputs = variant.inputs(loss.formulas)
     place = _places(loss, inputs)
     fixed = np.zeros(len(inputs))
@@ -177,14 +183,14 @@ def _lanes(loss: SymbolicLoss, plan: Plan, threads: int, progress: bool) -> tupl
         )  # fmt: skip
         if repeat == 0:
             began = time.perf_counter()
-            module.run(0, 0, *arguments, np.empty((len(plan.measures), 0)))
+            module.run(0, 0, *arguments, np.empty((len(measures), 0)))
             compile_seconds = time.perf_counter() - began
         base = repeat * plan.cells
 
         def work(first: int, count: int, arguments: tuple[Any, ...] = arguments, base: int = base) -> None:
-            out = np.empty((len(plan.measures), count))
+            out = np.empty((len(measures), count))
             module.run(first, count, *arguments, out)
-            for k, name in enumerate(plan.measures):
+            for k, name in enumerate(measures):
                 flat[name][base + first : base + first + count] = out[k]
 
         pool.run_blocks(work, plan.cells, block, threads, progress=progress)
@@ -227,25 +233,35 @@ def _cells(plan: Plan, threads: int, progress: bool) -> dict[str, Array]:
 
 def _measured(problem: Problem, measures: Sequence[str], repeat: int) -> dict[str, float]:
     """Run one cell of a loss that has no kernel, and measure it."""
-    needs = needs_of(groups_of(measures))
-    loss, guess = problem.loss, None
-    sharpness, values, velocity = [], [], []
-    with np.errstate(all="ignore"):
-        for state in states(problem, repeat):
-            velocity.append(state.velocity)
-            values.append(loss._value(state.weights) if "loss" in needs else np.nan)
-            if "sharpness" in needs:
-                pair = top_pair(loss, state.weights, guess)
-                guess = pair.vector
-                sharpness.append(pair.value)
-            else:
-                sharpness.append(np.nan)
-    reached = len(velocity) - 1
+    groups = groups_of(measures)
+    needs = needs_of(groups)
+    # A sharpness read at the end only costs one eigenproblem, not one a step.
+    each = "sharpness" in needs_of(name for name in groups if name != "end_sharpness")
+    loss, guess, last = problem.loss, None, None
+    sharpness, values, steps2, flips2, turns = [], [], [], [], []
+    for state in states(problem, repeat):
+        if last is not None and "motion" in needs:
+            with np.errstate(over="ignore", invalid="ignore"):
+                change = state.velocity - last.velocity
+                steps2.append(float(state.velocity @ state.velocity))
+                flips2.append(0.0625 * float(change @ change))
+                turns.append(float(state.velocity @ last.velocity))
+        last = state
+        values.append(loss._value(state.weights) if "loss" in needs else np.nan)
+        if each:
+            pair = top_pair(loss, state.weights, guess)
+            guess = pair.vector
+            sharpness.append(pair.value)
+    reached = len(values) - 1
+    if not each:
+        sharpness = [np.nan] * reached
+        sharpness.append(top_pair(loss, last.weights, None).value if last and "sharpness" in needs else np.nan)
+    if "motion" not in needs:
+        steps2 = flips2 = turns = [np.nan] * reached
     ended = -1 if reached == problem.steps else reached + 1
+    motion = (np.array(steps2), np.array(flips2), np.array(turns))
     thresholds = problem.optimizer.thresholds(0, reached + 1)
-    return observe(
-        measures, np.array(sharpness), np.array(values), thresholds, np.array(velocity), ended
-    )  # fmt: skip
+    return observe(measures, np.array(sharpness), np.array(values), thresholds, motion, ended)
 
 
 def _dataset(plan: Plan, flat: dict[str, Array], seconds: float, compile_seconds: float) -> xarray.Dataset:
@@ -265,7 +281,4 @@ def _dataset(plan: Plan, flat: dict[str, Array], seconds: float, compile_seconds
         long_name, units = LONG_NAMES.get(name, (name, "1"))
         out[name].attrs.update(long_name=long_name, units=units)
     out.attrs.update(provenance(plan.problem, seconds), compile_seconds=compile_seconds, repeats=plan.repeats)
-    out.attrs.update(
-        start=json.dumps(plan.problem.start.tolist()), previous=json.dumps(plan.problem.previous.tolist())
-    )
     return out

@@ -27,8 +27,10 @@ def catapults(sharpness: Any, threshold: Any, loss: Any = None, step: Any = None
 
     A catapult begins where the smoothed sharpness rises through the threshold S* (*onset*), turns where it falls
     through it again (*crossing*) and lasts until the next onset or the end of the record. Smoothed is the (1, 2, 1)/4
-    mean of three consecutive steps, which removes the sharpness's alternation along a flip; records further apart
-    than a step are taken as they are.
+    mean of three consecutive records (of two at the ends), which removes the sharpness's alternation along a flip
+    where records are an odd number of steps apart. Records an even number of steps apart show one side of the flip
+    only and are taken as they are: on losses whose sharpness alternates, y0 and the drop may then be off by tens of
+    percent. Record every step, or the mean of two consecutive ones.
 
     Parameters
     ----------
@@ -40,7 +42,8 @@ def catapults(sharpness: Any, threshold: Any, loss: Any = None, step: Any = None
         L_t, the same length. With it, y0 is taken before the swing and the drop after it has died; without it, the
         oscillation's own O(x²) share of the sharpness is in both.
     step
-        The steps of the records, increasing integers up to 2⁵³ in magnitude; by default 0, 1, 2, ...
+        The steps of the records, increasing integers up to 2⁵³ in magnitude; by default the coordinate ``step`` of
+        a DataArray, else 0, 1, 2, ...
 
     Returns
     -------
@@ -57,6 +60,7 @@ def catapults(sharpness: Any, threshold: Any, loss: Any = None, step: Any = None
         - overshoot: drop/(2 y0), which the overshoot law predicts;
         - loss_spike: largest loss minus the least between onset and peak (NaN without a loss).
 
+        Of a run that diverged, only what came before the last swing means anything.
         A swing that has not fallen through the threshold by the end of the record is not listed, nor one after
         which the sharpness is not lower than before.
 
@@ -78,11 +82,13 @@ def catapults(sharpness: Any, threshold: Any, loss: Any = None, step: Any = None
     s = _record("sharpness", sharpness)
     limits = _thresholds(threshold, s.size)
     losses = None if loss is None else _same_length("loss", _record("loss", loss), s.size)
-    steps = _steps(step, s.size)
-    consecutive = bool((np.diff(steps) == 1).all())
-    smooth = _smoothed(s) if consecutive else s
+    steps = _steps(getattr(sharpness, "coords", {}).get("step") if step is None else step, s.size)
+    strides = np.diff(steps)
+    # The last record of a run may be closer to the one before.
+    alternating = bool((strides[:-1] == strides[:1]).all() and (strides[:1] % 2 == 1).all())
+    smooth = _smoothed(s) if alternating else s
     excess = smooth - limits
-    if consecutive and np.isfinite(limits).all():
+    if alternating and np.isfinite(limits).all():
         excess, limits = _smoothed(s - limits), _smoothed(limits)
     rows = [row for row in _swings(smooth, excess, losses) if row["drop"] > 0]
     for row in rows:
@@ -153,7 +159,9 @@ def _steps(step: Any, size: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
 
 def _smoothed(values: Array) -> Array:
     out = values.copy()
-    if values.size > 2:
+    if values.size > 1:
+        # The mean of two removes an alternation as well; a raw end would be taken for a crossing.
+        out[0], out[-1] = 0.5 * (values[0] + values[1]), 0.5 * (values[-2] + values[-1])
         out[1:-1] = 0.25 * (values[:-2] + 2.0 * values[1:-1] + values[2:])
     return out
 
@@ -232,26 +240,37 @@ def measure(run: xarray.Dataset, measures: Sequence[str] = ("phase", "overshoot"
             raise ValueError(f"run must hold {', '.join(_RECORDED)}, got no {name}")
     if (np.diff(run["step"].values) != 1).any():
         raise ValueError("run must hold every step, got every=" + str(run.attrs.get("every")))
+    velocity = run["velocity"].values
+    with np.errstate(over="ignore", invalid="ignore"):
+        change = np.diff(velocity, axis=0)
+        motion = (
+            _sum(velocity[1:], velocity[1:]),
+            0.0625 * _sum(change, change),
+            _sum(velocity[1:], velocity[:-1]),
+        )
     return observe(
-        names, run["sharpness"].values, run["loss"].values, run["max_stable_sharpness"].values,
-        run["velocity"].values, int(run["diverged_at"]),
+        names, run["sharpness"].values, run["loss"].values, run["max_stable_sharpness"].values, motion,
+        int(run["diverged_at"]),
     )  # fmt: skip
 
 
 def observe(
-    names: Sequence[str], sharpness: Array, loss: Array, threshold: Array, velocity: Array, diverged_at: int
+    names: Sequence[str],
+    sharpness: Array,
+    loss: Array,
+    threshold: Array,
+    motion: tuple[Array, Array, Array],
+    diverged_at: int,
 ) -> dict[str, float]:
-    """Return measures by name of arrays with an element per state, the velocities' rows included; trusted."""
+    """Return measures by name of arrays with an element per state, and per update for `motion`; trusted.
+
+    `motion` is ‖v_{t+1}‖², ‖v_{t+1} − v_t‖²/16 and v_{t+1}·v_t.
+    """
     source = observe_source(names)
-    steps = len(velocity) - 1
+    steps = len(motion[0])
     entry = modules.plain(source)["observe"] if steps <= _PLAIN_STEPS else modules.compiled(source).observe
     out = np.empty(len(names))
-    with np.errstate(over="ignore", invalid="ignore"):
-        change = np.diff(velocity, axis=0)
-        entry(
-            sharpness, loss, threshold, _sum(velocity[1:], velocity[1:]), 0.0625 * _sum(change, change),
-            _sum(velocity[1:], velocity[:-1]), diverged_at, out,
-        )  # fmt: skip
+    entry(sharpness, loss, threshold, *motion, diverged_at, out)
     return dict(zip(names, out.tolist(), strict=True))
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -334,11 +336,8 @@ def _at(values: Any, steps: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Array
 
 def provenance(problem: Problem, seconds: float) -> dict[str, Any]:
     """Return a dataset's attributes: settings as JSON, versions, machine and seconds; all survive NetCDF and Zarr."""
-    versions = {
-        "selfstab": selfstab.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }
+    versions = {name: version(name) for name in ("numpy", "numba", "scipy", "sympy", "xarray")}
+    versions |= {"selfstab": selfstab.__version__, "python": platform.python_version()}
     return {
         "loss": problem.loss.description,
         "optimizer": json.dumps(described_optimizer(problem.optimizer)),
@@ -346,10 +345,19 @@ def provenance(problem: Problem, seconds: float) -> dict[str, Any]:
         "escape": problem.escape,
         "noise": problem.noise,
         "seed": problem.seed,
+        "start": _point(problem.start),
+        "previous": _point(problem.previous),
         "versions": json.dumps(versions),
         "machine": platform.machine(),
         "seconds": seconds,
     }
+
+
+def _point(weights: Array) -> str:
+    """Return weights as JSON, or their hash where there are many."""
+    if weights.size <= 64:
+        return json.dumps(weights.tolist())
+    return "sha256 " + hashlib.sha256(weights.astype("<f8").tobytes()).hexdigest()
 
 
 def described_optimizer(optimizer: HeavyBall) -> dict[str, Any]:

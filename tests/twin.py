@@ -40,9 +40,11 @@ def sharpness(hessian, weights):
 
 
 def smoothed(values):
-    """Return (1, 2, 1)/4 of the last three steps; before the start the first value goes on."""
-    padded = np.concatenate([values[:1], values[:1], values])
-    return 0.25 * (padded[2:] + 2.0 * padded[1:-1] + padded[:-2])
+    """Return (1, 2, 1)/4 of the last three steps; the second has the mean of two, the first only itself."""
+    out = np.array(values)
+    out[1:2] = 0.5 * (values[1:2] + values[:1])
+    out[2:] = 0.25 * (values[2:] + 2.0 * values[1:-1] + values[:-2])
+    return out
 
 
 def phase(run, top, threshold):
@@ -53,14 +55,16 @@ def phase(run, top, threshold):
     t = np.arange(steps)
     size = np.linalg.norm(v[1:], axis=1)
     flip = np.linalg.norm(np.diff(v, axis=0), axis=1) / 4.0
-    late = t >= 7 * steps / 8
+    late = (t >= 7 * steps / 8) | (t == steps - 1)
     third, fourth = (t >= steps / 2) & (t < 3 * steps / 4), t >= 3 * steps / 4
     above = smoothed(top - threshold)[:-1] > 0
+    above[0] = False  # one value alone cannot be smoothed
+    near = (smoothed(top - threshold)[:-1] > -0.1 * np.broadcast_to(threshold, top.shape)[:-1])[fourth].any()
     rises = np.flatnonzero(above & ~np.concatenate([[False], above[:-1]]))
     back = np.einsum("tj,tj->t", v[1:], v[:-1]) < -((1e-6 * np.maximum.accumulate(size)) ** 2)
     settled = size[late].max() <= 1e-3 * size.max()
     steady = max(flip[third].max(), flip[fourth].max()) <= 1.1 * min(flip[third].max(), flip[fourth].max())
-    cycling = (rises >= steps / 2).sum() >= 2 or (steady and back[late].any())
+    cycling = near and ((rises >= steps / 2).sum() >= 2 or (steady and back[late].any()))
     if not (settled or cycling):
         return 0
     if not settled:

@@ -98,5 +98,5 @@ def plain_namespace() -> dict[str, Any]:
 
     names: dict[str, Any] = {name: _total(name) for name in FUNCTIONS}
     names["fma"] = _fused()
-    names["choose"] = lambda condition, yes, no: yes if condition else no
+    names["choose"] = lambda condition, yes, no: np.float64(yes if condition else no)
     return names | {"np": np, "compiled": unchanged, "entry": unchanged}

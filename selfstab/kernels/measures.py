@@ -25,6 +25,10 @@ STEADY: Final = 1.21
 """A flip is steady when its largest squares in the third and fourth quarter differ by at most this factor."""
 
 
+NEAR: Final = 0.1
+"""Cycling at the threshold means that the smoothed sharpness comes within this fraction of it."""
+
+
 @dataclass(frozen=True)
 class Group:
     """State carried along a run, and how it changes.
@@ -108,8 +112,11 @@ GROUPS: Final[dict[str, Group]] = {
         },
         (
             "excess = sharpness - threshold",
-            "smooth_excess = 0.25 * (excess + 2.0 * excess1 + excess2)",
+            # A single value cannot be smoothed: the first state is no onset, the second has the mean of two.
+            "smooth_excess = choose(t > 1, 0.25 * (excess + 2.0 * excess1 + excess2), 0.5 * (excess + excess1))",
+            "smooth_excess = choose(t > 0, smooth_excess, -inf)",
             "smooth_sharpness = 0.25 * (sharpness + 2.0 * sharpness1 + sharpness2)",
+            "smooth_sharpness = choose(t > 1, smooth_sharpness, 0.5 * (sharpness + sharpness1))",
             "excess2 = excess1",
             "excess1 = excess",
             "sharpness2 = sharpness1",
@@ -154,6 +161,7 @@ GROUPS: Final[dict[str, Group]] = {
             "fourth_flip2": "0.0",
             "reversed": "0.0",
             "reversed_late": "0.0",
+            "near_late": "0.0",
         },
         (),
         (
@@ -167,6 +175,8 @@ GROUPS: Final[dict[str, Group]] = {
             f"back = turn < -{REVERSAL * REVERSAL!r} * most_step2",
             "reversed = choose(back, 1.0, reversed)",
             "reversed_late = choose(back & (last_eighth > 0.0), last_eighth, reversed_late)",
+            f"near = smooth_excess > -{NEAR!r} * threshold",
+            "near_late = choose(near & (fourth_quarter > 0.0), fourth_quarter, near_late)",
         ),
     ),
 }
@@ -181,7 +191,7 @@ _SWING_ENDS = (
 _ENDS = (
     f"settled = late_step2 <= {SETTLED * SETTLED!r} * most_step2",
     f"steady = (fourth_flip2 <= {STEADY!r} * third_flip2) & (third_flip2 <= {STEADY!r} * fourth_flip2)",
-    "cycling = (rises_late >= 2.0) | (steady & (reversed_late > 0.0))",
+    "cycling = (near_late > 0.0) & ((rises_late >= 2.0) | (steady & (reversed_late > 0.0)))",
     "decided = settled | cycling",
 )
 
@@ -200,11 +210,11 @@ MEASURES: Final[dict[str, Measure]] = {
         "long_name": "least sharpness of the run"}),
     "max_sharpness": Measure(("most_sharpness",), "most_sharpness", attributes={
         "long_name": "largest sharpness of the run"}),
-    "peak_excess": Measure(_SWINGS, "choose(decided & swung, swung_excess, nan)", diverged="nan", attributes={
+    "peak_excess": Measure(_SWINGS, "choose(settled & swung, swung_excess, nan)", diverged="nan", attributes={
         "long_name": "y0, the largest smoothed S - S* before the largest swing"}),
-    "drop": Measure(_SWINGS, "choose(decided & swung, swung_drop, nan)", diverged="nan", attributes={
+    "drop": Measure(_SWINGS, "choose(settled & swung, swung_drop, nan)", diverged="nan", attributes={
         "long_name": "fall of the sharpness from before the largest swing to after it has died"}),
-    "overshoot": Measure(_SWINGS, "choose(decided & swung, swung_drop / (2.0 * swung_excess), nan)", diverged="nan",
+    "overshoot": Measure(_SWINGS, "choose(settled & swung, swung_drop / (2.0 * swung_excess), nan)", diverged="nan",
         attributes={"long_name": "drop / (2 y0), nondimensional"}),
     "diverged_at": Measure(("end",), "ended", dtype="int64", diverged="ended", attributes={
         "long_name": "first step beyond the escape radius or not finite, -1 if none"}),

@@ -89,7 +89,7 @@ WINDOWS = (
     "second_half = choose(2 * t >= steps, 1.0, 0.0)",
     "third_quarter = choose((2 * t >= steps) & (4 * t < 3 * steps), 1.0, 0.0)",
     "fourth_quarter = choose(4 * t >= 3 * steps, 1.0, 0.0)",
-    "last_eighth = choose(8 * t >= 7 * steps, 1.0, 0.0)",
+    "last_eighth = choose((8 * t >= 7 * steps) | (t + 1 == steps), 1.0, 0.0)",
 )
 """Parts of the run, as factors that are 1 inside and 0 outside."""
 

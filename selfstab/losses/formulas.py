@@ -152,7 +152,7 @@ class _Printer(StrPrinter):  # type: ignore[misc]
 
     def _print_Heaviside(self, expr: Any) -> str:
         inner = self._print(expr.args[0])
-        return f"choose({inner} > 0.0, 1.0, 0.0)"
+        return f"choose({inner} > 0.0, 1.0, choose({inner} < 0.0, 0.0, 0.5))"
 
     def _print_Max(self, expr: Any) -> str:
         return self._choose(expr, ">")
@@ -171,7 +171,7 @@ class _Printer(StrPrinter):  # type: ignore[misc]
         name = expr.func.__name__
         if name not in FUNCTIONS:
             raise ValueError(
-                f"expression must use the functions {', '.join(FUNCTIONS)}, Abs, Max, Min, sign, got {name}"
+                f"expression must use the functions {', '.join(FUNCTIONS)}, Abs, Max, Min, sign, Heaviside, got {name}"
             )
         return f"{name}({', '.join(self._print(a) for a in expr.args)})"
 
@@ -362,7 +362,7 @@ class Formulas:
     @cached_property
     def constants(self) -> list[tuple[str, str]]:
         """Names and formulas of what depends on the parameters only."""
-        assert self._program, "hoisting, while the program is made, fills the constants"
+        _ = self._program  # hoisting, while the program is made, fills the constants
         return [(symbol.name, formula(expr)) for expr, symbol in self._constants.items()]
 
     @property

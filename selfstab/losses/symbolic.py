@@ -94,7 +94,7 @@ class SymbolicLoss(Loss):
         self._names = tuple(weights)
         self._parameters = {name: validation.real(name, value) for name, value in given.items()}
         self._check_parameters()
-        assert self._derived.functions  # unknown functions are refused here, not at the first call
+        _ = self._derived.functions  # unknown functions are refused here, not at the first call
 
     def _check_parameters(self) -> None:
         """Raise ValueError if the parameters are outside the loss's domain; a loss with such a domain overrides it."""
