@@ -73,7 +73,7 @@ def compute(setting: Setting) -> dict[str, xarray.Dataset]:
         scan.coords[f"{name}_crossed"] = (
             "threshold",
             crossed,
-            {"long_name": "whether the sharpness passed S*"},
+            {"long_name": "whether the sharpness passed S* at a record"},
         )
     return out | {"scan": scan}
 
@@ -178,7 +178,7 @@ def check(data: Mapping[str, xarray.Dataset]) -> list[str]:
             mean, least, last = (float(run[v]) for v in ("window_mean", "least_after_crossing", "end"))
             lines.append(
                 end + f"sharpness {mean:.3f} in the mean over the last quarter, "
-                + (f"{least:.3f} at least after crossing, " if np.isfinite(least) else "never above the threshold, ")
+                + (f"{least:.3f} at least after crossing, " if np.isfinite(least) else "no record above threshold, ")
                 + f"{last:.3f} at the end (threshold {limit:g}); loss {float(run['loss'][-1]):.2g}."
             )  # fmt: skip
             if name == "gd":
@@ -217,7 +217,7 @@ def check(data: Mapping[str, xarray.Dataset]) -> list[str]:
 def _ended(at: xarray.Dataset, name: str) -> str:
     if not np.isfinite(at[name]):
         return "diverged"
-    return f"{float(at[name]):.3f}" + ("" if at[f"{name}_crossed"] else " (never above S*)")
+    return f"{float(at[name]):.3f}" + ("" if at[f"{name}_crossed"] else " (above S* at no record)")
 
 
 def _disagreement(run: xarray.Dataset) -> float:
