@@ -1,1 +1,32 @@
-"""Figures of datasets: draw_*(data, ax=None); nothing here simulates."""
+"""Figures of datasets: draw_*(data, ax=None); nothing here simulates.
+
+`paper` is the context of the style, `save` writes PNG, SVG and PDF.
+"""
+
+from selfstab.plotting.diagrams import draw_overshoot, draw_overshoot_law, draw_overshoot_residual, draw_phases
+from selfstab.plotting.quadratic import draw_modes
+from selfstab.plotting.runs import (
+    draw_displacement,
+    draw_final_sharpness,
+    draw_loss,
+    draw_orbit,
+    draw_sharpness,
+    draw_threshold_scan,
+)
+from selfstab.plotting.style import paper, save
+
+__all__ = [
+    "draw_displacement",
+    "draw_final_sharpness",
+    "draw_loss",
+    "draw_modes",
+    "draw_orbit",
+    "draw_overshoot",
+    "draw_overshoot_law",
+    "draw_overshoot_residual",
+    "draw_phases",
+    "draw_sharpness",
+    "draw_threshold_scan",
+    "paper",
+    "save",
+]
