@@ -255,7 +255,9 @@ def _measured(problem: Problem, measures: Sequence[str], repeat: int) -> dict[st
     reached = len(values) - 1
     if not each:
         sharpness = [np.nan] * reached
-        sharpness.append(top_pair(loss, last.weights, None).value if last and "sharpness" in needs else np.nan)
+        sharpness.append(
+            top_pair(loss, last.weights, None).value if last and "sharpness" in needs else np.nan
+        )
     if "motion" not in needs:
         steps2 = flips2 = turns = [np.nan] * reached
     ended = -1 if reached == problem.steps else reached + 1

@@ -3,7 +3,12 @@
 `paper` is the context of the style, `save` writes PNG, SVG and PDF.
 """
 
-from selfstab.plotting.diagrams import draw_overshoot, draw_overshoot_law, draw_overshoot_residual, draw_phases
+from selfstab.plotting.diagrams import (
+    draw_overshoot,
+    draw_overshoot_law,
+    draw_overshoot_residual,
+    draw_phases,
+)
 from selfstab.plotting.quadratic import draw_modes
 from selfstab.plotting.runs import (
     draw_displacement,

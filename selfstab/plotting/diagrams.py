@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from selfstab import outcomes, theory
-from selfstab.plotting.style import SEQUENTIAL, THEORY_COLOUR, axes_or_new, cell_edges, styled
+from selfstab.plotting.style import (
+    SEQUENTIAL,
+    THEORY_COLOUR,
+    axes_or_new,
+    cell_edges,
+    new_figure,
+    shared_legend,
+    styled,
+)
 
 if TYPE_CHECKING:
     import xarray
@@ -168,7 +176,8 @@ def draw_phases(
     """
     from matplotlib.colors import BoundaryNorm, ListedColormap
 
-    ax = axes_or_new(ax)
+    figure = new_figure() if ax is None else None
+    ax = axes_or_new(ax) if figure is None else figure.add_subplot()
     codes = list(outcomes.LABELS)
     phase = data["phase"].transpose("excess", "momentum").values
     ax.pcolormesh(
@@ -186,6 +195,8 @@ def draw_phases(
                 color=outcomes.COLOURS[code],
                 label=outcomes.LABELS[code],
             )
+    if figure is not None:
+        shared_legend(figure, [ax], columns=3)
     return ax
 
 

@@ -54,6 +54,12 @@ def slow_limit(run: xarray.Dataset) -> tuple[Array, Array]:
     return y, amplitude
 
 
+def _name_time(ax: Axes, against: str) -> None:
+    ax.set_xlabel(_AXIS_NAMES[against])
+    if against == "effective_time":
+        ax.locator_params(axis="x", nbins=4)  # its numbers are long
+
+
 @styled
 def draw_displacement(run: xarray.Dataset, ax: Axes | None = None, **line: Any) -> Axes:
     """Draw x_t along the top eigenvector, in the slow limit's envelope ±A.
@@ -137,7 +143,8 @@ def draw_sharpness(
             float(run["predicted_final_sharpness"]), color=THEORY_COLOUR, linestyle="-.", linewidth=0.8,
             label=r"$S^*-y_0(2G(\kappa)-1)$",
         )  # fmt: skip
-    ax.set(xlabel=_AXIS_NAMES[against], ylabel="sharpness, $S$ (1/lr)")
+    _name_time(ax, against)
+    ax.set(ylabel="sharpness, $S$ (1/lr)")
     return ax
 
 
@@ -169,7 +176,8 @@ def draw_loss(run: xarray.Dataset, ax: Axes | None = None, *, against: str = "st
         )
         ax.axhline(spike, color=THEORY_COLOUR, linestyle=":", label="slow limit")
     ax.set_yscale("log")
-    ax.set(xlabel=_AXIS_NAMES[against], ylabel="loss, $L$")
+    _name_time(ax, against)
+    ax.set(ylabel="loss, $L$")
     return ax
 
 
