@@ -240,14 +240,15 @@ def _measured(problem: Problem, measures: Sequence[str], repeat: int) -> dict[st
     loss, guess, last = problem.loss, None, None
     sharpness, values, steps2, flips2, turns = [], [], [], [], []
     for state in states(problem, repeat):
-        if last is not None and "motion" in needs:
-            with np.errstate(over="ignore", invalid="ignore"):
+        # An overflow shows in what is measured.
+        with np.errstate(over="ignore", invalid="ignore"):
+            if last is not None and "motion" in needs:
                 change = state.velocity - last.velocity
                 steps2.append(float(state.velocity @ state.velocity))
                 flips2.append(0.0625 * float(change @ change))
                 turns.append(float(state.velocity @ last.velocity))
+            values.append(loss._value(state.weights) if "loss" in needs else np.nan)
         last = state
-        values.append(loss._value(state.weights) if "loss" in needs else np.nan)
         if each:
             pair = top_pair(loss, state.weights, guess)
             guess = pair.vector
