@@ -8,6 +8,7 @@ import platform
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
@@ -336,8 +337,6 @@ def _at(values: Any, steps: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Array
 
 def provenance(problem: Problem, seconds: float) -> dict[str, Any]:
     """Return a dataset's attributes: settings as JSON, versions, machine and seconds; all survive NetCDF and Zarr."""
-    versions = {name: version(name) for name in ("numpy", "numba", "scipy", "sympy", "xarray")}
-    versions |= {"selfstab": selfstab.__version__, "python": platform.python_version()}
     return {
         "loss": problem.loss.description,
         "optimizer": json.dumps(described_optimizer(problem.optimizer)),
@@ -347,10 +346,16 @@ def provenance(problem: Problem, seconds: float) -> dict[str, Any]:
         "seed": problem.seed,
         "start": _point(problem.start),
         "previous": _point(problem.previous),
-        "versions": json.dumps(versions),
+        "versions": _versions(),
         "machine": platform.machine(),
         "seconds": seconds,
     }
+
+
+@cache
+def _versions() -> str:
+    versions = {name: version(name) for name in ("numpy", "numba", "scipy", "sympy", "xarray")}
+    return json.dumps(versions | {"selfstab": selfstab.__version__, "python": platform.python_version()})
 
 
 def _point(weights: Array) -> str:
