@@ -28,7 +28,7 @@ class Build:
     """One build of `c_sweep.c`, loaded."""
 
     flags: tuple[str, ...]
-    library: ctypes.CDLL
+    loaded: ctypes.CDLL
 
     def run(self, job: SweepJob) -> Extremes:
         """Run the job on all cores."""
@@ -38,7 +38,7 @@ class Build:
         lr = job.lr()
         low, high, diverged_at = np.empty(job.shape), np.empty(job.shape), np.empty(job.shape, np.int64)
         real, pointer = ctypes.c_double, ctypes.c_void_p
-        sweep = self.library.sweep
+        sweep = self.loaded.sweep
         sweep.restype = None
         sweep.argtypes = [
             ctypes.c_int64,

@@ -1,4 +1,4 @@
-"""Momentum gradient descent: the one place with the update's sign, order and start.
+"""Momentum gradient descent: the update's sign, order and start, which the generated kernels print in the same form.
 
 v_{t+1} = momentum·v_t − lr_t·∇L(w_t + lookahead·v_t),    w_{t+1} = w_t + v_{t+1},    v_0 = start − previous
 """

@@ -20,7 +20,7 @@ def row(verdict: harness.Verdict) -> Row:
 
 
 def case(measure: object) -> Case:
-    return Case("a line", "s", Target(1.0), measure)  # type: ignore[arg-type]
+    return Case("a line", "s", Target(1.0), measure)
 
 
 def test_pairs_alternate_and_keep_their_sides() -> None:
@@ -199,7 +199,7 @@ def test_c_baseline_refuses_a_drift_its_escape_test_does_not_cover() -> None:
     """Protects against a wrong step of escape: z can rise again when progressive_sharpening is above 0."""
     job = replace(sweep_job(2, 10), progressive_sharpening=0.1)
     with pytest.raises(ValueError, match="progressive_sharpening = 0 only"):
-        c_sweep.Build((), None).run(job)  # type: ignore[arg-type]
+        c_sweep.Build((), None).run(job)
 
 
 def test_c_baseline_is_missing_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,9 +137,7 @@ def test_an_optimizer_needs_no_compiler():
 
 def test_every_citation_is_in_the_bibliography():
     """Protects sources: a key in a docstring is an entry of references.bib."""
-    bibliography = PACKAGE.parent / "docs" / "references.bib"
-    if not bibliography.exists():
-        pytest.skip("an installed package has no docs folder")
+    bibliography = Path(__file__).parent.parent / "docs" / "references.bib"
     known = set(re.findall(r"^@\w+\{(\w+),", bibliography.read_text(), re.MULTILINE))
     cited = {
         (key, path.name)
