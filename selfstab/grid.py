@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from selfstab import outcomes, validation
 from selfstab.axes import LONG_NAMES, Plan
-from selfstab.kernels import modules, pool
-from selfstab.kernels.measures import MEASURES, groups_of, needs_of
-from selfstab.kernels.source import LANES, Variant
+from selfstab.blocks import Block, Runner, block_size, cut, free_memory
+from selfstab.cells import CellRunner
+from selfstab.kernels import pool
+from selfstab.kernels.measures import MEASURES
+from selfstab.lanes import LaneRunner
 from selfstab.losses.symbolic import SymbolicLoss
-from selfstab.observables import observe
 from selfstab.optimizers import HeavyBall
-from selfstab.schedules import LinearWarmup
-from selfstab.trajectory import Problem, provenance, states, top_pair
+from selfstab.trajectory import provenance
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
     import xarray
+    from distributed import Client
 
     from selfstab.losses.protocol import Loss
-
-LARGEST_BLOCK: Final = 2**16
 
 
 def sweep(
@@ -42,6 +42,8 @@ def sweep(
     seed: int = 0,
     repeats: int = 1,
     threads: int | None = None,
+    store: str | Path | None = None,
+    client: Client | str | None = None,
     progress: bool = True,
 ) -> xarray.Dataset:
     """Run every combination of the axes' values and measure each run.
@@ -76,8 +78,13 @@ def sweep(
         Number of noise realizations, >= 1; more than one adds the dimension ``repeat``.
     threads
         Number of threads, >= 1; by default one for each CPU.
+    store
+        Folder of a Zarr store that keeps each finished block. Killed at any moment and called again with the same
+        arguments, a sweep computes what is missing. A store of another sweep is refused.
+    client
+        A ``dask.distributed.Client``, or the address of a scheduler: blocks run on its workers (extra ``dask``).
     progress
-        Whether to show a bar (in terminals and notebooks only).
+        Whether to show a bar with rate and time left (in terminals and notebooks only).
 
     Returns
     -------
@@ -105,12 +112,14 @@ def sweep(
 
         *Smoothed* is the (1, 2, 1)/4 mean of three consecutive steps (at the second step the mean of two; the first
         is no onset). For maps, mask what diverged: ``data.final_sharpness.where(data.phase != -1)``. Settings,
-        versions and seconds are in attrs.
+        versions and seconds are in attrs. With a store, values are read from it when they are used.
 
     Raises
     ------
     TypeError, ValueError
         If an argument is of the wrong kind, shape or range; nothing has run then.
+    MemoryError
+        If the results take more than half of the free memory and there is no store; nothing has run then.
 
     Examples
     --------
@@ -131,157 +140,117 @@ def sweep(
     )
     if not isinstance(progress, bool):
         raise TypeError(f"progress must be True or False, got {validation.shown(progress)}")
-    if isinstance(loss, SymbolicLoss):
-        flat, compile_seconds = _lanes(loss, plan, threads, progress)
-    else:
-        flat, compile_seconds = _cells(plan, threads, progress), 0.0
-    return _dataset(plan, flat, time.perf_counter() - began, compile_seconds)
+    runner = runner_of(plan)
+    if store is not None:
+        from selfstab.store import Store
+
+        kept = Store.opened(store, plan, threads)
+        with kept:
+            _run(plan, runner, kept, threads, client, progress)
+        return kept.dataset()
+    held = _Memory(plan, threads)
+    _run(plan, runner, held, threads, client, progress)
+    return held.dataset(time.perf_counter() - began, runner.compile_seconds)
 
 
-def _lanes(loss: SymbolicLoss, plan: Plan, threads: int, progress: bool) -> tuple[dict[str, Array], float]:
-    """Run the grid in compiled blocks of lanes; return flat outputs by measure, repeats first, and compile seconds."""
-    problem, optimizer = plan.problem, plan.problem.optimizer
-    lookahead = optimizer.lookahead > 0 or "lookahead" in plan.axes
-    # In one order, so that a set of measures has one kernel.
-    measures = tuple(name for name in MEASURES if name in plan.measures)
-    variant = Variant(measures, plan.rate, lookahead, problem.noise > 0)
-    inputs = variant.inputs(loss.formulas)
-    place = _places(loss, inputs)
-    fixed = np.zeros(len(inputs))
-    fixed[: len(loss.parameters)] = loss._values
-    ramp = optimizer.lr if isinstance(optimizer.lr, LinearWarmup) else None
-    settings = {
-        "momentum": optimizer.momentum,
-        "lookahead": optimizer.lookahead,
-        "lr": optimizer.rates(0, 1)[0],
-    }
-    settings |= {} if ramp is None else {"lr.start": ramp.start, "lr.end": ramp.end, "lr.steps": ramp.steps}
-    for name, setting in settings.items():
-        if name in place:
-            fixed[place[name]] = setting
-    n = loss.dimension
-    fixed[-2 * n :] = [*problem.start, *problem.previous]
-    targets = [place[name] for name in plan.axes]
-    shape, axes = list(plan.shape), list(plan.axes.values())
-    offsets = [0, *np.cumsum(shape)[:-1]]
-    follow = [(place[name] + n, k) for k, name in enumerate(plan.axes) if name.startswith("start.")]
-    module = modules.compiled(loss.sweep_source(variant))
-    table = optimizer.rates(0, problem.steps + 1) if plan.rate == "table" else np.zeros(1)
-    flat = {name: np.empty(plan.cells * plan.repeats, MEASURES[name].dtype) for name in plan.measures}
-    follows = np.full(len(shape), -1)
-    if plan.moves_with_start:
-        for target, k in follow:
-            if f"previous.{list(plan.axes)[k][6:]}" not in plan.axes:
-                follows[k] = target
-    compile_seconds = 0.0
-    block = _block(plan.cells, threads)
-    for repeat in range(plan.repeats):
-        noise = problem.noise_at(0, problem.steps, repeat) if variant.noise else np.zeros((1, 1))
-        arguments = (
-            np.array(shape), np.array(targets), follows, np.array(offsets), np.concatenate(axes), fixed, table, noise,
-            problem.steps, problem.escape,
-        )  # fmt: skip
-        if repeat == 0:
-            began = time.perf_counter()
-            module.run(0, 0, *arguments, np.empty((len(measures), 0)))
-            compile_seconds = time.perf_counter() - began
-        base = repeat * plan.cells
-
-        def work(first: int, count: int, arguments: tuple[Any, ...] = arguments, base: int = base) -> None:
-            out = np.empty((len(measures), count))
-            module.run(first, count, *arguments, out)
-            for k, name in enumerate(measures):
-                flat[name][base + first : base + first + count] = out[k]
-
-        pool.run_blocks(work, plan.cells, block, threads, progress=progress)
-    return flat, compile_seconds
+def runner_of(plan: Plan) -> Runner:
+    """Return what runs the cells of a plan: lanes for a symbolic loss, else a cell at a time."""
+    loss = plan.problem.loss
+    return LaneRunner(plan, loss) if isinstance(loss, SymbolicLoss) else CellRunner(plan)
 
 
-def _places(loss: SymbolicLoss, inputs: Sequence[str]) -> dict[str, int]:
-    """Return where a kernel keeps each input, by the axis that sets it."""
-    public = dict(zip(loss.formulas.parameters, loss.parameters, strict=True))
-    for word in ("start", "previous"):
-        public |= {
-            f"{word}.{w}": f"{word}.{n}"
-            for w, n in zip(loss.formulas.weights, loss.weight_names, strict=True)
-        }
-    return {public.get(name, name): k for k, name in enumerate(inputs)}
+def _run(
+    plan: Plan, runner: Runner, results: Results, threads: int, client: Client | str | None, progress: bool
+) -> None:
+    """Run the blocks that are missing and hand over what they give."""
+    with pool.progress_bar(plan.cells * plan.repeats, "cell", progress) as bar:
+        bar.update(results.done)
+        if client is not None:
+            from selfstab import cluster
+
+            cluster.run_blocks(client, plan, results.accept, results.missing(), bar)
+            return
+        if results.done < plan.cells * plan.repeats:
+            runner.prepare()
+
+        def work(block: Block) -> None:
+            cells = np.arange(block.first, block.first + block.count)
+            results.accept(block, runner.run(cells, block.repeat))
+
+        pool.run_blocks(work, results.missing(), threads, bar)
 
 
-def _block(cells: int, threads: int) -> int:
-    """Return a block size, whole lanes: small enough to share the work evenly, at most LARGEST_BLOCK."""
-    wanted = min(LARGEST_BLOCK, -(-cells // (8 * threads)))
-    return max(LANES, -(-wanted // LANES) * LANES)
+class Results(Protocol):
+    """Takes the results of blocks, each once, from any thread."""
+
+    @property
+    def done(self) -> int:
+        """Number of cells that need not be run."""
+
+    def missing(self) -> Iterable[Block]:
+        """Return the blocks to run."""
+
+    def accept(self, block: Block, values: Array) -> None:
+        """Take the values of a block, shape (measures, cells)."""
 
 
-def _cells(plan: Plan, threads: int, progress: bool) -> dict[str, Array]:
-    """Run the grid a cell at a time; return flat outputs by measure, repeats first."""
-    from threadpoolctl import threadpool_limits
+class _Memory:
+    """Results in arrays."""
 
-    flat = {name: np.empty(plan.cells * plan.repeats, MEASURES[name].dtype) for name in plan.measures}
+    done = 0
 
-    def work(first: int, count: int) -> None:
-        for k in range(first, first + count):
-            problem, _ = plan.cell(k % plan.cells)
-            for name, value in _measured(problem, plan.measures, k // plan.cells).items():
-                flat[name][k] = value
-
-    with threadpool_limits(1, user_api="blas"):
-        pool.run_blocks(work, plan.cells * plan.repeats, 1, threads, progress=progress)
-    return flat
-
-
-def _measured(problem: Problem, measures: Sequence[str], repeat: int) -> dict[str, float]:
-    """Run one cell of a loss that has no kernel, and measure it."""
-    groups = groups_of(measures)
-    needs = needs_of(groups)
-    # A sharpness read at the end only costs one eigenproblem, not one a step.
-    each = "sharpness" in needs_of(name for name in groups if name != "end_sharpness")
-    loss, guess, last = problem.loss, None, None
-    sharpness, values, steps2, flips2, turns = [], [], [], [], []
-    for state in states(problem, repeat):
-        # An overflow shows in what is measured.
-        with np.errstate(over="ignore", invalid="ignore"):
-            if last is not None and "motion" in needs:
-                change = state.velocity - last.velocity
-                steps2.append(float(state.velocity @ state.velocity))
-                flips2.append(0.0625 * float(change @ change))
-                turns.append(float(state.velocity @ last.velocity))
-            values.append(loss._value(state.weights) if "loss" in needs else np.nan)
-        last = state
-        if each:
-            pair = top_pair(loss, state.weights, guess)
-            guess = pair.vector
-            sharpness.append(pair.value)
-    reached = len(values) - 1
-    if not each:
-        sharpness = [np.nan] * reached
-        sharpness.append(
-            top_pair(loss, last.weights, None).value if last and "sharpness" in needs else np.nan
+    def __init__(self, plan: Plan, threads: int) -> None:
+        self._plan = plan
+        size = (
+            plan.cells * plan.repeats * sum(np.dtype(MEASURES[name].dtype).itemsize for name in plan.measures)
         )
-    if "motion" not in needs:
-        steps2 = flips2 = turns = [np.nan] * reached
-    ended = -1 if reached == problem.steps else reached + 1
-    motion = (np.array(steps2), np.array(flips2), np.array(turns))
-    thresholds = problem.optimizer.thresholds(0, reached + 1)
-    return observe(measures, np.array(sharpness), np.array(values), thresholds, motion, ended)
+        if size > (free := free_memory()) // 2:
+            raise MemoryError(
+                f"the results take {size / 1e9:.3g} GB, more than half of the {free / 1e9:.3g} GB of free memory: "
+                "give the sweep a store"
+            )
+        shape = (plan.cells, plan.repeats)
+        self._arrays = {name: np.empty(shape, MEASURES[name].dtype) for name in plan.measures}
+        self._block = (
+            block_size(plan.cells, plan.problem.steps, threads)
+            if isinstance(plan.problem.loss, SymbolicLoss)
+            else 1
+        )
+
+    def missing(self) -> Iterable[Block]:
+        """Return the blocks to run."""
+        return cut(self._plan.cells, self._plan.repeats, self._block)
+
+    def accept(self, block: Block, values: Array) -> None:
+        """Take the values of a block, shape (measures, cells)."""
+        for name, row in zip(self._plan.measures, values, strict=True):
+            self._arrays[name][block.first : block.first + block.count, block.repeat] = row
+
+    def dataset(self, seconds: float, compile_seconds: float) -> xarray.Dataset:
+        """Return the arrays with their coordinates and attributes."""
+        plan = self._plan
+        shape = (*plan.shape, plan.repeats) if plan.repeats > 1 else plan.shape
+        out = described(plan, {name: array.reshape(shape) for name, array in self._arrays.items()})
+        out.attrs.update(
+            provenance(plan.problem, seconds), compile_seconds=compile_seconds, repeats=plan.repeats
+        )
+        return out
 
 
-def _dataset(plan: Plan, flat: dict[str, Array], seconds: float, compile_seconds: float) -> xarray.Dataset:
+def described(plan: Plan, arrays: Mapping[str, Any]) -> xarray.Dataset:
+    """Return arrays by measure as a dataset with the coordinates and attributes of the plan."""
     import xarray
 
     dims = [*plan.axes, "repeat"] if plan.repeats > 1 else [*plan.axes]
     out = xarray.Dataset(coords=dict(plan.axes))
     if plan.repeats > 1:
         out = out.assign_coords(repeat=np.arange(plan.repeats))
-    for name, values in flat.items():
-        grid = np.moveaxis(values.reshape(plan.repeats, *plan.shape), 0, -1)
-        out[name] = (dims, np.ascontiguousarray(grid) if plan.repeats > 1 else grid[..., 0])
+    for name, array in arrays.items():
+        out[name] = (dims, array)
         out[name].attrs.update(MEASURES[name].attributes)
         if name == "phase":
             out[name].attrs.update(outcomes.flag_attributes())
     for name in plan.axes:
         long_name, units = LONG_NAMES.get(name, (name, "1"))
         out[name].attrs.update(long_name=long_name, units=units)
-    out.attrs.update(provenance(plan.problem, seconds), compile_seconds=compile_seconds, repeats=plan.repeats)
     return out

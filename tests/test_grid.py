@@ -12,6 +12,7 @@ import xarray as xr
 
 import selfstab as ss
 from selfstab import outcomes
+from selfstab.blocks import cut
 from selfstab.kernels import pool
 from selfstab.kernels.measures import MEASURES
 
@@ -154,27 +155,28 @@ def test_a_failing_block_is_told_and_the_rest_does_not_begin():
     """Protects against silence: the exception comes out, after the blocks under way."""
     begun = []
 
-    def work(first, count):
-        begun.append(first)
-        if first == 2:
+    def work(block):
+        begun.append(block.number)
+        if block.number == 2:
             raise RuntimeError("block 2")
         time.sleep(0.002)
 
-    with pytest.raises(RuntimeError, match="block 2"):
-        pool.run_blocks(work, 1000, 1, 1, progress=False)
+    with pytest.raises(RuntimeError, match="block 2"), pool.progress_bar(1000, "cell", False) as bar:
+        pool.run_blocks(work, cut(1000, 1, 1), 1, bar)
     assert len(begun) < 1000
 
 
 @pytest.mark.parametrize("total", [1, 63, 64, 65, 1000])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_blocks_cover_every_cell_once(total, threads):
-    """Protects the cells at the end."""
-    seen = np.zeros(total, int)
+    """Protects the cells at the end, of every repeat."""
+    seen = np.zeros((2, total), int)
 
-    def work(first, count):
-        seen[first : first + count] += 1
+    def work(block):
+        seen[block.repeat, block.first : block.first + block.count] += 1
 
-    pool.run_blocks(work, total, 64, threads, progress=False)
+    with pool.progress_bar(2 * total, "cell", False) as bar:
+        pool.run_blocks(work, cut(total, 2, 64), threads, bar)
     assert (seen == 1).all()
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 import warnings
-from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from typing import Any
+from collections.abc import Callable, Iterable, Sized
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+B = TypeVar("B", bound=Sized)
 
 
 def available_threads() -> int:
@@ -16,44 +19,44 @@ def available_threads() -> int:
     return os.cpu_count() or 1
 
 
-def run_blocks(
-    work: Callable[[int, int], None],
-    total: int,
-    block: int,
-    threads: int,
-    *,
-    progress: bool,
-    unit: str = "cell",
-) -> None:
-    """Call work(first, count) for consecutive blocks of at most `block` cells, `threads` at a time.
+def run_blocks(work: Callable[[B], None], blocks: Iterable[B], threads: int, bar: Any) -> None:
+    """Call work(block) for each block, `threads` at a time; `bar.update` gets the size of each that is done.
 
-    The first exception of a block is raised after the blocks under way have ended; those not begun never begin. The
-    same holds for an interrupt.
+    A block is taken from the iterable when a thread is free for it. The first exception of a block is raised after
+    the blocks under way have ended; those not begun never begin. The same holds for an interrupt.
     """
-    firsts = range(0, total, block)
-    with _bar(total, unit, progress) as bar, ThreadPoolExecutor(threads) as pool:
+    waiting = iter(blocks)
+    lock, stopped = threading.Lock(), threading.Event()
 
-        def one(first: int) -> None:
-            count = min(block, total - first)
-            work(first, count)
-            bar.update(count)
+    def serve() -> None:
+        while True:
+            with lock:
+                block = None if stopped.is_set() else next(waiting, None)
+            if block is None:
+                return
+            try:
+                work(block)
+            except BaseException:
+                stopped.set()
+                raise
+            with lock:
+                bar.update(len(block))
 
-        futures = [pool.submit(one, first) for first in firsts]
+    with ThreadPoolExecutor(threads) as pool:
+        servants = [pool.submit(serve) for _ in range(threads)]
         try:
-            wait(futures, return_when=FIRST_EXCEPTION)
+            for servant in servants:
+                servant.result()
         finally:
-            for future in futures:
-                future.cancel()
-        for future in futures:
-            if not future.cancelled():
-                future.result()
+            stopped.set()
 
 
-def _bar(total: int, unit: str, progress: bool) -> Any:
+def progress_bar(total: int, unit: str, shown: bool) -> Any:
+    """Return a bar with rate and time left: in terminals and notebooks only, and nowhere unless `shown`."""
     with warnings.catch_warnings():
         # In a notebook without ipywidgets tqdm falls back to text, and warns.
         warnings.simplefilter("ignore")
         from tqdm.auto import tqdm
 
         # None: shown in terminals and notebooks only.
-        return tqdm(total=total, unit=unit, unit_scale=True, disable=None if progress else True, leave=False)
+        return tqdm(total=total, unit=unit, unit_scale=True, disable=None if shown else True, leave=False)

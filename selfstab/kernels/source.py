@@ -58,18 +58,23 @@ class LossText(Protocol):
 
 @dataclass(frozen=True)
 class Variant:
-    """Which kernel of a loss: its measures, how lr is given, whether it looks ahead, whether gradients are noisy."""
+    """Which kernel of a loss: its measures, how lr is given, whether it looks ahead, whether gradients are noisy.
+
+    A kernel that `resumes` is given the velocity instead of the weights before the start: those would round it.
+    """
 
     measures: tuple[str, ...]
     rate: Rate = "constant"
     lookahead: bool = False
     noise: bool = False
+    resumes: bool = False
 
     def inputs(self, loss: LossText) -> list[str]:
-        """Return the names of a cell's inputs, in order: parameters, rate, momentum, lookahead, start, previous."""
+        """Return the names of a cell's inputs: parameters, rate, momentum, lookahead, start, previous or velocity."""
         names = [*loss.parameters, *RATE_INPUTS[self.rate], "momentum"]
         names += ["lookahead"] if self.lookahead else []
-        return names + [f"start.{w}" for w in loss.weights] + [f"previous.{w}" for w in loss.weights]
+        before = "velocity" if self.resumes else "previous"
+        return names + [f"{word}.{w}" for word in ("start", before) for w in loss.weights]
 
 
 def indented(lines: Sequence[str], depth: int) -> str:
@@ -205,9 +210,12 @@ class _Writer:
         out += [f"momentum = {read['momentum']}"]
         out += [f"lookahead = {read['lookahead']}"] if variant.lookahead else []
         out += [f"{w} = {read['start.' + w]}" for w in loss.weights]
-        out += [
-            f"{v} = {w} - {read['previous.' + w]}" for w, v in zip(loss.weights, self.velocities, strict=True)
-        ]  # fmt: skip
+        for w, v in zip(loss.weights, self.velocities, strict=True):
+            out += [
+                f"{v} = {read['velocity.' + w]}"
+                if variant.resumes
+                else f"{v} = {w} - {read['previous.' + w]}"
+            ]
         pieces = list(self.pieces)
         if variant.rate == "excess" and "sharpness" not in pieces:
             pieces.append("sharpness")
@@ -243,10 +251,9 @@ class _Writer:
 def sweep_source(loss: LossText, variant: Variant, title: str) -> str:
     """Return the module that runs a grid of cells of one loss; its entry is ``run``.
 
-    ``run(first, count, shape, targets, follows, offsets, values, fixed, table, noise, steps, escape, out)`` runs the
-    cells first, ..., first + count − 1 of the grid of that shape (last axis fastest). Axis a sets input targets[a] to
-    values[offsets[a] + index], and input follows[a] too unless that is −1; other inputs are as in `fixed`. out has
-    shape (measures, count).
+    ``run(inputs, table, noise, steps, escape, out, ends)`` runs a cell for each row of `inputs`, whose columns are
+    those of :meth:`Variant.inputs`. out has shape (measures, cells); ends, unless it is empty, (cells, 2 · weights): it
+    gets the last weights and velocities.
     """
     w = _Writer(loss, variant)
     good = " and ".join(f"abs(next_{name}) <= escape" for name in loss.weights)
@@ -335,29 +342,19 @@ def run_block(rows, saved, final, lane, ended, count, steps, table, noise, escap
 
 
 @entry
-def run(first, count, shape, targets, follows, offsets, values, fixed, table, noise, steps, escape, out):
-    """Run the cells first, ..., first + count - 1 of the grid."""
+def run(inputs, table, noise, steps, escape, out, ends):
+    """Run a cell for each row of inputs."""
     rows = np.empty(ROWS * LANES)
     saved = np.empty(MOVING * LANES)
     final = np.empty(ROWS * LANES)
     lane = np.empty(ROWS)
     ended = np.empty(LANES, np.int64)
-    inputs = np.empty(fixed.size)
     matrix = np.empty(({len(loss.weights)}, {len(loss.weights)}))
-    for start in range(first, first + count, LANES):
-        lanes = first + count - start if first + count - start < LANES else LANES
+    for first in range(0, inputs.shape[0], LANES):
+        lanes = inputs.shape[0] - first if inputs.shape[0] - first < LANES else LANES
         for i in range(LANES):
             # Lanes beyond the last cell repeat it, so that every lane computes with numbers.
-            rest = start + (i if i < lanes else lanes - 1)
-            for k in range(fixed.size):
-                inputs[k] = fixed[k]
-            for axis in range(shape.size - 1, -1, -1):
-                value = values[offsets[axis] + rest % shape[axis]]
-                inputs[targets[axis]] = value
-                if follows[axis] >= 0:
-                    inputs[follows[axis]] = value
-                rest = rest // shape[axis]
-            begin(lane, inputs, table, matrix)
+            begin(lane, inputs[first + (i if i < lanes else lanes - 1)], table, matrix)
             for k in range(ROWS):
                 rows[k * LANES + i] = lane[k]
             ended[i] = -1
@@ -365,5 +362,8 @@ def run(first, count, shape, targets, follows, offsets, values, fixed, table, no
         for i in range(lanes):
             for k in range(ROWS):
                 lane[k] = final[k * LANES + i]
-            finish(lane, ended[i], steps, table, matrix, out, start + i - first)
+            finish(lane, ended[i], steps, table, matrix, out, first + i)
+            if ends.shape[0] > 0:
+                for k in range({2 * len(loss.weights)}):
+                    ends[first + i, k] = lane[k]
 '''

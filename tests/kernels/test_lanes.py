@@ -10,6 +10,7 @@ import twin
 
 import selfstab as ss
 from selfstab import grid
+from selfstab.blocks import cut
 from selfstab.kernels.measures import MEASURES
 from selfstab.kernels.noise import normal
 
@@ -96,17 +97,12 @@ def test_the_cases_meet_every_end(results):
 @every_case
 def test_threads_blocks_and_order_change_no_bit(name, results, monkeypatch, same_cells):
     """Protects a cell from its neighbours: threads, block sizes that are no whole lanes, and the order of blocks."""
-    run_blocks = grid.pool.run_blocks
-    for threads, block in ((2, 64), (4, 1), (1, 37)):
+    for threads, size in ((2, 64), (4, 1), (1, 37)):
 
-        def backwards(work, total, _, threads, *, progress, block=block):
-            last = (total - 1) // block * block
-            run_blocks(
-                lambda first, count: work(last - first, min(block, total - last + first)),
-                last + block, block, threads, progress=progress,
-            )  # fmt: skip
+        def backwards(cells, repeats, _, size=size):
+            return reversed([*cut(cells, repeats, size)])
 
-        monkeypatch.setattr(grid.pool, "run_blocks", backwards)
+        monkeypatch.setattr(grid, "cut", backwards)
         same_cells(results[name], swept(name, threads=threads))
 
 
