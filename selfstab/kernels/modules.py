@@ -10,7 +10,6 @@ import hashlib
 import importlib.util
 import os
 import sys
-import tempfile
 import threading
 import warnings
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from selfstab.kernels.arithmetic import HEADER, plain_namespace
+from selfstab.kernels.disk import check_files_of, write_whole
 
 _lock = threading.Lock()
 _loaded: dict[str, ModuleType] = {}
@@ -53,12 +53,8 @@ def _from_disk(source: str) -> ModuleType | None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not os.access(path.parent, os.W_OK):
             return None
-        # An untouched file keeps its time stamp, which Numba's index compares.
         if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
-            handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".py.tmp")
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            Path(temporary).replace(path)
+            write_whole(path, text.encode())
     except OSError:
         return None
     specification = importlib.util.spec_from_file_location(name, path)
@@ -68,6 +64,7 @@ def _from_disk(source: str) -> ModuleType | None:
     # Numba looks the module up by name when it loads a compiled function from its cache.
     sys.modules[name] = module
     specification.loader.exec_module(module)
+    check_files_of(module, path)
     return module
 
 

@@ -92,7 +92,7 @@ def test_a_second_process_does_not_compile(tmp_path):
     """Protects start-up across processes: the first misses the cache on disk, the second hits it."""
     code = f"""if True:
         import numpy as np
-        from selfstab.kernels import modules
+        from selfstab.kernels import disk, modules
         module = modules.compiled({SMALL!r})
         module.double(np.arange(3.0), np.empty(3))
         print(sum(module.double.stats.cache_hits.values()), sum(module.double.stats.cache_misses.values()))
@@ -152,14 +152,63 @@ def test_a_file_with_other_content_is_written_anew(cold_cache, monkeypatch):
     assert path.read_text() == text
 
 
-def test_an_untouched_file_is_not_written(cold_cache, monkeypatch):
-    """Protects Numba's index, which compares the file's time."""
-    modules.compiled(SMALL)
-    (path,) = cold_cache.glob("selfstab_kernel_*.py")
-    os.utime(path, ns=(10**18, 10**18))
-    monkeypatch.setattr(modules, "_loaded", {})
-    modules.compiled(SMALL)
-    assert path.stat().st_mtime_ns == 10**18
+DOUBLED = f"""if True:
+    import numpy as np
+    from selfstab.kernels import modules
+    module = modules.compiled({SMALL!r})
+    out = np.empty(3)
+    module.double(np.arange(3.0), out)
+    print(sum(module.double.stats.cache_hits.values()), out.tolist())
+"""
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:-7],
+        lambda content: content[:10],
+        lambda content: b"",
+        lambda content: content[:999] + bytes([content[999] ^ 1]) + content[1000:],
+        lambda content: b"\0" * len(content),
+    ],
+    ids=["end cut", "cut", "empty", "one bit", "zeros"],
+)  # fmt: skip
+def test_a_damaged_compiled_file_is_compiled_again(damage, tmp_path):
+    """Protects the process and the numbers: machine code with one bit changed is seen, not run."""
+    environment = {"SELFSTAB_CACHE_DIR": str(tmp_path)}
+    assert in_a_process(DOUBLED, **environment) == "0 [0.0, 2.0, 4.0]"
+    (path,) = tmp_path.glob("*.kernel")
+    path.write_bytes(damage(path.read_bytes()))
+    assert in_a_process(DOUBLED, **environment) == "0 [0.0, 2.0, 4.0]"
+    assert in_a_process(DOUBLED, **environment) == "1 [0.0, 2.0, 4.0]"
+
+
+def test_processes_that_begin_together_share_the_directory(tmp_path):
+    """Protects a cluster's first minute: whole files only, whoever writes last; each process has the right numbers."""
+    environment = os.environ | {"SELFSTAB_CACHE_DIR": str(tmp_path)}
+    begun = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", DOUBLED], env=environment, stdout=subprocess.PIPE
+        )
+        for _ in range(4)
+    ]
+    assert all(b"[0.0, 2.0, 4.0]" in process.communicate(timeout=120)[0] for process in begun)
+    assert not list(tmp_path.glob("*.tmp"))
+    assert in_a_process(DOUBLED, SELFSTAB_CACHE_DIR=str(tmp_path)) == "1 [0.0, 2.0, 4.0]"
+
+
+def test_a_full_disk_means_memory(cold_cache, monkeypatch):
+    """Protects a run on a full disk: it compiles, keeps nothing, and leaves no part of a file."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    module = modules.compiled(SMALL)
+    monkeypatch.setattr(disk.Path, "replace", full)
+    out = np.empty(1)
+    module.double(np.ones(1), out)
+    assert out[0] == 2.0
+    assert {path.suffix for path in cold_cache.iterdir() if path.is_file()} == {".py"}
 
 
 @pytest.mark.parametrize("where", ["a file/below", "/proc/selfstab", "a file"])

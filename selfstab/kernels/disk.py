@@ -1,0 +1,76 @@
+"""Compiled functions on disk, each file checked before it is used.
+
+Numba's own files are not: a damaged one ends the process or gives wrong numbers, and two processes that save at once
+can mix up two functions. Here a file is named by all that decides its content, begins with its digest and is put in
+place by one rename; what is missing, cut or changed is compiled again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import pickle
+import sys
+import tempfile
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+_DIGEST: Final = hashlib.sha256().digest_size
+
+
+class CheckedFiles:
+    """Stands in for the files of one function in Numba's cache: ``load(key)`` and ``save(key, data)``."""
+
+    def __init__(self, directory: Path, stem: str) -> None:
+        self._directory, self._stem = directory, stem
+
+    def _path(self, key: Any) -> Path:
+        import llvmlite
+        import numba
+
+        decides = (key, numba.__version__, llvmlite.__version__, sys.version, sys.platform)
+        return (
+            self._directory / f"{self._stem}.{hashlib.sha256(repr(decides).encode()).hexdigest()[:32]}.kernel"
+        )
+
+    def load(self, key: Any) -> Any:
+        """Return what was saved under `key`; None if there is nothing whole."""
+        try:
+            content = self._path(key).read_bytes()
+        except OSError:
+            return None
+        digest, data = content[:_DIGEST], content[_DIGEST:]
+        return pickle.loads(data) if hashlib.sha256(data).digest() == digest else None
+
+    def save(self, key: Any, data: Any) -> None:
+        """Save `data`; a disk that cannot take it means that it is compiled again next time."""
+        from numba.core.serialize import dumps
+
+        content = dumps(data)
+        with contextlib.suppress(OSError):
+            write_whole(self._path(key), hashlib.sha256(content).digest() + content)
+
+    def flush(self) -> None:
+        """Forget nothing: a file's name says all that it depends on."""
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees all of it or none."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(temporary).replace(path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def check_files_of(module: ModuleType, path: Path) -> None:
+    """Let the compiled functions of a module, whose source is at `path`, be loaded from checked files."""
+    for name, function in vars(module).items():
+        cache = getattr(function, "_cache", None)
+        if hasattr(cache, "_cache_file"):
+            cache._cache_file = CheckedFiles(path.parent, f"{path.stem}.{name}")
