@@ -13,6 +13,7 @@ import os
 import pickle
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -46,8 +47,9 @@ class CheckedFiles:
 
     def save(self, key: Any, data: Any) -> None:
         """Save `data`; a disk that cannot take it means that it is compiled again next time."""
-        from numba.core.serialize import dumps
+        from numba.core import serialize
 
+        dumps: Callable[[Any], bytes] = serialize.dumps
         content = dumps(data)
         with contextlib.suppress(OSError):
             write_whole(self._path(key), hashlib.sha256(content).digest() + content)
@@ -71,6 +73,6 @@ def write_whole(path: Path, content: bytes) -> None:
 def check_files_of(module: ModuleType, path: Path) -> None:
     """Let the compiled functions of a module, whose source is at `path`, be loaded from checked files."""
     for name, function in vars(module).items():
-        cache = getattr(function, "_cache", None)
+        cache: Any = getattr(function, "_cache", None)
         if hasattr(cache, "_cache_file"):
             cache._cache_file = CheckedFiles(path.parent, f"{path.stem}.{name}")

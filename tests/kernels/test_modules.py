@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import selfstab as ss
-from selfstab.kernels import arithmetic, modules
+from selfstab.kernels import arithmetic, disk, modules
 
 SMALL = """\
 @entry
@@ -92,7 +92,7 @@ def test_a_second_process_does_not_compile(tmp_path):
     """Protects start-up across processes: the first misses the cache on disk, the second hits it."""
     code = f"""if True:
         import numpy as np
-        from selfstab.kernels import disk, modules
+        from selfstab.kernels import modules
         module = modules.compiled({SMALL!r})
         module.double(np.arange(3.0), np.empty(3))
         print(sum(module.double.stats.cache_hits.values()), sum(module.double.stats.cache_misses.values()))
