@@ -14,6 +14,7 @@ import pickle
 import sys
 import tempfile
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -28,10 +29,8 @@ class CheckedFiles:
         self._directory, self._stem = directory, stem
 
     def _path(self, key: Any) -> Path:
-        import llvmlite
-        import numba
-
-        decides = (key, numba.__version__, llvmlite.__version__, sys.version, sys.platform)
+        versions = [version(name) for name in ("numba", "llvmlite")]
+        decides = (key, *versions, sys.version, sys.platform)
         return (
             self._directory / f"{self._stem}.{hashlib.sha256(repr(decides).encode()).hexdigest()[:32]}.kernel"
         )
