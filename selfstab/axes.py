@@ -6,11 +6,11 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from selfstab import validation
+from selfstab import outcomes, validation
 from selfstab.kernels.measures import MEASURES
 from selfstab.kernels.source import RATE_INPUTS, Rate
 from selfstab.losses.symbolic import SymbolicLoss
@@ -18,6 +18,9 @@ from selfstab.optimizers import HeavyBall
 from selfstab.schedules import Constant, LinearWarmup
 from selfstab.trajectory import Problem
 from selfstab.validation import Array
+
+if TYPE_CHECKING:
+    import xarray
 
 _ROWS: Final = 2**16
 
@@ -154,6 +157,25 @@ class Plan:
             ):
                 points[:, self.problem.loss.weight_names.index(name.removeprefix("start."))] = values[at]
             yield points
+
+
+def described(plan: Plan, arrays: Mapping[str, Any]) -> xarray.Dataset:
+    """Return arrays by measure as a dataset with the coordinates and attributes of the plan."""
+    import xarray
+
+    dims = [*plan.axes, "repeat"] if plan.repeats > 1 else [*plan.axes]
+    out = xarray.Dataset(coords=dict(plan.axes))
+    if plan.repeats > 1:
+        out = out.assign_coords(repeat=np.arange(plan.repeats))
+    for name, array in arrays.items():
+        out[name] = (dims, array)
+        out[name].attrs.update(MEASURES[name].attributes)
+        if name == "phase":
+            out[name].attrs.update(outcomes.flag_attributes())
+    for name in plan.axes:
+        long_name, units = LONG_NAMES.get(name, (name, "1"))
+        out[name].attrs.update(long_name=long_name, units=units)
+    return out
 
 
 def _rate(optimizer: HeavyBall, axes: Mapping[str, Any]) -> Rate:

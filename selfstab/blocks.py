@@ -37,6 +37,10 @@ class Runner(Protocol):
     def compile_seconds(self) -> float:
         """Seconds that compiling took, or loading what was compiled before."""
 
+    @property
+    def source(self) -> str:
+        """Text of the generated code that gives the numbers."""
+
     def prepare(self) -> None:
         """Do once what all cells need."""
 

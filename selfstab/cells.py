@@ -11,6 +11,7 @@ import numpy as np
 
 from selfstab.axes import Plan
 from selfstab.kernels.measures import groups_of, needs_of
+from selfstab.kernels.records import observe_source
 from selfstab.observables import observe
 from selfstab.trajectory import Problem, states, top_pair
 from selfstab.validation import Array
@@ -44,6 +45,11 @@ class CellRunner:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+
+    @property
+    def source(self) -> str:
+        """Text of what measures a run."""
+        return observe_source(self.plan.measures)
 
     def prepare(self) -> None:
         """Nothing to do."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from selfstab import outcomes, validation
-from selfstab.axes import LONG_NAMES, Plan
+from selfstab import validation
+from selfstab.axes import Plan, described
 from selfstab.blocks import Block, Runner, block_size, cut, free_memory
 from selfstab.cells import CellRunner
 from selfstab.kernels import pool
@@ -235,22 +235,3 @@ class _Memory:
             provenance(plan.problem, seconds), compile_seconds=compile_seconds, repeats=plan.repeats
         )
         return out
-
-
-def described(plan: Plan, arrays: Mapping[str, Any]) -> xarray.Dataset:
-    """Return arrays by measure as a dataset with the coordinates and attributes of the plan."""
-    import xarray
-
-    dims = [*plan.axes, "repeat"] if plan.repeats > 1 else [*plan.axes]
-    out = xarray.Dataset(coords=dict(plan.axes))
-    if plan.repeats > 1:
-        out = out.assign_coords(repeat=np.arange(plan.repeats))
-    for name, array in arrays.items():
-        out[name] = (dims, array)
-        out[name].attrs.update(MEASURES[name].attributes)
-        if name == "phase":
-            out[name].attrs.update(outcomes.flag_attributes())
-    for name in plan.axes:
-        long_name, units = LONG_NAMES.get(name, (name, "1"))
-        out[name].attrs.update(long_name=long_name, units=units)
-    return out
