@@ -135,21 +135,44 @@ def sweep(
     """
     began = time.perf_counter()
     plan = Plan.checked(loss, optimizer, axes, start, steps, previous, measure, escape, noise, seed, repeats)
-    threads = (
-        pool.available_threads() if threads is None else validation.integer("threads", threads, at_least=1)
-    )
     if not isinstance(progress, bool):
         raise TypeError(f"progress must be True or False, got {validation.shown(progress)}")
+    if client is None:
+        count = (
+            pool.available_threads()
+            if threads is None
+            else validation.integer("threads", threads, at_least=1)
+        )
+        return _swept(plan, count, store, None, progress, began)
+    if threads is not None:
+        raise ValueError(
+            f"threads must be left out beside a client, whose workers have their own, got {threads!r}"
+        )
+    from selfstab import cluster
+
+    with cluster.connected(client) as workers:
+        return _swept(plan, cluster.threads(workers), store, workers, progress, began)
+
+
+def _swept(
+    plan: Plan,
+    threads: int,
+    store: str | Path | None,
+    workers: Client | None,
+    progress: bool,
+    began: float,
+) -> xarray.Dataset:
+    """Run a plan on this process's threads, or on those of a cluster's workers."""
     runner = runner_of(plan)
     if store is not None:
         from selfstab.store import Store
 
         kept = Store.opened(store, plan, threads)
         with kept:
-            _run(plan, runner, kept, threads, client, progress)
+            _run(plan, runner, kept, threads, workers, progress)
         return kept.dataset()
     held = _Memory(plan, threads)
-    _run(plan, runner, held, threads, client, progress)
+    _run(plan, runner, held, threads, workers, progress)
     return held.dataset(time.perf_counter() - began, runner.compile_seconds)
 
 
@@ -160,18 +183,19 @@ def runner_of(plan: Plan) -> Runner:
 
 
 def _run(
-    plan: Plan, runner: Runner, results: Results, threads: int, client: Client | str | None, progress: bool
+    plan: Plan, runner: Runner, results: Results, threads: int, workers: Client | None, progress: bool
 ) -> None:
     """Run the blocks that are missing and hand over what they give."""
-    with pool.progress_bar(plan.cells * plan.repeats, "cell", progress) as bar:
-        bar.update(results.done)
-        if client is not None:
+    total = plan.cells * plan.repeats
+    with pool.progress_bar(total, "cell", progress, done=results.done) as bar:
+        if results.done == total:
+            return
+        if workers is not None:
             from selfstab import cluster
 
-            cluster.run_blocks(client, plan, results.accept, results.missing(), bar)
+            cluster.run_blocks(workers, plan, runner_of, results.accept, results.missing(), bar)
             return
-        if results.done < plan.cells * plan.repeats:
-            runner.prepare()
+        runner.prepare()
 
         def work(block: Block) -> None:
             cells = np.arange(block.first, block.first + block.count)

@@ -51,12 +51,22 @@ def run_blocks(work: Callable[[B], None], blocks: Iterable[B], threads: int, bar
             stopped.set()
 
 
-def progress_bar(total: int, unit: str, shown: bool) -> Any:
-    """Return a bar with rate and time left: in terminals and notebooks only, and nowhere unless `shown`."""
+def progress_bar(total: int, unit: str, shown: bool, done: int = 0) -> Any:
+    """Return a bar with rate and time left: in terminals and notebooks only, and nowhere unless `shown`.
+
+    Of the `total`, `done` were done before: the bar begins there, and its rate does not count them.
+    """
     with warnings.catch_warnings():
         # In a notebook without ipywidgets tqdm falls back to text, and warns.
         warnings.simplefilter("ignore")
         from tqdm.auto import tqdm
 
         # None: shown in terminals and notebooks only.
-        return tqdm(total=total, unit=unit, unit_scale=True, disable=None if shown else True, leave=False)
+        return tqdm(
+            total=total,
+            initial=done,
+            unit=unit,
+            unit_scale=True,
+            disable=None if shown else True,
+            leave=False,
+        )
