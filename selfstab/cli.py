@@ -214,12 +214,14 @@ def _run_table(data: xarray.Dataset) -> str:
               help="Also max_loss, max_sharpness, overshoot, peak_excess, drop.")  # fmt: skip
 @click.option("--repeats", type=int, default=1, show_default=True, help="Noise realizations.")
 @click.option("--threads", type=int, help="Number of threads (default: one for each CPU).")
+@click.option("--scheduler", metavar="ADDRESS", help="Run on a Dask cluster, such as tcp://127.0.0.1:8786.")
 @click.option("--progress/--no-progress", default=True, help="Show a bar (in a terminal only).")
 def sweep(
     axes: tuple[str, ...],
     measures: tuple[str, ...],
     repeats: int,
     threads: int | None,
+    scheduler: str | None,
     progress: bool,
     **options: Any,
 ) -> None:
@@ -248,7 +250,7 @@ def sweep(
     data = run(
         loss, _optimizer(options, lr), grid, start=start, steps=options["steps"], previous=previous, measure=measures,
         escape=options["escape"], noise=options["noise"], seed=options["seed"], repeats=repeats, threads=threads,
-        progress=progress,
+        client=scheduler, progress=progress,
     )  # fmt: skip
     click.echo(_sweep_table(data))
     _write(data, options["output"])
