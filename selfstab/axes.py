@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +21,9 @@ from selfstab.validation import Array
 
 if TYPE_CHECKING:
     import xarray
+
+MOST_RUNS: Final = 2**60
+"""Most cells of all repeats; beyond it their numbers leave the integers."""
 
 _ROWS: Final = 2**16
 
@@ -58,9 +61,9 @@ class Plan:
     @classmethod
     def checked(
         cls, loss: Any, optimizer: Any, axes: Any, start: Any, steps: Any, previous: Any, measure: Any, escape: Any,
-        noise: Any, seed: Any, repeats: Any,
+        noise: Any, seed: Any, repeats: Any, *, sharpness: bool = True,
     ) -> Plan:  # fmt: skip
-        """Return the plan, or raise before anything runs."""
+        """Return the plan, or raise before anything runs; without `sharpness` that at the starts is yet to check."""
         problem = Problem.checked(loss, optimizer, start, previous, steps, escape, noise, seed)
         if not isinstance(axes, Mapping):
             raise TypeError(f"axes must map names to values, got {validation.shown(axes)}")
@@ -76,7 +79,9 @@ class Plan:
         )  # fmt: skip
         if not plan.measures:
             raise ValueError(f"measure must name at least one of {', '.join(MEASURES)}, got none")
-        if rate == "excess":
+        if (runs := plan.cells * plan.repeats) > MOST_RUNS:
+            raise ValueError(f"axes and repeats must make at most 2**60 cells, got {validation.shown(runs)}")
+        if sharpness:
             plan.check_sharpness_at_start()
         return plan
 
@@ -125,25 +130,46 @@ class Plan:
         return point
 
     def check_sharpness_at_start(self) -> None:
-        """Raise ValueError if some cell's S(start) <= 0, where a relative excess means nothing."""
+        """Raise ValueError if lr is set by a relative excess, and some cell's S(start) <= 0, where it means nothing."""
+        if self.rate != "excess":
+            return
         of_loss = {name: v for name, v in self.axes.items() if name in self.problem.loss.parameters}
         of_start = {name: v for name, v in self.axes.items() if name.startswith("start.")}
-        for chosen in itertools.product(*of_loss.values()):
-            own = dict(zip(of_loss, map(float, chosen), strict=True))
-            loss = self.problem.loss.replace(**own) if own else self.problem.loss
-            for points in self._starts(of_start):
-                if isinstance(loss, SymbolicLoss):
-                    found = loss._evaluate(points, sharpness=True)[1]
-                else:
-                    found = np.array([loss._sharpness(w).value for w in points])
+        sharpness = self._sharpness_by_parameters(tuple(of_loss))
+        for points in self._starts(of_start):
+            for chosen in itertools.product(*(v.tolist() for v in of_loss.values())):
                 # Below 1e-300 the lr that ε asks for is beyond float64.
-                if not (found > 1e-300).all():
-                    worst = int(np.argmin(found > 1e-300))
-                    where = "".join(f", {name} = {v:g}" for name, v in own.items())
+                good = (found := sharpness(chosen, points)) > 1e-300
+                if not good.all():
+                    worst = int(np.argmin(good))
+                    where = "".join(f", {name} = {v:g}" for name, v in zip(of_loss, chosen, strict=True))
                     raise ValueError(
                         f"excess must start where the sharpness is above 0, got {found[worst]:g} at "
                         f"start = {validation.shown(points[worst].tolist())}{where}"
                     )
+
+    def _sharpness_by_parameters(self, names: tuple[str, ...]) -> Callable[[tuple[float, ...], Array], Array]:
+        """Return the function (values of these loss parameters, points) → sharpness at each point."""
+        loss = self.problem.loss
+        if not isinstance(loss, SymbolicLoss):
+
+            def of_any(chosen: tuple[float, ...], points: Array) -> Array:
+                own = loss.replace(**dict(zip(names, chosen, strict=True))) if names else loss
+                return np.array([own._sharpness(w).value for w in points])
+
+            return of_any
+        # The kernel is called at once: a loss of its own for each of many values would take longer than they do.
+        evaluate = loss._run_entry("evaluate", self.cells)
+        values, nothing = loss._values, np.empty(0)
+        columns = [[*loss.parameters].index(name) for name in names]
+
+        def of_symbolic(chosen: tuple[float, ...], points: Array) -> Array:
+            values[columns] = chosen
+            found = np.empty(len(points))
+            evaluate(points, values, nothing, found)
+            return found
+
+        return of_symbolic
 
     def _starts(self, axes: Mapping[str, Array]) -> Iterator[Array]:
         """Yield all starts that the axes make, shape (at most _ROWS, dimension) at a time."""
