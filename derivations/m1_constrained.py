@@ -1,0 +1,213 @@
+"""The constrained trajectory under momentum, and the predicted dynamics of what swings about it.
+
+Statement. Let w†_t be heavy ball projected onto {S <= S*, u·∇L = 0} after each step, the velocity being that of w†
+itself, and v = w − w†, x = u·v, y = ∇S⊥·v. With v = O(δ), ∇L(w†) = O(δ²), at the edge S(w†) = S*,
+    v_{t+1} = v_t − η[½(x² − δ²)∇S⊥ + Hv + xyu] + β(v_t − v_{t−1}),    δ² = 2α/b²,
+up to the second-order terms listed in (ii). δ does not depend on β: both velocities are tangent to the constraint.
+At β = 0 it is Damian et al.'s predicted dynamics. Of the terms dropped those even in x along u and odd in x across
+it act on the mean motion by O(δ³) only; ½L₃[v⊥, v⊥] across u does at O(δ²), where v⊥ is not along flat directions.
+    A linearized projection is Δ = μu + λ∇S⊥, μ = −u·∇L/S the Newton step along u, λ = −max(S − S* + μu·∇S, 0)/b²: it
+leaves O(c² + ‖∇L‖c) of constraints violated by c, so that after a step (c = O(δ²)) three leave O(δ⁸).
+    At large κ the swing reaches y = −(2G − 1)y₀, and the prediction must carry along u and across it
+    S*x + x(y + ½L₄[u, u, v⊥, v⊥]) + ½(c₃x² + u·L₃[v⊥, v⊥]) + (1/6)c₄x³,    ½x²(∇S⊥ + L₄[u, u, v⊥]) + x L₃[u, v⊥]
+beside Hv and ½L₃[v⊥, v⊥]: together they make the curvature S'' of sharpness, which counts by the relative drop 2εG, and
+the quartic number τ, which counts by ε (a5_deviation). The gradient ∇L(w† + v) − ∇L(w†) itself carries all.
+
+Assumptions. 0 <= β < 1; S simple; δ small; (i) is exact, (ii) to second order, (iii) to leading order with α, b, u
+changing by O(δ²) a step.
+
+Steps. Subtract the two updates; expand the gradient about w†; separate by parity in x; find the projection's
+displacement; set β = 0; minimize ‖Δ‖ under the linearized constraints; expand to third order.
+"""
+
+import sympy as sp
+
+from .proof import Proof
+
+PROOF = Proof(__doc__)
+
+lr, S, b = sp.symbols("eta S_star b", positive=True)
+beta = sp.symbols("beta", nonnegative=True)
+alpha, delta = sp.symbols("alpha delta", positive=True)
+x, p, r = sp.symbols("x p r", real=True)  # v along u, along ∇S⊥ and along another direction
+v = sp.Matrix([x, p, r])
+NAMES = "xpr"
+
+# -- (i) the difference of the updates ---------------------------------------------------------------------------
+w, w_old, c, c_old, force, force_c, shift = sp.symbols("w w_- w^† w^†_- F F^† c", real=True)
+real_step = w - lr * force + beta * (w - w_old)
+constrained_step = c - lr * force_c + beta * (c - c_old) + shift
+PROOF.equal(
+    "v_{t+1} = v_t − η[∇L(w† + v) − ∇L(w†)] + β(v_t − v_{t−1}) − c_t, c_t the projection's displacement",
+    real_step - constrained_step,
+    (w - c) - lr * (force - force_c) + beta * ((w - c) - (w_old - c_old)) - shift,
+)
+
+# -- (ii) the gradient about w† ----------------------------------------------------------------------------------
+hessian = sp.Matrix(3, 3, lambda i, j: sp.Symbol("h_" + "".join(sorted(NAMES[i] + NAMES[j])), real=True))
+edge = {hessian[0, 0]: S, hessian[0, 1]: 0, hessian[0, 2]: 0}  # u is the top eigenvector
+hessian = hessian.subs(edge)
+
+
+def derivative(indices: tuple[int, ...]) -> sp.Symbol:
+    """Return the symbol of a derivative of the loss, such as L_xxp."""
+    return sp.Symbol("L_" + "".join(NAMES[i] for i in sorted(indices)), real=True)
+
+
+def tensor(order: int, i: int) -> sp.Expr:
+    """Return component i of L_order[v, ..., v]."""
+    indices = [()]
+    for _ in range(order - 1):
+        indices = [(*k, j) for k in indices for j in range(3)]
+    return sp.expand(sum(derivative((i, *k)) * sp.prod([v[j] for j in k]) for k in indices))
+
+
+at_w = {derivative((0, 0, 1)): b, derivative((0, 0, 2)): 0}  # ∇S⊥ has length b, and is along p
+y = b * p
+second = [(tensor(3, i) / 2).subs(at_w) for i in range(3)]
+kept = [x * y, b * x**2 / 2, sp.Integer(0)]
+across = {i: sp.expand(second[i].subs(x, 0)) for i in range(3)}  # ½L₃[v⊥, v⊥]
+c3 = derivative((0, 0, 0))
+PROOF.equal("½L₃[v, v] along u: xy + ½c₃x² + ½u·L₃[v⊥, v⊥]", second[0], kept[0] + c3 * x**2 / 2 + across[0])
+dropped = [second[i] - kept[i] for i in range(3)]
+PROOF.equal(
+    "What is dropped along u is even in x: no force on the alternating part",
+    dropped[0].subs(x, -x),
+    dropped[0],
+)
+for i, name in ((1, "∇S⊥"), (2, "the other direction")):
+    PROOF.equal(
+        f"½L₃[v, v] along {name}: ½x²∇S⊥ + x L₃[u, v⊥] + ½L₃[v⊥, v⊥]",
+        second[i],
+        kept[i] + x * sum(derivative((0, i, j)) * v[j] for j in (1, 2)) + across[i],
+    )
+    PROOF.equal(
+        "What is dropped there is odd in x, an alternating force, up to ½L₃[v⊥, v⊥]",
+        (dropped[i] - across[i]).subs(x, -x),
+        -(dropped[i] - across[i]),
+    )
+size = sp.symbols("h", positive=True)
+offset, wobble = sp.symbols("B C", real=True)  # the answers: a steady part of x, an alternating one of v⊥
+answer = {x: size * x + size**2 * offset, p: size * p + size**2 * wobble}
+PROOF.equal(
+    "The answers, O(δ²), act back at O(δ³): through xy and ½bx²",
+    sp.Add(
+        *(
+            sp.expand(k.subs(answer, simultaneous=True) - size**2 * k).coeff(size, n)
+            for k in kept
+            for n in range(3)
+        )
+    ),
+    0,
+)
+
+# -- (iii) the projection's displacement -------------------------------------------------------------------------
+g_r, d_r, d_old_r, sharper_u = sp.symbols("g_r d_r d_-r s_u", real=True)
+gradient = sp.Matrix([0, -alpha / b, g_r])  # u·∇L = 0 on the constraint, and α = −∇L·∇S⊥
+moved, moved_before = sp.Matrix([0, 0, d_r]), sp.Matrix([0, 0, d_old_r])  # tangent, to leading order
+displacement = moved - (beta * moved_before - lr * gradient)
+growth = sp.Matrix([0, b, 0])  # ∇S⊥
+PROOF.equal("α = −∇L·∇S⊥", -gradient.dot(growth), alpha)
+PROOF.equal(
+    "c_t along ∇S⊥ is −½ηδ²∇S⊥ at every β",
+    displacement[1],
+    (-lr * delta**2 / 2 * growth)[1].subs(delta, sp.sqrt(2 * alpha) / b),
+)
+PROOF.equal("and none along u", displacement[0], 0)
+PROOF.equal(
+    "Across both the projection does nothing if w† moves by heavy ball's step there",
+    displacement[2].subs(d_r, beta * d_old_r - lr * g_r),
+    0,
+)
+linear = hessian * v
+old = sp.Matrix(sp.symbols("x_- p_- r_-", real=True))
+tilt = sp.Matrix([x * y, 0, 0])
+predicted = v - lr * ((x**2 - delta**2) / 2 * growth + linear + tilt) + beta * (v - old)
+assembled = v - lr * (linear + sp.Matrix(kept)) + beta * (v - old) + lr * delta**2 / 2 * growth
+for i in range(3):
+    PROOF.equal(f"Predicted dynamics, component {i + 1}", predicted[i], assembled[i])
+PROOF.equal(
+    "At the balance x² = δ², y = 0, nothing drives v across u",
+    predicted[1].subs({x: delta, p: 0, r: 0, old[1]: 0}),
+    0,
+)
+
+# -- (iv) without momentum ---------------------------------------------------------------------------------------
+plain = predicted.subs(beta, 0)
+PROOF.equal("β = 0, S* = 2/η: x_{t+1} = −(1 + ηy)x", plain[0].subs(S, 2 / lr), -(1 + lr * y) * x)
+for i in (1, 2):
+    PROOF.equal(
+        f"β = 0, component {i + 1}: (I − ηH)v⊥ + ½η(δ² − x²)∇S⊥, Damian et al.'s",
+        plain[i],
+        v[i] - lr * sum(hessian[i, j] * v[j] for j in (1, 2)) + lr * (delta**2 - x**2) / 2 * growth[i],
+    )
+
+# -- (v) the projection ------------------------------------------------------------------------------------------
+excess, slope_u, sharpness, mu, lam = sp.symbols(
+    "e g_u S mu lambda", real=True
+)  # S − S*, u·∇L, S and the step
+steepness = sp.Matrix([sharper_u, b, 0])  # ∇S
+step = sp.Matrix([mu, lam * b, 0])
+solution = {mu: -slope_u / sharpness, lam: -(excess - slope_u / sharpness * sharper_u) / b**2}
+PROOF.equal("Linearized, S = S* after the step", (excess + steepness.dot(step)).subs(solution), 0)
+PROOF.equal("and u·∇L = 0, with Su as its gradient", (slope_u + sharpness * step[0]).subs(solution), 0)
+other = sp.Matrix(sp.symbols("m_1 m_2 m_3", real=True))
+feasible = {other[0]: 0, other[1]: 0}  # orthogonal to u and ∇S
+PROOF.equal(
+    "It is the shortest: ‖Δ + m‖² = ‖Δ‖² + ‖m‖² for m that keeps both",
+    ((step + other).dot(step + other) - step.dot(step)).subs(feasible),
+    other.dot(other).subs(feasible),
+)
+gap, epsilon_ = sp.symbols("g epsilon", positive=True)
+turn = derivative((0, 1, 1)) * p / gap  # u turns by L₃[u, e, v]/(S − h_e), here e along ∇S⊥
+slope_after = slope_u + S * x + c3 * x**2 / 2 + b * x * p + derivative((0, 1, 1)) * p**2 / 2
+turned = slope_after + turn * (-alpha / b)
+violated = {x: -epsilon_ * slope_u / S, p: epsilon_ * p, slope_u: epsilon_ * slope_u}
+PROOF.equal(
+    "u·∇L after a step of size c: nothing at first order in c except ∇L's share by u's turning",
+    sp.expand(turned.subs(violated, simultaneous=True)).coeff(epsilon_, 1),
+    -alpha / b * derivative((0, 1, 1)) * p / gap,
+)
+order = sp.Integer(2)  # of c in δ after a step of the trajectory
+for k in (1, 2, 3):
+    order = sp.Min(2 * order, order + 2)
+    PROOF.equal(f"c² + ‖∇L‖c with ∇L = O(δ²): order of c in δ after {k} projections", order, 2 + 2 * k)
+
+# -- (vi) large catapults ----------------------------------------------------------------------------------------
+third = [(tensor(4, i) / 6) for i in range(3)]
+c4 = derivative((0, 0, 0, 0))
+of_y = sum(derivative((0, 0, i, j)) * v[i] * v[j] for i in (1, 2) for j in (1, 2)) / 2
+along_u = sp.expand(third[0])
+PROOF.equal(
+    "(1/6)L₄[v, v, v] along u: the parts odd in x are x·½L₄[u, u, v⊥, v⊥] and (1/6)c₄x³",
+    (along_u - along_u.subs(x, -x)) / 2,
+    x * of_y + c4 * x**3 / 6,
+)
+for i in (1, 2):
+    even = sp.expand((third[i] + third[i].subs(x, -x)) / 2 - third[i].subs(x, 0))
+    PROOF.equal(
+        f"and across it, component {i + 1}, even in x: ½x²L₄[u, u, v⊥]",
+        even,
+        x**2 / 2 * sum(derivative((0, 0, i, j)) * v[j] for j in (1, 2)),
+    )
+    PROOF.equal(
+        "which with ½x²∇S⊥ is the slope of x²/2 times the sharpness of second order: one potential",
+        kept[i] + even,
+        sp.diff(x**2 / 2 * (S + y + of_y), v[i]),
+    )
+
+carried_u = S * x + x * (y + of_y) + c3 * x**2 / 2 + across[0] + c4 * x**3 / 6
+carried_p = x**2 / 2 * (b + derivative((0, 0, 1, 1)) * p) + x * derivative((0, 1, 1)) * p
+RESULTS = {
+    "next_x": predicted[0],
+    "next_y": sp.expand(b * predicted[1]),
+    "next_other": predicted[2],
+    "newton_step": solution[mu],
+    "multiplier": solution[lam],
+    "delta": sp.sqrt(2 * alpha) / b,
+    "carried_along_u": carried_u,
+    "carried_across": carried_p,
+}
+
+if __name__ == "__main__":
+    PROOF.show(RESULTS)
