@@ -27,6 +27,8 @@ _HOMES = {
     "flip_start": "losses.protocol",
     "simulate": "trajectory",
     "sweep": "grid",
+    "refine": "refinement",
+    "rasterize": "refinement",
     "catapults": "observables",
     "verify": "verification",
 }

@@ -16,6 +16,8 @@ from selfstab.losses.toys import Product as Product
 from selfstab.losses.toys import Quadratic as Quadratic
 from selfstab.observables import catapults as catapults
 from selfstab.optimizers import HeavyBall as HeavyBall
+from selfstab.refinement import rasterize as rasterize
+from selfstab.refinement import refine as refine
 from selfstab.schedules import Constant as Constant
 from selfstab.schedules import LinearWarmup as LinearWarmup
 from selfstab.trajectory import simulate as simulate

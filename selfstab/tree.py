@@ -1,0 +1,143 @@
+"""Cells that are halved along every axis where finer ones are wanted: a bisection, a quadtree, an octree.
+
+Along an axis of n coarsest cells, a cell of level l at place i covers the fractions i/(n·2^l) to (i + 1)/(n·2^l).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from selfstab.validation import Array
+
+Integers = npt.NDArray[np.int64]
+
+
+class Keys:
+    """Numbers of cells by level and place, for fast look-up; of all cells that a box can hold up to some level."""
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        self.shape = np.array(shape, dtype=np.int64)
+        self._keys = np.empty(0, dtype=np.int64)
+        self._numbers = np.empty(0, dtype=np.int64)
+
+    def _of(self, level: Integers, place: Integers) -> Integers:
+        """Return one integer for each cell: the cells of coarser levels, then those before it in its own."""
+        size, axes = math.prod(self.shape.tolist()), len(self.shape)
+        before = np.cumsum([0, *(size << axes * k for k in range(int(level.max(initial=0))))])
+        key = np.zeros(len(level), dtype=np.int64)
+        for along, n in zip(place.T, self.shape, strict=True):
+            key = key * (n << level) + along
+        key += before[level]
+        return key
+
+    def add(self, level: Integers, place: Integers, numbers: Integers) -> None:
+        """Remember cells."""
+        keys = np.concatenate([self._keys, self._of(level, place)])
+        order = np.argsort(keys, kind="stable")
+        self._keys, self._numbers = keys[order], np.concatenate([self._numbers, numbers])[order]
+
+    def find(self, level: Integers, place: Integers) -> Integers:
+        """Return the numbers of cells, −1 for those that are not there."""
+        keys = self._of(level, place)
+        at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        return np.where(self._keys[at] == keys, self._numbers[at], -1)
+
+
+class Tree:
+    """A box of cells, each of which can be split into 2^axes; a cell's number is its place in the arrays."""
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        self._keys = Keys(shape)
+        self.level = np.empty(0, dtype=np.int64)
+        self.place = np.empty((0, len(shape)), dtype=np.int64)
+        self.is_split = np.empty(0, dtype=bool)
+        places = np.indices(tuple(shape), dtype=np.int64).reshape(len(shape), -1).T
+        self._add(np.zeros(len(places), dtype=np.int64), places)
+
+    @property
+    def size(self) -> int:
+        """Number of cells, split ones included."""
+        return len(self.level)
+
+    def centres(self, cells: Integers) -> Array:
+        """Return cells' middles as fractions of the axes, shape (cells, axes)."""
+        return (2 * self.place[cells] + 1) / (2 * self._keys.shape << self.level[cells, None])
+
+    def sizes(self, cells: Integers) -> Array:
+        """Return cells' extents as fractions of the axes, shape (cells, axes)."""
+        return 1.0 / (self._keys.shape << self.level[cells, None])
+
+    def _add(self, level: Integers, place: Integers) -> Integers:
+        numbers = np.arange(self.size, self.size + len(level))
+        self.level = np.concatenate([self.level, level])
+        self.place = np.concatenate([self.place, place])
+        self.is_split = np.concatenate([self.is_split, np.zeros(len(level), dtype=bool)])
+        self._keys.add(level, place, numbers)
+        return numbers
+
+    def split(self, cells: Integers) -> Integers:
+        """Split cells, none of them split before, and return their parts' numbers."""
+        halves = np.array([*itertools.product((0, 1), repeat=self.place.shape[1])])
+        parts = (2 * self.place[cells][:, None, :] + halves).reshape(-1, self.place.shape[1])
+        self.is_split[cells] = True
+        return self._add(np.repeat(self.level[cells] + 1, len(halves)), parts)
+
+    def touching(self, cells: Integers) -> Iterator[tuple[Integers, Integers]]:
+        """Yield pairs (cell, leaf that it touches, corners included); finer leaves than the cell are left out."""
+        axes = self.place.shape[1]
+        for step in itertools.product((-1, 0, 1), repeat=axes):
+            if not any(step):
+                continue
+            level, place = self.level[cells], self.place[cells] + np.array(step)
+            inside = ((place >= 0) & (place < self._keys.shape << level[:, None])).all(axis=1)
+            own, level, place = cells[inside], level[inside], place[inside]
+            while own.size:
+                found = self._keys.find(level, place)
+                leaf = (found >= 0) & ~self.is_split[found]
+                yield own[leaf], found[leaf]
+                # Where the tree is coarser than the cell, its neighbour is covered by a leaf of a level above.
+                rest = found < 0
+                own, level, place = own[rest], level[rest] - 1, place[rest] >> 1
+
+
+def covering(shape: Sequence[int], level: Integers, place: Integers, points: Sequence[int]) -> Integers:
+    """Return which leaf covers each point of a grid, −1 where none does.
+
+    Parameters
+    ----------
+    shape
+        Number of coarsest cells along each axis.
+    level, place
+        The leaves', of shapes (leaves,) and (leaves, axes).
+    points
+        Number of points along each axis: the middles of that many equal parts.
+
+    Returns
+    -------
+    ndarray
+        Shape `points`. A point on the line between two leaves belongs to the higher one.
+
+    Examples
+    --------
+    >>> covering([2], np.array([0, 1, 1]), np.array([[0], [2], [3]]), [4])
+    array([0, 0, 1, 2])
+    """
+    keys = Keys(shape)
+    keys.add(level, place, np.arange(len(level)))
+    found = np.full(math.prod(points), -1, dtype=np.int64)
+    left = np.arange(found.size)
+    for k in range(int(level.max(initial=0)) + 1):
+        at = np.unravel_index(left, tuple(points))
+        # Exact: the middle of part p of m lies in cell floor((2p + 1)·cells/(2m)).
+        parts = [
+            ((2 * p + 1) * (n << k)) // (2 * m)
+            for p, n, m in zip(at, keys.shape.tolist(), points, strict=True)
+        ]
+        found[left] = keys.find(np.full(left.size, k), np.stack(parts, axis=1))
+        left = left[found[left] < 0]
+    return found.reshape(tuple(points))
