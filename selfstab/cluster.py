@@ -12,16 +12,15 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import version
 from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
-import selfstab
 from selfstab import validation
 from selfstab.axes import Plan
 from selfstab.blocks import Block, Runner
 from selfstab.losses.symbolic import SymbolicLoss
+from selfstab.specification import versions
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -219,27 +218,6 @@ def _unpacked(task: bytes) -> Runner:
     runner_of, plan = _pickle().loads(inner)
     runner: Runner = runner_of(plan)
     return runner
-
-
-def versions(blas: bool) -> dict[str, str]:
-    """Return what the bits of a cell depend on; the BLAS, which picks its code by the processor, only where asked."""
-    found = {name: version(name) for name in ("numpy", "numba", "llvmlite", "scipy", "sympy")}
-    found |= {
-        "selfstab": selfstab.__version__,
-        "python": ".".join(platform.python_version_tuple()[:2]),
-        "machine": " ".join([platform.system(), platform.machine(), *platform.libc_ver()]).strip(),
-    }
-    if blas:
-        from threadpoolctl import threadpool_info
-
-        import_module("scipy.linalg")  # it brings a BLAS of its own
-        libraries = {
-            " ".join(str(library.get(key)) for key in ("internal_api", "version", "architecture"))
-            for library in threadpool_info()
-            if library["user_api"] == "blas"
-        }
-        found["blas"] = ", ".join(sorted(libraries))
-    return found
 
 
 def _refuse_others(ours: dict[str, str], theirs: dict[str, str], worker: str) -> None:

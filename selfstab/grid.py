@@ -175,7 +175,7 @@ def _swept(
     if store is not None:
         from selfstab.store import Store
 
-        kept = Store.opened(store, plan, threads)
+        kept = Store.opened(store, plan, threads, runner)
         with kept:
             _run(plan, runner, kept, threads, workers, progress)
         return kept.dataset()
