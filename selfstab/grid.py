@@ -81,8 +81,11 @@ def sweep(
         Number of threads, >= 1; by default one for each CPU. Of losses that are not symbolic, the number of processes
         that share a sweep of more than a few seconds.
     store
-        Folder of a Zarr store that keeps each finished block. Killed at any moment and called again with the same
-        arguments, a sweep computes what is missing. A store of another sweep is refused.
+        Folder of a Zarr store, new or of this sweep, that keeps each block as soon as it is done. Killed at any
+        moment and called again with the same arguments, a sweep computes what is missing, and what was damaged, with
+        a warning; the bits are those of an unbroken run. A store of other settings, of other versions or in use by
+        another process is refused, and nothing of it changed. Where nothing has been computed yet, it holds NaN, or
+        the least integer. ``xarray.open_zarr`` opens it, ``selfstab sweep --resume`` goes on with it.
     client
         A ``dask.distributed.Client``, or the address of a scheduler: blocks run on its workers (extra ``dask``).
     progress
@@ -114,7 +117,8 @@ def sweep(
 
         *Smoothed* is the (1, 2, 1)/4 mean of three consecutive steps (at the second step the mean of two; the first
         is no onset). For maps, mask what diverged: ``data.final_sharpness.where(data.phase != -1)``. Settings,
-        versions and seconds are in attrs. With a store, values are read from it when they are used.
+        versions and seconds are in attrs. With a store, values are read from it when they are used, and seconds are
+        those of all runs that filled it.
 
     Raises
     ------
@@ -122,6 +126,8 @@ def sweep(
         If an argument is of the wrong kind, shape or range; nothing has run then.
     MemoryError
         If the results take more than half of the free memory and there is no store; nothing has run then.
+    OSError
+        If the store cannot be written, as on a full disk; the blocks that are done stay good.
 
     Examples
     --------
@@ -143,6 +149,60 @@ def sweep(
     if store is None:
         _check_memory(plan)
     plan.check_sharpness_at_start()
+    return _swept(plan, threads, store, client, progress, began)
+
+
+def resume(
+    store: str | Path,
+    *,
+    threads: int | None = None,
+    client: Client | str | None = None,
+    progress: bool = True,
+) -> xarray.Dataset:
+    """Go on with the sweep that a store holds; its settings are in the store.
+
+    Parameters
+    ----------
+    store
+        Folder of a store that ``sweep(..., store=...)`` made.
+    threads, client, progress
+        As in :func:`sweep`.
+
+    Returns
+    -------
+    xarray.Dataset
+        What the sweep returns.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no such store, or its loss or schedule is a class of your own, which :func:`sweep` must be given.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import selfstab as ss
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     data = ss.sweep(ss.DoubleWell(), ss.HeavyBall(0.1), {"start.w": [0.5, 2.0]}, start=[1.0], steps=9,
+    ...                     measure=["final_loss"], store=folder + "/wells.zarr").load()
+    ...     resume(folder + "/wells.zarr").load().equals(data)
+    True
+    """
+    from selfstab.store import Store
+
+    began = time.perf_counter()
+    return _swept(Store.plan(store), threads, store, client, progress, began)
+
+
+def _swept(
+    plan: Plan,
+    threads: int | None,
+    store: str | Path | None,
+    client: Client | str | None,
+    progress: bool,
+    began: float,
+) -> xarray.Dataset:
+    """Run a plan where it is asked to."""
     if not isinstance(progress, bool):
         raise TypeError(f"progress must be True or False, got {validation.shown(progress)}")
     if client is None:
@@ -151,7 +211,7 @@ def sweep(
             if threads is None
             else validation.integer("threads", threads, at_least=1)
         )
-        return _swept(plan, count, store, None, progress, began)
+        return _swept_on(plan, count, store, None, progress, began)
     if threads is not None:
         raise ValueError(
             f"threads must be left out beside a client, whose workers have their own, got {threads!r}"
@@ -159,10 +219,10 @@ def sweep(
     from selfstab import cluster
 
     with cluster.connected(client) as workers:
-        return _swept(plan, cluster.threads(workers), store, workers, progress, began)
+        return _swept_on(plan, cluster.threads(workers), store, workers, progress, began)
 
 
-def _swept(
+def _swept_on(
     plan: Plan,
     threads: int,
     store: str | Path | None,

@@ -232,13 +232,13 @@ class Store:
         # Before the first block a store is as a kill left it.
         if numbers and restored:
             warnings.warn(
-                f"store {str(self.path)!r}: {restored[0]} was damaged and is written anew", stacklevel=5
+                f"store {str(self.path)!r}: {restored[0]} was damaged and is written anew", stacklevel=6
             )
         if damage:
             warnings.warn(
                 f"store {str(self.path)!r}: {len(damage)} of {len(numbers)} blocks are damaged and run again: "
                 f"{damage[0]}",
-                stacklevel=5,
+                stacklevel=6,
             )
 
     def _numbers(self) -> Iterator[int]:
