@@ -5,6 +5,7 @@ Every import that costs time stands inside the command that needs it, so that ``
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -204,7 +205,31 @@ def _run_table(data: xarray.Dataset) -> str:
     return table + ("" if diverged < 0 else f"\ndiverged at step {diverged}")
 
 
-@main.command(epilog=LOSS_HELP)
+class _Resumable(click.Command):
+    """A command that needs none of its arguments beside ``--resume``."""
+
+    beside = frozenset({"resume", "threads", "scheduler", "progress", "output"})
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if all(word.partition("=")[0] != "--resume" for word in args):
+            return super().parse_args(ctx, args)
+        needed = [parameter for parameter in self.params if parameter.required]
+        for parameter in needed:
+            parameter.required = False
+        try:
+            rest = super().parse_args(ctx, args)
+        finally:
+            for parameter in needed:
+                parameter.required = True
+        for name in ctx.params.keys() - self.beside:
+            if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+                raise click.UsageError(
+                    f"resume must stand without settings of the sweep, got {name} beside it"
+                )
+        return rest
+
+
+@main.command(cls=_Resumable, epilog=LOSS_HELP)
 @_problem
 @click.option("-a", "--axis", "axes", multiple=True, required=True, metavar="NAME=VALUES",
               help="a,b,c or lin:FIRST:LAST:COUNT or log:FIRST:LAST:COUNT of momentum, lookahead, lr, excess, "
@@ -215,13 +240,24 @@ def _run_table(data: xarray.Dataset) -> str:
 @click.option("--repeats", type=int, default=1, show_default=True, help="Noise realizations.")
 @click.option("--threads", type=int, help="Number of threads (default: one for each CPU).")
 @click.option("--scheduler", metavar="ADDRESS", help="Run on a Dask cluster, such as tcp://127.0.0.1:8786.")
-@click.option("--progress/--no-progress", default=True, help="Show a bar (in a terminal only).")
+@click.option(
+    "--store",
+    metavar="FOLDER",
+    help="Keep each finished block in this Zarr store: the same command, "
+    "killed and started again, goes on from there.",
+)
+@click.option(
+    "--resume", metavar="STORE", help="Go on with the sweep of a store; nothing else need be given."
+)
+@click.option("--progress/--no-progress", default=True, help="Show a bar (in a terminal only).")  # fmt: skip
 def sweep(
     axes: tuple[str, ...],
     measures: tuple[str, ...],
     repeats: int,
     threads: int | None,
     scheduler: str | None,
+    store: str | None,
+    resume: str | None,
     progress: bool,
     **options: Any,
 ) -> None:
@@ -230,10 +266,42 @@ def sweep(
     Example: selfstab sweep CubicTaylor --start minimum --flip 1e-3 --steps 2000 -a momentum=lin:0:0.95:64 -a
     excess=log:0.001:0.3:64 -m overshoot -m phase -o diagram.zarr
     """
+    import warnings
+
+    _check_output(options["output"])
+    where: dict[str, Any] = {"threads": threads, "client": scheduler, "progress": progress}
+    with warnings.catch_warnings():
+        # A damaged store is told in one line.
+        warnings.filterwarnings("always", message="store ")
+        warnings.showwarning = lambda message, *_, **__: click.echo(f"note: {message}", err=True)
+        try:
+            if resume is None:
+                data = _swept(axes, measures, repeats, options, where | {"store": store})
+            else:
+                from selfstab.grid import resume as run
+
+                data = run(resume, **where)
+        except KeyboardInterrupt:
+            kept = store or resume
+            click.echo(
+                "interrupted" + (f"; selfstab sweep --resume {shlex.quote(kept)} goes on" if kept else ""),
+                err=True,
+            )
+            sys.exit(130)
+    click.echo(_sweep_table(data))
+    _write(data, options["output"])
+
+
+def _swept(
+    axes: tuple[str, ...],
+    measures: tuple[str, ...],
+    repeats: int,
+    options: dict[str, Any],
+    where: dict[str, Any],
+) -> xarray.Dataset:
     from selfstab.grid import sweep as run
     from selfstab.losses.named import named_axis
 
-    _check_output(options["output"])
     grid: dict[str, Any] = {}
     for name, values in map(named_axis, axes):
         if name in grid:
@@ -247,13 +315,10 @@ def sweep(
         if options["lr"] is None and ("excess" in grid or "lr" in grid or "lr.end" in grid)
         else options["lr"]
     )
-    data = run(
+    return run(
         loss, _optimizer(options, lr), grid, start=start, steps=options["steps"], previous=previous, measure=measures,
-        escape=options["escape"], noise=options["noise"], seed=options["seed"], repeats=repeats, threads=threads,
-        client=scheduler, progress=progress,
+        escape=options["escape"], noise=options["noise"], seed=options["seed"], repeats=repeats, **where,
     )  # fmt: skip
-    click.echo(_sweep_table(data))
-    _write(data, options["output"])
 
 
 def _sweep_table(data: xarray.Dataset) -> str:
