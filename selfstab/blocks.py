@@ -44,6 +44,9 @@ class Runner(Protocol):
     def prepare(self) -> None:
         """Do once what all cells need."""
 
+    def stop(self) -> None:
+        """End what runs beside this process, at once."""
+
     def run(self, cells: Array, repeat: int = 0) -> Array:
         """Return the measures of the cells with these flat indices, shape (measures, cells), in the plan's order."""
 

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from selfstab.axes import Plan
 from selfstab.kernels.measures import groups_of, needs_of
 from selfstab.kernels.records import observe_source
-from selfstab.observables import observe
+from selfstab.observables import Observer
 from selfstab.trajectory import Problem, states, top_pair
 from selfstab.validation import Array
+
+if TYPE_CHECKING:
+    from loky import ProcessPoolExecutor
+
+WORTH_SECONDS: Final = 5.0
+"""Work of one process from which on a sweep is worth starting others, which takes them a second or two."""
+
+IDLE_SECONDS: Final = 30.0
+"""After this long without work a process ends."""
+
+_PROBE_STEPS = 8
 
 _lock = threading.Lock()
 _holders: list[Any] = []
@@ -39,12 +54,18 @@ def one_blas_thread() -> Iterator[None]:
 
 
 class CellRunner:
-    """Runs cells of a plan whose loss has no kernel."""
+    """Runs cells of a plan whose loss has no kernel.
+
+    NumPy on small arrays holds Python's lock most of the time, so threads would wait for each other. A sweep that is
+    worth it runs in processes; else cells run here, one at a time. The bits are the same.
+    """
 
     compile_seconds = 0.0
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan, processes: int = 1) -> None:
+        self.plan, self._processes = plan, min(processes, plan.cells * plan.repeats)
+        self._workers: ProcessPoolExecutor | None = None
+        self._alone = threading.Lock()
 
     @property
     def source(self) -> str:
@@ -52,50 +73,110 @@ class CellRunner:
         return observe_source(self.plan.measures)
 
     def prepare(self) -> None:
-        """Nothing to do."""
+        """Start the processes if the sweep is worth it, by the time that a few steps of its first cell take."""
+        if self._processes == 1 or self._workers is not None or self._expected_seconds() < WORTH_SECONDS:
+            return
+        import cloudpickle
+        from loky import ProcessPoolExecutor
+
+        plan = cloudpickle.dumps(self.plan)
+        # Each starts as a new interpreter that does not run the user's script again. One that has lost its parent
+        # ends when it has been idle.
+        self._workers = ProcessPoolExecutor(
+            self._processes, timeout=IDLE_SECONDS, initializer=_hold, initargs=(plan,)
+        )
+
+    def _expected_seconds(self) -> float:
+        problem, _ = self.plan.cell(0)
+        seconds = 0.0
+        with one_blas_thread():
+            for steps in (1, _PROBE_STEPS):  # the first is slow for reasons of its own
+                began = time.perf_counter()
+                measured(replace(problem, steps=min(steps, problem.steps)), self.plan.measures, 0)
+                seconds = time.perf_counter() - began
+        return seconds / _PROBE_STEPS * problem.steps * self.plan.cells * self.plan.repeats
 
     def run(self, cells: Array, repeat: int = 0) -> Array:
         """Return the measures of the cells with these flat indices, shape (measures, cells), in the plan's order."""
-        out = np.empty((len(self.plan.measures), len(cells)))
-        with one_blas_thread():
-            for k, cell in enumerate(cells):
-                problem, _ = self.plan.cell(int(cell))
-                found = measured(problem, self.plan.measures, repeat)
-                out[:, k] = [found[name] for name in self.plan.measures]
-        return out
+        if self._workers is not None:
+            found: Array = self._workers.submit(_run_held, cells, repeat).result()
+            return found
+        with self._alone:
+            return _run(self.plan, cells, repeat)
+
+    def stop(self) -> None:
+        """End the processes at once, also in the midst of a cell."""
+        if self._workers is not None:
+            self._workers.shutdown(wait=True, kill_workers=True)
+
+
+def _run(plan: Plan, cells: Array, repeat: int) -> Array:
+    out = np.empty((len(plan.measures), len(cells)))
+    with one_blas_thread():
+        for k, cell in enumerate(cells):
+            found = measured(plan.cell(int(cell))[0], plan.measures, repeat)
+            out[:, k] = [found[name] for name in plan.measures]
+    return out
+
+
+# -- in a process of its own ---------------------------------------------------------------------------------------
+
+_held: bytes = b""
+
+
+def _hold(plan: bytes) -> None:
+    global _held
+    _held = plan
+
+
+@cache
+def _held_plan() -> Plan:
+    # Unpacked by the first cell, not as the process starts: a failure then comes out with its reason.
+    plan: Plan = pickle.loads(_held)
+    return plan
+
+
+def _run_held(cells: Array, repeat: int) -> Array:
+    return _run(_held_plan(), cells, repeat)
+
+
+# -- one cell ------------------------------------------------------------------------------------------------------
 
 
 def measured(problem: Problem, measures: Sequence[str], repeat: int) -> dict[str, float]:
     """Run one cell of a loss that has no kernel, and measure it."""
     groups = groups_of(measures)
     needs = needs_of(groups)
-    # A sharpness read at the end only costs one eigenproblem, not one a step.
-    each = "sharpness" in needs_of(name for name in groups if name != "end_sharpness")
+    # What is read at the end only is computed there only.
+    each = needs_of(name for name in groups if name not in ("end_loss", "end_sharpness"))
     loss, guess, last = problem.loss, None, None
-    sharpness, values, steps2, flips2, turns = [], [], [], [], []
+    at_last = (np.nan, np.nan)
+    observer = Observer(measures, problem.steps, problem.optimizer.thresholds)
     for state in states(problem, repeat):
         # An overflow shows in what is measured.
         with np.errstate(over="ignore", invalid="ignore"):
-            if last is not None and "motion" in needs:
-                change = state.velocity - last.velocity
-                steps2.append(float(state.velocity @ state.velocity))
-                flips2.append(0.0625 * float(change @ change))
-                turns.append(float(state.velocity @ last.velocity))
-            values.append(loss._value(state.weights) if "loss" in needs else np.nan)
+            if last is not None:
+                observer.state(*at_last)
+                if "motion" in needs:
+                    change = state.velocity - last.velocity
+                    observer.update(
+                        float(state.velocity @ state.velocity), 0.0625 * float(change @ change),
+                        float(state.velocity @ last.velocity),
+                    )  # fmt: skip
+            value = loss._value(state.weights) if "loss" in each else np.nan
         last = state
-        if each:
+        if "sharpness" in each:
             pair = top_pair(loss, state.weights, guess)
             guess = pair.vector
-            sharpness.append(pair.value)
-    reached = len(values) - 1
-    if not each:
-        sharpness = [np.nan] * reached
-        sharpness.append(
-            top_pair(loss, last.weights, None).value if last and "sharpness" in needs else np.nan
-        )
-    if "motion" not in needs:
-        steps2 = flips2 = turns = [np.nan] * reached
-    ended = -1 if reached == problem.steps else reached + 1
-    motion = (np.array(steps2), np.array(flips2), np.array(turns))
-    thresholds = problem.optimizer.thresholds(0, reached + 1)
-    return observe(measures, np.array(sharpness), np.array(values), thresholds, motion, ended)
+            at_last = (pair.value, value)
+        else:
+            at_last = (np.nan, value)
+    assert last is not None  # there is a state at step 0
+    sharpness, value = at_last
+    if "sharpness" in needs - each:
+        sharpness = top_pair(loss, last.weights, None).value
+    if "loss" in needs - each:
+        with np.errstate(over="ignore", invalid="ignore"):
+            value = loss._value(last.weights)
+    observer.state(sharpness, value)
+    return observer.values(-1 if last.step == problem.steps else last.step + 1)

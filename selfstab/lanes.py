@@ -67,6 +67,9 @@ class LaneRunner:
         with self._lock:
             _ = self._module
 
+    def stop(self) -> None:
+        """Nothing to do: threads end with their block."""
+
     def run(self, cells: Array, repeat: int = 0) -> Array:
         """Return the measures of the cells with these flat indices, shape (measures, cells), in the plan's order."""
         self.prepare()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,13 +10,16 @@ import numpy as np
 from selfstab import validation
 from selfstab.kernels import modules
 from selfstab.kernels.measures import MEASURES
-from selfstab.kernels.records import observe_source
+from selfstab.kernels.records import observe_source, state_names
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
     import xarray
 
 _PLAIN_STEPS = 2_000
+
+_PART = 4096
+"""States that an observer holds."""
 
 _LARGEST = 2e307
 """Bound on recorded values: sums of eight of them, which smoothed differences need, do not overflow."""
@@ -254,6 +257,59 @@ def measure(run: xarray.Dataset, measures: Sequence[str] = ("phase", "overshoot"
     )  # fmt: skip
 
 
+class Observer:
+    """Reads measures off a run as it goes on, in memory that does not grow with it.
+
+    Parameters
+    ----------
+    names
+        The measures.
+    steps
+        Number of updates of the run, should it not diverge.
+    thresholds
+        S*_t of the steps first, ..., last − 1, as :meth:`HeavyBall.thresholds` gives them.
+    """
+
+    def __init__(self, names: Sequence[str], steps: int, thresholds: Callable[[int, int], Array]) -> None:
+        self._names, self._steps, self._thresholds = names, steps, thresholds
+        self._carried = np.empty(len(state_names(names)))
+        self._rows = np.full((5, min(steps + 1, _PART)), np.nan)
+        self._first = self._filled = 0
+
+    def state(self, sharpness: float, loss: float) -> None:
+        """Take the sharpness and the loss at the next w_t."""
+        if self._filled == self._rows.shape[1]:
+            self._read(self._filled, -1, np.empty(0))
+            self._first, self._filled = self._first + self._filled, 0
+        self._rows[:2, self._filled] = sharpness, loss
+        self._filled += 1
+
+    def update(self, step2: float, flip2: float, turn: float) -> None:
+        """Take ‖v_{t+1}‖², ‖v_{t+1} − v_t‖²/16 and v_{t+1}·v_t of the update that follows the last state taken."""
+        self._rows[2:, self._filled - 1] = step2, flip2, turn
+
+    def values(self, diverged_at: int) -> dict[str, float]:
+        """Return the measures by name, once the last state has been taken."""
+        out = np.empty(len(self._names))
+        self._read(self._filled - 1, diverged_at, out)
+        return dict(zip(self._names, out.tolist(), strict=True))
+
+    def _read(self, updates: int, diverged_at: int, out: Array) -> None:
+        states = self._rows[:2, : self._filled]
+        thresholds = self._thresholds(self._first, self._first + self._filled)
+        # A step of what is observed costs more than one of plain CPython, and Numba takes long to load.
+        modules.plain(observe_source(self._names))["observe"](
+            *states,
+            thresholds,
+            *self._rows[2:, :updates],
+            self._first,
+            self._steps,
+            diverged_at,
+            self._carried,
+            out,
+        )
+
+
 def observe(
     names: Sequence[str],
     sharpness: Array,
@@ -270,7 +326,7 @@ def observe(
     steps = len(motion[0])
     entry = modules.plain(source)["observe"] if steps <= _PLAIN_STEPS else modules.compiled(source).observe
     out = np.empty(len(names))
-    entry(sharpness, loss, threshold, *motion, diverged_at, out)
+    entry(sharpness, loss, threshold, *motion, 0, steps, diverged_at, np.empty(len(state_names(names))), out)
     return dict(zip(names, out.tolist(), strict=True))
 
 

@@ -19,11 +19,18 @@ def available_threads() -> int:
     return os.cpu_count() or 1
 
 
-def run_blocks(work: Callable[[B], None], blocks: Iterable[B], threads: int, bar: Any) -> None:
+def run_blocks(
+    work: Callable[[B], None],
+    blocks: Iterable[B],
+    threads: int,
+    bar: Any,
+    interrupted: Callable[[], None] | None = None,
+) -> None:
     """Call work(block) for each block, `threads` at a time; `bar.update` gets the size of each that is done.
 
     A block is taken from the iterable when a thread is free for it. The first exception of a block is raised after
-    the blocks under way have ended; those not begun never begin. The same holds for an interrupt.
+    the blocks under way have ended; those not begun never begin. The same holds for an interrupt, at which
+    `interrupted` is called to end those under way early.
     """
     waiting = iter(blocks)
     lock, stopped = threading.Lock(), threading.Event()
@@ -47,6 +54,11 @@ def run_blocks(work: Callable[[B], None], blocks: Iterable[B], threads: int, bar
         try:
             for servant in servants:
                 servant.result()
+        except KeyboardInterrupt:
+            stopped.set()
+            if interrupted is not None:
+                interrupted()
+            raise
         finally:
             stopped.set()
 

@@ -75,19 +75,28 @@ def evaluate(points, parameters, losses, sharpnesses):
 '''
 
 
-def observe_source(measures: Sequence[str]) -> str:
-    """Return the module that reads measures off recorded arrays; its entry is ``observe``.
+def state_names(measures: Sequence[str]) -> list[str]:
+    """Return the names of what the measures carry along a run."""
+    return [name for g in groups_of(measures) for name in GROUPS[g].state]
 
-    ``observe(sharpness, loss, threshold, step2, flip2, turn, ended, out)``: the first three have an element per state
-    (T + 1 of them), the next three per update (T).
+
+def observe_source(measures: Sequence[str]) -> str:
+    """Return the module that reads measures off recorded arrays, part by part; its entry is ``observe``.
+
+    ``observe(sharpness, loss, threshold, step2, flip2, turn, first, steps, ended, state, out)``: the first three have
+    an element per state from step `first` on, the next three per update. All parts but the last have as many states as
+    updates; the last has one more, and it alone gets a place for the measures, `out`, that is not empty. `state`, an
+    element for each of :func:`state_names`, is carried from part to part. `steps` counts the updates of the whole run.
     """
     groups = groups_of(measures)
     state = [f"{name} = {formula}" for g in groups for name, formula in GROUPS[g].state.items()]
+    kept = [f"state[{k}]" for k in range(len(state))]
+    carried = state_names(measures)
     at_state = [line for g in groups for line in GROUPS[g].at_state]
     at_update = [line for g in groups for line in GROUPS[g].at_update]
     ends = [line for g in groups for line in FINISH.get(g, ())]
     values = [f"out[{k}] = {value_text(name)}" for k, name in enumerate(measures)]
-    read = ["sharpness = sharpnesses[t]", "loss = losses[t]", "threshold = thresholds[t]"]
+    read = ["sharpness = sharpnesses[k]", "loss = losses[k]", "threshold = thresholds[k]"]
     return f'''\
 """Measures read off recorded arrays."""
 
@@ -96,17 +105,23 @@ nan = np.nan
 
 
 @entry
-def observe(sharpnesses, losses, thresholds, step2s, flip2s, turns, ended, out):
-    """Read the measures off one run."""
-    steps = step2s.size
-    t = 0
-{indented([*read, *state], 1)}\
-    for t in range(steps):
+def observe(sharpnesses, losses, thresholds, step2s, flip2s, turns, first, steps, ended, state, out):
+    """Read the measures off one part of a run."""
+    if first == 0:
+        k = 0
+{indented([*read, *state], 2)}\
+    else:
+{indented([f"{name} = {place}" for name, place in zip(carried, kept, strict=True)] or ["pass"], 2)}\
+    for k in range(step2s.size):
+        t = first + k
 {indented([*WINDOWS, *read, *at_state], 2)}\
-        step2 = step2s[t]
-        flip2 = flip2s[t]
-        turn = turns[t]
+        step2 = step2s[k]
+        flip2 = flip2s[k]
+        turn = turns[k]
 {indented(at_update, 2)}\
-    t = steps
-{indented([*read, *at_state, *ends, *values], 1)}\
+    if out.size > 0:
+        k = step2s.size
+        t = first + k
+{indented([*read, *at_state, *ends, *values], 2)}\
+{indented([f"{place} = {name}" for name, place in zip(carried, kept, strict=True)], 1)}\
 '''
