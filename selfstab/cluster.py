@@ -20,7 +20,7 @@ from selfstab import validation
 from selfstab.axes import Plan
 from selfstab.blocks import Block, Runner
 from selfstab.losses.symbolic import SymbolicLoss
-from selfstab.specification import versions
+from selfstab.specification import made_by, versions
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def run_blocks(
     """
     blas = not isinstance(plan.problem.loss, SymbolicLoss)
     ours = versions(blas)
-    task = _packed(plan, runner_of, ours, blas)
+    task = _packed(plan, runner_of, made_by(plan, runner_of(plan).source))
     for address, theirs in client.run(versions, blas, on_error="return").items():
         if isinstance(theirs, BaseException):
             raise ValueError(
@@ -152,8 +152,15 @@ def run_blocks(
             _, block = under_way.pop(future.key)
             accept(block, _result(future, block))
             bar.update(len(block))
+    except Exception as error:
+        if client.status == "running":
+            raise
+        raise ConnectionError(
+            f"client lost its scheduler ({validation.shown(error, 120)}); blocks that a store has are good"
+        ) from None
     finally:
-        client.cancel([shared, *(future for future, _ in under_way.values())])
+        if client.status != "closed":
+            client.cancel([shared, *(future for future, _ in under_way.values())])
 
 
 def _result(future: Any, block: Block) -> Array:
@@ -194,7 +201,7 @@ def _values(task: bytes, block: Block) -> Array:
     return runner.run(np.arange(block.first, block.first + block.count), block.repeat)
 
 
-def _packed(plan: Plan, runner_of: Callable[[Plan], Runner], ours: dict[str, str], blas: bool) -> bytes:
+def _packed(plan: Plan, runner_of: Callable[[Plan], Runner], ours: dict[str, str]) -> bytes:
     try:
         # In two layers: versions are compared before anything of the plan is loaded.
         inner = _pickle().dumps((runner_of, plan))
@@ -202,7 +209,7 @@ def _packed(plan: Plan, runner_of: Callable[[Plan], Runner], ours: dict[str, str
         raise TypeError(
             f"loss and optimizer must be picklable to run on a client's workers: {validation.shown(error, 120)}"
         ) from None
-    packed: bytes = _pickle().dumps((ours, blas, inner))
+    packed: bytes = _pickle().dumps((ours, inner))
     return packed
 
 
@@ -213,10 +220,12 @@ def _pickle() -> Any:
 
 @lru_cache(maxsize=4)
 def _unpacked(task: bytes) -> Runner:
-    expected, blas, inner = _pickle().loads(task)
-    _refuse_others(expected, versions(blas), platform.node())
+    expected, inner = _pickle().loads(task)
+    _refuse_others(expected, {"kernel": expected["kernel"]} | versions("blas" in expected), platform.node())
     runner_of, plan = _pickle().loads(inner)
     runner: Runner = runner_of(plan)
+    # The same version may be another state of the code.
+    _refuse_others(expected, made_by(plan, runner.source), platform.node())
     return runner
 
 
