@@ -27,6 +27,7 @@ _HOMES = {
     "flip_start": "losses.protocol",
     "simulate": "trajectory",
     "sweep": "grid",
+    "orbits": "orbit_diagrams",
     "refine": "refinement",
     "rasterize": "refinement",
     "catapults": "observables",

@@ -16,6 +16,7 @@ from selfstab.losses.toys import Product as Product
 from selfstab.losses.toys import Quadratic as Quadratic
 from selfstab.observables import catapults as catapults
 from selfstab.optimizers import HeavyBall as HeavyBall
+from selfstab.orbit_diagrams import orbits as orbits
 from selfstab.refinement import rasterize as rasterize
 from selfstab.refinement import refine as refine
 from selfstab.schedules import Constant as Constant
