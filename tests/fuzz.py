@@ -1,0 +1,210 @@
+"""Malformed calls and loss strings: each is refused by one clean line, or is none after all.
+
+    python tests/fuzz.py COUNT SEED
+
+Prints as JSON how many calls were refused and accepted, the slowest refusal's seconds, and those that ended in any other
+way: another exception, a warning, a message of several lines. Kernels are run by plain CPython: no call compiles.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import math
+import os
+import random
+import sys
+import tempfile
+import time
+import warnings
+from types import SimpleNamespace
+
+import numpy as np
+from click.testing import CliRunner
+
+import selfstab as ss
+from selfstab import cli
+from selfstab.kernels import modules
+
+HANGS = 30
+"""Seconds after which a call hangs, on the slowest machine."""
+
+LOSS = ss.Quadratic([1.0, 0.5])
+CUBIC = ss.CubicTaylor(1.0)
+RUN = {"loss": LOSS, "optimizer": ss.HeavyBall(0.5), "start": [1.0, 0.0], "steps": 2}
+SWEEP = {**RUN, "axes": {"lr": [0.1, 0.2]}, "progress": False, "measure": ["final_loss"], "threads": 1}
+
+CALLS = {
+    "HeavyBall": (ss.HeavyBall, {"lr": 0.1, "momentum": 0.9, "lookahead": 0.0}),
+    "LinearWarmup": (ss.LinearWarmup, {"start": 0.0, "end": 1.0, "steps": 5}),
+    "Quadratic": (ss.Quadratic, {"curvatures": [1.0]}),
+    "CubicTaylor": (ss.CubicTaylor, {"curvature": 1.0, "progressive_sharpening": 0.0, "stabilization": 1.0}),
+    "Chain": (ss.Chain, {"depth": 3}),
+    "SymbolicLoss": (ss.SymbolicLoss, {"expression": "a*x**2", "variables": ["x"], "parameters": {"a": 1.0}}),
+    "DiagonalNetwork": (ss.DiagonalNetwork, {"inputs": [[1.0, 2.0]], "targets": [1.0]}),
+    "MLP": (ss.MLP, {"widths": [2, 2, 1], "inputs": [[1.0, 2.0]], "targets": [[1.0]], "activation": "tanh"}),
+    "value": (CUBIC.value, {"w": [0.0, 0.0]}),
+    "third": (CUBIC.third, {"w": [0.0, 0.0], "u": [0.0, 1.0], "v": [0.0, 1.0]}),
+    "minimum": (LOSS.minimum, {"start": [0.1, 0.0]}),
+    "replace": (CUBIC.replace, {"curvature": 1.0}),
+    "flip_start": (ss.flip_start, {"loss": LOSS, "weights": [0.0, 0.0], "size": 1e-3}),
+    "simulate": (ss.simulate, {
+        **RUN, "previous": [0.0, 0.0], "every": 1, "keep": ["loss"], "escape": 10.0, "noise": 0.0, "seed": 0}),
+    "sweep": (ss.sweep, {
+        **SWEEP, "previous": [0.0, 0.0], "escape": 10.0, "noise": 0.0, "seed": 0, "repeats": 1, "store": None,
+        "client": None}),
+    "catapults": (ss.catapults, {
+        "sharpness": [1.0, 2.0, 1.0], "threshold": 1.5, "loss": [1.0, 1.0, 1.0], "step": [0, 1, 2]}),
+    "digits": (ss.datasets.digits, {"samples": 5, "target": "onehot"}),
+    "sparse_regression": (ss.datasets.sparse_regression, {"samples": 4, "features": 5, "nonzeros": 2, "seed": 0}),
+    "max_stable_sharpness": (ss.theory.max_stable_sharpness, {"lr": 0.1, "momentum": 0.9, "lookahead": 0.0}),
+    "overshoot": (ss.theory.overshoot, {"kappa": 1.0}),
+    "final_sharpness": (ss.theory.final_sharpness, {"threshold": 2.0, "y0": 0.1, "kappa": 1.0}),
+    # None stands for all predictions: half a minute's work, and no error.
+    "verify": (lambda names=(): ss.verify(() if names is None else names), {"names": ["no such prediction"]}),
+    "refine": (ss.refine, {
+        **RUN, "axes": {"lr": (0.1, 5.0, 3)}, "levels": 1, "progress": False, "threads": 1}),
+    "orbits": (ss.orbits, {
+        **RUN, "axes": {"lr": [0.1, 0.2]}, "last": 2, "progress": False, "threads": 1}),
+}  # fmt: skip
+
+NUMBERS = [
+    0, 1, -1, 2.5, -0.0, 1e308, -1e308, 5e-324, math.nan, math.inf, -math.inf, 10**30, -(10**30), 2**63, True,
+    1j,
+]  # fmt: skip
+JUNK = [
+    None, *NUMBERS, "", "x", "nan", "lr", "\n", "\x00", "é" * 3, "x" * 5000, b"x", [], [[]], [None], [1.0],
+    [[1.0]], ["a"], [1.0, math.nan], [1.0, [2.0]], {}, {"x": 1}, {1: 2}, {"lr": None}, {"lr": []},
+    {"lr": [0.1], "excess": [0.1]}, {"momentum": [1.0]}, {"start.w0": [math.inf]}, {"": [1.0]}, (), (1,), set(),
+    object(), lambda *a: a, int, print, ..., np.array([]), np.array(1.0), np.zeros((3, 3)),
+    np.array([object()]), np.array(["a"]), np.ma.masked, np.float32(0.1),
+    np.array([1.0, 2.0], dtype="complex128"), np.array([1, 2], dtype="int8"), np.datetime64("2000-01-01"),
+    float, SimpleNamespace(), ss.HeavyBall(0.1), LOSS, CUBIC, ss.LinearWarmup(0, 1, 5), range(3), iter([1.0]),
+    memoryview(b"ab"), ValueError("x"), np.random.default_rng(0), "/proc/self", "\udcff",
+]  # fmt: skip
+
+FORMULAS = [
+    "x**2 + y**2", "(x*y - 1)**2/2", "sin(x)*exp(-y**2)", "sqrt(1 + x**2) + abs(y)",
+    "x**4/4 - x**2/2 + tanh(y)", "x**0.5",
+]  # fmt: skip
+PIECES = [
+    "x", "y", "z", "(", ")", "**", "*", "+", "-", "/", "//", "%", ",", ".", "..", "1e999", "10**10", "**x",
+    "0x", "1_", "'", '"', "__", "__class__", ".__class__", "[0]", "{", "lambda: 0", "import os", "os",
+    "exec('x')", "open", "if", "else", "and", "not", "==", "<", "<<", "@", ":=", "\n", "\t", "\\", "#", ";",
+    "\x00", "é", "∂", "🙂", "f''", "sin", "sin(", "sin()", "exp(exp(", "Abs", "Max", "log(0)", "1/0", "0/0", "I",
+    "oo", "nan", "zoo", "E", "pi", "gamma(x)", "diff", "integrate(x)", "factorial(9)", "2**99999", "9" * 400,
+    "(" * 80, "-" * 200, "x" * 3000, "None", "True", "Symbol('x')", "x y", "x**-1", "**" * 3,
+]  # fmt: skip
+
+
+def malformed_call(rng):
+    """Return a public function and arguments of which one to three are junk, missing or unknown."""
+    name = rng.choice([*CALLS])
+    function, arguments = CALLS[name]
+    arguments = dict(arguments)
+    for _ in range(rng.choice([1, 1, 1, 2, 3])):
+        how = rng.random()
+        key = rng.choice([*arguments]) if arguments else "nothing"
+        if how < 0.06:
+            arguments.pop(key, None)
+        elif how < 0.1:
+            arguments[rng.choice(["learning_rate", "beta", "steps_", "self"])] = rng.choice(JUNK)
+        elif how < 0.3:
+            arguments[key] = [rng.choice(NUMBERS) for _ in range(rng.choice([1, 2, 3]))]
+        else:
+            arguments[key] = rng.choice(JUNK)
+    return name, lambda: function(**arguments), arguments
+
+
+def malformed_formula(rng):
+    """Return a loss made from a damaged formula."""
+    text = rng.choice(FORMULAS)
+    for _ in range(rng.choice([1, 1, 2, 3, 8])):
+        at = rng.randrange(len(text) + 1)
+        text = text[:at] + rng.choice(PIECES) + text[at + rng.choice([0, 0, 1, 2]) :]
+    return "formula", lambda: ss.SymbolicLoss(text, ["x", "y"]), text
+
+
+OPTIONS = [
+    "--lr", "--momentum", "--start", "--steps", "-p", "--variables", "-a", "--axis", "--measure", "--seed",
+    "--noise", "--repeats", "--every", "--output", "--threads", "--resume", "--nonsense", "-z",
+]  # fmt: skip
+VALUES = [
+    "", "x", "1", "-1", "nan", "inf", "1e999", "0.1", "1,2", "a=1", "curvature=", "=1", "momentum=0:1:3",
+    "lr=0:1", "lr=a:b:c", "x,x", "0:1:0", "lr=0.1:0.2:99999999999999999999", "final_loss", "..",
+    "/proc/no/such", "\x00", "é", "--", "9" * 50, "start.x=1,2",
+]  # fmt: skip
+
+
+def malformed_command(rng):
+    """Return a command line with junk."""
+    command = rng.choice(["simulate", "sweep", "verify", "figure", "derive", "simulate", "sweep"])
+    words = [command]
+    if rng.random() < 0.8:
+        words.append(
+            rng.choice(["CubicTaylor", "Product", "No", "x**2", "x**", "", "MLP", "-", "Quadratic", *PIECES])
+        )
+    for _ in range(rng.randrange(4)):
+        words += [rng.choice(OPTIONS), rng.choice(VALUES)]
+    words += ["--nonsense"]  # no command line of these is a whole one
+    runner = CliRunner()
+
+    def call():
+        done = runner.invoke(cli.main, words, catch_exceptions=True)
+        if done.exit_code == 0:
+            raise AssertionError("exit code 0 in spite of an unknown option")
+        if done.exit_code != 2:
+            raise done.exception
+        text = done.stderr.strip()
+        raise ValueError(text)
+
+    return "command", call, words
+
+
+def ending(call):
+    """Return how a call ends: refused, accepted, or what is wrong with it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            call()
+        except (ValueError, TypeError, MemoryError, ImportError) as error:
+            text = str(error)
+            if not text.strip() or len(text.strip().splitlines()) > 1:
+                return f"message {text!r}"
+            return "refused"
+        except OSError as error:  # a path that is none
+            return "refused" if error.strerror and "\n" not in str(error) else f"{error!r}"
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+    return "accepted"
+
+
+def main(count: int, seed: int) -> None:
+    """Make `count` calls and print what became of them."""
+    faulthandler.enable()
+    modules.compiled = lambda source: SimpleNamespace(**modules.plain(source))
+    rng = random.Random(seed)
+    counts, wrong, slowest = {"refused": 0, "accepted": 0}, [], (0.0, "")
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        for _ in range(count):
+            make = rng.choices([malformed_call, malformed_formula, malformed_command], [5, 4, 1])[0]
+            name, call, shown = make(rng)
+            # The last line before a crash or a hang says which call it was.
+            print(name, ascii(shown)[:300], file=sys.stderr, flush=True)
+            faulthandler.dump_traceback_later(HANGS, exit=True)
+            began = time.perf_counter()
+            how = ending(call)
+            seconds = time.perf_counter() - began
+            faulthandler.cancel_dump_traceback_later()
+            if how in counts:
+                counts[how] += 1
+            else:
+                wrong.append(f"{name} {ascii(shown)[:300]}: {how[:300]}")
+            if how == "refused":
+                slowest = max(slowest, (seconds, f"{name} {ascii(shown)[:200]}"))
+    print(json.dumps({**counts, "slowest": slowest, "wrong": wrong}))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

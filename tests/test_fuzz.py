@@ -1,0 +1,26 @@
+"""Malformed calls and loss strings: the interpreter lives, and each ends in one clean line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("count", "seed"), [(300, 0), pytest.param(10_000, 1, marks=pytest.mark.slow)], ids=["a few", "in full"]
+)
+def test_malformed_calls_end_in_one_clean_line(count, seed):
+    """Protects the doors of everything public: no crash, no hang, no other exception, no warning, no silence."""
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("fuzz.py")), str(count), str(seed)],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout)
+    assert not found["wrong"], found["wrong"][:5]
+    assert found["refused"] + found["accepted"] == count
+    assert found["refused"] > 0.9 * count
