@@ -7,6 +7,7 @@ Arguments broadcast as NumPy's do; scalars give floats. Each formula is proved b
 from selfstab.theory.catapult import final_sharpness, overshoot
 from selfstab.theory.coupling import critical_coupling, cycle_drift
 from selfstab.theory.cycles import flip_coefficient, two_cycle_growth, two_cycle_half_amplitude
+from selfstab.theory.deviation import deviation_coefficients, overshoot_deviation, overshoot_on_loss
 from selfstab.theory.edge import cycle_growth, cycle_period, edge_displacement, edge_inertia_number
 from selfstab.theory.lookahead import (
     envelope_momentum,
@@ -56,6 +57,7 @@ __all__ = [
     "cycle_drift",
     "cycle_growth",
     "cycle_period",
+    "deviation_coefficients",
     "edge_displacement",
     "edge_inertia_number",
     "envelope_momentum",
@@ -77,6 +79,8 @@ __all__ = [
     "onset_excess",
     "oscillation_lifetime",
     "overshoot",
+    "overshoot_deviation",
+    "overshoot_on_loss",
     "prolonged_depths",
     "prolonging_factor",
     "ramp_amplitude",

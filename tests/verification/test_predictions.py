@@ -51,6 +51,10 @@ WRONG = {
         ["A4 inertia number", "A5 overshoot series"],
     ),
     "overshoot": (lambda: _scaled("overshoot", 1.001), ["A5 overshoot law cubic", "A5 overshoot law product"]),
+    "overshoot_on_loss": (
+        lambda: lambda excess, momentum, *numbers: theory.overshoot(theory.inertia_number(excess, momentum)),
+        ["A5 deviation without momentum", "A5 deviation product"],
+    ),
     "envelope_momentum": (lambda: _scaled("envelope_momentum", 1.0 + 1e-6), ["A5b envelope"]),
     "lookahead_displacement": (lambda: _scaled("lookahead_displacement", 1.01), ["A5b largest swing"]),
     "lookahead_inertia_number": (
