@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Sized
@@ -73,12 +74,13 @@ def progress_bar(total: int, unit: str, shown: bool, done: int = 0) -> Any:
         warnings.simplefilter("ignore")
         from tqdm.auto import tqdm
 
-        # None: shown in terminals and notebooks only.
-        return tqdm(
-            total=total,
-            initial=done,
-            unit=unit,
-            unit_scale=True,
-            disable=None if shown else True,
-            leave=False,
-        )
+        # None: shown if the output is a terminal. That of a notebook is none, but shows a bar well.
+        disable = None if shown and not _in_notebook() else not shown
+        return tqdm(total=total, initial=done, unit=unit, unit_scale=True, disable=disable, leave=False)
+
+
+def _in_notebook() -> bool:
+    # As tqdm tells it; there the bar is a widget, or text where ipywidgets is missing.
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return shell is not None and "IPKernelApp" in shell.config
