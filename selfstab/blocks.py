@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final, Protocol
 
 from selfstab.kernels.source import LANES
-from selfstab.validation import Array
+from selfstab.validation import Array, Integers
 
 LARGEST_BLOCK: Final = 2**16
 """Most cells of a block."""
 
 BLOCK_WORK: Final = 2**29
 """Most cells times steps of a block: about a second, so that progress shows and an interrupt is heard."""
+
+# Where a process sees its control groups, and how either version of them says its limit, use and cached files.
+_MEMBERSHIP: Final = Path("/proc/self/cgroup")
+_GROUPS: Final = Path("/sys/fs/cgroup")
+_V2: Final = ("", "memory.max", "memory.current", "\ninactive_file")
+_V1: Final = ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "\ntotal_inactive_file")
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class Runner(Protocol):
     def stop(self) -> None:
         """End what runs beside this process, at once."""
 
-    def run(self, cells: Array, repeat: int = 0) -> Array:
+    def run(self, cells: Integers, repeat: int = 0) -> Array:
         """Return the measures of the cells with these flat indices, shape (measures, cells), in the plan's order."""
 
 
@@ -67,17 +73,29 @@ def cut(cells: int, repeats: int, size: int) -> Iterator[Block]:
 
 
 def free_memory() -> int:
-    """Return the bytes this process can still take: what the system has available, or what its control group allows."""
+    """Return the bytes this process can still take: what the system has available, or what its control groups allow."""
     import psutil
 
     free = int(psutil.virtual_memory().available)
-    groups = Path("/sys/fs/cgroup")
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        try:
-            free = min(free, int((groups / limit).read_text()) - int((groups / used).read_text()))
-        except (OSError, ValueError):  # no such group, or no limit ("max")
+    try:
+        lines = _MEMBERSHIP.read_text().splitlines()
+    except OSError:  # no control groups
+        return free
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        names = _V1 if "memory" in controllers.split(",") else _V2 if controllers == "" else None
+        if names is None:
             continue
+        folder, limit, used, cached = names
+        own = PurePosixPath(path)
+        # Groups above it limit it, too. In a container its own may be hidden, and the root is what it may use.
+        for group in (own, *own.parents):
+            at = _GROUPS / folder / group.relative_to("/")
+            try:
+                left = int((at / limit).read_text()) - int((at / used).read_text())
+                # Files that were read or written count as used, but give way.
+                left += int((at / "memory.stat").read_text().split(f"{cached} ")[1].split()[0])
+            except (OSError, ValueError, IndexError):  # no such group, or no limit ("max")
+                continue
+            free = min(free, left)
     return max(free, 0)
