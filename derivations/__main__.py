@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
+import os
 import pkgutil
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+from . import pages
 
 
 def scripts() -> list[str]:
@@ -17,23 +22,47 @@ def scripts() -> list[str]:
     return sorted(names, key=lambda name: ("qam".index(name[0]), int(re.findall(r"\d+", name)[0])))
 
 
-def main(names: list[str] | None = None) -> int:
-    """Run and print the scripts whose name begins with one of `names`, such as a5 (all by default); return 0."""
+def main(names: Sequence[str] = (), latex: bool = False, folder: Path | None = None) -> int:
+    """Run the scripts whose name begins with one of `names`, such as a5 (all by default); return 0.
+
+    They are printed as mathematics, or as a LaTeX document, or written as HTML pages into `folder`.
+    """
     known = scripts()
-    wanted = [name.lower() for name in names or []]
+    wanted = [name.lower() for name in names]
     for name in wanted:
         if not any(script.split("_")[0] == name or script == name for script in known):
             raise ValueError(f"name must be one of {', '.join(known)}, got {name!r}")
     chosen = [s for s in known if not wanted or s in wanted or s.split("_")[0] in wanted]
-    total = 0
+    modules = {}
     for name in chosen:
-        script = importlib.import_module(f".{name}", __package__)
-        print("=" * 100)
-        script.PROOF.show(script.RESULTS)
-        total += len(script.PROOF.steps)
+        script = modules[name] = importlib.import_module(f".{name}", __package__)
+        if not latex and folder is None:
+            print("=" * 100)
+            script.PROOF.show(script.RESULTS)
+    if latex:
+        print(pages.latex(modules))
+        return 0
+    if folder is not None:
+        print(f"wrote {pages.write_html(modules, folder)}")
+    total = sum(len(script.PROOF.steps) for script in modules.values())
     print(f"{len(chosen)} derivation{'s' * (len(chosen) > 1)}, {total} steps: each holds.")
     return 0
 
 
+def _from_command_line() -> int:
+    parser = argparse.ArgumentParser(prog="python -m derivations", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="such as a5 or a5_overshoot; all by default")
+    parser.add_argument("--latex", action="store_true", help="print a LaTeX document")
+    parser.add_argument("--html", type=Path, metavar="DIR", help="write HTML pages with MathML into DIR")
+    arguments = parser.parse_args()
+    try:
+        code = main(arguments.names, arguments.latex, arguments.html)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader has seen enough, as with | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(_from_command_line())

@@ -34,14 +34,20 @@ class Proof:
             raise AssertionError(f"{claim}: got {fact}, not True")
         self.steps.append((claim, None))
 
+    def shown(self) -> list[tuple[str, sp.Basic | None]]:
+        """Return each step's claim with the formula to print: none for plain numbers, one side if both are alike."""
+        return [
+            (claim, None if f is None or not f.free_symbols else f.lhs if f.lhs == f.rhs else f)
+            for claim, f in self.steps
+        ]
+
     def show(self, results: dict[str, Any] | None = None) -> None:
         """Print statement, steps and results as mathematics."""
         print(self.statement.strip(), "\n")
-        for number, (claim, formula) in enumerate(self.steps, 1):
+        for number, (claim, formula) in enumerate(self.shown(), 1):
             print(f"({number}) {claim}")
-            if formula is not None and formula.free_symbols:
-                shown = formula.lhs if formula.lhs == formula.rhs else formula
-                print(textwrap.indent(_printed(shown), "    "))
+            if formula is not None:
+                print(textwrap.indent(_printed(formula), "    "))
             print()
         for name, value in (results or {}).items():
             print(f"{name}:")

@@ -54,6 +54,8 @@ class _OneLine(click.Group):
             return super().invoke(ctx)
         except click.UsageError as error:
             raise _BadInput(error) from None
+        except BrokenPipeError:  # the reader has seen enough, as with | head; click ends quietly
+            raise
         except (ValueError, TypeError, ImportError, OSError, MemoryError, OverflowError) as error:
             if ctx.params.get("debug"):
                 raise
@@ -416,11 +418,18 @@ def reproduce(output: Path, quick: bool, only: tuple[str, ...]) -> None:
 
 @main.command()
 @click.argument("name", required=False)
-def derive(name: str | None) -> None:
+@click.option("--latex", is_flag=True, help="Print a LaTeX document instead.")
+@click.option("--html", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Write pages into DIR instead.")
+def derive(name: str | None, latex: bool, folder: Path | None) -> None:
     """Print the derivation of a result, every step of it checked; without a NAME, run all of them."""
     from selfstab import report
 
-    sys.exit(report.companion("derivations.__main__").main([] if name is None else [name]))
+    if latex and folder is not None:
+        raise ValueError("latex and html must not be given both")
+    if folder is not None and not folder.parent.is_dir():
+        raise ValueError(f"html must be in a folder that exists, got {str(folder)!r}")
+    run = report.companion("derivations.__main__").main
+    sys.exit(run([] if name is None else [name], latex, folder))
 
 
 @main.command()
