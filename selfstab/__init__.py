@@ -14,6 +14,8 @@ _HOMES = {
     "HeavyBall": "optimizers",
     "Constant": "schedules",
     "LinearWarmup": "schedules",
+    "Initialization": "losses.protocol",
+    "LossFamily": "losses.family",
     "SymbolicLoss": "losses.symbolic",
     "Quadratic": "losses.toys",
     "CubicTaylor": "losses.toys",

@@ -4,7 +4,9 @@ from selfstab import plotting as plotting
 from selfstab import theory as theory
 from selfstab.grid import sweep as sweep
 from selfstab.losses.diagonal import DiagonalNetwork as DiagonalNetwork
+from selfstab.losses.family import LossFamily as LossFamily
 from selfstab.losses.mlp import MLP as MLP
+from selfstab.losses.protocol import Initialization as Initialization
 from selfstab.losses.protocol import flip_start as flip_start
 from selfstab.losses.symbolic import SymbolicLoss as SymbolicLoss
 from selfstab.losses.toys import Chain as Chain

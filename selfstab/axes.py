@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from selfstab import outcomes, validation
 from selfstab.kernels.measures import MEASURES
-from selfstab.kernels.source import RATE_INPUTS, Rate
+from selfstab.kernels.source import Rate
+from selfstab.losses.family import LossFamily
+from selfstab.losses.protocol import Initialization, Loss
 from selfstab.losses.symbolic import SymbolicLoss
 from selfstab.optimizers import HeavyBall
-from selfstab.schedules import Constant, LinearWarmup
+from selfstab.schedules import Constant, LinearWarmup, numeric_fields, with_fields
 from selfstab.trajectory import Problem
 from selfstab.validation import Array
 
@@ -32,6 +35,11 @@ _RANGES: Final[dict[str, dict[str, Any]]] = {
     "lookahead": {"at_least": 0},
     "lr": {"above": 0},
     "excess": {"above": -1},
+    "noise": {"at_least": 0},
+    "start.seed": {"at_least": 0, "at_most": 2**53},
+    "start.scale": {"at_least": 0},
+}
+_RAMP_RANGES: Final[dict[str, dict[str, Any]]] = {
     "lr.start": {"at_least": 0},
     "lr.end": {"above": 0},
     "lr.steps": {"at_least": 1},
@@ -41,6 +49,9 @@ LONG_NAMES: Final = {
     "lookahead": ("lookahead", "1"),
     "lr": ("learning rate", "1/sharpness"),
     "excess": ("relative excess of the sharpness at the start, S/S* - 1", "1"),
+    "noise": ("standard deviation of the gradient noise", "loss per weight"),
+    "start.seed": ("seed of the initial weights", "1"),
+    "start.scale": ("scale of the initial weights", "1"),
     "lr.start": ("learning rate at the start of the warmup", "1/sharpness"),
     "lr.end": ("learning rate after the warmup", "1/sharpness"),
     "lr.steps": ("length of the warmup", "step"),
@@ -57,6 +68,7 @@ class Plan:
     repeats: int
     rate: Rate
     moves_with_start: bool
+    initialization: Initialization | None = None
 
     @classmethod
     def checked(
@@ -69,14 +81,16 @@ class Plan:
             raise TypeError(f"axes must map names to values, got {validation.shown(axes)}")
         if not axes:
             raise ValueError("axes must name at least one axis, got none")
+        drawn = start if isinstance(start, Initialization) else None
+        _check_names(problem, axes, drawn)
         rate = _rate(problem.optimizer, axes)
-        for name in axes:
-            _check_name(problem, name, rate)
         values = {name: _axis(problem, name, value) for name, value in axes.items()}
         plan = cls(
             problem, values, validation.some_of("measure", measure, MEASURES),
-            validation.integer("repeats", repeats, at_least=1), rate, previous is None,
+            validation.integer("repeats", repeats, at_least=1), rate, previous is None, drawn,
         )  # fmt: skip
+        plan._check_initializations()
+        plan._check_family()
         if not plan.measures:
             raise ValueError(f"measure must name at least one of {', '.join(MEASURES)}, got none")
         if (runs := plan.cells * plan.repeats) > MOST_RUNS:
@@ -99,12 +113,10 @@ class Plan:
         """Return the problem of one cell, built from the public objects, and its values by axis."""
         at = dict(zip(self.axes, np.unravel_index(index, self.shape), strict=True))
         values = {name: float(self.axes[name][k]) for name, k in at.items()}
-        problem = self.problem
-        own = {name: v for name, v in values.items() if name in problem.loss.parameters}
-        loss = problem.loss.replace(**own) if own else problem.loss
-        start = self._point(problem.start, "start", values)
+        problem, loss = self.problem, self._loss(values)
+        start = self._start(loss, values)
         previous = start if self.moves_with_start else problem.previous
-        previous = self._point(previous, "previous", values)
+        previous = _point(previous, loss, "previous", values)
         optimizer = replace(
             problem.optimizer,
             momentum=values.get("momentum", problem.optimizer.momentum),
@@ -118,16 +130,72 @@ class Plan:
             )
         elif "lr" in values:
             optimizer = replace(optimizer, lr=values["lr"])
-        elif isinstance(optimizer.lr, LinearWarmup):
-            ramp = {name[3:]: v for name, v in values.items() if name.startswith("lr.")}
-            optimizer = replace(optimizer, lr=replace(optimizer.lr, **ramp))
-        return replace(problem, loss=loss, start=start, previous=previous, optimizer=optimizer), values
+        else:
+            optimizer = scheduled(optimizer, values)
+        noise = values.get("noise", problem.noise)
+        cell = replace(problem, loss=loss, start=start, previous=previous, optimizer=optimizer, noise=noise)
+        return cell, values
 
-    def _point(self, point: Array, word: str, values: Mapping[str, float]) -> Array:
-        point = point.copy()
-        for j, name in enumerate(self.problem.loss.weight_names):
-            point[j] = values.get(f"{word}.{name}", point[j])
-        return point
+    def _loss(self, values: Mapping[str, float]) -> Loss:
+        own = {name: v for name, v in values.items() if name in self.problem.loss.parameters}
+        return self.problem.loss.replace(**own) if own else self.problem.loss
+
+    def _start(self, loss: Loss, values: Mapping[str, float]) -> Array:
+        drawn = None if self.initialization is None else _initialization(self.initialization, values)
+        if loss.dimension != self.problem.loss.dimension and not self._may_change_dimension:
+            raise ValueError(_other_dimension(self.problem.loss, loss))
+        if drawn is None:
+            point = self.problem.start
+        else:
+            # One formula for all its parameters: what it draws does not depend on them.
+            drawer = self.problem.loss if isinstance(loss, SymbolicLoss) else loss
+            point = drawn.weights(drawer)
+            _check_drawn(point, drawn, self.problem.escape)
+        return _point(point, loss, "start", values)
+
+    @property
+    def _may_change_dimension(self) -> bool:
+        """Whether losses of other dimensions have a start, and no axis names a weight."""
+        of_weights = (n for n in self.axes if n.startswith(("start.", "previous.")) and n not in _RANGES)
+        return self.initialization is not None and self.moves_with_start and not any(of_weights)
+
+    def starts(self, values: Mapping[str, Array], count: int) -> Array:
+        """Return a symbolic loss's starts in `count` cells with these values of axes, shape (count, dimension)."""
+        loss = self.problem.loss
+        if self.initialization is None or not {"start.seed", "start.scale"} & {*values}:
+            points = np.tile(self.problem.start, (count, 1))
+        else:
+            drawn = self.initialization
+            seeds = values.get("start.seed", np.full(count, float(drawn.seed)))
+            scales = values.get("start.scale", np.full(count, drawn.scale))
+            pairs, which = np.unique(np.stack([seeds, scales]), axis=1, return_inverse=True)
+            draws = [
+                _initialization(drawn, {"start.seed": seed, "start.scale": scale})
+                for seed, scale in pairs.T.tolist()
+            ]
+            points = np.array([draw.weights(loss) for draw in draws])[which]
+        for j, name in enumerate(loss.weight_names):
+            points[:, j] = values.get(f"start.{name}", points[:, j])
+        return points
+
+    def _check_initializations(self) -> None:
+        """Raise ValueError if what is drawn is beyond the escape: by the largest scale, or by any seed."""
+        if self.initialization is None:
+            return
+        seeds = self.axes.get("start.seed", np.array([float(self.initialization.seed)]))
+        scales = self.axes.get("start.scale", np.array([self.initialization.scale]))
+        for seed, scale in [(s, scales.max()) for s in seeds] + [(seeds[0], c) for c in scales]:
+            drawn = _initialization(self.initialization, {"start.seed": seed, "start.scale": scale})
+            _check_drawn(drawn.weights(self.problem.loss), drawn, self.problem.escape)
+
+    def _check_family(self) -> None:
+        """Raise if the losses made along some axis have no start."""
+        if not isinstance(family := self.problem.loss, LossFamily) or self._may_change_dimension:
+            return
+        for name in family.parameters:
+            for v in self.axes.get(name, ()):
+                if (other := family.replace(**{name: v})).dimension != family.dimension:
+                    raise ValueError(_other_dimension(family, other))
 
     def check_sharpness_at_start(self) -> None:
         """Raise ValueError if lr is set by a relative excess, and some cell's S(start) <= 0, where it means nothing."""
@@ -135,29 +203,23 @@ class Plan:
             return
         of_loss = {name: v for name, v in self.axes.items() if name in self.problem.loss.parameters}
         of_start = {name: v for name, v in self.axes.items() if name.startswith("start.")}
-        sharpness = self._sharpness_by_parameters(tuple(of_loss))
+        if not isinstance(self.problem.loss, SymbolicLoss):
+            names = [*of_loss, *of_start]
+            for at in itertools.product(*(self.axes[name].tolist() for name in names)):
+                values = dict(zip(names, at, strict=True))
+                loss = self._loss(values)
+                start = self._start(loss, values)
+                _check_sharpness(np.array([loss._sharpness(start).value]), start[None], values)
+            return
+        sharpness = self._sharpness_by_parameters(self.problem.loss, tuple(of_loss))
         for points in self._starts(of_start):
             for chosen in itertools.product(*(v.tolist() for v in of_loss.values())):
-                # Below 1e-300 the lr that ε asks for is beyond float64.
-                good = (found := sharpness(chosen, points)) > 1e-300
-                if not good.all():
-                    worst = int(np.argmin(good))
-                    where = "".join(f", {name} = {v:g}" for name, v in zip(of_loss, chosen, strict=True))
-                    raise ValueError(
-                        f"excess must start where the sharpness is above 0, got {found[worst]:g} at "
-                        f"start = {validation.shown(points[worst].tolist())}{where}"
-                    )
+                _check_sharpness(sharpness(chosen, points), points, dict(zip(of_loss, chosen, strict=True)))
 
-    def _sharpness_by_parameters(self, names: tuple[str, ...]) -> Callable[[tuple[float, ...], Array], Array]:
+    def _sharpness_by_parameters(
+        self, loss: SymbolicLoss, names: tuple[str, ...]
+    ) -> Callable[[tuple[float, ...], Array], Array]:
         """Return the function (values of these loss parameters, points) → sharpness at each point."""
-        loss = self.problem.loss
-        if not isinstance(loss, SymbolicLoss):
-
-            def of_any(chosen: tuple[float, ...], points: Array) -> Array:
-                own = loss.replace(**dict(zip(names, chosen, strict=True))) if names else loss
-                return np.array([own._sharpness(w).value for w in points])
-
-            return of_any
         # The kernel is called at once: a loss of its own for each of many values would take longer than they do.
         evaluate = loss._run_entry("evaluate", self.cells)
         values, nothing = loss._values, np.empty(0)
@@ -177,11 +239,9 @@ class Plan:
         total = math.prod(shape)
         for first in range(0, total, _ROWS):
             index = np.arange(first, min(first + _ROWS, total))
-            points = np.tile(self.problem.start, (index.size, 1))
-            for (name, values), at in zip(
-                axes.items(), np.unravel_index(index, shape) if shape else (), strict=True
-            ):
-                points[:, self.problem.loss.weight_names.index(name.removeprefix("start."))] = values[at]
+            at = np.unravel_index(index, shape) if shape else ()
+            values = {name: v[k] for (name, v), k in zip(axes.items(), at, strict=True)}
+            points = self.starts(values, index.size)
             yield points
 
 
@@ -198,48 +258,132 @@ def described(plan: Plan, arrays: Mapping[str, Any]) -> xarray.Dataset:
         out[name].attrs.update(MEASURES[name].attributes)
         if name == "phase":
             out[name].attrs.update(outcomes.flag_attributes())
+    if plan.initialization is not None:
+        out.attrs["initialization"] = json.dumps(asdict(plan.initialization))
     for name in plan.axes:
         long_name, units = LONG_NAMES.get(name, (name, "1"))
         out[name].attrs.update(long_name=long_name, units=units)
     return out
 
 
+def scheduled(optimizer: HeavyBall, values: Mapping[str, float]) -> HeavyBall:
+    """Return the optimizer with the numbers of its schedule that are set by values of axes, ``lr.NAME``."""
+    if isinstance(optimizer.lr, float):
+        return optimizer
+    own = {name.removeprefix("lr."): v for name, v in values.items() if name.startswith("lr.")}
+    return replace(optimizer, lr=with_fields(optimizer.lr, own)) if own else optimizer
+
+
+def _point(point: Array, loss: Loss, word: str, values: Mapping[str, float]) -> Array:
+    point = point.copy()
+    for j, name in enumerate(loss.weight_names):
+        point[j] = values.get(f"{word}.{name}", point[j])
+    return point
+
+
+def _initialization(drawn: Initialization, values: Mapping[str, float]) -> Initialization:
+    return Initialization(
+        validation.whole("start.seed", values.get("start.seed", drawn.seed)),
+        values.get("start.scale", drawn.scale),
+    )
+
+
+def _check_drawn(point: Array, drawn: Initialization, escape: float) -> None:
+    if np.abs(point).max() > escape:
+        raise ValueError(f"start must lie within escape = {escape:g}, got weights beyond it from {drawn}")
+
+
+def _other_dimension(loss: Loss, other: Loss) -> str:
+    return (
+        f"start must be an Initialization, without previous and axes of weights, where the loss's dimension changes: "
+        f"it is {loss.dimension} with {dict(loss.parameters)} and {other.dimension} with {dict(other.parameters)}"
+    )
+
+
+def _check_sharpness(found: Array, points: Array, values: Mapping[str, float]) -> None:
+    # Below 1e-300 the lr that ε asks for is beyond float64.
+    good = found > 1e-300
+    if not good.all():
+        worst = int(np.argmin(good))
+        where = "".join(f", {name} = {v:g}" for name, v in values.items() if not name.startswith("start."))
+        raise ValueError(
+            f"excess must start where the sharpness is above 0, got {found[worst]:g} at "
+            f"start = {validation.shown(points[worst].tolist())}{where}"
+        )
+
+
 def _rate(optimizer: HeavyBall, axes: Mapping[str, Any]) -> Rate:
-    scheduled = not isinstance(optimizer.lr, (float, Constant))
+    is_scheduled = not isinstance(optimizer.lr, (float, Constant))
     if "excess" in axes:
-        if "lr" in axes or scheduled:
+        if "lr" in axes or is_scheduled:
             other = "an lr axis" if "lr" in axes else f"the schedule {optimizer.lr!r}"
             raise ValueError(f"excess must be the only setting of the learning rate, got {other} beside it")
         return "excess"
-    if scheduled:
+    if is_scheduled:
         if "lr" in axes:
-            raise ValueError(
-                f"lr must not be an axis beside the schedule {optimizer.lr!r}; use lr.start, lr.end, lr.steps"
-            )
+            own = _of_schedule(optimizer)
+            use = f"; use {', '.join(own)}" if own else ""
+            raise ValueError(f"lr must not be an axis beside the schedule {optimizer.lr!r}{use}")
         return "ramp" if isinstance(optimizer.lr, LinearWarmup) else "table"
     return "constant"
 
 
-def _check_name(problem: Problem, name: Any, rate: Rate) -> None:
+def _of_schedule(optimizer: HeavyBall) -> list[str]:
+    """Return the axes that set numbers of the optimizer's schedule."""
+    constant = isinstance(optimizer.lr, (float, Constant))
+    return [] if constant else [f"lr.{name}" for name in numeric_fields(optimizer.lr)]
+
+
+def _check_names(problem: Problem, axes: Mapping[Any, Any], drawn: Initialization | None) -> None:
     weights = problem.loss.weight_names
     shown = weights if len(weights) <= 8 else (*weights[:3], "...")
-    known = ["momentum", "lookahead", "lr", "excess", *RATE_INPUTS["ramp"], *problem.loss.parameters]
+    known = ["momentum", "lookahead", "lr", "excess", "noise", *_of_schedule(problem.optimizer)]
+    known += problem.loss.parameters
+    if drawn is not None:
+        if taken := {"seed", "scale"} & {*weights}:
+            raise ValueError(
+                f"start must be weights where one of them is called {min(taken)}, got an Initialization"
+            )
+        known += ["start.seed", "start.scale"]
     points = {f"{word}.{w}" for word in ("start", "previous") for w in weights}
-    if not isinstance(name, str) or (name not in known and name not in points):
-        listed = ", ".join([*known, *(f"start.{w}" for w in shown), *(f"previous.{w}" for w in shown)])
-        raise ValueError(f"axes must be named among {listed}, got {validation.shown(name)}")
-    if name.startswith("lr.") and rate != "ramp":
-        raise ValueError(f"axes: {name} needs an optimizer with a LinearWarmup, got {problem.optimizer.lr!r}")
+    for name in axes:
+        if name in ("start.seed", "start.scale") and name not in known and name not in points:
+            raise ValueError(f"axes: {name} needs a start that is an Initialization, got weights")
+        if name in _RAMP_RANGES and name not in known:
+            raise ValueError(
+                f"axes: {name} needs an optimizer with a LinearWarmup, got {problem.optimizer.lr!r}"
+            )
+        if not isinstance(name, str) or (name not in known and name not in points):
+            listed = ", ".join([*known, *(f"start.{w}" for w in shown), *(f"previous.{w}" for w in shown)])
+            raise ValueError(f"axes must be named among {listed}, got {validation.shown(name)}")
 
 
 def _axis(problem: Problem, name: str, value: Any) -> Array:
-    values = validation.floats(f"axes[{name!r}]", value, shape=(None,))
+    shown = f"axes[{name!r}]"
+    values = validation.floats(shown, value, shape=(None,))
     if values.size == 0:
-        raise ValueError(f"axes[{name!r}] must hold at least one value, got none")
-    validation.broadcastable(f"axes[{name!r}]", values, **_RANGES.get(name, {}))
+        raise ValueError(f"{shown} must hold at least one value, got none")
     if name in problem.loss.parameters:
         for v in values:
-            problem.loss.replace(**{name: v})
-    if name.startswith("start."):
-        validation.broadcastable(f"axes[{name!r}]", values, at_least=-problem.escape, at_most=problem.escape)
+            _accepted(shown, v, lambda v: problem.loss.replace(**{name: v}))
+        return values
+    validation.broadcastable(shown, values, **_RANGES.get(name, {}))
+    if name == "start.seed":
+        for v in values:
+            validation.whole(shown, v)
+    if name.startswith("lr.") and isinstance(problem.optimizer.lr, LinearWarmup):
+        validation.broadcastable(shown, values, **_RAMP_RANGES[name])
+    elif name.startswith("lr."):
+        for v in values:
+            _accepted(shown, v, lambda v: problem.check_rates(scheduled(problem.optimizer, {name: v})))
+    elif name.startswith("start.") and name not in _RANGES:
+        validation.broadcastable(shown, values, at_least=-problem.escape, at_most=problem.escape)
     return values
+
+
+def _accepted(shown: str, value: float, make: Callable[[float], object]) -> None:
+    """Raise ValueError if what an axis sets does not take the value."""
+    try:
+        make(float(value))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{shown}: {' '.join(str(error).split())}") from error

@@ -17,8 +17,8 @@ from selfstab.axes import Plan
 from selfstab.kernels.measures import groups_of, needs_of
 from selfstab.kernels.records import observe_source
 from selfstab.observables import Observer
-from selfstab.trajectory import Problem, states, top_pair
-from selfstab.validation import Array
+from selfstab.trajectory import Problem, State, states, top_pair
+from selfstab.validation import Array, Integers
 
 if TYPE_CHECKING:
     from loky import ProcessPoolExecutor
@@ -96,7 +96,7 @@ class CellRunner:
                 seconds = time.perf_counter() - began
         return seconds / _PROBE_STEPS * problem.steps * self.plan.cells * self.plan.repeats
 
-    def run(self, cells: Array, repeat: int = 0) -> Array:
+    def run(self, cells: Integers, repeat: int = 0) -> Array:
         """Return the measures of the cells with these flat indices, shape (measures, cells), in the plan's order."""
         if self._workers is not None:
             found: Array = self._workers.submit(_run_held, cells, repeat).result()
@@ -110,7 +110,7 @@ class CellRunner:
             self._workers.shutdown(wait=True, kill_workers=True)
 
 
-def _run(plan: Plan, cells: Array, repeat: int) -> Array:
+def _run(plan: Plan, cells: Integers, repeat: int) -> Array:
     out = np.empty((len(plan.measures), len(cells)))
     with one_blas_thread():
         for k, cell in enumerate(cells):
@@ -136,7 +136,7 @@ def _held_plan() -> Plan:
     return plan
 
 
-def _run_held(cells: Array, repeat: int) -> Array:
+def _run_held(cells: Integers, repeat: int) -> Array:
     return _run(_held_plan(), cells, repeat)
 
 
@@ -145,6 +145,11 @@ def _run_held(cells: Array, repeat: int) -> Array:
 
 def measured(problem: Problem, measures: Sequence[str], repeat: int) -> dict[str, float]:
     """Run one cell of a loss that has no kernel, and measure it."""
+    return followed(problem, measures, repeat)[0]
+
+
+def followed(problem: Problem, measures: Sequence[str], repeat: int) -> tuple[dict[str, float], State]:
+    """Run one cell of a loss that has no kernel; return its measures and its last state."""
     groups = groups_of(measures)
     needs = needs_of(groups)
     # What is read at the end only is computed there only.
@@ -179,4 +184,4 @@ def measured(problem: Problem, measures: Sequence[str], repeat: int) -> dict[str
         with np.errstate(over="ignore", invalid="ignore"):
             value = loss._value(last.weights)
     observer.state(sharpness, value)
-    return observer.values(-1 if last.step == problem.steps else last.step + 1)
+    return observer.values(-1 if last.step == problem.steps else last.step + 1), last

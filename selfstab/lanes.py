@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from types import ModuleType
 
 import numpy as np
 
-from selfstab.axes import Plan
+from selfstab.axes import Plan, scheduled
 from selfstab.kernels import modules
 from selfstab.kernels.measures import MEASURES
 from selfstab.kernels.source import Variant
 from selfstab.losses.symbolic import SymbolicLoss
 from selfstab.schedules import LinearWarmup
-from selfstab.validation import Array
+from selfstab.validation import Array, Integers
 
 
 class LaneRunner:
@@ -30,7 +31,7 @@ class LaneRunner:
         self._measures = tuple(name for name in MEASURES if name in plan.measures)
         self._variant = Variant(
             self._measures, plan.rate, optimizer.lookahead > 0 or "lookahead" in plan.axes,
-            plan.problem.noise > 0, resumes,
+            plan.problem.noise > 0 or "noise" in plan.axes, resumes,
         )  # fmt: skip
         self._columns = self._variant.inputs(loss.formulas)
         self._fixed = self._fixed_inputs()
@@ -49,7 +50,7 @@ class LaneRunner:
         _call(
             module,
             np.empty((0, len(self._columns))),
-            self._table,
+            np.zeros(1),
             np.zeros((1, 1)),
             self.plan,
             self._measures,
@@ -57,10 +58,32 @@ class LaneRunner:
         self.compile_seconds = time.perf_counter() - began
         return module
 
-    @cached_property
-    def _table(self) -> Array:
+    def _tables(self, cells: Integers, repeat: int) -> Iterator[tuple[Integers, Array, Array]]:
+        """Yield groups of the cells, each with its tables of lr and of noise by step."""
+        plan = self.plan
+        names = [n for n in plan.axes if n == "noise" or (plan.rate == "table" and n.startswith("lr."))]
+        noise = self._noise_of(repeat)
+        if not names:
+            yield np.arange(len(cells)), self._table({}), noise
+            return
+        index = dict(zip(plan.axes, np.unravel_index(cells, plan.shape), strict=True))
+        chosen, which = np.unique(
+            np.stack([plan.axes[name][index[name]] for name in names]), axis=1, return_inverse=True
+        )
+        for k, at in enumerate(chosen.T.tolist()):
+            values = dict(zip(names, at, strict=True))
+            own = noise
+            if "noise" in values:
+                with np.errstate(over="ignore"):
+                    # Adding −0.0 changes no gradient, not even the sign of a zero.
+                    own = values["noise"] * noise if values["noise"] > 0.0 else np.full(noise.shape, -0.0)
+            yield np.flatnonzero(which == k), self._table(values), own
+
+    def _table(self, values: Mapping[str, float]) -> Array:
         problem = self.plan.problem
-        return problem.optimizer.rates(0, problem.steps + 1) if self.plan.rate == "table" else np.zeros(1)
+        if self.plan.rate != "table":
+            return np.zeros(1)
+        return scheduled(problem.optimizer, values).rates(0, problem.steps + 1)
 
     def prepare(self) -> None:
         """Compile the kernel, or load it."""
@@ -70,15 +93,13 @@ class LaneRunner:
     def stop(self) -> None:
         """Nothing to do: threads end with their block."""
 
-    def run(self, cells: Array, repeat: int = 0) -> Array:
+    def run(self, cells: Integers, repeat: int = 0) -> Array:
         """Return the measures of the cells with these flat indices, shape (measures, cells), in the plan's order."""
         self.prepare()
-        out, _ = _call(
-            self._module, self.inputs(cells), self._table, self._noise_of(repeat), self.plan, self._measures
-        )
-        return out[[self._measures.index(name) for name in self.plan.measures]]
+        out, _ = self._run(cells, self.inputs(cells), repeat)
+        return out
 
-    def continued(self, cells: Array, weights: Array, velocities: Array) -> tuple[Array, Array, Array]:
+    def continued(self, cells: Integers, weights: Array, velocities: Array) -> tuple[Array, Array, Array]:
         """Run the cells from these weights and velocities, each of shape (cells, dimension).
 
         Returns the measures, as :meth:`run` does, and the last weights and velocities.
@@ -87,22 +108,32 @@ class LaneRunner:
         inputs = self.inputs(cells)
         n = self._loss.dimension
         inputs[:, -2 * n : -n], inputs[:, -n:] = weights, velocities
-        out, ends = _call(
-            self._module, inputs, self._table, self._noise_of(0), self.plan, self._measures, ends=2 * n
-        )
-        return out[[self._measures.index(name) for name in self.plan.measures]], ends[:, :n], ends[:, n:]
+        out, ends = self._run(cells, inputs, 0, 2 * n)
+        return out, ends[:, :n], ends[:, n:]
 
-    def inputs(self, cells: Array) -> Array:
+    def _run(self, cells: Integers, inputs: Array, repeat: int, ends: int = 0) -> tuple[Array, Array]:
+        out, last = np.empty((len(self._measures), len(cells))), np.empty((len(cells) if ends else 0, ends))
+        for part, table, noise in self._tables(cells, repeat):
+            found, left = _call(self._module, inputs[part], table, noise, self.plan, self._measures, ends)
+            out[:, part] = found
+            if ends:
+                last[part] = left
+        return out[[self._measures.index(name) for name in self.plan.measures]], last
+
+    def inputs(self, cells: Integers) -> Array:
         """Return what the kernel gets: a row for each cell, a column for each of its inputs."""
         plan, place = self.plan, self._place
         out = np.tile(self._fixed, (len(cells), 1))
         index = np.unravel_index(cells, plan.shape)
-        for (name, values), at in zip(plan.axes.items(), index, strict=True):
-            out[:, place[name]] = values[at]
-            if name.startswith("start.") and plan.moves_with_start:
-                before = f"previous.{name.removeprefix('start.')}"
-                if before not in plan.axes and before in place:
-                    out[:, place[before]] = values[at]
+        values = {name: v[at] for (name, v), at in zip(plan.axes.items(), index, strict=True)}
+        if any(name.startswith("start.") for name in values):
+            n = self._loss.dimension
+            out[:, -2 * n : -n] = plan.starts(values, len(cells))
+            if plan.moves_with_start and not self._variant.resumes:
+                out[:, -n:] = out[:, -2 * n : -n]
+        for name, column in values.items():
+            if name in place:
+                out[:, place[name]] = column
         return out
 
     @cached_property
@@ -142,7 +173,9 @@ class LaneRunner:
             if repeat not in self._noise:
                 # Blocks come repeat after repeat: those under way need the last two at most.
                 self._noise = {k: v for k, v in self._noise.items() if k == repeat - 1}
-                self._noise[repeat] = problem.noise_at(0, problem.steps, repeat)
+                # Along an axis of noise the levels multiply the one table.
+                level = 1.0 if "noise" in self.plan.axes else problem.noise
+                self._noise[repeat] = replace(problem, noise=level).noise_at(0, problem.steps, repeat)
             return self._noise[repeat]
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -31,6 +32,34 @@ def rates(schedule: Schedule, first: int, last: int) -> Array:
     name = f"lr: values({first}, {last}) of {type(schedule).__name__}"
     values = validation.floats(name, schedule.values(first, last), shape=(last - first,))
     return validation.broadcastable(name, values, at_least=0)
+
+
+def numeric_fields(schedule: object) -> dict[str, float]:
+    """Return the numbers a schedule is made of, value by name: the fields of a dataclass that are numbers.
+
+    >>> numeric_fields(LinearWarmup(0.0, 0.4, steps=4))
+    {'start': 0.0, 'end': 0.4, 'steps': 4.0}
+    """
+    if not is_dataclass(schedule):
+        return {}
+    values = {field.name: getattr(schedule, field.name) for field in fields(schedule) if field.init}
+    return {
+        name: value
+        for name, value in values.items()
+        if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    }
+
+
+def with_fields(schedule: Schedule, values: Mapping[str, float]) -> Schedule:
+    """Return a schedule with other numbers; one that is an integer is replaced by integers only."""
+    now = numeric_fields(schedule)
+    changed = {
+        name: validation.whole(name, value) if isinstance(now[name], (int, np.integer)) else value
+        for name, value in values.items()
+    }
+    made: Any = schedule
+    result: Schedule = replace(made, **changed)
+    return result
 
 
 @dataclass(frozen=True)

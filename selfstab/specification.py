@@ -27,8 +27,9 @@ from selfstab import validation
 from selfstab.axes import Plan
 from selfstab.losses.diagonal import DiagonalNetwork
 from selfstab.losses.expressions import checked, parse
+from selfstab.losses.family import LossFamily
 from selfstab.losses.mlp import MLP
-from selfstab.losses.protocol import Loss
+from selfstab.losses.protocol import Initialization, Loss
 from selfstab.losses.symbolic import SymbolicLoss
 from selfstab.losses.toys import TOYS
 from selfstab.optimizers import HeavyBall
@@ -127,7 +128,7 @@ def plan_of(settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]])
         known = _Reader(settings, arrays)
         plan = Plan.checked(
             known.loss(), known.optimizer(), {name: known.array(f"axes.{name}") for name in settings["axes"]},
-            known.array("problem.start"), settings["problem.steps"],
+            known.start(), settings["problem.steps"],
             None if settings["moves_with_start"] is True else known.array("problem.previous"),
             settings["measures"], settings["problem.escape"], settings["problem.noise"], settings["problem.seed"],
             settings["repeats"],
@@ -170,6 +171,7 @@ def _leaves(name: str, value: Any, steps: int) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, Schedule) and type(value) not in _SCHEDULES.values():
         yield name, f"{type(value).__name__}, a schedule of your own"
         yield f"{name}.rates", _hash_of_rates(value, steps)
+        yield f"{name}.code, sha256", _hash_of_code(type(value))
     elif is_dataclass(value) and not isinstance(value, type):
         yield name, type(value).__name__
         for field in fields(value):
@@ -186,18 +188,16 @@ def _state(loss: Loss) -> dict[str, Any]:
             "variables": loss.weight_names,
             "parameters": loss.parameters,
         }
+    if isinstance(loss, LossFamily):
+        return {"maker": loss.maker, "parameters": loss.parameters, "made": loss.made}
     if type(loss) in _ON_DATA.values():
         arguments = [*inspect.signature(type(loss)).parameters, "explicit_hessian"]
         return {name: getattr(loss, name) for name in arguments}
-    try:
-        code = inspect.getsource(type(loss))
-    except (OSError, TypeError):  # a class typed into an interpreter
-        code = ""
     derived = {
         n for kind in type(loss).__mro__ for n, v in vars(kind).items() if isinstance(v, cached_property)
     }
     own = {name: value for name, value in vars(loss).items() if name not in derived}
-    return {"code, sha256": hashlib.sha256(code.encode()).hexdigest(), "parameters": loss.parameters, **own}
+    return {"code, sha256": _hash_of_code(type(loss)), "parameters": loss.parameters, **own}
 
 
 def _text_of(loss: SymbolicLoss) -> str:
@@ -212,6 +212,14 @@ def _text_of(loss: SymbolicLoss) -> str:
     except ValueError:
         pass
     return str(sympy.srepr(loss.expression))
+
+
+def _hash_of_code(kind: type) -> str:
+    try:
+        code = inspect.getsource(kind)
+    except (OSError, TypeError):  # a class typed into an interpreter
+        code = ""
+    return hashlib.sha256(code.encode()).hexdigest()
 
 
 def _hash_of_rates(schedule: Schedule, steps: int) -> str:
@@ -250,6 +258,14 @@ class _Reader:
         if isinstance(value, dict):
             return self._arrays[name]
         return validation.floats(name, value, shape=(None,))
+
+    def start(self) -> Initialization | npt.NDArray[Any]:
+        """Return the start, or what draws it."""
+        if self._settings["initialization"] is None:
+            return self.array("problem.start")
+        return Initialization(
+            self._settings["initialization.seed"], self._settings["initialization.scale"]
+        )
 
     def optimizer(self) -> HeavyBall:
         """Return the optimizer with its schedule."""

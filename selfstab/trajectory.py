@@ -17,7 +17,7 @@ import numpy as np
 import selfstab
 from selfstab import validation
 from selfstab.kernels.noise import normal
-from selfstab.losses.protocol import Loss
+from selfstab.losses.protocol import Initialization, Loss
 from selfstab.losses.symbolic import SymbolicLoss
 from selfstab.optimizers import HeavyBall
 from selfstab.schedules import Constant, LinearWarmup
@@ -67,7 +67,7 @@ def simulate(
     optimizer
         lr (or its schedule), momentum and lookahead.
     start
-        w_0, shape (dimension,).
+        w_0, shape (dimension,), or an :class:`Initialization`.
     steps
         Number of updates, >= 0; step 0 is the start.
     previous
@@ -145,6 +145,8 @@ class Problem:
             raise TypeError(f"loss must be a selfstab loss, got {validation.shown(loss)}")
         if not isinstance(optimizer, HeavyBall):
             raise TypeError(f"optimizer must be a HeavyBall, got {validation.shown(optimizer)}")
+        if isinstance(start, Initialization):
+            start = start.weights(loss)
         first = validation.floats("start", start, shape=(loss.dimension,))
         before = (
             first.copy()
@@ -152,17 +154,22 @@ class Problem:
             else validation.floats("previous", previous, shape=(loss.dimension,))
         )
         steps = validation.integer("steps", steps, at_least=0, at_most=MOST_STEPS)
-        if not isinstance(optimizer.schedule, (Constant, LinearWarmup)):
-            for t in range(0, steps + 1, _NOISE_ROWS):
-                optimizer.rates(t, min(t + _NOISE_ROWS, steps + 1))
         escape = validation.real("escape", escape, above=0)
         if np.abs(first).max() > escape:
             raise ValueError(f"start must lie within escape = {escape:g}, got {validation.shown(start)}")
-        return cls(
+        problem = cls(
             loss, optimizer, first, before,
             steps, escape,
             validation.real("noise", noise, at_least=0), validation.integer("seed", seed, at_least=0, at_most=2**63),
         )  # fmt: skip
+        problem.check_rates(optimizer)
+        return problem
+
+    def check_rates(self, optimizer: HeavyBall) -> None:
+        """Raise if the schedule of an optimizer, this one or another, gives a step no learning rate."""
+        if not isinstance(optimizer.schedule, (Constant, LinearWarmup)):
+            for t in range(0, self.steps + 1, _NOISE_ROWS):
+                optimizer.rates(t, min(t + _NOISE_ROWS, self.steps + 1))
 
     def noise_at(self, first: int, last: int, repeat: int = 0) -> Array:
         """Return the noise of the updates first, ..., last − 1; shape (last − first, dimension)."""

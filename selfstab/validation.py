@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 
 _NONE = "must be left out, for this has none"
 
@@ -178,6 +179,23 @@ def integer(name: str, value: Any, *, at_least: int, at_most: int | None = None)
     if number < at_least or (at_most is not None and number > at_most):
         raise ValueError(f"{name} must be {allowed}, got {shown(number)}")
     return number
+
+
+def whole(name: str, value: float, *, at_least: int | None = None) -> int:
+    """Return a float that is a whole number as an int.
+
+    >>> whole("seed", 3.0)
+    3
+    >>> whole("seed", 1.5)
+    Traceback (most recent call last):
+    ...
+    ValueError: seed must be a whole number, got 1.5
+    """
+    if not float(value).is_integer() or abs(value) > 2.0**53:
+        raise ValueError(f"{name} must be a whole number, got {float(value)!r}")
+    if at_least is not None and value < at_least:
+        raise ValueError(f"{name} must be a whole number >= {at_least}, got {int(value)}")
+    return int(value)
 
 
 def one_of(name: str, value: Any, known: Iterable[str]) -> str:

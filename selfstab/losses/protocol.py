@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -156,6 +157,45 @@ class Loss(ABC):
         at = self._weights("start", start)
         with np.errstate(over="ignore", invalid="ignore"):
             return damped_newton(self, at)
+
+
+@dataclass(frozen=True)
+class Initialization:
+    """A start that the loss draws: ``loss.initial_weights(seed, scale)``.
+
+    In a sweep its numbers may be axes, ``start.seed`` and ``start.scale``.
+
+    Parameters
+    ----------
+    seed
+        Seed of the draw, 0 to 2⁵³.
+    scale
+        Scale of the weights, >= 0; what it multiplies is the loss's choice.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind or out of its range.
+
+    Examples
+    --------
+    >>> import selfstab as ss
+    >>> ss.Initialization(scale=0.5).weights(ss.DiagonalNetwork([[1.0, 2.0]], [1.0]))
+    array([0.5, 0.5, 0.5, 0.5])
+    """
+
+    seed: int = 0
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seed", validation.integer("seed", self.seed, at_least=0, at_most=2**53))
+        object.__setattr__(self, "scale", validation.real("scale", self.scale, at_least=0))
+
+    def weights(self, loss: Loss) -> Array:
+        """Return the weights that the loss draws, shape (dimension,)."""
+        return validation.floats(
+            "initial weights", loss.initial_weights(self.seed, self.scale), shape=(loss.dimension,)
+        )
 
 
 def flip_start(loss: Loss, weights: Any, size: float) -> tuple[Array, Array]:

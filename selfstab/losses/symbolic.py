@@ -21,7 +21,7 @@ from selfstab.losses.formulas import Formulas, lines_of
 from selfstab.losses.protocol import Loss
 from selfstab.validation import Array
 
-RESERVED = ("lr", "excess", "momentum", "lookahead", "repeat", "seed", "step", "weight", *MEASURES)
+RESERVED = ("lr", "excess", "noise", "momentum", "lookahead", "repeat", "seed", "step", "weight", *MEASURES)
 """Names a loss parameter must not have, since sweeps and datasets use them."""
 
 _PLAIN_STEPS = 3_000
