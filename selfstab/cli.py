@@ -419,7 +419,9 @@ def reproduce(output: Path, quick: bool, only: tuple[str, ...]) -> None:
 @main.command()
 @click.argument("name", required=False)
 @click.option("--latex", is_flag=True, help="Print a LaTeX document instead.")
-@click.option("--html", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Write pages into DIR instead.")
+@click.option(
+    "--html", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Write pages into DIR instead."
+)
 def derive(name: str | None, latex: bool, folder: Path | None) -> None:
     """Print the derivation of a result, every step of it checked; without a NAME, run all of them."""
     from selfstab import report
