@@ -16,6 +16,9 @@ LARGEST_BLOCK: Final = 2**16
 BLOCK_WORK: Final = 2**29
 """Most cells times steps of a block: about a second, so that progress shows and an interrupt is heard."""
 
+CELL_WORK: Final = 2**10
+"""The same without a kernel, where a step takes a millisecond or so."""
+
 # Where a process sees its control groups, and how either version of them says its limit, use and cached files.
 _MEMBERSHIP: Final = Path("/proc/self/cgroup")
 _GROUPS: Final = Path("/sys/fs/cgroup")
@@ -57,10 +60,14 @@ class Runner(Protocol):
         """Return the measures of the cells with these flat indices, shape (measures, cells), in the plan's order."""
 
 
-def block_size(cells: int, steps: int, threads: int) -> int:
-    """Return the number of cells of a block, whole lanes: small enough to share the work evenly and to be done soon."""
-    wanted = min(LARGEST_BLOCK, -(-cells // (8 * threads)), BLOCK_WORK // max(steps, 1))
-    return max(LANES, -(-wanted // LANES) * LANES)
+def block_size(cells: int, steps: int, threads: int, *, kernel: bool = True) -> int:
+    """Return the number of cells of a block: small enough to share the work evenly and to be done soon.
+
+    Those that a kernel runs are whole lanes.
+    """
+    lanes, work = (LANES, BLOCK_WORK) if kernel else (1, CELL_WORK)
+    wanted = min(LARGEST_BLOCK, -(-cells // (8 * threads)), work // max(steps, 1))
+    return max(lanes, -(-wanted // lanes) * lanes)
 
 
 def cut(cells: int, repeats: int, size: int) -> Iterator[Block]:

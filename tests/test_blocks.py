@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import selfstab as ss
 from selfstab import blocks, grid
-from selfstab.blocks import BLOCK_WORK, LARGEST_BLOCK, block_size, cut
+from selfstab.blocks import BLOCK_WORK, CELL_WORK, LARGEST_BLOCK, block_size, cut
 from selfstab.cli import main
 from selfstab.kernels.source import LANES
 
@@ -27,14 +27,15 @@ def swept(axes, **changes):
     )
 
 
-@given(st.integers(1, 10**12), st.integers(0, 10**9), st.integers(1, 256))
-def test_blocks_are_whole_lanes_and_soon_done(cells, steps, threads):
+@given(st.integers(1, 10**12), st.integers(0, 10**9), st.integers(1, 256), st.booleans())
+def test_blocks_are_whole_lanes_and_soon_done(cells, steps, threads, kernel):
     """Protects progress and interrupts: no block is larger than the least where it would take longer."""
-    size = block_size(cells, steps, threads)
-    assert size % LANES == 0
+    size = block_size(cells, steps, threads, kernel=kernel)
+    lanes, work = (LANES, BLOCK_WORK) if kernel else (1, CELL_WORK)
+    assert size % lanes == 0
     assert size <= LARGEST_BLOCK
-    assert size == LANES or size * steps <= BLOCK_WORK + LANES * steps
-    assert size == LANES or size <= cells // (8 * threads) + LANES
+    assert size == lanes or size * steps <= work + lanes * steps
+    assert size == lanes or size <= cells // (8 * threads) + lanes
 
 
 @given(st.integers(1, 3000), st.integers(1, 3), st.integers(1, 200))
