@@ -6,7 +6,15 @@ A figure's module exports ``TITLE``; ``compute(quick) -> {name: xarray.Dataset}`
 
 from typing import Final
 
-NAMES: Final = ("modes", "catapult", "overshoot_law", "phase_diagrams", "digits", "diagonal_network")
+NAMES: Final = (
+    "modes",
+    "catapult",
+    "overshoot_law",
+    "universality",
+    "phase_diagrams",
+    "digits",
+    "diagonal_network",
+)
 """The figures, in the order of a report."""
 
 

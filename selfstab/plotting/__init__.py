@@ -19,6 +19,11 @@ from selfstab.plotting.runs import (
     draw_threshold_scan,
 )
 from selfstab.plotting.style import paper, save
+from selfstab.plotting.universality import (
+    draw_universality,
+    draw_universality_deviation,
+    draw_universality_key,
+)
 
 __all__ = [
     "draw_displacement",
@@ -32,6 +37,9 @@ __all__ = [
     "draw_phases",
     "draw_sharpness",
     "draw_threshold_scan",
+    "draw_universality",
+    "draw_universality_deviation",
+    "draw_universality_key",
     "paper",
     "save",
 ]

@@ -23,6 +23,7 @@ from selfstab.verification import (
     noise,
     prolonging,
     quadratics,
+    universality,
     warmup,
 )
 from selfstab.verification.fits import LEVELS
@@ -38,6 +39,7 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
     *identities.PREDICTIONS,
     *catapults.PREDICTIONS,
     *deviation.PREDICTIONS,
+    *universality.PREDICTIONS,
     *lookahead.PREDICTIONS,
     *prolonging.PREDICTIONS,
     *edge.PREDICTIONS,
