@@ -39,7 +39,7 @@ BEYOND = 0.01
 REMAINDER = 3.0
 """Bound on what first order leaves, over the squares of the relative drop and of first order's parts: 2.6 at most."""
 FLIPS = 3.0
-"""What the flip at the start adds to the deviation, over its square: 2.3 at most (Minimalist)."""
+"""What the flip at the start adds to the deviation, over its square: 2.5 at most (Minimalist)."""
 
 
 def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
