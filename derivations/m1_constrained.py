@@ -3,12 +3,15 @@
 Statement. Let w†_t be heavy ball projected onto {S <= S*, u·∇L = 0} after each step, the velocity being that of w†
 itself, and v = w − w†, x = u·v, y = ∇S⊥·v. With v = O(δ), ∇L(w†) = O(δ²), at the edge S(w†) = S*,
     v_{t+1} = v_t − η[½(x² − δ²)∇S⊥ + Hv + xyu] + β(v_t − v_{t−1}),    δ² = 2α/b²,
-up to the second-order terms listed in (ii). δ does not depend on β: both velocities are tangent to the constraint.
-At β = 0 it is Damian et al.'s predicted dynamics. Of the terms dropped those even in x along u and odd in x across
-it act on the mean motion by O(δ³) only; ½L₃[v⊥, v⊥] across u does at O(δ²), where v⊥ is not along flat directions.
-    A linearized projection is Δ = μu + λ∇S⊥, μ = −u·∇L/S the Newton step along u, λ = −max(S − S* + μu·∇S, 0)/b²: it
+up to terms ½c₃x² + ½u·L₃[v⊥, v⊥] along u and x L₃[u, v⊥] + ½L₃[v⊥, v⊥] across it. δ does not depend on β: both
+velocities are tangent to the constraint. At β = 0 it is Damian et al.'s predicted dynamics. The terms even in x along
+u and odd in x across it change the mean motion by O(δ³) only; ½L₃[v⊥, v⊥] across u does by O(δ²), small against Hv
+where v⊥ is not along flat directions, and no force along those if they are tangent to minima.
+
+A linearized projection is Δ = μu + λ∇S⊥, μ = −u·∇L/S the Newton step along u, λ = −max(S − S* + μu·∇S, 0)/b²: it
 leaves O(c² + ‖∇L‖c) of constraints violated by c, so that after a step (c = O(δ²)) three leave O(δ⁸).
-    At large κ the swing reaches y = −(2G − 1)y₀, and the prediction must carry along u and across it
+
+At large κ the swing reaches y = −(2G − 1)y₀, and the prediction must carry along u and across it
     S*x + x(y + ½L₄[u, u, v⊥, v⊥]) + ½(c₃x² + u·L₃[v⊥, v⊥]) + (1/6)c₄x³,    ½x²(∇S⊥ + L₄[u, u, v⊥]) + x L₃[u, v⊥]
 beside Hv and ½L₃[v⊥, v⊥]: together they make the curvature S'' of sharpness, which counts by the relative drop 2εG, and
 the quartic number τ, which counts by ε (a5_deviation). The gradient ∇L(w† + v) − ∇L(w†) itself carries all.
@@ -16,8 +19,13 @@ the quartic number τ, which counts by ε (a5_deviation). The gradient ∇L(w†
 Assumptions. 0 <= β < 1; S simple; δ small; (i) is exact, (ii) to second order, (iii) to leading order with α, b, u
 changing by O(δ²) a step.
 
-Steps. Subtract the two updates; expand the gradient about w†; separate by parity in x; find the projection's
-displacement; set β = 0; minimize ‖Δ‖ under the linearized constraints; expand to third order.
+Steps.
+(i)   Subtract the two updates.
+(ii)  Expand the gradient about w†; separate what is dropped by parity in x.
+(iii) Find the projection's displacement, whose share along ∇S⊥ is −½ηδ²∇S⊥; assemble.
+(iv)  Set β = 0.
+(v)   Minimize ‖Δ‖ under the linearized constraints; count orders.
+(vi)  Expand to third order.
 """
 
 import sympy as sp

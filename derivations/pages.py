@@ -8,11 +8,16 @@ import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import sympy as sp
 from sympy.printing.mathml import MathMLPresentationPrinter
 
-THRESHOLD_MATHML = "<msub><mi>S</mi><mi>star</mi></msub>"  # how SymPy writes S_star
+WANTED = {
+    "<msub><mi>S</mi><mi>star</mi></msub>": "<msup><mi>S</mi><mo>*</mo></msup>",  # S_star
+    "<mo>-</mo>": "<mo>&#8722;</mo>",  # a hyphen
+    "&ExponentialE;": "e",
+}
 HEADINGS = ("Statement.", "Assumptions.", "Steps.")
 CHARACTER = re.compile(r".[\u0300-\u036f]*", re.DOTALL)  # with its combining marks
 ITEM = re.compile(r"\([ivx]+\) *")
@@ -222,11 +227,53 @@ def html_text(text: str, known: Collection[str]) -> str:
 
 def mathml(value: sp.Basic) -> str:
     """Return a formula as a block of MathML."""
-    inner = MathMLPresentationPrinter().doprint(value)
-    inner = inner.replace("<mo>-</mo>", "<mo>&#8722;</mo>").replace(
-        THRESHOLD_MATHML, "<msup><mi>S</mi><mo>*</mo></msup>"
-    )
+    inner = _Printer().doprint(value)
+    for printed, wanted in WANTED.items():
+        inner = inner.replace(printed, wanted)
     return f'<div class="scroll"><math display="block">{inner}</math></div>'
+
+
+class _Printer(MathMLPresentationPrinter):
+    """SymPy's printer, with functions by their own names and d²/dt² for second derivatives."""
+
+    def _element(self, tag: str, *children: Any) -> Any:
+        out = self.dom.createElement(tag)
+        for child in children:
+            out.appendChild(self.dom.createTextNode(child) if isinstance(child, str) else child)
+        return out
+
+    def _bracketed(self, *arguments: sp.Basic) -> Any:
+        inner: list[Any] = []
+        for argument in arguments:
+            inner += [self._element("mo", ","), self._print(argument)]
+        return self._element("mrow", self._element("mo", "("), *inner[1:], self._element("mo", ")"))
+
+    def _print_AppliedUndef(self, e: Any) -> Any:
+        return self._element("mrow", self._print(sp.Symbol(e.func.__name__)), self._bracketed(*e.args))
+
+    def _print_Derivative(self, e: Any) -> Any:
+        sign = "d" if len(e.expr.free_symbols) == 1 else "∂"
+
+        def power(base: list[Any], exponent: sp.Basic) -> Any:
+            row = self._element("mrow", *base)
+            return row if exponent == 1 else self._element("msup", row, self._print(exponent))
+
+        below = [
+            part
+            for variable, count in e.variable_count
+            for part in (self._element("mi", sign), power([self._print(variable)], count))
+        ]
+        above = power([self._element("mi", sign)], sp.Integer(e.derivative_count))
+        fraction = self._element("mfrac", self._element("mrow", above), self._element("mrow", *below))
+        plain = isinstance(e.expr, sp.core.function.AppliedUndef)
+        return self._element("mrow", fraction, self._print(e.expr) if plain else self._bracketed(e.expr))
+
+    def _print_Subs(self, e: Any) -> Any:
+        at = []
+        for variable, value in zip(e.variables, e.point, strict=True):
+            at += [self._print(variable), self._element("mo", "="), self._print(value)]
+        bar = self._element("msub", self._element("mo", "|"), self._element("mrow", *at))
+        return self._element("mrow", self._print(e.expr), bar)
 
 
 HTML = """<!DOCTYPE html>

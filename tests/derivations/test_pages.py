@@ -104,6 +104,18 @@ def test_formulas_have_the_threshold_as_it_is_written():
     assert "<msup><mi>S</mi><mo>*</mo></msup>" in pages.mathml(threshold)
 
 
+def test_formulas_that_sympy_prints_amiss():
+    """Protects d²Z/ds² and Z(s): SymPy writes d²/d²s and a function's name in small letters."""
+    s = sp.Symbol("s")
+    function = sp.Function("Z")(s)
+    written = re.sub(r"</?(?:mrow|math|div)[^>]*>", "", pages.mathml(sp.diff(function, s, 2)))
+    name = "<mi>Z</mi><mo>(</mo><mi>s</mi><mo>)</mo>"
+    over = "<msup><mi>d</mi><mn>2</mn></msup>"
+    assert written == f"<mfrac>{over}<mi>d</mi><msup><mi>s</mi><mn>2</mn></msup></mfrac>{name}"
+    assert "<mo>|</mo>" in pages.mathml(sp.diff(function, s).subs(s, -s))
+    assert pages.mathml(sp.exp(s)).count("<mi>e</mi>") == 1
+
+
 def test_command(tmp_path):
     """Protects `selfstab derive`: LaTeX on standard output, pages in a folder, bad input in one line."""
     run = CliRunner().invoke
