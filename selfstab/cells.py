@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import threading
 import time
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 WORTH_SECONDS: Final = 5.0
 """Work of one process from which on a sweep is worth starting others, which takes them a second or two."""
 
-IDLE_SECONDS: Final = 30.0
-"""After this long without work a process ends."""
+LOOK_SECONDS: Final = 1.0
+"""How often a process looks whether its parent lives."""
 
 _PROBE_STEPS = 8
 
@@ -80,11 +81,8 @@ class CellRunner:
         from loky import ProcessPoolExecutor
 
         plan = cloudpickle.dumps(self.plan)
-        # Each starts as a new interpreter that does not run the user's script again. One that has lost its parent
-        # ends when it has been idle.
-        self._workers = ProcessPoolExecutor(
-            self._processes, timeout=IDLE_SECONDS, initializer=_hold, initargs=(plan,)
-        )
+        # Each starts as a new interpreter that does not run the user's script again.
+        self._workers = ProcessPoolExecutor(self._processes, initializer=_hold, initargs=(plan, os.getpid()))
 
     def _expected_seconds(self) -> float:
         problem, _ = self.plan.cell(0)
@@ -124,9 +122,17 @@ def _run(plan: Plan, cells: Integers, repeat: int) -> Array:
 _held: bytes = b""
 
 
-def _hold(plan: bytes) -> None:
+def _hold(plan: bytes, parent: int) -> None:
     global _held
     _held = plan
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent is gone, also in the midst of a cell."""
+    while os.getppid() == parent:
+        time.sleep(LOOK_SECONDS)
+    os._exit(1)
 
 
 @cache
