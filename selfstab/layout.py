@@ -32,9 +32,6 @@ RECORD: Final = "selfstab-sweep"
 MOST_BLOCKS: Final = 2**13
 """Blocks grow so that there are no more than these, or until they are as large as blocks may be."""
 
-OUR_FILES: Final = ("lock", "partial")
-"""What a process keeps beside the rows while it writes."""
-
 _ZSTD_LEVEL: Final = 1
 
 
@@ -108,9 +105,7 @@ def document_of(root: Path) -> Settings | None:
     path = root / RECORD / "zarr.json"
     if not path.exists():
         done = root / RECORD / "done"
-        if any(p not in (root / RECORD, done) and p.parent != done for p in root.rglob("*")) or (
-            done.is_dir() and any(p.name not in OUR_FILES for p in done.iterdir())
-        ):
+        if any(p.name != RECORD for p in root.iterdir()) or any(done.glob("c.*")):
             raise ValueError(f"store {str(root)!r} is damaged: its settings are missing; nothing was changed")
         return None
     try:

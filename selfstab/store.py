@@ -216,8 +216,13 @@ class Store:
         damage: list[str] = []
         expected = layout.files_of(self._plan, self._chunks, document, arrays)
         try:
-            # The settings first: a folder with them is a store.
-            self._restore(f"{RECORD}/zarr.json", expected.pop(f"{RECORD}/zarr.json"))
+            # The arrays of the settings, then these: a folder that has them is a store, and can go on by itself.
+            first = [
+                name for name in expected if name.startswith(f"{RECORD}/") and name != f"{RECORD}/zarr.json"
+            ]
+            restored = [
+                name for name in [*first, f"{RECORD}/zarr.json"] if self._restore(name, expected.pop(name))
+            ]
             numbers = [*self._numbers()]
             with ThreadPoolExecutor(min(self._threads, _READERS)) as pool:
                 for number, row in zip(numbers, pool.map(self._row, numbers), strict=True):
@@ -226,7 +231,7 @@ class Store:
                         self._row_path(number).unlink()
                     else:
                         self._rows[number] = row
-            restored = [name for name, data in expected.items() if self._restore(name, data)]
+            restored += [name for name, data in expected.items() if self._restore(name, data)]
         except OSError as error:
             raise _unwritten(self.path, error) from None
         # Before the first block a store is as a kill left it.
