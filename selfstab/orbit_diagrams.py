@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from selfstab import validation
-from selfstab.axes import LONG_NAMES, Plan
+from selfstab.axes import Plan, described
 from selfstab.blocks import Block, block_size, cut, free_memory
 from selfstab.cells import one_blas_thread
 from selfstab.kernels import pool
 from selfstab.kernels.measures import MEASURES
+from selfstab.losses.family import LossFamily
 from selfstab.losses.protocol import Loss
 from selfstab.losses.symbolic import SymbolicLoss
 from selfstab.optimizers import HeavyBall
@@ -92,6 +93,7 @@ def orbits(
     wanted = validation.some_of("keep", keep, _KEEP)
     if not wanted:
         raise ValueError(f"keep must name at least one of {', '.join(_KEEP)}, got none")
+    _check_dimension(plan, wanted)
     last = validation.integer("last", last, at_least=1, at_most=plan.problem.steps + 1)
     if not isinstance(progress, bool):
         raise TypeError(f"progress must be True or False, got {validation.shown(progress)}")
@@ -108,7 +110,6 @@ def orbits(
         )
     kept = {name: np.full((plan.cells, last, *row), np.nan) for name, row in rows.items()}
     diverged_at = np.empty(plan.cells, dtype=np.int64)
-    symbolic = isinstance(loss, SymbolicLoss)
     entry = _Entries(loss, plan.cells * plan.problem.steps) if isinstance(loss, SymbolicLoss) else None
 
     def work(block: Block) -> None:
@@ -122,12 +123,25 @@ def orbits(
                 if values.size:
                     kept[name][cell, : len(values)] = values
 
-    block = block_size(plan.cells, plan.problem.steps, threads) if symbolic else 1
+    block = block_size(plan.cells, plan.problem.steps, threads, kernel=entry is not None)
     with pool.progress_bar(plan.cells, "cell", progress) as bar:
         pool.run_blocks(work, cut(plan.cells, 1, block), threads, bar)
     out = _dataset(plan, kept, diverged_at, last)
     out.attrs.update(provenance(plan.problem, time.perf_counter() - began), last=last)
     return out
+
+
+def _check_dimension(plan: Plan, keep: Sequence[str]) -> None:
+    loss = plan.problem.loss
+    if not isinstance(loss, LossFamily) or not {"weights", "velocity"} & {*keep}:
+        return
+    for name in loss.parameters:
+        for v in plan.axes.get(name, ()):
+            if (other := loss.replace(**{name: v})).dimension != loss.dimension:
+                raise ValueError(
+                    f"keep must not name weights or velocity where their number changes, got {name} = {v:g} with "
+                    f"{other.dimension} of them, not {loss.dimension}"
+                )
 
 
 class _Entries:
@@ -212,10 +226,8 @@ def _general(problem: Problem, last: int, keep: Sequence[str]) -> tuple[dict[str
 
 
 def _dataset(plan: Plan, kept: Mapping[str, Array], diverged_at: Any, last: int) -> xarray.Dataset:
-    import xarray
-
     problem = plan.problem
-    out = xarray.Dataset(coords=plan.axes | {"step": np.arange(problem.steps - last + 1, problem.steps + 1)})
+    out = described(plan, {}).assign_coords(step=np.arange(problem.steps - last + 1, problem.steps + 1))
     for name, array in kept.items():
         dims = (*plan.axes, "step", "weight")[: len(plan.axes) + array.ndim - 1]
         long_name, units = KEEP[name]
@@ -231,8 +243,5 @@ def _dataset(plan: Plan, kept: Mapping[str, Array], diverged_at: Any, last: int)
         diverged_at.reshape(plan.shape),
         MEASURES["diverged_at"].attributes,
     )
-    for name in plan.axes:
-        long_name, units = LONG_NAMES.get(name, (name, "1"))
-        out[name].attrs.update(long_name=long_name, units=units)
     out["step"].attrs["long_name"] = "number of updates"
     return out

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import xarray
 
 from selfstab import outcomes, validation
-from selfstab.axes import LONG_NAMES, Plan
+from selfstab.axes import LONG_NAMES, MOST_RUNS, Plan, described
 from selfstab.blocks import Block, block_size, cut
 from selfstab.grid import runner_of
 from selfstab.kernels import pool
@@ -28,9 +28,6 @@ from selfstab.validation import Array
 
 _OWN: Final = ("cell", "axis", "level", "size", "position", "boundary", "unresolved")
 """Names of the dataset itself, which no axis may have."""
-
-_MOST_CELLS: Final = 2**60
-"""Cells of the full grid; beyond it their numbers leave the integers."""
 
 
 def refine(
@@ -161,7 +158,7 @@ class Box:
             low.append(validation.real(f"{label}: low", edges[0], **bound))
             high.append(validation.real(f"{label}: high", edges[1], above=low[-1]))
             shape.append(validation.integer(f"{label}: cells", edges[2], at_least=1))
-        if math.prod(n << levels for n in shape) > _MOST_CELLS:
+        if math.prod(n << levels for n in shape) > MOST_RUNS:
             raise ValueError(f"levels must leave at most 2**60 of the finest cells, got {levels}")
         return cls(tuple(axes), tuple(low), tuple(high), tuple(shape), geometric)
 
@@ -265,8 +262,8 @@ class _Runs:
             part = slice(block.first, block.first + block.count)
             out[:, part] = runner.run(cells[part])
 
-        lanes = isinstance(plan.problem.loss, SymbolicLoss)
-        size = block_size(len(cells), plan.problem.steps, self._threads) if lanes else 1
+        kernel = isinstance(plan.problem.loss, SymbolicLoss)
+        size = block_size(len(cells), plan.problem.steps, self._threads, kernel=kernel)
         self._bar.total += len(cells)
         pool.run_blocks(work, cut(len(cells), 1, size), self._threads, self._bar)
         return out
@@ -329,15 +326,16 @@ def _dataset(plan: Plan, box: Box, grown: _Grown, settings: Mapping[str, Any]) -
         found = MEASURES[name]
         attributes = found.attributes | (outcomes.flag_attributes() if name == "phase" else {})
         out[name] = ("cell", row[leaves].astype(found.dtype), attributes)
-    described: dict[str, tuple[tuple[str, ...], Any, str]] = {
+    added: dict[str, tuple[tuple[str, ...], Any, str]] = {
         "level": (("cell",), tree.level[leaves], "how often the coarsest cell here was halved"),
         "position": (("cell", "axis"), centres, "middle of the cell, as a fraction of the axis"),
         "size": (("cell", "axis"), tree.sizes(leaves), "extent of the cell, as a fraction of the axis"),
         "boundary": (("cell",), grown.boundary[leaves], "whether the cell differs from a neighbour"),
         "unresolved": (("cell",), grown.wanted[leaves], "whether the cell ought to be halved"),
     }
-    for name, (dims, found_values, long_name) in described.items():
+    for name, (dims, found_values, long_name) in added.items():
         out[name] = (dims, found_values, {"long_name": long_name})
+    out.attrs.update(described(plan, {}).attrs)
     out.attrs.update(settings, runs=tree.size, resolved=int(not grown.stopped), stopped=grown.stopped)
     return out
 

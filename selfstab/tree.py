@@ -10,11 +10,8 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from selfstab.validation import Array
-
-Integers = npt.NDArray[np.int64]
+from selfstab.validation import Array, Integers
 
 
 class Keys:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from dataclasses import dataclass
 
@@ -61,6 +62,7 @@ def test_states_are_the_last_records_of_a_run(
     first = optimizer(*(values[0] for values in axes.values()))
     data = found(plain_engine, loss, first, axes, last=13, keep=KEEP, **settings)
     assert data.step.values.tolist() == [*range(38, 51)]
+    assert json.loads(data.attrs["optimizer"])["momentum"] == first.momentum
     for index in np.ndindex(data.diverged_at.shape):
         chosen = optimizer(*(values[k] for values, k in zip(axes.values(), index, strict=True)))
         run = run_of(loss, chosen, settings["start"], settings, 13)
@@ -80,6 +82,34 @@ def test_axes_of_excess_start_and_parameters(plain_engine, same_bits):
         optimizer = ss.HeavyBall((1.0 + e) * 3.0 / loss.sharpness([x, 0.0])[0], 0.5)
         run = run_of(loss, optimizer, [x, 0.0], {"steps": 30}, 3)
         assert same_bits(data.weights.values[index], run.weights.values)
+
+
+def test_an_axis_of_noise(plain_engine, same_bits):
+    """Protects the noise of each cell's own level."""
+    axes = {"noise": [0.0, 0.1]}
+    data = found(plain_engine, CUBIC, ss.HeavyBall(0.3), axes, start=[0.1, 0.0], steps=20, last=4, seed=2)
+    for k, noise in enumerate(axes["noise"]):
+        run = run_of(CUBIC, ss.HeavyBall(0.3), [0.1, 0.0], {"steps": 20, "noise": noise, "seed": 2}, 4)
+        assert same_bits(data.weights.values[k], run.weights.values)
+
+
+def widths(width):
+    return ss.MLP([2, width, 1], np.eye(2), np.ones((2, 1)))
+
+
+def test_weights_of_other_dimensions_are_refused():
+    """Protects the array of states where an axis changes the number of weights; their losses can be kept."""
+    family, axes = ss.LossFamily(widths, width=2), {"width": [2, 3]}
+    settings = {"start": ss.Initialization(seed=1), "steps": 5, "last": 2, "progress": False}
+    with pytest.raises(
+        ValueError, match=r"keep must not name weights or velocity .* width = 3 with 13 of them, not 9"
+    ):
+        ss.orbits(family, ss.HeavyBall(0.1), axes, **settings)
+    data = ss.orbits(family, ss.HeavyBall(0.1), axes, keep=["loss"], **settings)
+    for width in (2, 3):
+        start = widths(width).initial_weights(seed=1)
+        run = ss.simulate(widths(width), ss.HeavyBall(0.1), start, 5, keep=["loss"])
+        assert data.loss.sel(width=width).values.tolist() == run.loss.values[-2:].tolist()
 
 
 @pytest.mark.parametrize("last", [1, 5, 41])

@@ -1,0 +1,223 @@
+"""Branches of solutions: each run starts where its neighbour's ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from selfstab import outcomes, validation
+from selfstab.axes import Plan, described
+from selfstab.blocks import Block, block_size, cut
+from selfstab.cells import followed, one_blas_thread
+from selfstab.kernels import pool
+from selfstab.kernels.measures import MEASURES
+from selfstab.lanes import LaneRunner
+from selfstab.losses.family import LossFamily
+from selfstab.losses.protocol import Loss
+from selfstab.losses.symbolic import SymbolicLoss
+from selfstab.optimizers import HeavyBall
+from selfstab.trajectory import Problem, provenance
+from selfstab.validation import Array, Integers
+
+if TYPE_CHECKING:
+    import xarray
+
+_DIRECTIONS: Final = ("forward", "backward")
+
+
+def continuation(
+    loss: Loss,
+    optimizer: HeavyBall,
+    axes: Mapping[str, Any],
+    *,
+    along: str,
+    start: Any,
+    steps: int,
+    direction: str = "both",
+    previous: Any = None,
+    measure: Sequence[str] = ("final_loss", "final_sharpness", "min_sharpness", "diverged_at", "phase"),
+    escape: float = 1e6,
+    noise: float = 0.0,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: bool = True,
+) -> xarray.Dataset:
+    """Sweep so that along one axis each run starts from its neighbour's end, weights and velocity.
+
+    What a run ends in then depends on where it came from: where two attractors live beside each other, the branch
+    followed forward and the one followed backward differ (hysteresis). The first run of a line starts from `start`;
+    so does one whose neighbour diverged. A run that sits on a fixed point exactly stays there also where that is
+    unstable: a small `noise` lets it leave.
+
+    Parameters
+    ----------
+    loss, optimizer, axes, start, steps, previous, measure, escape, noise, seed, threads, progress
+        As in :func:`sweep`, but for an axis ``excess``, which cannot be: it means the sharpness at a start. Schedules
+        and noise begin anew in each run.
+    along
+        The axis that is followed, in the order of its values: one of `axes`, other than ``start.NAME`` and
+        ``previous.NAME``.
+    direction
+        forward (the order of the values), backward, or both.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dimensions: the axes' names in order, then ``direction``. Variables: the measures, and ``restarted``, whether
+        the run started from `start` because its neighbour diverged. Settings, versions and seconds are in attrs.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind, shape or range; nothing has run then.
+
+    Examples
+    --------
+    The gradient stiffens, then softens: the flip at lr 2 is subcritical, and a two-cycle is stable from lr 16/9 on.
+
+    >>> import selfstab as ss
+    >>> loss = ss.SymbolicLoss("3*log(1 + w**2)/2 + 1/(1 + w**2)", "w")
+    >>> axes = {"lr": [1.7, 1.8, 1.9, 2.1]}
+    >>> data = ss.continuation(loss, ss.HeavyBall(1.0), axes, along="lr", start=[0.1], steps=500, noise=1e-9,
+    ...                        measure=["final_loss"])
+    >>> data.final_loss.sel(direction="forward").values.round(3)
+    array([1.   , 1.   , 1.   , 1.633])
+    >>> data.final_loss.sel(direction="backward").values.round(3)
+    array([1.   , 1.275, 1.43 , 1.633])
+    """
+    began = time.perf_counter()
+    plan = Plan.checked(loss, optimizer, axes, start, steps, previous, measure, escape, noise, seed, 1)
+    _check_along(plan, along)
+    chosen = validation.one_of("direction", direction, ("both", *_DIRECTIONS))
+    directions = _DIRECTIONS if chosen == "both" else (chosen,)
+    if not isinstance(progress, bool):
+        raise TypeError(f"progress must be True or False, got {validation.shown(progress)}")
+    threads = (
+        pool.available_threads() if threads is None else validation.integer("threads", threads, at_least=1)
+    )
+    # The divergence decides where the next run starts; it is left out again if it was not asked for.
+    run_plan = replace(plan, measures=tuple(dict.fromkeys([*plan.measures, "diverged_at"])))
+    runner: LaneRunner | _OneByOne = (
+        LaneRunner(run_plan, loss, resumes=True) if isinstance(loss, SymbolicLoss) else _OneByOne(run_plan)
+    )
+    runner.prepare()
+    # Lines of cells: (place along the line, line).
+    grid = np.moveaxis(np.arange(plan.cells).reshape(plan.shape), list(plan.axes).index(along), 0)
+    lines = grid.reshape(len(grid), -1)
+    values = np.empty((len(run_plan.measures), plan.cells, len(directions)))
+    restarted = np.zeros((plan.cells, len(directions)), dtype=bool)
+
+    def work(block: Block) -> None:
+        order = slice(None) if directions[block.repeat] == "forward" else slice(None, None, -1)
+        part = lines[order, block.first : block.first + block.count]
+        fresh = np.ones(block.count, dtype=bool)
+        weights, velocities = np.zeros((2, block.count, plan.problem.loss.dimension))
+        for k, cells in enumerate(part):
+            if fresh.any():
+                weights[fresh], velocities[fresh] = _first_states(plan, cells[fresh])
+            restarted[cells, block.repeat] = fresh & (k > 0)
+            found, weights, velocities = runner.continued(cells, weights, velocities)
+            values[:, cells, block.repeat] = found
+            fresh = found[run_plan.measures.index("diverged_at")] >= 0
+
+    count = lines.shape[1]
+    size = block_size(count, plan.problem.steps * len(lines), threads, kernel=isinstance(loss, SymbolicLoss))
+    with pool.progress_bar(count * len(directions), "line", progress) as bar:
+        pool.run_blocks(work, cut(count, len(directions), size), threads, bar)
+    out = _dataset(plan, directions, dict(zip(run_plan.measures, values, strict=True)), restarted)
+    out.attrs.update(
+        provenance(plan.problem, time.perf_counter() - began),
+        along=along, compile_seconds=runner.compile_seconds,
+    )  # fmt: skip
+    return out
+
+
+def _check_along(plan: Plan, along: Any) -> None:
+    if "excess" in plan.axes:
+        raise ValueError(
+            "axes must not name excess, which means the sharpness at a start; use lr, got excess"
+        )
+    word = validation.one_of("along", along, plan.axes)
+    if word.startswith(("start.", "previous.")):
+        raise ValueError(f"along must not be a start, which only the first run has, got {word!r}")
+    loss = plan.problem.loss
+    for name in plan.axes if isinstance(loss, LossFamily) else ():
+        for v in plan.axes[name] if name in loss.parameters else ():
+            if (other := loss.replace(**{name: v})).dimension != loss.dimension:
+                raise ValueError(
+                    f"axes must keep the {loss.dimension} weights, got {name} = {v:g} with {other.dimension}"
+                )
+
+
+def _first_states(plan: Plan, cells: Integers) -> tuple[Array, Array]:
+    """Return the weights and velocities of cells that start afresh, each of shape (cells, dimension)."""
+    loss = plan.problem.loss
+    if not isinstance(loss, SymbolicLoss):
+        problems = [plan.cell(int(cell))[0] for cell in cells]
+        return np.array([p.start for p in problems]), np.array([p.velocity for p in problems])
+    index = np.unravel_index(cells, plan.shape)
+    values = {name: v[at] for (name, v), at in zip(plan.axes.items(), index, strict=True)}
+    weights = plan.starts(values, len(cells))
+    before = weights.copy() if plan.moves_with_start else np.tile(plan.problem.previous, (len(cells), 1))
+    for j, name in enumerate(loss.weight_names):
+        before[:, j] = values.get(f"previous.{name}", before[:, j])
+    with np.errstate(over="ignore"):
+        return weights, weights - before
+
+
+@dataclass(frozen=True)
+class _Resumed(Problem):
+    """A run that starts with a velocity of its own, which start − previous would round."""
+
+    resumed: Array
+
+    @property
+    def velocity(self) -> Array:
+        """v_0, shape (dimension,)."""
+        return self.resumed
+
+
+class _OneByOne:
+    """Continues cells of a loss that has no kernel."""
+
+    compile_seconds = 0.0
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    def prepare(self) -> None:
+        """Nothing to do."""
+
+    def continued(self, cells: Integers, weights: Array, velocities: Array) -> tuple[Array, Array, Array]:
+        """Return the same as :meth:`selfstab.lanes.LaneRunner.continued`."""
+        out = np.empty((len(self._plan.measures), len(cells)))
+        ends, end_velocities = np.empty_like(weights), np.empty_like(weights)
+        with one_blas_thread():
+            for k, cell in enumerate(cells):
+                problem, _ = self._plan.cell(int(cell))
+                settings = {field.name: getattr(problem, field.name) for field in fields(problem)}
+                resumed = _Resumed(**(settings | {"start": weights[k]}), resumed=velocities[k])
+                found, last = followed(resumed, self._plan.measures, 0)
+                out[:, k] = [found[name] for name in self._plan.measures]
+                ends[k], end_velocities[k] = last.weights, last.velocity
+        return out, ends, end_velocities
+
+
+def _dataset(
+    plan: Plan, directions: Sequence[str], values: Mapping[str, Array], restarted: npt.NDArray[np.bool_]
+) -> xarray.Dataset:
+    dims, shape = (*plan.axes, "direction"), (*plan.shape, len(directions))
+    out = described(plan, {}).assign_coords(direction=np.array(directions, dtype=object))
+    for name in plan.measures:
+        found = MEASURES[name]
+        attributes = found.attributes | (outcomes.flag_attributes() if name == "phase" else {})
+        out[name] = (dims, values[name].astype(found.dtype).reshape(shape), attributes)
+    out["restarted"] = (
+        dims, restarted.reshape(shape), {"long_name": "whether the run started afresh, its neighbour having diverged"}
+    )  # fmt: skip
+    return out
