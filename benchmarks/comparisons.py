@@ -6,13 +6,16 @@ import os
 import sys
 from collections.abc import Sequence
 
-from . import harness, hessian, memory, start_up, sweep_speed
+from . import harness, hessian, memory, start_up, storage, sweep_speed
 from .harness import Case, Row
 
 
 def cases(quick: bool) -> list[Case]:
     """Return every line to be measured."""
-    return [*sweep_speed.cases(quick), *hessian.cases(quick), *start_up.cases(quick), *memory.cases(quick)]
+    return [
+        *sweep_speed.cases(quick), *hessian.cases(quick), *start_up.cases(quick), *memory.cases(quick),
+        *storage.cases(quick),
+    ]  # fmt: skip
 
 
 def run(quick: bool, json_path: str | os.PathLike[str] | None, chosen: Sequence[Case] | None = None) -> int:
