@@ -311,11 +311,8 @@ class _Memory:
         self._plan = plan
         shape = (plan.cells, plan.repeats)
         self._arrays = {name: np.empty(shape, MEASURES[name].dtype) for name in plan.measures}
-        self._block = (
-            block_size(plan.cells, plan.problem.steps, threads)
-            if isinstance(plan.problem.loss, SymbolicLoss)
-            else 1
-        )
+        symbolic = isinstance(plan.problem.loss, SymbolicLoss)
+        self._block = block_size(plan.cells, plan.problem.steps, threads, kernel=symbolic)
 
     def missing(self) -> Iterable[Block]:
         """Return the blocks to run."""
