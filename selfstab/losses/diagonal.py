@@ -112,17 +112,20 @@ class DiagonalNetwork(Regression):
 
     @np.errstate(over="ignore", invalid="ignore")
     def _hessian_vector(self, w: Array, v: Array) -> Array:
-        return self._product(w, self._slope(w), v)
+        return 2.0 * (_spread(w, self._curved(_first(w, v))) + _spread(v, self._slope(w)))
 
     def _sharpness(self, w: Array, guess: Array | None = None) -> spectrum.Eigenpair:
         if self.explicit_hessian:
             return super()._sharpness(w, guess)
         with np.errstate(over="ignore", invalid="ignore"):
-            slope = self._slope(w)  # one serves all products
-            return spectrum.top_eigenpair(lambda v: self._product(w, slope, v), self.dimension, guess=guess)
-
-    def _product(self, w: Array, slope: Array, v: Array) -> Array:
-        return 2.0 * (_spread(w, self._curved(_first(w, v))) + _spread(v, slope))
+            # With K = (X diag(u), −X diag(v)) the Hessian is (2/n) KᵀK + 2 diag(g, −g); K serves all products.
+            u, v = w.reshape(2, -1)
+            features = np.concatenate([self.inputs * u, -self.inputs * v], axis=1)
+            slope = self._slope(w)
+            bend, share = 2.0 * np.concatenate([slope, -slope]), 2.0 / len(self.inputs)
+            return spectrum.top_eigenpair(
+                lambda v: share * ((features @ v) @ features) + bend * v, self.dimension, guess=guess
+            )
 
     @np.errstate(over="ignore", invalid="ignore")
     def _third(self, w: Array, u: Array, v: Array) -> Array:
