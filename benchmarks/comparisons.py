@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from . import harness, hessian, memory, start_up, storage, sweep_speed
+from . import harness, hessian, memory, network_sweep, start_up, storage, sweep_speed
 from .harness import Case, Row
 
 
@@ -14,7 +14,7 @@ def cases(quick: bool) -> list[Case]:
     """Return every line to be measured."""
     return [
         *sweep_speed.cases(quick), *hessian.cases(quick), *start_up.cases(quick), *memory.cases(quick),
-        *storage.cases(quick),
+        *storage.cases(quick), *network_sweep.cases(quick),
     ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,11 +110,11 @@ def _pairs(texts: tuple[str, ...]) -> dict[str, str]:
     return pairs
 
 
-def _loss(options: dict[str, Any]) -> Loss:
+def _loss(options: dict[str, Any], axes: Container[str] = ()) -> Loss:
     from selfstab.losses.named import named_loss
 
     variables = [v.strip() for v in (options["variables"] or "").split(",") if v.strip()]
-    return named_loss(options["loss"], _pairs(options["parameters"]), variables)
+    return named_loss(options["loss"], _pairs(options["parameters"]), variables, axes)
 
 
 def _start(loss: Loss, options: dict[str, Any]) -> tuple[Array, Array | None]:
@@ -235,7 +235,8 @@ class _Resumable(click.Command):
 @_problem
 @click.option("-a", "--axis", "axes", multiple=True, required=True, metavar="NAME=VALUES",
               help="a,b,c or lin:FIRST:LAST:COUNT or log:FIRST:LAST:COUNT of momentum, lookahead, lr, excess, "
-                   "lr.start, lr.end, lr.steps, start.NAME, previous.NAME or a loss parameter.")  # fmt: skip
+                   "noise, lr.start, lr.end, lr.steps, start.NAME, previous.NAME, start.seed or start.scale (with "
+                   "--start initial), or a parameter of the loss or its data.")  # fmt: skip
 @click.option("-m", "--measure", "measures", multiple=True, metavar="NAME",
               default=("final_loss", "final_sharpness", "min_sharpness", "diverged_at", "phase"), show_default=True,
               help="Also max_loss, max_sharpness, overshoot, peak_excess, drop.")  # fmt: skip
@@ -302,15 +303,17 @@ def _swept(
     where: dict[str, Any],
 ) -> xarray.Dataset:
     from selfstab.grid import sweep as run
-    from selfstab.losses.named import named_axis
+    from selfstab.losses.named import named_axis, named_initialization
 
     grid: dict[str, Any] = {}
     for name, values in map(named_axis, axes):
         if name in grid:
             raise ValueError(f"axis {name} must be given once, got it twice")
         grid[name] = values
-    loss = _loss(options)
+    loss = _loss(options, grid)
     start, previous = _start(loss, options)
+    # Axes may set what the weights are drawn from.
+    drawn = None if options["flip"] is not None else named_initialization(options["start"] or "initial")
     # An axis may set the lr; the optimizer then holds a number that is not used.
     lr = (
         1.0
@@ -318,8 +321,9 @@ def _swept(
         else options["lr"]
     )
     return run(
-        loss, _optimizer(options, lr), grid, start=start, steps=options["steps"], previous=previous, measure=measures,
-        escape=options["escape"], noise=options["noise"], seed=options["seed"], repeats=repeats, **where,
+        loss, _optimizer(options, lr), grid, start=drawn or start, steps=options["steps"], previous=previous,
+        measure=measures, escape=options["escape"], noise=options["noise"], seed=options["seed"], repeats=repeats,
+        **where,
     )  # fmt: skip
 
 

@@ -6,10 +6,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+import xarray as xr
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import selfstab as ss
+from selfstab.cli import main
 from selfstab.kernels.measures import MEASURES
 
 CUBIC = ss.CubicTaylor(1.0, 0.01)
@@ -259,6 +262,27 @@ def test_a_weight_called_scale_is_not_the_scale():
     data = ss.sweep(loss, ss.HeavyBall(0.25), {"start.scale": [1.0, 2.0]}, start=[0.0], steps=0,
                     measure=("final_loss",), progress=False)  # fmt: skip
     assert data.final_loss.values.tolist() == [1.0, 4.0]
+
+
+def test_axes_of_the_command_line(tmp_path):
+    """Protects start.scale and the data's seed as axes of a loss that a command names."""
+    axes = ["-a", "start.scale=0.1,0.3", "-a", "seed=0,2", "-a", "features=8,9"]
+    fixed = ["-p", "samples=5", "-p", "nonzeros=2", "--lr", "0.05", "--steps", "9", "-m", "final_loss"]
+    output = tmp_path / "sweep.zarr"
+    done = CliRunner().invoke(main, ["sweep", "DiagonalNetwork", *fixed, *axes, "-o", str(output)])
+    assert done.exit_code == 0, done.output
+    found = xr.load_dataset(output, engine="zarr", consolidated=False)
+
+    def run(at):
+        data = ss.datasets.sparse_regression(5, int(at["features"]), 2, int(at["seed"]))
+        return (
+            ss.DiagonalNetwork(*data),
+            ss.HeavyBall(0.05),
+            ss.Initialization(scale=at["start.scale"]),
+            9,
+        ), {}
+
+    check_cells(found, run, lambda a, b: a == b)
 
 
 OPTIMIZERS = {

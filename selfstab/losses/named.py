@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from selfstab import validation
-from selfstab.losses.protocol import Loss
+from selfstab.losses.family import LossFamily
+from selfstab.losses.protocol import Initialization, Loss
 from selfstab.losses.symbolic import SymbolicLoss
 from selfstab.losses.toys import TOYS
 from selfstab.validation import Array
@@ -29,7 +30,9 @@ _SETTINGS: Final[dict[str, dict[str, str]]] = {
 NAMES: Final = tuple(_SETTINGS)
 
 
-def named_loss(text: str, settings: Mapping[str, str], variables: Sequence[str] = ()) -> Loss:
+def named_loss(
+    text: str, settings: Mapping[str, str], variables: Sequence[str] = (), axes: Container[str] = ()
+) -> Loss:
     """Return the loss a text names: one of NAMES, or a formula in the given variables.
 
     Parameters
@@ -40,6 +43,9 @@ def named_loss(text: str, settings: Mapping[str, str], variables: Sequence[str] 
         A named loss's settings, or a formula's parameters, as text by name.
     variables
         The weights' names, for a formula only.
+    axes
+        Names of a sweep's axes: if one is a whole number that a network's data or widths are made from, the loss is a
+        family.
 
     Raises
     ------
@@ -66,21 +72,43 @@ def named_loss(text: str, settings: Mapping[str, str], variables: Sequence[str] 
         from selfstab.datasets import digits
         from selfstab.losses.mlp import MLP
 
-        inputs, targets = digits(whole("samples", chosen["samples"]), chosen["target"])
         widths = tuple(whole("widths", part) for part in chosen["widths"].split(","))
-        return MLP(widths, inputs, targets, chosen["activation"])
+
+        def network(samples: int) -> Loss:
+            return MLP(widths, *digits(samples, chosen["target"]), chosen["activation"])
+
+        return _made(network, {"samples": whole("samples", chosen["samples"])}, axes)
     if text == "DiagonalNetwork":
         from selfstab.datasets import sparse_regression
         from selfstab.losses.diagonal import DiagonalNetwork
 
-        return DiagonalNetwork(
-            *sparse_regression(**{name: whole(name, value) for name, value in chosen.items()})
-        )
+        def diagonal_network(**data: int) -> Loss:
+            return DiagonalNetwork(*sparse_regression(**data))
+
+        return _made(diagonal_network, {name: whole(name, value) for name, value in chosen.items()}, axes)
     if text == "Quadratic":
         return TOYS[text](numbers("curvatures", chosen["curvatures"]))
     if text == "Chain":
         return TOYS[text](whole("depth", chosen["depth"]))
     return TOYS[text](**{name: number(name, value) for name, value in chosen.items()})
+
+
+def _made(make: Callable[..., Loss], numbers: Mapping[str, int], axes: Container[str]) -> Loss:
+    return LossFamily(make, **numbers) if any(name in axes for name in numbers) else make(**numbers)
+
+
+def named_initialization(text: str) -> Initialization | None:
+    """Return the initialization that ``initial[:SCALE]`` names; None for another text.
+
+    Examples
+    --------
+    >>> named_initialization("initial:0.1")
+    Initialization(seed=0, scale=0.1)
+    """
+    word, _, detail = text.partition(":")
+    if word != "initial":
+        return None
+    return Initialization(scale=number("start", detail) if detail else 1.0)
 
 
 def named_start(text: str, loss: Loss) -> Array:
@@ -91,9 +119,9 @@ def named_start(text: str, loss: Loss) -> Array:
     >>> named_start("minimum:4", named_loss("Product", {})).round(4)
     array([1.9319, 0.5176])
     """
+    if (drawn := named_initialization(text)) is not None:
+        return drawn.weights(loss)
     word, _, detail = text.partition(":")
-    if word == "initial":
-        return loss.initial_weights(scale=number("start", detail) if detail else 1.0)
     if word == "minimum":
         finder: Any = loss.minimum
         try:
