@@ -3,6 +3,7 @@
 `paper` is the context of the style, `save` writes PNG, SVG and PDF.
 """
 
+from selfstab.plotting.cells import draw_continuation, draw_orbits, draw_refined
 from selfstab.plotting.diagrams import (
     draw_overshoot,
     draw_overshoot_law,
@@ -26,15 +27,18 @@ from selfstab.plotting.universality import (
 )
 
 __all__ = [
+    "draw_continuation",
     "draw_displacement",
     "draw_final_sharpness",
     "draw_loss",
     "draw_modes",
     "draw_orbit",
+    "draw_orbits",
     "draw_overshoot",
     "draw_overshoot_law",
     "draw_overshoot_residual",
     "draw_phases",
+    "draw_refined",
     "draw_sharpness",
     "draw_threshold_scan",
     "draw_universality",
