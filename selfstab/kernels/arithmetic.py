@@ -20,7 +20,7 @@ FUNCTIONS: Final = (
 )  # fmt: skip
 
 HEADER: Final = f"""\
-from math import {", ".join(FUNCTIONS)}
+from math import copysign, {", ".join(FUNCTIONS)}
 
 import numba
 import numpy as np
@@ -45,14 +45,32 @@ def fma(context, a, b, c):
     return number(number, number, number), code
 
 
+@intrinsic
+def bits(context, x):
+    def code(context, builder, signature, values):
+        return builder.bitcast(values[0], context.get_value_type(numba.types.int64))
+
+    return numba.types.int64(numba.types.float64), code
+
+
+@intrinsic
+def number(context, n):
+    def code(context, builder, signature, values):
+        return builder.bitcast(values[0], context.get_value_type(numba.types.float64))
+
+    return numba.types.float64(numba.types.int64), code
+
+
 compiled = numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+inlined = numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 entry = numba.njit(nogil=True, error_model="numpy", cache=CACHE, no_cfunc_wrapper=True)
 """
 """What stands before a generated source when Numba compiles it; CACHE is True on disk and False in memory.
 
 fma(a, b, c) is a·b + c rounded once: an operation of IEEE 754, exact to the same bits in hardware and in the C library,
 and one instruction instead of two. choose(condition, yes, no) is ``yes if condition else no`` without a branch: it
-halves the compile time of a source with many of them, and lets a loop over lanes vectorise.
+halves the compile time of a source with many of them, and lets a loop over lanes vectorise. bits(x) and number(n) read
+the 64 bits of a number as an integer and back. A source that calls exp, sin, ... brings its own (kernels.elementary).
 """
 
 
@@ -99,4 +117,7 @@ def plain_namespace() -> dict[str, Any]:
     names: dict[str, Any] = {name: _total(name) for name in FUNCTIONS}
     names["fma"] = _fused()
     names["choose"] = lambda condition, yes, no: np.float64(yes if condition else no)
-    return names | {"np": np, "compiled": unchanged, "entry": unchanged}
+    names["copysign"] = lambda size, sign: np.float64(math.copysign(size, sign))
+    names["bits"] = lambda x: np.float64(x).view(np.int64)
+    names["number"] = lambda n: np.int64(n).view(np.float64)
+    return names | {"np": np, "inlined": unchanged, "compiled": unchanged, "entry": unchanged}

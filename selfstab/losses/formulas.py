@@ -1,7 +1,6 @@
-"""SymPy to source text: the formulas of a loss in the form the kernels take.
+"""The formulas of a loss in the form the kernels take: value, gradient and sharpness as one list of assignments.
 
-Integer powers print as products, divisions as divisions, functions by the names of selfstab.kernels.arithmetic; what
-depends on parameters only is computed once a run; what appears twice is computed once.
+What depends on parameters only is computed once a run; what appears twice is computed once.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from functools import cached_property
 from typing import Any
 
 import sympy
-from sympy.printing.str import StrPrinter
 
-from selfstab.kernels.arithmetic import FUNCTIONS
+from selfstab.kernels import elementary
+from selfstab.losses.printing import formula, lines_of
 
 JACOBI_SWEEPS = 12
 
@@ -62,181 +61,29 @@ def top_eigenvalue(a, n):
 '''
 
 
-class _Printer(StrPrinter):  # type: ignore[misc]
-    """Prints an expression whose powers have atomic bases, in arithmetic that both Numba and CPython read alike."""
+def shared_exponentials(
+    expressions: Sequence[sympy.Expr],
+) -> tuple[dict[sympy.Symbol, sympy.Expr], list[sympy.Expr]]:
+    """Return names of exponentials, and the expressions with e^a named and e^(2a), e^(3a), ... as its powers.
 
-    def _print_Integer(self, expr: Any) -> str:
-        return f"{int(expr)}.0"
-
-    def _print_Float(self, expr: Any) -> str:
-        return repr(float(expr))
-
-    def _print_Rational(self, expr: Any) -> str:
-        if expr.q & (expr.q - 1) == 0:
-            return repr(float(expr))
-        return f"({int(expr.p)}.0 / {int(expr.q)}.0)"
-
-    def _print_Half(self, _: Any) -> str:
-        return "0.5"
-
-    def _print_NumberSymbol(self, expr: Any) -> str:
-        return repr(float(expr))
-
-    _print_Pi = _print_Exp1 = _print_EulerGamma = _print_Catalan = _print_NumberSymbol
-    _print_GoldenRatio = _print_TribonacciConstant = _print_NumberSymbol
-
-    def _print_Pow(self, expr: Any, rational: bool = False) -> str:
-        base, power = expr.args
-        if power.is_Float and power == int(2 * power) / 2:
-            power = sympy.Rational(int(2 * power), 2)
-        if base.is_Number and base > 0 and not power.is_number:
-            # A compiler may turn the power of a constant into another function, with other bits.
-            return f"exp(({self._print(power)}) * {float(sympy.log(base))!r})"
-        text: str = self._print(base) if base.is_Symbol else f"({self._print(base)})"
-        if power.is_Integer and power > 0:
-            return "(" + " * ".join([text] * int(power)) + ")"
-        if power.is_Integer:
-            return f"(1.0 / {self._print_Pow(sympy.Pow(base, -power, evaluate=False))})" if power < -1 else (
-                f"(1.0 / {text})")  # fmt: skip
-        if power == sympy.Rational(1, 2):
-            return f"sqrt({self._print(base)})"
-        if power == -sympy.Rational(1, 2):
-            return f"(1.0 / sqrt({self._print(base)}))"
-        return f"pow({self._print(base)}, {self._print(power)})"
-
-    def _print_Mul(self, expr: Any) -> str:
-        numerator, denominator = [], []
-        sign = ""
-        for factor in expr.as_ordered_factors():
-            if factor == -1:
-                sign = "-"
-            elif factor.is_Pow and factor.exp.is_Integer and factor.exp < 0:
-                denominator.append(self._factor(factor.base ** (-factor.exp)))
-            else:
-                numerator.append(self._factor(factor))
-        top = " * ".join(numerator) or "1.0"
-        if not denominator:
-            return sign + top
-        below = denominator[0] if len(denominator) == 1 else "(" + " * ".join(denominator) + ")"
-        return f"{sign}{top} / {below}"
-
-    def _factor(self, expr: Any) -> str:
-        text: str = self._print(expr)
-        return f"({text})" if expr.is_Add or text.startswith("-") else text
-
-    def _print_Add(self, expr: Any, order: Any = None) -> str:
-        """Print a sum from right to left: products enter by fma, everything else by + or −."""
-        terms = list(self._as_ordered_terms(expr, order=order))
-        # The sum begins with a term that no fma can take, if there is one.
-        first = next((t for t in reversed(terms) if _split(t) is None), terms[-1])
-        terms.remove(first)
-        out: str = self._print(first)
-        for term in reversed(terms):
-            parts = _split(term)
-            if parts is None:
-                text = self._print(term)
-                if text.startswith("-"):
-                    out += f" - {text[1:]}"
-                else:
-                    out = f"{text} - {out[1:]}" if out.startswith("-") else f"{out} + {text}"
-            else:
-                out = f"fma({self._print(parts[0])}, {self._print(parts[1])}, {out})"
-        return out
-
-    def _print_Abs(self, expr: Any) -> str:
-        return f"abs({self._print(expr.args[0])})"
-
-    def _print_sign(self, expr: Any) -> str:
-        inner = self._print(expr.args[0])
-        return f"choose({inner} > 0.0, 1.0, choose({inner} < 0.0, -1.0, 0.0))"
-
-    def _print_Heaviside(self, expr: Any) -> str:
-        inner = self._print(expr.args[0])
-        return f"choose({inner} > 0.0, 1.0, choose({inner} < 0.0, 0.0, 0.5))"
-
-    def _print_Max(self, expr: Any) -> str:
-        return self._choose(expr, ">")
-
-    def _print_Min(self, expr: Any) -> str:
-        return self._choose(expr, "<")
-
-    def _choose(self, expr: Any, relation: str) -> str:
-        parts = [self._print(part) for part in sorted(expr.args, key=sympy.default_sort_key)]
-        out: str = parts[0]
-        for part in parts[1:]:
-            out = f"choose({part} {relation} {out}, {part}, {out})"
-        return out
-
-    def _print_Function(self, expr: Any) -> str:
-        name = expr.func.__name__
-        if name not in FUNCTIONS:
-            raise ValueError(
-                f"expression must use the functions {', '.join(FUNCTIONS)}, Abs, Max, Min, sign, Heaviside, got {name}"
-            )
-        return f"{name}({', '.join(self._print(a) for a in expr.args)})"
-
-    _print_exp = _print_log = _print_erf = _print_Function
-
-    def emptyPrinter(self, expr: Any) -> str:
-        raise ValueError(
-            f"expression must be built of arithmetic and known functions, got {type(expr).__name__}"
-        )
-
-
-def _split(term: Any) -> tuple[Any, Any] | None:
-    """Return the two factors of a product that an fma can take, or None for anything else."""
-    factors: list[Any] = []
-    for factor in term.as_ordered_factors() if term.is_Mul else [term]:
-        if factor.is_Pow and factor.exp.is_number and factor.exp.is_negative:
-            return None
-        factors += [factor.base, factor.base] if factor.is_Pow and factor.exp == 2 else [factor]
-    if len([f for f in factors if f != -1]) < 2:
-        return None
-    return sympy.Mul(*factors[:-1], evaluate=False) if len(factors) > 2 else factors[0], factors[-1]
-
-
-_printer = _Printer({"order": None})
-
-
-def formula(expression: sympy.Expr) -> str:
-    """Return one expression as text.
-
-    >>> x, y = sympy.symbols("x y", real=True)
-    >>> formula(x**3 / 3 - y / 2)
-    'fma((1.0 / 3.0), (x * x * x), -0.5 * y)'
+    >>> x = sympy.Symbol("x", real=True)
+    >>> shared_exponentials([sympy.exp(x), x * sympy.exp(2 * x), sympy.exp(x / 3)])
+    ({exp0: exp(x/3)}, [exp0**3, exp0**6*x, exp0])
     """
-    text: str = _printer.doprint(expression)
-    return text[1:-1] if text.startswith("(") and expression.is_Pow else text
-
-
-def lines_of(expressions: Sequence[sympy.Expr], prefix: str) -> tuple[list[str], list[str]]:
-    """Return assignments to temporaries prefix0, prefix1, ... and, per expression, the text of its value.
-
-    Subexpressions that appear more than once, and bases of powers, become temporaries.
-    """
-    names = (sympy.Symbol(f"{prefix}{k}", real=True) for k in range(10**9))
-    pairs, reduced = sympy.cse(list(expressions), symbols=names, order="canonical", list=True)
-    out: list[str] = []
-    done: dict[Any, Any] = {}
-
-    def atomic(expr: Any) -> Any:
-        """Return expr with the base of every integer power beyond the first made a temporary."""
-        if not expr.args:
-            return expr
-        parts = [atomic(a) for a in expr.args]
-        fresh = expr.func(*parts) if any(a is not b for a, b in zip(parts, expr.args, strict=True)) else expr
-        if fresh.is_Pow and fresh.exp.is_Integer and abs(fresh.exp) > 1 and not fresh.base.is_Atom:
-            if fresh.base not in done:
-                done[fresh.base] = next(names)
-                out.append(f"{done[fresh.base]} = {formula(fresh.base)}")
-            return sympy.Pow(done[fresh.base], fresh.exp)
-        return fresh
-
-    for name, expr in pairs:
-        text = formula(atomic(expr))
-        out.append(f"{name} = {text}")
-    results = [formula(atomic(expr)) for expr in reduced]
-    return out, results
+    factors: dict[sympy.Expr, set[sympy.Rational]] = {}
+    for node in set[sympy.Expr]().union(*(e.atoms(sympy.exp) for e in expressions)):
+        factor, rest = node.args[0].primitive()
+        factors.setdefault(rest, set()).add(factor)
+    shared: dict[sympy.Symbol, sympy.Expr] = {}
+    powers: dict[sympy.Expr, sympy.Expr] = {}
+    for rest in sorted(factors, key=sympy.default_sort_key):
+        least = min(factors[rest])
+        multiples = [f for f in factors[rest] if (f / least).is_integer]
+        if len(multiples) > 1:
+            name = sympy.Symbol(f"exp{len(shared)}", real=True)
+            shared[name] = sympy.exp(least * rest)
+            powers |= {sympy.exp(f * rest): name ** (f / least) for f in multiples}
+    return shared, [e.xreplace(powers) for e in expressions]
 
 
 @dataclass(frozen=True)
@@ -309,6 +156,7 @@ class Formulas:
         self.weights = [s.name for s in self._w]
         self.parameters = [s.name for s in self._p]
         self._constants: dict[sympy.Expr, sympy.Symbol] = {}
+        self._moving = set(self._w)
 
     @cached_property
     def gradient(self) -> list[sympy.Expr]:
@@ -332,7 +180,11 @@ class Formulas:
         Every kernel takes its lines from this one list, so a formula has the same bits wherever it is computed.
         """
         pieces = {"value": [self.expression], "gradient": self.gradient, "sharpness": self._blocks.flat()}
-        lines, texts = lines_of([self._hoist(e) for found in pieces.values() for e in found], "e")
+        shared, expressions = shared_exponentials([e for found in pieces.values() for e in found])
+        self._moving.update(shared)
+        lines, texts = lines_of([self._hoist(e) for e in [*shared.values(), *expressions]], "e")
+        lines = _placed([f"{name} = {text}" for name, text in zip(shared, texts, strict=False)], lines)
+        texts = texts[len(shared) :]
         results: dict[str, list[str]] = {}
         for piece, found in pieces.items():
             results[piece], texts = texts[: len(found)], texts[len(found) :]
@@ -346,15 +198,15 @@ class Formulas:
         """Return expr with every maximal part that depends on parameters only replaced by a constant's name."""
         if expr.is_Number or expr.is_Symbol:
             return expr
-        if not expr.free_symbols & set(self._w):
+        if not expr.free_symbols & self._moving:
             if not expr.free_symbols:
                 return expr
             if expr not in self._constants:
                 self._constants[expr] = sympy.Symbol(f"k{len(self._constants)}", real=True)
             return self._constants[expr]
         if expr.is_Add or expr.is_Mul:
-            fixed = [a for a in expr.args if not a.free_symbols & set(self._w)]
-            moving = [self._hoist(a) for a in expr.args if a.free_symbols & set(self._w)]
+            fixed = [a for a in expr.args if not a.free_symbols & self._moving]
+            moving = [self._hoist(a) for a in expr.args if a.free_symbols & self._moving]
             known = self._hoist(expr.func(*fixed)) if fixed else None
             return expr.func(*moving) if known is None else expr.func(known, *moving)
         return expr.func(*[self._hoist(a) for a in expr.args])
@@ -368,7 +220,10 @@ class Formulas:
     @property
     def functions(self) -> str:
         """Source of the functions the formulas call."""
-        return TOP_EIGENVALUE if self._blocks.rest is not None else ""
+        program, results = self._program
+        texts = [*program, *(text for found in results.values() for text in found)]
+        own = elementary.definitions("\n".join([*texts, *(text for _, text in self.constants)]))
+        return own + (TOP_EIGENVALUE if self._blocks.rest is not None else "")
 
     def code(self, pieces: Sequence[str], prefix: str = "") -> tuple[list[str], dict[str, list[str]]]:
         """Return lines and results of `pieces` at the weights' names with `prefix` (see kernels.source.LossText)."""
@@ -391,14 +246,27 @@ class Formulas:
 
 def _needed(lines: list[str], texts: list[str]) -> list[str]:
     """Return those assignments, in order, on which the texts depend."""
-    wanted = {name for text in texts for name in re.findall(r"\be\d+\b", text)}
+    wanted = set(re.findall(r"\w+", " ".join(texts)))
     kept = []
     for line in reversed(lines):
         name, text = line.split(" = ", 1)
         if name in wanted:
-            wanted.update(re.findall(r"\be\d+\b", text))
+            wanted.update(re.findall(r"\w+", text))
             kept.append(line)
     return kept[::-1]
+
+
+def _placed(more: list[str], lines: list[str]) -> list[str]:
+    """Return the assignments of both lists, each behind those it reads."""
+    out: list[str] = []
+    unknown = {line.split(" = ", 1)[0] for line in [*more, *lines]}
+    left = [*more, *lines]
+    while left:
+        line = next(line for line in left if not unknown & set(re.findall(r"\w+", line.split(" = ", 1)[1])))
+        left.remove(line)
+        unknown.remove(line.split(" = ", 1)[0])
+        out.append(line)
+    return out
 
 
 def _tidy(expr: sympy.Expr) -> sympy.Expr:

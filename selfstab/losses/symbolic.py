@@ -12,12 +12,13 @@ import numpy as np
 import sympy
 
 from selfstab import spectrum, validation
-from selfstab.kernels import modules
+from selfstab.kernels import elementary, modules
 from selfstab.kernels.measures import MEASURES
 from selfstab.kernels.records import run_source
 from selfstab.kernels.source import Variant, sweep_source
 from selfstab.losses.expressions import checked, parse
-from selfstab.losses.formulas import Formulas, lines_of
+from selfstab.losses.formulas import Formulas
+from selfstab.losses.printing import lines_of
 from selfstab.losses.protocol import Loss
 from selfstab.validation import Array
 
@@ -288,4 +289,5 @@ def _plain_functions(
         lines, results = lines_of(expressions, "e")
         body = "".join(f"    {line}\n" for line in lines)
         source += f"@compiled\ndef {name}({arguments}):\n{body}    return [{', '.join(results)}]\n\n\n"
-    return {name: modules.plain(source)[name] for name in pieces}
+    functions = modules.plain(elementary.definitions(source) + source)
+    return {name: functions[name] for name in pieces}
