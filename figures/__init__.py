@@ -12,6 +12,7 @@ NAMES: Final = (
     "overshoot_law",
     "universality",
     "phase_diagrams",
+    "attractors",
     "digits",
     "diagonal_network",
 )
