@@ -55,7 +55,8 @@ class Store:
         self._done = path / RECORD / "done"
         self._rows: dict[int, tuple[int, ...]] = {}
         self._queue: Queue[tuple[Block, Array] | None] = Queue(_WAITING * threads)
-        self._writer = threading.Thread(target=self._write_all, name="selfstab store")
+        # A daemon: should an interrupt keep its end from it, it does not keep the process from ending.
+        self._writer = threading.Thread(target=self._write_all, name="selfstab store", daemon=True)
         self._failure: BaseException | None = None
         self._last = time.perf_counter()
         self._writes = False

@@ -20,12 +20,14 @@ import pytest
 import sympy
 import xarray as xr
 import zarr
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import selfstab as ss
 from selfstab import layout, specification
 from selfstab.axes import Plan
+from selfstab.cli import main
 from selfstab.grid import resume, runner_of
 from selfstab.lanes import LaneRunner
 from selfstab.layout import RECORD, Chunks, chunk_shape
@@ -776,3 +778,70 @@ def test_chunks_that_somebody_changed(swept, made, tmp_path, chunk):
     path.write_text(json.dumps(document))
     with pytest.raises(ValueError, match=r"is damaged: chunks|chunks must be ranges"):
         swept(store)
+
+
+def test_an_array_is_looked_for_in_the_store_only(made, tmp_path):
+    """Protects files elsewhere: a name that leads out of the store is no array's."""
+    store = shutil.copytree(made, tmp_path / "a.zarr")
+    path = store / RECORD / "zarr.json"
+    document = json.loads(path.read_bytes())
+    array = {"shape": [3], "dtype": "<f8", "sha256": "0"}
+    document["attributes"]["settings"]["../../b.zarr/a"] = array
+    path.write_text(json.dumps(document))
+    xr.Dataset({"a": ("x", [1.0, 2.0, 3.0])}).to_zarr(tmp_path / "b.zarr", consolidated=False)
+    with pytest.raises(ValueError, match=r"its array \.\./\.\./b\.zarr/a is damaged"):
+        resume(store)
+
+
+# -- the command line -------------------------------------------------------------------------------------------------
+
+_COMMAND = ("DiagonalNetwork", "-p", "samples=4", "-p", "features=3", "-p", "nonzeros=1", "--start", "initial:0.5",
+            "--steps", "3", "-a", "lr=0.1,0.2", "-m", "final_loss")  # fmt: skip
+
+
+def command(*arguments):
+    return CliRunner().invoke(main, ["sweep", *map(str, arguments)])
+
+
+def test_the_command_line_keeps_and_resumes(tmp_path):
+    """Protects --store and --resume: the same table, nothing else to give, damage told in one line."""
+    store = tmp_path / "a.zarr"
+    first = command(*_COMMAND, "--store", store)
+    assert first.exit_code == 0, first.output
+    flip(store / "final_loss" / "c.1")
+    again = command("--resume", store, "--no-progress", "-o", tmp_path / "a.nc")
+    assert again.exit_code == 0, again.output
+    assert (
+        again.stderr
+        == f"note: store '{store}': 1 of 2 blocks are damaged and run again: final_loss/c.1 is not as written\n"
+    )
+    assert again.stdout.splitlines()[1:-1] == first.output.splitlines()[1:]
+    with xr.open_dataset(tmp_path / "a.nc") as written, xr.open_zarr(store, chunks=None) as kept:
+        xr.testing.assert_identical(written, kept)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (
+            ("--resume", "STORE", "--steps", "3"),
+            "resume must stand without settings of the sweep, got steps beside it",
+        ),
+        (
+            ("Product", "--resume=STORE"),
+            "resume must stand without settings of the sweep, got loss beside it",
+        ),
+        (("--resume", "STORE", "--store", "STORE"), "got store beside it"),
+        (("--resume", "nowhere.zarr"), "store must hold a sweep, got 'nowhere.zarr'"),
+        (("--store", "STORE"), "Missing argument 'LOSS'"),
+        ((*_COMMAND, "--seed", "4", "--store", "STORE"), "holds a sweep of other settings"),
+    ],
+)
+def test_bad_resumes_are_one_line(made, arguments, says):
+    """Protects the command line's answer to what it cannot resume: one line, exit code 2."""
+    result = command(
+        *(str(made) if word == "STORE" else word.replace("STORE", str(made)) for word in arguments)
+    )
+    assert result.exit_code == 2
+    assert says in result.output
+    assert len(result.output.splitlines()) == 1
