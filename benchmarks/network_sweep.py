@@ -36,7 +36,7 @@ def cases(quick: bool) -> list[Case]:
 
     return [
         Case("network sweep, 2 processes / 1", "k cell-steps/s", Target(1.5), processes),
-        Case("network sweep, 1 process / NumPy with eigvalsh", "k cell-steps/s", Target(1.5), by_hand),
+        Case("network sweep, 1 process / NumPy loop with eigvalsh", "k cell-steps/s", Target(0.8), by_hand),
     ]
 
 
@@ -74,7 +74,7 @@ def _processes(case: Case, cells: int, steps: int, judge: bool) -> Row:
 
 
 def _by_hand(case: Case, cells: int, steps: int, judge: bool) -> Row:
-    """Compare with a loop that forms the Hessian and takes all its eigenvalues, on one BLAS thread as ours."""
+    """Compare with a loop that forms the Hessian and takes its eigenvalues, as ours does: what a sweep costs beside."""
     ours, theirs = _sweep(cells, steps, 1), _loop(cells, steps)
     difference = float(np.abs(ours.max_sharpness.values / theirs - 1.0).max())
     if not difference <= 1e-8:

@@ -55,6 +55,7 @@ def top_eigenpair(
     *,
     guess: Array | None = None,
     tolerance: float = 1e-10,
+    dense_up_to: int = DENSE_UP_TO,
 ) -> Eigenpair:
     r"""Return the algebraically largest eigenvalue of a symmetric matrix and its eigenvector.
 
@@ -74,6 +75,8 @@ def top_eigenpair(
     tolerance
         Lanczos stops when ‖Av − λv‖ <= tolerance·\|λ\|, or at rounding level (1e-14 times the largest
         eigenvalue in magnitude), or when it has used 1000 + 2·dimension products.
+    dense_up_to
+        Rows of an array up to which a dense solver finds it, where that is more than `DENSE_UP_TO`.
 
     Returns
     -------
@@ -130,7 +133,9 @@ def top_eigenpair(
         guess /= np.linalg.norm(guess)
 
     with np.errstate(over="ignore", invalid="ignore"):  # a matrix that is not finite is answered below
-        if size > DENSE_UP_TO:
+        if not callable(matrix) and DENSE_UP_TO < size <= dense_up_to:
+            vector, products = _dense_top(matrix), 0
+        elif size > DENSE_UP_TO:
             vector, products = _lanczos(product, _start(size, guess), tolerance)
         elif callable(matrix):
             vector, products = _dense(np.array([matrix(row) for row in np.eye(size)])), size
@@ -146,6 +151,15 @@ def _dense(matrix: Array) -> Array:
     if not np.isfinite(matrix).all():
         raise ValueError("matrix must be finite, got NaN or infinity")
     vector: Array = np.linalg.eigh(matrix).eigenvectors[:, -1].copy()
+    return vector
+
+
+def _dense_top(matrix: Array) -> Array:
+    """Return the top eigenvector alone, in a fraction of the time of all of them."""
+    if not np.isfinite(matrix).all():
+        raise ValueError("matrix must be finite, got NaN or infinity")
+    size = len(matrix)
+    vector: Array = lapack.dsyevr(matrix, range="I", il=size, iu=size)[1][:, 0]
     return vector
 
 

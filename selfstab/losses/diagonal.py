@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from selfstab import spectrum, validation
 from selfstab.losses.regression import Regression
 from selfstab.validation import Array
+
+_EXPLICIT_UP_TO: Final = 256
+"""Weights up to which the Hessian, cheap to form here, and a dense solver are faster than an iteration."""
 
 
 class DiagonalNetwork(Regression):
@@ -47,7 +50,7 @@ class DiagonalNetwork(Regression):
             raise ValueError(f"inputs must not be empty, got shape {self.inputs.shape}")
         self.targets = validation.floats("targets", targets, shape=(len(self.inputs),))
         self.features: int = self.inputs.shape[1]
-        self.explicit_hessian = self.dimension <= spectrum.DENSE_UP_TO
+        self.explicit_hessian = self.dimension <= _EXPLICIT_UP_TO
 
     @property
     def dimension(self) -> int:
@@ -116,7 +119,7 @@ class DiagonalNetwork(Regression):
 
     def _sharpness(self, w: Array, guess: Array | None = None) -> spectrum.Eigenpair:
         if self.explicit_hessian:
-            return super()._sharpness(w, guess)
+            return spectrum.top_eigenpair(self._hessian(w), guess=guess, dense_up_to=_EXPLICIT_UP_TO)
         with np.errstate(over="ignore", invalid="ignore"):
             # With K = (X diag(u), −X diag(v)) the Hessian is (2/n) KᵀK + 2 diag(g, −g); K serves all products.
             u, v = w.reshape(2, -1)

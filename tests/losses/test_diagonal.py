@@ -93,10 +93,14 @@ def test_regressor_and_initial_weights():
     assert loss.weight_names == ("u0", "u1", "v0", "v1")
 
 
-def test_sharpness_by_lanczos_equals_the_explicit_hessian():
-    """Protects the default for many weights along gradient descent, warm starts included."""
-    loss = DiagonalNetwork(*datasets.sparse_regression())
-    assert not loss.explicit_hessian
+@pytest.mark.parametrize("features", [100, 150])
+@pytest.mark.parametrize("explicit", [None, False])
+def test_sharpness_of_many_weights_equals_the_explicit_hessians(features, explicit):
+    """Protects the dense solver and Lanczos, the default for many weights, along gradient descent with warm starts."""
+    loss = DiagonalNetwork(*datasets.sparse_regression(features=features))
+    assert loss.explicit_hessian == (features == 100)
+    if explicit is not None:
+        loss.explicit_hessian = explicit
     w, guess = loss.initial_weights(scale=0.3), None
     for _ in range(5):
         pair = loss._sharpness(w, guess)
