@@ -51,8 +51,9 @@ def sweep(
     Symbolic losses run in compiled blocks of lanes on all cores; the first sweep of a loss with a new set of measures
     compiles (about ten seconds), later ones, in other processes too, load that from the disk. Other losses run a cell
     at a time, in as many processes. A cell's numbers depend on its own values only: not on the grid around it, the
-    number of threads or the other measures. (One exception: from 65 weights on an iteration finds the sharpness, which
-    begins at the last step's eigenvector if some measure needs each step's; its 1e-10 may then differ.)
+    number of threads or the other measures. (One exception: an iteration finds the sharpness of
+    large networks. It begins at the last step's eigenvector if some measure needs each step's, which shows in the
+    residual of 1e-10 that it leaves.)
 
     Parameters
     ----------
