@@ -1,9 +1,10 @@
 """Measures: what is computed along a run, as source text with an init, a step and a finish.
 
 A measure sees one run through a few numbers a step: at each recorded state w_t its `sharpness`, `loss` and `threshold`
-(S*_t), and at each update t → t + 1 the squared step `step2` = ‖v_{t+1}‖², the squared flip `flip2` =
-‖v_{t+1} − v_t‖²/16 (the square of the amplitude A when w swings as (−1)^t A) and the product `turn` = v_{t+1}·v_t.
-The same text runs in the lanes of a sweep and on recorded arrays, so a word has one meaning everywhere.
+(S*_t), and its `height` = sharpness / `scale`, where the constant `scale` is left to the end; at each update t → t + 1
+the squared step `step2` = ‖v_{t+1}‖², the squared flip `flip2` = ‖v_{t+1} − v_t‖²/16 (the square of the amplitude A
+when w swings as (−1)^t A) and the product `turn` = v_{t+1}·v_t. The same text runs in the lanes of a sweep and on
+recorded arrays, so a word has one meaning everywhere.
 
 Smoothing: the sharpness at the two sides of a flip differs by the third derivative along it, so the excess over the
 threshold is taken from the mean (1, 2, 1)/4 of three consecutive steps.
@@ -43,6 +44,8 @@ class Group:
         Lines run at each state w_t, the last one included.
     at_update
         Lines run at each update t → t + 1, after the lines at w_t.
+
+    A group without lines reads what it needs at the last state only.
     """
 
     needs: tuple[str, ...]
@@ -65,17 +68,19 @@ class Measure:
 
 GROUPS: Final[dict[str, Group]] = {
     "end": Group((), {}),
-    "end_loss": Group(("loss",), {"last_loss": "loss"}, ("last_loss = loss",)),
-    "end_sharpness": Group(("sharpness",), {"last_sharpness": "sharpness"}, ("last_sharpness = sharpness",)),
+    "end_loss": Group(("loss",), {}),
+    "end_sharpness": Group(("sharpness",), {}),
+    # Multiplying by a positive number keeps the order and rounds equal numbers alike: scale · least height is the least
+    # sharpness, to the bit.
     "least_sharpness": Group(
         ("sharpness",),
-        {"least_sharpness": "inf"},
-        ("least_sharpness = choose(sharpness < least_sharpness, sharpness, least_sharpness)",),
+        {"least_height": "inf"},
+        ("least_height = choose(height < least_height, height, least_height)",),
     ),
     "most_sharpness": Group(
         ("sharpness",),
-        {"most_sharpness": "-inf"},
-        ("most_sharpness = choose(sharpness > most_sharpness, sharpness, most_sharpness)",),
+        {"most_height": "-inf"},
+        ("most_height = choose(height > most_height, height, most_height)",),
     ),
     "most_loss": Group(
         ("loss",), {"most_loss": "-inf"}, ("most_loss = choose(loss > most_loss, loss, most_loss)",)
@@ -201,14 +206,14 @@ FINISH: Final[dict[str, tuple[str, ...]]] = {"swing": _SWING_ENDS, "settling": _
 _SWINGS = ("swing", "settling")
 
 MEASURES: Final[dict[str, Measure]] = {
-    "final_loss": Measure(("end_loss",), "last_loss", attributes={
+    "final_loss": Measure(("end_loss",), "loss", attributes={
         "long_name": "loss at the last step (before divergence)"}),
     "max_loss": Measure(("most_loss",), "most_loss", attributes={"long_name": "largest loss of the run"}),
-    "final_sharpness": Measure(("end_sharpness",), "last_sharpness", attributes={
+    "final_sharpness": Measure(("end_sharpness",), "sharpness", attributes={
         "long_name": "sharpness at the last step (before divergence)"}),
-    "min_sharpness": Measure(("least_sharpness",), "least_sharpness", attributes={
+    "min_sharpness": Measure(("least_sharpness",), "scale * least_height", attributes={
         "long_name": "least sharpness of the run"}),
-    "max_sharpness": Measure(("most_sharpness",), "most_sharpness", attributes={
+    "max_sharpness": Measure(("most_sharpness",), "scale * most_height", attributes={
         "long_name": "largest sharpness of the run"}),
     "peak_excess": Measure(_SWINGS, "choose(settled & swung, swung_excess, nan)", diverged="nan", attributes={
         "long_name": "y0, the largest smoothed S - S* before the largest swing"}),
@@ -231,6 +236,11 @@ def groups_of(measures: Iterable[str]) -> list[str]:
     return [name for name in GROUPS if name in wanted]
 
 
-def needs_of(groups: Iterable[str]) -> set[str]:
-    """Return which of sharpness, loss and motion the groups read."""
-    return {need for name in groups for need in GROUPS[name].needs}
+def needs_of(groups: Iterable[str], *, at_steps: bool = False) -> set[str]:
+    """Return which of sharpness, loss and motion the groups read; `at_steps`: not only at the last state."""
+    return {
+        need
+        for name in groups
+        for need in GROUPS[name].needs
+        if not at_steps or GROUPS[name].at_state or GROUPS[name].at_update
+    }

@@ -96,7 +96,12 @@ def observe_source(measures: Sequence[str]) -> str:
     at_update = [line for g in groups for line in GROUPS[g].at_update]
     ends = [line for g in groups for line in FINISH.get(g, ())]
     values = [f"out[{k}] = {value_text(name)}" for k, name in enumerate(measures)]
-    read = ["sharpness = sharpnesses[k]", "loss = losses[k]", "threshold = thresholds[k]"]
+    read = [
+        "sharpness = sharpnesses[k]",
+        "height = sharpness",
+        "loss = losses[k]",
+        "threshold = thresholds[k]",
+    ]
     return f'''\
 """Measures read off recorded arrays."""
 
@@ -107,6 +112,7 @@ nan = np.nan
 @entry
 def observe(sharpnesses, losses, thresholds, step2s, flip2s, turns, first, steps, ended, state, out):
     """Read the measures off one part of a run."""
+    scale = 1.0
     if first == 0:
         k = 0
 {indented([*read, *state], 2)}\

@@ -3,8 +3,10 @@
 A module runs a grid of cells in blocks of LANES lanes. The state of a block is a table of rows, one row a name; the
 loop over lanes has no branches, so that it vectorises, and takes two steps a pass (storing a selected value back to
 where it was loaded from would become a masked store, which some processors do slowly). Whether a lane left the escape
-radius is seen every CHUNK steps from the largest ‖w‖² since the last look; a lane that may have is run again from
-there, one step at a time, to find the step. A cell's numbers depend on nothing but its own inputs.
+radius is seen every CHUNK steps from the largest ‖w‖² so far; a lane that may have is run again from the last look, one
+step at a time, to find the step. A block in which a chunk of steps changes no bit has come to rest, or repeats itself
+(a cycle whose length divides CHUNK): steps up to where a measure reads another part of the run are left out. A cell's
+numbers depend on nothing but its own inputs.
 """
 
 from __future__ import annotations
@@ -98,6 +100,36 @@ WINDOWS = (
 )
 """Parts of the run, as factors that are 1 inside and 0 outside."""
 
+EDGES = ("(steps + 1) // 2", "(3 * steps + 3) // 4", "(7 * steps + 7) // 8", "steps - 1")
+"""The steps at which one of WINDOWS changes."""
+
+
+def _scaled(text: str) -> tuple[str, str]:
+    """Return an expression without its leading factor ½, if it is a product with one, and that factor.
+
+    >>> _scaled("0.5 * (a + sqrt(b))"), _scaled("0.5 * (a) + (b)")
+    (('a + sqrt(b)', '0.5'), ('0.5 * (a) + (b)', '1.0'))
+    """
+    inner = text.removeprefix("0.5 * (").removesuffix(")")
+    depth, least = 0, 0
+    for sign in inner:
+        depth += (sign == "(") - (sign == ")")
+        least = min(least, depth)
+    whole = text == f"0.5 * ({inner})" and least == 0
+    return (inner, "0.5") if whole else (text, "1.0")
+
+
+def _underflowing(line: str) -> str:
+    """Return a line with squares of weights written as fma(w, w, 0.0).
+
+    The bits are the same, but a product below the least normal number takes some processors longer than an fma, and the
+    squares of an oscillation that dies out are the first to be there.
+
+    >>> _underflowing("e0 = fma(2.0 * w_x * w_x, k0, w_x * w_x)")
+    'e0 = fma(2.0 * w_x * w_x, k0, fma(w_x, w_x, 0.0))'
+    """
+    return re.sub(r"(?<![*/] )\b(w_\w+) \* \1\b", r"fma(\1, \1, 0.0)", line)
+
 
 class _Writer:
     """The parts of one module's text; each method returns lines."""
@@ -105,11 +137,14 @@ class _Writer:
     def __init__(self, loss: LossText, variant: Variant) -> None:
         self.loss, self.variant = loss, variant
         self.groups = groups_of(variant.measures)
-        needs = needs_of(self.groups)
-        self.pieces = [
-            piece for piece, need in (("value", "loss"), ("sharpness", "sharpness")) if need in needs
-        ]
+        needs, last_needs = needs_of(self.groups, at_steps=True), needs_of(self.groups)
+        pieces = (("value", "loss"), ("sharpness", "sharpness"))
+        self.pieces = [piece for piece, need in pieces if need in needs]
+        self.last_pieces = [piece for piece, need in pieces if need in last_needs]
         self.motion = "motion" in needs
+        self.scale = "1.0"
+        # Whether a step depends on nothing but the state, so that a state that returns goes on as before.
+        self.autonomous = variant.rate in ("constant", "excess") and not variant.noise
         self.velocities = ["v" + w[1:] for w in loss.weights]
         self.rate_rows = {"ramp": ["lr_start", "lr_span", "lr_steps"], "table": []}.get(variant.rate, ["lr"])
         if variant.rate in ("constant", "excess") and "sharpness" in needs:
@@ -123,7 +158,9 @@ class _Writer:
         ]
         self.fixed = fixed
         read = set(re.findall(r"\w+", " ".join([*self.step(), *self.moved()])))
-        self.fixed = [name for name in fixed if name in read]
+        read_last = set(re.findall(r"\w+", " ".join([*self.rate(), *loss.code(self.last_pieces)[0]])))
+        self.fixed = [name for name in fixed if name in read | read_last]
+        self.stepping = [*self.moving, *(name for name in self.fixed if name in read)]
         self.rows = [*self.moving, *self.fixed, "peak"]
 
     def load(self, names: Sequence[str], table: str) -> list[str]:
@@ -139,6 +176,44 @@ class _Writer:
         """
         k = self.rows.index(name)
         return str(k) if table == "lane" else f"{k * LANES} + i"
+
+    def repeated(self) -> str:
+        """Text of the test whether a block repeats itself."""
+        if not self.autonomous:
+            return ""
+        return '''\
+@compiled
+def repeated(rows, saved, ended, count):
+    """Whether the last chunk changed no bit of the lanes that have not ended."""
+    now, before = rows.view(np.int64), saved.view(np.int64)
+    for i in range(count):
+        if ended[i] < 0:
+            for k in range(MOVING):
+                if now[k * LANES + i] != before[k * LANES + i]:
+                    return False
+    return True
+
+
+'''
+
+    def onwards(self) -> list[str]:
+        """Lines that end a chunk: how t goes on.
+
+        If the chunk t, ..., last − 1 took the state (weights, velocities, measures) to itself, bit for bit, so does
+        each chunk after it up to the next edge: a step is a function of that state and, by WINDOWS, of the part of the
+        run. The first chunk is none to judge by, as the measures tell its first two steps from the others.
+        """
+        if not self.autonomous:
+            return ["t = last"]
+        stop = ["stop = steps"]
+        for edge in EDGES if self.motion else ():
+            stop += [f"edge = {edge}", "stop = edge if t < edge < stop else stop"]
+        return [
+            "if t > 0 and last - t == CHUNK and repeated(rows, saved, ended, count):",
+            *(f"    {line}" for line in stop),
+            "    last += (stop - last) // CHUNK * CHUNK if stop > last else 0",
+            "t = last",
+        ]
 
     def windows(self) -> list[str]:
         return list(WINDOWS) if self.motion else []
@@ -160,9 +235,30 @@ class _Writer:
         ahead = " * (1.0 + 2.0 * lookahead)" if self.variant.lookahead else ""
         return f"threshold = 2.0 * (1.0 + momentum) / (lr{ahead})"
 
-    def state_names(self, results: dict[str, list[str]]) -> list[str]:
-        lines = [f"loss = {results['value'][0]}"] if "value" in results else []
-        return lines + ([f"sharpness = {results['sharpness'][0]}"] if "sharpness" in results else [])
+    def state(self, pieces: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
+        """Return lines that compute the pieces at w_t, under the measures' names, and the names of all results."""
+        lines, results = self.loss.code(pieces)
+        if "sharpness" in results:
+            top = results["sharpness"][0]
+            height, self.scale = _scaled(lines[-1].removeprefix(f"{top} = "))
+            lines = [
+                *lines[:-1],
+                f"height = {height}",
+                f"{top} = height" if self.scale == "1.0" else f"{top} = {self.scale} * height",
+            ]
+            lines += [f"sharpness = {top}"]
+        return lines + ([f"loss = {results['value'][0]}"] if "value" in results else []), results
+
+    def one_step(self) -> list[str]:
+        """One step of one lane in the loop over lanes: ‖w_t‖², the step, its measures."""
+        lines = [*self.step(), *self.moved()]
+        # It begins with a square that the formulas compute anyway, if there is one.
+        first, *others = sorted(self.loss.weights, key=lambda w: f"{w} * {w}" not in " ".join(lines))
+        radius2 = f"{first} * {first}"
+        for w in others:
+            radius2 = f"fma({w}, {w}, {radius2})"
+        peak = [f"radius2 = {radius2}", "peak = choose(radius2 > peak, radius2, peak)"]
+        return [*self.windows(), *map(_underflowing, [*peak, *lines]), *self.accept()]
 
     def at_state(self) -> list[str]:
         return [line for g in self.groups for line in GROUPS[g].at_state]
@@ -171,8 +267,8 @@ class _Writer:
         """One step of one lane: the measures at w_t, the update, the measures of the update."""
         loss, variant = self.loss, self.variant
         ahead = variant.lookahead
-        lines, results = loss.code([*self.pieces, *([] if ahead else ["gradient"])])
-        out = [*self.rate(), *lines, *self.state_names(results), *self.at_state()]
+        lines, results = self.state([*self.pieces, *([] if ahead else ["gradient"])])
+        out = [*self.rate(), *lines, *self.at_state()]
         if ahead:
             out += [
                 f"ahead_{w} = fma(lookahead, {v}, {w})"
@@ -219,8 +315,7 @@ class _Writer:
         pieces = list(self.pieces)
         if variant.rate == "excess" and "sharpness" not in pieces:
             pieces.append("sharpness")
-        lines, results = loss.code(pieces)
-        out += [*lines, *self.state_names(results)]
+        out += self.state(pieces)[0]
         if variant.rate == "constant":
             out += [f"lr = {read['lr']}"]
         elif variant.rate == "excess":
@@ -241,9 +336,9 @@ class _Writer:
         return [*out, "peak = 0.0", *self.store(self.rows, "lane")]
 
     def finish(self) -> list[str]:
-        lines, results = self.loss.code(self.pieces)
+        lines, _ = self.state(self.last_pieces)
         out = [*self.load([*self.moving, *self.fixed], "lane"), "t = steps if ended < 0 else ended"]
-        out += [*self.rate(), *lines, *self.state_names(results), *self.at_state()]
+        out += [*self.rate(), *lines, *self.at_state(), f"scale = {self.scale}"]
         out += [line for g in self.groups for line in FINISH.get(g, ())]
         return out + [f"out[{k}, cell] = {value_text(name)}" for k, name in enumerate(self.variant.measures)]
 
@@ -256,12 +351,9 @@ def sweep_source(loss: LossText, variant: Variant, title: str) -> str:
     gets the last weights and velocities.
     """
     w = _Writer(loss, variant)
+    weights = len(loss.weights)
     good = " and ".join(f"abs(next_{name}) <= escape" for name in loss.weights)
-    radius2 = f"next_{loss.weights[0]} * next_{loss.weights[0]}"
-    for name in loss.weights[1:]:
-        radius2 = f"fma(next_{name}, next_{name}, {radius2})"
-    peak = [f"radius2 = {radius2}", "peak = choose(radius2 > peak, radius2, peak)"]
-    one = [*w.windows(), *w.step(), *w.moved(), *peak, *w.accept()]
+    one = w.one_step()
     return f'''\
 """{title}"""
 
@@ -283,14 +375,14 @@ def advance(rows, first, last, steps, table, noise, matrix):
     """Take all lanes through the updates first -> first + 1, ..., last - 1 -> last, two a pass; their count is even."""
     for pair in range(first, last, 2):
         for i in range(LANES):
-{indented(w.load(w.rows, "rows"), 3)}\
+{indented(w.load([*w.stepping, "peak"], "rows"), 3)}\
 {indented(["t = pair", *one, "t = pair + 1", *one], 3)}\
 {indented(w.store([*w.moving, "peak"], "rows"), 3)}
 
 @compiled
 def locate(lane, first, last, steps, table, noise, escape, matrix):
     """Take one lane through the same updates up to the escape; return the step at which it is out."""
-{indented(w.load([*w.moving, *w.fixed], "lane"), 1)}\
+{indented(w.load(w.stepping, "lane"), 1)}\
     for t in range(first, last):
 {indented(w.windows(), 2)}\
 {indented(w.step(), 2)}\
@@ -306,6 +398,7 @@ def finish(lane, ended, steps, table, matrix, out, cell):
     """Write a cell's measures; `ended` is the step at which it diverged, or -1."""
 {indented(w.finish(), 1)}
 
+{w.repeated()}\
 @compiled
 def run_block(rows, saved, final, lane, ended, count, steps, table, noise, escape, matrix):
     """Run one block of lanes, already begun, to its end; put each lane's last state into `final`."""
@@ -320,9 +413,9 @@ def run_block(rows, saved, final, lane, ended, count, steps, table, noise, escap
         for i in range(count):
             if ended[i] >= 0:
                 continue
-            # A weight that is not finite stays so; one that left and came back shows in the peak of ‖w‖².
+            # The peak of ‖w‖² is over the states before `even`. A weight that is not finite stays so.
             inside = rows[{w.place("peak", "rows")}] < 0.999 * escape * escape
-            for k in range({len(loss.weights)}):
+            for k in range({weights}):
                 inside = inside and abs(rows[k * LANES + i]) <= escape
             if inside and even == last:
                 continue
@@ -330,11 +423,12 @@ def run_block(rows, saved, final, lane, ended, count, steps, table, noise, escap
             for k in range(ROWS):
                 lane[k] = rows[k * LANES + i] if inside or k >= MOVING else saved[k * LANES + i]
             ended[i] = locate(lane, even if inside else t, last, steps, table, noise, escape, matrix)
+            lane[{w.rows.index("peak")}] = 0.0
             for k in range(ROWS):
                 rows[k * LANES + i] = lane[k]
                 final[k * LANES + i] = lane[k]
             left -= 1 if ended[i] >= 0 else 0
-        t = last
+{indented(w.onwards(), 2)}\
     for i in range(count):
         if ended[i] < 0:
             for k in range(ROWS):

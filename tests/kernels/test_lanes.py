@@ -11,6 +11,8 @@ import twin
 import selfstab as ss
 from selfstab import grid
 from selfstab.blocks import cut
+from selfstab.kernels import source
+from selfstab.kernels.arithmetic import plain_namespace
 from selfstab.kernels.measures import MEASURES
 from selfstab.kernels.noise import normal
 
@@ -285,3 +287,41 @@ def test_an_excursion_that_returns_is_a_divergence(results):
         returned += bool(out.size and (far[out[0] : out[0] + 30] < settings["escape"]).any())
     assert compared >= ends.size / 2
     assert returned >= 10
+
+
+def chunks_and_measures(text, lr, steps, measures):
+    """Run a source by plain CPython; return the steps at which its chunks begin, and the measures' bits."""
+    names = plain_namespace()
+    exec(compile(text, "<kernel>", "exec"), names)
+    advance, begins = names["advance"], []
+
+    def counted(rows, first, *rest):
+        begins.append(first)
+        advance(rows, first, *rest)
+
+    names["advance"] = counted
+    inputs = np.array([[rate, 0.0, 0.5, 0.5] for rate in lr])
+    out, ends = np.empty((len(measures), len(lr))), np.empty((len(lr), 2))
+    with np.errstate(all="ignore"):
+        names["run"](inputs, np.zeros(1), np.zeros((1, 1)), steps, 1e6, out, ends)
+    return begins, [*map(bytes, out), bytes(ends)]
+
+
+@pytest.mark.parametrize("measures", [("min_sharpness", "max_sharpness"), ALL])
+@pytest.mark.parametrize("lr", [[0.3, 0.45, 0.6, 2.9], [1.05, 1.1, 1.2, 0.5]])
+def test_steps_left_out_change_no_bit(measures, lr, monkeypatch):
+    """Protects blocks at rest (the first, with a lane that diverges) and in cycles: all steps give the same bits."""
+    monkeypatch.setattr(source, "LANES", 4)
+    monkeypatch.setattr(source, "CHUNK", 16)
+    formulas, variant, steps = ss.DoubleWell().formulas, source.Variant(measures), 333
+    begins, found = chunks_and_measures(source.sweep_source(formulas, variant, ""), lr, steps, measures)
+    monkeypatch.setattr(source._Writer, "onwards", lambda _: ["t = last"])
+    all_begins, expected = chunks_and_measures(
+        source.sweep_source(formulas, variant, ""), lr, steps, measures
+    )
+    assert found == expected
+    assert all_begins == [*range(0, steps, 16)]
+    assert set(begins) < set(all_begins)
+    # Nothing is left out across the beginnings of the third and fourth quarter, of the last eighth and the last step.
+    edges = [167, 250, 292, 332] if len(measures) > 2 else [332]
+    assert all(any(first <= edge < first + 16 for first in begins) for edge in edges)
