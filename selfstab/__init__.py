@@ -29,6 +29,7 @@ _HOMES = {
     "flip_start": "losses.protocol",
     "simulate": "trajectory",
     "sweep": "grid",
+    "resume": "grid",
     "continuation": "branches",
     "orbits": "orbit_diagrams",
     "refine": "refinement",

@@ -3,6 +3,7 @@ from selfstab import observables as observables
 from selfstab import plotting as plotting
 from selfstab import theory as theory
 from selfstab.branches import continuation as continuation
+from selfstab.grid import resume as resume
 from selfstab.grid import sweep as sweep
 from selfstab.losses.diagonal import DiagonalNetwork as DiagonalNetwork
 from selfstab.losses.family import LossFamily as LossFamily

@@ -34,7 +34,7 @@ def rates(schedule: Schedule, first: int, last: int) -> Array:
     return validation.broadcastable(name, values, at_least=0)
 
 
-def numeric_fields(schedule: object) -> dict[str, float]:
+def numeric_fields(schedule: object) -> dict[str, Any]:
     """Return the numbers a schedule is made of, value by name: the fields of a dataclass that are numbers.
 
     >>> numeric_fields(LinearWarmup(0.0, 0.4, steps=4))
