@@ -1,12 +1,12 @@
 /* The sweep job in C: blocks of lanes, structure of arrays, several steps per pass over the lanes.
  *
+ * The loss has two weights and is in a file of its own, LOSS: the two components of its gradient, twice its sharpness,
+ * and what twice the sharpness is at least when a lane has escaped.
+ *
  * Built with -ffast-math, so a NaN cannot be tested for, and no step can afford a test of its own. What shows after a
- * chunk of steps that a lane may have escaped:
- *   - |x| > escape while |z| <= escape makes 2S = h + sqrt(h^2 + 4 b^2 x^2) at least `bound`, and `high` keeps it;
- *   - z never rises (v starts at 0 and only falls, for alpha = 0), so |z| > escape lasts to the chunk's end;
- *   - what is not finite stays so, and its bits compare above those of `escape`.
- * Such a chunk is run again for that lane alone, one step at a time. A lane that has escaped is put back at the start
- * with lr 0, where it adds nothing to its measures.
+ * chunk of steps that a lane may have escaped is `high`, the weights themselves and, as what is not finite stays so,
+ * that its bits compare above those of `escape`. Such a chunk is run again for that lane alone, one step at a time. A
+ * lane that has escaped is put back at the start with lr 0 and no velocity, where it adds nothing to its measures.
  */
 #include <math.h>
 #include <stdint.h>
@@ -14,6 +14,11 @@
 #ifdef __SSE2__
 #include <immintrin.h>
 #endif
+
+#ifndef LOSS
+#define LOSS "c_cubic.h"
+#endif
+#include LOSS
 
 #ifndef LANES
 #define LANES 16
@@ -34,7 +39,8 @@ typedef struct {
 } Settings;
 
 typedef struct {
-    double c, b, drift, escape, bound; /* drift = alpha / b, which is 0 */
+    Loss loss;
+    double start[2], velocity[2], escape, bound;
 } Model;
 
 static inline uint64_t bits(double value) {
@@ -49,23 +55,21 @@ static inline int escaped(double value, double escape) { return bits(value) > bi
 /* `steps` updates of all lanes; steps is a multiple of UNROLL. low and high hold 2 S. */
 __attribute__((noinline)) static void advance(State *restrict s, const Settings *restrict p,
                                               const Model *restrict m, int steps) {
-    const double c = m->c, b = m->b, drift = m->drift, four_bb = 4.0 * b * b, half_b = 0.5 * b;
+    const Loss l = m->loss;
     for (int t = 0; t < steps; t += UNROLL) {
 #pragma omp simd
         for (int i = 0; i < LANES; i++) {
             double x = s->x[i], z = s->z[i], u = s->u[i], v = s->v[i];
             double low = s->low[i], high = s->high[i];
             const double momentum = p->momentum[i], lr = p->lr[i];
-            double h = c + b * z;
 #pragma GCC unroll 16
             for (int k = 0; k < UNROLL; k++) {
-                const double gz = half_b * x * x - drift;
-                u = momentum * u - lr * (h * x);
-                v = momentum * v - lr * gz;
+                const double first = force_first(x, z, l), second = force_second(x, z, l);
+                u = momentum * u - lr * first;
+                v = momentum * v - lr * second;
                 x += u;
                 z += v;
-                h = c + b * z;
-                const double twice = h + sqrt(h * h + four_bb * x * x);
+                const double twice = twice_sharpness(x, z, l);
                 low = twice < low ? twice : low;
                 high = twice > high ? twice : high;
             }
@@ -77,32 +81,31 @@ __attribute__((noinline)) static void advance(State *restrict s, const Settings 
 
 /* One lane, one step at a time; returns the first escaped step among first + 1, ..., first + steps, or -1. */
 static int64_t locate(State *s, int i, double momentum, double lr, const Model *m, int64_t first, int steps) {
-    const double c = m->c, b = m->b;
+    const Loss l = m->loss;
     for (int t = 1; t <= steps; t++) {
-        const double x = s->x[i], h = c + b * s->z[i];
-        s->u[i] = momentum * s->u[i] - lr * (h * x);
-        s->v[i] = momentum * s->v[i] - lr * (0.5 * b * x * x - m->drift);
+        const double x = s->x[i], z = s->z[i];
+        s->u[i] = momentum * s->u[i] - lr * force_first(x, z, l);
+        s->v[i] = momentum * s->v[i] - lr * force_second(x, z, l);
         s->x[i] += s->u[i];
         s->z[i] += s->v[i];
         if (escaped(s->x[i], m->escape) || escaped(s->z[i], m->escape)) return first + t;
-        const double after = c + b * s->z[i];
-        const double twice = after + sqrt(after * after + 4.0 * b * b * s->x[i] * s->x[i]);
+        const double twice = twice_sharpness(s->x[i], s->z[i], l);
         if (twice < s->low[i]) s->low[i] = twice;
         if (twice > s->high[i]) s->high[i] = twice;
     }
     return -1;
 }
 
-static void run_block(int count, const double *momentum, const double *lr, int steps, double x0, const Model *m,
+static void run_block(int count, const double *momentum, const double *lr, int steps, const Model *m,
                       double *min_sharpness, double *max_sharpness, int64_t *diverged_at) {
     State s, saved;
     Settings p;
     int64_t escape_step[LANES];
-    const double start = m->c + sqrt(m->c * m->c + 4.0 * m->b * m->b * x0 * x0);
+    const double start = twice_sharpness(m->start[0], m->start[1], m->loss);
     int running = count;
     for (int i = 0; i < LANES; i++) { /* lanes beyond `count` repeat the first cell and are thrown away */
         p.momentum[i] = momentum[i < count ? i : 0], p.lr[i] = lr[i < count ? i : 0];
-        s.x[i] = x0, s.z[i] = 0.0, s.u[i] = 2.0 * x0, s.v[i] = 0.0;
+        s.x[i] = m->start[0], s.z[i] = m->start[1], s.u[i] = m->velocity[0], s.v[i] = m->velocity[1];
         s.low[i] = s.high[i] = start, escape_step[i] = -1;
     }
     for (int t = 0; t < steps && running > 0;) {
@@ -120,7 +123,8 @@ static void run_block(int count, const double *momentum, const double *lr, int s
             if (at < 0) at = locate(&s, i, p.momentum[i], p.lr[i], m, t + whole, chunk - whole);
             if (at >= 0) {
                 escape_step[i] = at, running -= i < count;
-                s.x[i] = x0, s.z[i] = s.u[i] = s.v[i] = p.momentum[i] = p.lr[i] = 0.0;
+                s.x[i] = m->start[0], s.z[i] = m->start[1];
+                s.u[i] = s.v[i] = p.momentum[i] = p.lr[i] = 0.0;
             }
         }
         t += chunk;
@@ -130,12 +134,11 @@ static void run_block(int count, const double *momentum, const double *lr, int s
     }
 }
 
-void sweep(int64_t cells, int steps, int threads, const double *momentum, const double *lr, double curvature, double b,
-           double drift, double x0, double escape, double *min_sharpness, double *max_sharpness,
+void sweep(int64_t cells, int steps, int threads, const double *momentum, const double *lr, const double *parameters,
+           const double *start, const double *velocity, double escape, double *min_sharpness, double *max_sharpness,
            int64_t *diverged_at) {
-    const double lowest = curvature - b * escape;
-    const double bound = lowest + sqrt(lowest * lowest + 4.0 * b * b * escape * escape);
-    const Model m = {curvature, b, drift, escape, bound};
+    const Loss l = loss_of(parameters);
+    const Model m = {l, {start[0], start[1]}, {velocity[0], velocity[1]}, escape, bound_of(escape, l)};
     const int64_t blocks = (cells + LANES - 1) / LANES;
 #pragma omp parallel num_threads(threads)
     {
@@ -147,7 +150,7 @@ void sweep(int64_t cells, int steps, int threads, const double *momentum, const 
         for (int64_t k = 0; k < blocks; k++) {
             const int64_t first = k * LANES;
             const int count = cells - first < LANES ? (int)(cells - first) : LANES;
-            run_block(count, momentum + first, lr + first, steps, x0, &m, min_sharpness + first,
+            run_block(count, momentum + first, lr + first, steps, &m, min_sharpness + first,
                       max_sharpness + first, diverged_at + first);
         }
 #ifdef __SSE2__

@@ -1,4 +1,4 @@
-"""The sweep job in C: `c_sweep.c`, compiled on the spot, the fastest of several builds on this machine."""
+"""The sweep jobs in C: `c_sweep.c`, compiled on the spot, the fastest of several builds on this machine."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from .job import ESCAPE, BaselineMissing, Extremes, SweepJob, cores, sweep_job
+from .product_sweep import ProductJob
 
 FLAGS = ("-O3", "-march=native", "-ffast-math", "-fopenmp", "-fPIC")
 LANES_AND_UNROLL = ((16, 1), (16, 2), (32, 1), (32, 2), (32, 4), (32, 8))
@@ -25,33 +26,39 @@ _COMPILERS = ("cc", "gcc", "clang")
 
 @dataclass(frozen=True)
 class Build:
-    """One build of `c_sweep.c`, loaded."""
+    """One build of `c_sweep.c`, loaded; the loss is that of the jobs it can run."""
 
     flags: tuple[str, ...]
     loaded: ctypes.CDLL
 
-    def run(self, job: SweepJob) -> Extremes:
+    def run(self, job: SweepJob | ProductJob) -> Extremes:
         """Run the job on all cores."""
-        if job.progressive_sharpening != 0.0:
+        if isinstance(job, ProductJob):
+            parameters, (start, previous) = np.empty(0), job.start()
+        elif job.progressive_sharpening != 0.0:
             raise ValueError("the C baseline's escape test holds for progressive_sharpening = 0 only")
+        else:
+            parameters = np.array([job.curvature, job.b, job.progressive_sharpening / job.b])
+            start = np.array([job.x0, 0.0])
+            previous = -start
+        velocity = start - previous
         momentum = np.ascontiguousarray(np.broadcast_to(job.momentum[:, None], job.shape))
         lr = job.lr()
         low, high, diverged_at = np.empty(job.shape), np.empty(job.shape), np.empty(job.shape, np.int64)
-        real, pointer = ctypes.c_double, ctypes.c_void_p
+        pointer = ctypes.c_void_p
         sweep = self.loaded.sweep
         sweep.restype = None
         sweep.argtypes = [
             ctypes.c_int64,
             ctypes.c_int,
             ctypes.c_int,
-            pointer,
-            pointer,
-            *[real] * 5,
+            *[pointer] * 5,
+            ctypes.c_double,
             *[pointer] * 3,
         ]
         sweep(
-            job.cells, job.steps, cores(), momentum.ctypes.data, lr.ctypes.data,
-            job.curvature, job.b, job.progressive_sharpening / job.b, job.x0, ESCAPE,
+            lr.size, job.steps, cores(), momentum.ctypes.data, lr.ctypes.data, parameters.ctypes.data,
+            start.ctypes.data, velocity.ctypes.data, ESCAPE,
             low.ctypes.data, high.ctypes.data, diverged_at.ctypes.data,
         )  # fmt: skip
         return Extremes(low, high, diverged_at)
@@ -78,8 +85,8 @@ def compiler_version() -> str:
     return done.stdout.splitlines()[0]
 
 
-def build(*flags: str) -> Build:
-    """Compile and load `c_sweep.c` with `flags` after the common ones.
+def build(*flags: str, loss: str = "cubic") -> Build:
+    """Compile and load `c_sweep.c` with `flags` after the common ones, for the loss of `c_{loss}.h`.
 
     Raises
     ------
@@ -91,7 +98,7 @@ def build(*flags: str) -> Build:
         compiled, shared = str(Path(folder) / "c_sweep.o"), str(Path(folder) / "c_sweep.so")
         # Linked without -ffast-math: with it, some compilers make the whole process that loads the library
         # flush subnormal numbers to zero.
-        _run(compiler(), *FLAGS, *flags, "-c", str(source), "-o", compiled)
+        _run(compiler(), *FLAGS, *flags, f'-DLOSS="c_{loss}.h"', "-c", str(source), "-o", compiled)
         _run(compiler(), "-shared", "-fopenmp", compiled, "-o", shared, "-lm")
         return Build((*FLAGS, *flags), ctypes.CDLL(shared))
 
@@ -104,13 +111,15 @@ def _run(*command: str) -> None:
 
 
 @cache
-def fastest_build() -> Build:
+def fastest_build(loss: str = "cubic") -> Build:
     """Return the fastest of the builds with these lanes, unrollings and vector widths on a small job."""
     builds = [
-        build(*width, f"-DLANES={lanes}", f"-DUNROLL={unroll}")
+        build(*width, f"-DLANES={lanes}", f"-DUNROLL={unroll}", loss=loss)
         for width, (lanes, unroll) in product(_vector_widths(), LANES_AND_UNROLL)
     ]
-    trial = sweep_job(64, 2000)
+    trial: SweepJob | ProductJob = sweep_job(64, 2000)
+    if loss == "product":
+        trial = ProductJob(trial.momentum, trial.excess, trial.steps)
     seconds = dict.fromkeys(range(len(builds)), float("inf"))
     for _ in range(5):
         for k, one in enumerate(builds):
@@ -128,7 +137,7 @@ def _vector_widths() -> tuple[tuple[str, ...], ...]:
     return tuple((f"-mprefer-vector-width={width}",) for width in ((256, 512) if has_512 else (256,)))
 
 
-def run(job: SweepJob) -> Extremes:
+def run(job: SweepJob | ProductJob) -> Extremes:
     """Run the job with the fastest build.
 
     Raises
@@ -136,4 +145,4 @@ def run(job: SweepJob) -> Extremes:
     BaselineMissing
         If there is no C compiler, or it fails.
     """
-    return fastest_build().run(job)
+    return fastest_build("product" if isinstance(job, ProductJob) else "cubic").run(job)

@@ -125,6 +125,13 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
+def cpu_seconds(run: Callable[[], object]) -> float:
+    """Return the processor time of one call, all threads together."""
+    begin = time.process_time()
+    run()
+    return time.process_time() - begin
+
+
 def exit_code(rows: Iterable[Row]) -> int:
     """Return 1 if a target was missed or a measurement failed, else 3 if a baseline was missing, else 0."""
     verdicts = {row.verdict for row in rows}

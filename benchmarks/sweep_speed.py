@@ -10,11 +10,22 @@ from typing import Any
 import numpy as np
 
 from . import c_sweep, jax_sweep, numba_sweep, numpy_sweep, product_sweep
-from .harness import PAIRS, Case, Disagreement, Row, Target, interleaved, judged, seconds
-from .job import Extremes, Runner, SweepJob, agreement, sweep_job
+from .harness import (
+    PAIRS,
+    Case,
+    Disagreement,
+    Row,
+    Target,
+    cpu_seconds,
+    interleaved,
+    judged,
+    seconds,
+)
+from .job import BaselineMissing, Extremes, Runner, SweepJob, agreement, cores, sweep_job
 from .product_sweep import ProductJob
 
 UNIT = "G cell-steps/s"
+ProductRunner = Callable[[ProductJob], Extremes]
 MEASURES = ("min_sharpness", "max_sharpness", "diverged_at")
 
 
@@ -32,19 +43,35 @@ def cases(quick: bool) -> list[Case]:
 
         return measure
 
-    def symbolic(case: Case) -> Row:
-        note = _checked_product()
-        return _compared(
-            case, lambda: ours_product(product_job), product_job, lambda: product_sweep.run(product_job),
-            product_job, quick, note,
-        )  # fmt: skip
+    def against_product(runner: ProductRunner) -> Callable[[Case], Row]:
+        def measure(case: Case) -> Row:
+            checked = _checked_product(runner)
+            return _compared(
+                case, lambda: ours_product(product_job), product_job, lambda: runner(product_job), product_job,
+                quick, checked,
+            )  # fmt: skip
+
+        return measure
+
+    def two_threads(case: Case) -> Row:
+        if cores() < 2:
+            raise BaselineMissing("one core cannot run two threads at a time")
+        ours(job)  # compiles
+        samples = interleaved(
+            lambda: job.cell_steps / cpu_seconds(lambda: ours(job, threads=2)) / 1e9,
+            lambda: job.cell_steps / cpu_seconds(lambda: ours(job, threads=1)) / 1e9,
+            PAIRS,
+        )
+        return judged(case.name, case.unit, samples, case.target, judge=not quick)
 
     return [
-        Case("sweep / C", UNIT, Target(0.8), against(c_sweep.run)),
+        Case("sweep / C", UNIT, Target(0.9), against(c_sweep.run)),
+        Case("sweep of Product / C", UNIT, Target(0.9), against_product(c_sweep.run)),
         Case("sweep / Numba prange, a cell at a time", UNIT, Target(5), against(numba_sweep.run)),
         Case("sweep / JAX fori_loop", UNIT, Target(10), against(jax_sweep.run)),
         Case("sweep / NumPy", UNIT, Target(15), against(numpy_sweep.run, numpy_job)),
-        Case("SymPy loss / hand-written kernel", UNIT, Target(0.7), symbolic),
+        Case("SymPy loss / hand-written kernel", UNIT, Target(0.85), against_product(product_sweep.run)),
+        Case("two threads / one", "G cell-steps/CPU s", Target(0.9), two_threads),
     ]
 
 
@@ -78,10 +105,13 @@ def _checked(runner: Runner) -> str:
     )
 
 
-def _checked_product() -> str:
+def _checked_product(runner: ProductRunner) -> str:
     job = ProductJob(np.linspace(0.0, 0.99, 47), np.geomspace(1e-3, 0.3, 47), 1003)
     reference, nudged = product_sweep.run(job), product_sweep.run(job.nudged())
-    return _agreed("ours", ours_product(job), reference, nudged)
+    return "; ".join(
+        _agreed(who, run(job), reference, nudged)
+        for who, run in (("ours", ours_product), ("baseline", runner))
+    )
 
 
 def _agreed(who: str, results: Extremes, reference: Extremes, nudged: Extremes) -> str:
@@ -92,8 +122,8 @@ def _agreed(who: str, results: Extremes, reference: Extremes, nudged: Extremes) 
     return text
 
 
-def ours(job: SweepJob) -> Extremes:
-    """Run the job with `selfstab.sweep`."""
+def ours(job: SweepJob, threads: int | None = None) -> Extremes:
+    """Run the job with `selfstab.sweep`, by default on all cores."""
     import selfstab as ss
 
     loss = ss.CubicTaylor(
@@ -101,7 +131,7 @@ def ours(job: SweepJob) -> Extremes:
         progressive_sharpening=job.progressive_sharpening,
         stabilization=job.stabilization,
     )
-    return _swept(loss, job, np.array([job.x0, 0.0]), np.array([-job.x0, 0.0]))
+    return _swept(loss, job, np.array([job.x0, 0.0]), np.array([-job.x0, 0.0]), threads)
 
 
 def ours_product(job: ProductJob) -> Extremes:
@@ -114,12 +144,15 @@ def ours_product(job: ProductJob) -> Extremes:
     return _swept(ss.SymbolicLoss((u * v - 1) ** 2 / 2, [u, v]), job, *job.start())
 
 
-def _swept(loss: Any, job: SweepJob | ProductJob, start: Any, previous: Any) -> Extremes:
+def _swept(
+    loss: Any, job: SweepJob | ProductJob, start: Any, previous: Any, threads: int | None = None
+) -> Extremes:
     import selfstab as ss
 
     found = ss.sweep(
         loss, ss.HeavyBall(lr=1.0), {"momentum": job.momentum, "excess": job.excess},
-        start=start, previous=previous, steps=job.steps, measure=MEASURES, progress=False,
+        start=start, previous=previous, steps=job.steps, measure=MEASURES, threads=threads,
+        progress=False,
     )  # fmt: skip
     low, high, diverged_at = (found[name].to_numpy().reshape(job.shape) for name in MEASURES)
     return Extremes(low, high, diverged_at)
