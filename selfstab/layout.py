@@ -126,7 +126,7 @@ def document_of(root: Path) -> Settings | None:
 def new_document(plan: Plan, threads: int, settings: Settings, found: Settings) -> Settings:
     """Return what a new store says of itself: the settings, what made it, and how it is cut."""
     symbolic = isinstance(plan.problem.loss, SymbolicLoss)
-    each = block_size(plan.cells, plan.problem.steps, threads) if symbolic else 1
+    each = block_size(plan.cells, plan.problem.steps, threads, kernel=symbolic)
     size = min(LARGEST_BLOCK, max(each, -(-plan.cells * plan.repeats // MOST_BLOCKS)))
     return {
         "format": FORMAT,
