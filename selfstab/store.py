@@ -152,7 +152,7 @@ class Store:
         try:
             self._queue.put(None)
             self._writer.join()
-            if self._failure is None and self._writes:
+            if self._failure is None:
                 self._account()
         finally:
             self._lock.close()
@@ -198,8 +198,10 @@ class Store:
             raise
 
     def _account(self) -> None:
-        """Add what this run took to the dataset's attributes."""
+        """Bring the times in the dataset's attributes up to date: those of a run that was killed are in its rows."""
         root = json.loads((self.path / "zarr.json").read_bytes())
+        if not self._writes and root["attributes"]["seconds"] == self._seconds():
+            return
         root["attributes"]["seconds"] = self._seconds()
         root["attributes"]["compile_seconds"] += self._runner.compile_seconds
         try:

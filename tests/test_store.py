@@ -197,6 +197,11 @@ def test_seconds_are_those_of_all_runs(swept, monkeypatch, tmp_path):
     second = swept(store).seconds
     assert second > first - 0.5 + 0.04
     assert swept(store).seconds == second
+    # Killed after the last block, before the attributes were written.
+    root = json.loads((store / "zarr.json").read_bytes())
+    root["attributes"]["seconds"] = 0.0
+    (store / "zarr.json").write_text(json.dumps(root))
+    assert swept(store).seconds == second
     assert json.loads((store / "zarr.json").read_bytes())["attributes"]["seconds"] == second
 
 
