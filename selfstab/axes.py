@@ -250,19 +250,23 @@ def described(plan: Plan, arrays: Mapping[str, Any]) -> xarray.Dataset:
     import xarray
 
     dims = [*plan.axes, "repeat"] if plan.repeats > 1 else [*plan.axes]
-    out = xarray.Dataset(coords=dict(plan.axes))
+    coordinates: dict[str, Any] = {}
+    for name, values in plan.axes.items():
+        long_name, units = LONG_NAMES.get(name, (name, "1"))
+        coordinates[name] = (name, values, {"long_name": long_name, "units": units})
     if plan.repeats > 1:
-        out = out.assign_coords(repeat=np.arange(plan.repeats))
-    for name, array in arrays.items():
-        out[name] = (dims, array)
-        out[name].attrs.update(MEASURES[name].attributes)
-        if name == "phase":
-            out[name].attrs.update(outcomes.flag_attributes())
+        coordinates["repeat"] = np.arange(plan.repeats)
+    flags = {"phase": outcomes.flag_attributes()}
+    # Made at once: xarray checks the whole dataset at each variable added to it.
+    out = xarray.Dataset(
+        {
+            name: (dims, array, MEASURES[name].attributes | flags.get(name, {}))
+            for name, array in arrays.items()
+        },
+        coordinates,
+    )
     if plan.initialization is not None:
         out.attrs["initialization"] = json.dumps(asdict(plan.initialization))
-    for name in plan.axes:
-        long_name, units = LONG_NAMES.get(name, (name, "1"))
-        out[name].attrs.update(long_name=long_name, units=units)
     return out
 
 

@@ -121,7 +121,7 @@ class SymbolicLoss(Loss):
     def description(self) -> str:
         """The expression with its variables and parameters, on one line."""
         inner = "".join(f", {name}={value!r}" for name, value in self._parameters.items())
-        return f"{type(self).__name__}({self.expression}; {', '.join(self._names)}{inner})"
+        return f"{type(self).__name__}({_text(self.expression)}; {', '.join(self._names)}{inner})"
 
     def __repr__(self) -> str:
         return self.description
@@ -270,6 +270,12 @@ class _Derived:
         form = sum(f.hessian[i, j] * a[i] * b[j] for i in range(n) for j in range(n))
         out = [sympy.diff(form, s).replace(sympy.DiracDelta, lambda *_: sympy.Integer(0)) for s in w]
         return _plain_functions(f, {"third": out}, extra=[s.name for s in [*a, *b]])["third"]
+
+
+@lru_cache(maxsize=64)
+def _text(expression: sympy.Expr) -> str:
+    """Return an expression as text, which takes SymPy milliseconds."""
+    return str(expression)
 
 
 @lru_cache(maxsize=64)
