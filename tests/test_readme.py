@@ -6,11 +6,14 @@ import doctest
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 
-def test_readme_examples_run() -> None:
-    # Protects the first lines a newcomer copies.
+def test_readme_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Protects the first lines a newcomer copies; what they write goes to a folder of the test's.
+    monkeypatch.chdir(tmp_path)
     result = doctest.testfile(
         str(ROOT / "README.md"), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE
     )
