@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 QUICK ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-full lint types imports bench clean
+.PHONY: help setup reproduce test test-full lint types imports bench docs images predictions clean
 
 help:
 	@echo "make reproduce [QUICK=1]  every figure and the table of predictions, into report/"
@@ -13,6 +13,8 @@ help:
 	@echo "make test-full            the tests that take long, too"
 	@echo "make lint types imports   ruff, mypy, import-linter"
 	@echo "make bench                speed as ratios against named baselines"
+	@echo "make docs                 the manual, into docs/_build/html"
+	@echo "make images predictions   the manual's pictures and measured numbers, anew"
 
 setup: $(VENV)/.installed
 
@@ -45,5 +47,19 @@ imports: setup
 bench: setup
 	$(BIN)/selfstab bench
 
+# What the manual is built with, on top of setup's.
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/sphinx-build --builder html --fail-on-warning --keep-going --doctree-dir docs/_build/doctrees docs docs/_build/html
+
+images: setup
+	$(BIN)/python docs/pictures.py
+
+predictions: setup
+	$(BIN)/selfstab verify --json > docs/theory/predictions.json
+
 clean:
-	rm -rf $(VENV) report .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) docs/_build report .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

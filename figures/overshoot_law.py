@@ -50,13 +50,13 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
     )
     out["excess"] = (("momentum", "point"), excess, {"long_name": "relative excess at the start, S/S* - 1"})
     for loss in (ss.CubicTaylor(curvature=1.0), ss.Product()):
-        measured = np.stack([_overshoots(loss, m, e) for m, e in zip(MOMENTA, excess, strict=True)])
+        measured = np.stack([overshoots(loss, m, e) for m, e in zip(MOMENTA, excess, strict=True)])
         name = type(loss).__name__
         out[name] = (("momentum", "point"), measured, {"long_name": f"overshoot of {name}, drop / (2 y0)"})
     return {"overshoot_law": out}
 
 
-def _overshoots(loss: SymbolicLoss, momentum: float, excess: np.ndarray) -> np.ndarray:
+def overshoots(loss: SymbolicLoss, momentum: float, excess: np.ndarray) -> np.ndarray:
     """Return the overshoot at each excess; excesses within a factor of 8 share a sweep, for its start and length."""
     out = np.full(excess.shape, np.nan)
     minimum = loss.minimum()

@@ -1,0 +1,182 @@
+"""Flows that follow heavy ball on average: the averaged flow at the edge, and the rod flow.
+
+At the edge, on the loss of the constrained trajectory's figure, runs with and without momentum at one threshold follow
+the same averaged flow, momentum (1 + β)/(1 − β) times as fast. On a double well beyond the threshold the rod flow,
+an ordinary differential equation for midpoint and spread, starts to swing and settles at the two-cycle's variance.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray
+
+import selfstab as ss
+from selfstab.plotting import style
+
+from . import constrained, momenta, require
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TITLE = "The averaged flow at the edge, and the rod flow"
+
+MOMENTA = (0.0, 0.5)
+SCALE = 0.5
+SPAN = 1.5
+"""Duration in units of q's relaxation."""
+ROD_MOMENTUM, ROD_EXCESS, ROD_STEPS, ROD_START = 0.5, 0.03, 150, 1e-3
+
+
+def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
+    out = {f"run_{beta:g}": _edge(beta) for beta in MOMENTA}
+    return out | {"averaged": _averaged(), "rod": _rod()}
+
+
+def _unit(momentum: float) -> float:
+    """Return the steps in a unit of time: the relaxation of q by gradient flow at speed η/(1 − β)."""
+    return (1.0 - momentum) / (2.0 * (1.0 + momentum) * constrained.CURVATURE * SCALE**2)
+
+
+def _edge(momentum: float) -> xarray.Dataset:
+    """Return the slow weights of a run at the edge, from the balance."""
+    loss, w = constrained.slow_loss(SCALE), constrained.slow_start()
+    slope = loss.sharpness_gradient(w)
+    swing = np.sqrt(-2.0 * (loss.gradient(w) @ slope) / (slope @ slope))
+    steps = int(SPAN * _unit(momentum))
+    run = ss.simulate(
+        loss, ss.HeavyBall(2.0 * (1.0 + momentum), momentum), w + swing * np.eye(3)[0], steps,
+        previous=w - swing * np.eye(3)[0], keep=["weights"], every=max(1, steps // 400),
+    )  # fmt: skip
+    _, y, q = run["weights"].values.T
+    return xarray.Dataset(
+        {"y": ("time", y, {"long_name": "weight y"}), "q": ("time", q, {"long_name": "weight q"})},
+        {"time": run["step"].values / _unit(momentum)},
+    )
+
+
+def _averaged() -> xarray.Dataset:
+    """Integrate ẇ = −∇L − ½σ²∇S at S = S*, in units of q's relaxation."""
+    from scipy.integrate import solve_ivp
+
+    loss = constrained.slow_loss(SCALE)
+
+    def velocity(_: float, slow: np.ndarray) -> np.ndarray:
+        w = np.array([0.0, *slow])
+        gradient, slope = loss.gradient(w), loss.sharpness_gradient(w)
+        variance = max(-2.0 * float(gradient @ slope) / float(slope @ slope), 0.0)
+        return -(gradient + 0.5 * variance * slope)[1:] / (constrained.CURVATURE * SCALE**2)
+
+    time = np.linspace(0.0, SPAN, 200)
+    y, q = solve_ivp(
+        velocity, (0.0, SPAN), constrained.slow_start()[1:], t_eval=time, rtol=1e-9, atol=1e-12
+    ).y
+    return xarray.Dataset({"y": ("time", y), "q": ("time", q)}, {"time": time})
+
+
+def _rod() -> xarray.Dataset:
+    """Return the variance of the swing on the double well: of a run, and of the rod flow from the same start."""
+    from scipy.integrate import solve_ivp
+
+    loss, beta = ss.DoubleWell(), ROD_MOMENTUM
+    lr = (1.0 + beta) * (1.0 + ROD_EXCESS)
+    run = ss.simulate(
+        loss, ss.HeavyBall(lr, beta), [1.0 + ROD_START], ROD_STEPS + 1, previous=[1.0 - ROD_START], keep=["weights"]
+    )["weights"].values[:, 0]  # fmt: skip
+
+    def change(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return G and its derivative for z = (w, v)."""
+        gradient, hessian = lr * loss.gradient(z[:1])[0], lr * loss.hessian(z[:1])[0, 0]
+        return (
+            np.array([beta * z[1] - gradient, -(1.0 - beta) * z[1] - gradient]),
+            np.array([[-hessian, beta], [-hessian, -(1.0 - beta)]]),
+        )
+
+    def velocity(_: float, state: np.ndarray) -> np.ndarray:
+        middle, spread = state[:2], state[2:].reshape(2, 2)
+        size, directions = np.linalg.eigh(spread)
+        d = np.sqrt(max(size[-1], 0.0)) * directions[:, -1]
+        (plus, slope_plus), (minus, slope_minus) = change(middle + d), change(middle - d)
+        f = 0.5 * (plus + minus)
+        moved = f - 0.25 * (slope_plus + slope_minus) @ f
+        spread_moved = 0.25 * (np.outer(plus, plus) + np.outer(minus, minus)) - 2.0 * spread
+        return np.concatenate([moved, spread_moved.ravel()])
+
+    z = np.array([[run[0], run[0] - (1.0 - ROD_START)], [run[1], run[1] - run[0]]])
+    d = 0.5 * (z[0] - z[1])
+    time = np.arange(ROD_STEPS + 1.0)
+    flow = solve_ivp(
+        velocity, (0.0, float(ROD_STEPS)), np.concatenate([z.mean(axis=0), np.outer(d, d).ravel()]), t_eval=time,
+        rtol=1e-8, atol=1e-14,
+    ).y  # fmt: skip
+    half = 0.5 * np.diff(run)
+    return xarray.Dataset(
+        {
+            "run": ("time", half**2, {"long_name": "squared half-difference of consecutive weights"}),
+            "flow": ("time", flow[2], {"long_name": "the rod flow's variance of the weight"}),
+        },
+        {"time": time},
+    )
+
+
+@style.styled
+def draw(data: dict[str, xarray.Dataset]) -> Figure:
+    figure = style.new_figure(style.DOUBLE_COLUMN, 2.3)
+    axes = figure.subplots(1, 3)
+    flow, rod = data["averaged"], data["rod"]
+    axes[0].plot(flow["q"], flow["y"], color=style.THEORY_COLOUR)
+    axes[1].plot(flow["time"], flow["q"], color=style.THEORY_COLOUR, label="flow")
+    for k, beta in enumerate(MOMENTA):
+        run = data[f"run_{beta:g}"]
+        few = slice(12 * k, None, 24)
+        points = {
+            "linestyle": "none",
+            "marker": momenta.MARKERS[beta],
+            "color": momenta.COLOURS[beta],
+            "markersize": 2.8,
+        }
+        axes[0].plot(run["q"][few], run["y"][few], label=rf"run, $\beta={beta:g}$", **points)
+        axes[1].plot(run["time"][few], run["q"][few], **points)
+    axes[0].set(xlabel="weight $q$", ylabel="weight $y$")
+    axes[1].set(xlabel=r"effective time, $\propto\eta t/(1-\beta)$", ylabel="weight $q$")
+    axes[2].plot(rod["time"], rod["flow"], color=style.THEORY_COLOUR)
+    axes[2].plot(
+        rod["time"][::3], rod["run"][::3], linestyle="none", marker=momenta.MARKERS[ROD_MOMENTUM], markersize=2.2,
+        color=momenta.COLOURS[ROD_MOMENTUM],
+    )  # fmt: skip
+    axes[2].set(yscale="log", xlabel="step", ylabel="variance of the swing")
+    style.label_panels(list(axes))
+    style.shared_legend(figure, list(axes), columns=3)
+    return figure
+
+
+def check(data: dict[str, xarray.Dataset]) -> list[str]:
+    flow, lines = data["averaged"], []
+    for beta in MOMENTA:
+        run = data[f"run_{beta:g}"]
+        q = np.interp(run["time"].values, flow["time"].values, flow["q"].values)
+        off = float(np.abs(run["q"].values - q).max() / q[0])
+        # On the edge, y + q²/2 = 0.
+        away = float(np.abs(run["y"].values + 0.5 * run["q"].values ** 2).max() / abs(flow["y"].values[0]))
+        require(off < 0.01, f"β = {beta:g}: q leaves the averaged flow by {off:.2g}")
+        require(away < 0.2, f"β = {beta:g}: the run leaves the edge by {away:.2g} of y's change")
+        lines.append(
+            f"β = {beta:g}: q is within {off:.1e} of the averaged flow's, y within {away:.1e} of the edge."
+        )
+    rod = data["rod"]
+    end = float(rod["flow"][-1] / rod["run"][-1] - 1.0)
+    rates = [
+        float(np.polyfit(rod["time"].values[5:25], np.log(rod[name].values[5:25]), 1)[0])
+        for name in ("run", "flow")
+    ]
+    require(abs(end) < 1e-3, f"the rod flow's variance settles {end:.1e} off the two-cycle's")
+    require(
+        0.8 < rates[1] / rates[0] < 1.3,
+        f"the rod flow grows at {rates[1]:.3g} a step, the run at {rates[0]:.3g}",
+    )
+    return [
+        *lines,
+        f"The rod flow settles within {abs(end):.0e} of the two-cycle's variance, growing at {rates[1]:.4f} a step "
+        f"beside the run's {rates[0]:.4f}.",
+    ]
