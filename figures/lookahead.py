@@ -128,6 +128,8 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
     require((error < 1e-3).all(), f"κ_e/ε is off by {error.max():.1e}")
     kappa = large["kappa"].values
     over = large["overshoot"].values
+    large_enough = [pair[0] == 0.9 for pair in PAIRS]
+    require(np.isfinite(over[large_enough]).all(), "a run has no overshoot")
     near = np.abs((over[:, 0] - 1.0) / (kappa[0] + 2.0 * kappa[0] ** 2) - 1.0)
     far = np.nanmax(over[:, -1]) / np.nanmin(over[:, -1]) - 1.0
     require(

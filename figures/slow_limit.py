@@ -119,10 +119,11 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
 def check(data: dict[str, xarray.Dataset]) -> list[str]:
     lines = []
     for name in SHARPENING:
-        strays = [
-            float(np.abs(_energy(run) - _energy(run)[0]).max())
-            for run in (data[f"{name}_{b:g}"] for b in MOMENTA)
-        ]
+        runs = [data[f"{name}_{b:g}"] for b in MOMENTA]
+        require(
+            all(np.isfinite(run["excess"]).all() for run in runs), f"{name} sharpening a run is not finite"
+        )
+        strays = [float(np.abs(_energy(run) - _energy(run)[0]).max()) for run in runs]
         require(max(strays) < 5.0 * KAPPA, f"{name} sharpening H strays by {max(strays):.2g} y0²")
         lines.append(
             f"{name.capitalize()} progressive sharpening H strays by "

@@ -103,6 +103,7 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
             float(states["doubling"]),
         )
         inside = (excess > 0.01) & (excess < doubling - 0.01)
+        require(inside.any(), f"β = {beta:g}: no cycle to judge below e = {doubling:.3f}")
         measured = np.stack([weights[inside].max(axis=1), weights[inside].min(axis=1)])
         exact = np.abs(measured - _cycle(excess[inside])).max()
         require(exact < 1e-6, f"β = {beta:g}: a two-cycle is off gradient descent's by {exact:.1e}")

@@ -1,0 +1,64 @@
+"""The figures of single results: each passes its check at its quick size, and fails it when a number shown is off."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from selfstab import report
+from selfstab.plotting.style import DOUBLE_COLUMN, SINGLE_COLUMN
+
+SHOWN = {
+    "thresholds": [("thresholds", "threshold", 1.01), ("thresholds", "growth", 1.0001)],
+    "unrolled": [("weights", "weight", 1.001), ("small", "y", 1.1)],
+    "envelope": [("envelope", "displacement", 1.0001), ("envelope", "excess", 1.0001)],
+    "slow_limit": [("errors", "drop", 1.001), ("errors", "swing", 1.001), ("without_0", "excess", 1.05)],
+    "inertia": [("inertia", "overshoot", 1.1)],
+    "deviation": [("deviation", "overshoot", 1.01)],
+    "lookahead": [("small", "ratio", 1.01), ("large", "overshoot", 1.01)],
+    "prolonging": [("prolonging", "lifetime", 1.01), ("prolonging", "factor", 1.0001)],
+    "edge_cycles": [("small", "growth", 1.05), ("small", "period", 1.05)],
+    "edge_drift": [("edge_drift", "drift", 1.2)],
+    "warmup_delay": [("drops", "drop", 1.2)],
+    "two_cycles": [("beta_0", "weight", 1.001), ("beta_0.5", "weight", 1.001), ("beta_0.5", "doubling", 0.8)],
+    "noise_boundary": [("noise_boundary", "deviation", 1.001)],
+    "constrained": [("errors", "error", 1000.0)],
+    "flows": [("run_0.5", "q", 1.05), ("run_0", "y", 1.5), ("rod", "flow", 1.1)],
+}
+"""Of each figure: part, variable, and a factor on it that its check must refuse."""
+
+
+def figure(name):
+    return report.companion(f"figures.{name}")
+
+
+@cache
+def computed(name):
+    return figure(name).compute(quick=True)
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_the_check_passes_and_the_figure_fits_the_page(name):
+    # Protects the manual's pictures.
+    lines = figure(name).check(computed(name))
+    assert lines
+    assert all(line.endswith(".") for line in lines)
+    drawn = figure(name).draw(computed(name))
+    assert isinstance(drawn, Figure)
+    assert drawn.get_size_inches()[0] in (SINGLE_COLUMN, DOUBLE_COLUMN)
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "variable", "factor"),
+    [(name, *change) for name, changes in SHOWN.items() for change in changes],
+)
+@pytest.mark.parametrize("absent", [False, True], ids=["off", "absent"])
+def test_the_check_refuses_a_number_that_is_off_or_absent(name, part, variable, factor, absent):
+    # Protects against checks that can't fail: a comparison with nan is false.
+    data = {key: value.copy(deep=True) for key, value in computed(name).items()}
+    data[part][variable] = data[part][variable] * (np.nan if absent else factor)
+    with pytest.raises(AssertionError):
+        figure(name).check(data)
