@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import hypothesis
 import numpy as np
 import pytest
 
 from selfstab.kernels import modules
+
+# A slow machine is no failure: speed is measured in benchmarks/.
+hypothesis.settings.register_profile("selfstab", deadline=None)
+hypothesis.settings.load_profile("selfstab")
 
 
 @pytest.fixture
