@@ -9,8 +9,8 @@ from PIL import Image
 from selfstab import report
 
 IMAGES = Path(__file__).parent / "images"
-COLOURS = 96
-"""A palette's size: it keeps a picture small, and plots have few colours."""
+COLOURS = 256
+"""A palette's size: it keeps a picture small."""
 
 
 def main(names: list[str]) -> None:

@@ -88,6 +88,14 @@ def test_a_picture_exists_and_its_command_makes_it(name):
     assert all(figure in known for figure in re.findall(r"selfstab figure (\w+)", body))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_displayed_formulas_are_paragraphs(name):
+    # Protects against a formula that is shown as its source: within a list's item $$ is not one.
+    lines = text(name).splitlines()
+    assert not [line for line in lines if line.startswith(" ") and "$$" in line]
+    assert text(name).count("$$") % 2 == 0
+
+
 @pytest.mark.parametrize("path", [DOCS / "index.md", *PAGES], ids=lambda path: path.stem)
 def test_examples_run(path):
     # Protects what a reader copies.

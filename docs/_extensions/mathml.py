@@ -1,5 +1,6 @@
 """Formulas as MathML: browsers lay it out themselves, so that a page needs neither a network nor a script."""
 
+import re
 from typing import Any
 
 from docutils import nodes
@@ -10,15 +11,25 @@ from sphinx.util import logging
 
 _LOGGER = logging.getLogger(__name__)
 
+_ACCENTED = re.compile(r"<mover[^>]*>\s*<mi>(.)</mi>\s*<mo[^>]*>([˙~ˉ])</mo>\s*</mover>")
+# docutils sets the index of an accented letter below it.
+_INDEXED = re.compile(
+    r"<munderover[^>]*>\s*<mi>(.)</mi>\s*(.*?)\s*<mo[^>]*>([˙~ˉ])</mo>\s*</munderover>", re.DOTALL
+)
+_COMBINING = {"˙": "\u0307", "~": "\u0303", "ˉ": "\u0304"}
+
 
 def _written(node: nodes.Element, as_block: bool) -> str:
     try:
-        return str(tex2mathml(node.astext(), as_block=as_block))
+        written = str(tex2mathml(node.astext(), as_block=as_block))
     except (
         MathError
     ) as error:  # a warning has the formula's page and line, and fails the build like all warnings
         _LOGGER.warning("%s in the formula %s", error, node.astext(), location=node)
         return ""
+    # Without a mathematical font browsers put an accent into the letter: a combining one stays above it.
+    written = _INDEXED.sub(r"<msub><mover><mi>\1</mi><mo>\3</mo></mover>\2</msub>", written)
+    return _ACCENTED.sub(lambda found: f"<mi>{found[1]}{_COMBINING[found[2]]}</mi>", written)
 
 
 def _inline(writer: Any, node: nodes.math) -> None:
