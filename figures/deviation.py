@@ -32,7 +32,7 @@ MOMENTA = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
     momentum = np.array(MOMENTA[::3] if quick else MOMENTA)
     excess = KAPPA / np.asarray(theory.inertia_number(1.0, momentum))
-    out = xarray.Dataset(coords={"momentum": momentum, "loss": list(LOSSES)})
+    out = xarray.Dataset(coords={"momentum": momentum, "loss": np.array(list(LOSSES), dtype=object)})
     out["excess"] = ("momentum", excess, {"long_name": "S/S* - 1"})
     starts = [universality.STARTS[name]() for name in LOSSES]
     measured = [

@@ -61,7 +61,8 @@ class Derivation(SphinxDirective):
         name = self.arguments[0]
         if name not in scripts():
             raise self.error(f"no derivation is called {name!r}; there are {', '.join(scripts())}")
-        self.env.note_dependency(str(ROOT / "derivations" / f"{name}.py"))
+        for path in (ROOT / "derivations").glob("*.py"):  # scripts rest on one another
+            self.env.note_dependency(str(path))
         script = importlib.import_module(f"derivations.{name}")
         return [nodes.raw("", _derivation(script), format="html")]
 
