@@ -158,7 +158,9 @@ class _Writer:
         ]
         self.fixed = fixed
         read = set(re.findall(r"\w+", " ".join([*self.step(), *self.moved()])))
-        read_last = set(re.findall(r"\w+", " ".join([*self.rate(), *loss.code(self.last_pieces)[0]])))
+        last_lines, last_results = loss.code(self.last_pieces)
+        ends = [*self.rate(), *last_lines, *(text for texts in last_results.values() for text in texts)]
+        read_last = set(re.findall(r"\w+", " ".join(ends)))
         self.fixed = [name for name in fixed if name in read | read_last]
         self.stepping = [*self.moving, *(name for name in self.fixed if name in read)]
         self.rows = [*self.moving, *self.fixed, "peak"]

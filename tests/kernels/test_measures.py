@@ -252,3 +252,28 @@ def test_the_overshoot_does_not_depend_on_the_side_the_flip_starts_on(beta):
         found.append(float(ss.catapults(run.sharpness, run.max_stable_sharpness, run.loss).overshoot[0]))
     # The two starts differ by half a period of the flip: first order in size times growth, 1% here.
     np.testing.assert_allclose(found, found[0], rtol=0.02)
+
+
+ALONE = {
+    "Quadratic": (ss.Quadratic([2.0, 1.0]), [1.0, 1.0]),
+    "CubicTaylor": (ss.CubicTaylor(1.0), [0.1, 0.0]),
+    "Chain": (ss.Chain(3), [1.0, 1.1, 0.6]),
+    "constants in the loss only": (ss.SymbolicLoss("a*exp(b) + c*u**2", ["u"], {"a": 1.0, "b": 0.3, "c": 1.0}), [1.0]),
+    "a constant as the loss's last word": (ss.SymbolicLoss("a*exp(b*u) + u**2/2", ["u"], {"a": 1.0, "b": 0.3}), [1.0]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_a_measure_alone_is_the_one_among_all(name, plain_engine, same_bits):
+    """Protects kernels of a single measure: what only one piece of a loss reads is there for it."""
+    loss, start = ALONE[name]
+    for optimizer, axes in (
+        (ss.HeavyBall(0.1), {"momentum": [0.5]}),
+        (ss.HeavyBall(0.1), {"excess": [0.1]}),
+        (ss.HeavyBall(ss.LinearWarmup(0.0, 0.1, 3), 0.5, 0.2), {"lr.end": [0.2]}),
+    ):
+        run = {"start": start, "steps": 3, "progress": False, "threads": 1}
+        whole = plain_engine(ss.sweep, loss, optimizer, axes, measure=tuple(MEASURES), **run)
+        for measure in MEASURES:
+            alone = plain_engine(ss.sweep, loss, optimizer, axes, measure=[measure], **run)
+            assert same_bits(alone[measure].values, whole[measure].values), measure
