@@ -15,7 +15,8 @@ from selfstab import spectrum, validation
 from selfstab.kernels import elementary, modules
 from selfstab.kernels.measures import MEASURES
 from selfstab.kernels.records import run_source
-from selfstab.kernels.source import Variant, sweep_source
+from selfstab.kernels.source import Variant
+from selfstab.kernels.sweeps import sweep_source
 from selfstab.losses.expressions import checked, parse
 from selfstab.losses.formulas import Formulas
 from selfstab.losses.printing import lines_of

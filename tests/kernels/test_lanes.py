@@ -15,6 +15,7 @@ from selfstab.kernels import source
 from selfstab.kernels.arithmetic import plain_namespace
 from selfstab.kernels.measures import MEASURES
 from selfstab.kernels.noise import normal
+from selfstab.kernels.sweeps import sweep_source
 
 ALL = tuple(MEASURES)
 KEEP = ("loss", "sharpness", "weights", "velocity")
@@ -314,11 +315,9 @@ def test_steps_left_out_change_no_bit(measures, lr, monkeypatch):
     monkeypatch.setattr(source, "LANES", 4)
     monkeypatch.setattr(source, "CHUNK", 16)
     formulas, variant, steps = ss.DoubleWell().formulas, source.Variant(measures), 333
-    begins, found = chunks_and_measures(source.sweep_source(formulas, variant, ""), lr, steps, measures)
-    monkeypatch.setattr(source._Writer, "onwards", lambda _: ["t = last"])
-    all_begins, expected = chunks_and_measures(
-        source.sweep_source(formulas, variant, ""), lr, steps, measures
-    )
+    begins, found = chunks_and_measures(sweep_source(formulas, variant, ""), lr, steps, measures)
+    monkeypatch.setattr(source.Writer, "onwards", lambda _: ["t = last"])
+    all_begins, expected = chunks_and_measures(sweep_source(formulas, variant, ""), lr, steps, measures)
     assert found == expected
     assert all_begins == [*range(0, steps, 16)]
     assert set(begins) < set(all_begins)
