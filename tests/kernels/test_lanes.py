@@ -11,11 +11,10 @@ import twin
 import selfstab as ss
 from selfstab import grid
 from selfstab.blocks import cut
-from selfstab.kernels import source
+from selfstab.kernels import source, sweeps
 from selfstab.kernels.arithmetic import plain_namespace
 from selfstab.kernels.measures import MEASURES
 from selfstab.kernels.noise import normal
-from selfstab.kernels.sweeps import sweep_source
 
 ALL = tuple(MEASURES)
 KEEP = ("loss", "sharpness", "weights", "velocity")
@@ -313,11 +312,13 @@ def chunks_and_measures(text, lr, steps, measures):
 def test_steps_left_out_change_no_bit(measures, lr, monkeypatch):
     """Protects blocks at rest (the first, with a lane that diverges) and in cycles: all steps give the same bits."""
     monkeypatch.setattr(source, "LANES", 4)
-    monkeypatch.setattr(source, "CHUNK", 16)
+    monkeypatch.setattr(sweeps, "CHUNK", 16)
     formulas, variant, steps = ss.DoubleWell().formulas, source.Variant(measures), 333
-    begins, found = chunks_and_measures(sweep_source(formulas, variant, ""), lr, steps, measures)
+    begins, found = chunks_and_measures(sweeps.sweep_source(formulas, variant, ""), lr, steps, measures)
     monkeypatch.setattr(source.Writer, "onwards", lambda _: ["t = last"])
-    all_begins, expected = chunks_and_measures(sweep_source(formulas, variant, ""), lr, steps, measures)
+    all_begins, expected = chunks_and_measures(
+        sweeps.sweep_source(formulas, variant, ""), lr, steps, measures
+    )
     assert found == expected
     assert all_begins == [*range(0, steps, 16)]
     assert set(begins) < set(all_begins)
