@@ -95,11 +95,7 @@ def continuation(
     _check_along(plan, along)
     chosen = validation.one_of("direction", direction, ("both", *_DIRECTIONS))
     directions = _DIRECTIONS if chosen == "both" else (chosen,)
-    if not isinstance(progress, bool):
-        raise TypeError(f"progress must be True or False, got {validation.shown(progress)}")
-    threads = (
-        pool.available_threads() if threads is None else validation.integer("threads", threads, at_least=1)
-    )
+    threads = pool.checked_threads(threads, progress)
     # The divergence decides where the next run starts; it is left out again if it was not asked for.
     run_plan = replace(plan, measures=tuple(dict.fromkeys([*plan.measures, "diverged_at"])))
     runner: LaneRunner | _OneByOne = (

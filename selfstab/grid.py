@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from selfstab import validation
 from selfstab.axes import Plan, described
 from selfstab.blocks import Block, Runner, block_size, cut, free_memory
 from selfstab.cells import CellRunner
@@ -207,14 +206,8 @@ def _swept(
     began: float,
 ) -> xarray.Dataset:
     """Run a plan where it is asked to."""
-    if not isinstance(progress, bool):
-        raise TypeError(f"progress must be True or False, got {validation.shown(progress)}")
+    count = pool.checked_threads(threads, progress)
     if client is None:
-        count = (
-            pool.available_threads()
-            if threads is None
-            else validation.integer("threads", threads, at_least=1)
-        )
         return _swept_on(plan, count, store, None, progress, began)
     if threads is not None:
         raise ValueError(

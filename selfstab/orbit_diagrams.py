@@ -95,11 +95,7 @@ def orbits(
         raise ValueError(f"keep must name at least one of {', '.join(_KEEP)}, got none")
     _check_dimension(plan, wanted)
     last = validation.integer("last", last, at_least=1, at_most=plan.problem.steps + 1)
-    if not isinstance(progress, bool):
-        raise TypeError(f"progress must be True or False, got {validation.shown(progress)}")
-    threads = (
-        pool.available_threads() if threads is None else validation.integer("threads", threads, at_least=1)
-    )
+    threads = pool.checked_threads(threads, progress)
     dimension = loss.dimension
     rows = {name: (dimension,) if name in ("weights", "velocity") else () for name in wanted}
     size = plan.cells * last * sum(8 * math.prod(row) for row in rows.values())

@@ -103,8 +103,6 @@ def refine(
     True
     """
     began = time.perf_counter()
-    if not isinstance(progress, bool):
-        raise TypeError(f"progress must be True or False, got {validation.shown(progress)}")
     levels = validation.integer("levels", levels, at_least=0, at_most=60)
     box = Box.checked(axes, geometric, levels)
     plan = Plan.checked(
@@ -112,9 +110,7 @@ def refine(
     )
     rule = _Rule.checked(plan.measures, jumps)
     max_cells = validation.integer("max_cells", max_cells, at_least=math.prod(box.shape))
-    threads = (
-        pool.available_threads() if threads is None else validation.integer("threads", threads, at_least=1)
-    )
+    threads = pool.checked_threads(threads, progress)
     with pool.progress_bar(0, "cell", progress) as bar:
         runs = _Runs(plan, box, threads, bar)
         grown = _grown(box.shape, runs, rule, levels, max_cells)

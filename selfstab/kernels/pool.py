@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Sized
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from selfstab import validation
+
 B = TypeVar("B", bound=Sized)
 
 
@@ -18,6 +20,13 @@ def available_threads() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def checked_threads(threads: Any, progress: Any) -> int:
+    """Return the number of threads, by default one for each CPU, or raise; `progress` must be True or False."""
+    if not isinstance(progress, bool):
+        raise TypeError(f"progress must be True or False, got {validation.shown(progress)}")
+    return available_threads() if threads is None else validation.integer("threads", threads, at_least=1)
 
 
 def run_blocks(
