@@ -8,7 +8,6 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Container
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,32 +145,6 @@ def _optimizer(options: dict[str, Any], lr: float | None) -> HeavyBall:
     return HeavyBall(rate, options["momentum"], options["lookahead"])
 
 
-def _write(data: xarray.Dataset, path: Path | None) -> None:
-    if path is None:
-        return
-    if path.suffix == ".zarr":
-        data.to_zarr(path, mode="w", consolidated=False)
-    elif path.suffix == ".nc":
-        data.to_netcdf(path, engine="netcdf4")
-    else:
-        data.to_dataframe().to_csv(path)
-    click.echo(f"wrote {path}")
-
-
-def _check_output(path: Path | None) -> None:
-    if path is None:
-        return
-    if path.suffix not in (".zarr", ".nc", ".csv"):
-        raise ValueError(f"output must end in .zarr, .nc or .csv, got {path.name!r}")
-    if not path.parent.is_dir():
-        raise ValueError(f"output must be in a folder that exists, got {str(path)!r}")
-    if path.suffix == ".nc":
-        try:
-            import_module("netCDF4")
-        except ImportError as error:
-            raise ImportError(f"output to .nc needs netCDF4, which cannot be imported: {error}") from None
-
-
 @main.command(epilog=LOSS_HELP)
 @_problem
 @click.option("--every", type=int, default=1, show_default=True, help="Record every k-th step.")
@@ -182,29 +155,27 @@ def simulate(every: int, keep: tuple[str, ...], **options: Any) -> None:
 
     Example: selfstab simulate Product --start minimum:4 --flip 1e-3 --lr 0.97 --momentum 0.9 --steps 1000
     """
+    from selfstab import outputs
     from selfstab.trajectory import simulate as run
 
-    _check_output(options["output"])
+    if options["output"] is not None:
+        outputs.check_output(options["output"])
     loss = _loss(options)
     start, previous = _start(loss, options)
     data = run(
         loss, _optimizer(options, options["lr"]), start, options["steps"], previous=previous, every=every, keep=keep,
         escape=options["escape"], noise=options["noise"], seed=options["seed"],
     )  # fmt: skip
-    click.echo(_run_table(data))
+    click.echo(outputs.run_table(data))
     _write(data, options["output"])
 
 
-def _run_table(data: xarray.Dataset) -> str:
-    import numpy as np
-    from tabulate import tabulate
+def _write(data: xarray.Dataset, path: Path | None) -> None:
+    from selfstab import outputs
 
-    columns = [name for name, v in data.data_vars.items() if v.dims == ("step",)]
-    at = np.unique(np.linspace(0, data.sizes["step"] - 1, 11).round().astype(int))
-    rows = [[int(data.step[k]), *(float(data[name][k]) for name in columns)] for k in at]
-    table = tabulate(rows, headers=["step", *map(str, columns)], floatfmt=".6g")
-    diverged = int(data.diverged_at)
-    return table + ("" if diverged < 0 else f"\ndiverged at step {diverged}")
+    if path is not None:
+        outputs.write(data, path)
+        click.echo(f"wrote {path}")
 
 
 class _Resumable(click.Command):
@@ -271,7 +242,10 @@ def sweep(
     """
     import warnings
 
-    _check_output(options["output"])
+    from selfstab import outputs
+
+    if options["output"] is not None:
+        outputs.check_output(options["output"], store or resume)
     where: dict[str, Any] = {"threads": threads, "client": scheduler, "progress": progress}
     with warnings.catch_warnings():
         # A damaged store is told in one line.
@@ -291,7 +265,7 @@ def sweep(
                 err=True,
             )
             sys.exit(130)
-    click.echo(_sweep_table(data))
+    click.echo(outputs.sweep_table(data))
     _write(data, options["output"])
 
 
@@ -325,41 +299,6 @@ def _swept(
         measure=measures, escape=options["escape"], noise=options["noise"], seed=options["seed"], repeats=repeats,
         **where,
     )  # fmt: skip
-
-
-def _sweep_table(data: xarray.Dataset) -> str:
-    import numpy as np
-    from tabulate import tabulate
-
-    from selfstab.outcomes import LABELS
-
-    rows: list[list[Any]] = []
-    for name, variable in data.data_vars.items():
-        values = variable.values
-        if name == "phase":
-            counts = ", ".join(
-                f"{word} {int((values == code).sum())}"
-                for code, word in LABELS.items()
-                if (values == code).any()
-            )
-            rows.append([name, None, None, None, counts])
-            continue
-        known = values[np.isfinite(values)]
-        spread = [float(f(known)) for f in (np.min, np.median, np.max)] if known.size else [None] * 3
-        rows.append(
-            [
-                name,
-                *spread,
-                f"{values.size - known.size} of {values.size} not defined"
-                if known.size < values.size
-                else "",
-            ]
-        )
-    sizes = " × ".join(f"{name} {size}" for name, size in data.sizes.items())
-    seconds = data.attrs["seconds"]
-    return f"{sizes}: {seconds:.2f} s\n" + tabulate(
-        rows, headers=["measure", "least", "median", "largest", ""], floatfmt=".6g"
-    )
 
 
 @main.command()

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray
 from click.testing import CliRunner, Result
 
 import selfstab as ss
-from selfstab import report, verification
+from selfstab import outputs, report, verification
 from selfstab.cli import main
 from selfstab.losses.named import NAMES, named_axis, named_loss, named_start
 
@@ -167,6 +168,122 @@ def test_output_is_checked_before_anything_runs(monkeypatch: pytest.MonkeyPatch,
         assert result.exit_code == 2, result.output
         assert message in result.stderr
         assert len(result.stderr.splitlines()) == 1
+
+
+def fill(folder: Path, kind: str) -> None:
+    """Make a folder of a kind that no command may replace."""
+    if kind == "store":
+        ss.sweep(ss.DiagonalNetwork([[1.0]], [1.0]), ss.HeavyBall(0.1), {"lr": [0.1]}, start=[0.5, 0.5], steps=2,
+                 measure=["final_loss"], store=folder, progress=False)  # fmt: skip
+    elif kind == "papers":
+        folder.mkdir()
+        (folder / "thesis.tex").write_text("years of work")
+    elif kind == "other zarr":
+        xarray.Dataset({"a": ("x", [1.0, 2.0])}).to_zarr(folder, consolidated=False)
+    else:
+        assert run("simulate", *PRODUCT, "--lr", "1", "-o", str(folder)).exit_code == 0
+        place = {"beside": folder, "in an array": folder / "loss", "among chunks": folder / "loss" / "c"}[
+            kind
+        ]
+        (place / "notes.txt").write_text("mine")
+
+
+def files_of(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("store", "is the store of a sweep"),
+        ("papers", "is no zarr group"),
+        ("other zarr", "selfstab did not write"),
+        ("beside", "holds notes.txt"),
+        ("in an array", "holds loss/notes.txt"),
+        ("among chunks", "holds loss/c/notes.txt"),
+    ],
+)
+def test_output_replaces_nothing_but_its_like(tmp_path: Path, kind: str, reason: str) -> None:
+    # Protects other people's folders, before the run and after it: nothing of them changes.
+    folder = tmp_path / "X.zarr"
+    fill(folder, kind)
+    before = files_of(folder)
+    result = run("simulate", *PRODUCT, "--lr", "1", "-o", str(folder))
+    assert result.exit_code == 2
+    assert reason in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    with pytest.raises(ValueError, match=reason):
+        outputs.write(xarray.Dataset({"a": ("x", [1.0, 2.0])}), folder)
+    assert files_of(folder) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["X.zarr"]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.nc"])
+def test_a_folder_is_no_file(tmp_path: Path, name: str) -> None:
+    # Protects a folder that is named like a file.
+    (tmp_path / name).mkdir()
+    result = run("simulate", *PRODUCT, "--lr", "1", "-o", str(tmp_path / name))
+    assert result.exit_code == 2
+    assert "output must be a file" in result.stderr
+
+
+def test_output_is_apart_from_the_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # Protects a store from its own command, however the two paths are written; no store is begun.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").symlink_to(tmp_path)
+    for store, output in (
+        ("X.zarr", "X.zarr"),
+        ("X.zarr", "./there/X.zarr"),
+        (str(tmp_path / "X.zarr"), "X.zarr"),
+    ):
+        result = run("sweep", *PRODUCT, "--lr", "1", "-a", "momentum=0", "--store", store, "-o", output)
+        assert result.exit_code == 2
+        assert f"output must be apart from the store {store!r}" in result.stderr
+    fill(tmp_path / "kept.zarr", "store")
+    for output in ("kept.zarr", "kept.zarr/a.csv"):
+        assert "apart from the store" in run("sweep", "--resume", "kept.zarr", "-o", output).stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept.zarr", "there"]
+
+
+def full_after(write: Any) -> Any:
+    """Return a way to write after which the disk is full."""
+
+    def full(*arguments: Any, **settings: Any) -> None:
+        write(*arguments, **settings)
+        raise OSError(28, "No space left on device")
+
+    return full
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.nc", "a.zarr"])
+def test_output_of_the_same_kind_is_replaced_whole(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    # Protects the old file from a write that fails half-way, and a link to it; a good write takes its place.
+    second, link = tmp_path / name, tmp_path / f"link{Path(name).suffix}"
+    command = ("simulate", *PRODUCT, "--lr", "0.97", "--keep", "loss")
+    assert run(*command, "--steps", "9", "-o", str(second)).exit_code == 0
+    link.symlink_to(second)
+
+    def content() -> dict[Path, bytes]:
+        return files_of(second) if second.is_dir() else {second: second.read_bytes()}
+
+    before = content()
+    with monkeypatch.context() as patch:
+        for kind, method in (
+            (xarray.Dataset, "to_zarr"),
+            (xarray.Dataset, "to_netcdf"),
+            (pd.DataFrame, "to_csv"),
+        ):
+            patch.setattr(kind, method, full_after(getattr(kind, method)))
+        result = run(*command, "-o", str(second))
+        assert result.exit_code == 2
+        assert "No space left" in result.stderr
+        assert content() == before
+    assert run(*command, "-o", str(link)).exit_code == 0
+    assert link.is_symlink()
+    assert content() != before
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([second.name, link.name])
 
 
 def test_without_a_command_the_help_is_shown() -> None:
