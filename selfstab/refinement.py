@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from selfstab.losses.protocol import Loss
 from selfstab.losses.symbolic import SymbolicLoss
 from selfstab.optimizers import HeavyBall
 from selfstab.trajectory import provenance
-from selfstab.tree import Tree, covering
+from selfstab.tree import Grown, covering, grown_tree
 from selfstab.validation import Array
 
 _OWN: Final = ("cell", "axis", "level", "size", "position", "boundary", "unresolved")
@@ -113,7 +113,7 @@ def refine(
     threads = pool.checked_threads(threads, progress)
     with pool.progress_bar(0, "cell", progress) as bar:
         runs = _Runs(plan, box, threads, bar)
-        grown = _grown(box.shape, runs, rule, levels, max_cells)
+        grown = grown_tree(box.shape, runs, rule.differ, levels, max_cells)
     settings = provenance(plan.problem, time.perf_counter() - began) | {
         "compile_seconds": runs.compile_seconds,
         "axes": json.dumps(box.described()),
@@ -265,49 +265,7 @@ class _Runs:
         return out
 
 
-@dataclass(frozen=True)
-class _Grown:
-    """A refined tree, with a value of each measure, and a mark or none, for every cell of it."""
-
-    tree: Tree
-    values: Array
-    boundary: npt.NDArray[np.bool_]
-    wanted: npt.NDArray[np.bool_]
-    stopped: str
-
-
-def _grown(
-    shape: Sequence[int], run: Callable[[Array], Array], rule: _Rule, levels: int, max_cells: int
-) -> _Grown:
-    """Split cells where they differ; `run` gives the measures at middles of cells, shape (measures, cells)."""
-    tree = Tree(shape)
-    new = np.arange(tree.size)
-    values = run(tree.centres(new))
-    boundary, wanted = np.zeros(tree.size, dtype=bool), np.zeros(tree.size, dtype=bool)
-    while True:
-        differs = np.zeros(tree.size, dtype=bool)
-        for own, other in tree.touching(new):
-            unlike = rule.differ(values[:, own], values[:, other])
-            differs[own[unlike]] = differs[other[unlike]] = True
-        boundary |= differs
-        wanted |= differs
-        # All boundary, not the new alone: a neighbour halved once may still be coarser than the boundary it touches.
-        for _, other in tree.touching(np.flatnonzero(boundary & ~tree.is_split)):
-            wanted[other] = True
-        wanted &= ~tree.is_split & (tree.level < levels)
-        chosen = np.flatnonzero(wanted)
-        cells = tree.size - int(tree.is_split.sum()) + len(chosen) * (2 ** len(shape) - 1)
-        if not len(chosen) or cells > max_cells:
-            break
-        new = tree.split(chosen)
-        values = np.concatenate([values, run(tree.centres(new))], axis=1)
-        more = np.zeros(len(new), dtype=bool)
-        boundary, wanted = np.concatenate([boundary, more]), np.concatenate([wanted, more])
-    stopped = f"{cells} cells would be more than max_cells = {max_cells}" if len(chosen) else ""
-    return _Grown(tree, values, boundary, wanted, stopped)
-
-
-def _dataset(plan: Plan, box: Box, grown: _Grown, settings: Mapping[str, Any]) -> xarray.Dataset:
+def _dataset(plan: Plan, box: Box, grown: Grown, settings: Mapping[str, Any]) -> xarray.Dataset:
     tree = grown.tree
     leaves = np.flatnonzero(~tree.is_split)
     # In a grid's order: by position along the first axis, then the next.

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from selfstab.validation import Array, Integers
 
@@ -100,6 +102,67 @@ class Tree:
                 # Where the tree is coarser than the cell, its neighbour is covered by a leaf of a level above.
                 rest = found < 0
                 own, level, place = own[rest], level[rest] - 1, place[rest] >> 1
+
+
+@dataclass(frozen=True)
+class Grown:
+    """A refined tree, with a value of each measure, and a mark or none, for every cell of it."""
+
+    tree: Tree
+    values: Array
+    boundary: npt.NDArray[np.bool_]
+    wanted: npt.NDArray[np.bool_]
+    stopped: str
+
+
+def grown_tree(
+    shape: Sequence[int],
+    run: Callable[[Array], Array],
+    differ: Callable[[Array, Array], npt.NDArray[np.bool_]],
+    levels: int,
+    max_cells: int,
+) -> Grown:
+    """Split cells where they differ.
+
+    Parameters
+    ----------
+    shape
+        Number of coarsest cells along each axis.
+    run
+        Gives the measures at middles of cells, shape (cells, axes) → (measures, cells).
+    differ
+        Whether cells differ, by the measures of the one and of the other.
+    levels
+        How often a cell may be split.
+    max_cells
+        Splitting that would leave more leaves than this is not begun.
+
+    Examples
+    --------
+    >>> grown = grown_tree([2], lambda at: at.T, lambda a, b: ((a < 0.3) != (b < 0.3))[0], 2, 99)
+    >>> grown.tree.centres(np.flatnonzero(grown.boundary)).tolist()
+    [[0.1875], [0.3125]]
+    """
+    tree = Tree(shape)
+    values = run(tree.centres(np.arange(tree.size)))
+    while True:
+        # All leaves anew, not the last parts alone: what differed from a cell may agree with that cell's parts.
+        boundary, wanted = np.zeros((2, tree.size), dtype=bool)
+        for own, other in tree.touching(np.flatnonzero(~tree.is_split)):
+            unlike = differ(values[:, own], values[:, other])
+            boundary[own[unlike]] = boundary[other[unlike]] = True
+        wanted |= boundary
+        for _, other in tree.touching(np.flatnonzero(boundary)):
+            wanted[other] = True
+        wanted &= tree.level < levels
+        chosen = np.flatnonzero(wanted)
+        cells = tree.size - int(tree.is_split.sum()) + len(chosen) * (2 ** len(shape) - 1)
+        if not len(chosen) or cells > max_cells:
+            break
+        new = tree.split(chosen)
+        values = np.concatenate([values, run(tree.centres(new))], axis=1)
+    stopped = f"{cells} cells would be more than max_cells = {max_cells}" if len(chosen) else ""
+    return Grown(tree, values, boundary, wanted, stopped)
 
 
 def covering(shape: Sequence[int], level: Integers, place: Integers, points: Sequence[int]) -> Integers:

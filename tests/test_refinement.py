@@ -121,63 +121,6 @@ def test_a_loss_without_a_kernel_and_one_axis():
         assert int(run.diverged_at) == diverged_at
 
 
-def drawn(label, shape, levels, max_cells=10**6):
-    """Refine a picture, label(*fractions), instead of runs."""
-    calls = []
-
-    def painted(centres):
-        calls.append(centres)
-        return label(*centres.T)[None].astype(float)
-
-    grown = refinement._grown(shape, painted, refinement._Rule(("phase",), {}), levels, max_cells)
-    return grown, np.concatenate(calls)
-
-
-def leaf_labels(grown, shape, levels):
-    leaves = np.flatnonzero(~grown.tree.is_split)
-    points = [n << levels for n in shape]
-    found = refinement.covering(shape, grown.tree.level[leaves], grown.tree.place[leaves], points)
-    return grown.values[0, leaves][found]
-
-
-@pytest.mark.parametrize(
-    "label",
-    [
-        lambda x, y: np.hypot(x - 0.4, y - 0.5) < 0.3,
-        # A tongue a hundredth wide, thinner than the coarsest cells, that leaves a disc and winds through the box.
-        lambda x, y: (np.hypot(x - 0.1, y - 0.3) < 0.08) | (np.abs(y - 0.3 - 0.25 * np.sin(9.0 * x)) < 0.006),
-        # One that shrinks to a point.
-        lambda x, y: np.abs(y - 0.5) < 0.1 * (1.0 - x) ** 2,
-    ],
-    ids=["disc", "tongue", "cusp"],
-)
-def test_refined_labels_are_the_full_grids(label):
-    """Protects tongues: every cell of the finest grid has the label that its own middle has."""
-    shape, levels = (16, 16), 5
-    grown, points = drawn(label, shape, levels)
-    at = (np.arange(512) + 0.5) / 512
-    assert (leaf_labels(grown, shape, levels) == label(*np.meshgrid(at, at, indexing="ij"))).all()
-    assert len(points) == len(np.unique(points, axis=0)) == grown.tree.size < 0.5 * 512**2
-
-
-def test_a_ball_in_three_dimensions():
-    """Protects any number of axes."""
-    grown, _ = drawn(lambda x, y, z: x**2 + y**2 + z**2 < 0.5, (4, 3, 5), 3)
-    at = np.meshgrid(*((np.arange(n << 3) + 0.5) / (n << 3) for n in (4, 3, 5)), indexing="ij")
-    assert (leaf_labels(grown, (4, 3, 5), 3) == (sum(x**2 for x in at) < 0.5)).all()
-
-
-def test_neighbours_of_a_boundary_are_as_fine():
-    """Protects the margin: no cell that differs touches one that is coarser than the finest."""
-    grown, _ = drawn(lambda x, y: np.hypot(x - 0.4, y - 0.5) < 0.3, (8, 8), 4)
-    tree = grown.tree
-    edge = np.flatnonzero(grown.boundary & ~tree.is_split)
-    assert edge.size > 100
-    assert (tree.level[edge] == 4).all()
-    for _, other in tree.touching(edge):
-        assert (tree.level[other] == 4).all()
-
-
 def test_a_fractal_boundary_stops_at_the_most_cells(plain_engine):
     """Protects the budget: a boundary without a scale ends at max_cells, at one resolution, and says so."""
     axes = {"start.w": (-3.0, 3.0, 12), "lr": (0.6, 1.2, 12)}
