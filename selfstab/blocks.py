@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final, Protocol
@@ -44,14 +44,14 @@ class Runner(Protocol):
 
     @property
     def compile_seconds(self) -> float:
-        """Seconds that compiling took, or loading what was compiled before."""
+        """Seconds that compiling took; 0 for what had been compiled before."""
 
     @property
     def source(self) -> str:
         """Text of the generated code that gives the numbers."""
 
-    def prepare(self) -> None:
-        """Do once what all cells need."""
+    def prepare(self, compiling: Callable[[], None] | None = None) -> None:
+        """Do once what all cells need; `compiling` is called if a kernel is compiled for it."""
 
     def stop(self) -> None:
         """End what runs beside this process, at once."""

@@ -6,7 +6,7 @@ import os
 import pickle
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -73,7 +73,7 @@ class CellRunner:
         """Text of what measures a run."""
         return observe_source(self.plan.measures)
 
-    def prepare(self) -> None:
+    def prepare(self, compiling: Callable[[], None] | None = None) -> None:
         """Start the processes if the sweep is worth it, by the time that a few steps of its first cell take."""
         if self._processes == 1 or self._workers is not None or self._expected_seconds() < WORTH_SECONDS:
             return

@@ -47,9 +47,16 @@ def sweep(
 ) -> xarray.Dataset:
     """Run every combination of the axes' values and measure each run.
 
-    Symbolic losses run in compiled blocks of lanes on all cores; the first sweep of a loss with a new set of measures
-    compiles (about ten seconds), later ones, in other processes too, load that from the disk. Other losses run a cell
-    at a time, in as many processes. A cell's numbers depend on its own values only: not on the grid around it, the
+    Symbolic losses run in compiled blocks of lanes on all cores. A kernel compiles in ten to thirty seconds; later
+    sweeps, in other processes too, load it from the disk. What needs a kernel of its own: another formula, a new set
+    of measures, another kind of learning rate (constant or an lr axis, excess, warmup, any other schedule), and noise
+    or lookahead where there was none. Other numbers, axes, starts and lengths do not.
+
+    Other losses run a cell at a time, in as many processes. Of networks, measures of the sharpness cost the most:
+    final_sharpness needs one eigenproblem a run; min_sharpness, max_sharpness, phase, overshoot, peak_excess and drop
+    need one a step. final_loss, max_loss and diverged_at need none.
+
+    A cell's numbers depend on its own values only: not on the grid around it, the
     number of threads or the other measures. (One exception: an iteration finds the sharpness of
     large networks. It begins at the last step's eigenvector if some measure needs each step's, which shows in the
     residual of 1e-10 that it leaves.)
@@ -260,7 +267,7 @@ def _run(
 
             cluster.run_blocks(workers, plan, runner_of, results.accept, results.missing(), bar)
             return
-        runner.prepare()
+        pool.prepared(runner.prepare, bar)
 
         def work(block: Block) -> None:
             cells = np.arange(block.first, block.first + block.count)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +39,7 @@ class LaneRunner:
         self._fixed = self._fixed_inputs()
         self._lock = threading.Lock()
         self._noise: dict[int, Array] = {}
+        self._say: Callable[[], None] | None = None
 
     @cached_property
     def source(self) -> str:
@@ -47,15 +50,11 @@ class LaneRunner:
     def _module(self) -> ModuleType:
         began = time.perf_counter()
         module = modules.compiled(self.source)
-        _call(
-            module,
-            np.empty((0, len(self._columns))),
-            np.zeros(1),
-            np.zeros((1, 1)),
-            self.plan,
-            self._measures,
-        )
-        self.compile_seconds = time.perf_counter() - began
+        nothing = np.empty((0, len(self._columns)))
+        # The first call compiles, or loads what was compiled before.
+        with _heard(self._say) as compilation:
+            _call(module, nothing, np.zeros(1), np.zeros((1, 1)), self.plan, self._measures)
+        self.compile_seconds = time.perf_counter() - began if compilation.begun else 0.0
         return module
 
     def _tables(self, cells: Integers, repeat: int) -> Iterator[tuple[Integers, Array, Array]]:
@@ -85,9 +84,10 @@ class LaneRunner:
             return np.zeros(1)
         return scheduled(problem.optimizer, values).rates(0, problem.steps + 1)
 
-    def prepare(self) -> None:
-        """Compile the kernel, or load it."""
+    def prepare(self, compiling: Callable[[], None] | None = None) -> None:
+        """Compile the kernel, or load it; `compiling` is called if it is compiled."""
         with self._lock:
+            self._say = compiling
             _ = self._module
 
     def stop(self) -> None:
@@ -177,6 +177,30 @@ class LaneRunner:
                 level = 1.0 if "noise" in self.plan.axes else problem.noise
                 self._noise[repeat] = replace(problem, noise=level).noise_at(0, problem.steps, repeat)
             return self._noise[repeat]
+
+
+class _Compilation:
+    """Hears of Numba's compilations, and passes on the news of the first."""
+
+    def __init__(self, say: Callable[[], None] | None) -> None:
+        self._say, self.begun = say, False
+
+    def notify(self, _event: Any) -> None:
+        """Take an event, the beginning or the end of a compilation."""
+        if not self.begun:
+            self.begun = True
+            if self._say is not None:
+                self._say()
+
+
+@contextmanager
+def _heard(say: Callable[[], None] | None) -> Iterator[_Compilation]:
+    """Listen to Numba, which compiles or loads as it sees fit."""
+    from numba.core import event
+
+    event.Listener.register(_Compilation)
+    with event.install_listener("numba:compile", _Compilation(say)) as compilation:
+        yield compilation
 
 
 def _call(

@@ -84,8 +84,28 @@ def progress_bar(total: int, unit: str, shown: bool, done: int = 0) -> Any:
         from tqdm.auto import tqdm
 
         # None: shown if the output is a terminal. That of a notebook is none, but shows a bar well.
+        columns, lines = _assumed_size()
         disable = None if shown and not _in_notebook() else not shown
-        return tqdm(total=total, initial=done, unit=unit, unit_scale=True, disable=disable, leave=False)
+        return tqdm(
+            total=total, initial=done, unit=unit, unit_scale=True, disable=disable, leave=False,
+            ncols=columns, nrows=lines,
+        )  # fmt: skip
+
+
+def _assumed_size() -> tuple[int | None, int | None]:
+    """Return columns and lines of a terminal that gives none: tqdm takes 0 columns for no place to show a bar."""
+    try:
+        size = os.get_terminal_size(sys.stderr.fileno())
+    except (AttributeError, OSError, ValueError):  # no terminal
+        return None, None
+    return (None, None) if size.columns and size.lines else (size.columns or 80, size.lines or 24)
+
+
+def prepared(prepare: Callable[[Callable[[], None]], None], bar: Any) -> None:
+    """Call prepare(compiling); the bar says so while a kernel is compiled, and its time begins afterwards."""
+    prepare(lambda: bar.set_description_str("compiling the kernel"))
+    bar.set_description_str("", refresh=False)
+    bar.unpause()
 
 
 def _in_notebook() -> bool:

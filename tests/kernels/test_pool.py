@@ -17,7 +17,7 @@ import pytest
 
 import selfstab as ss
 from selfstab.cli import main
-from selfstab.kernels import pool
+from selfstab.kernels import modules, pool
 from selfstab.store import Store
 
 LOSS = ss.DiagonalNetwork([[1.0, 0.5], [0.0, 2.0]], [1.0, 0.0])
@@ -32,9 +32,9 @@ def swept(**changes):
 def on_terminal(monkeypatch):
     """Call a function with standard error a pseudo-terminal, and return what was written to it."""
 
-    def call(function):
+    def call(function, rows=24, columns=100):
         control, inside = pty.openpty()
-        fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+        fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         with os.fdopen(inside, "w", encoding="utf-8") as stream, monkeypatch.context() as patch:
             patch.setattr(sys, "stderr", stream)
             function()
@@ -60,6 +60,58 @@ def test_a_terminal_shows_rate_and_time_left(on_terminal):
     """Protects what a bar is for: 40 of 100 cells in 10 s are 4 a second, and the rest takes 15 s."""
     shown = on_terminal(lambda: ten_seconds(100, 40))
     assert re.search(r"40%\|.*\| 40\.0/100 \[00:10<00:15, +4\.00cell/s\]", shown)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(0, 0), (0, 100), (24, 0)])
+def test_a_terminal_without_a_size_shows_it_too(on_terminal, rows, columns):
+    """Protects bars in terminals that were never told their size, as a container's and a cluster's often are."""
+    shown = on_terminal(lambda: ten_seconds(100, 40), rows, columns)
+    assert re.search(r"40%\|.*\| 40\.0/100 \[00:10<00:15, +4\.00cell/s\]", shown)
+
+
+FORMULA = ss.SymbolicLoss("(w - 0.125)**2", ["w"])
+
+
+def compiled_and_swept():
+    return ss.sweep(
+        FORMULA, ss.HeavyBall(0.1), {"lr": [0.1, 0.2]}, start=[1.0], steps=2, measure=["diverged_at"]
+    )
+
+
+def test_compiling_is_said_and_counted_apart(on_terminal, cold_cache, monkeypatch):
+    """Protects the first half minute: it says what goes on, once, only where a kernel is compiled."""
+    found = []
+    shown = on_terminal(lambda: found.append(compiled_and_swept()))
+    assert "compiling the kernel" in shown
+    assert "compiling" not in shown.rpartition("0.00/2.00")[2]
+    assert 0.0 < found[0].compile_seconds < found[0].seconds
+    # From this process, then from the disk.
+    for loaded in (modules._loaded, {}):
+        monkeypatch.setattr(modules, "_loaded", loaded)
+        shown = on_terminal(lambda: found.append(compiled_and_swept()))
+        assert "0.00/2.00" in shown
+        assert "compiling" not in shown
+        assert found[-1].compile_seconds == 0.0
+
+
+def test_the_rate_begins_after_compiling(on_terminal):
+    """Protects the rate and the time left from what came before: 40 cells in 10 s, after 30 s of compiling."""
+
+    def show():
+        with pool.progress_bar(100, "cell", True) as bar:
+
+            def prepare(compiling):
+                compiling()
+                bar._time = lambda: bar.start_t + 30.0
+
+            began = bar.start_t
+            pool.prepared(prepare, bar)
+            bar._time = lambda: began + 40.0
+            bar.update(40)
+
+    shown = on_terminal(show)
+    assert "compiling the kernel:   0%" in shown
+    assert re.search(r"\r +40%\|.*\| 40\.0/100 \[00:10<00:15, +4\.00cell/s\]", shown)
 
 
 def test_cells_done_before_do_not_count_in_the_rate(on_terminal):
