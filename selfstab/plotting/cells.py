@@ -5,9 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from selfstab import outcomes, theory, validation
-from selfstab.plotting.style import SEQUENTIAL, THEORY_COLOUR, axes_or_new, momentum, styled
+from selfstab.plotting.diagrams import name_outcomes
+from selfstab.plotting.style import (
+    BLANK,
+    SEQUENTIAL,
+    THEORY_COLOUR,
+    axes_or_new,
+    momentum,
+    require,
+    styled,
+)
 
 if TYPE_CHECKING:
     import xarray
@@ -54,7 +64,7 @@ def draw_refined(
         Where to draw; by default the axes of a new figure.
     measure
         The phase, in the colours of the outcomes, or another measure on a sequential scale, which leaves out cells
-        where it is not finite.
+        where it is not finite. The scale of diverged_at is logarithmic, and cells that never diverge are white.
     edges
         Whether to draw the outlines of the cells.
     sharpness
@@ -68,17 +78,22 @@ def draw_refined(
     Raises
     ------
     ValueError
-        If there are not two axes, or a sharpness is given and they are not momentum and lr.
+        If data is not of refine or has not two axes, the measure is not in it, or a sharpness is given and the axes
+        are not momentum and lr.
     """
     from matplotlib.collections import PolyCollection
+    from matplotlib.colors import LogNorm
 
     from selfstab.refinement import Box
 
-    ax = axes_or_new(ax)
     box = Box.read(data)
     if len(box.names) != 2:
         raise ValueError(f"data must have two axes, got {', '.join(box.names)}")
-    measure = validation.one_of("measure", measure, [str(name) for name in data.data_vars])
+    across: tuple[str, ...] = ("cell", "axis")
+    require("data", data, {"position": across, "size": across}, "a dataset of refine")
+    known = [str(name) for name in data.data_vars if data[name].dims == ("cell",)]
+    measure = validation.one_of("measure", measure, known)
+    ax = axes_or_new(ax)
     position, size = (data[name].transpose("axis", "cell").values for name in ("position", "size"))
     (bottom, left), (top, right) = (
         [box.values(k, position[k] + side * size[k]) for k in (0, 1)] for side in (-0.5, 0.5)
@@ -90,17 +105,20 @@ def draw_refined(
     if measure == "phase":
         colours = np.array([outcomes.COLOURS[code] for code in values.tolist()])
         ax.add_collection(PolyCollection([*corners], facecolors=colours, antialiased=edges, **look))
-        for code in outcomes.LABELS:
-            if (values == code).any():
-                colour, label = outcomes.COLOURS[code], outcomes.LABELS[code]
-                ax.plot([], [], linestyle="none", marker="s", color=colour, label=label)
+        name_outcomes(ax, values)
     else:
-        shown = np.isfinite(values)
-        mesh = PolyCollection(
-            [*corners[shown]], array=values[shown], cmap=SEQUENTIAL, antialiased=edges, **look
-        )
-        ax.add_collection(mesh)
-        ax.figure.colorbar(mesh, ax=ax, label=_name(measure), pad=0.02)
+        steps = measure == "diverged_at"
+        shown = values >= 0 if steps else np.isfinite(values)
+        if shown.any():
+            if steps:  # a start beyond the escape radius diverged at step 0, which has no logarithm
+                look["norm"] = LogNorm(max(values[shown].min(), 1), max(values.max(), 2), clip=True)
+            mesh = PolyCollection(
+                [*corners[shown]], array=values[shown], cmap=SEQUENTIAL, antialiased=edges, **look
+            )
+            ax.add_collection(mesh)
+            ax.figure.colorbar(mesh, ax=ax, label=_name(measure), pad=0.02)
+        if steps and not shown.all():
+            ax.plot([], [], label="never", **BLANK)
     first, second = box.names
     ax.set(xlabel=_name(second), ylabel=_name(first))
     ax.set_xscale("log" if second in box.geometric else "linear")
@@ -156,13 +174,20 @@ def draw_orbits(
     Raises
     ------
     ValueError
-        If there is more than one axis, or theory is asked for over another axis than lr.
+        If data has no weights along step, weight and an axis, or they have more than one axis, or theory is asked for
+        over another axis than lr.
     """
-    ax = axes_or_new(ax)
+    made_by = "a dataset of orbits"
+    require("data", data, {"weights": None, "weight": ("weight",), "step": None}, made_by)
     states = data["weights"]
     name = _one_axis(data, [str(dim) for dim in states.dims if dim not in ("step", "weight")])
+    if "step" not in states.dims:
+        raise ValueError(
+            f"data must have weights along step ({made_by}), got {', '.join(map(str, states.dims))}"
+        )
     known = [str(w) for w in data["weight"].values]
     states = states.sel(weight=known[0] if weight is None else validation.one_of("weight", weight, known))
+    ax = axes_or_new(ax)
     at = data[name].values
     dots = (
         states.squeeze([dim for dim in states.dims if dim not in (name, "step")])
@@ -177,6 +202,8 @@ def draw_orbits(
     if sharpness is not None or cycle is not None:
         if name != "lr" or sharpness is None:
             raise ValueError(f"theory needs the axis lr and a sharpness, got {name} and {sharpness!r}")
+        if "momentum" not in data.coords:
+            require("data", data, {}, made_by, attrs=("optimizer",))
         beta = float(data["momentum"].item()) if "momentum" in data.coords else momentum(data)
         s = validation.real("sharpness", sharpness, above=0)
         threshold = float(theory.max_stable_sharpness(s, beta))  # η = 2(1 + β)/S
@@ -189,8 +216,7 @@ def draw_orbits(
             half = theory.two_cycle_half_amplitude(excess, s, third, fourth)
             for sign, label in ((1.0, r"two-cycle, $\pm A$"), (-1.0, None)):
                 ax.plot(threshold * (1.0 + excess), minimum + sign * half, color=THEORY_COLOUR, label=label)
-        # The line of the threshold may pass behind it.
-        ax.legend(loc="upper left", frameon=True, framealpha=1.0, edgecolor="white")
+        ax.legend(loc="upper left")
     return ax
 
 
@@ -204,6 +230,9 @@ def draw_continuation(
 ) -> Axes:
     """Draw a measure along the branches followed forward and backward; runs that started afresh are open markers.
 
+    A run that diverged is a cross at the upper edge instead: what it measured before it escaped would flatten the
+    rest. It is told by ``diverged_at`` or ``phase`` where data has one of them, else by a measure that is not finite.
+
     Parameters
     ----------
     data
@@ -211,7 +240,7 @@ def draw_continuation(
     ax
         Where to draw; by default the axes of a new figure.
     measure
-        Which measure.
+        Which measure; of diverged_at and phase, all values are drawn.
     bistable
         The interval in which theory says that both branches live; it is shaded.
 
@@ -223,12 +252,19 @@ def draw_continuation(
     Raises
     ------
     ValueError
-        If another axis has more than one value, or the measure is not in the data.
+        If data is not of continuation, another axis has more than one value, or the measure is not in the data.
     """
-    ax = axes_or_new(ax)
+    require(
+        "data",
+        data,
+        {"restarted": None, "direction": ("direction",)},
+        "a dataset of continuation",
+        attrs=("along",),
+    )
     measure = validation.one_of("measure", measure, [str(n) for n in data.data_vars if n != "restarted"])
     others = [str(dim) for dim in data[measure].dims if dim != "direction"]
     name = _one_axis(data, others, str(data.attrs["along"]))
+    ax = axes_or_new(ax)
     if bistable is not None:
         low, high = (validation.real("bistable", value) for value in bistable)
         ax.axvspan(low, high, color="#dddddd", linewidth=0.0, zorder=0, label="both, by theory")
@@ -237,21 +273,42 @@ def draw_continuation(
         if direction not in flat["direction"].values:
             continue
         branch, colour = flat.sel(direction=direction), BRANCH_COLOURS[direction]
-        at, values, afresh = branch[name].values, branch[measure].values, branch["restarted"].values
+        at, afresh, lost = branch[name].values, branch["restarted"].values, _lost(branch, measure)
+        values = np.where(lost, np.nan, branch[measure].values)
         ax.plot(at, values, color=colour, linewidth=0.7)
+        look: dict[str, Any] = {
+            "linestyle": "none", "color": colour, "markersize": 3.0, "markeredgewidth": 0.6,
+        }  # fmt: skip
         for chosen, face, label in ((~afresh, colour, direction), (afresh, "white", f"{direction}, afresh")):
+            chosen = chosen & ~lost
             if chosen.any():
-                ax.plot(
-                    at[chosen], values[chosen], linestyle="none", marker=marker, color=colour, markerfacecolor=face,
-                    markersize=3.0, markeredgewidth=0.6, label=label,
-                )  # fmt: skip
+                ax.plot(at[chosen], values[chosen], marker=marker, markerfacecolor=face, label=label, **look)
+        if lost.any():
+            height = np.full(lost.sum(), 1.0 if direction == "forward" else 0.96)
+            ax.plot(
+                at[lost], height, marker="x", transform=ax.get_xaxis_transform(), clip_on=False,
+                label=f"{direction}, diverged", **look,
+            )  # fmt: skip
     ax.set(xlabel=_name(name), ylabel=_name(measure))
     ax.legend()
     return ax
 
 
+def _lost(branch: xarray.Dataset, measure: str) -> npt.NDArray[np.bool_]:
+    """Return which runs are not drawn among the others: those that diverged, or have no number."""
+    lost: npt.NDArray[np.bool_] = ~np.isfinite(branch[measure].values)
+    if measure not in ("diverged_at", "phase"):
+        if "diverged_at" in branch:
+            lost |= branch["diverged_at"].values >= 0
+        if "phase" in branch:
+            lost |= branch["phase"].values == outcomes.DIVERGED
+    return lost
+
+
 def _one_axis(data: xarray.Dataset, names: list[str], along: str | None = None) -> str:
     """Return the axis that is drawn: `along`, or the one with more than one value; the others have one."""
+    if not names:
+        raise ValueError("data must have an axis, got none")
     long = [name for name in names if data.sizes[name] > 1]
     chosen = along or (long[0] if long else names[0])
     if more := [name for name in long if name != chosen]:

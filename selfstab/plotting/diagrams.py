@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from selfstab import outcomes, theory
+from selfstab import outcomes, theory, validation
 from selfstab.plotting.style import (
+    BLANK,
     SEQUENTIAL,
     THEORY_COLOUR,
     axes_or_new,
+    axis_label,
     cell_edges,
+    is_geometric,
     new_figure,
+    require,
     shared_legend,
     styled,
 )
@@ -69,6 +74,20 @@ def _key(data: xarray.Dataset, ax: Axes) -> None:
     ax.legend(loc="upper left", ncols=2)
 
 
+def _check_law(data: xarray.Dataset) -> None:
+    along = ("momentum", "point")
+    require(
+        "data", data, {"momentum": ("momentum",), "kappa": along, "excess": along}, "overshoots against κ"
+    )
+    losses = {name: along for name in LOSS_MARKERS if name in data}
+    if not losses:
+        raise ValueError(
+            f"data must have one of the variables {', '.join(LOSS_MARKERS)} (overshoots against κ), "
+            f"got {', '.join(map(str, data.data_vars))}"
+        )
+    require("data", data, losses, "overshoots against κ")
+
+
 @styled
 def draw_overshoot_law(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     """Draw the measured overshoot against the inertia number κ, on the universal curve G(κ).
@@ -87,8 +106,15 @@ def draw_overshoot_law(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     -------
     matplotlib.axes.Axes
         The axes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If data lacks one of these; the message names it.
     """
+    _check_law(data)
     ax = axes_or_new(ax)
+    data = data.transpose("momentum", "point", ...)
     kappa = data["kappa"].values
     _points(data, ax, lambda _, measured: measured)
     fine = np.geomspace(np.nanmin(kappa), np.nanmax(kappa), 400)
@@ -112,8 +138,15 @@ def draw_overshoot_residual(data: xarray.Dataset, ax: Axes | None = None) -> Axe
     -------
     matplotlib.axes.Axes
         The axes, linear within ±0.001 and logarithmic beyond.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If data lacks one of these; the message names it.
     """
+    _check_law(data)
     ax = axes_or_new(ax, height=1.6)
+    data = data.transpose("momentum", "point", ...)
     _points(data, ax, lambda kappa, measured: measured / theory.overshoot(kappa) - 1.0)
     ax.axhline(0.0, color=THEORY_COLOUR, zorder=1, label="theory")
     ax.set_xscale("log")
@@ -127,6 +160,70 @@ def draw_overshoot_residual(data: xarray.Dataset, ax: Axes | None = None) -> Axe
 
 
 _MOMENTUM_TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
+
+
+@dataclass(frozen=True)
+class _Map:
+    """A sweep over two axes, sorted along both, and where it goes."""
+
+    data: xarray.Dataset
+    x: str
+    y: str
+    of_theory: bool
+    """Whether it is over momentum and excess: 1 − β and ε on logarithmic axes, with theory's contours."""
+
+    @classmethod
+    def checked(cls, data: xarray.Dataset, variables: tuple[str, ...], x: str | None, y: str | None) -> _Map:
+        words = " and ".join(repr(name) for name in variables)
+        made_by = f"a sweep with measure{'s' * (len(variables) > 1)} {words}"
+        require("data", data, dict.fromkeys(variables), made_by)
+        dims = [str(dim) for dim in data[variables[0]].dims]
+        chosen = [
+            validation.one_of(word, name, dims) for word, name in (("y", y), ("x", x)) if name is not None
+        ]
+        long = [dim for dim in dims if data.sizes[dim] > 1 or dim in chosen]
+        if len(chosen) == 2 and chosen[0] == chosen[1]:
+            raise ValueError(f"x and y must be two dimensions, got {chosen[0]} twice")
+        if len(long) != 2 or min(data.sizes[dim] for dim in long) < 2:
+            sizes = ", ".join(f"{dim} ({data.sizes[dim]})" for dim in dims) or "none"
+            more = [dim for dim in long if dim not in chosen][2 - len(chosen) :]
+            advice = f": select one value of {', '.join(more)}, as data.isel({more[0]}=0)" if more else ""
+            raise ValueError(
+                f"data must have more than one value along two dimensions exactly, got {sizes}{advice}"
+            )
+        over_theory = {*long} == {"momentum", "excess"}
+        # As theory's planes are drawn: ε upwards, whatever the order of the sweep's axes.
+        up, right = ("excess", "momentum") if over_theory else (long[0], long[1])
+        if (x or right) == up or (y or up) == right:
+            up, right = right, up
+        flat = data[list(variables)].squeeze([dim for dim in dims if dim not in long]).sortby([up, right])
+        of_theory = over_theory and up == "excess" and bool(flat["excess"].min() > 0.0)
+        of_theory = of_theory and bool(flat["momentum"].max() < 1.0)
+        return cls(flat.transpose(up, right), right, up, of_theory)
+
+    def values(self, name: str) -> Any:
+        """Return a variable, shape (values of y, values of x)."""
+        return self.data[name].values
+
+    def edges(self) -> tuple[Any, Any]:
+        """Return the edges of the cells along x and y."""
+        x, y = self.data[self.x].values, self.data[self.y].values
+        if self.of_theory:
+            return cell_edges(1.0 - x, log=True), cell_edges(y, log=True)
+        return cell_edges(x, log=is_geometric(x)), cell_edges(y, log=is_geometric(y))
+
+    def dress(self, ax: Axes, contours: tuple[float, ...]) -> None:
+        """Scale and name the axes."""
+        if self.of_theory:
+            _plane(ax, self.data, contours)
+            return
+        across, up = self.edges()
+        for word, name, ends in (("x", self.x, across), ("y", self.y, up)):
+            scale = "log" if is_geometric(self.data[name].values) else "linear"
+            ax.set(
+                **{f"{word}scale": scale, f"{word}label": axis_label(self.data, name)},
+                **{f"{word}lim": (ends[0], ends[-1])},
+            )
 
 
 def _plane(ax: Axes, data: xarray.Dataset, contours: tuple[float, ...]) -> None:
@@ -150,73 +247,95 @@ def _plane(ax: Axes, data: xarray.Dataset, contours: tuple[float, ...]) -> None:
     ax.minorticks_off()
 
 
-def _edges(data: xarray.Dataset) -> tuple[Any, Any]:
-    return cell_edges(1.0 - data["momentum"].values, log=True), cell_edges(data["excess"].values, log=True)
-
-
 @styled
 def draw_phases(
-    data: xarray.Dataset, ax: Axes | None = None, *, contours: tuple[float, ...] = (0.1, 1.0, 10.0)
-) -> Axes:
-    """Draw how runs end over (β, ε), each outcome in its colour and named for a legend, with theory's contours of κ.
+    data: xarray.Dataset, ax: Axes | None = None, *, x: str | None = None, y: str | None = None,
+    contours: tuple[float, ...] = (0.1, 1.0, 10.0),
+) -> Axes:  # fmt: skip
+    """Draw how runs end over two axes of a sweep, each outcome in its colour.
+
+    Cells that have not been run, as in the store of an unfinished sweep, are white. Axes are logarithmic where the
+    sweep's values are spaced geometrically. Over (β, ε), the axes are 1 − β and ε, with theory's contours of κ.
+
+    Outcomes are named for a legend, which a new figure has below the axes. In axes of your own, call
+    ``ax.legend()`` within :func:`paper`, whose legends have a frame, or leave the cells free with
+    ``ax.figure.legend(loc="outside lower center")`` in a figure of layout "constrained".
 
     Parameters
     ----------
     data
-        ``phase`` with dimensions momentum and excess: of :func:`selfstab.sweep` over these axes.
+        ``phase`` of :func:`selfstab.sweep`, more than one value along two dimensions exactly.
     ax
         Where to draw; by default the axes of a new figure.
+    x, y
+        The dimension drawn to the right and the one drawn upwards; by default the second and the first (β and ε).
     contours
-        Values of κ.
+        Values of κ, over (β, ε).
 
     Returns
     -------
     matplotlib.axes.Axes
         The axes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If data has no phase, or not more than one value along two dimensions exactly, or x or y is none of them.
+
+    Examples
+    --------
+    >>> import numpy as np, selfstab as ss
+    >>> axes = {"lr": np.geomspace(0.1, 10.0, 5), "start.w": [0.5, 1.0, 2.0]}
+    >>> data = ss.sweep(ss.DoubleWell(), ss.HeavyBall(0.1), axes, start=[1.0], steps=9, progress=False)
+    >>> draw_phases(data).get_ylabel()
+    'learning rate (1/sharpness)'
     """
     from matplotlib.colors import BoundaryNorm, ListedColormap
 
+    plane = _Map.checked(data, ("phase",), x, y)
     figure = new_figure() if ax is None else None
     ax = axes_or_new(ax) if figure is None else figure.add_subplot()
     codes = list(outcomes.LABELS)
-    phase = data["phase"].transpose("excess", "momentum").values
+    phase = plane.values("phase")
+    known = np.isin(phase, codes)
     ax.pcolormesh(
-        *_edges(data), phase, cmap=ListedColormap([outcomes.COLOURS[c] for c in codes]),
+        *plane.edges(), np.ma.masked_array(phase, ~known),
+        cmap=ListedColormap([outcomes.COLOURS[c] for c in codes]),
         norm=BoundaryNorm(np.arange(min(codes), max(codes) + 2) - 0.5, len(codes)), rasterized=True,
     )  # fmt: skip
-    _plane(ax, data, contours)
-    for code in codes:
-        if (phase == code).any():
-            ax.plot(
-                [],
-                [],
-                linestyle="none",
-                marker="s",
-                color=outcomes.COLOURS[code],
-                label=outcomes.LABELS[code],
-            )
+    plane.dress(ax, contours)
+    name_outcomes(ax, phase)
+    if not known.all():
+        ax.plot([], [], label="not run", **BLANK)
     if figure is not None:
         shared_legend(figure, [ax], columns=3)
     return ax
 
 
+def name_outcomes(ax: Axes, phase: Any) -> None:
+    """Name the outcomes that are there for a legend."""
+    for code, label in outcomes.LABELS.items():
+        if (phase == code).any():
+            ax.plot([], [], linestyle="none", marker="s", color=outcomes.COLOURS[code], label=label)
+
+
 @styled
 def draw_overshoot(
-    data: xarray.Dataset, ax: Axes | None = None, *, contours: tuple[float, ...] = (0.1, 1.0, 10.0),
-    largest: float | None = None,
+    data: xarray.Dataset, ax: Axes | None = None, *, x: str | None = None, y: str | None = None,
+    contours: tuple[float, ...] = (0.1, 1.0, 10.0), largest: float | None = None,
 ) -> Axes:  # fmt: skip
-    """Draw the overshoot over (β, ε) on a logarithmic scale, with theory's contours of κ.
+    """Draw the overshoot over two axes of a sweep on a logarithmic scale.
 
-    A run without an overshoot is in the colour of how it ended.
+    A run without an overshoot is in the colour of how it ended. Axes and contours are those of :func:`draw_phases`.
 
     Parameters
     ----------
     data
-        ``overshoot`` and ``phase`` with dimensions momentum and excess: of :func:`selfstab.sweep` over these axes.
+        ``overshoot`` and ``phase`` of :func:`selfstab.sweep`, more than one value along two dimensions exactly.
     ax
         Where to draw; by default the axes of a new figure.
-    contours
-        Values of κ.
+    x, y, contours
+        As for :func:`draw_phases`.
     largest
         End of the colour scale; by default the largest overshoot.
 
@@ -224,21 +343,23 @@ def draw_overshoot(
     -------
     matplotlib.axes.Axes
         The axes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If data has no overshoot or no phase, or in the cases of :func:`draw_phases`.
     """
     from matplotlib.colors import LogNorm
 
+    plane = _Map.checked(data, ("overshoot", "phase"), x, y)
     ax = axes_or_new(ax)
-    draw_phases(data, ax, contours=())
-    values = np.ma.masked_invalid(data["overshoot"].transpose("excess", "momentum").values)
-    top = float(values.max()) if largest is None else largest
-    beyond = "max" if float(values.max()) > top else "neither"
-    mesh = ax.pcolormesh(
-        *_edges(data),
-        values,
-        cmap=SEQUENTIAL,
-        norm=LogNorm(max(float(values.min()), 0.3), top),
-        rasterized=True,
-    )
-    ax.figure.colorbar(mesh, ax=ax, label="overshoot, drop/(2$y_0$)", pad=0.02, extend=beyond)
-    _plane(ax, data, contours)
+    draw_phases(data, ax, x=plane.x, y=plane.y, contours=())
+    values = np.ma.masked_invalid(plane.values("overshoot"))
+    if values.count():
+        top = float(values.max()) if largest is None else largest
+        beyond = "max" if float(values.max()) > top else "neither"
+        norm = LogNorm(min(max(float(values.min()), 0.3), top), top)
+        mesh = ax.pcolormesh(*plane.edges(), values, cmap=SEQUENTIAL, norm=norm, rasterized=True)
+        ax.figure.colorbar(mesh, ax=ax, label="overshoot, drop/(2$y_0$)", pad=0.02, extend=beyond)
+    plane.dress(ax, contours)
     return ax

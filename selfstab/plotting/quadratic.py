@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from selfstab import outcomes, theory
-from selfstab.plotting.style import SEQUENTIAL, axes_or_new, cell_edges, styled
+from selfstab.plotting.style import SEQUENTIAL, axes_or_new, cell_edges, require, styled
 
 if TYPE_CHECKING:
     import xarray
@@ -32,6 +32,11 @@ def draw_modes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     matplotlib.axes.Axes
         The axes.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If data lacks one of these, or has one value only along a dimension.
+
     Examples
     --------
     >>> import selfstab as ss, xarray
@@ -42,6 +47,9 @@ def draw_modes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     >>> draw_modes(data).get_xlabel()
     'learning rate × sharpness, $\\eta S$'
     """
+    dims = ("momentum", "lr_times_sharpness")
+    variables: dict[str, tuple[str, ...]] = {"spectral_radius": dims} | {name: (name,) for name in dims}
+    require("data", data, variables, "the modes of heavy ball")
     ax = axes_or_new(ax)
     momentum, scaled = data["momentum"].values, data["lr_times_sharpness"].values
     radius = data["spectral_radius"].transpose("momentum", "lr_times_sharpness").values

@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from selfstab import outcomes, theory
-from selfstab.plotting.style import METHOD_COLOURS, THEORY_COLOUR, axes_or_new, method, momentum, styled
+from selfstab import outcomes, theory, validation
+from selfstab.plotting.style import (
+    METHOD_COLOURS,
+    THEORY_COLOUR,
+    axes_or_new,
+    method,
+    momentum,
+    require,
+    styled,
+)
 
 if TYPE_CHECKING:
     import xarray
@@ -21,6 +29,25 @@ _AXIS_NAMES = {
     "step": "step, $t$",
     "effective_time": r"effective time, $\Sigma\eta_t/(1-\beta)$ (1/$S$)",
 }
+
+
+_STEP = ("step",)
+
+
+def _check(run: Any, against: str, *along_step: str) -> None:
+    """Raise unless a run has its settings, the horizontal axis, and these variables along step."""
+    validation.one_of("against", against, _AXIS_NAMES)
+    require(
+        "run", run, dict.fromkeys((against, *along_step), _STEP), "a run of simulate", attrs=("optimizer",)
+    )
+
+
+def _check_catapult(run: Any, *along_step: str) -> None:
+    """Raise unless a run has these variables along step and the scalars of the slow limit."""
+    variables: dict[str, tuple[str, ...]] = dict.fromkeys(("step", *along_step), _STEP)
+    variables |= {"initial_excess": (), "stabilization": ()}
+    made_by = "a run of simulate with the scalars y0 and b2 of its start assigned"
+    require("run", run, variables, made_by, attrs=("optimizer",))
 
 
 def _against(run: xarray.Dataset, against: str) -> Array:
@@ -44,12 +71,20 @@ def slow_limit(run: xarray.Dataset) -> tuple[Array, Array]:
     -------
     y, amplitude : ndarray
         S − S* and |x|, each of shape (steps,).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one of these is missing, or the learning rate is not constant.
     """
+    _check_catapult(run, "displacement")
+    setting = json.loads(run.attrs["optimizer"])["lr"]
+    if not isinstance(setting, int | float):
+        raise ValueError(f"run must have a constant learning rate, got {validation.shown(setting)}")
     step = run["step"].values
     peak = step[np.abs(run["displacement"].values).argmax()]
-    lr = float(json.loads(run.attrs["optimizer"])["lr"])
     y, amplitude = theory.slow_orbit(
-        step - peak, lr, momentum(run), float(run["initial_excess"]), float(run["stabilization"])
+        step - peak, float(setting), momentum(run), float(run["initial_excess"]), float(run["stabilization"])
     )
     return y, amplitude
 
@@ -77,9 +112,14 @@ def draw_displacement(run: xarray.Dataset, ax: Axes | None = None, **line: Any) 
     -------
     matplotlib.axes.Axes
         The axes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the run lacks one of these; the message names it.
     """
-    ax = axes_or_new(ax)
     _, amplitude = slow_limit(run)
+    ax = axes_or_new(ax)
     step = run["step"].values
     ax.plot(step, run["displacement"].values, **({"linewidth": 0.4} | _look(run, line)))
     for sign in (1.0, -1.0):
@@ -118,7 +158,13 @@ def draw_sharpness(
     -------
     matplotlib.axes.Axes
         The axes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the run lacks one of these; the message names it.
     """
+    _check(run, against, "step", "sharpness", *(["max_stable_sharpness"] if threshold else []))
     ax = axes_or_new(ax)
     at, look = _against(run, against), _look(run, line)
     ax.plot(at, run["sharpness"].values, **look)
@@ -167,7 +213,13 @@ def draw_loss(run: xarray.Dataset, ax: Axes | None = None, *, against: str = "st
     -------
     matplotlib.axes.Axes
         The axes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the run lacks one of these; the message names it.
     """
+    _check(run, against, "loss")
     ax = axes_or_new(ax)
     ax.plot(_against(run, against), run["loss"].values, **_look(run, line))
     if "initial_excess" in run:
@@ -204,7 +256,13 @@ def draw_orbit(
     -------
     matplotlib.axes.Axes
         The axes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the run lacks one of these; the message names it.
     """
+    _check_catapult(run, "displacement", "excess")
     ax = axes_or_new(ax)
     y0, b2 = float(run["initial_excess"]), float(run["stabilization"])
     largest = theory.max_displacement(y0, b2)
@@ -239,6 +297,7 @@ def mark_divergence(run: xarray.Dataset, ax: Axes, variable: str, *, against: st
     against
         The horizontal axis.
     """
+    _check(run, against, variable)
     height = np.clip(run[variable].values[-1:], *ax.get_ylim())
     ax.plot(
         _against(run, against)[-1:], height, linestyle="none", marker="x", markersize=5.0,
@@ -269,12 +328,23 @@ def draw_final_sharpness(data: Mapping[str, Mapping[str, xarray.Dataset]], ax: A
     -------
     matplotlib.axes.Axes
         The axes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If data lacks one of these; the message names it.
     """
+    made_by = "runs of simulate with the scalars of how they end assigned"
+    for group, runs in data.items():
+        for name, run in runs.items():
+            variables: dict[str, tuple[str, ...]] = dict.fromkeys((*_ENDS, "diverged_at"), ())
+            variables["max_stable_sharpness"] = _STEP
+            require(f"data[{group!r}][{name!r}]", run, variables, made_by, attrs=("optimizer",))
     ax = axes_or_new(ax)
     limits = []
-    for group, runs in enumerate(data.values()):
+    for place, runs in enumerate(data.values()):
         for k, (name, run) in enumerate(runs.items()):
-            at = group + 0.25 * (k - 0.5 * (len(runs) - 1))
+            at = place + 0.25 * (k - 0.5 * (len(runs) - 1))
             colour = METHOD_COLOURS[method(run)]
             for variable, (marker, _) in _ENDS.items():
                 face = "none" if name.endswith("_steps") else colour
@@ -319,7 +389,16 @@ def draw_threshold_scan(
     -------
     matplotlib.axes.Axes
         The axes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If data lacks one of these; the message names it.
     """
+    variables: dict[str, tuple[str, ...]] = dict.fromkeys(
+        ("threshold", *getattr(data, "data_vars", ())), ("threshold",)
+    )
+    require("data", data, variables, "final sharpness by method")
     ax = axes_or_new(ax)
     threshold = data["threshold"].values
     ax.axline((threshold[0], threshold[0]), slope=1.0, color=THEORY_COLOUR, linestyle="--", linewidth=0.8,

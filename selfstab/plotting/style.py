@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 import matplotlib
 import numpy as np
 
+from selfstab import validation
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -35,6 +36,15 @@ THEORY_COLOUR: Final = "#222222"
 SEQUENTIAL: Final = "viridis"
 """Perceptual, colour-blind-safe map."""
 
+BLANK: Final[Any] = {
+    "linestyle": "none",
+    "marker": "s",
+    "color": "white",
+    "markeredgecolor": "#777777",
+    "markeredgewidth": 0.4,
+}
+"""The legend's mark of cells that are left white."""
+
 RULES: Final[Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # shipped with Matplotlib: the same letters on every machine
@@ -53,7 +63,11 @@ RULES: Final[Any] = {
     "xtick.minor.width": 0.4,
     "ytick.minor.width": 0.4,
     "legend.fontsize": 6.0,
-    "legend.frameon": False,
+    # A frame of the background's colour: words over dark cells stay legible.
+    "legend.frameon": True,
+    "legend.facecolor": "white",
+    "legend.edgecolor": "white",
+    "legend.framealpha": 0.9,
     "legend.handlelength": 1.6,
     "lines.linewidth": 1.0,
     "lines.markersize": 3.5,
@@ -142,6 +156,80 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     return files
 
 
+def require(
+    name: str,
+    data: Any,
+    variables: Mapping[str, tuple[str, ...] | None],
+    made_by: str,
+    *,
+    attrs: tuple[str, ...] = (),
+) -> None:
+    """Raise unless `data` is a dataset that holds what is to be drawn.
+
+    Parameters
+    ----------
+    name
+        The argument's name, for the message.
+    data
+        What was passed.
+    variables
+        Names of variables or coordinates, and the dimensions of each in any order (None: any dimensions).
+    made_by
+        What has them, for the message.
+    attrs
+        Names of attributes.
+
+    Raises
+    ------
+    TypeError
+        If it is no dataset.
+    ValueError
+        If something is missing.
+
+    Examples
+    --------
+    >>> import xarray
+    >>> data = xarray.Dataset({"phase": ("lr", [1, 2])})
+    >>> require("data", data, {"overshoot": None}, "a sweep with measure 'overshoot'")
+    Traceback (most recent call last):
+    ...
+    ValueError: data must have the variable overshoot (a sweep with measure 'overshoot'), got phase
+    """
+    import xarray
+
+    if not isinstance(data, xarray.Dataset):
+        raise TypeError(f"{name} must be a dataset ({made_by}), got {validation.shown(data)}")
+    for kind, wanted, held in (
+        ("variable", variables, data.variables),
+        ("attribute", attrs, data.attrs),
+    ):
+        if missing := [word for word in wanted if word not in held]:
+            what = f"the {kind}{'s' * (len(missing) > 1)} {', '.join(missing)}"
+            raise ValueError(
+                f"{name} must have {what} ({made_by}), got {', '.join(map(str, held)) or 'none'}"
+            )
+    for word, dims in variables.items():
+        if dims is not None and {*data[word].dims} != {*dims}:
+            along = ", ".join(dims) or "no dimension"
+            raise ValueError(
+                f"{name} must have {word} along {along} ({made_by}), "
+                f"got it along {', '.join(map(str, data[word].dims)) or 'no dimension'}"
+            )
+
+
+def axis_label(data: xarray.Dataset, name: str) -> str:
+    """Return what to write at an axis: a coordinate's long_name and units, or its name.
+
+    >>> import xarray
+    >>> lr = ("lr", [0.1, 0.2], {"long_name": "learning rate", "units": "1/sharpness"})
+    >>> axis_label(xarray.Dataset(coords={"lr": lr}), "lr")
+    'learning rate (1/sharpness)'
+    """
+    attrs = data[name].attrs
+    units = str(attrs.get("units", "1"))
+    return str(attrs.get("long_name", name)) + (f" ({units})" if units not in ("", "1") else "")
+
+
 def label_panels(axes: list[Axes]) -> None:
     """Put (a), (b), ... before the axes' titles."""
     for k, ax in enumerate(axes):
@@ -167,6 +255,20 @@ def momentum(run: xarray.Dataset) -> float:
     return float(json.loads(run.attrs["optimizer"])["momentum"])
 
 
+def is_geometric(values: Any) -> bool:
+    """Whether three or more numbers above 0 have equal ratios, to a thousandth, rather than equal differences.
+
+    >>> is_geometric([0.1, 1.0, 10.0]), is_geometric([1.0, 1.1, 1.2]), is_geometric([0.0, 1.0, 10.0])
+    (True, False, False)
+    """
+    at = np.asarray(values, dtype=np.float64)
+    if at.size < 3 or at.min() <= 0.0:
+        return False
+    ratios, differences = np.diff(np.log(at)), np.diff(at)
+    uneven = np.ptp(ratios) / np.abs(ratios).max()
+    return bool(uneven < min(1e-3, np.ptp(differences) / np.abs(differences).max()))
+
+
 def cell_edges(centres: Any, *, log: bool = False) -> Array:
     """Return the edges of a heat map's cells, for pcolormesh.
 
@@ -185,6 +287,11 @@ def cell_edges(centres: Any, *, log: bool = False) -> Array:
     ndarray
         Shape (n + 1,).
 
+    Raises
+    ------
+    ValueError
+        If there are fewer than two.
+
     Examples
     --------
     >>> cell_edges([0.0, 1.0, 3.0])
@@ -193,6 +300,8 @@ def cell_edges(centres: Any, *, log: bool = False) -> Array:
     array([1.e-01, 1.e+01, 1.e+03])
     """
     at = np.asarray(centres, dtype=np.float64)
+    if at.size < 2:
+        raise ValueError(f"centres must be at least two, got {validation.shown(at.tolist())}")
     if log:
         at = np.log(at)
     inner = 0.5 * (at[1:] + at[:-1])

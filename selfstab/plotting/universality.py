@@ -8,7 +8,7 @@ import numpy as np
 
 from selfstab import outcomes, theory
 from selfstab.plotting.diagrams import _momentum_colours
-from selfstab.plotting.style import THEORY_COLOUR, axes_or_new, styled
+from selfstab.plotting.style import THEORY_COLOUR, axes_or_new, require, styled
 
 if TYPE_CHECKING:
     import xarray
@@ -28,6 +28,16 @@ LEAST_DEVIATION: Final = 1e-8
 """Smaller deviations are beyond the runs' accuracy and below the axis."""
 
 _KAPPA: Final = r"inertia number, $\kappa=\varepsilon((1+\beta)/(1-\beta))^2$"
+
+
+_CELLS: Final = ("loss", "momentum", "kappa")
+
+
+def _check(data: Any, dims: tuple[str, ...], **more: tuple[str, ...]) -> None:
+    """Raise unless data has overshoots with their steps and outcomes along these dimensions, and what is more."""
+    variables: dict[str, tuple[str, ...]] = dict.fromkeys(("overshoot", "steps", "outcome"), dims)
+    variables |= {name: (name,) for name in dims} | more
+    require("data", data, variables, "overshoots against momentum and kappa")
 
 
 def _look(k: int) -> dict[str, Any]:
@@ -67,6 +77,11 @@ def draw_universality(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     matplotlib.axes.Axes
         The axes.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If data lacks one of these; the message names it.
+
     Examples
     --------
     >>> import selfstab as ss, xarray
@@ -77,6 +92,7 @@ def draw_universality(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     >>> draw_universality(data).get_ylabel()
     'overshoot, drop/(2$y_0$)'
     """
+    _check(data, _CELLS)
     ax = axes_or_new(ax)
     data = data.transpose("loss", "momentum", "kappa", ...)
     kappa = data["kappa"].values
@@ -117,7 +133,13 @@ def draw_universality_key(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     -------
     matplotlib.axes.Axes
         The axes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If data lacks one of these; the message names it.
     """
+    _check(data, _CELLS)
     ax = axes_or_new(ax)
     ax.set_axis_off()
     grey: dict[str, Any] = {"color": "#777777"}
@@ -169,7 +191,14 @@ def draw_universality_deviation(data: xarray.Dataset, ax: Axes | None = None) ->
     -------
     matplotlib.axes.Axes
         The axes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If data lacks one of these; the message names it.
     """
+    one = {"loss": (), "sigma": (), "tau": ()}
+    _check(data, _CELLS[1:], first_order=("momentum", "kappa", "cause"), **one)
     ax = axes_or_new(ax)
     data = data.transpose("momentum", "kappa", ...)
     kappa = data["kappa"].values

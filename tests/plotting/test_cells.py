@@ -143,12 +143,78 @@ def test_branches_are_lines_with_open_markers_where_runs_started_afresh():
     assert ax.patches[0].get_x() == 1.78
 
 
+def steps_of():
+    data = cells_of()
+    beyond = (data.lr - 2.0 * (1.0 + data.momentum)).values
+    steps = np.ceil(3.0 / np.maximum(beyond, 1e-3))
+    return data.assign(diverged_at=("cell", np.where(beyond > 0.0, steps, -1).astype(np.int64)))
+
+
+def test_steps_of_divergence_are_on_a_log_scale_without_never():
+    """Protects maps of diverged_at: −1 is no step, and steps near the threshold do not hide the rest."""
+    data = steps_of()
+    ax = cells.draw_refined(data, measure="diverged_at")
+    (mesh,) = ax.collections
+    steps = data.diverged_at.values
+    assert mesh.get_array().tolist() == steps[steps >= 0].tolist()
+    low, middle, high = mesh.norm(
+        [steps[steps > 0].min(), np.sqrt(steps[steps > 0].min() * steps.max()), steps.max()]
+    )
+    assert (low, middle, high) == pytest.approx((0.0, 0.5, 1.0))
+    assert [line.get_label() for line in ax.lines] == ["never"]
+
+
+@pytest.mark.parametrize("step", [-1, 0, 5])
+def test_a_map_of_one_step_or_none_is_drawn(step):
+    """Protects the log scale where it has no extent: nothing diverged, or all at once."""
+    data = steps_of()
+    data["diverged_at"][:] = step
+    ax = cells.draw_refined(data, measure="diverged_at")
+    ax.figure.draw_without_rendering()
+    assert len(ax.collections) == (step >= 0)
+    assert len(ax.lines) == (step < 0)
+
+
+@pytest.mark.parametrize("told_by", ["diverged_at", "phase", "nan"])
+def test_branches_end_where_runs_diverge(told_by):
+    """Protects the scale of a branch: a loss of 1e20 before the escape is a cross at the edge, not a value."""
+    data = branches()
+    lost = data.lr.values > 2.04
+    data["final_loss"][lost] = np.nan if told_by == "nan" else 2.8e20
+    both = np.broadcast_to(lost[:, None], (9, 2))
+    if told_by != "nan":
+        code = {"diverged_at": (7, -1), "phase": (outcomes.DIVERGED, outcomes.MONOTONE)}[told_by]
+        data[told_by] = (("lr", "direction"), np.where(both, *code))
+    ax = cells.draw_continuation(data)
+    assert ax.get_ylim()[1] < 3.0
+    by_label = {line.get_label(): line for line in ax.lines}
+    for direction in ("forward", "backward"):
+        assert by_label[f"{direction}, diverged"].get_xdata().tolist() == data.lr.values[lost].tolist()
+        assert max(by_label[direction].get_xdata()) < 2.04
+    if told_by != "nan":
+        shown = cells.draw_continuation(data, measure=told_by)
+        assert "forward, diverged" not in {line.get_label() for line in shown.lines}
+
+
 @pytest.mark.parametrize(
     ("call", "match"),
     [
         (lambda: cells.draw_refined(cells_of(), measure="drop"), "measure must be one of phase"),
         (lambda: cells.draw_refined(cells_of(), sharpness=0.0), r"sharpness must be in \(0, inf\)"),
         (lambda: cells.draw_refined(branches()), "data must be a dataset of refine"),
+        (lambda: cells.draw_refined(cells_of(), measure="size"), "measure must be one of phase"),
+        (
+            lambda: cells.draw_orbits(branches()),
+            r"variables weights, weight, step \(a dataset of orbits\), got lr, ",
+        ),
+        (lambda: cells.draw_orbits(cycles().isel(lr=0)), "data must have an axis, got none"),
+        (lambda: cells.draw_orbits(cycles().isel(step=0)), "weights along step .*, got lr, weight"),
+        (
+            lambda: cells.draw_orbits(cycles().drop_attrs(), sharpness=1.0),
+            r"the attribute optimizer \(a dataset of orbits\), got none",
+        ),
+        (lambda: cells.draw_continuation(cycles()), "variables restarted, direction .*got lr, "),
+        (lambda: cells.draw_continuation(branches().drop_attrs()), "attribute along .*, got none"),
         (lambda: cells.draw_orbits(cycles(), weight="v"), "weight must be one of w"),
         (
             lambda: cells.draw_orbits(cycles(), cycle=(0.0, 1.0, 1.0)),
@@ -185,3 +251,8 @@ def test_picture_of_an_orbit_diagram():
 @pytest.mark.mpl_image_compare(**IMAGE)
 def test_picture_of_branches():
     return cells.draw_continuation(branches(), bistable=(1.78, 2.0)).figure
+
+
+@pytest.mark.mpl_image_compare(**IMAGE)
+def test_picture_of_steps_of_divergence():
+    return cells.draw_refined(steps_of(), measure="diverged_at").figure

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import xarray
 from matplotlib.colors import to_hex
 
 from selfstab import outcomes, theory
-from selfstab.plotting import diagrams
+from selfstab.plotting import diagrams, style
 
 # Matplotlib's releases shift antialiased pixels: 5 of 255 in the mean square hides no moved line.
 IMAGE = {"tolerance": 5, "remove_text": True, "savefig_kwargs": {"dpi": 80}, "style": "default"}
@@ -73,6 +74,125 @@ def test_momentum_is_named_on_an_axis_of_one_minus_momentum(plane):
     assert ax.get_xlim()[0] > ax.get_xlim()[1]
 
 
+def test_cells_not_run_are_blank_and_named(plane):
+    """Protects pictures of unfinished stores: what has not been run is not drawn as diverged."""
+    plane["phase"][4:, :3] = -128  # what a store of int8 holds there
+    ax = diagrams.draw_phases(plane)
+    hidden = np.ma.getmaskarray(ax.collections[0].get_array())
+    assert (hidden == (plane["phase"].transpose("excess", "momentum").values == -128)).all()
+    labels = [text.get_text() for text in ax.figure.legends[0].get_texts()]
+    assert labels == ["diverged", "catapult", "not run"]
+    again = diagrams.draw_phases(plane.where(plane["phase"] != -128))  # NaN, as masked by the reader
+    assert (np.ma.getmaskarray(again.collections[0].get_array()) == hidden).all()
+
+
+def test_a_store_without_any_overshoot_yet_is_drawn(plane):
+    ax = diagrams.draw_overshoot(plane.assign(overshoot=plane["overshoot"] * np.nan))
+    assert len(ax.figure.axes) == 1  # no colour bar
+
+
+def rates(lr):
+    # Over lr and a weight at the start, neighbours with different outcomes.
+    w = np.array([-1.0, 0.0, 1.0, 3.0])
+    phase = (np.arange(lr.size)[:, None] + np.arange(w.size)) % 6 - 1
+    about = {"long_name": "learning rate", "units": "1/sharpness"}
+    coords = {"lr": ("lr", lr, about), "start.w": w}
+    return xarray.Dataset({"phase": (("lr", "start.w"), phase.astype(np.int8))}, coords)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("geometric", [False, True])
+def test_any_two_axes_are_drawn_each_cell_around_its_values(swapped, geometric):
+    """Protects maps over other axes: each value lies in its cell, edges are midpoints of the axis as it is scaled."""
+    lr = np.geomspace(0.1, 10.0, 5) if geometric else np.linspace(0.1, 10.0, 5)
+    data = rates(lr)
+    ax = diagrams.draw_phases(data[{"lr": slice(None, None, -1)}], **({"x": "lr"} if swapped else {}))
+    mesh = ax.collections[0]
+    corners, codes = np.asarray(mesh.get_coordinates()), mesh.get_array()
+    across, up = corners[0, :, 0], corners[:, 0, 1]
+    at_lr, at_w = (across, up) if swapped else (up, across)
+    middle = np.sqrt(lr[1:] * lr[:-1]) if geometric else 0.5 * (lr[1:] + lr[:-1])
+    assert at_lr[1:-1] == pytest.approx(middle)
+    assert at_w == pytest.approx([-1.5, -0.5, 0.5, 2.0, 4.0])
+    expected = data["phase"].values
+    assert (codes == (expected.T if swapped else expected)).all()
+    names, scales = (ax.get_xlabel(), ax.get_ylabel()), (ax.get_xscale(), ax.get_yscale())
+    where = 0 if swapped else 1
+    assert (names[where], names[1 - where]) == ("learning rate (1/sharpness)", "start.w")
+    assert (scales[where], scales[1 - where]) == ("log" if geometric else "linear", "linear")
+    assert len(ax.collections) == 1  # κ means nothing here
+
+
+def test_theorys_plane_is_drawn_only_as_it_is_meant(plane):
+    """Protects sweeps over β and ε the other way round, or with ε below the threshold."""
+    other = diagrams.draw_phases(plane, x="excess")
+    assert (other.get_xlabel(), other.get_ylabel()) == ("excess", "momentum")
+    assert len(other.collections) == 1
+    below = diagrams.draw_phases(plane.assign_coords(excess=np.linspace(-0.5, 0.5, 9)))
+    assert (below.get_xlabel(), below.get_yscale()) == ("momentum", "linear")
+
+
+def test_one_value_along_other_axes_is_no_obstacle(plane):
+    ax = diagrams.draw_phases(plane.expand_dims(lookahead=[0.0]))
+    assert ax.collections[0].get_array().shape == (9, 7)
+
+
+@pytest.mark.parametrize(
+    ("draw", "change", "match"),
+    [
+        ("draw_phases", lambda d: d.drop_vars("phase"), "data must have the variable phase .*got .*overshoot"),
+        (
+            "draw_overshoot", lambda d: d.drop_vars("overshoot"),
+            r"data must have the variable overshoot \(a sweep with measures 'overshoot' and 'phase'\), got",
+        ),
+        (
+            "draw_phases", lambda d: d.expand_dims(repeat=[0, 1]),
+            r"got repeat \(2\), momentum \(7\), excess \(9\): select one value of excess, as data.isel\(excess=0\)",
+        ),
+        ("draw_phases", lambda d: d[{"excess": [0]}], r"two dimensions exactly, got momentum \(7\), excess \(1\)"),
+        ("draw_overshoot_law", lambda d: d, "data must have the variable kappa"),
+        ("draw_overshoot_residual", lambda d: d, "data must have the variable kappa"),
+        (
+            "draw_overshoot_law",
+            lambda d: d.assign(kappa=d["overshoot"]),
+            "must have kappa along momentum, point .*got it along momentum, excess",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_drawn_is_named(plane, draw, change, match):
+    """Protects the doors: a line that names what is missing and what is there."""
+    with pytest.raises(ValueError, match=match) as caught:
+        getattr(diagrams, draw)(change(plane))
+    assert "\n" not in str(caught.value)
+
+
+def test_dimensions_that_are_chosen_are_checked(plane):
+    with pytest.raises(ValueError, match="x must be one of momentum, excess, got 'lr'"):
+        diagrams.draw_phases(plane, x="lr")
+    with pytest.raises(ValueError, match="two dimensions, got excess twice"):
+        diagrams.draw_phases(plane, x="excess", y="excess")
+    with pytest.raises(ValueError, match="select one value of repeat, as"):
+        diagrams.draw_phases(plane.expand_dims(repeat=[0, 1]), x="excess", y="momentum")
+    with pytest.raises(TypeError, match="data must be a dataset"):
+        diagrams.draw_phases(plane["phase"])
+
+
+def test_a_law_without_a_known_loss_is_named(law):
+    with pytest.raises(ValueError, match=r"one of the variables CubicTaylor, Product .*got kappa, excess"):
+        diagrams.draw_overshoot_law(law.drop_vars("CubicTaylor"))
+
+
+def test_a_legend_over_dark_cells_has_a_light_ground(plane):
+    """Protects legends of maps: words are dark, and so is the colour of divergence."""
+    ax = style.new_figure().add_subplot()
+    diagrams.draw_phases(plane, ax)
+    with style.paper():
+        frame = ax.legend().get_frame()
+    assert frame.get_visible()
+    assert to_hex(frame.get_facecolor()) == to_hex(frame.get_edgecolor()) == "#ffffff"
+    assert frame.get_alpha() >= 0.9
+
+
 @pytest.mark.mpl_image_compare(**IMAGE)
 def test_picture_of_the_law(law):
     return diagrams.draw_overshoot_law(law).figure
@@ -81,3 +201,14 @@ def test_picture_of_the_law(law):
 @pytest.mark.mpl_image_compare(**IMAGE)
 def test_picture_of_the_overshoot(plane):
     return diagrams.draw_overshoot(plane, largest=5.0).figure
+
+
+@pytest.mark.mpl_image_compare(**IMAGE)
+def test_picture_of_phases_in_theorys_plane(plane):
+    plane["phase"][4:, :3] = -128
+    return diagrams.draw_phases(plane).figure
+
+
+@pytest.mark.mpl_image_compare(**IMAGE)
+def test_picture_of_phases_over_other_axes():
+    return diagrams.draw_phases(rates(np.geomspace(0.1, 10.0, 7))).figure

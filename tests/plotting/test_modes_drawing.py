@@ -34,6 +34,14 @@ def test_cells_beyond_the_threshold_are_in_the_colour_of_divergence(modes):
     assert to_hex(ax.get_facecolor()) == outcomes.COLOURS[outcomes.DIVERGED]
 
 
+def test_what_is_missing_is_named(modes):
+    """Protects the door: a line that names what is missing and what is there."""
+    with pytest.raises(ValueError, match=r"data must have the variable spectral_radius .*, got momentum, "):
+        draw_modes(modes.drop_vars("spectral_radius"))
+    with pytest.raises(ValueError, match="centres must be at least two"):
+        draw_modes(modes.isel(momentum=[0]))
+
+
 @pytest.mark.mpl_image_compare(**IMAGE)
 def test_picture_of_modes(modes):
     return draw_modes(modes).figure

@@ -100,6 +100,44 @@ def test_a_scan_shows_the_edge_and_marks_what_diverged():
     assert [line.get_xdata()[0] for line in crosses] == [1.0]
 
 
+@pytest.mark.parametrize(
+    ("draw", "missing"),
+    [
+        ("draw_displacement", "displacement"),
+        ("draw_displacement", "initial_excess"),
+        ("draw_sharpness", "sharpness"),
+        ("draw_sharpness", "max_stable_sharpness"),
+        ("draw_loss", "loss"),
+        ("draw_orbit", "stabilization"),
+        ("draw_orbit", "excess"),
+    ],
+)
+def test_what_a_run_lacks_is_named(slow_run, draw, missing):
+    """Protects the doors: a line that names what is missing and what is there."""
+    with pytest.raises(ValueError, match=f"run must have the variable {missing} .*, got step, ") as caught:
+        getattr(runs, draw)(slow_run.drop_vars(missing))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_that_cannot_be_drawn_is_told_why(slow_run):
+    """Protects against the wrong kind of data: a sweep, several runs, no settings, a schedule, an unknown axis."""
+    with pytest.raises(ValueError, match=r"run must have sharpness along step .*, got it along step, repeat"):
+        runs.draw_sharpness(slow_run.assign(sharpness=slow_run["sharpness"].expand_dims(repeat=2, axis=1)))
+    with pytest.raises(ValueError, match=r"run must have the attribute optimizer .*, got none"):
+        runs.draw_loss(slow_run.drop_attrs())
+    with pytest.raises(ValueError, match="against must be one of step, effective_time, got 'time'"):
+        runs.draw_loss(slow_run, against="time")
+    with pytest.raises(ValueError, match="variable effective_time"):
+        runs.draw_loss(slow_run.drop_vars("effective_time"), against="effective_time")
+    with pytest.raises(ValueError, match=r"data\['warmup'\]\['gd'\] must have the variables window_mean, "):
+        runs.draw_final_sharpness({"warmup": {"gd": slow_run}})
+    with pytest.raises(ValueError, match="data must have the variable threshold"):
+        runs.draw_threshold_scan(slow_run)
+    slow_run.attrs["optimizer"] = json.dumps({"lr": {"LinearWarmup": {}}, "momentum": 0.0})
+    with pytest.raises(ValueError, match="run must have a constant learning rate, got"):
+        runs.draw_displacement(slow_run)
+
+
 @pytest.mark.mpl_image_compare(**IMAGE)
 def test_picture_of_an_orbit(slow_run):
     return runs.draw_orbit(slow_run).figure

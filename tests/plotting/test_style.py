@@ -61,6 +61,20 @@ def test_edges_of_reversed_centres_are_the_reversed_edges(centres, log):
     assert style.cell_edges(centres[::-1], log=log) == pytest.approx(style.cell_edges(centres, log=log)[::-1])
 
 
+def test_edges_need_two_centres():
+    with pytest.raises(ValueError, match=r"centres must be at least two, got \[1.0\]"):
+        style.cell_edges([1.0])
+
+
+@given(st.integers(3, 400), st.floats(1e-6, 1e3), st.floats(1e-3, 1e6))
+def test_spacing_is_told_by_ratios(count, low, span):
+    """Protects the choice of axes: geomspace is geometric, linspace never, whatever their ends."""
+    high = low * (1.0 + span)
+    assert style.is_geometric(np.geomspace(low, high, count))
+    assert style.is_geometric(np.geomspace(high, low, count))
+    assert not style.is_geometric(np.linspace(low, high, count))
+
+
 def test_saved_files_are_deterministic_and_keep_text_as_text(tmp_path):
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()

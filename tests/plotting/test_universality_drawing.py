@@ -86,6 +86,20 @@ def test_the_key_names_losses_momenta_and_what_was_lost(cells):
     assert "undecided" not in named
 
 
+def test_what_is_missing_is_named(cells):
+    """Protects the doors: a line that names what is missing and what is there."""
+    with pytest.raises(ValueError, match=r"data must have the variable steps .*, got loss, momentum, kappa"):
+        universality.draw_universality(cells.drop_vars("steps"))
+    with pytest.raises(
+        ValueError, match=r"overshoot along loss, momentum, kappa .*, got it along momentum, kappa"
+    ):
+        universality.draw_universality_key(cells.isel(loss=0))
+    with pytest.raises(ValueError, match="overshoot along momentum, kappa"):
+        universality.draw_universality_deviation(cells)
+    with pytest.raises(ValueError, match="the variables first_order, tau"):
+        universality.draw_universality_deviation(cells.isel(loss=0).drop_vars(["first_order", "tau"]))
+
+
 @pytest.mark.mpl_image_compare(**IMAGE)
 def test_picture_of_universality(cells):
     return universality.draw_universality(cells).figure
