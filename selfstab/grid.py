@@ -95,7 +95,8 @@ def sweep(
         moment and called again with the same arguments, a sweep computes what is missing, and what was damaged, with
         a warning; the bits are those of an unbroken run. A store of other settings, of other versions or in use by
         another process is refused, and nothing of it changed. Where nothing has been computed yet, it holds NaN, or
-        the least integer. ``xarray.open_zarr`` opens it, ``selfstab sweep --resume`` goes on with it.
+        the least integer: mask it by ``data.where(data.phase != -128)``. ``xarray.open_zarr`` opens it,
+        ``selfstab sweep --resume`` goes on with it.
     client
         A ``dask.distributed.Client``, or the address of a scheduler: blocks run on its workers (extra ``dask``).
     progress
