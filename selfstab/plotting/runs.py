@@ -46,7 +46,7 @@ def _check_catapult(run: Any, *along_step: str) -> None:
     """Raise unless a run has these variables along step and the scalars of the slow limit."""
     variables: dict[str, tuple[str, ...]] = dict.fromkeys(("step", *along_step), _STEP)
     variables |= {"initial_excess": (), "stabilization": ()}
-    made_by = "a run of simulate with the scalars y0 and b2 of its start assigned"
+    made_by = "a run of simulate, with x, S - S*, y0 and b^2 assigned under these names"
     require("run", run, variables, made_by, attrs=("optimizer",))
 
 
