@@ -11,7 +11,7 @@ import hashlib
 import inspect
 import json
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cached_property
 from importlib import import_module
@@ -24,11 +24,13 @@ import sympy
 
 import selfstab
 from selfstab import validation
-from selfstab.axes import Plan
+from selfstab.axes import Plan, scheduled
 from selfstab.losses.diagonal import DiagonalNetwork
 from selfstab.losses.expressions import checked, parse
 from selfstab.losses.family import LossFamily
+from selfstab.losses.identity import hash_of
 from selfstab.losses.mlp import MLP
+from selfstab.losses.named import NamedMaker
 from selfstab.losses.protocol import Initialization, Loss
 from selfstab.losses.symbolic import SymbolicLoss
 from selfstab.losses.toys import TOYS
@@ -43,6 +45,12 @@ _LISTED: Final = 64
 
 _RATES: Final = 2**16
 
+_ALL_RATES: Final = 2**24
+"""Up to this many learning rates along an axis are compared; of more, those at values spread over the axis."""
+
+_LOSSES: Final = 256
+"""Up to this many losses that a family makes along an axis are compared; of more, some spread over the axis."""
+
 _SCHEDULES: Final[dict[str, type[Constant] | type[LinearWarmup]]] = {
     "Constant": Constant,
     "LinearWarmup": LinearWarmup,
@@ -55,6 +63,10 @@ _ON_DATA: Final[dict[str, type[MLP] | type[DiagonalNetwork]]] = {
 
 def settings_of(plan: Plan) -> tuple[Settings, Arrays]:
     """Return all of a plan's settings as plain values, and by the same names the arrays that are too long to list.
+
+    Code of the user's own is known by a hash of it, and by what it gives along each axis, the other axes' numbers
+    being those of the plan's problem: the learning rates, at no more values than make 2²⁴ of them, and the losses that
+    a family makes, at no more than 256 values.
 
     Raises
     ------
@@ -71,7 +83,7 @@ def settings_of(plan: Plan) -> tuple[Settings, Arrays]:
                 arrays[short] = value
         else:
             settings[short] = value
-    return settings, arrays
+    return settings | dict(_along_axes(plan)), arrays
 
 
 def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
@@ -142,6 +154,7 @@ def plan_of(settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]])
         IndexError,
         ArithmeticError,
         RecursionError,
+        MemoryError,
         NotImplementedError,
     ) as error:
         raise ValueError(f"settings are not a sweep's: {' '.join(str(error).split())}") from None
@@ -167,17 +180,56 @@ def _leaves(name: str, value: Any, steps: int) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, Loss):
         yield name, type(value).__name__
         for key, inner in _state(value).items():
-            yield from _leaves(f"{name}.{key}", inner, steps)
+            yield from _own(f"{name}.{key}", inner, steps)
     elif isinstance(value, Schedule) and type(value) not in _SCHEDULES.values():
         yield name, f"{type(value).__name__}, a schedule of your own"
-        yield f"{name}.rates", _hash_of_rates(value, steps)
-        yield f"{name}.code, sha256", _hash_of_code(type(value))
+        if is_dataclass(value):
+            for given in [field.name for field in fields(value) if field.init]:
+                yield from _own(f"{name}.{given}", getattr(value, given), steps)
+        yield f"{name}.rates", _hash_of_rates([value], steps)
+        yield f"{name}.code", hash_of(type(value))
     elif is_dataclass(value) and not isinstance(value, type):
         yield name, type(value).__name__
         for field in fields(value):
             yield from _leaves(f"{name}.{field.name}", getattr(value, field.name), steps)
     else:
         raise TypeError(f"store cannot keep {name.removeprefix('plan.')} = {validation.shown(value)}")
+
+
+def _own(name: str, value: Any, steps: int) -> Iterator[tuple[str, Any]]:
+    """Yield what makes up a value of the user's own, by name, or where it is of another kind its hash."""
+    try:
+        yield from [*_leaves(name, value, steps)]
+    except TypeError:
+        try:
+            yield name, hash_of(value)
+        except TypeError as error:
+            raise TypeError(f"store cannot keep {name.removeprefix('plan.')}: {error}") from None
+
+
+def _along_axes(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Yield a hash of what the user's own code gives along each axis that sets its numbers, by name."""
+    loss, optimizer, steps = plan.problem.loss, plan.problem.optimizer, plan.problem.steps
+    built_in = (float, *_SCHEDULES.values())
+    for axis, values in plan.axes.items():
+        if isinstance(loss, LossFamily) and axis in loss.parameters:
+            made = [_hash_of_loss(loss.replace(**{axis: v}).made, steps) for v in _spread(values, _LOSSES)]
+            yield f"problem.loss.made along {axis}", hash_of(made)
+        elif axis.startswith("lr.") and not isinstance(optimizer.lr, built_in):
+            chosen = _spread(values, max(2, _ALL_RATES // (steps + 1)))
+            schedules = (scheduled(optimizer, {axis: v}).schedule for v in chosen)
+            yield f"problem.optimizer.lr.rates along {axis}", _hash_of_rates(schedules, steps)
+
+
+def _spread(values: npt.NDArray[np.float64], most: int) -> list[float]:
+    at = np.linspace(0, values.size - 1, min(values.size, most)).astype(int)
+    chosen: list[float] = values[at].tolist()
+    return chosen
+
+
+def _hash_of_loss(loss: Loss, steps: int) -> str:
+    parts = [(n, _identified(v) if isinstance(v, np.ndarray) else v) for n, v in _leaves("loss", loss, steps)]
+    return hash_of(parts)
 
 
 def _state(loss: Loss) -> dict[str, Any]:
@@ -189,6 +241,8 @@ def _state(loss: Loss) -> dict[str, Any]:
             "parameters": loss.parameters,
         }
     if isinstance(loss, LossFamily):
+        if isinstance(make := loss.make, NamedMaker):
+            return {"maker": make.name, "settings": dict(make.settings), "parameters": loss.parameters}
         return {"maker": loss.maker, "parameters": loss.parameters, "made": loss.made}
     if type(loss) in _ON_DATA.values():
         arguments = [*inspect.signature(type(loss)).parameters, "explicit_hessian"]
@@ -197,7 +251,7 @@ def _state(loss: Loss) -> dict[str, Any]:
         n for kind in type(loss).__mro__ for n, v in vars(kind).items() if isinstance(v, cached_property)
     }
     own = {name: value for name, value in vars(loss).items() if name not in derived}
-    return {"code, sha256": _hash_of_code(type(loss)), "parameters": loss.parameters, **own}
+    return {"code": hash_of(type(loss)), "parameters": loss.parameters, **own}
 
 
 def _text_of(loss: SymbolicLoss) -> str:
@@ -214,18 +268,12 @@ def _text_of(loss: SymbolicLoss) -> str:
     return str(sympy.srepr(loss.expression))
 
 
-def _hash_of_code(kind: type) -> str:
-    try:
-        code = inspect.getsource(kind)
-    except (OSError, TypeError):  # a class typed into an interpreter
-        code = ""
-    return hashlib.sha256(code.encode()).hexdigest()
-
-
-def _hash_of_rates(schedule: Schedule, steps: int) -> str:
+def _hash_of_rates(schedules: Iterable[Schedule], steps: int) -> str:
     digest = hashlib.sha256()
-    for first in range(0, steps + 1, _RATES):
-        digest.update(rates(schedule, first, min(first + _RATES, steps + 1)).astype("<f8").tobytes())
+    for schedule in schedules:
+        for first in range(0, steps + 1, _RATES):
+            table = rates(schedule, first, min(first + _RATES, steps + 1))
+            digest.update(table.astype("<f8").tobytes())
     return f"sha256 {digest.hexdigest()}"
 
 
@@ -263,9 +311,7 @@ class _Reader:
         """Return the start, or what draws it."""
         if self._settings["initialization"] is None:
             return self.array("problem.start")
-        return Initialization(
-            self._settings["initialization.seed"], self._settings["initialization.scale"]
-        )
+        return Initialization(self._settings["initialization.seed"], self._settings["initialization.scale"])
 
     def optimizer(self) -> HeavyBall:
         """Return the optimizer with its schedule."""
@@ -282,12 +328,15 @@ class _Reader:
         """Return the loss: a formula, a toy by its name, or a network on data kept beside the settings."""
         name = "problem.loss"
         kind = self._settings[name]
+        if kind == "LossFamily" and f"{name}.settings" in self._settings:
+            return self._family()
         if kind in _ON_DATA:
             return self._network(_ON_DATA[kind])
         if kind not in ("SymbolicLoss", *TOYS):
-            raise ValueError(
-                f"settings hold {validation.shown(kind)}, a loss of your own: call sweep again as before"
-            )
+            what = "a LossFamily: the same sweep(...) call goes on"
+            if kind != "LossFamily":
+                what = f"{validation.shown(kind)}, a loss of your own: call sweep again as before"
+            raise ValueError(f"settings hold {what}")
         variables = self._settings[f"{name}.variables"]
         names = self._settings[f"{name}.parameters"]
         parameters = {n: self._settings[f"{name}.parameters.{n}"] for n in names}
@@ -298,6 +347,15 @@ class _Reader:
         if kind == "Chain":
             return TOYS[kind](len(variables))
         return TOYS[kind](**parameters)
+
+    def _family(self) -> LossFamily:
+        name = "problem.loss"
+        settings, numbers = (
+            {n: self._settings[f"{name}.{word}.{n}"] for n in self._settings[f"{name}.{word}"]}
+            for word in ("settings", "parameters")
+        )
+        make = NamedMaker(self._settings[f"{name}.maker"], tuple(settings.items()))
+        return LossFamily(make, **numbers)
 
     def _formula(self, text: Any, variables: Any, parameters: Mapping[str, Any]) -> SymbolicLoss:
         if not isinstance(text, str) or not isinstance(variables, list):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import selfstab as ss
+from selfstab.axes import Plan
 from selfstab.cli import main
 from selfstab.kernels.measures import MEASURES
 
@@ -143,6 +147,44 @@ def test_a_family_tells_its_makers_apart():
                        for k, w in ((0, 2), (4, 2), (0, 3)))  # fmt: skip
     made = [ss.LossFamily(make, seed=1).maker for make in (one, two, other)]
     assert made[0] == made[1] != made[2]
+
+
+_MAKER = """
+import selfstab as ss
+def make(seed, kinds=frozenset({"a", "b", "c"})):
+    return ss.Quadratic([1.0]) if "x" in {"a", "b", "c", "d"} else ss.Quadratic([2.0])
+print(ss.LossFamily(make, seed=1).maker)
+"""
+
+
+def test_a_maker_is_the_same_in_every_process():
+    """Protects resuming: the order of sets, which changes from process to process, is not in the hash."""
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", _MAKER], env=os.environ | {"PYTHONHASHSEED": str(seed)}, check=True,
+            capture_output=True, text=True,
+        ).stdout
+        for seed in range(4)
+    }  # fmt: skip
+    assert len(told) == 1
+
+
+def test_what_a_maker_takes_along_tells_it():
+    """Protects stores: numbers in a closure and defaults count, and a memo that the maker fills does not."""
+
+    def maker(width, scale):
+        memo = {}
+
+        def make(seed, factor=scale):
+            return memo.setdefault(seed, network(seed, width))
+
+        return make
+
+    def told(*numbers):
+        return ss.LossFamily(maker(*numbers), seed=1).maker
+
+    assert told(2, 1.0) == told(2, 1.0)
+    assert len({told(2, 1.0), told(3, 1.0), told(2, 2.0)}) == 3
 
 
 def test_losses_are_made_once():
@@ -365,3 +407,36 @@ def test_any_sweep_is_its_runs(plain_engine, same_bits, drawn, threads, measures
         return (loss, here, start, common["steps"]), {"previous": previous} | rest
 
     check_cells(data, run, same_bits)
+
+
+def test_a_parameters_values_are_checked_together(monkeypatch):
+    """Protects axes of millions of values: no loss is made for each."""
+    monkeypatch.setattr(ss.CubicTaylor, "replace", None)
+    values = np.linspace(0.5, 1.0, 10**6)
+    for axes in ({"stabilization": values}, {"curvature": values}):
+        plan = Plan.checked(
+            CUBIC,
+            ss.HeavyBall(0.1),
+            axes,
+            [0.1, 0.0],
+            1,
+            None,
+            ["final_loss"],
+            10.0,
+            0.0,
+            0,
+            1,
+            sharpness=False,
+        )
+        assert plan.cells == 10**6
+    with pytest.raises(
+        ValueError, match=r"axes\['stabilization'\]: stabilization must be in \(0, inf\), got -1.0"
+    ):
+        ss.sweep(
+            CUBIC,
+            ss.HeavyBall(0.1),
+            {"stabilization": [*values, -1.0]},
+            start=[0.1, 0.0],
+            steps=1,
+            progress=False,
+        )

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from types import CodeType, MappingProxyType
+from types import FunctionType, MappingProxyType
 from typing import Any, Final, Self
 
 import numpy as np
 
 from selfstab import spectrum, validation
+from selfstab.losses.identity import closure_of, hash_of
 from selfstab.losses.protocol import Loss
 from selfstab.losses.symbolic import RESERVED
 from selfstab.validation import Array
 
 _KEPT: Final = 16
 """Losses kept for the next cell that asks for the same numbers."""
+
+_FIXED: Final = (
+    type(None),
+    bool,
+    int,
+    float,
+    complex,
+    str,
+    bytes,
+    tuple,
+    frozenset,
+    np.ndarray,
+    FunctionType,
+)
 
 
 class LossFamily(Loss):
@@ -113,14 +127,24 @@ class LossFamily(Loss):
 
     @property
     def maker(self) -> str:
-        """The name of the function, and the first digits of a hash of its code."""
+        """The name of the function, and the first digits of a hash of its code, defaults and closure.
+
+        Lists, dictionaries and sets, which the function may change, and variables of its module are not in it: stores
+        know these by the losses made.
+        """
         name = getattr(self.make, "__qualname__", type(self.make).__qualname__)
-        code = getattr(self.make, "__code__", None)
-        return (
-            name
-            if code is None
-            else f"{name}, sha256 {hashlib.sha256(_text_of(code).encode()).hexdigest()[:12]}"
-        )
+        state: Any = self.make
+        if isinstance(state, FunctionType):
+            numbers = [
+                *(state.__defaults__ or ()),
+                *(state.__kwdefaults__ or {}).values(),
+                *closure_of(state),
+            ]
+            state = (state.__code__, [v for v in numbers if isinstance(v, _FIXED)])
+        try:
+            return f"{name}, {hash_of(state)[:19]}"
+        except TypeError:  # a callable with a state that cannot be told
+            return name
 
     def initial_weights(self, seed: int = 0, scale: float = 1.0) -> Array:
         """Return the initial weights of the loss made."""
@@ -155,9 +179,3 @@ def _made(make: Callable[..., Loss], parameters: tuple[tuple[str, type, float], 
     if not isinstance(loss, Loss):
         raise TypeError(f"make must return a selfstab loss, got {validation.shown(loss)}")
     return loss
-
-
-def _text_of(code: CodeType) -> str:
-    """Return what a function computes, as text that does not change with where it stands."""
-    constants = [_text_of(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
-    return repr((code.co_code, code.co_names, code.co_varnames, constants))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -28,6 +29,12 @@ _SETTINGS: Final[dict[str, dict[str, str]]] = {
 """The losses known by name, with the defaults of their settings."""
 
 NAMES: Final = tuple(_SETTINGS)
+
+_MADE_FROM: Final[dict[str, tuple[str, ...]]] = {
+    "MLP": ("samples",),
+    "DiagonalNetwork": ("samples", "features", "nonzeros", "seed"),
+}
+"""The whole numbers that a network's data are made from."""
 
 
 def named_loss(
@@ -68,24 +75,21 @@ def named_loss(
         )
     validation.some_of(f"settings of {text}", tuple(settings), _SETTINGS[text])
     chosen = _SETTINGS[text] | dict(settings)
+    if any(name in axes for name in _MADE_FROM.get(text, ())):
+        counts = {name: whole(name, chosen.pop(name)) for name in _MADE_FROM[text]}
+        return LossFamily(NamedMaker(text, tuple(chosen.items())), **counts)
     if text == "MLP":
         from selfstab.datasets import digits
         from selfstab.losses.mlp import MLP
 
         widths = tuple(whole("widths", part) for part in chosen["widths"].split(","))
-
-        def network(samples: int) -> Loss:
-            return MLP(widths, *digits(samples, chosen["target"]), chosen["activation"])
-
-        return _made(network, {"samples": whole("samples", chosen["samples"])}, axes)
+        data = digits(whole("samples", chosen["samples"]), chosen["target"])
+        return MLP(widths, *data, chosen["activation"])
     if text == "DiagonalNetwork":
         from selfstab.datasets import sparse_regression
         from selfstab.losses.diagonal import DiagonalNetwork
 
-        def diagonal_network(**data: int) -> Loss:
-            return DiagonalNetwork(*sparse_regression(**data))
-
-        return _made(diagonal_network, {name: whole(name, value) for name, value in chosen.items()}, axes)
+        return DiagonalNetwork(*sparse_regression(**{name: whole(name, chosen[name]) for name in chosen}))
     if text == "Quadratic":
         return TOYS[text](numbers("curvatures", chosen["curvatures"]))
     if text == "Chain":
@@ -93,8 +97,22 @@ def named_loss(
     return TOYS[text](**{name: number(name, value) for name, value in chosen.items()})
 
 
-def _made(make: Callable[..., Loss], numbers: Mapping[str, int], axes: Container[str]) -> Loss:
-    return LossFamily(make, **numbers) if any(name in axes for name in numbers) else make(**numbers)
+@dataclass(frozen=True)
+class NamedMaker:
+    """What makes a family of a loss known by name: the function of the numbers that its data are made from.
+
+    Examples
+    --------
+    >>> NamedMaker("DiagonalNetwork", (("samples", "3"), ("features", "4"), ("nonzeros", "1")))(seed=2).dimension
+    8
+    """
+
+    name: str
+    settings: tuple[tuple[str, str], ...]
+
+    def __call__(self, **numbers: int) -> Loss:
+        """Return the loss with these numbers."""
+        return named_loss(self.name, dict(self.settings) | {name: str(n) for name, n in numbers.items()})
 
 
 def named_initialization(text: str) -> Initialization | None:
