@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
+import numpy as np
 import sympy
 
 from selfstab.kernels import arithmetic
+from selfstab.losses.growth import check_nodes
 
 LONGEST: Final = 2000
 DEEPEST: Final = 60
@@ -23,7 +27,14 @@ FUNCTIONS: Final[dict[str, Any]] = {
     "Abs": sympy.Abs, "abs": sympy.Abs,
 }  # fmt: skip
 _KNOWN: Final = (*arithmetic.FUNCTIONS, "Abs", "Max", "Min", "sign", "Heaviside")
+_VALUES: Final[dict[str, Callable[..., float]]] = {
+    **{name: getattr(math, name) for name in FUNCTIONS if hasattr(math, name)},
+    "Abs": abs, "Max": max, "Min": min, "Add": lambda *a: math.fsum(a), "Mul": lambda *a: math.prod(a), "Pow": math.pow,
+    "sign": lambda a: float(np.sign(a)), "Heaviside": lambda a, at_zero=0.5: float(np.heaviside(a, at_zero)),
+}  # fmt: skip
 _ARITHMETIC: Final = (sympy.Symbol, sympy.NumberSymbol, sympy.Add, sympy.Mul)
+_CONSTANT: Final = "have a real value of magnitude at most 1e300 in float64, and so do their parts"
+_NO_VALUE: Final = (ValueError, OverflowError, ZeroDivisionError, KeyError)
 _CONSTANTS: Final = {"pi": sympy.pi, "E": sympy.E}
 _OPERATORS: Final[dict[type[ast.operator], Any]] = {
     ast.Add: lambda a, b: a + b,
@@ -39,33 +50,63 @@ def checked(expression: sympy.Expr) -> sympy.Expr:
     Raises
     ------
     ValueError
-        If it holds a number or a power that is too large, something that is not real and finite, or a function or a
-        construct that is not known.
+        If it holds a number, a constant part or a power that is too large, something that is not real and finite, or
+        a function or a construct that is not known, or if it is too long.
 
     Examples
     --------
     >>> checked(sympy.Symbol("u") ** 2.0)
     u**2
     """
-    for node in sympy.preorder_traversal(expression):
-        if node in (sympy.I, sympy.zoo, sympy.nan, sympy.oo, -sympy.oo) or node.is_real is False:
+    check_nodes(expression)
+    nodes = [*sympy.preorder_traversal(expression)]
+    for node in nodes:
+        if node in (sympy.I, sympy.zoo, sympy.nan, sympy.oo, -sympy.oo):
             raise ValueError(f"expression must be real and finite, got {node}")
         if isinstance(node, sympy.Number):
             if max(abs(node), getattr(node, "q", 1)) > LARGEST_NUMBER:
                 raise ValueError(
                     "expression must have numbers of magnitude at most 1e300, numerators and denominators too"
                 )
-        elif isinstance(node, sympy.Pow):
-            if node.exp.is_number and not abs(node.exp) <= LARGEST_POWER:
-                raise ValueError(f"expression must have powers of magnitude at most {LARGEST_POWER}")
-        elif not (isinstance(node, _ARITHMETIC) or _is_known_function(node)):
+        elif not (isinstance(node, (*_ARITHMETIC, sympy.Pow)) or _is_known_function(node)):
             raise ValueError(
                 f"expression must be built of + - * / ** and {', '.join(_KNOWN)}, got {type(node).__name__}"
             )
+    # Before SymPy compares any of them: it may take for ever over constants that no float64 holds.
+    try:
+        _value(expression)
+    except _NO_VALUE:
+        raise ValueError(f"expression must be real and finite: its constants must {_CONSTANT}") from None
+    for node in nodes:
+        if node.is_real is False:
+            raise ValueError(f"expression must be real and finite, got {node}")
+        if isinstance(node, sympy.Pow) and abs(_value(node.exp) or 0.0) > LARGEST_POWER:
+            raise ValueError(f"expression must have powers of magnitude at most {LARGEST_POWER}")
     return expression.replace(
         lambda node: node.is_Pow and node.exp.is_Float and node.exp == int(2 * node.exp) / 2,
         lambda node: sympy.Pow(node.base, sympy.Rational(int(2 * node.exp), 2)),
     )
+
+
+@lru_cache(maxsize=2**14)
+def _value(node: sympy.Basic) -> float | None:
+    """Return a constant's value by float arithmetic, or None for what holds a symbol.
+
+    Any constant within `node` that has no value of magnitude at most 1e300 raises one of ``_NO_VALUE``.
+    """
+    if isinstance(node, sympy.Symbol):
+        return None
+    if isinstance(node, (sympy.Number, sympy.NumberSymbol)):
+        value = float(node)
+    else:
+        found = [_value(part) for part in node.args]
+        parts = [part for part in found if part is not None]
+        if len(parts) < len(found):
+            return None
+        value = _VALUES[type(node).__name__](*parts)
+    if not abs(value) <= LARGEST_NUMBER:
+        raise OverflowError
+    return value
 
 
 def _is_known_function(node: sympy.Basic) -> bool:
@@ -98,6 +139,7 @@ def parse(text: str, symbols: Mapping[str, sympy.Symbol]) -> sympy.Expr:
     """
     if len(text) > LONGEST:
         raise ValueError(f"expression must have at most {LONGEST} characters, got {len(text)}")
+    indent = len(text) - len(text.lstrip())
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
@@ -105,10 +147,13 @@ def parse(text: str, symbols: Mapping[str, sympy.Symbol]) -> sympy.Expr:
             tree = ast.parse(text.strip(), mode="eval")
     except SyntaxError as error:
         raise ValueError(
-            f"expression must be a formula, got {text!r}: column {error.offset}: {error.msg}"
+            f"expression must be a formula, got {text!r}: column {(error.offset or 1) + indent}: {error.msg}"
         ) from None
     except (ValueError, RecursionError, MemoryError):
         raise ValueError(f"expression must be a formula, got {text[:40]!r}") from None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.expr):
+            node.col_offset += indent
     result: sympy.Expr = _convert(tree.body, symbols, 0)
     return result
 
@@ -144,7 +189,7 @@ def _convert(node: ast.expr, symbols: Mapping[str, sympy.Symbol], depth: int) ->
             first = first.left
         result = _convert(first, symbols, depth + 1)
         for link in reversed(chain):
-            result = _combined(link, result, _convert(link.right, symbols, depth + 1))
+            result = _bounded(link, _combined(link, result, _convert(link.right, symbols, depth + 1)))
         return result
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         name = node.func.id
@@ -152,13 +197,23 @@ def _convert(node: ast.expr, symbols: Mapping[str, sympy.Symbol], depth: int) ->
             raise _refuse(node, f"unknown function {name!r}; known are {', '.join(FUNCTIONS)}")
         if len(node.args) != 1 or node.keywords:
             raise _refuse(node, f"{name} takes one argument")
-        return FUNCTIONS[name](_convert(node.args[0], symbols, depth + 1))
+        return _bounded(node, FUNCTIONS[name](_convert(node.args[0], symbols, depth + 1)))
     raise _refuse(node, "only numbers, names, + - * / ** and function calls are allowed")
+
+
+def _bounded(node: ast.expr, made: Any) -> Any:
+    """Return what was made of a node; ValueError if it holds a constant that is too large, or is none."""
+    try:
+        _value(made)
+    except _NO_VALUE:
+        raise _refuse(node, f"constants must {_CONSTANT}") from None
+    return made
 
 
 def _combined(node: ast.BinOp, left: Any, right: Any) -> Any:
     if isinstance(node.op, ast.Pow):
-        if not (right.is_number and abs(right) <= LARGEST_POWER):
+        power = _value(right)
+        if power is None or abs(power) > LARGEST_POWER:
             raise _refuse(node.right, f"a power must be a number of magnitude at most {LARGEST_POWER}")
         # Checked at once: powers of powers grow beyond any memory.
         return checked(left**right)

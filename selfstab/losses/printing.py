@@ -6,16 +6,33 @@ appears twice is computed once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import sympy
-from sympy.printing.str import StrPrinter
 
 from selfstab.kernels.arithmetic import FUNCTIONS
 
+if TYPE_CHECKING:
 
-class _Printer(StrPrinter):  # type: ignore[misc]
+    class StrPrinter:
+        """What is used of SymPy's printer, which has no types."""
+
+        def __init__(self, settings: Mapping[str, Any]) -> None: ...
+        def doprint(self, expr: Any) -> str:
+            """Return an expression as text."""
+
+        def _print(self, expr: Any) -> str: ...
+        def _as_ordered_terms(self, expr: Any, order: Any) -> list[Any]: ...
+
+else:
+    from sympy.printing.str import StrPrinter
+
+LONGEST_SUM: Final = 64
+"""Terms of a sum printed as one expression: each product adds a bracket, and Python reads 200 within each other."""
+
+
+class _Printer(StrPrinter):
     """Prints an expression whose powers have atomic bases, in arithmetic that both Numba and CPython read alike."""
 
     def _print_Integer(self, expr: Any) -> str:
@@ -165,7 +182,8 @@ def formula(expression: sympy.Expr) -> str:
 def lines_of(expressions: Sequence[sympy.Expr], prefix: str) -> tuple[list[str], list[str]]:
     """Return assignments to temporaries prefix0, prefix1, ... and, per expression, the text of its value.
 
-    Subexpressions that appear more than once, and bases of powers, become temporaries; x**(3/2) is x times its root.
+    Subexpressions that appear more than once, bases of powers, and parts of long sums become temporaries; x**(3/2) is x
+    times its root.
     """
     names = (sympy.Symbol(f"{prefix}{k}", real=True) for k in range(10**9))
     pairs, reduced = sympy.cse(list(expressions), symbols=names, order="canonical", list=True)
@@ -187,6 +205,10 @@ def lines_of(expressions: Sequence[sympy.Expr], prefix: str) -> tuple[list[str],
             return expr
         parts = [atomic(a) for a in expr.args]
         fresh = expr.func(*parts) if any(a is not b for a, b in zip(parts, expr.args, strict=True)) else expr
+        if fresh.is_Add and len(fresh.args) > LONGEST_SUM:
+            terms = fresh.as_ordered_terms()
+            starts = range(0, len(terms), LONGEST_SUM)
+            return atomic(sympy.Add(*(named(sympy.Add(*terms[k : k + LONGEST_SUM])) for k in starts)))
         if not (fresh.is_Pow and fresh.exp.is_Rational and fresh.exp.q <= 2 and abs(fresh.exp.p) > 1):
             return fresh
         base = named(fresh.base)

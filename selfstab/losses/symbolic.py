@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import sympy
@@ -19,6 +19,7 @@ from selfstab.kernels.source import Variant
 from selfstab.kernels.sweeps import sweep_source
 from selfstab.losses.expressions import checked, parse
 from selfstab.losses.formulas import Formulas
+from selfstab.losses.growth import check_nodes, check_operations
 from selfstab.losses.printing import lines_of
 from selfstab.losses.protocol import Loss
 from selfstab.validation import Array
@@ -51,7 +52,8 @@ class SymbolicLoss(Loss):
     TypeError
         If the expression is not one, or a parameter's value is not a number.
     ValueError
-        If the expression has undeclared symbols, none of the variables, complex or unknown parts, or if a name is
+        If the expression has undeclared symbols, none of the variables, complex or unknown parts, or more than 10000
+        operations in its value, gradient and Hessian together (the time SymPy takes grows with them), or if a name is
         repeated, reserved or not a Python identifier.
 
     Examples
@@ -64,6 +66,9 @@ class SymbolicLoss(Loss):
     >>> print(loss.sharpness([2.0, 0.5])[0])
     4.25
     """
+
+    domain: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
+    """Bounds of parameters, each alone, by ``above``, ``at_least``, ``below``, ``at_most``: ``{"b": {"above": 0}}``."""
 
     def __init__(
         self,
@@ -93,13 +98,15 @@ class SymbolicLoss(Loss):
             raise ValueError(
                 f"expression must use at least one of the variables {', '.join(weights)}, got {self.expression}"
             )
+        check_operations(self.expression, set(weights))
         self._names = tuple(weights)
         self._parameters = {name: validation.real(name, value) for name, value in given.items()}
         self._check_parameters()
         _ = self._derived.functions  # unknown functions are refused here, not at the first call
 
     def _check_parameters(self) -> None:
-        """Raise ValueError if the parameters are outside the loss's domain; a loss with such a domain overrides it."""
+        for name, bounds in self.domain.items():
+            validation.real(name, self._parameters[name], **bounds)
 
     # -- what it is -----------------------------------------------------------------------------------------------
 
@@ -228,6 +235,7 @@ def _expression(expression: Any, symbols: Mapping[str, sympy.Symbol]) -> sympy.E
     if isinstance(expression, str):
         result = parse(expression, symbols)
     elif isinstance(expression, sympy.Expr):
+        check_nodes(expression)
         # A symbol is known by its name: assumptions a user gave it do not matter.
         result = expression.xreplace(
             {s: symbols[s.name] for s in expression.free_symbols if s.name in symbols}

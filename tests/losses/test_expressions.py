@@ -123,6 +123,36 @@ def test_any_text_is_a_formula_or_a_value_error(text):
         checked(parse(text, SYMBOLS))
 
 
+EXPENSIVE = """
+u+sin(exp(exp(30))) | u**exp(exp(exp(100))) | u**(sin(exp(exp(50)))) | u*exp(exp(exp(exp(9)))) | u/exp(-exp(exp(9)))
+u*exp(600)*exp(600) | sin((u-u+exp(600))*exp(600))*u | u+atanh(1) | u+tan(pi/2) | u+sqrt(-1) | u+log(0)
+"""
+
+
+@pytest.mark.parametrize("text", " | ".join(EXPENSIVE.strip().splitlines()).split(" | "))
+def test_constants_beyond_float64_are_refused_before_sympy_evaluates_them(text):
+    """Protects against minutes of exact arithmetic over a few characters, and against its OverflowError."""
+    with pytest.raises(
+        ValueError, match=r"column \d+: constants must have a real value of magnitude at most 1e300"
+    ):
+        parse(text, SYMBOLS)
+
+
+def test_large_constants_within_float64_are_kept():
+    """Protects what is refused for its size from being more than that."""
+    assert value("u + exp(690)/exp(689)", u=0) == pytest.approx(math.e, rel=1e-15)
+    assert value("u*1e299 + sin(1e22)", u=0) == pytest.approx(-0.8522008497671888, rel=1e-15)
+    assert value("u**sin(exp(2))", u=2) == pytest.approx(2 ** math.sin(math.exp(2)), rel=1e-15)
+
+
+def test_columns_count_from_the_first_character():
+    """Protects messages about a text that begins with blanks."""
+    with pytest.raises(ValueError, match="column 5: unknown name 'foo'"):
+        parse("  u*foo", SYMBOLS)
+    with pytest.raises(ValueError, match="column 7: invalid syntax"):
+        parse("  u + * v", SYMBOLS)
+
+
 def test_no_warning_leaks():
     """Protects users from Python's own remarks about the text it reads."""
     code = """if True:
