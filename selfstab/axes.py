@@ -368,12 +368,14 @@ def _axis(problem: Problem, name: str, value: Any) -> Array:
     if values.size == 0:
         raise ValueError(f"{shown} must hold at least one value, got none")
     if name in problem.loss.parameters:
+        if isinstance(problem.loss, SymbolicLoss):
+            return validation.broadcastable(f"{shown}: {name}", values, **problem.loss.domain.get(name, {}))
         for v in values:
             _accepted(shown, v, lambda v: problem.loss.replace(**{name: v}))
         return values
     validation.broadcastable(shown, values, **_RANGES.get(name, {}))
     if name == "start.seed":
-        for v in values:
+        for v in values[values != np.floor(values)][:1]:
             validation.whole(shown, v)
     if name.startswith("lr.") and isinstance(problem.optimizer.lr, LinearWarmup):
         validation.broadcastable(shown, values, **_RAMP_RANGES[name])

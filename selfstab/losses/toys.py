@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,8 @@ class CubicTaylor(SymbolicLoss):
     1.5
     """
 
+    domain = MappingProxyType({"stabilization": {"above": 0.0}})
+
     def __init__(
         self, curvature: float, progressive_sharpening: float = 0.0, stabilization: float = 1.0
     ) -> None:
@@ -87,9 +90,6 @@ class CubicTaylor(SymbolicLoss):
             (x, z),
             {c: curvature, a: progressive_sharpening, b2: stabilization},
         )
-
-    def _check_parameters(self) -> None:
-        validation.real("stabilization", self._parameters["stabilization"], above=0)
 
     def minimum(self, start: Any = None) -> Array:
         """Return the origin, wherever `start` is; ValueError if progressive_sharpening is not 0: there is no minimum.
