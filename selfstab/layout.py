@@ -116,7 +116,7 @@ def document_of(root: Path) -> Settings | None:
             )
         if not all(isinstance(document[name], dict) for name in ("settings", "made_by")):
             raise TypeError
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, RecursionError):
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, RecursionError):
         raise ValueError(
             f"store {str(root)!r} is damaged: its settings cannot be read; nothing was changed"
         ) from None

@@ -11,6 +11,7 @@ and ``done``. All else follows from the settings and is written anew when it is 
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
@@ -78,7 +79,7 @@ class Store:
         try:
             (root / RECORD / "done").mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise _unwritten(root, error) from None
+            raise _unwritten(root, error, False) from None
         lock = _locked(root)
         try:
             document = layout.document_of(root)
@@ -168,7 +169,7 @@ class Store:
                 try:
                     self._write_block(*item)
                 except OSError as error:
-                    self._failure = _unwritten(self.path, error)
+                    self._failure = _unwritten(self.path, error, bool(self._rows))
                 except BaseException as error:
                     self._failure = error
 
@@ -191,11 +192,21 @@ class Store:
     def _write(self, path: Path, data: bytes) -> None:
         partial = self._done / "partial"
         try:
+            self._set_aside(partial)
+            self._set_aside(path)
             partial.write_bytes(data)
             partial.replace(path)
         except OSError:
-            partial.unlink(missing_ok=True)
+            if not partial.is_dir():
+                partial.unlink(missing_ok=True)
             raise
+
+    def _set_aside(self, path: Path) -> None:
+        """Move a folder that stands in a file's place to where nobody looks for one; what is in it is kept."""
+        if path.is_dir():
+            name = f"folder.{path.parent.name}.{path.name}"
+            places = (self._done / f"{name}.{k}" for k in itertools.count())
+            path.rename(next(place for place in places if not place.exists()))
 
     def _account(self) -> None:
         """Bring the times in the dataset's attributes up to date: those of a run that was killed are in its rows."""
@@ -207,7 +218,7 @@ class Store:
         try:
             self._write(self.path / "zarr.json", json.dumps(root, indent=2).encode())
         except OSError as error:
-            raise _unwritten(self.path, error) from None
+            raise _unwritten(self.path, error, bool(self._rows)) from None
 
     def _seconds(self) -> float:
         return sum(row[1] for row in self._rows.values()) / 1e3
@@ -231,12 +242,13 @@ class Store:
                 for number, row in zip(numbers, pool.map(self._row, numbers), strict=True):
                     if isinstance(row, str):
                         damage.append(row)
-                        self._row_path(number).unlink()
+                        self._set_aside(self._row_path(number))
+                        self._row_path(number).unlink(missing_ok=True)
                     else:
                         self._rows[number] = row
             restored += [name for name, data in expected.items() if self._restore(name, data)]
         except OSError as error:
-            raise _unwritten(self.path, error) from None
+            raise _unwritten(self.path, error, bool(self._rows)) from None
         # Before the first block a store is as a kill left it.
         if numbers and restored:
             warnings.warn(
@@ -258,7 +270,10 @@ class Store:
 
     def _row(self, number: int) -> tuple[int, ...] | str:
         """Return the row of a block whose chunks are all as it says, or what is wrong."""
-        data = self._row_path(number).read_bytes()
+        try:
+            data = self._row_path(number).read_bytes()
+        except OSError as error:
+            return f"the row of block {number} cannot be read ({error.strerror})"
         measures = self._plan.measures
         if len(data) != 4 * (3 + len(measures)) or not layout.is_whole(data):
             return f"the row of block {number} is not as written"
@@ -279,7 +294,7 @@ class Store:
         """Write a file unless it is there as it must be; return whether it was written."""
         path = self.path / name
         try:
-            found = path.read_bytes()
+            found = b"" if path.is_dir() else path.read_bytes()
         except FileNotFoundError:
             found = b""
         if found == data or (name.endswith("zarr.json") and layout.same_metadata(found, data)):
@@ -336,7 +351,7 @@ def _locked(root: Path) -> IO[bytes]:
     try:
         file = path.open("a+b")
     except OSError as error:
-        raise _unwritten(root, error) from None
+        raise _unwritten(root, error, False) from None
     try:
         _lock(file)
     except OSError:
@@ -369,9 +384,6 @@ else:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _unwritten(root: Path, error: OSError) -> OSError:
-    return OSError(
-        error.errno,
-        f"store {str(root)!r} cannot be written: {error.strerror}; the blocks that are done stay good, and the same "
-        "call goes on from there",
-    )
+def _unwritten(root: Path, error: OSError, done: bool) -> OSError:
+    good = "; the blocks that are done stay good, and the same call goes on from there" if done else ""
+    return OSError(error.errno, f"store {str(root)!r} cannot be written: {error.strerror}{good}")

@@ -31,6 +31,7 @@ from selfstab.cli import main
 from selfstab.grid import resume, runner_of
 from selfstab.lanes import LaneRunner
 from selfstab.layout import RECORD, Chunks, chunk_shape
+from selfstab.losses import family
 from selfstab.losses.protocol import Loss
 from selfstab.specification import differences, plan_of, settings_of
 from selfstab.store import Store
@@ -397,8 +398,16 @@ def swap(path):
     path.write_bytes(path.with_name("c.3.0").read_bytes())
 
 
+def folder(path):
+    """Put a folder, and something in it, in the file's place."""
+    path.unlink()
+    path.mkdir()
+    (path / "notes.txt").write_text("mine")
+
+
 HARM = {
     "flipped": flip,
+    "folder": folder,
     "cut": lambda path: path.write_bytes(path.read_bytes()[:-5]),
     "empty": lambda path: path.write_bytes(b""),
     "gone": Path.unlink,
@@ -423,6 +432,7 @@ def test_a_damaged_block_runs_again(swept, runs, made, same_cells, tmp_path, har
             data = swept(store)
         assert told[0].filename == __file__.replace("test_store", "conftest")
     assert runs == [(0, 7)]
+    assert len([*store.rglob("notes.txt")]) == (harm == "folder")
     same_cells(data, expected)
     runs.clear()
     same_cells(swept(store), expected)
@@ -439,7 +449,7 @@ def test_a_chunk_of_nothing_but_fill_is_there(swept, made, tmp_path):
         swept(store, **changes)
 
 
-@pytest.mark.parametrize("harm", ["flipped", "cut", "gone"])
+@pytest.mark.parametrize("harm", ["flipped", "cut", "gone", "folder"])
 @pytest.mark.parametrize(
     "name", ["zarr.json", "phase/zarr.json", "lr/zarr.json", "lr/c.0", f"{RECORD}/done/zarr.json"]
 )
@@ -454,13 +464,13 @@ def test_what_follows_from_the_settings_is_written_anew(swept, runs, made, same_
         data = swept(store)
     same_cells(data, expected)
     assert not runs
-    after = files(store)
+    after = {p: data for p, data in files(store).items() if p.name != "notes.txt"}
     assert after.keys() == before.keys()
     assert all(after[p] == before[p] for p in before if p != store / "zarr.json")
     assert data.attrs["seconds"] == json.loads(before[store / "zarr.json"])["attributes"]["seconds"]
 
 
-@pytest.mark.parametrize("harm", ["cut", "empty", "gone"])
+@pytest.mark.parametrize("harm", ["cut", "empty", "gone", "folder"])
 def test_a_store_without_its_settings_is_refused(swept, made, tmp_path, harm):
     """Protects finished blocks: where nobody can tell whose they are, nothing is overwritten."""
     store = shutil.copytree(made, tmp_path / "a.zarr")
@@ -550,13 +560,12 @@ def test_a_full_disk_is_told_and_costs_nothing(swept, monkeypatch, same_cells, t
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", filling)
-        with pytest.raises(
-            OSError, match="cannot be written: No space left on device; the blocks that are done stay"
-        ):
+        with pytest.raises(OSError, match="cannot be written: No space left on device") as caught:
             swept(tmp_path / "a.zarr")
     assert not (tmp_path / "a.zarr" / RECORD / "done" / "partial").exists()
     done = len(rows(tmp_path / "a.zarr"))
     assert done == max(0, (at - 14) // 6) or done > 0
+    assert ("the blocks that are done stay good" in str(caught.value)) == (done > 0)
     same_cells(swept(tmp_path / "a.zarr"), swept())
 
 
@@ -578,7 +587,8 @@ def test_a_file_that_the_system_refuses(tmp_path):
         command = [sys.executable, "-c", _LIMITED, str(tmp_path / "a.zarr"), str(limit)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 1
-        assert "cannot be written: File too large; the blocks that are done stay good" in done.stderr
+        assert "cannot be written: File too large" in done.stderr
+        assert "blocks that are done" not in done.stderr  # there are none
     with resume(tmp_path / "a.zarr", progress=False) as data:
         assert np.isfinite(data.final_loss.values).all()
 
@@ -688,6 +698,69 @@ def test_code_of_ones_own_resumes_by_the_same_call_only(swept, runs, tmp_path):
     assert len(runs) == 1
 
 
+@dataclasses.dataclass(frozen=True)
+class Floor:
+    """A schedule of one's own whose numbers decide what it gives only where an axis sets others."""
+
+    peak: float = 1.0
+    floor: float = 0.05
+    of: object = None
+
+    def values(self, first, last):
+        return np.maximum(self.peak * 0.9 ** np.arange(first, last), self.floor)
+
+
+class Mode:
+    """A value of no kind that a store knows."""
+
+    def __init__(self, name):
+        self.name = name
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"floor": 0.1}, r"lr\.floor is 0\.05 there and 0\.1 here"),
+        ({"of": Mode("b")}, r"lr\.of is .sha256 .* there and .sha256"),
+        ({"of": "a"}, r"lr\.of is .* there and .a. here"),
+    ],
+)
+def test_every_field_of_a_schedule_of_ones_own_is_a_setting(swept, tmp_path, changes, says):
+    """Protects schedules whose rates at their own numbers are the same, and at the axis's values are not."""
+    store, case = tmp_path / "a.zarr", {"axes": {"lr.peak": [0.1, 0.2, 0.3]}, "measure": ["final_loss"]}
+    one, two = Floor(of=Mode("a")), Floor(**{"of": Mode("a"), **changes})
+    assert (one.values(0, 13) == two.values(0, 13)).all()
+    swept(store, optimizer=ss.HeavyBall(one), **case)
+    with pytest.raises(ValueError, match=says):
+        swept(store, optimizer=ss.HeavyBall(two), **case)
+    swept(store, optimizer=ss.HeavyBall(dataclasses.replace(one, of=Mode("a"))), **case)
+
+
+FLOOR = [0.05]
+
+
+@dataclasses.dataclass(frozen=True)
+class Outside:
+    """A schedule that reads a number from elsewhere: no field and no code tells it."""
+
+    peak: float = 1.0
+
+    def values(self, first, last):
+        return np.maximum(self.peak * 0.9 ** np.arange(first, last), self.least())
+
+    def least(self):
+        return sys.modules[type(self).__module__].FLOOR[0]
+
+
+def test_rates_along_an_axis_are_compared(swept, monkeypatch, tmp_path):
+    """Protects schedules that depend on what is not in them: the rates at the axis's values tell it."""
+    case = {"optimizer": ss.HeavyBall(Outside()), "axes": {"lr.peak": [1.0, 0.1]}, "measure": ["final_loss"]}
+    swept(tmp_path / "a.zarr", **case)
+    monkeypatch.setitem(globals(), "FLOOR", [0.1])
+    with pytest.raises(ValueError, match=r"optimizer\.lr\.rates along lr\.peak is "):
+        swept(tmp_path / "a.zarr", **case)
+
+
 class Bowl(Loss):
     """A loss of one's own."""
 
@@ -709,6 +782,21 @@ class Bowl(Loss):
         return np.zeros(2)
 
 
+def test_a_family_resumes_by_the_same_call(tmp_path):
+    """Protects the way on from a store of losses that a function makes."""
+    family = ss.LossFamily(lambda scale: ss.DiagonalNetwork([[scale]], [1.0]), scale=1)
+
+    def kept():
+        return ss.sweep(family, ss.HeavyBall(0.1), {"scale": [1, 2]}, start=[0.5, 0.5], steps=2,
+                        measure=["final_loss"], store=tmp_path / "a.zarr", progress=False)  # fmt: skip
+
+    kept()
+    with pytest.raises(ValueError, match=r"a LossFamily: the same sweep\(...\) call goes on") as caught:
+        resume(tmp_path / "a.zarr")
+    assert "of your own" not in str(caught.value)
+    kept()
+
+
 def test_a_loss_of_ones_own(swept, tmp_path):
     """Protects losses of users: their arrays are compared, and the call that made the store goes on with it."""
     store = tmp_path / "a.zarr"
@@ -719,6 +807,63 @@ def test_a_loss_of_ones_own(swept, tmp_path):
         swept(store, loss=Bowl([[2.0, 0.0], [0.0, 1.5]]), **case)
     with pytest.raises(ValueError, match="'Bowl', a loss of your own: call sweep again as before"):
         resume(store)
+
+
+FACTORS = {0: 1.0, 1: 2.0, 2: 3.0}
+
+
+def bowls(seed):
+    return Bowl(np.diag([1.0, FACTORS[seed]]))
+
+
+def test_losses_along_an_axis_are_compared(swept, monkeypatch, tmp_path):
+    """Protects families: what a maker reads from its module shows in the losses made, at any value of the axis."""
+    case = {"loss": ss.LossFamily(bowls, seed=0), "axes": {"seed": [0, 1, 2]}, "measure": ["final_loss"]}
+    swept(tmp_path / "a.zarr", **case)
+    swept(tmp_path / "a.zarr", **(case | {"loss": ss.LossFamily(bowls, seed=0)}))
+    monkeypatch.setitem(FACTORS, 2, 3.5)
+    family._made.cache_clear()
+    with pytest.raises(ValueError, match=r"other settings: loss\.made along seed is "):
+        swept(tmp_path / "a.zarr", **case)
+
+
+_TYPED = """
+class Base(Loss):
+    dimension = 2
+    def _value(self, w):
+        return SCALE * float(w @ w)
+    def _gradient(self, w):
+        return slope(w)
+    def _hessian(self, w):
+        return 2.0 * SCALE * np.eye(2)
+    def _third(self, w, u, v):
+        return np.zeros(2)
+
+def slope(w):
+    return 2.0 * SCALE * w
+
+class Typed(Base):
+    pass
+"""
+
+
+def test_code_that_was_typed_in_is_compared(swept, tmp_path):
+    """Protects losses of notebooks, where no file holds the source: the bases, functions and numbers used count."""
+
+    def typed(code, scale=1.0):
+        names = {"Loss": Loss, "np": np, "SCALE": scale, "__name__": "__main__"}
+        exec(code, names)
+        return {"loss": names["Typed"](), "axes": {"lr": [0.1, 0.2]}, "measure": ["final_loss"]}
+
+    swept(tmp_path / "a.zarr", **typed(_TYPED))
+    swept(tmp_path / "a.zarr", **typed("\n\n" + _TYPED))
+    for other in (
+        typed(_TYPED.replace("float(w @ w)", "float(w @ w) + 1.0")),
+        typed(_TYPED.replace("return 2.0 * SCALE * w", "return 3.0 * SCALE * w")),
+        typed(_TYPED, scale=2.0),
+    ):
+        with pytest.raises(ValueError, match=r"holds a sweep of other settings: loss\.code is "):
+            swept(tmp_path / "a.zarr", **other)
 
 
 def test_an_expression_that_is_no_text_resumes_by_the_same_call_only():
@@ -826,18 +971,41 @@ def test_the_command_line_keeps_and_resumes(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("settings", "axis"),
+    [
+        (("DiagonalNetwork", "-p", "samples=4", "-p", "features=3", "-p", "nonzeros=1"), "seed=0,1"),
+        (("MLP", "-p", "widths=64,2,1"), "samples=4,5"),
+    ],
+)
+def test_a_family_of_a_named_loss_resumes_by_itself(tmp_path, settings, axis):
+    """Protects --resume where an axis is what the data are made from: the name and its settings make it again."""
+    store = tmp_path / "a.zarr"
+    first = command(
+        *settings, "-a", axis, "--start", "initial:0.5", "--steps", 3, "--store", store, "--lr=0.1"
+    )
+    assert first.exit_code == 0, first.output
+    expected = xr.load_dataset(store, engine="zarr", chunks=None)
+    for row in rows(store):
+        row.unlink()
+    again = command("--resume", store, "--no-progress", "-o", tmp_path / "a.nc")
+    assert again.exit_code == 0, again.output
+    with xr.open_dataset(tmp_path / "a.nc") as written:
+        xr.testing.assert_identical(without_seconds(written), without_seconds(expected))
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (
             ("--resume", "STORE", "--steps", "3"),
-            "resume must stand without settings of the sweep, got steps beside it",
+            "--resume must stand without settings of the sweep, got --steps beside it",
         ),
         (
             ("Product", "--resume=STORE"),
-            "resume must stand without settings of the sweep, got loss beside it",
+            "--resume must stand without settings of the sweep, got LOSS beside it",
         ),
-        (("--resume", "STORE", "--store", "STORE"), "got store beside it"),
-        (("--resume", "nowhere.zarr"), "store must hold a sweep, got 'nowhere.zarr'"),
+        (("--resume", "STORE", "--store", "STORE"), "got --store beside it"),
+        (("--resume", "nowhere.zarr"), "--resume's store must hold a sweep, got 'nowhere.zarr'"),
         (("--store", "STORE"), "Missing argument 'LOSS'"),
         ((*_COMMAND, "--seed", "4", "--store", "STORE"), "holds a sweep of other settings"),
     ],
