@@ -15,7 +15,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import selfstab as ss
-from selfstab.axes import Plan
 from selfstab.cli import main
 from selfstab.kernels.measures import MEASURES
 
@@ -407,36 +406,3 @@ def test_any_sweep_is_its_runs(plain_engine, same_bits, drawn, threads, measures
         return (loss, here, start, common["steps"]), {"previous": previous} | rest
 
     check_cells(data, run, same_bits)
-
-
-def test_a_parameters_values_are_checked_together(monkeypatch):
-    """Protects axes of millions of values: no loss is made for each."""
-    monkeypatch.setattr(ss.CubicTaylor, "replace", None)
-    values = np.linspace(0.5, 1.0, 10**6)
-    for axes in ({"stabilization": values}, {"curvature": values}):
-        plan = Plan.checked(
-            CUBIC,
-            ss.HeavyBall(0.1),
-            axes,
-            [0.1, 0.0],
-            1,
-            None,
-            ["final_loss"],
-            10.0,
-            0.0,
-            0,
-            1,
-            sharpness=False,
-        )
-        assert plan.cells == 10**6
-    with pytest.raises(
-        ValueError, match=r"axes\['stabilization'\]: stabilization must be in \(0, inf\), got -1.0"
-    ):
-        ss.sweep(
-            CUBIC,
-            ss.HeavyBall(0.1),
-            {"stabilization": [*values, -1.0]},
-            start=[0.1, 0.0],
-            steps=1,
-            progress=False,
-        )
