@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import warnings
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -33,6 +34,18 @@ LOSS = ss.Quadratic([1.0, 0.5])
 CUBIC = ss.CubicTaylor(1.0)
 RUN = {"loss": LOSS, "optimizer": ss.HeavyBall(0.5), "start": [1.0, 0.0], "steps": 2}
 SWEEP = {**RUN, "axes": {"lr": [0.1, 0.2]}, "progress": False, "measure": ["final_loss"], "threads": 1}
+
+
+def family(width):
+    """Return a loss of this many weights."""
+    return ss.Quadratic([1.0] * width)
+
+
+@cache
+def refined():
+    """Return a refined diagram."""
+    return ss.refine(**RUN, axes={"lr": (0.1, 5.0, 3)}, levels=1, progress=False, threads=1)
+
 
 CALLS = {
     "HeavyBall": (ss.HeavyBall, {"lr": 0.1, "momentum": 0.9, "lookahead": 0.0}),
@@ -66,6 +79,14 @@ CALLS = {
         **RUN, "axes": {"lr": (0.1, 5.0, 3)}, "levels": 1, "progress": False, "threads": 1}),
     "orbits": (ss.orbits, {
         **RUN, "axes": {"lr": [0.1, 0.2]}, "last": 2, "progress": False, "threads": 1}),
+    "continuation": (ss.continuation, {
+        **RUN, "axes": {"lr": [0.1, 0.2]}, "along": "lr", "direction": "forward", "measure": ["final_loss"],
+        "progress": False, "threads": 1}),
+    "resume": (ss.resume, {"store": "base.zarr", "threads": 1, "client": None, "progress": False}),
+    "rasterize": (lambda data=None, **rest: ss.rasterize(refined() if data is None else data, **rest), {"n": 4}),
+    "LossFamily": (
+        lambda make=family, **rest: ss.LossFamily(make, **rest), {"make": family, "width": 2}),
+    "Initialization": (ss.Initialization, {"seed": 0, "scale": 1.0}),
 }  # fmt: skip
 
 NUMBERS = [
@@ -91,10 +112,26 @@ PIECES = [
     "x", "y", "z", "(", ")", "**", "*", "+", "-", "/", "//", "%", ",", ".", "..", "1e999", "10**10", "**x",
     "0x", "1_", "'", '"', "__", "__class__", ".__class__", "[0]", "{", "lambda: 0", "import os", "os",
     "exec('x')", "open", "if", "else", "and", "not", "==", "<", "<<", "@", ":=", "\n", "\t", "\\", "#", ";",
-    "\x00", "é", "∂", "🙂", "f''", "sin", "sin(", "sin()", "exp(exp(", "Abs", "Max", "log(0)", "1/0", "0/0", "I",
+    "\x00", "é", "∂", "🙂", "f''", "sin", "sin(", "sin()", "exp(exp(", "exp(exp(9))", "exp(exp(exp(9)))",
+    "sin(exp(exp(30)))", "exp(690)", "exp(exp(exp(-9)))", "Abs", "Max", "log(0)", "1/0", "0/0", "I",
     "oo", "nan", "zoo", "E", "pi", "gamma(x)", "diff", "integrate(x)", "factorial(9)", "2**99999", "9" * 400,
     "(" * 80, "-" * 200, "x" * 3000, "None", "True", "Symbol('x')", "x y", "x**-1", "**" * 3,
 ]  # fmt: skip
+
+
+REFUSED_AS_THEY_ARE = ("verify",)
+"""Calls that would take long if they were accepted."""
+
+
+def check_calls():
+    """Make every call as it is, unspoilt: what fuzzing refuses must be what it spoilt."""
+    ss.sweep(**SWEEP, store="base.zarr")
+    for name, (function, arguments) in CALLS.items():
+        try:
+            function(**arguments)
+        except Exception as error:
+            if name not in REFUSED_AS_THEY_ARE or not isinstance(error, ValueError):
+                raise AssertionError(f"{name} does not work: {error!r}") from error
 
 
 def malformed_call(rng):
@@ -187,6 +224,7 @@ def main(count: int, seed: int) -> None:
     counts, wrong, slowest = {"refused": 0, "accepted": 0}, [], (0.0, "")
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
+        check_calls()
         for _ in range(count):
             make = rng.choices([malformed_call, malformed_formula, malformed_command], [5, 4, 1])[0]
             name, call, shown = make(rng)

@@ -21,6 +21,8 @@ def test_malformed_calls_end_in_one_clean_line(count, seed):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout)
+    seconds, slowest = found["slowest"]
+    print(f"slowest refusal: {seconds:.2f} s, {slowest}")
     assert not found["wrong"], found["wrong"][:5]
     assert found["refused"] + found["accepted"] == count
     assert found["refused"] > 0.9 * count
