@@ -48,6 +48,9 @@ _RATES: Final = 2**16
 _ALL_RATES: Final = 2**24
 """Up to this many learning rates along an axis are compared; of more, those at values spread over the axis."""
 
+_TABLES: Final = 2**12
+"""Up to this many values of an axis have their learning rates compared; of more, some spread over the axis."""
+
 _LOSSES: Final = 256
 """Up to this many losses that a family makes along an axis are compared; of more, some spread over the axis."""
 
@@ -65,7 +68,8 @@ def settings_of(plan: Plan) -> tuple[Settings, Arrays]:
     """Return all of a plan's settings as plain values, and by the same names the arrays that are too long to list.
 
     Code of the user's own is known by a hash of it, and by what it gives along each axis, the other axes' numbers
-    being those of the plan's problem: the learning rates, at no more values than make 2²⁴ of them, and the losses that
+    being those of the plan's problem: the learning rates, at no more than 4096 values and
+    than make 2²⁴ of them, and the losses that
     a family makes, at no more than 256 values.
 
     Raises
@@ -216,7 +220,7 @@ def _along_axes(plan: Plan) -> Iterator[tuple[str, str]]:
             made = [_hash_of_loss(loss.replace(**{axis: v}).made, steps) for v in _spread(values, _LOSSES)]
             yield f"problem.loss.made along {axis}", hash_of(made)
         elif axis.startswith("lr.") and not isinstance(optimizer.lr, built_in):
-            chosen = _spread(values, max(2, _ALL_RATES // (steps + 1)))
+            chosen = _spread(values, min(_TABLES, max(2, _ALL_RATES // (steps + 1))))
             schedules = (scheduled(optimizer, {axis: v}).schedule for v in chosen)
             yield f"problem.optimizer.lr.rates along {axis}", _hash_of_rates(schedules, steps)
 
