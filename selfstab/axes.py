@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +20,7 @@ from selfstab.losses.symbolic import SymbolicLoss
 from selfstab.optimizers import HeavyBall
 from selfstab.schedules import Constant, LinearWarmup, numeric_fields, with_fields
 from selfstab.trajectory import Problem
-from selfstab.validation import Array
+from selfstab.validation import Array, Integers
 
 if TYPE_CHECKING:
     import xarray
@@ -197,23 +197,25 @@ class Plan:
                 if (other := family.replace(**{name: v})).dimension != family.dimension:
                     raise ValueError(_other_dimension(family, other))
 
-    def check_sharpness_at_start(self) -> None:
-        """Raise ValueError if lr is set by a relative excess, and some cell's S(start) <= 0, where it means nothing."""
+    def check_sharpness_at_start(self, cells: Integers | None = None) -> None:
+        """Raise ValueError if lr is set by a relative excess, and S(start) <= 0 in some cell: by default of all."""
         if self.rate != "excess":
             return
-        of_loss = {name: v for name, v in self.axes.items() if name in self.problem.loss.parameters}
-        of_start = {name: v for name, v in self.axes.items() if name.startswith("start.")}
-        if not isinstance(self.problem.loss, SymbolicLoss):
-            names = [*of_loss, *of_start]
-            for at in itertools.product(*(self.axes[name].tolist() for name in names)):
-                values = dict(zip(names, at, strict=True))
-                loss = self._loss(values)
-                start = self._start(loss, values)
-                _check_sharpness(np.array([loss._sharpness(start).value]), start[None], values)
+        loss = self.problem.loss
+        of_loss = [name for name in self.axes if name in loss.parameters]
+        names = [*of_loss, *(name for name in self.axes if name.startswith("start."))]
+        if not isinstance(loss, SymbolicLoss):
+            for column in itertools.chain.from_iterable(rows.T for rows in self._settings(names, cells)):
+                values = dict(zip(names, column.tolist(), strict=True))
+                start = self._start(own := self._loss(values), values)
+                _check_sharpness(np.array([own._sharpness(start).value]), start[None], values)
             return
-        sharpness = self._sharpness_by_parameters(self.problem.loss, tuple(of_loss))
-        for points in self._starts(of_start):
-            for chosen in itertools.product(*(v.tolist() for v in of_loss.values())):
+        sharpness = self._sharpness_by_parameters(loss, tuple(of_loss))
+        for rows in self._settings(names, cells):
+            # Starts with the same loss stand side by side.
+            for part in np.split(rows, 1 + np.flatnonzero(np.diff(rows[: len(of_loss)]).any(axis=0)), axis=1):
+                chosen = tuple(part[: len(of_loss), 0].tolist())
+                points = self.starts(dict(zip(names, part, strict=True)), part.shape[1])
                 _check_sharpness(sharpness(chosen, points), points, dict(zip(of_loss, chosen, strict=True)))
 
     def _sharpness_by_parameters(
@@ -233,16 +235,19 @@ class Plan:
 
         return of_symbolic
 
-    def _starts(self, axes: Mapping[str, Array]) -> Iterator[Array]:
-        """Yield all starts that the axes make, shape (at most _ROWS, dimension) at a time."""
-        shape = tuple(v.size for v in axes.values())
-        total = math.prod(shape)
-        for first in range(0, total, _ROWS):
-            index = np.arange(first, min(first + _ROWS, total))
-            at = np.unravel_index(index, shape) if shape else ()
-            values = {name: v[k] for (name, v), k in zip(axes.items(), at, strict=True)}
-            points = self.starts(values, index.size)
-            yield points
+    def _settings(self, names: Sequence[str], cells: Integers | None) -> Iterator[Array]:
+        """Yield the values that these axes take together, in all cells or some; shape (names, at most _ROWS)."""
+        if cells is not None and names:
+            index = dict(zip(self.axes, np.unravel_index(cells, self.shape), strict=True))
+            found = np.unique(np.stack([self.axes[name][index[name]] for name in names]), axis=1)
+            yield from (found[:, k : k + _ROWS] for k in range(0, found.shape[1], _ROWS))
+            return
+        shape = tuple(self.axes[name].size for name in names)
+        for first in range(0, total := math.prod(shape), _ROWS):
+            count = min(_ROWS, total - first)
+            at = np.unravel_index(np.arange(first, first + count), shape) if shape else ()
+            rows = [self.axes[name][k] for name, k in zip(names, at, strict=True)]
+            yield np.array(rows).reshape(len(names), count)
 
 
 def described(plan: Plan, arrays: Mapping[str, Any]) -> xarray.Dataset:

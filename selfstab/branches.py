@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from concurrent.futures import CancelledError
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -13,7 +15,7 @@ import numpy.typing as npt
 from selfstab import outcomes, validation
 from selfstab.axes import Plan, described
 from selfstab.blocks import Block, block_size, cut
-from selfstab.cells import followed, one_blas_thread
+from selfstab.cells import CellRunner
 from selfstab.kernels import pool
 from selfstab.kernels.measures import MEASURES
 from selfstab.lanes import LaneRunner
@@ -21,7 +23,7 @@ from selfstab.losses.family import LossFamily
 from selfstab.losses.protocol import Loss
 from selfstab.losses.symbolic import SymbolicLoss
 from selfstab.optimizers import HeavyBall
-from selfstab.trajectory import Problem, provenance
+from selfstab.trajectory import provenance
 from selfstab.validation import Array, Integers
 
 if TYPE_CHECKING:
@@ -98,13 +100,18 @@ def continuation(
     threads = pool.checked_threads(threads, progress)
     # The divergence decides where the next run starts; it is left out again if it was not asked for.
     run_plan = replace(plan, measures=tuple(dict.fromkeys([*plan.measures, "diverged_at"])))
-    runner: LaneRunner | _OneByOne = (
-        LaneRunner(run_plan, loss, resumes=True) if isinstance(loss, SymbolicLoss) else _OneByOne(run_plan)
-    )
-    runner.prepare()
     # Lines of cells: (place along the line, line).
     grid = np.moveaxis(np.arange(plan.cells).reshape(plan.shape), list(plan.axes).index(along), 0)
     lines = grid.reshape(len(grid), -1)
+    count = lines.shape[1]
+    runner: LaneRunner | CellRunner
+    if isinstance(loss, SymbolicLoss):
+        runner = LaneRunner(run_plan, loss, resumes=True)
+    else:
+        # One line is run from end to end: no more processes than lines have work.
+        processes = min(threads, count * len(directions))
+        runner = CellRunner(run_plan, processes, runs=plan.cells * len(directions))
+    stopped = threading.Event()
     values = np.empty((len(run_plan.measures), plan.cells, len(directions)))
     restarted = np.zeros((plan.cells, len(directions)), dtype=bool)
 
@@ -114,6 +121,8 @@ def continuation(
         fresh = np.ones(block.count, dtype=bool)
         weights, velocities = np.zeros((2, block.count, plan.problem.loss.dimension))
         for k, cells in enumerate(part):
+            if stopped.is_set():
+                raise CancelledError
             if fresh.any():
                 weights[fresh], velocities[fresh] = _first_states(plan, cells[fresh])
             restarted[cells, block.repeat] = fresh & (k > 0)
@@ -121,10 +130,17 @@ def continuation(
             values[:, cells, block.repeat] = found
             fresh = found[run_plan.measures.index("diverged_at")] >= 0
 
-    count = lines.shape[1]
+    def stop() -> None:
+        stopped.set()
+        runner.stop()
+
     size = block_size(count, plan.problem.steps * len(lines), threads, kernel=isinstance(loss, SymbolicLoss))
     with pool.progress_bar(count * len(directions), "line", progress) as bar:
-        pool.run_blocks(work, cut(count, len(directions), size), threads, bar)
+        try:
+            pool.prepared(runner.prepare, bar)
+            pool.run_blocks(work, cut(count, len(directions), size), threads, bar, stop)
+        finally:
+            runner.stop()
     out = _dataset(plan, directions, dict(zip(run_plan.measures, values, strict=True)), restarted)
     out.attrs.update(
         provenance(plan.problem, time.perf_counter() - began),
@@ -164,44 +180,6 @@ def _first_states(plan: Plan, cells: Integers) -> tuple[Array, Array]:
         before[:, j] = values.get(f"previous.{name}", before[:, j])
     with np.errstate(over="ignore"):
         return weights, weights - before
-
-
-@dataclass(frozen=True)
-class _Resumed(Problem):
-    """A run that starts with a velocity of its own, which start − previous would round."""
-
-    resumed: Array
-
-    @property
-    def velocity(self) -> Array:
-        """v_0, shape (dimension,)."""
-        return self.resumed
-
-
-class _OneByOne:
-    """Continues cells of a loss that has no kernel."""
-
-    compile_seconds = 0.0
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-
-    def prepare(self) -> None:
-        """Nothing to do."""
-
-    def continued(self, cells: Integers, weights: Array, velocities: Array) -> tuple[Array, Array, Array]:
-        """Return the same as :meth:`selfstab.lanes.LaneRunner.continued`."""
-        out = np.empty((len(self._plan.measures), len(cells)))
-        ends, end_velocities = np.empty_like(weights), np.empty_like(weights)
-        with one_blas_thread():
-            for k, cell in enumerate(cells):
-                problem, _ = self._plan.cell(int(cell))
-                settings = {field.name: getattr(problem, field.name) for field in fields(problem)}
-                resumed = _Resumed(**(settings | {"start": weights[k]}), resumed=velocities[k])
-                found, last = followed(resumed, self._plan.measures, 0)
-                out[:, k] = [found[name] for name in self._plan.measures]
-                ends[k], end_velocities[k] = last.weights, last.velocity
-        return out, ends, end_velocities
 
 
 def _dataset(

@@ -7,8 +7,9 @@ import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -59,14 +60,27 @@ class CellRunner:
 
     NumPy on small arrays holds Python's lock most of the time, so threads would wait for each other. A sweep that is
     worth it runs in processes; else cells run here, one at a time. The bits are the same.
+
+    Parameters
+    ----------
+    plan
+        What is run.
+    processes
+        Most processes.
+    runs
+        Number of runs, where it is not that of the plan's cells and repeats.
+    first
+        One of the cells that are run.
     """
 
     compile_seconds = 0.0
 
-    def __init__(self, plan: Plan, processes: int = 1) -> None:
-        self.plan, self._processes = plan, min(processes, plan.cells * plan.repeats)
+    def __init__(self, plan: Plan, processes: int = 1, *, runs: int | None = None, first: int = 0) -> None:
+        self.plan, self._first = plan, first
+        self._runs = plan.cells * plan.repeats if runs is None else runs
+        self._processes = min(processes, self._runs)
         self._workers: ProcessPoolExecutor | None = None
-        self._alone = threading.Lock()
+        self._alone, self._stopped = threading.Lock(), threading.Event()
 
     @property
     def source(self) -> str:
@@ -85,14 +99,14 @@ class CellRunner:
         self._workers = ProcessPoolExecutor(self._processes, initializer=_hold, initargs=(plan, os.getpid()))
 
     def _expected_seconds(self) -> float:
-        problem, _ = self.plan.cell(0)
+        problem, _ = self.plan.cell(self._first)
         seconds = 0.0
         with one_blas_thread():
             for steps in (1, _PROBE_STEPS):  # the first is slow for reasons of its own
                 began = time.perf_counter()
-                measured(replace(problem, steps=min(steps, problem.steps)), self.plan.measures, 0)
+                followed(replace(problem, steps=min(steps, problem.steps)), self.plan.measures, 0)
                 seconds = time.perf_counter() - began
-        return seconds / _PROBE_STEPS * problem.steps * self.plan.cells * self.plan.repeats
+        return seconds / _PROBE_STEPS * problem.steps * self._runs
 
     def run(self, cells: Integers, repeat: int = 0) -> Array:
         """Return the measures of the cells with these flat indices, shape (measures, cells), in the plan's order."""
@@ -100,21 +114,60 @@ class CellRunner:
             found: Array = self._workers.submit(_run_held, cells, repeat).result()
             return found
         with self._alone:
-            return _run(self.plan, cells, repeat)
+            return _run(self.plan, cells, repeat, self._stopped)
+
+    def continued(self, cells: Integers, weights: Array, velocities: Array) -> tuple[Array, Array, Array]:
+        """Return the same as :meth:`selfstab.lanes.LaneRunner.continued`."""
+        if self._workers is not None:
+            found: tuple[Array, Array, Array] = self._workers.submit(
+                _continue_held, cells, weights, velocities
+            ).result()
+            return found
+        with self._alone:
+            return _continue(self.plan, cells, weights, velocities, self._stopped)
 
     def stop(self) -> None:
-        """End the processes at once, also in the midst of a cell."""
+        """End what runs at once, also in the midst of a cell: its processes, or with CancelledError a run here."""
+        self._stopped.set()
         if self._workers is not None:
             self._workers.shutdown(wait=True, kill_workers=True)
 
 
-def _run(plan: Plan, cells: Integers, repeat: int) -> Array:
+def _run(plan: Plan, cells: Integers, repeat: int, stopped: threading.Event | None = None) -> Array:
     out = np.empty((len(plan.measures), len(cells)))
     with one_blas_thread():
         for k, cell in enumerate(cells):
-            found = measured(plan.cell(int(cell))[0], plan.measures, repeat)
+            found, _ = followed(plan.cell(int(cell))[0], plan.measures, repeat, stopped)
             out[:, k] = [found[name] for name in plan.measures]
     return out
+
+
+@dataclass(frozen=True)
+class _Resumed(Problem):
+    """A run that starts with a velocity of its own, which start − previous would round."""
+
+    resumed: Array
+
+    @property
+    def velocity(self) -> Array:
+        """v_0, shape (dimension,)."""
+        return self.resumed
+
+
+def _continue(
+    plan: Plan, cells: Integers, weights: Array, velocities: Array, stopped: threading.Event | None = None
+) -> tuple[Array, Array, Array]:
+    out = np.empty((len(plan.measures), len(cells)))
+    ends, end_velocities = np.empty_like(weights), np.empty_like(weights)
+    with one_blas_thread():
+        for k, cell in enumerate(cells):
+            problem, _ = plan.cell(int(cell))
+            settings = {field.name: getattr(problem, field.name) for field in fields(problem)}
+            resumed = _Resumed(**(settings | {"start": weights[k]}), resumed=velocities[k])
+            found, last = followed(resumed, plan.measures, 0, stopped)
+            out[:, k] = [found[name] for name in plan.measures]
+            ends[k], end_velocities[k] = last.weights, last.velocity
+    return out, ends, end_velocities
 
 
 # -- in a process of its own ---------------------------------------------------------------------------------------
@@ -146,24 +199,33 @@ def _run_held(cells: Integers, repeat: int) -> Array:
     return _run(_held_plan(), cells, repeat)
 
 
+def _continue_held(cells: Integers, weights: Array, velocities: Array) -> tuple[Array, Array, Array]:
+    return _continue(_held_plan(), cells, weights, velocities)
+
+
 # -- one cell ------------------------------------------------------------------------------------------------------
 
 
-def measured(problem: Problem, measures: Sequence[str], repeat: int) -> dict[str, float]:
-    """Run one cell of a loss that has no kernel, and measure it."""
-    return followed(problem, measures, repeat)[0]
+def followed(
+    problem: Problem, measures: Sequence[str], repeat: int, stopped: threading.Event | None = None
+) -> tuple[dict[str, float], State]:
+    """Run one cell of a loss that has no kernel; return its measures and its last state.
 
-
-def followed(problem: Problem, measures: Sequence[str], repeat: int) -> tuple[dict[str, float], State]:
-    """Run one cell of a loss that has no kernel; return its measures and its last state."""
+    Raises
+    ------
+    CancelledError
+        At the first step after `stopped` is set.
+    """
     groups = groups_of(measures)
     needs = needs_of(groups)
     # What is read at the end only is computed there only.
-    each = needs_of(name for name in groups if name not in ("end_loss", "end_sharpness"))
+    each = needs_of(groups, at_steps=True)
     loss, guess, last = problem.loss, None, None
     at_last = (np.nan, np.nan)
     observer = Observer(measures, problem.steps, problem.optimizer.thresholds)
     for state in states(problem, repeat):
+        if stopped is not None and stopped.is_set():
+            raise CancelledError
         # An overflow shows in what is measured.
         with np.errstate(over="ignore", invalid="ignore"):
             if last is not None:

@@ -249,10 +249,15 @@ def _swept_on(
     return held.dataset(time.perf_counter() - began, runner.compile_seconds)
 
 
-def runner_of(plan: Plan, processes: int = 1) -> Runner:
-    """Return what runs the cells of a plan: lanes for a symbolic loss, else a cell at a time in some processes."""
+def runner_of(plan: Plan, processes: int = 1, *, runs: int | None = None, first: int = 0) -> Runner:
+    """Return what runs the cells of a plan: lanes for a symbolic loss, else a cell at a time in some processes.
+
+    Where only some of the cells are run, `runs` is their number, and `first` is one of them.
+    """
     loss = plan.problem.loss
-    return LaneRunner(plan, loss) if isinstance(loss, SymbolicLoss) else CellRunner(plan, processes)
+    if isinstance(loss, SymbolicLoss):
+        return LaneRunner(plan, loss)
+    return CellRunner(plan, processes, runs=runs, first=first)
 
 
 def _run(

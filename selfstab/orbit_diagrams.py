@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 _KEEP: Final = ("weights", "velocity", "loss", "sharpness")
 
 _PART: Final = 2**15
-"""Updates between two looks at the schedule and the noise: their tables have this many rows at most."""
+"""Updates between two looks at the schedule, the noise and an interrupt: tables have this many rows at most."""
 
 
 def orbits(
@@ -108,20 +110,22 @@ def orbits(
     diverged_at = np.empty(plan.cells, dtype=np.int64)
     entry = _Entries(loss, plan.cells * plan.problem.steps) if isinstance(loss, SymbolicLoss) else None
 
+    stopped = threading.Event()
+
     def work(block: Block) -> None:
         for cell in range(block.first, block.first + block.count):
             problem, _ = plan.cell(cell)
             if entry is None:
-                found, diverged_at[cell] = _general(problem, last, wanted)
+                found, diverged_at[cell] = _general(problem, last, wanted, stopped)
             else:
-                found, diverged_at[cell] = entry.states(problem, last, wanted)
+                found, diverged_at[cell] = entry.states(problem, last, wanted, stopped)
             for name, values in found.items():
                 if values.size:
                     kept[name][cell, : len(values)] = values
 
     block = block_size(plan.cells, plan.problem.steps, threads, kernel=entry is not None)
     with pool.progress_bar(plan.cells, "cell", progress) as bar:
-        pool.run_blocks(work, cut(plan.cells, 1, block), threads, bar)
+        pool.run_blocks(work, cut(plan.cells, 1, block), threads, bar, stopped.set)
     out = _dataset(plan, kept, diverged_at, last)
     out.attrs.update(provenance(plan.problem, time.perf_counter() - began), last=last)
     return out
@@ -148,13 +152,16 @@ class _Entries:
         self._trace: Callable[..., int] = loss._run_entry("trace", work)
         self._evaluate: Callable[..., None] = loss._run_entry("evaluate", work)
 
-    def states(self, problem: Problem, last: int, keep: Sequence[str]) -> tuple[dict[str, Array], int]:
+    def states(
+        self, problem: Problem, last: int, keep: Sequence[str], stopped: threading.Event
+    ) -> tuple[dict[str, Array], int]:
         """Return what is kept of the last states that the run reached, and the step at which it diverged."""
         loss, n, steps = problem.loss, problem.loss.dimension, problem.steps
         assert isinstance(loss, SymbolicLoss)
         first = steps - last + 1
         w, v, diverged_at = problem.start, problem.velocity, -1
         for begin in range(0, first, _PART):
+            _go_on(stopped)
             ends = np.empty((2, 2 * n))
             end = min(begin + _PART, first)
             diverged_at = self._part(problem, w, v, begin, end, end - begin, ends)
@@ -163,9 +170,16 @@ class _Entries:
             w, v = ends[1, :n], ends[1, n:]
         records = np.empty((last, 2 * n))
         reached = last
-        diverged_at = self._part(problem, w, v, first, steps, 1, records)
-        if diverged_at >= 0:
-            reached = diverged_at - first
+        # Where the state at `first` alone is kept, a part without updates records it.
+        for begin in range(first, max(steps, first + 1), _PART):
+            _go_on(stopped)
+            end = min(begin + _PART, steps)
+            part = records[begin - first : end - first + 1]
+            diverged_at = self._part(problem, w, v, begin, end, 1, part)
+            if diverged_at >= 0:
+                reached = diverged_at - first
+                break
+            w, v = part[-1, :n].copy(), part[-1, n:].copy()
         weights = np.ascontiguousarray(records[:reached, :n])
         losses = np.empty(reached if "loss" in keep else 0)
         sharpnesses = np.empty(reached if "sharpness" in keep else 0)
@@ -196,18 +210,27 @@ class _Entries:
         return int(found) + begin if found >= 0 else -1
 
 
-def _general(problem: Problem, last: int, keep: Sequence[str]) -> tuple[dict[str, Array], int]:
+def _go_on(stopped: threading.Event) -> None:
+    if stopped.is_set():
+        raise CancelledError
+
+
+def _general(
+    problem: Problem, last: int, keep: Sequence[str], stopped: threading.Event
+) -> tuple[dict[str, Array], int]:
     """Return the same of a loss that has no kernel."""
     loss, reached, first = problem.loss, 0, problem.steps - last + 1
     window: deque[Any] = deque(maxlen=last)
     with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
         for state in states(problem):
+            _go_on(stopped)
             reached = state.step
             if reached >= first:
                 window.append(state)
         data: dict[str, list[Any]] = {name: [] for name in keep}
         guess: Array | None = None
         for state in window:
+            _go_on(stopped)
             if "weights" in data:
                 data["weights"].append(state.weights)
             if "velocity" in data:

@@ -72,7 +72,8 @@ def refine(
         but nan. A jump of 1 is a change of sign: ``{"diverged_at": 1}`` finds the edge of divergence alone. The phase
         counts whenever it is measured.
     max_cells
-        If halving would make more cells than this, refinement stops, at one resolution everywhere.
+        If halving would make more cells than this, refinement stops, at one resolution everywhere, without a warning:
+        ``data.attrs["stopped"]`` says so, and ``data.unresolved`` where.
 
     Returns
     -------
@@ -88,7 +89,8 @@ def refine(
     Raises
     ------
     TypeError, ValueError
-        If an argument is of the wrong kind, shape or range; nothing has run then.
+        If an argument is of the wrong kind, shape or range; nothing has run then. With an axis ``excess``, also if
+        the sharpness is not above 0 at the start of a cell, which finer cells may be the first to show.
 
     Examples
     --------
@@ -106,8 +108,9 @@ def refine(
     levels = validation.integer("levels", levels, at_least=0, at_most=60)
     box = Box.checked(axes, geometric, levels)
     plan = Plan.checked(
-        loss, optimizer, box.checked_values(levels), start, steps, previous, measure, escape, noise, seed, 1
-    )
+        loss, optimizer, box.checked_values(levels), start, steps, previous, measure, escape, noise, seed, 1,
+        sharpness=False,
+    )  # fmt: skip
     rule = _Rule.checked(plan.measures, jumps)
     max_cells = validation.integer("max_cells", max_cells, at_least=math.prod(box.shape))
     threads = pool.checked_threads(threads, progress)
@@ -249,9 +252,8 @@ class _Runs:
         unique, places = zip(*(np.unique(v, return_inverse=True) for v in values), strict=True)
         plan = replace(self._plan, axes=dict(zip(names, unique, strict=True)))
         cells = np.ravel_multi_index(places, plan.shape)
-        runner = runner_of(plan)
-        runner.prepare()
-        self.compile_seconds += runner.compile_seconds
+        plan.check_sharpness_at_start(cells)
+        runner = runner_of(plan, self._threads, runs=len(cells), first=int(cells[0]))
         out = np.empty((len(plan.measures), len(cells)))
 
         def work(block: Block) -> None:
@@ -261,7 +263,12 @@ class _Runs:
         kernel = isinstance(plan.problem.loss, SymbolicLoss)
         size = block_size(len(cells), plan.problem.steps, self._threads, kernel=kernel)
         self._bar.total += len(cells)
-        pool.run_blocks(work, cut(len(cells), 1, size), self._threads, self._bar)
+        try:
+            pool.prepared(runner.prepare, self._bar)
+            pool.run_blocks(work, cut(len(cells), 1, size), self._threads, self._bar, runner.stop)
+        finally:
+            runner.stop()
+        self.compile_seconds += runner.compile_seconds
         return out
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -156,3 +157,47 @@ def test_no_process_outlives_the_sweep(tmp_path, name):
     _, alive = psutil.wait_procs(busy, timeout=120)
     assert not alive
     assert ("KeyboardInterrupt" in errors) == (name == "SIGINT")
+
+
+CALLS = {
+    "sweep": lambda: swept(steps=10**8, threads=2),
+    "continuation": lambda: ss.continuation(
+        LARGE, ss.HeavyBall(0.1), {"lr": [0.1, 0.2]}, along="lr", start=ss.Initialization(), steps=10**8,
+        measure=["final_loss"], threads=2, progress=False,
+    ),
+    "orbits": lambda: ss.orbits(
+        LARGE, ss.HeavyBall(0.1), {"lr": [0.1, 0.2]}, start=ss.Initialization(), steps=10**8, progress=False
+    ),
+    "symbolic orbits": lambda: ss.orbits(
+        ss.DoubleWell(), ss.HeavyBall(0.1), {"lr": [0.1, 0.2]}, start=[0.5], steps=10**13, progress=False
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_an_interrupt_is_heard_in_the_midst_of_a_cell(name, monkeypatch):
+    """Protects Ctrl-C: runs that would take hours end, each at its next step or part of steps."""
+    monkeypatch.setattr(cells, "WORTH_SECONDS", np.inf)
+    timer = threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            CALLS[name]()
+    finally:
+        timer.cancel()
+    assert threading.active_count() <= 2  # the timer's own thread may be about to end
+
+
+def test_a_continuation_in_processes_has_the_same_bits(worth_it, same_cells, monkeypatch):
+    """Protects `threads`: lines in two processes give what one gives, weights and velocities handed over."""
+
+    def made(threads):
+        return ss.continuation(
+            LARGE, ss.HeavyBall(0.1, 0.5), {"momentum": [0.0, 0.9], "lr": [0.1, 90.0, 0.7]}, along="lr",
+            start=ss.Initialization(), steps=30, measure=ALL, noise=1e-3, threads=threads, progress=False,
+        )  # fmt: skip
+
+    here = made(1)
+    assert here.restarted.any()
+    monkeypatch.setattr(cells, "_continue", None)  # what runs here, not in a process, fails
+    same_cells(made(2), here)

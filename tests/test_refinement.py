@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 import selfstab as ss
-from selfstab import refinement
+from selfstab import cells, refinement
 from selfstab.lanes import LaneRunner
 
 QUADRATIC = ss.Quadratic([1.0])
@@ -257,3 +257,46 @@ def test_a_grids_size_is_checked(plain_engine, n, match):
     ):
         with pytest.raises((ValueError, TypeError), match=word):
             ss.rasterize(other, 3)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"width": (0.5, 1.5, 2)}], ids=["starts", "parameters"])
+def test_excess_is_refused_at_a_start_of_any_cell_that_runs(plain_engine, parameters):
+    """Protects lr = (1 + excess)·2/S(start): S <= 0 at finer cells' starts only is refused, as a sweep refuses it."""
+    # S = width·((w − 15/32)² − 1/256) is below 0 within 1/16 of 15/32: no middle of the first two levels.
+    loss = ss.SymbolicLoss("width*((w - 0.46875)**4/12 - w**2/512)", "w", {"width": 1.0})
+    axes = parameters | {"start.w": (0.0, 1.0, 2), "excess": (0.1, 4.0, 2)}
+    with pytest.raises(ValueError, match=r"excess must start where the sharpness is above 0, got -0\.00"):
+        refined(
+            plain_engine, loss, axes=axes, start=[0.25], previous=None, steps=1, levels=3,
+            measure=["final_loss"], jumps={"final_loss": 0},
+        )  # fmt: skip
+    found = refined(
+        plain_engine, loss, axes=axes, start=[0.25], previous=None, steps=1, levels=0,
+        measure=["final_loss"], jumps={"final_loss": 0},
+    )  # fmt: skip
+    assert np.isfinite(found.final_loss).all()
+
+
+def test_processes_run_the_cells_of_a_loss_without_a_kernel(monkeypatch):
+    """Protects `threads`: the number of cells that run decides whether processes are worth it; same bits."""
+    loss = ss.DiagonalNetwork([[1.0, 0.5], [0.0, 2.0]], [1.0, 0.0])
+    seen, init = [], cells.CellRunner.__init__
+
+    def watched(self, plan, processes=1, **given):
+        seen.append((processes, given["runs"]))
+        init(self, plan, processes, **given)
+
+    monkeypatch.setattr(cells.CellRunner, "__init__", watched)
+
+    def made(threads):
+        return ss.refine(
+            loss, ss.HeavyBall(0.1), {"momentum": (0.0, 0.9, 2), "lr": (0.1, 3.0, 2)}, start=[0.5] * 4, steps=20,
+            levels=2, measure=["diverged_at"], jumps={"diverged_at": 1}, threads=threads, progress=False,
+        )  # fmt: skip
+
+    here = made(1)
+    assert sum(runs for _, runs in seen) == here.attrs["runs"]
+    monkeypatch.setattr(cells, "WORTH_SECONDS", 0.0)
+    monkeypatch.setattr(cells, "_run", None)  # what runs here, not in a process, fails
+    xr.testing.assert_identical(made(2).drop_attrs(), here.drop_attrs())
+    assert {processes for processes, _ in seen} == {1, 2}
