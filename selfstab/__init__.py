@@ -1,6 +1,17 @@
 """Momentum at large learning rates: self-stabilization, catapults and the edge of stability.
 
-The public names below are loaded on first use, so that ``import selfstab`` costs little more than NumPy.
+The public names, by topic; ``help(selfstab.sweep)`` and the like tell the rest:
+
+- optimizers: HeavyBall, Constant, LinearWarmup
+- losses: SymbolicLoss (any formula), Quadratic, CubicTaylor, Product, DoubleWell, Minimalist, Chain, Coupled,
+  DiagonalNetwork, MLP, LossFamily (losses a function makes); datasets
+- starts: Initialization, flip_start
+- one run: simulate, catapults; observables
+- many runs: sweep, resume, refine, rasterize, continuation, orbits
+- theory and its tests: theory, verify
+- pictures: plotting
+
+They are loaded on first use, so that ``import selfstab`` costs little more than NumPy.
 """
 
 from __future__ import annotations

@@ -5,10 +5,15 @@ Every import that costs time stands inside the command that needs it, so that ``
 
 from __future__ import annotations
 
+import re
 import shlex
+import signal
 import sys
-from collections.abc import Callable, Container
+import threading
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -196,8 +201,10 @@ class _Resumable(click.Command):
                 parameter.required = True
         for name in ctx.params.keys() - self.beside:
             if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+                option = next(p for p in self.params if p.name == name)
+                shown = option.opts[-1] if isinstance(option, click.Option) else option.human_readable_name
                 raise click.UsageError(
-                    f"resume must stand without settings of the sweep, got {name} beside it"
+                    f"--resume must stand without settings of the sweep, got {shown} beside it"
                 )
         return rest
 
@@ -246,18 +253,25 @@ def sweep(
 
     if options["output"] is not None:
         outputs.check_output(options["output"], store or resume)
+    if scheduler is not None and threads is not None:
+        raise ValueError(
+            f"--threads must be left out beside --scheduler, whose workers have theirs, got {threads}"
+        )
     where: dict[str, Any] = {"threads": threads, "client": scheduler, "progress": progress}
     with warnings.catch_warnings():
         # A damaged store is told in one line.
         warnings.filterwarnings("always", message="store ")
         warnings.showwarning = lambda message, *_, **__: click.echo(f"note: {message}", err=True)
         try:
-            if resume is None:
-                data = _swept(axes, measures, repeats, options, where | {"store": store})
-            else:
-                from selfstab.grid import resume as run
+            with _interrupt_told():
+                if resume is None:
+                    data = _swept(axes, measures, repeats, options, where | {"store": store})
+                else:
+                    from selfstab.grid import resume as run
 
-                data = run(resume, **where)
+                    data = run(resume, **where)
+        except (ValueError, ImportError, OSError) as error:
+            raise _in_words_of_options(error, scheduler, resume) from error
         except KeyboardInterrupt:
             kept = store or resume
             click.echo(
@@ -267,6 +281,40 @@ def sweep(
             sys.exit(130)
     click.echo(outputs.sweep_table(data))
     _write(data, options["output"])
+
+
+@contextmanager
+def _interrupt_told() -> Iterator[None]:
+    """Say at Ctrl-C, at once, what it waits for."""
+    if threading.current_thread() is not threading.main_thread():  # only that one gets it
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def told(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, before)  # the second one need not be told
+        click.echo(
+            ("\n" if sys.stderr.isatty() else "") + "stopping after the blocks under way ...", err=True
+        )
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, told)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _in_words_of_options(error: Exception, scheduler: str | None, resume: str | None) -> Exception:
+    """Return an error that names the option that was given, not the library's argument."""
+    text = str(error)
+    for option, given, name in (
+        ("--scheduler", scheduler, r"client\b"),
+        ("--resume's store", resume, r"store(?= must)"),
+    ):
+        if given is not None and re.match(name, text):
+            return type(error)(re.sub(name, option, text, count=1))
+    return error
 
 
 def _swept(
@@ -284,16 +332,17 @@ def _swept(
         if name in grid:
             raise ValueError(f"axis {name} must be given once, got it twice")
         grid[name] = values
+    setting = next((name for name in ("lr", "lr.end", "excess") if name in grid), None)
+    if setting is not None and options["lr"] is not None:
+        raise ValueError(
+            f"--lr must be left out beside the axis {setting}, which sets it, got {options['lr']:g}"
+        )
     loss = _loss(options, grid)
     start, previous = _start(loss, options)
     # Axes may set what the weights are drawn from.
     drawn = None if options["flip"] is not None else named_initialization(options["start"] or "initial")
     # An axis may set the lr; the optimizer then holds a number that is not used.
-    lr = (
-        1.0
-        if options["lr"] is None and ("excess" in grid or "lr" in grid or "lr.end" in grid)
-        else options["lr"]
-    )
+    lr = options["lr"] if setting is None else 1.0
     return run(
         loss, _optimizer(options, lr), grid, start=drawn or start, steps=options["steps"], previous=previous,
         measure=measures, escape=options["escape"], noise=options["noise"], seed=options["seed"], repeats=repeats,
@@ -304,7 +353,8 @@ def _swept(
 @main.command()
 @click.argument("names", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
-def verify(names: tuple[str, ...], as_json: bool) -> None:
+@click.option("--list", "listed", is_flag=True, help="List the names and what they state; check nothing.")
+def verify(names: tuple[str, ...], as_json: bool, listed: bool) -> None:
     """Check the theory's predictions (all, or those NAMED) against simulation.
 
     Exits 0 if all hold, 1 if some fail, 3 if some could not run.
@@ -313,9 +363,33 @@ def verify(names: tuple[str, ...], as_json: bool) -> None:
 
     from selfstab import verification
 
+    known = {p.name: p.statement for p in verification.PREDICTIONS}
+    if listed:
+        for name, statement in known.items():
+            click.echo(f"{name:32s} {statement}")
+        return
+    for name in names:
+        _check_prediction(name, [*dict.fromkeys(word.split()[0] for word in known), *known])
     data = verification.verify(list(names) or None)
     click.echo(json.dumps(data.to_dict(), default=str) if as_json else verification.table(data))
     sys.exit(verification.exit_code(data))
+
+
+def _check_prediction(name: str, known: list[str]) -> None:
+    """Raise ValueError, with the names most like it, if a prediction is not known."""
+    import difflib
+
+    from selfstab import validation
+
+    if name in known:
+        return
+    lower = {word.lower(): word for word in known}
+    close = [lower[word] for word in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.4)]
+    raise ValueError(
+        f"NAMES must be names of predictions, got {validation.shown(name)}"
+        + (f"; like it: {', '.join(close)}" if close else "")
+        + "; selfstab verify --list shows all"
+    )
 
 
 @main.command()

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,6 +21,7 @@ from click.testing import CliRunner, Result
 
 import selfstab as ss
 from selfstab import outputs, report, verification
+from selfstab.cells import CellRunner
 from selfstab.cli import main
 from selfstab.losses.named import NAMES, named_axis, named_loss, named_start
 
@@ -101,7 +107,7 @@ BAD = [
     (("sweep", *PRODUCT, "--lr", "1", "-a", "beta=0"), "axes must be named among momentum"),
     (("sweep", *PRODUCT, "-a", "momentum"), "axis must be NAME=VALUES"),
     (
-        ("sweep", *PRODUCT, "--lr", "1", "-a", "excess=lin:-1e308:1e308:3"),
+        ("sweep", *PRODUCT, "-a", "excess=lin:-1e308:1e308:3"),
         "must have finite ends and a finite span",
     ),
     (
@@ -124,7 +130,21 @@ BAD = [
     ),
     (("sweep", *PRODUCT, "-a", "excess=log:0:1:3"), "must have ends above 0"),
     (("sweep", *PRODUCT, "--lr", "1", "-a", "momentum=0", "-m", "sharpnes"), "measure must be one of"),
-    (("verify", "Z9"), "names must be one of"),
+    (("verify", "q1 regons"), "got 'q1 regons'; like it: Q1 regions"),
+    (("verify", "☃"), "got '☃'; selfstab verify --list shows all"),
+    (
+        ("sweep", *PRODUCT, "--lr", "0.3", "-a", "lr=0.1"),
+        "--lr must be left out beside the axis lr, which sets it",
+    ),
+    (("sweep", *PRODUCT, "--lr", "0.3", "-a", "excess=0.1"), "--lr must be left out beside the axis excess"),
+    (
+        ("sweep", *PRODUCT, "-a", "lr=0.1", "--scheduler", "nonsense"),
+        "Error: --scheduler must be the address",
+    ),
+    (
+        ("sweep", *PRODUCT, "-a", "lr=0.1", "--scheduler", "tcp://127.0.0.1:1", "--threads", "2"),
+        "--threads must be left out beside --scheduler",
+    ),
     (("figure", "nothing"), "modes"),
     (("derive", "z9"), "name must be one of"),
 ]
@@ -309,6 +329,48 @@ def test_verify_exit_codes_and_json(monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads(result.output)["coords"]["prediction"]["data"] == ["Q1 regions"]
     monkeypatch.setattr(verification, "exit_code", lambda data: 3)
     assert run("verify", "Q1 regions").exit_code == 3
+
+
+def test_predictions_are_listed() -> None:
+    # Protects the way to a name: one line each, nothing is run.
+    lines = run("verify", "--list").output.splitlines()
+    assert [line[:32].strip() for line in lines] == [p.name for p in verification.PREDICTIONS]
+
+
+def test_compiling_is_told_apart() -> None:
+    # Protects the summary's seconds: of running, and of compiling where there was some.
+    data = xarray.Dataset(
+        {"drop": (("a", "b"), np.zeros((2, 3)))}, attrs={"seconds": 29.4, "compile_seconds": 28.2}
+    )
+    assert outputs.sweep_table(data).splitlines()[0] == "a 2 × b 3: 1.2 s, and 28.2 s to compile"
+    assert outputs.sweep_table(data.assign_attrs(compile_seconds=0.0)).splitlines()[0] == "a 2 × b 3: 29.4 s"
+
+
+def test_an_interrupt_is_answered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Protects the one who waits: the word comes before the blocks under way have ended; the handler is taken back.
+    heard, told = threading.Event(), threading.Event()
+    echo = click.echo
+
+    def listening(message: Any = None, **settings: Any) -> None:
+        echo(message, **settings)
+        if message == "stopping after the blocks under way ...":
+            heard.set()
+
+    def slow(self: CellRunner, cells: Any, repeat: int = 0) -> Any:
+        time.sleep(0.3)  # until the other thread waits for this one
+        os.kill(os.getpid(), signal.SIGINT)
+        if heard.wait(60):
+            told.set()
+        return np.zeros((1, len(cells)))
+
+    monkeypatch.setattr(click, "echo", listening)
+    monkeypatch.setattr(CellRunner, "run", slow)
+    before = signal.getsignal(signal.SIGINT)
+    network = ("DiagonalNetwork", "-p", "samples=4", "-p", "features=3", "-p", "nonzeros=1")
+    result = run("sweep", *network, "--steps", "2", "-a", "lr=0.1", "-m", "final_loss", "--threads", "1")
+    assert (result.exit_code, told.is_set()) == (130, True)
+    assert result.stderr.splitlines() == ["stopping after the blocks under way ...", "interrupted"]
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_figure_whose_check_fails_exits_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -110,6 +110,13 @@ def test_lists_of_names_agree():
         _ = ss.nope
 
 
+def test_the_help_has_an_index():
+    """Protects ``help(selfstab)``: it names all that is public, each once, and nothing else."""
+    topics = re.findall(r"^(?:- [^:]*:|  )(.*)$", ss.__doc__, re.MULTILINE)
+    named = re.findall(r"\w+", re.sub(r"\(.*?\)", "", " ".join(topics)))
+    assert sorted(named) == sorted([*ss._HOMES, *ss._ROOMS])
+
+
 def test_importing_the_package_loads_numpy_at_most():
     """Protects start-up: everything else is loaded on first use."""
     code = """if True:

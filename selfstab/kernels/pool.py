@@ -60,8 +60,8 @@ def run_blocks(
                 bar.update(len(block))
 
     with ThreadPoolExecutor(threads) as pool:
-        servants = [pool.submit(serve) for _ in range(threads)]
         try:
+            servants = [pool.submit(serve) for _ in range(threads)]
             for servant in servants:
                 servant.result()
         except KeyboardInterrupt:

@@ -140,6 +140,10 @@ def parse(text: str, symbols: Mapping[str, sympy.Symbol]) -> sympy.Expr:
     if len(text) > LONGEST:
         raise ValueError(f"expression must have at most {LONGEST} characters, got {len(text)}")
     indent = len(text) - len(text.lstrip())
+    if (power := text.find("^")) >= 0:
+        raise ValueError(
+            f"expression must be a formula, got {text!r}: column {power + 1}: use ** for powers, not ^"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
@@ -154,12 +158,19 @@ def parse(text: str, symbols: Mapping[str, sympy.Symbol]) -> sympy.Expr:
     for node in ast.walk(tree):
         if isinstance(node, ast.expr):
             node.col_offset += indent
-    result: sympy.Expr = _convert(tree.body, symbols, 0)
+    try:
+        result: sympy.Expr = _convert(tree.body, symbols, 0)
+    except _Refused as error:
+        raise ValueError(f"expression must be a formula, got {text!r}: {error}") from None
     return result
 
 
-def _refuse(node: ast.AST, what: str) -> ValueError:
-    return ValueError(f"expression: column {getattr(node, 'col_offset', 0) + 1}: {what}")
+class _Refused(ValueError):
+    """What is wrong, and where."""
+
+
+def _refuse(node: ast.AST, what: str) -> _Refused:
+    return _Refused(f"column {getattr(node, 'col_offset', 0) + 1}: {what}")
 
 
 def _convert(node: ast.expr, symbols: Mapping[str, sympy.Symbol], depth: int) -> Any:

@@ -43,7 +43,7 @@ class SymbolicLoss(Loss):
         The loss L(variables; parameters), real and at least twice differentiable almost everywhere: a SymPy
         expression, or text such as ``"(u*v - 1)**2/2"`` in + − * / ** and the common functions.
     variables
-        The weights, in order: symbols or names.
+        The weights, in order: symbols or names, or names in one text such as ``"u, v"``.
     parameters
         Value by symbol or name for every other symbol of the expression.
 
@@ -212,8 +212,10 @@ class SymbolicLoss(Loss):
 
 
 def _names(name: str, values: Iterable[sympy.Symbol | str]) -> list[str]:
-    if isinstance(values, (str, sympy.Symbol)):
+    if isinstance(values, sympy.Symbol):
         values = [values]
+    elif isinstance(values, str):
+        values = [word.strip() for word in values.split(",")]
     try:
         found = [str(v) for v in values]
     except TypeError:

@@ -162,3 +162,11 @@ def test_bad_input_is_named(inputs, targets, error, message):
     with pytest.raises(error, match=message) as caught:
         DiagonalNetwork(inputs, targets)
     assert "\n" not in str(caught.value)
+
+
+def test_its_repr_is_one_line_that_tells_it():
+    """Protects notebooks and error messages from an address in memory."""
+    loss = DiagonalNetwork([[1.0, 2.0]], [1.0])
+    assert repr(loss) == loss.description
+    assert repr(loss).startswith("DiagonalNetwork(")
+    assert "\n" not in repr(loss)

@@ -113,6 +113,8 @@ def test_messages_point_at_the_place_and_list_what_is_known():
         ValueError, match="column 1: unknown function 'sinus'; known are " + ", ".join(FUNCTIONS)
     ):
         parse("sinus(u)", SYMBOLS)
+    with pytest.raises(ValueError, match=r"got 'u \+ v\^2': column 6: use \*\* for powers"):
+        parse("u + v^2", SYMBOLS)
 
 
 @settings(deadline=None, max_examples=150)

@@ -361,3 +361,11 @@ def test_bad_weights_are_named(call, message):
     loss, _ = random_network((2, 2, 1), "tanh")
     with pytest.raises(ValueError, match=message):
         call(loss)
+
+
+def test_its_repr_is_one_line_that_tells_it():
+    """Protects notebooks and error messages from an address in memory."""
+    loss = MLP((2, 1), [[1.0, 2.0]], [1.0])
+    assert repr(loss) == loss.description
+    assert repr(loss).startswith("MLP(")
+    assert "\n" not in repr(loss)

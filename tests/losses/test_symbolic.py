@@ -212,6 +212,12 @@ def test_beyond_the_range_of_float64():
 MANY = 10**400
 
 
+@pytest.mark.parametrize("text", ["u,v", " u, v "])
+def test_variables_in_one_text(text):
+    """Protects formulas copied from a command line."""
+    assert ss.SymbolicLoss("u*v**2", text).weight_names == ("u", "v")
+
+
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
@@ -240,6 +246,7 @@ MANY = 10**400
         ((sympy.floor(x), ["x"]), "built of .* got floor"),
         ((sympy.Function("exp")(x), ["x"]), "built of .* got exp"),
         ((sympy.Mod(x, 2), ["x"]), "built of .* got Mod"),
+        (("u*v", "u,,v"), "variables must have names that are Python identifiers in normal form, got ''"),
         ((x, []), "variables must name at least one weight"),
         ((x, None), "variables must be symbols or names"),
         ((x, 3), "variables must be symbols or names"),
