@@ -14,8 +14,9 @@ import xarray
 
 import selfstab as ss
 from selfstab.plotting import style
+from selfstab.verification import flows
 
-from . import constrained, momenta, require
+from . import momenta, require
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,8 +25,6 @@ TITLE = "The averaged flow at the edge, and the rod flow"
 
 MOMENTA = (0.0, 0.5)
 SCALE = 0.5
-SPAN = 1.5
-"""Duration in units of q's relaxation."""
 ROD_MOMENTUM, ROD_EXCESS, ROD_STEPS, ROD_START = 0.5, 0.03, 150, 1e-3
 
 
@@ -34,44 +33,19 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
     return out | {"averaged": _averaged(), "rod": _rod()}
 
 
-def _unit(momentum: float) -> float:
-    """Return the steps in a unit of time: the relaxation of q by gradient flow at speed η/(1 − β)."""
-    return (1.0 - momentum) / (2.0 * (1.0 + momentum) * constrained.CURVATURE * SCALE**2)
-
-
 def _edge(momentum: float) -> xarray.Dataset:
     """Return the slow weights of a run at the edge, from the balance."""
-    loss, w = constrained.slow_loss(SCALE), constrained.slow_start()
-    slope = loss.sharpness_gradient(w)
-    swing = np.sqrt(-2.0 * (loss.gradient(w) @ slope) / (slope @ slope))
-    steps = int(SPAN * _unit(momentum))
-    run = ss.simulate(
-        loss, ss.HeavyBall(2.0 * (1.0 + momentum), momentum), w + swing * np.eye(3)[0], steps,
-        previous=w - swing * np.eye(3)[0], keep=["weights"], every=max(1, steps // 400),
-    )  # fmt: skip
-    _, y, q = run["weights"].values.T
+    time, weights = flows.edge_run(momentum, SCALE, 400)
+    _, y, q = weights.T
     return xarray.Dataset(
         {"y": ("time", y, {"long_name": "weight y"}), "q": ("time", q, {"long_name": "weight q"})},
-        {"time": run["step"].values / _unit(momentum)},
+        {"time": time},
     )
 
 
 def _averaged() -> xarray.Dataset:
-    """Integrate ẇ = −∇L − ½σ²∇S at S = S*, in units of q's relaxation."""
-    from scipy.integrate import solve_ivp
-
-    loss = constrained.slow_loss(SCALE)
-
-    def velocity(_: float, slow: np.ndarray) -> np.ndarray:
-        w = np.array([0.0, *slow])
-        gradient, slope = loss.gradient(w), loss.sharpness_gradient(w)
-        variance = max(-2.0 * float(gradient @ slope) / float(slope @ slope), 0.0)
-        return -(gradient + 0.5 * variance * slope)[1:] / (constrained.CURVATURE * SCALE**2)
-
-    time = np.linspace(0.0, SPAN, 200)
-    y, q = solve_ivp(
-        velocity, (0.0, SPAN), constrained.slow_start()[1:], t_eval=time, rtol=1e-9, atol=1e-12
-    ).y
+    time = np.linspace(0.0, flows.SPAN, 200)
+    y, q = flows.averaged_flow()(time)
     return xarray.Dataset({"y": ("time", y), "q": ("time", q)}, {"time": time})
 
 
@@ -85,29 +59,12 @@ def _rod() -> xarray.Dataset:
         loss, ss.HeavyBall(lr, beta), [1.0 + ROD_START], ROD_STEPS + 1, previous=[1.0 - ROD_START], keep=["weights"]
     )["weights"].values[:, 0]  # fmt: skip
 
-    def change(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return G and its derivative for z = (w, v)."""
-        gradient, hessian = lr * loss.gradient(z[:1])[0], lr * loss.hessian(z[:1])[0, 0]
-        return (
-            np.array([beta * z[1] - gradient, -(1.0 - beta) * z[1] - gradient]),
-            np.array([[-hessian, beta], [-hessian, -(1.0 - beta)]]),
-        )
-
-    def velocity(_: float, state: np.ndarray) -> np.ndarray:
-        middle, spread = state[:2], state[2:].reshape(2, 2)
-        size, directions = np.linalg.eigh(spread)
-        d = np.sqrt(max(size[-1], 0.0)) * directions[:, -1]
-        (plus, slope_plus), (minus, slope_minus) = change(middle + d), change(middle - d)
-        f = 0.5 * (plus + minus)
-        moved = f - 0.25 * (slope_plus + slope_minus) @ f
-        spread_moved = 0.25 * (np.outer(plus, plus) + np.outer(minus, minus)) - 2.0 * spread
-        return np.concatenate([moved, spread_moved.ravel()])
-
     z = np.array([[run[0], run[0] - (1.0 - ROD_START)], [run[1], run[1] - run[0]]])
     d = 0.5 * (z[0] - z[1])
     time = np.arange(ROD_STEPS + 1.0)
     flow = solve_ivp(
-        velocity, (0.0, float(ROD_STEPS)), np.concatenate([z.mean(axis=0), np.outer(d, d).ravel()]), t_eval=time,
+        lambda _, state: flows.rod_velocity(loss, lr, beta, state), (0.0, float(ROD_STEPS)),
+        np.concatenate([z.mean(axis=0), np.outer(d, d).ravel()]), t_eval=time,
         rtol=1e-8, atol=1e-14,
     ).y  # fmt: skip
     half = 0.5 * np.diff(run)

@@ -13,10 +13,12 @@ import selfstab
 from selfstab import validation
 from selfstab.verification import (
     catapults,
+    constrained,
     coupling,
     cycles,
     deviation,
     edge,
+    flows,
     identities,
     lookahead,
     networks,
@@ -47,6 +49,8 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
     *cycles.PREDICTIONS,
     *noise.PREDICTIONS,
     *warmup.PREDICTIONS,
+    *constrained.PREDICTIONS,
+    *flows.PREDICTIONS,
     *networks.PREDICTIONS,
 )
 """The registry, in the order of the table."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from selfstab import theory
-from selfstab.verification import PREDICTIONS, catapults, networks, verify
+from selfstab.verification import PREDICTIONS, catapults, flows, networks, verify
 
 CHEAP = [p.name for p in PREDICTIONS if not p.name.startswith("M4")]
 SLOW = [p.name for p in PREDICTIONS if p.name.startswith("M4")]
@@ -32,9 +32,9 @@ WRONG = {
     "region": (lambda: _other_arguments("region", lambda h, m: (1.2 * h, m)), ["Q1 regions"]),
     "max_stable_sharpness": (
         lambda: _scaled("max_stable_sharpness", 1.0 + 1e-6),
-        ["Q2 threshold Polyak", "Q2 threshold lookahead", "A2 envelope"],
+        ["Q2 threshold Polyak", "Q2 threshold lookahead", "A2 envelope", "M2 rod threshold"],
     ),
-    "growth_factor": (lambda: _scaled("growth_factor", 1.0 + 1e-9), ["Q3 growth exact"]),
+    "growth_factor": (lambda: _scaled("growth_factor", 1.0 + 1e-9), ["Q3 growth exact", "M2 rod rate"]),
     "stabilization_weight": (
         lambda: _scaled("stabilization_weight", 1.001), ["Q3 growth leading", "A1 unrolled update"]),
     "slow_energy": (
@@ -98,6 +98,25 @@ def test_a_wrong_closed_form_fails(monkeypatch, name):
     assert dict.fromkeys(entries, "fails") == dict(
         zip(entries, verify(entries)["verdict"].values.tolist(), strict=True)
     )
+
+
+def test_a_wrong_balance_fails(monkeypatch):
+    """Protects δ in the predicted dynamics and σ² in the averaged flow: a percent off leaves no power of the swing."""
+    monkeypatch.setattr(theory, "edge_displacement", _scaled("edge_displacement", 1.01))
+    names = [p.name for p in PREDICTIONS if p.name.startswith(("M1", "M2 averaged"))]
+    assert set(verify(names)["verdict"].values.tolist()) == {"fails"}
+
+
+def test_a_wrong_rod_flow_fails(monkeypatch):
+    """Protects the spread's increment: −1.99Σ instead of −2Σ moves threshold, rates and fixed point."""
+    right = flows.rod_velocity
+
+    def wrong(loss, lr, momentum, state):
+        return right(loss, lr, momentum, state) + np.concatenate([np.zeros(2), 0.01 * state[2:]])
+
+    monkeypatch.setattr(flows, "rod_velocity", wrong)
+    data = verify(["M2 rod rate", "M2 rod growth", "M2 rod fixed point"])
+    assert set(data["verdict"].values.tolist()) == {"fails"}
 
 
 def test_a_wrong_series_fails(monkeypatch):
