@@ -2,7 +2,7 @@
 
     python tests/fuzz.py COUNT SEED
 
-Prints as JSON how many calls were refused and accepted, the slowest refusal, and those that ended in any other
+Prints as JSON, in its last line, how many calls were refused and accepted, the slowest refusal, and those that ended in any other
 way: another exception, a warning, a message of several lines. Kernels are run by plain CPython: no call compiles.
 """
 
