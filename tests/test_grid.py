@@ -258,6 +258,7 @@ RAMP = ss.HeavyBall(ss.LinearWarmup(0, 1, 5))
         ((CUBIC, LR, {"lr": [0.1]}), {"repeats": 0}, "repeats must be an integer >= 1"),
         ((CUBIC, LR, {"lr": [0.1]}), {"threads": 0}, "threads must be an integer >= 1"),
         ((CUBIC, LR, {"lr": [0.1]}), {"threads": 1.5}, "threads must be an integer >= 1"),
+        ((CUBIC, LR, {"lr": [0.1]}), {"threads": 10**5}, "threads must be at most 1024, got 100000"),
         ((CUBIC, LR, {"lr": [0.1]}), {"progress": "yes"}, "progress must be True or False"),
     ],
 )

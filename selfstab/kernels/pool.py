@@ -8,11 +8,14 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Sized
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from selfstab import validation
 
 B = TypeVar("B", bound=Sized)
+
+MOST_THREADS: Final = 1024
+"""Most threads of a sweep: a larger number is a slip, and would stall the machine."""
 
 
 def available_threads() -> int:
@@ -26,7 +29,12 @@ def checked_threads(threads: Any, progress: Any) -> int:
     """Return the number of threads, by default one for each CPU, or raise; `progress` must be True or False."""
     if not isinstance(progress, bool):
         raise TypeError(f"progress must be True or False, got {validation.shown(progress)}")
-    return available_threads() if threads is None else validation.integer("threads", threads, at_least=1)
+    if threads is None:
+        return available_threads()
+    count = validation.integer("threads", threads, at_least=1)
+    if count > MOST_THREADS:
+        raise ValueError(f"threads must be at most {MOST_THREADS}, got {count}")
+    return count
 
 
 def run_blocks(
