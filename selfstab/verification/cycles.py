@@ -37,7 +37,7 @@ def _optimizer(excess: float, momentum: float) -> HeavyBall:
     return HeavyBall((1.0 + excess) * HeavyBall(1.0, momentum).max_stable_sharpness() / 2.0, momentum)
 
 
-def _cycle(loss: SymbolicLoss, minimum: float, size: float, excess: float, momentum: float) -> Array:
+def settled_cycle(loss: SymbolicLoss, minimum: float, size: float, excess: float, momentum: float) -> Array:
     """Return the two points, the larger first, that a run has settled on from a flip of half-width `size`."""
     # Deviations of the leading order decay by exp(−4e(1 + β)/(1 − β)) a step, complex ones by √β: to 1e-17.
     steps = int(40.0 * max((1.0 - momentum) / (4.0 * excess * (1.0 + momentum)), 2.0 / (1.0 - momentum)))
@@ -51,15 +51,15 @@ def _cycle(loss: SymbolicLoss, minimum: float, size: float, excess: float, momen
 def _same() -> Measurement:
     cells = list(product((0.02, 0.05), (0.3, 0.6, 0.9)))
     size = {e: float(theory.two_cycle_half_amplitude(e, *_WELL)) for e, _ in cells}
-    measured = [_cycle(_well(), 1.0, size[e], e, momentum) for e, momentum in cells]
-    predicted = [_cycle(_well(), 1.0, size[e], e, 0.0) for e, _ in cells]
+    measured = [settled_cycle(_well(), 1.0, size[e], e, momentum) for e, momentum in cells]
+    predicted = [settled_cycle(_well(), 1.0, size[e], e, 0.0) for e, _ in cells]
     return Measurement.worst(np.concatenate(measured), np.concatenate(predicted))
 
 
 def _half_amplitude() -> Measurement:
     excess, momentum = np.geomspace(1e-3, 0.05, 9), 0.5
     predicted = np.asarray(theory.two_cycle_half_amplitude(excess, *_DERIVATIVES))
-    found = [_cycle(_quartic(), 0.0, a, e, momentum) for a, e in zip(predicted, excess, strict=True)]
+    found = [settled_cycle(_quartic(), 0.0, a, e, momentum) for a, e in zip(predicted, excess, strict=True)]
     measured = np.array([0.5 * (points[0] - points[1]) for points in found])
     return Measurement.asymptotic(excess, measured, predicted, fitted=5)
 

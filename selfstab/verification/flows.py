@@ -16,6 +16,7 @@ from selfstab.optimizers import HeavyBall
 from selfstab.trajectory import simulate
 from selfstab.validation import Array
 from selfstab.verification.constrained import CURVATURE, slow_loss, slow_start
+from selfstab.verification.cycles import settled_cycle
 from selfstab.verification.fits import recurrence_roots
 from selfstab.verification.registry import Measurement, Prediction
 
@@ -156,11 +157,8 @@ def _fixed_point() -> Measurement:
     for excess, momentum in product((0.02, 0.05), (0.3, 0.6, 0.9)):
         lr = (1.0 + momentum) * (1.0 + excess)  # the double well has curvature 2 at 1
         half = float(theory.two_cycle_half_amplitude(excess, 2.0, 6.0, 6.0))
-        steps = int(40.0 * max((1.0 - momentum) / (4.0 * excess * (1.0 + momentum)), 2.0 / (1.0 - momentum)))
-        run = simulate(
-            DoubleWell(), HeavyBall(lr, momentum), [1.0 + half], steps, previous=[1.0 - half], keep=["weights"]
-        )["weights"].values[:, 0]  # fmt: skip
-        measured.append(0.25 * (run[-1] - run[-2]) ** 2)
+        points = settled_cycle(DoubleWell(), 1.0, half, excess, momentum)
+        measured.append(0.25 * (points[0] - points[1]) ** 2)
         # A swing of ±a in w is one of ±2a in v.
         guess = np.concatenate([[1.0 - half**2, 0.0], half**2 * np.array([1.0, 2.0, 2.0, 4.0])])
         found = root(partial(_velocity_at, lr, momentum), guess, tol=1e-14)
