@@ -5,20 +5,16 @@ Every import that costs time stands inside the command that needs it, so that ``
 
 from __future__ import annotations
 
-import re
 import shlex
-import signal
 import sys
-import threading
-from collections.abc import Callable, Container, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Container
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from selfstab import __version__
+from selfstab.answers import OneLine, Resumable, in_words_of_options, interrupt_told
 
 if TYPE_CHECKING:
     import xarray
@@ -32,41 +28,7 @@ digits), DiagonalNetwork (on sparse regression), or a formula such as "(u*v - c)
 and -p c=1."""
 
 
-class _BadInput(click.ClickException):
-    """Bad input, answered with one line and exit code 2."""
-
-    exit_code = 2
-
-    def __init__(self, error: Exception) -> None:
-        text = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        super().__init__(" ".join(text.split()) or type(error).__name__)
-
-
-class _OneLine(click.Group):
-    """A group whose commands answer bad input with one line and exit code 2."""
-
-    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        try:
-            return super().make_context(*args, **kwargs)
-        except click.exceptions.NoArgsIsHelpError:
-            raise
-        except click.UsageError as error:
-            raise _BadInput(error) from None
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except click.UsageError as error:
-            raise _BadInput(error) from None
-        except BrokenPipeError:  # the reader has seen enough, as with | head; click ends quietly
-            raise
-        except (ValueError, TypeError, ImportError, OSError, MemoryError, OverflowError) as error:
-            if ctx.params.get("debug"):
-                raise
-            raise _BadInput(error) from None
-
-
-@click.group(cls=_OneLine, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=OneLine, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="selfstab")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(debug: bool) -> None:
@@ -183,33 +145,7 @@ def _write(data: xarray.Dataset, path: Path | None) -> None:
         click.echo(f"wrote {path}")
 
 
-class _Resumable(click.Command):
-    """A command that needs none of its arguments beside ``--resume``."""
-
-    beside = frozenset({"resume", "threads", "scheduler", "progress", "output"})
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if all(word.partition("=")[0] != "--resume" for word in args):
-            return super().parse_args(ctx, args)
-        needed = [parameter for parameter in self.params if parameter.required]
-        for parameter in needed:
-            parameter.required = False
-        try:
-            rest = super().parse_args(ctx, args)
-        finally:
-            for parameter in needed:
-                parameter.required = True
-        for name in ctx.params.keys() - self.beside:
-            if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-                option = next(p for p in self.params if p.name == name)
-                shown = option.opts[-1] if isinstance(option, click.Option) else option.human_readable_name
-                raise click.UsageError(
-                    f"--resume must stand without settings of the sweep, got {shown} beside it"
-                )
-        return rest
-
-
-@main.command(cls=_Resumable, epilog=LOSS_HELP)
+@main.command(cls=Resumable, epilog=LOSS_HELP)
 @_problem
 @click.option("-a", "--axis", "axes", multiple=True, required=True, metavar="NAME=VALUES",
               help="a,b,c or lin:FIRST:LAST:COUNT or log:FIRST:LAST:COUNT of momentum, lookahead, lr, excess, "
@@ -263,7 +199,7 @@ def sweep(
         warnings.filterwarnings("always", message="store ")
         warnings.showwarning = lambda message, *_, **__: click.echo(f"note: {message}", err=True)
         try:
-            with _interrupt_told():
+            with interrupt_told():
                 if resume is None:
                     data = _swept(axes, measures, repeats, options, where | {"store": store})
                 else:
@@ -271,7 +207,7 @@ def sweep(
 
                     data = run(resume, **where)
         except (ValueError, ImportError, OSError) as error:
-            raise _in_words_of_options(error, scheduler, resume) from error
+            raise in_words_of_options(error, scheduler, resume) from error
         except KeyboardInterrupt:
             kept = store or resume
             click.echo(
@@ -281,40 +217,6 @@ def sweep(
             sys.exit(130)
     click.echo(outputs.sweep_table(data))
     _write(data, options["output"])
-
-
-@contextmanager
-def _interrupt_told() -> Iterator[None]:
-    """Say at Ctrl-C, at once, what it waits for."""
-    if threading.current_thread() is not threading.main_thread():  # only that one gets it
-        yield
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def told(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, before)  # the second one need not be told
-        click.echo(
-            ("\n" if sys.stderr.isatty() else "") + "stopping after the blocks under way ...", err=True
-        )
-        signal.default_int_handler(number, frame)
-
-    signal.signal(signal.SIGINT, told)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _in_words_of_options(error: Exception, scheduler: str | None, resume: str | None) -> Exception:
-    """Return an error that names the option that was given, not the library's argument."""
-    text = str(error)
-    for option, given, name in (
-        ("--scheduler", scheduler, r"client\b"),
-        ("--resume's store", resume, r"store(?= must)"),
-    ):
-        if given is not None and re.match(name, text):
-            return type(error)(re.sub(name, option, text, count=1))
-    return error
 
 
 def _swept(
