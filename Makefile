@@ -29,10 +29,10 @@ reproduce: setup
 	$(BIN)/selfstab reproduce --output report $(if $(QUICK),--quick)
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --mpl -m 'not slow' -q
+	$(BIN)/python -m pytest -n 2 --dist worksteal --mpl -m 'not slow' -q
 
 test-full: setup
-	$(BIN)/python -m pytest -n 2 --mpl -q
+	$(BIN)/python -m pytest -n 2 --dist worksteal --mpl -q
 
 lint: setup
 	$(BIN)/ruff check .

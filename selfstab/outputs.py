@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import xarray
+
+_PART: Final = 2**22
+"""Most numbers of a store that a table holds at a time."""
 
 # -- files --------------------------------------------------------------------------------------------------------
 
@@ -167,7 +171,10 @@ def run_table(data: xarray.Dataset) -> str:
 
 
 def sweep_table(data: xarray.Dataset) -> str:
-    """Return the measures of a sweep as a table, under its size and the seconds it took."""
+    """Return the measures of a sweep as a table, under its size and the seconds it took.
+
+    A store is read a part at a time; the median is left out where it would need all values at once.
+    """
     import numpy as np
     from tabulate import tabulate
 
@@ -175,23 +182,40 @@ def sweep_table(data: xarray.Dataset) -> str:
 
     rows: list[list[Any]] = []
     for name, variable in data.data_vars.items():
-        values = variable.values
         if name == "phase":
-            counts = ", ".join(
-                f"{word} {int((values == code).sum())}"
-                for code, word in LABELS.items()
-                if (values == code).any()
-            )
-            rows.append([name, None, None, None, counts])
+            counts = dict.fromkeys(LABELS, 0)
+            for values in _parts(variable):
+                for code in LABELS:
+                    counts[code] += int((values == code).sum())
+            shown = ", ".join(f"{LABELS[code]} {count}" for code, count in counts.items() if count)
+            rows.append([name, None, None, None, shown])
             continue
-        known = values[np.isfinite(values)]
-        spread = [float(f(known)) for f in (np.min, np.median, np.max)] if known.size else [None] * 3
-        missing = values.size - known.size
-        rows.append([name, *spread, f"{missing} of {values.size} not defined" if missing else ""])
+        known, missing, kept = [], 0, []
+        for values in _parts(variable):
+            finite = values[np.isfinite(values)]
+            missing += values.size - finite.size
+            if finite.size:
+                known += [float(finite.min()), float(finite.max())]
+                kept += [finite] if variable.size <= _PART else []
+        middle = float(np.median(np.concatenate(kept))) if kept else None
+        spread = [min(known), middle, max(known)] if known else [None] * 3
+        rows.append([name, *spread, f"{missing} of {variable.size} not defined" if missing else ""])
     sizes = " × ".join(f"{name} {size}" for name, size in data.sizes.items())
     return f"{sizes}: {_seconds(data)}\n" + tabulate(
         rows, headers=["measure", "least", "median", "largest", ""], floatfmt=".6g"
     )
+
+
+def _parts(variable: xarray.DataArray) -> Iterator[Any]:
+    """Yield the values of a variable in parts of at most _PART numbers, or of one index of its first dimension."""
+    if variable.size <= _PART:
+        yield variable.values
+        return
+    first, size = variable.dims[0], variable.sizes[variable.dims[0]]
+    rows = max(1, _PART * size // variable.size)
+    for k in range(0, size, rows):
+        # A copy, so that what is read is not kept by the dataset.
+        yield variable.isel({first: slice(k, k + rows)}).copy().values
 
 
 def _seconds(data: xarray.Dataset) -> str:

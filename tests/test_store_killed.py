@@ -182,7 +182,9 @@ def test_an_interrupt_leaves_a_store_to_go_on_with(same_cells, tmp_path):
     os.kill(process.pid, signal.SIGINT)
     out, errors = process.communicate()
     assert (process.returncode, out) == (130, "")
-    assert errors == f"interrupted; selfstab sweep --resume '{store}' goes on\n"
+    assert errors == (
+        f"stopping after the blocks under way ...\ninterrupted; selfstab sweep --resume '{store}' goes on\n"
+    )
     before = done(store)
     data = resume(store, progress=False)
     assert 3 <= before < done(store)

@@ -165,14 +165,15 @@ DOUBLED = f"""if True:
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda content: content[:-7],
-        lambda content: content[:10],
-        lambda content: b"",
-        lambda content: content[:999] + bytes([content[999] ^ 1]) + content[1000:],
-        lambda content: b"\0" * len(content),
+        pytest.param(lambda content: content[:-7], id="end cut"),
+        pytest.param(
+            lambda content: content[:999] + bytes([content[999] ^ 1]) + content[1000:], id="one bit"
+        ),
+        pytest.param(lambda content: content[:10], id="cut", marks=pytest.mark.slow),
+        pytest.param(lambda content: b"", id="empty", marks=pytest.mark.slow),
+        pytest.param(lambda content: b"\0" * len(content), id="zeros", marks=pytest.mark.slow),
     ],
-    ids=["end cut", "cut", "empty", "one bit", "zeros"],
-)  # fmt: skip
+)
 def test_a_damaged_compiled_file_is_compiled_again(damage, tmp_path):
     """Protects the process and the numbers: machine code with one bit changed is seen, not run."""
     environment = {"SELFSTAB_CACHE_DIR": str(tmp_path)}
