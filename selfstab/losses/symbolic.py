@@ -35,7 +35,8 @@ class SymbolicLoss(Loss):
     """A loss written as a SymPy expression.
 
     Gradient, Hessian, sharpness and third derivatives are derived from the expression, printed as source text,
-    and compiled when a sweep or a long run needs it.
+    and compiled when a sweep or a long run needs it. exp, log, sin, cos, tanh and their kin are within one unit in the
+    last place; sin and cos of arguments beyond 2^40 are nan, and end a run as a divergence.
 
     Parameters
     ----------

@@ -105,7 +105,7 @@ def overshoot_on_loss(excess: Any, momentum: Any, sharpness_curvature: Any = 0.0
     drop/(2y₀) = G(κ) + ε[σP(κ) + τQ(κ) + R(κ)] + O(ε²), κ = ε((1 + β)/(1 − β))²
 
     The remainder is O(ε²) at fixed momentum and at fixed κ. What is given up is relative to 1 of the order of the
-    relative drop 2εG times σ, and of ετ: where these are not small it says nothing.
+    relative drop 2εG times σ and 1 (the map's steps), and of ετ: where these are not small it says nothing.
 
     Parameters
     ----------
