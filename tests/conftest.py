@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from types import SimpleNamespace
 
 import hypothesis
@@ -9,6 +11,10 @@ import numpy as np
 import pytest
 
 from selfstab.kernels import modules
+
+# A shell starts what runs in its background with interrupts ignored; tests that send one need them.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A slow machine is no failure: speed is measured in benchmarks/.
 hypothesis.settings.register_profile("selfstab", deadline=None)

@@ -75,6 +75,7 @@ def test_an_absent_number_fails_the_check(computed, name, key, variable):
         module(name).check(data)
 
 
+@pytest.mark.slow
 def test_the_checks_hold_under_python_o():
     # python -O drops assert statements; the checks must not be such.
     code = """

@@ -102,6 +102,7 @@ def test_a_second_process_does_not_compile(tmp_path):
     assert in_a_process(code, **environment) == "1 0"
 
 
+@pytest.mark.slow
 def test_a_sweep_in_a_second_process_does_not_compile(tmp_path):
     """Protects the same for a whole sweep, whose source is generated anew in each process."""
     code = """if True:
@@ -134,7 +135,7 @@ SOURCES = """if True:
 
 def test_sources_do_not_depend_on_the_hash_seed():
     """Protects the cache's names and the bits: text generated from sets and dicts must not follow their order."""
-    texts = {in_a_process(SOURCES, PYTHONHASHSEED=seed) for seed in ("0", "1", "4711")}
+    texts = {in_a_process(SOURCES, PYTHONHASHSEED=seed) for seed in ("1", "4711")}
     assert len(texts) == 1
     assert len(set(texts.pop().split())) == 7
 
@@ -165,7 +166,7 @@ DOUBLED = f"""if True:
 @pytest.mark.parametrize(
     "damage",
     [
-        pytest.param(lambda content: content[:-7], id="end cut"),
+        pytest.param(lambda content: content[:-7], id="end cut", marks=pytest.mark.slow),
         pytest.param(
             lambda content: content[:999] + bytes([content[999] ^ 1]) + content[1000:], id="one bit"
         ),
@@ -191,7 +192,7 @@ def test_processes_that_begin_together_share_the_directory(tmp_path):
         subprocess.Popen(
             [sys.executable, "-W", "error", "-c", DOUBLED], env=environment, stdout=subprocess.PIPE
         )
-        for _ in range(4)
+        for _ in range(2)
     ]
     assert all(b"[0.0, 2.0, 4.0]" in process.communicate(timeout=120)[0] for process in begun)
     assert not list(tmp_path.glob("*.tmp"))

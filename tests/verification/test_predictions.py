@@ -6,8 +6,12 @@ import pytest
 from selfstab import theory
 from selfstab.verification import PREDICTIONS, catapults, flows, networks, verify
 
-CHEAP = [p.name for p in PREDICTIONS if not p.name.startswith("M4")]
-SLOW = [p.name for p in PREDICTIONS if p.name.startswith("M4")]
+# Seconds each; `selfstab verify` and `reproduce` run them, too.
+SECONDS = (
+    "M4", "A5 deviation without momentum", "A5 deviation random quartic", "A8 drop from noise", "Q2 threshold Polyak",
+)  # fmt: skip
+CHEAP = [p.name for p in PREDICTIONS if not p.name.startswith(SECONDS)]
+SLOW = [p.name for p in PREDICTIONS if p.name.startswith(SECONDS)]
 
 
 @pytest.mark.parametrize("name", [*CHEAP, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
