@@ -190,12 +190,16 @@ class Plan:
 
     def _check_family(self) -> None:
         """Raise if the losses made along some axis have no start."""
-        if not isinstance(family := self.problem.loss, LossFamily) or self._may_change_dimension:
-            return
-        for name in family.parameters:
-            for v in self.axes.get(name, ()):
-                if (other := family.replace(**{name: v})).dimension != family.dimension:
-                    raise ValueError(_other_dimension(family, other))
+        if not self._may_change_dimension and (other := self.of_other_dimension()) is not None:
+            raise ValueError(_other_dimension(self.problem.loss, other))
+
+    def of_other_dimension(self) -> Loss | None:
+        """Return a loss along some axis whose dimension is not that of the plan's loss, if there is one."""
+        if not isinstance(family := self.problem.loss, LossFamily):
+            return None
+        along = ((name, v) for name in family.parameters for v in self.axes.get(name, ()))
+        made = (family.replace(**{name: v}) for name, v in along)
+        return next((other for other in made if other.dimension != family.dimension), None)
 
     def check_sharpness_at_start(self, cells: Integers | None = None) -> None:
         """Raise ValueError if lr is set by a relative excess, and S(start) <= 0 in some cell: by default of all."""

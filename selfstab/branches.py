@@ -19,7 +19,6 @@ from selfstab.cells import CellRunner
 from selfstab.kernels import pool
 from selfstab.kernels.measures import MEASURES
 from selfstab.lanes import LaneRunner
-from selfstab.losses.family import LossFamily
 from selfstab.losses.protocol import Loss
 from selfstab.losses.symbolic import SymbolicLoss
 from selfstab.optimizers import HeavyBall
@@ -157,13 +156,11 @@ def _check_along(plan: Plan, along: Any) -> None:
     word = validation.one_of("along", along, plan.axes)
     if word.startswith(("start.", "previous.")):
         raise ValueError(f"along must not be a start, which only the first run has, got {word!r}")
-    loss = plan.problem.loss
-    for name in plan.axes if isinstance(loss, LossFamily) else ():
-        for v in plan.axes[name] if name in loss.parameters else ():
-            if (other := loss.replace(**{name: v})).dimension != loss.dimension:
-                raise ValueError(
-                    f"axes must keep the {loss.dimension} weights, got {name} = {v:g} with {other.dimension}"
-                )
+    if (other := plan.of_other_dimension()) is not None:
+        raise ValueError(
+            f"axes must keep the {plan.problem.loss.dimension} weights, got {other.dimension} with "
+            f"{dict(other.parameters)}"
+        )
 
 
 def _first_states(plan: Plan, cells: Integers) -> tuple[Array, Array]:

@@ -39,23 +39,12 @@ class LaneRunner:
         self._fixed = self._fixed_inputs()
         self._lock = threading.Lock()
         self._noise: dict[int, Array] = {}
-        self._say: Callable[[], None] | None = None
+        self._loaded: ModuleType | None = None
 
     @cached_property
     def source(self) -> str:
         """Text of the kernel."""
         return self._loss.sweep_source(self._variant)
-
-    @cached_property
-    def _module(self) -> ModuleType:
-        began = time.perf_counter()
-        module = modules.compiled(self.source)
-        nothing = np.empty((0, len(self._columns)))
-        # The first call compiles, or loads what was compiled before.
-        with _heard(self._say) as compilation:
-            _call(module, nothing, np.zeros(1), np.zeros((1, 1)), self.plan, self._measures)
-        self.compile_seconds = time.perf_counter() - began if compilation.begun else 0.0
-        return module
 
     def _tables(self, cells: Integers, repeat: int) -> Iterator[tuple[Integers, Array, Array]]:
         """Yield groups of the cells, each with its tables of lr and of noise by step."""
@@ -86,16 +75,25 @@ class LaneRunner:
 
     def prepare(self, compiling: Callable[[], None] | None = None) -> None:
         """Compile the kernel, or load it; `compiling` is called if it is compiled."""
+        self._module(compiling)
+
+    def _module(self, compiling: Callable[[], None] | None = None) -> ModuleType:
         with self._lock:
-            self._say = compiling
-            _ = self._module
+            if self._loaded is None:
+                began = time.perf_counter()
+                self._loaded = modules.compiled(self.source)
+                nothing = np.empty((0, len(self._columns)))
+                # The first call compiles, or loads what was compiled before.
+                with _heard(compiling) as compilation:
+                    _call(self._loaded, nothing, np.zeros(1), np.zeros((1, 1)), self.plan, self._measures)
+                self.compile_seconds = time.perf_counter() - began if compilation.begun else 0.0
+            return self._loaded
 
     def stop(self) -> None:
         """Nothing to do: threads end with their block."""
 
     def run(self, cells: Integers, repeat: int = 0) -> Array:
         """Return the measures of the cells with these flat indices, shape (measures, cells), in the plan's order."""
-        self.prepare()
         out, _ = self._run(cells, self.inputs(cells), repeat)
         return out
 
@@ -104,7 +102,6 @@ class LaneRunner:
 
         Returns the measures, as :meth:`run` does, and the last weights and velocities.
         """
-        self.prepare()
         inputs = self.inputs(cells)
         n = self._loss.dimension
         inputs[:, -2 * n : -n], inputs[:, -n:] = weights, velocities
@@ -112,9 +109,10 @@ class LaneRunner:
         return out, ends[:, :n], ends[:, n:]
 
     def _run(self, cells: Integers, inputs: Array, repeat: int, ends: int = 0) -> tuple[Array, Array]:
+        module = self._module()
         out, last = np.empty((len(self._measures), len(cells))), np.empty((len(cells) if ends else 0, ends))
         for part, table, noise in self._tables(cells, repeat):
-            found, left = _call(self._module, inputs[part], table, noise, self.plan, self._measures, ends)
+            found, left = _call(module, inputs[part], table, noise, self.plan, self._measures, ends)
             out[:, part] = found
             if ends:
                 last[part] = left

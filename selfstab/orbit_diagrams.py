@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,11 +18,10 @@ from selfstab.blocks import Block, block_size, cut, free_memory
 from selfstab.cells import one_blas_thread
 from selfstab.kernels import pool
 from selfstab.kernels.measures import MEASURES
-from selfstab.losses.family import LossFamily
 from selfstab.losses.protocol import Loss
 from selfstab.losses.symbolic import SymbolicLoss
 from selfstab.optimizers import HeavyBall
-from selfstab.trajectory import KEEP, Problem, provenance, states, top_pair
+from selfstab.trajectory import KEEP, Problem, State, provenance, states, values_at
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -132,16 +131,11 @@ def orbits(
 
 
 def _check_dimension(plan: Plan, keep: Sequence[str]) -> None:
-    loss = plan.problem.loss
-    if not isinstance(loss, LossFamily) or not {"weights", "velocity"} & {*keep}:
-        return
-    for name in loss.parameters:
-        for v in plan.axes.get(name, ()):
-            if (other := loss.replace(**{name: v})).dimension != loss.dimension:
-                raise ValueError(
-                    f"keep must not name weights or velocity where their number changes, got {name} = {v:g} with "
-                    f"{other.dimension} of them, not {loss.dimension}"
-                )
+    if {"weights", "velocity"} & {*keep} and (other := plan.of_other_dimension()) is not None:
+        raise ValueError(
+            f"keep must not name weights or velocity where their number changes, got {other.dimension} of them with "
+            f"{dict(other.parameters)}, not {plan.problem.loss.dimension}"
+        )
 
 
 class _Entries:
@@ -220,28 +214,20 @@ def _general(
 ) -> tuple[dict[str, Array], int]:
     """Return the same of a loss that has no kernel."""
     loss, reached, first = problem.loss, 0, problem.steps - last + 1
-    window: deque[Any] = deque(maxlen=last)
-    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
-        for state in states(problem):
+    window: deque[State] = deque(maxlen=last)
+
+    def until_stopped(path: Iterable[State]) -> Iterator[State]:
+        for state in path:
             _go_on(stopped)
+            yield state
+
+    with one_blas_thread():
+        for state in until_stopped(states(problem)):
             reached = state.step
             if reached >= first:
                 window.append(state)
-        data: dict[str, list[Any]] = {name: [] for name in keep}
-        guess: Array | None = None
-        for state in window:
-            _go_on(stopped)
-            if "weights" in data:
-                data["weights"].append(state.weights)
-            if "velocity" in data:
-                data["velocity"].append(state.velocity)
-            if "loss" in data:
-                data["loss"].append(loss._value(state.weights))
-            if "sharpness" in data:
-                pair = top_pair(loss, state.weights, guess)
-                guess = pair.vector
-                data["sharpness"].append(pair.value)
-    return {name: np.array(v) for name, v in data.items()}, -1 if reached == problem.steps else reached + 1
+        data = values_at(loss, until_stopped(window), keep)
+    return {name: data[name] for name in keep}, -1 if reached == problem.steps else reached + 1
 
 
 def _dataset(plan: Plan, kept: Mapping[str, Array], diverged_at: Any, last: int) -> xarray.Dataset:

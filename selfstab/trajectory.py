@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -267,37 +267,47 @@ def _norm(vector: Array) -> float:
 def _general(problem: Problem, every: int, keep: tuple[str, ...]) -> tuple[dict[str, Array], int]:
     from threadpoolctl import threadpool_limits
 
-    loss = problem.loss
+    reached = 0
+
+    def recorded() -> Iterator[State]:
+        nonlocal reached
+        for state in states(problem):
+            reached = state.step
+            if state.step % every == 0 or state.step == problem.steps:
+                yield state
+
+    # One BLAS thread: the bits of a product depend on the number of threads.
+    with threadpool_limits(1, user_api="blas"):
+        data = values_at(problem.loss, recorded(), keep)
+    return data, -1 if reached == problem.steps else reached + 1
+
+
+def values_at(loss: Loss, path: Iterable[State], keep: Sequence[str]) -> dict[str, Array]:
+    """Return what is kept of the states of a loss that has no kernel; beside the sharpness its residual, too."""
     data: dict[str, list[Any]] = {name: [] for name in keep}
     if "sharpness" in keep:
         data["sharpness_residual"] = []
     guess: Array | None = None
-    reached = 0
-    # One BLAS thread: the bits of a product depend on the number of threads.
-    with threadpool_limits(1, user_api="blas"), np.errstate(all="ignore"):
-        for state in states(problem):
-            reached = state.step
-            if state.step % every and state.step != problem.steps:
-                continue
-            w = state.weights
+    for state in path:
+        w = state.weights
+        with np.errstate(all="ignore"):
             if "loss" in data:
                 data["loss"].append(loss._value(w))
-            if "weights" in data:
-                data["weights"].append(w)
-            if "velocity" in data:
-                data["velocity"].append(state.velocity)
             if "gradient_norm" in data:
                 data["gradient_norm"].append(_norm(loss._gradient(w)))
-            if "sharpness" in data or "top_eigenvector" in data:
-                pair = top_pair(loss, w, guess)
-                guess = pair.vector
-                if "sharpness" in data:
-                    data["sharpness"].append(pair.value)
-                    data["sharpness_residual"].append(pair.residual)
-                if "top_eigenvector" in data:
-                    data["top_eigenvector"].append(pair.vector)
-    diverged_at = -1 if reached == problem.steps else reached + 1
-    return {name: np.array(values) for name, values in data.items()}, diverged_at
+        if "weights" in data:
+            data["weights"].append(w)
+        if "velocity" in data:
+            data["velocity"].append(state.velocity)
+        if "sharpness" in data or "top_eigenvector" in data:
+            pair = top_pair(loss, w, guess)
+            guess = pair.vector
+            if "sharpness" in data:
+                data["sharpness"].append(pair.value)
+                data["sharpness_residual"].append(pair.residual)
+            if "top_eigenvector" in data:
+                data["top_eigenvector"].append(pair.vector)
+    return {name: np.array(values) for name, values in data.items()}
 
 
 def _dataset(

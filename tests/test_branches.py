@@ -175,7 +175,7 @@ def test_states_of_other_dimensions_are_refused():
     """Protects the hand-over along or beside an axis that changes the number of weights."""
     family = ss.LossFamily(widths, width=2)
     for along in ("width", "lr"):
-        with pytest.raises(ValueError, match="axes must keep the 9 weights, got width = 3 with 13"):
+        with pytest.raises(ValueError, match=r"axes must keep the 9 weights, got 13 with \{'width': 3\}"):
             ss.continuation(
                 family, ss.HeavyBall(0.1), {"width": [2, 3], "lr": [0.1]}, along=along, start=ss.Initialization(),
                 steps=5, progress=False,

@@ -102,7 +102,7 @@ def test_weights_of_other_dimensions_are_refused():
     family, axes = ss.LossFamily(widths, width=2), {"width": [2, 3]}
     settings = {"start": ss.Initialization(seed=1), "steps": 5, "last": 2, "progress": False}
     with pytest.raises(
-        ValueError, match=r"keep must not name weights or velocity .* width = 3 with 13 of them, not 9"
+        ValueError, match=r"keep must not name weights or velocity .* 13 of them with \{'width': 3\}, not 9"
     ):
         ss.orbits(family, ss.HeavyBall(0.1), axes, **settings)
     data = ss.orbits(family, ss.HeavyBall(0.1), axes, keep=["loss"], **settings)

@@ -167,13 +167,7 @@ _define('''
 @inlined
 def cosh_rest(r, tail, small):
     """Return exp(r + tail) + small * exp(-r - tail); small = 4**-k."""
-    s, c = hyperbolic(r)
-    less = 1.0 - small
-    more = 1.0 + small
-    head, head_lost = exact_product(less, r)
-    total, lost = fast_sum(more, head)
-    rest = head_lost + fma(fma(more, r, less), tail, ((1.0 - more) + small) + ((1.0 - less) - small) * r)
-    return total + (lost + (fma(more, fma(0.5 * r, r, c), less * s) + rest))
+    return sinh_rest(r, tail, -small)
 ''')
 
 for _name, _sign in (("sinh", "copysign({}, x)"), ("cosh", "{}")):
