@@ -12,6 +12,7 @@ import time
 import numpy as np
 import psutil
 import pytest
+import tqdm
 
 import selfstab as ss
 from selfstab import cells, observables
@@ -178,6 +179,7 @@ CALLS = {
 def test_an_interrupt_is_heard_in_the_midst_of_a_cell(name, monkeypatch):
     """Protects Ctrl-C: runs that would take hours end, each at its next step or part of steps."""
     monkeypatch.setattr(cells, "WORTH_SECONDS", np.inf)
+    before = {*threading.enumerate()}
     timer = threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     try:
@@ -185,7 +187,9 @@ def test_an_interrupt_is_heard_in_the_midst_of_a_cell(name, monkeypatch):
             CALLS[name]()
     finally:
         timer.cancel()
-    assert threading.active_count() <= 2  # the timer's own thread may be about to end
+    timer.join()
+    left = {*threading.enumerate()} - before
+    assert not [thread for thread in left if not isinstance(thread, tqdm.TMonitor)]
 
 
 def test_a_continuation_in_processes_has_the_same_bits(worth_it, same_cells, monkeypatch):
