@@ -134,7 +134,12 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.SourceLoader):
         self._path = str(PACKAGE / f"{mutant.module}.py")
 
     def find_spec(self, name, path=None, target=None):
-        return importlib.util.spec_from_loader(name, self, origin=self._path) if name == self._name else None
+        # A location, as an imported file has: the doctests' collector reads __file__.
+        return (
+            importlib.util.spec_from_file_location(name, self._path, loader=self)
+            if name == self._name
+            else None
+        )
 
     def get_filename(self, name):
         return self._path
@@ -244,6 +249,15 @@ def found(mutant: Mutant, tests: list[str]) -> int:
     return forked(run, SECONDS)
 
 
+def check_control(name: str, watch: _Watch) -> None:
+    """Run the tests on a module as it is, through the mutants' import: one that fails would pass for a test's find."""
+    source = ast.unparse(ast.parse((PACKAGE / f"{name}.py").read_text(encoding="utf-8")))
+    control = Mutant(name, "", 1, "", "", source)
+    tests = tests_of(control, watch)
+    if tests and os.waitstatus_to_exitcode(os.waitpid(found(control, tests), 0)[1]) != 0:
+        sys.exit(f"{name}: the tests fail on the module unchanged, so that nothing they find counts")
+
+
 def main() -> None:
     """Run all mutants and print those that no test found."""
     parser = argparse.ArgumentParser(
@@ -268,6 +282,8 @@ def main() -> None:
     hypothesis.settings.load_profile("mutants")
     watch = watched()
     names = arguments.modules or [path.stem for path in sorted(PACKAGE.glob("*.py"))]
+    for name in names:
+        check_control(name, watch)
     waiting = [mutant for name in names for mutant in mutants(PACKAGE / f"{name}.py")]
     began, running, survivors, killed = time.monotonic(), {}, [], 0
     total = len(waiting)
