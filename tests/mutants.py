@@ -227,12 +227,16 @@ def watched() -> _Watch:
 
 
 def tests_of(mutant: Mutant, watch: _Watch) -> list[str]:
-    """Return the tests that run the mutant's function, the quickest first."""
+    """Return the tests that run the mutant's function, the quickest first; of a table, those that run what reads it."""
+    where = {(mutant.module, mutant.function)} if mutant.function else {(mutant.module, "")}
+    if "def " not in mutant.source:
+        name = f"selfstab.theory.{mutant.module} import"
+        where = {(path.stem, "") for path in PACKAGE.glob("*.py") if name in path.read_text(encoding="utf-8")}
     return sorted(
         (
             test
             for test, ran in watch.ran.items()
-            if any(module == mutant.module and mutant.function in ("", name) for module, name in ran)
+            if any(module == m and function in ("", name) for m, function in where for module, name in ran)
         ),
         key=lambda test: watch.seconds.get(test, 0.0),
     )
