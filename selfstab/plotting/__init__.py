@@ -1,8 +1,9 @@
 """Figures of datasets: draw_*(data, ax=None); nothing here simulates.
 
-`paper` is the context of the style, `save` writes PNG, SVG and PDF.
+`paper` is the context of the style, `save` writes PNG, SVG and PDF, `animate_catapult` a GIF or MP4.
 """
 
+from selfstab.plotting.animation import animate_catapult
 from selfstab.plotting.cells import draw_continuation, draw_orbits, draw_refined
 from selfstab.plotting.diagrams import (
     draw_overshoot,
@@ -27,6 +28,7 @@ from selfstab.plotting.universality import (
 )
 
 __all__ = [
+    "animate_catapult",
     "draw_continuation",
     "draw_displacement",
     "draw_final_sharpness",
