@@ -276,7 +276,8 @@ def swing(run: xarray.Dataset, loss: Loss, minimum: Any) -> xarray.Dataset:
     Returns
     -------
     xarray.Dataset
-        The run and, along step, ``displacement`` x and ``excess`` y; the scalars ``initial_excess`` y₀ = S(w₀) − S*,
+        The run and, along step, ``displacement`` x and ``excess`` y, of the (1, 2, 1)/4 mean of three consecutive
+        sharpnesses, as in :func:`catapults`; the scalars ``initial_excess`` y₀ = S(w₀) − S*,
         ``stabilization`` b², ``inertia_number`` κ, ``predicted_overshoot`` G(κ) and ``predicted_final_sharpness``
         S* − y₀(2G(κ) − 1), of the overshoot law (derivations/a5_overshoot.py).
 
@@ -328,10 +329,10 @@ def swing(run: xarray.Dataset, loss: Loss, minimum: Any) -> xarray.Dataset:
     kappa = float(theory.inertia_number(y0 / threshold, optimizer["momentum"]))
     out = run.assign(
         displacement=("step", (run["weights"].values - centre) @ u),
-        excess=("step", run["sharpness"].values - threshold),
+        excess=("step", _smoothed(run["sharpness"].values) - threshold),
     )
     out["displacement"].attrs.update(long_name="x = u (w - w0)", units="weight")
-    out["excess"].attrs.update(long_name="y = S - S*", units="1/lr")
+    out["excess"].attrs.update(long_name="y = S - S*, smoothed over the flip", units="1/lr")
     scalars = {
         "initial_excess": (y0, "y0 = S(w0) - S*", "1/lr"),
         "stabilization": (b2, "b^2, squared gradient of the sharpness across u", "1/(lr^2 weight^2)"),

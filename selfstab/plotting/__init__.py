@@ -1,6 +1,7 @@
 """Figures of datasets: draw_*(data, ax=None); nothing here simulates.
 
-`paper` is the context of the style, `save` writes PNG, SVG and PDF, `animate_catapult` a GIF or MP4.
+`paper` is the context of the style, `legend` a legend in it, `save` writes PNG, SVG and PDF,
+`animate_catapult` a GIF or MP4.
 """
 
 from selfstab.plotting.animation import animate_catapult
@@ -20,7 +21,7 @@ from selfstab.plotting.runs import (
     draw_sharpness,
     draw_threshold_scan,
 )
-from selfstab.plotting.style import paper, save
+from selfstab.plotting.style import legend, paper, save
 from selfstab.plotting.universality import (
     draw_universality,
     draw_universality_deviation,
@@ -46,6 +47,7 @@ __all__ = [
     "draw_universality",
     "draw_universality_deviation",
     "draw_universality_key",
+    "legend",
     "paper",
     "save",
 ]

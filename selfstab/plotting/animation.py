@@ -84,7 +84,10 @@ def animate_catapult(
     ...     film.stat().st_size > 1000
     True
     """
-    shown = runs if isinstance(runs, Mapping) and not hasattr(runs, "data_vars") else {"": runs}
+    import xarray
+
+    # A dataset is a mapping, too.
+    shown = dict(runs) if isinstance(runs, Mapping) and not isinstance(runs, xarray.Dataset) else {"": runs}
     if not shown:
         raise ValueError("runs must hold a run or more, got none")
     variables: dict[str, tuple[str, ...]] = dict.fromkeys(
