@@ -28,6 +28,7 @@ NAMES: Final = (
     "constrained",
     "flows",
     "phase_diagrams",
+    "lr_phases",
     "basin",
     "attractors",
     "digits",
