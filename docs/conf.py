@@ -3,14 +3,32 @@
 import sys
 from pathlib import Path
 
+from sphinx_gallery.sorting import ExplicitOrder
+
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE / "_extensions"), str(HERE.parent)]  # the directives; the derivations
+sys.path[:0] = [str(HERE / "_extensions"), str(HERE.parent)]  # the directives; derivations and figures
+
+import api  # noqa: E402 (found by the line above)
 
 project = "selfstab"
 author = "The selfstab authors"
-extensions = ["myst_parser", "sphinxcontrib.bibtex", "mathml", "manual"]
-exclude_patterns = ["_build"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+    "sphinxcontrib.bibtex",
+    "sphinx_gallery.gen_gallery",
+    "mathml",
+    "manual",
+    "api",
+]
+exclude_patterns = ["_build", "gallery"]
+templates_path = ["_templates"]
 nitpicky = True
+# Types of other packages have their pages elsewhere, and a build reaches no network.
+nitpick_ignore_regex = [("py:.*", r"(?!selfstab\.).*")]
+nitpick_ignore = [("py:class", "selfstab.losses.protocol.Loss")]
 
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 2
@@ -18,16 +36,29 @@ html_math_renderer = "mathml"
 bibtex_bibfiles = ["references.bib"]
 bibtex_default_style = "unsrt"
 bibtex_reference_style = "author_year"
+suppress_warnings = ["config.cache"]  # the gallery's scraper is a function
 
-html_theme = "alabaster"
+autosummary_generate = True
+autodoc_typehints = "none"  # the docstrings say more
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": "gallery",
+    "gallery_dirs": "examples",
+    "filename_pattern": "/plot_",
+    "image_scrapers": (api.scrape,),
+    "within_subsection_order": ExplicitOrder([f"plot_{name}.py" for name in (
+        "catapult", "film", "law", "phases", "refined", "orbits", "hysteresis", "network", "modes")] + ["*"]),
+    "abort_on_example_error": True,
+    "capture_repr": (),
+    "download_all_examples": False,
+    "show_memory": False,
+    "min_reported_time": 1e9,
+}  # fmt: skip
+
+html_theme = "furo"
 html_title = "selfstab"
-html_theme_options = {
-    "description": "Momentum at large learning rates",
-    "fixed_sidebar": False,
-    "page_width": "72rem",
-    "body_max_width": "54rem",
-}
-html_sidebars = {"**": ["about.html", "navigation.html", "searchfield.html"]}
 html_static_path = ["_static"]
 html_css_files = ["manual.css"]
 html_copy_source = False

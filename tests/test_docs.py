@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import importlib
 import json
 import re
 from pathlib import Path
@@ -94,9 +95,24 @@ def test_displayed_formulas_are_paragraphs(name):
     assert text(name).count("$$") % 2 == 0
 
 
-@pytest.mark.parametrize("path", [DOCS / "index.md", *PAGES], ids=lambda path: path.stem)
+# Pages of the manual that hold Python.
+EXAMPLES = [
+    path
+    for path in sorted(DOCS.rglob("*.md"))
+    if not {"_build", "examples", "generated"} & {*path.relative_to(DOCS).parts}
+    and "```python" in path.read_text(encoding="utf-8")
+]
+
+
+def test_every_page_of_results_and_every_tutorial_has_an_example():
+    tutorials = set((DOCS / "tutorials").glob("*.md"))
+    assert {*PAGES, *tutorials, DOCS / "index.md", DOCS / "start.md"} <= set(EXAMPLES)
+    assert len(tutorials) >= 4
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: str(path.relative_to(DOCS)))
 def test_examples_run(path):
-    # Protects what a reader copies.
+    # Protects what a reader copies: every block is an example, with what it prints.
     source = path.read_text(encoding="utf-8")
     examples = "".join(re.findall(r"^```python\n(.*?)^```$", source, re.DOTALL | re.MULTILINE))
     test = doctest.DocTestParser().get_doctest(examples, {}, path.name, str(path), 0)
@@ -168,3 +184,46 @@ def test_the_notation_names_what_exists():
     )
     assert len(names) > 12
     assert {name for name in names if not re.search(rf"\b{name}\b", source)} == set()
+
+
+ROOMS = {"selfstab", "selfstab.theory", "selfstab.plotting", "selfstab.observables", "selfstab.datasets"}
+
+
+def public(room):
+    """Return the callables that a room lists as public or, without a list, defines."""
+    module = importlib.import_module(room)
+    listed = getattr(module, "__all__", None) or [
+        name for name, value in vars(module).items() if getattr(value, "__module__", "") == room
+    ]
+    return [name for name in listed if not name.startswith("_") and callable(getattr(module, name))]
+
+
+def test_the_reference_lists_every_public_name():
+    # Protects against a public function without a page.
+    parts = re.split(
+        r"^\.\. currentmodule:: (\S+)$", (DOCS / "api.md").read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    listed = {
+        room: re.findall(r"^   (\w+)$", body, re.MULTILINE)
+        for room, body in zip(parts[1::2], parts[2::2], strict=True)
+    }
+    assert set(listed) >= ROOMS
+    for room, names in listed.items():
+        assert sorted(names) == sorted(public(room)), room
+    callables = {name for name in selfstab.__all__ if callable(getattr(selfstab, name))}
+    assert callables == set(listed["selfstab"])
+
+
+def test_pages_are_within_reach():
+    # Protects against a page that no menu shows.
+    pages = {str(path.relative_to(DOCS).with_suffix("")) for path in DOCS.rglob("*.md")} - {"index"}
+    pages = {page for page in pages if page.split("/")[0] not in ("_build", "examples", "generated")}
+    menus = (DOCS / "index.md", DOCS / "theory" / "index.md")
+    shown = {
+        str((menu.parent / line).relative_to(DOCS))
+        for menu in menus
+        for tree in re.findall(r"```\{toctree\}\n(.*?)```", menu.read_text(encoding="utf-8"), re.DOTALL)
+        for line in tree.splitlines()
+        if line and not line.startswith(":")
+    }
+    assert pages <= shown

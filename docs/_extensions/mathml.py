@@ -16,12 +16,16 @@ _ACCENTED = re.compile(r"<mover[^>]*>\s*<mi>(.)</mi>\s*<mo[^>]*>([˙~ˉ])</mo>\s
 _INDEXED = re.compile(
     r"<munderover[^>]*>\s*<mi>(.)</mi>\s*(.*?)\s*<mo[^>]*>([˙~ˉ])</mo>\s*</munderover>", re.DOTALL
 )
+# Docstrings have formulas with letters that LaTeX writes as commands.
+_COMMANDS = str.maketrans(
+    {"·": r"\cdot ", "‖": r"\| ", "∘": r"\circ ", "√": r"\surd ", "⊥": r"\perp ", "−": "-", "∇": r"\nabla "}
+)
 _COMBINING = {"˙": "\u0307", "~": "\u0303", "ˉ": "\u0304"}
 
 
 def _written(node: nodes.Element, as_block: bool) -> str:
     try:
-        written = str(tex2mathml(node.astext(), as_block=as_block))
+        written = str(tex2mathml(node.astext().translate(_COMMANDS), as_block=as_block))
     except (
         MathError
     ) as error:  # a warning has the formula's page and line, and fails the build like all warnings

@@ -1,8 +1,10 @@
 """Figures of datasets: draw_*(data, ax=None); nothing here simulates.
 
-`paper` is the context of the style, `save` writes PNG, SVG and PDF.
+`paper` is the context of the style, `legend` a legend in it, `save` writes PNG, SVG and PDF,
+`animate_catapult` a GIF or MP4.
 """
 
+from selfstab.plotting.animation import animate_catapult
 from selfstab.plotting.cells import draw_continuation, draw_orbits, draw_refined
 from selfstab.plotting.diagrams import (
     draw_overshoot,
@@ -19,7 +21,7 @@ from selfstab.plotting.runs import (
     draw_sharpness,
     draw_threshold_scan,
 )
-from selfstab.plotting.style import paper, save
+from selfstab.plotting.style import legend, paper, save
 from selfstab.plotting.universality import (
     draw_universality,
     draw_universality_deviation,
@@ -27,6 +29,7 @@ from selfstab.plotting.universality import (
 )
 
 __all__ = [
+    "animate_catapult",
     "draw_continuation",
     "draw_displacement",
     "draw_final_sharpness",
@@ -44,6 +47,7 @@ __all__ = [
     "draw_universality",
     "draw_universality_deviation",
     "draw_universality_key",
+    "legend",
     "paper",
     "save",
 ]

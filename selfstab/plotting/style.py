@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import xarray
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
 
 SINGLE_COLUMN: Final = 3.37
 """Width of one column of a two-column page, in inches."""
@@ -238,11 +239,45 @@ def label_panels(axes: list[Axes]) -> None:
 
 def shared_legend(figure: Figure, axes: list[Axes], *, columns: int) -> None:
     """Put one legend below the figure that names each label of the axes once."""
+    named = _named(axes)
+    figure.legend(list(named.values()), list(named), loc="outside lower center", ncols=columns)
+
+
+@styled
+def legend(ax: Axes, **options: Any) -> Legend:
+    """Add the legend of the style to axes, each label named once.
+
+    Parameters
+    ----------
+    ax
+        The axes.
+    **options
+        Passed to Matplotlib's, such as loc or ncols.
+
+    Returns
+    -------
+    matplotlib.legend.Legend
+        The legend.
+
+    Examples
+    --------
+    >>> ax = new_figure().add_subplot()
+    >>> for _ in range(2):
+    ...     _ = ax.plot([0, 1], label="slow limit")
+    >>> [text.get_text() for text in legend(ax, loc="upper left").get_texts()]
+    ['slow limit']
+    """
+    named = _named([ax])
+    return ax.legend(list(named.values()), list(named), **options)
+
+
+def _named(axes: list[Axes]) -> dict[str, Any]:
+    """Return what each label of the axes stands for, the first where there are several."""
     named: dict[str, Any] = {}
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             named.setdefault(label, handle)
-    figure.legend(list(named.values()), list(named), loc="outside lower center", ncols=columns)
+    return named
 
 
 def method(run: xarray.Dataset) -> str:

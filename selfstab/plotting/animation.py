@@ -1,0 +1,195 @@
+"""Moving pictures of catapults: the plane of displacement and sharpness."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from selfstab import validation
+from selfstab.plotting.style import (
+    METHOD_COLOURS,
+    SINGLE_COLUMN,
+    THEORY_COLOUR,
+    method,
+    momentum,
+    new_figure,
+    require,
+    shared_legend,
+    styled,
+)
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.animation import AbstractMovieWriter
+    from matplotlib.axes import Axes
+
+FORMATS: Final = (".gif", ".mp4")
+"""Suffixes of the files that can be written."""
+
+_DPI: Final = 150
+
+
+@styled
+def animate_catapult(
+    runs: xarray.Dataset | Mapping[str, xarray.Dataset],
+    path: Path | str,
+    *,
+    frames: int = 120,
+    trail: int = 40,
+    frames_per_second: int = 20,
+) -> Path:
+    """Write a film of catapults in the plane (x, S): how the swing grows, lowers the sharpness, and dies.
+
+    Each run has a panel with its threshold S* and, where it carries it, the final sharpness predicted. All last as long
+    on the screen, however many steps they have: frame k of n shows the step nearest to k/(n − 1) of each run's last.
+
+    Parameters
+    ----------
+    runs
+        One run with ``displacement``, ``sharpness`` and ``max_stable_sharpness`` along step, as
+        :func:`selfstab.observables.swing` returns it, or several by name.
+    path
+        The film, a .gif or an .mp4; its folder must exist. An .mp4 needs ffmpeg, from the system or the extra `film`.
+    frames
+        Number of frames, 2 to 10,000.
+    trail
+        Steps of the run, up to the current one, that are drawn strongly; earlier ones are faint.
+    frames_per_second
+        Speed, an integer from 1 to 100.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a run lacks one of these, or an argument is of the wrong kind or out of its range.
+    OSError
+        If the folder does not exist, or ffmpeg is not found.
+
+    Examples
+    --------
+    >>> import selfstab as ss, tempfile
+    >>> loss, keep = ss.Product(), ("loss", "sharpness", "weights")
+    >>> minimum = loss.minimum(sharpness=4.0)
+    >>> start, previous = ss.flip_start(loss, minimum, size=1e-2)
+    >>> run = ss.simulate(loss, ss.HeavyBall(0.97, 0.9), start, 300, previous=previous, keep=keep)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     film = animate_catapult(ss.observables.swing(run, loss, minimum), f"{folder}/film.gif", frames=3)
+    ...     film.stat().st_size > 1000
+    True
+    """
+    import xarray
+
+    # A dataset is a mapping, too.
+    shown = dict(runs) if isinstance(runs, Mapping) and not isinstance(runs, xarray.Dataset) else {"": runs}
+    if not shown:
+        raise ValueError("runs must hold a run or more, got none")
+    variables: dict[str, tuple[str, ...]] = dict.fromkeys(
+        ("step", "displacement", "sharpness", "max_stable_sharpness"), ("step",)
+    )
+    for name, run in shown.items():
+        require(
+            f"runs[{name!r}]" if name else "run",
+            run,
+            variables,
+            "a run of observables.swing",
+            attrs=("optimizer",),
+        )
+    film = Path(path)
+    validation.one_of("path's suffix", film.suffix.lower(), FORMATS)
+    if not film.parent.is_dir():
+        raise FileNotFoundError(f"path must lie in a folder that exists, got {film}")
+    frames = validation.integer("frames", frames, at_least=2, at_most=10_000)
+    trail = validation.integer("trail", trail, at_least=1)
+    speed = validation.integer("frames_per_second", frames_per_second, at_least=1, at_most=100)
+    writer = _writer(film, speed)
+
+    width = SINGLE_COLUMN * (1.0 if len(shown) == 1 else 2.05)
+    figure = new_figure(width, 2.6)
+    panels = [
+        _Panel(ax, name, run, trail)
+        for ax, (name, run) in zip(
+            figure.subplots(1, len(shown), squeeze=False)[0], shown.items(), strict=True
+        )
+    ]
+    shared_legend(figure, [panel.ax for panel in panels], columns=2)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once: the axes must not move between frames
+    with writer.saving(figure, str(film), dpi=_DPI):
+        for share in np.linspace(0.0, 1.0, frames):
+            for panel in panels:
+                panel.show(float(share))
+            writer.grab_frame()
+    return film
+
+
+class _Panel:
+    """One run's axes and the artists that move."""
+
+    def __init__(self, ax: Axes, name: str, run: xarray.Dataset, trail: int) -> None:
+        self._step = run["step"].values
+        self._x, self._sharpness = run["displacement"].values, run["sharpness"].values
+        self._trail = trail
+        colour = METHOD_COLOURS[method(run)]
+        limits = run["max_stable_sharpness"].values
+        finite = limits[np.isfinite(limits)]
+        self._thresholds = limits
+        threshold = float(limits[0]) if np.isfinite(limits[0]) else np.nan
+        self._threshold = ax.axhline(
+            threshold, color=THEORY_COLOUR, linestyle="--", linewidth=0.8, label="threshold $S^*$"
+        )
+        heights = [*self._sharpness[np.isfinite(self._sharpness)], *finite[:1], *finite[-1:]]
+        if "predicted_final_sharpness" in run:
+            final = float(run["predicted_final_sharpness"])
+            ax.axhline(
+                final, color=THEORY_COLOUR, linestyle="-.", linewidth=0.8, label=r"$S^*-y_0(2G(\kappa)-1)$"
+            )
+            heights.append(final)
+        look: dict[str, Any] = {"color": colour, "linestyle": "none"}
+        (self._past,) = ax.plot([], [], marker=".", markersize=1.2, alpha=0.3, **look)
+        (self._recent,) = ax.plot([], [], marker=".", markersize=2.2, **look)
+        (self._now,) = ax.plot([], [], marker="o", markersize=4.5, markeredgecolor="white", **look)
+        reach = 1.1 * float(np.nanmax(np.abs(self._x))) or 1.0
+        low, high = min(heights), max(heights)
+        margin = 0.06 * (high - low) or 0.06 * abs(high) or 1.0
+        ax.set(xlim=(-reach, reach), ylim=(low - margin, high + margin))
+        ax.set(xlabel="displacement, $x$ (weight)", ylabel="sharpness, $S$ (1/lr)")
+        self._word = name or rf"{method(run)}, $\beta={momentum(run):g}$"
+        self.ax = ax
+        ax.set_title(f"{self._word}, step {self._step[-1]}", loc="left")  # the longest, for the layout
+
+    def show(self, share: float) -> None:
+        """Show the run up to this share of its steps."""
+        k = int(np.argmin(np.abs(self._step - share * self._step[-1])))
+        first = max(0, k + 1 - self._trail)
+        self._past.set_data(self._x[:first], self._sharpness[:first])
+        self._recent.set_data(self._x[first : k + 1], self._sharpness[first : k + 1])
+        self._now.set_data(self._x[k : k + 1], self._sharpness[k : k + 1])
+        if np.isfinite(self._thresholds[k]):
+            self._threshold.set_ydata([self._thresholds[k]] * 2)
+        self.ax.set_title(f"{self._word}, step {self._step[k]}", loc="left")
+
+
+def _writer(film: Path, speed: int) -> AbstractMovieWriter:
+    from matplotlib import animation, rcParams
+
+    if film.suffix.lower() == ".gif":
+        return animation.PillowWriter(fps=speed)
+    if not animation.FFMpegWriter.isAvailable():
+        try:
+            import imageio_ffmpeg
+        except ImportError:
+            raise FileNotFoundError(
+                "ffmpeg must be installed for an .mp4: from the system, or with pip install 'selfstab[film]'"
+            ) from None
+        rcParams["animation.ffmpeg_path"] = imageio_ffmpeg.get_ffmpeg_exe()
+    # Widths and heights that are even, and colours that every player shows.
+    return animation.FFMpegWriter(
+        fps=speed, codec="h264", extra_args=["-pix_fmt", "yuv420p", "-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2"]
+    )
