@@ -6,15 +6,26 @@ import os
 import sys
 from collections.abc import Sequence
 
-from . import harness, hessian, memory, network_sweep, start_up, storage, sweep_speed, transcendental
+from . import (
+    eigenpair,
+    harness,
+    hessian,
+    memory,
+    network_sweep,
+    start_up,
+    storage,
+    sweep_speed,
+    transcendental,
+)
 from .harness import Case, Row
 
 
 def cases(quick: bool) -> list[Case]:
     """Return every line to be measured."""
     return [
-        *sweep_speed.cases(quick), *transcendental.cases(quick), *hessian.cases(quick), *start_up.cases(quick),
-        *memory.cases(quick), *storage.cases(quick), *network_sweep.cases(quick),
+        *sweep_speed.cases(quick), *transcendental.cases(quick), *hessian.cases(quick),
+        *eigenpair.cases(quick), *start_up.cases(quick), *memory.cases(quick), *storage.cases(quick),
+        *network_sweep.cases(quick),
     ]  # fmt: skip
 
 

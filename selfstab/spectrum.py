@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import lapack
+from scipy.linalg import lapack, qr
+from scipy.optimize import linear_sum_assignment
 
 from selfstab import validation
-from selfstab.validation import Array
+from selfstab.validation import Array, Integers
 
 DENSE_UP_TO = 64
 """Up to this size a dense eigensolver is both faster and safer than an iteration."""
@@ -22,6 +23,9 @@ DENSE_UP_TO = 64
 # rarely fills 48, and orthogonalising against so few costs less than a product with a 2000 x 2000 matrix.
 _BASIS = 48
 _KEPT = 12
+
+# A block of starts grows faster than one start.
+_ROWS_PER_PAIR = 8
 
 MIX = 0.1
 """Share of a fixed random vector in a start that was given a guess; it costs about one product more."""
@@ -111,20 +115,7 @@ def top_eigenpair(
     >>> round(pair.value, 9), pair.residual < 1e-7
     (999.0, True)
     """
-    if callable(matrix):
-        if dimension is None:
-            raise ValueError("dimension must be given with a matrix that is a function, got None")
-        size = validation.integer("dimension", dimension, at_least=1)
-        product = matrix
-    else:
-        if not isinstance(matrix, np.ndarray) or matrix.dtype != np.float64:
-            raise TypeError(f"matrix must be a float64 array or a function, got {validation.shown(matrix)}")
-        size = len(matrix) if matrix.ndim else 0
-        if matrix.shape != (size, size) or size == 0 or dimension not in (None, size):
-            raise ValueError(
-                f"matrix must be square with {dimension or 'one or more'} rows, got shape {matrix.shape}"
-            )
-        product = matrix.__matmul__
+    product, size = _checked(matrix, dimension)
     tolerance = validation.real("tolerance", tolerance, above=0)
     if guess is not None:
         guess = validation.floats("guess", guess, shape=(size,))
@@ -138,20 +129,39 @@ def top_eigenpair(
         elif size > DENSE_UP_TO:
             vector, products = _lanczos(product, _start(size, guess), tolerance)
         elif callable(matrix):
-            vector, products = _dense(np.array([matrix(row) for row in np.eye(size)])), size
+            vector, products = _dense(np.array([matrix(row) for row in np.eye(size)]))[-1], size
         else:
-            vector, products = _dense(matrix), 0
+            vector, products = _dense(matrix)[-1], 0
         image = product(vector)
     value = float(vector @ image)
     residual = float(np.linalg.norm(image - value * vector))
     return Eigenpair(value, _signed(vector, guess), residual, products + 1)
 
 
+def _checked(
+    matrix: Array | Callable[[Array], Array], dimension: int | None
+) -> tuple[Callable[[Array], Array], int]:
+    """Return the product with the matrix, and its number of rows."""
+    if callable(matrix):
+        if dimension is None:
+            raise ValueError("dimension must be given with a matrix that is a function, got None")
+        return matrix, validation.integer("dimension", dimension, at_least=1)
+    if not isinstance(matrix, np.ndarray) or matrix.dtype != np.float64:
+        raise TypeError(f"matrix must be a float64 array or a function, got {validation.shown(matrix)}")
+    size = len(matrix) if matrix.ndim else 0
+    if matrix.shape != (size, size) or size == 0 or dimension not in (None, size):
+        raise ValueError(
+            f"matrix must be square with {dimension or 'one or more'} rows, got shape {matrix.shape}"
+        )
+    return matrix.__matmul__, size
+
+
 def _dense(matrix: Array) -> Array:
+    """Return all eigenvectors as rows, the eigenvalues ascending."""
     if not np.isfinite(matrix).all():
         raise ValueError("matrix must be finite, got NaN or infinity")
-    vector: Array = np.linalg.eigh(matrix).eigenvectors[:, -1].copy()
-    return vector
+    vectors: Array = np.ascontiguousarray(np.linalg.eigh(matrix).eigenvectors.T)
+    return vectors
 
 
 def _dense_top(matrix: Array) -> Array:
@@ -227,3 +237,233 @@ def _lanczos(product: Callable[[Array], Array], start: Array, tolerance: float) 
         basis[filled] = image / beyond
     vector: Array = vectors[:, -1] @ basis[: len(vectors)]
     return vector / np.linalg.norm(vector), products
+
+
+# -- several pairs ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Eigenpairs:
+    """Eigenvalues of both ends of a spectrum, their unit eigenvectors, and how well they converged.
+
+    Parameters
+    ----------
+    values
+        λ_i in descending order, shape (pairs,), in units of the matrix.
+    vectors
+        v_i by rows, orthonormal, shape (pairs, dimension).
+    residuals
+        ‖Av_i − λ_i v_i‖, from one more product each; some eigenvalue lies within it of λ_i. Shape (pairs,).
+    products
+        Matrix-vector products used, the residuals' included.
+    converged
+        Whether each residual is within the tolerance.
+    matched
+        The row of the guess that each eigenvector overlaps most, one guess for one vector; −1 where there was none.
+        Shape (pairs,).
+    """
+
+    values: Array
+    vectors: Array
+    residuals: Array
+    products: int
+    converged: bool
+    matched: Integers
+
+
+def top_eigenpairs(
+    matrix: Array | Callable[[Array], Array],
+    count: int,
+    dimension: int | None = None,
+    *,
+    smallest: int = 0,
+    guess: Array | None = None,
+    tolerance: float = 1e-10,
+    most_products: int | None = None,
+) -> Eigenpairs:
+    r"""Return the `count` largest eigenvalues of a symmetric matrix, and perhaps the smallest, with eigenvectors.
+
+    .. math:: A v_i = λ_i v_i, \quad v_i \cdot v_j = δ_{ij}
+
+    Up to `DENSE_UP_TO` rows, and where a quarter of the pairs or more are asked for, a dense solver finds them; beyond,
+    a block Krylov iteration does, fully orthogonalised, restarted, and carried on by the residuals of the pairs that
+    have not converged yet (Davidson's method without a preconditioner). It starts at one vector for each pair, so that
+    an eigenvalue is found as many times as it is repeated.
+
+    Parameters
+    ----------
+    matrix
+        Array of shape (dimension, dimension), taken on trust to be symmetric, or the function v → Av.
+    count
+        How many of the largest, >= 0.
+    dimension
+        Number of rows; required with a function.
+    smallest
+        How many of the smallest besides, >= 0.
+    guess
+        Rows near the eigenvectors in any order, none of them 0, any number of them, shape (rows, dimension): the last
+        step's `vectors`, say.
+    tolerance
+        The iteration stops when each ‖Av_i − λ_i v_i‖ <= tolerance·‖A‖, with ‖A‖ the largest eigenvalue in magnitude
+        that it met; rounding puts about 1e-14 out of reach.
+    most_products
+        The iteration gives up before it takes more products than this, by default (1000 + 2·dimension)·(count +
+        smallest); `converged` is then false.
+
+    Returns
+    -------
+    Eigenpairs
+        Of `count` + `smallest` pairs, in descending order. Guesses are matched to eigenvectors one to one, so that the
+        sum of \|guess·v\| is greatest, also where eigenvalues have crossed; a matched vector's sign makes guess·v >= 0,
+        any other's largest component in magnitude is positive.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind or shape, a guess is zero, more pairs are asked for than there are, or the
+        matrix holds NaN or infinity.
+
+    Notes
+    -----
+    As in :func:`top_eigenpair`, `MIX` times a fixed random vector of its own is added to each unit guess, so that a
+    guess of lower eigenvectors is not believed. Within an eigenspace of several dimensions any basis may come out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> pairs = top_eigenpairs(np.diag([1.0, 3.0, -5.0, 3.0]), 2, smallest=1)
+    >>> pairs.values, pairs.converged
+    (array([ 3.,  3., -5.]), True)
+    >>> curvatures = np.minimum(np.arange(1000.0), 997.0)  # 997 three times
+    >>> top_eigenpairs(lambda v: curvatures * v, 4, 1000).values.round(6)
+    array([997., 997., 997., 996.])
+    """
+    product, size = _checked(matrix, dimension)
+    count = validation.integer("count", count, at_least=0)
+    smallest = validation.integer("smallest", smallest, at_least=0)
+    wanted = count + smallest
+    if not 1 <= wanted <= size:
+        raise ValueError(
+            f"count + smallest must be from 1 to the dimension, {size}, got {count} + {smallest}"
+        )
+    tolerance = validation.real("tolerance", tolerance, above=0)
+    if most_products is None:
+        most_products = (1000 + 2 * size) * wanted
+    most_products = validation.integer("most_products", most_products, at_least=1)
+    if guess is not None:
+        guess = validation.floats("guess", guess, shape=(None, size))
+        if not guess.any(axis=1).all():
+            raise ValueError("guess must not hold a row of zeros, got one")
+        guess /= np.linalg.norm(guess, axis=1, keepdims=True)
+
+    with np.errstate(over="ignore", invalid="ignore"):  # a matrix that is not finite is answered below
+        if size <= max(DENSE_UP_TO, 4 * wanted):
+            full = np.array([product(row) for row in np.eye(size)]) if callable(matrix) else matrix
+            every = _dense(full)
+            vectors, products = (
+                np.concatenate([every[:smallest], every[size - count :]]),
+                size * callable(matrix),
+            )
+            norm = 0.0
+        else:
+            vectors, products, norm = _davidson(product, _starts(size, wanted, guess), count, smallest, tolerance,
+                                                most_products)  # fmt: skip
+        images = np.array([product(vector) for vector in vectors])
+    values = np.einsum("in,in->i", vectors, images)
+    order = np.argsort(-values, kind="stable")
+    values, vectors, images = values[order], vectors[order], images[order]
+    residuals = np.linalg.norm(images - values[:, None] * vectors, axis=1)
+    norm = max(norm, float(np.abs(values).max()))
+    matched = _match(vectors, guess)
+    for k, row in enumerate(matched):
+        vectors[k] = _signed(vectors[k], None if guess is None or row < 0 else guess[row])
+    converged = bool((residuals <= tolerance * norm).all())
+    return Eigenpairs(values, vectors, residuals, products + wanted, converged, matched)
+
+
+def _starts(size: int, wanted: int, guess: Array | None) -> Array:
+    """Return a start for each pair, or more if there are more guesses; shape (rows, size)."""
+    rows = wanted if guess is None else max(wanted, len(guess))
+    starts = np.random.default_rng(0).standard_normal((rows, size))
+    starts /= np.linalg.norm(starts, axis=1, keepdims=True)
+    if guess is not None:
+        starts[: len(guess)] = guess + MIX * starts[: len(guess)]
+    return starts
+
+
+def _match(vectors: Array, guess: Array | None) -> Integers:
+    matched = np.full(len(vectors), -1, dtype=np.int64)
+    if guess is not None:
+        rows, columns = linear_sum_assignment(np.abs(vectors @ guess.T), maximize=True)
+        matched[rows] = columns
+    return matched
+
+
+def _independent(rows: Array, basis: Array) -> Array:
+    """Return an orthonormal basis, by rows, of what the rows add to the span of an orthonormal basis."""
+    for _ in range(2):  # "twice is enough"
+        rows = rows - (rows @ basis.T) @ basis
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        if not np.isfinite(lengths).all():
+            raise ValueError("matrix must be finite, got NaN or infinity in its product with a vector")
+        rows = rows[lengths[:, 0] > 0.0] / lengths[lengths[:, 0] > 0.0]
+    # Rows that nearly depend on others are left for the next turn.
+    columns, upper, _ = qr(rows.T, mode="economic", pivoting=True)
+    new = columns[:, np.abs(upper.diagonal()) > 1e-3].T
+    return np.ascontiguousarray(new)
+
+
+def _davidson(
+    product: Callable[[Array], Array],
+    starts: Array,
+    count: int,
+    smallest: int,
+    tolerance: float,
+    most_products: int,
+) -> tuple[Array, int, float]:
+    """Return Ritz vectors by rows, the smallest ones' first; the number of products; an estimate of ‖A‖."""
+    wanted, size = count + smallest, starts.shape[1]
+    capacity = min(size, max(_BASIS, _ROWS_PER_PAIR * len(starts)))
+    kept = max(_KEPT, 2 * wanted) // 2 if smallest else max(_KEPT, 2 * wanted)
+    basis, images = np.empty((capacity, size)), np.empty((capacity, size))
+    projected = np.zeros((capacity, capacity))  # basis · A · basisᵀ
+    filled = products = 0
+    norm = 0.0
+    new = _independent(starts, basis[:0])
+    if len(new) < wanted:
+        more = np.random.default_rng(1).standard_normal((wanted, size))
+        new = np.concatenate([new, _independent(more, new)])[: len(starts)]
+    while True:
+        first, filled = filled, filled + len(new)
+        basis[first:filled] = new
+        for k in range(first, filled):
+            images[k] = product(basis[k])
+        products += len(new)
+        block = images[first:filled] @ basis[:filled].T
+        if not np.isfinite(block).all():
+            raise ValueError("matrix must be finite, got NaN or infinity in its product with a vector")
+        projected[first:filled, :filled] = block
+        projected[:filled, first:filled] = block.T
+
+        values, vectors = np.linalg.eigh(projected[:filled, :filled])
+        norm = max(norm, float(np.abs(values).max()))
+        ends = np.r_[0:smallest, filled - count : filled]
+        ritz = vectors[:, ends].T @ basis[:filled]
+        residuals = vectors[:, ends].T @ images[:filled] - values[ends, None] * ritz
+        # Half the tolerance, so that the residuals computed afterwards are within it despite rounding.
+        open_ = np.linalg.norm(residuals, axis=1) > max(0.5 * tolerance, 1e-14) * norm
+        if not open_.any() or products + open_.sum() + wanted > most_products:
+            break
+        if filled + open_.sum() > capacity:
+            keep = np.r_[0 : kept if smallest else 0, filled - (kept if count else 0) : filled]
+            basis[: len(keep)] = vectors[:, keep].T @ basis[:filled]
+            images[: len(keep)] = vectors[:, keep].T @ images[:filled]
+            filled = len(keep)
+            projected[:] = 0.0
+            projected[range(filled), range(filled)] = values[keep]
+        new = _independent(residuals[open_], basis[:filled])
+        if len(new) == 0:  # what is left is rounding
+            break
+    # Orthonormal to rounding, also after many restarts.
+    vectors = np.linalg.qr(ritz.T).Q.T
+    return np.ascontiguousarray(vectors), products, norm

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selfstab.spectrum import DENSE_UP_TO, top_eigenpair
+from selfstab.spectrum import DENSE_UP_TO, top_eigenpair, top_eigenpairs
 
 SMALL, LARGE = DENSE_UP_TO // 2, 3 * DENSE_UP_TO
 
@@ -192,4 +192,153 @@ def test_bad_input_is_named(arguments, options, error, message):
     """Protects the door."""
     with pytest.raises(error, match=message) as caught:
         top_eigenpair(*arguments, **options)
+    assert "\n" not in str(caught.value)
+
+
+# -- several pairs ----------------------------------------------------------------------------------------------------
+
+
+def assert_pairs(pairs, matrix, expected, slack=1e-9):
+    """Assert that these are eigenpairs of the matrix with the expected eigenvalues, by their definition."""
+    scale = np.abs(np.linalg.eigvalsh(matrix)).max()
+    np.testing.assert_allclose(pairs.values, expected, atol=slack * scale, rtol=0)
+    assert (np.diff(pairs.values) <= 0).all()
+    np.testing.assert_allclose(pairs.vectors @ pairs.vectors.T, np.eye(len(expected)), atol=1e-13)
+    residuals = np.linalg.norm(pairs.vectors @ matrix - pairs.values[:, None] * pairs.vectors, axis=1)
+    np.testing.assert_allclose(pairs.residuals, residuals, atol=1e-13 * scale)
+    assert pairs.converged == bool((residuals <= 1e-10 * scale).all())
+    assert pairs.converged
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    spectrum=st.lists(hundredths, min_size=1, max_size=8),
+    bulk=hundredths,
+    size=st.sampled_from([7, DENSE_UP_TO, DENSE_UP_TO + 1, 2 * DENSE_UP_TO]),
+    ends=st.tuples(st.integers(0, 4), st.integers(0, 3)).filter(any),
+    form=st.sampled_from([0, 1]),
+    seed=st.integers(0, 5),
+)
+def test_both_ends_of_any_spectrum(spectrum, bulk, size, ends, form, seed):
+    """Protects several pairs on repeated, clustered, negative and zero eigenvalues, at one end or both."""
+    count, smallest = ends
+    eigenvalues = np.sort(np.resize([*spectrum, *[bulk] * max(0, size - len(spectrum))], size))[::-1]
+    matrix, _ = rotated(eigenvalues, seed)
+    pairs = top_eigenpairs(*both_forms(matrix)[form][:1], count, len(matrix), smallest=smallest)
+    assert_pairs(pairs, matrix, np.r_[eigenvalues[:count], eigenvalues[size - smallest :]])
+    assert (pairs.matched == -1).all()
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+@pytest.mark.parametrize("multiplicity", [2, 3, 5])
+def test_repeated_eigenvalues_are_found_as_often_as_they_are(size, multiplicity):
+    """Protects the block: one start alone sees each eigenspace as a single vector."""
+    eigenvalues = np.concatenate([np.full(multiplicity, 2.0), np.linspace(1, -1, size - multiplicity)])
+    matrix, vectors = rotated(eigenvalues)
+    pairs = top_eigenpairs(lambda v: matrix @ v, multiplicity + 1, size)
+    assert_pairs(pairs, matrix, eigenvalues[: multiplicity + 1])
+    space = vectors[:, :multiplicity]
+    np.testing.assert_allclose(np.linalg.norm(pairs.vectors[:-1] @ space, axis=1), 1.0, atol=1e-13)
+
+
+def test_a_second_copy_is_found_from_a_guess_of_the_first():
+    """Protects the warm start at the step at which a second eigenvalue reaches the first."""
+    matrix, vectors = rotated(np.concatenate([[2.0, 2.0], np.linspace(1, -1, LARGE)]))
+    pairs = top_eigenpairs(matrix, 2, guess=vectors[:, :1].T)
+    assert_pairs(pairs, matrix, [2.0, 2.0])
+    same = top_eigenpairs(matrix, 2, guess=vectors[:, [0, 0]].T)  # the same guess twice
+    assert_pairs(same, matrix, [2.0, 2.0])
+
+
+@pytest.mark.parametrize("form", [0, 1], ids=["array", "function"])
+@pytest.mark.parametrize("gap", [1.0, 1e-3])
+def test_guesses_of_lower_eigenvectors_are_not_believed(form, gap):
+    """Protects against the warm start's trap, for all pairs at once."""
+    matrix, vectors = rotated(np.concatenate([np.linspace(-3, 1, LARGE), [1.9 - gap, 2.0 - gap, 1.9, 2.0]]))
+    guess = vectors[:, [-3, -4]].T
+    pairs = top_eigenpairs(*both_forms(matrix)[form][:1], 2, len(matrix), guess=guess)
+    assert_pairs(pairs, matrix, [2.0, max(1.9, 2.0 - gap)])
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+def test_signs_and_rows_follow_the_guess_through_a_crossing(size):
+    """Protects continuity where two eigenvalues change places: vectors are matched, not ranks."""
+    _, vectors = rotated(np.arange(size))
+    before = np.concatenate([np.linspace(-1, 1, size - 2), [2.0, 2.1]])
+    after = np.concatenate([np.linspace(-1, 1, size - 2), [2.1, 2.0]])
+    first, second = ((vectors * values) @ vectors.T for values in (before, after))
+    guess = top_eigenpairs(first, 2).vectors * [[1.0], [-1.0]]
+    pairs = top_eigenpairs(second, 2, guess=guess)
+    assert pairs.matched.tolist() == [1, 0]
+    np.testing.assert_allclose(pairs.vectors, guess[::-1], atol=1e-9)
+
+
+def test_a_warm_block_saves_products():
+    """Protects the use of all guesses."""
+    matrix, vectors = rotated(np.concatenate([np.linspace(0, 1, LARGE - 2), [1.2, 1.4]]))
+    cold = top_eigenpairs(lambda v: matrix @ v, 2, LARGE)
+    near = vectors[:, -2:].T + 1e-4 * vectors[:, :2].T
+    warm = top_eigenpairs(lambda v: matrix @ v, 2, LARGE, guess=near)
+    assert warm.products <= cold.products - 8
+    again = top_eigenpairs(lambda v: matrix @ v, 2, LARGE, guess=near)
+    assert np.array_equal(warm.vectors, again.vectors)
+
+
+def test_one_pair_of_several_is_the_pair_alone():
+    """Protects the two functions from drifting apart."""
+    matrix, _ = rotated(np.concatenate([np.linspace(-1, 1, LARGE), [1.1]]))
+    pair, pairs = top_eigenpair(matrix), top_eigenpairs(matrix, 1)
+    assert pairs.values[0] == pytest.approx(pair.value, rel=1e-13)
+    np.testing.assert_allclose(pairs.vectors[0], pair.vector, atol=1e-8)
+
+
+def test_an_iteration_that_gives_up_says_so():
+    """Protects honesty: too few products leave a residual beyond the tolerance, and converged is false."""
+    matrix, _ = rotated(np.linspace(-1, 1, 4 * DENSE_UP_TO))
+    pairs = top_eigenpairs(lambda v: matrix @ v, 2, len(matrix), most_products=40)
+    assert not pairs.converged
+    assert pairs.products <= 40
+    assert pairs.residuals.max() > 1e-10
+    residuals = np.linalg.norm(pairs.vectors @ matrix - pairs.values[:, None] * pairs.vectors, axis=1)
+    np.testing.assert_allclose(pairs.residuals, residuals, rtol=1e-6)
+
+
+def test_products_are_counted():
+    """Protects the count that costs are reported by."""
+    calls = []
+    matrix, _ = rotated(np.linspace(-1, 1, LARGE))
+    pairs = top_eigenpairs(lambda v: (calls.append(0), matrix @ v)[1], 3, LARGE, smallest=1)
+    assert pairs.products == len(calls)
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+@pytest.mark.parametrize("form", [0, 1], ids=["array", "function"])
+def test_several_pairs_of_what_is_not_finite_are_refused(size, form):
+    """Protects against a NaN that LAPACK would turn into arbitrary vectors."""
+    matrix = np.eye(size)
+    matrix[3, 2] = matrix[2, 3] = np.nan
+    with pytest.raises(ValueError, match="matrix must be finite"):
+        top_eigenpairs(both_forms(matrix)[form][0], 2, size)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "message"),
+    [
+        ((np.eye(3), -1), {}, ValueError, "count must be an integer >= 0"),
+        ((np.eye(3), 0), {}, ValueError, "count . smallest must be from 1 to the dimension, 3, got 0 . 0"),
+        ((np.eye(3), 2), {"smallest": 2}, ValueError, "count . smallest must be from 1 to the dimension, 3"),
+        ((np.eye(3), 1.0), {}, TypeError, "count must be an integer"),
+        ((np.eye(3), 1), {"smallest": True}, TypeError, "smallest must be an integer"),
+        ((lambda v: v, 1), {}, ValueError, "dimension must be given"),
+        ((np.ones((2, 3)), 1), {}, ValueError, "matrix must be square"),
+        ((np.eye(2), 1), {"guess": np.ones(2)}, ValueError, "guess must have shape"),
+        ((np.eye(2), 1), {"guess": np.array([[1.0, 0.0], [0.0, 0.0]])}, ValueError, "a row of zeros"),
+        ((np.eye(2), 1), {"tolerance": -1.0}, ValueError, "tolerance must be in"),
+        ((np.eye(2), 1), {"most_products": 0}, ValueError, "most_products must be an integer >= 1"),
+    ],
+)
+def test_bad_input_of_several_is_named(arguments, options, error, message):
+    """Protects the door."""
+    with pytest.raises(error, match=message) as caught:
+        top_eigenpairs(*arguments, **options)
     assert "\n" not in str(caught.value)
