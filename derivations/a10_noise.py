@@ -76,6 +76,38 @@ inside = {
 }  # 0 < β < 1, 0 < ημ < 2(1 + β)
 PROOF.true("The boundary is positive for 0 < ημ < 2(1 + β)", sp.factor(boundary.subs(inside)) > 0)
 
+# -- the spectral radius -----------------------------------------------------------------------------------------
+d, r, D = sp.symbols("d r D", real=True)
+shifted = d**3 - D * d * (d + beta) - v * (d + beta) * (d + 2 * beta)
+PROOF.equal(
+    "With λ = β + d and D = T² − 4β the polynomial is d³ − Dd(d + β) − v(d + β)(d + 2β)",
+    characteristic.subs(lam, beta + d),
+    shifted.subs(D, T**2 - 4 * beta),
+)
+PROOF.true(
+    "Its coefficients are 1, −(D + v), −β(D + 3v), −2β²v: with v > 0 their signs change once, since D + v > 0 makes "
+    "D + 3v > 0, so that one root r = β + d lies above β (Descartes)",
+    [sp.expand(c) for c in sp.Poly(shifted, d).all_coeffs()]
+    == [sp.expand(c) for c in (1, -(D + v), -beta * (D + 3 * v), -2 * beta**2 * v)],
+)
+b1, c0 = sp.symbols("B C", real=True)  # of the other two roots: λ² + Bλ + C
+vanishing = sp.solve(
+    sp.Poly(sp.expand((lam - r) * (lam**2 + b1 * lam + c0) - characteristic), lam).coeffs()[::2],
+    [b1, c0],
+    dict=True,
+)[0]
+PROOF.equal(
+    "The other two roots have the product C = β³/r <= r²: a complex pair is not larger",
+    vanishing[c0],
+    beta**3 / r,
+)
+PROOF.equal(
+    "Of two real ones, of one sign, none is above β, and none below −r: at −r the polynomial is "
+    "−(r + β)((r − β)² + T²r) − vr(r − β) <= 0, so that λ² + Bλ + C is not below 0 there",
+    characteristic.subs(lam, -r),
+    -(r + beta) * ((r - beta) ** 2 + T**2 * r) - v * r * (r - beta),
+)
+
 batch = (product**2 + boundary) / product
 line = 2 * (1 - beta) + 2 * beta * product / (1 + beta)
 PROOF.equal("ηB = (η²μ² + η²s²)/(ημ) there", batch, line)

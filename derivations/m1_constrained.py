@@ -22,9 +22,9 @@ changing by O(δ²) a step.
 Steps.
 (i)   Subtract the two updates.
 (ii)  Expand the gradient about w†; separate what is dropped by parity in x.
-(iii) Find the projection's displacement, whose share along ∇S⊥ is −½ηδ²∇S⊥; assemble.
-(iv)  Set β = 0.
-(v)   Minimize ‖Δ‖ under the linearized constraints; count orders.
+(iii) Minimize ‖Δ‖ under the linearized constraints; expand what it leaves in powers of δ.
+(iv)  Apply that to one step from the edge: the projection's displacement is −½ηδ²∇S⊥; assemble.
+(v)   Set β = 0.
 (vi)  Expand to third order.
 """
 
@@ -109,48 +109,8 @@ PROOF.equal(
     0,
 )
 
-# -- (iii) the projection's displacement -------------------------------------------------------------------------
-g_r, d_r, d_old_r, sharper_u = sp.symbols("g_r d_r d_-r s_u", real=True)
-gradient = sp.Matrix([0, -alpha / b, g_r])  # u·∇L = 0 on the constraint, and α = −∇L·∇S⊥
-moved, moved_before = sp.Matrix([0, 0, d_r]), sp.Matrix([0, 0, d_old_r])  # tangent, to leading order
-displacement = moved - (beta * moved_before - lr * gradient)
-growth = sp.Matrix([0, b, 0])  # ∇S⊥
-PROOF.equal("α = −∇L·∇S⊥", -gradient.dot(growth), alpha)
-PROOF.equal(
-    "c_t along ∇S⊥ is −½ηδ²∇S⊥ at every β",
-    displacement[1],
-    (-lr * delta**2 / 2 * growth)[1].subs(delta, sp.sqrt(2 * alpha) / b),
-)
-PROOF.equal("and none along u", displacement[0], 0)
-PROOF.equal(
-    "Across both the projection does nothing if w† moves by heavy ball's step there",
-    displacement[2].subs(d_r, beta * d_old_r - lr * g_r),
-    0,
-)
-linear = hessian * v
-old = sp.Matrix(sp.symbols("x_- p_- r_-", real=True))
-tilt = sp.Matrix([x * y, 0, 0])
-predicted = v - lr * ((x**2 - delta**2) / 2 * growth + linear + tilt) + beta * (v - old)
-assembled = v - lr * (linear + sp.Matrix(kept)) + beta * (v - old) + lr * delta**2 / 2 * growth
-for i in range(3):
-    PROOF.equal(f"Predicted dynamics, component {i + 1}", predicted[i], assembled[i])
-PROOF.equal(
-    "At the balance x² = δ², y = 0, nothing drives v across u",
-    predicted[1].subs({x: delta, p: 0, r: 0, old[1]: 0}),
-    0,
-)
-
-# -- (iv) without momentum ---------------------------------------------------------------------------------------
-plain = predicted.subs(beta, 0)
-PROOF.equal("β = 0, S* = 2/η: x_{t+1} = −(1 + ηy)x", plain[0].subs(S, 2 / lr), -(1 + lr * y) * x)
-for i in (1, 2):
-    PROOF.equal(
-        f"β = 0, component {i + 1}: (I − ηH)v⊥ + ½η(δ² − x²)∇S⊥, Damian et al.'s",
-        plain[i],
-        v[i] - lr * sum(hessian[i, j] * v[j] for j in (1, 2)) + lr * (delta**2 - x**2) / 2 * growth[i],
-    )
-
-# -- (v) the projection ------------------------------------------------------------------------------------------
+# -- (iii) the projection ------------------------------------------------------------------------------------------
+sharper_u = sp.symbols("s_u", real=True)  # ∇S along u
 excess, slope_u, sharpness, mu, lam = sp.symbols(
     "e g_u S mu lambda", real=True
 )  # S − S*, u·∇L, S and the step
@@ -166,20 +126,101 @@ PROOF.equal(
     ((step + other).dot(step + other) - step.dot(step)).subs(feasible),
     other.dot(other).subs(feasible),
 )
-gap, epsilon_ = sp.symbols("g epsilon", positive=True)
-turn = derivative((0, 1, 1)) * p / gap  # u turns by L₃[u, e, v]/(S − h_e), here e along ∇S⊥
-slope_after = slope_u + S * x + c3 * x**2 / 2 + b * x * p + derivative((0, 1, 1)) * p**2 / 2
-turned = slope_after + turn * (-alpha / b)
-violated = {x: -epsilon_ * slope_u / S, p: epsilon_ * p, slope_u: epsilon_ * slope_u}
-PROOF.equal(
-    "u·∇L after a step of size c: nothing at first order in c except ∇L's share by u's turning",
-    sp.expand(turned.subs(violated, simultaneous=True)).coeff(epsilon_, 1),
-    -alpha / b * derivative((0, 1, 1)) * p / gap,
+small, gap = sp.symbols("epsilon g", positive=True)  # g = S − h of the mode along ∇S⊥
+turn = sp.symbols("theta", real=True)
+block = sp.Matrix(
+    [[S + small * b * p, small * derivative((0, 1, 1)) * p], [small * derivative((0, 1, 1)) * p, S - gap]]
 )
-order = sp.Integer(2)  # of c in δ after a step of the trajectory
-for k in (1, 2, 3):
-    order = sp.Min(2 * order, order + 2)
-    PROOF.equal(f"c² + ‖∇L‖c with ∇L = O(δ²): order of c in δ after {k} projections", order, 2 + 2 * k)
+eigenvector = sp.Matrix([1, small * turn])
+residual = (block * eigenvector - (S + small * b * p) * eigenvector).applyfunc(
+    lambda entry: sp.expand(entry).coeff(small, 1)
+)
+turned = derivative((0, 1, 1)) * p / gap
+PROOF.equal(
+    "A step p along ∇S⊥ turns u by L₃[u, e, e]p/(S − h), e along it", residual[1].subs(turn, turned), 0
+)
+PROOF.equal("and the first residual vanishes too", residual[0], 0)
+PROOF.true(
+    "Nothing else enters at that order: the residual is linear in the turning with the slope −(S − h) ≠ 0",
+    sp.diff(residual[1], turn) == -gap,
+)
+
+
+def left_by(k: int) -> tuple[sp.Expr, sp.Expr]:
+    """Return what a projection leaves of S − S* and u·∇L that were of order h^k, with ∇L = O(h²), as series in h."""
+    before = {excess: size**k * excess, slope_u: size**k * slope_u, sharpness: S}
+    mu_k, lam_k = (solution[c].subs(before, simultaneous=True) for c in (mu, lam))
+    shift = {x: mu_k, p: lam_k * b}  # the step Δ
+    bending = (
+        derivative((0, 0, 0, 0)) * x**2 / 2
+        + derivative((0, 0, 0, 1)) * x * p
+        + derivative((0, 0, 1, 1)) * p**2 / 2
+    )
+    mixing = (derivative((0, 0, 1)) * x + derivative((0, 1, 1)) * p) ** 2 / gap
+    sharper = before[excess] + sharper_u * x + b * p + bending + mixing.subs(at_w)
+    slope = before[slope_u] + S * x + sharper_u * x**2 / 2 + b * x * p + derivative((0, 1, 1)) * p**2 / 2
+    turning = (b * x + derivative((0, 1, 1)) * p) / gap
+    rises = -(size**2) * alpha / b + (S - gap) * p  # ∇L along e, after the step
+    return tuple(
+        sp.expand(rest.subs(shift, simultaneous=True)) for rest in (sharper, slope + turning * rises)
+    )
+
+
+k = 2
+for passes in (1, 2, 3):
+    rests = left_by(k)
+    PROOF.true(
+        f"Projection {passes}: from O(δ^{k}) both constraints are left at O(δ^{k + 2}), u·∇L by ∇L's share as u turns",
+        all(rest.coeff(size, n) == 0 for rest in rests for n in range(k + 2))
+        and sp.simplify(rests[1].coeff(size, k + 2)) != 0,
+    )
+    k += 2
+
+# -- (iv) the projection's displacement --------------------------------------------------------------------------
+g_r, d_old_r = sp.symbols("g_r d_-r", real=True)
+gradient = sp.Matrix([0, -alpha / b, g_r])  # u·∇L = 0 on the constraint, and α = −∇L·∇S⊥
+moved_before = sp.Matrix([0, 0, d_old_r])  # tangent to both constraints, to leading order
+growth = sp.Matrix([0, b, 0])  # ∇S⊥
+free = beta * moved_before - lr * gradient  # heavy ball's step from w†, before the projection
+PROOF.equal(
+    "A step from the edge raises S by ηα to leading order, at every β", steepness.dot(free), lr * alpha
+)
+PROOF.equal("and leaves u·∇L = 0: its gradient Su is orthogonal to it", (hessian * free)[0], 0)
+after_step = {excess: steepness.dot(free), slope_u: (hessian * free)[0]}
+displacement = step.subs(solution).subs(after_step)
+for i in range(3):
+    PROOF.equal(
+        f"so that the projection moves by −½ηδ²∇S⊥, component {i + 1}",
+        displacement[i],
+        (-lr * delta**2 / 2 * growth)[i].subs(delta, sp.sqrt(2 * alpha) / b),
+    )
+linear = hessian * v
+old = sp.Matrix(sp.symbols("x_- p_- r_-", real=True))
+tilt = sp.Matrix([x * y, 0, 0])
+predicted = v - lr * ((x**2 - delta**2) / 2 * growth + linear + tilt) + beta * (v - old)
+force_kept = linear + sp.Matrix(second) - sp.Matrix(dropped)
+assembled = v - lr * force_kept + beta * (v - old) - displacement.subs(alpha, b**2 * delta**2 / 2)
+for i in range(3):
+    PROOF.equal(
+        f"(i) with the forces of (ii) and this: predicted dynamics, component {i + 1}",
+        assembled[i],
+        predicted[i],
+    )
+PROOF.equal(
+    "At the balance x² = δ², y = 0, nothing drives v across u",
+    predicted[1].subs({x: delta, p: 0, r: 0, old[1]: 0}),
+    0,
+)
+
+# -- (v) without momentum ---------------------------------------------------------------------------------------
+plain = predicted.subs(beta, 0)
+PROOF.equal("β = 0, S* = 2/η: x_{t+1} = −(1 + ηy)x", plain[0].subs(S, 2 / lr), -(1 + lr * y) * x)
+for i in (1, 2):
+    PROOF.equal(
+        f"β = 0, component {i + 1}: (I − ηH)v⊥ + ½η(δ² − x²)∇S⊥, Damian et al.'s",
+        plain[i],
+        v[i] - lr * sum(hessian[i, j] * v[j] for j in (1, 2)) + lr * (delta**2 - x**2) / 2 * growth[i],
+    )
 
 # -- (vi) large catapults ----------------------------------------------------------------------------------------
 third = [(tensor(4, i) / 6) for i in range(3)]

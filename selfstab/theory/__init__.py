@@ -8,7 +8,13 @@ from selfstab.theory.catapult import final_sharpness, overshoot
 from selfstab.theory.coupling import critical_coupling, cycle_drift
 from selfstab.theory.cycles import flip_coefficient, two_cycle_growth, two_cycle_half_amplitude
 from selfstab.theory.deviation import deviation_coefficients, overshoot_deviation, overshoot_on_loss
-from selfstab.theory.edge import cycle_growth, cycle_period, edge_displacement, edge_inertia_number
+from selfstab.theory.edge import (
+    cycle_growth,
+    cycle_period,
+    edge_displacement,
+    edge_inertia_number,
+    slow_period,
+)
 from selfstab.theory.lookahead import (
     envelope_momentum,
     lookahead_displacement,
@@ -90,6 +96,7 @@ __all__ = [
     "remaining_drop",
     "slow_energy",
     "slow_orbit",
+    "slow_period",
     "spectral_radius",
     "stabilization_weight",
     "two_cycle_growth",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from selfstab import validation
 from selfstab.theory.broadcast import joined, plain
 from selfstab.validation import Array
+
+_ITERATIONS: Final = 12
 
 
 def _momentum(value: Any) -> Array:
@@ -102,7 +104,8 @@ def max_stable_batch_sharpness(lr: Any, momentum: Any, mean_sharpness: Any) -> A
 def mean_square_growth(lr_times_mean: Any, lr_times_deviation: Any, momentum: Any) -> Any:
     """Return the factor per step by which E x² grows when the curvature is drawn anew at each step.
 
-    The spectral radius of [[T² + η²s², −2βT, β²], [T, −β, 0], [1, 0, 0]], T = 1 + β − ημ.
+    The spectral radius of [[T² + η²s², −2βT, β²], [T, −β, 0], [1, 0, 0]], T = 1 + β − ημ: β + d with d the one
+    positive root of d³ − Dd(d + β) = η²s²(d + β)(d + 2β), D = T² − 4β; d = max(0, ...) without noise.
 
     Parameters
     ----------
@@ -139,14 +142,42 @@ def mean_square_growth(lr_times_mean: Any, lr_times_deviation: Any, momentum: An
         lr_times_deviation=validation.broadcastable("lr_times_deviation", lr_times_deviation, at_least=0),
         momentum=_momentum(momentum),
     )
-    turn = 1.0 + momentum - product
-    matrix = np.zeros((*turn.shape, 3, 3))
-    matrix[..., 0, 0] = turn**2 + deviation**2
-    matrix[..., 0, 1] = -2.0 * momentum * turn
-    matrix[..., 0, 2] = momentum**2
-    matrix[..., 1, 0] = turn
-    matrix[..., 1, 1] = -momentum
-    matrix[..., 2, 0] = 1.0
-    finite = np.isfinite(matrix[..., 0, 0])
-    radius = np.abs(np.linalg.eigvals(np.where(finite[..., None, None], matrix, 0.0))).max(axis=-1)
-    return plain(np.where(finite, radius, np.inf))
+    above, spread = _discriminant(product, momentum), deviation**2
+    # λ = β + d: d is the one positive root of d³ + c₂d² + c₁d = c₀, and no other root is larger in modulus.
+    linear, constant = -momentum * (above + 3.0 * spread), 2.0 * momentum**2 * spread
+    quadratic = -(above + spread)
+    finite = np.isfinite(quadratic)
+    quadratic, linear, constant = (np.where(finite, c, 0.0) for c in (quadratic, linear, constant))
+    # The root is at most this, and at least a third of it: Newton's method descends to it.
+    largest = np.where(
+        linear > 0.0,
+        np.minimum(np.cbrt(constant), constant / np.where(linear > 0.0, linear, 1.0)),
+        2.0 * np.maximum(np.maximum(-quadratic, np.sqrt(np.maximum(-linear, 0.0))), np.cbrt(constant)),
+    )
+    scale = np.where(largest > 0.0, largest, 1.0)
+    c2, c1, c0 = quadratic / scale, linear / scale / scale, constant / scale / scale / scale
+    d = np.ones_like(scale)
+    for _ in range(_ITERATIONS):
+        d = d - (((d + c2) * d + c1) * d - c0) / ((3.0 * d + 2.0 * c2) * d + c1)
+    return plain(np.where(finite, momentum + np.where(largest > 0.0, scale * d, 0.0), np.inf))
+
+
+def _discriminant(product: Array, momentum: Array) -> Array:
+    """Return (1 + β − ημ)² − 4β without cancellation: the rounding errors of sum and square are added."""
+    partly = 1.0 + momentum
+    turn = partly - product
+    error = (momentum - (partly - 1.0)) + _lost(partly, product, turn)
+    small = np.abs(turn) < 1e100  # beyond that 4β is nothing, and the parts would overflow
+    near = np.where(small, turn, 0.0)
+    high = near * 134217729.0  # 2²⁷ + 1: Dekker's halves, whose products are exact
+    high = high - (high - near)
+    low = near - high
+    square = near * near
+    rest = ((high * high - square) + 2.0 * high * low) + low * low
+    return np.where(small, (square - 4.0 * momentum) + (rest + 2.0 * near * error), turn * turn)
+
+
+def _lost(left: Array, right: Array, difference: Array) -> Array:
+    """Return left − right − difference exactly, difference being left − right rounded."""
+    part = left - difference
+    return (left - (difference + part)) + (part - right)

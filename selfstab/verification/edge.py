@@ -77,6 +77,34 @@ def _growth() -> Measurement:
     return Measurement.asymptotic(_KAPPAS, np.log(growth), predicted, fitted=6)
 
 
+_SIZE = 2.0  # y_max/√α: the period is 1.4 times that of small cycles
+
+
+def _slow_period() -> Measurement:
+    """Run one cycle from its largest y to the next passage of A = δ upwards."""
+    kappas, measured, predicted = np.geomspace(1e-3, 0.1, 9), [], []
+    momentum = _CYCLE_MOMENTUM
+    threshold = HeavyBall(_LR, momentum).max_stable_sharpness()
+    for kappa in kappas:
+        alpha = _alpha(kappa, momentum)
+        y_max = _SIZE * np.sqrt(alpha)
+        loss = CubicTaylor(threshold, alpha, _STABILIZATION)
+        balance = float(theory.edge_displacement(alpha, _STABILIZATION))
+        start = np.array([balance, y_max / np.sqrt(_STABILIZATION)])
+        # The swing before, at the slow rate: otherwise a fast mode is set off.
+        before = np.array([-balance * (1.0 - _LR * y_max / (1.0 - momentum)), start[1]])
+        period = float(theory.slow_period(_LR, momentum, alpha, y_max))
+        run = simulate(
+            loss, HeavyBall(_LR, momentum), start, int(1.4 * period), previous=before, keep=["weights"]
+        )
+        swing = np.abs(run["weights"].values[:, 0])
+        late = int(0.5 * period)
+        after = late + int(np.argmax((swing[late:-1] < balance) & (swing[late + 1 :] >= balance)))
+        measured.append(after + (balance - swing[after]) / (swing[after + 1] - swing[after]))
+        predicted.append(period)
+    return Measurement.asymptotic(kappas, np.array(measured), np.array(predicted), fitted=5)
+
+
 _WHERE = "CubicTaylor, β = 0.5, b² = 2, from 1e-7 off the balance; modes of the recorded y"
 
 PREDICTIONS: Final[tuple[Prediction, ...]] = (
@@ -96,6 +124,16 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
         measure=_period,
         small_parameter="κ",
         expected_order=2.0,
+        band=0.1,
+    ),
+    Prediction(
+        name="A3 period",
+        statement="T = ((1 − β)/(η√α)) ∫dq/√(m² − (e^q − 1 − q)), m = y_max/√α, up to O(κ)",
+        where="CubicTaylor, β = 0.5, b² = 2, one cycle of y_max = 2√α from A = δ",
+        source="derivations/a3_slow_limit.py",
+        measure=_slow_period,
+        small_parameter="κ",
+        expected_order=1.0,
         band=0.1,
     ),
     Prediction(

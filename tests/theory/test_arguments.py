@@ -55,6 +55,7 @@ CALLS = {
         "stabilization": 2.0,
     },
     "cycle_period": {"lr": 0.1, "momentum": 0.9, "progressive_sharpening": 0.1},
+    "slow_period": {"lr": 0.1, "momentum": 0.9, "progressive_sharpening": 0.1, "largest_excess": 0.5},
     "cycle_growth": {"lr": 0.1, "momentum": 0.9, "progressive_sharpening": 0.1},
     "edge_inertia_number": {"lr": 0.1, "momentum": 0.9, "progressive_sharpening": 0.1},
     "edge_displacement": {"progressive_sharpening": 0.1, "stabilization": 2.0},

@@ -1,9 +1,11 @@
 """Cycles at the edge of stability against the derivation, the exact modes and the iterated map."""
 
+import mpmath
 import numpy as np
 import pytest
+from scipy.integrate import solve_ivp
 
-from derivations import a7_edge
+from derivations import a3_slow_limit, a7_edge
 from selfstab import theory
 
 
@@ -59,6 +61,73 @@ def test_cycles_of_the_iterated_map():
     assert np.ptp(steps) / cycles == pytest.approx(theory.cycle_period(lr, momentum, alpha), rel=1e-2)
     growth = (heights[-1] / heights[0]) ** (1.0 / cycles)
     assert np.log(growth) == pytest.approx(np.log(theory.cycle_growth(lr, momentum, alpha)), rel=1e-2)
+
+
+@pytest.mark.parametrize("size", [1e-3, 0.1, 1.0, 3.0, 30.0, 1e3])
+def test_slow_period_follows_the_integral(size):
+    """Protects the period of cycles of any size: the derived integral at 50 digits, its ends by Lambert's W."""
+    lr, momentum, alpha = 0.3, 0.7, 0.02
+    with mpmath.workdps(50):
+        root = mpmath.sqrt(mpmath.mpf(alpha))
+        m = mpmath.mpf(size) * mpmath.mpf(np.sqrt(alpha)) / root  # of the float that the function is given
+
+        def dq(phi):
+            s = m * mpmath.sin(phi)
+            with mpmath.workdps(80):
+                q = -1 - s**2 - mpmath.lambertw(-mpmath.exp(-1 - s**2), -1 if s > 0 else 0).real
+                return 2 * s / mpmath.expm1(q) if s else mpmath.sqrt(2)
+
+        inner = [mpmath.asin(cut / m) for cut in (1, 3, 9) if cut < m]
+        ends = [-mpmath.pi / 2, *(-x for x in reversed(inner)), 0, *inner, mpmath.pi / 2]
+        expected = float((1 - mpmath.mpf(momentum)) / (mpmath.mpf(lr) * root) * mpmath.quad(dq, ends))
+    found = theory.slow_period(lr, momentum, alpha, size * np.sqrt(alpha))
+    assert found == pytest.approx(expected, rel=1e-14)
+
+
+def test_slow_period_is_the_derived_integral_over_q(at_50_digits):
+    """Protects the formula that the derivation exports, with the ends of the integral in it."""
+    lr, momentum, alpha, size = 0.3, 0.7, 0.02, 1.5
+    values = {"eta": lr, "beta": momentum, "alpha": alpha, "m": size}
+    expected = at_50_digits(a3_slow_limit.RESULTS["period"], **values)
+    # The roots at the ends cost the quadrature half of its digits and may leave a small imaginary part.
+    assert theory.slow_period(lr, momentum, alpha, size * np.sqrt(alpha)) == pytest.approx(
+        float(mpmath.re(expected)), rel=1e-8
+    )
+
+
+@pytest.mark.parametrize("size", [0.01, 1.0, 5.0])
+def test_slow_period_of_the_integrated_flow(size):
+    """Protects the meaning: the slow flow integrated from its largest y comes back to it after the period."""
+    lr, momentum, alpha, b = 0.3, 0.7, 0.02, 1.5
+    y_max = size * np.sqrt(alpha)
+
+    def slope(_, state):
+        y, log = state
+        return [lr * (alpha - 0.5 * b**2 * np.exp(2.0 * log)) / (1.0 - momentum), lr * y / (1.0 - momentum)]
+
+    def top(_, state):
+        return state[1] - np.log(theory.edge_displacement(alpha, b**2))
+
+    top.direction = 1.0
+    period = theory.slow_period(lr, momentum, alpha, y_max)
+    start = [y_max, np.log(theory.edge_displacement(alpha, b**2))]
+    run = solve_ivp(
+        slope, (0.0, 1.2 * period), start, method="DOP853", rtol=1e-12, atol=1e-14 * size, events=top
+    )
+    assert run.t_events[0][-1] == pytest.approx(period, rel=1e-9)
+
+
+def test_slow_period_at_its_ends():
+    """Protects both limits and what is between: small cycles, large ones, none without sharpening, no overflow."""
+    lr, momentum, alpha = 0.3, 0.7, 0.02
+    small = theory.cycle_period(lr, momentum, alpha)
+    for y_max in (0.0, 1e-300, 1e-160, 1e-9):
+        assert theory.slow_period(lr, momentum, alpha, y_max) == pytest.approx(small, rel=1e-14)
+    ballistic = 2.0 * (1.0 - momentum) / (lr * alpha)
+    for y_max in (1e9, 1e200):
+        assert theory.slow_period(lr, momentum, alpha, y_max) == pytest.approx(ballistic * y_max, rel=1e-14)
+    assert theory.slow_period(lr, momentum, 0.0, [0.0, 1.0]).tolist() == [np.inf, np.inf]
+    assert theory.slow_period(1e-300, momentum, 1e-300, 1e300) == np.inf
 
 
 def test_overflow_is_infinite_and_silent():

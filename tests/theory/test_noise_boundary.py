@@ -1,5 +1,6 @@
 """The mean-square boundary against the derivation, the recursion of second moments and a Monte Carlo run."""
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -66,6 +67,43 @@ def test_boundary_separates_decay_from_growth(share, momentum):
     assert at == pytest.approx(1.0, abs=1e-9)
     batch = (mean**2 + deviation**2) / mean
     assert theory.max_stable_batch_sharpness(1.0, momentum, mean) == pytest.approx(batch, rel=1e-12)
+
+
+def largest_root_at_50_digits(product, deviation, momentum):
+    """Return the spectral radius of the moment matrix, by mpmath's roots of its polynomial."""
+    with mpmath.workdps(120):  # a triple root keeps a third of the digits
+        product, deviation, momentum = (mpmath.mpf(float(x)) for x in (product, deviation, momentum))
+        square, spread = (1 + momentum - product) ** 2, deviation**2
+        polynomial = [1, momentum - square - spread, momentum * (square - spread - momentum), -(momentum**3)]
+        return float(max(abs(root) for root in mpmath.polyroots(polynomial, maxsteps=2000, extraprec=800)))
+
+
+def test_growth_keeps_its_digits_at_multiple_roots():
+    """Protects the factor where its roots meet: next to (1 ± √β)², with noise from none to strong."""
+    rng = np.random.default_rng(2)
+    for momentum in (1e-12, 0.25, 0.81, 0.9, 1.0 - 1e-6):
+        for sign in (-1.0, 1.0):
+            edge = (1.0 + sign * np.sqrt(momentum)) ** 2
+            for shift in (0.0, 2e-16, -1e-13, 1e-9, -1e-4, 1e-2):
+                product = edge * (1.0 + shift)
+                for deviation in (0.0, 1e-12, 1e-6, 10.0 ** rng.uniform(-5.0, 0.5)):
+                    expected = largest_root_at_50_digits(product, deviation, momentum)
+                    found = theory.mean_square_growth(product, deviation, momentum)
+                    assert found == pytest.approx(expected, rel=2e-15), (product, deviation, momentum)
+
+
+def test_growth_anywhere():
+    """Protects the factor over all its range, negative means and vast values included."""
+    rng = np.random.default_rng(3)
+    for _ in range(60):
+        product = rng.choice([-1.0, 1.0]) * 10.0 ** rng.uniform(-6.0, 3.0)
+        deviation, momentum = 10.0 ** rng.uniform(-8.0, 3.0), rng.choice([0.0, rng.uniform(0.0, 1.0)])
+        expected = largest_root_at_50_digits(product, deviation, momentum)
+        assert theory.mean_square_growth(product, deviation, momentum) == pytest.approx(expected, rel=2e-15)
+    for momentum in (0.0, 0.5):
+        assert theory.mean_square_growth(1e120, 0.0, momentum) == pytest.approx(1e240, rel=1e-15)
+        assert theory.mean_square_growth(0.0, 1e140, momentum) == pytest.approx(1e280, rel=1e-15)
+    assert theory.mean_square_growth(1.0, 0.0, 0.0) == 0.0  # one step ends it
 
 
 def test_monte_carlo():

@@ -114,3 +114,12 @@ def test_turning_amplitudes_lie_on_one_level(at_50_digits):
     assert float(low.real) < theory.edge_displacement(alpha, b**2) < float(high.real)
     for amplitude in (low, high):
         assert theory.slow_energy(0.0, float(amplitude.real), alpha, b**2) == pytest.approx(energy, rel=1e-13)
+
+
+def test_time_of_a_swing(at_50_digits):
+    """Protects the time from a swing to the same swing again, without progressive sharpening."""
+    lr, momentum, y0, b, amplitude = 0.3, 0.8, 0.05, 1.5, 0.01
+    values = {"eta": lr, "beta": momentum, "y_0": y0, "b": b, "A": amplitude}
+    time = float(at_50_digits(a3_slow_limit.RESULTS["swing_time"], **values))
+    _, found = theory.slow_orbit(np.array([-0.5, 0.5]) * time, lr, momentum, y0, b**2)
+    np.testing.assert_allclose(found, amplitude, rtol=1e-12)

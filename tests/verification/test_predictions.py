@@ -75,6 +75,7 @@ WRONG = {
     "warmup_onset": (lambda: _scaled("warmup_onset", 1.1), ["A8 drop", "A8 drop from noise"]),
     "edge_displacement": (lambda: _scaled("edge_displacement", 1.0 + 1e-6), ["A7 balance"]),
     "cycle_period": (lambda: _scaled("cycle_period", 1.01), ["A7 cycle period"]),
+    "slow_period": (lambda: _scaled("slow_period", 1.01), ["A3 period"]),
     "cycle_growth": (
         lambda: _other_arguments("cycle_growth", lambda lr, m, alpha: (lr, m, 1.05 * alpha)), ["A7 cycle growth"]),
     "cycle_drift": (
