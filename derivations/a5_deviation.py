@@ -20,7 +20,8 @@ eigenvalue h_i of H is below S, with εS ≪ h_i and εS ≪ S − h_i (those mo
 
 Steps.
 (i)   Reduce. Weights in units h ∝ ε: x = h(−1)^t A + h²B, z = hz + h²(−1)^t C, q = h²(Q + (−1)^t E), with z along the
-      manifold and q for the modes across. B, C, Q, E follow A and z at once; what is left is
+      manifold and q for each mode across. B, C, Q, E follow A and z at once; through the order that counts the loss
+      is a sum over the modes, so that theirs are sums, too; what is left is
           op A = ηA(S(z) − S* + e₁A²),    op z = −½ηA²S'(z),    e₁ = L₄[u,u,u,u]/6 − ½∇S·H⁺∇S.
 (ii)  Rescale: in a4_inertia's units, with S(z) = S* + y₀(y + ½σε(y − 1)²),
           a' + κa'' + ... = a(y + ½σε(y − 1)² + τεa²),    y' + κy'' + ... = −½a²(1 + σε(y − 1)),
@@ -131,6 +132,118 @@ PROOF.equal(
     "and at order h³: ½A²S''z",
     part(z, 3, False).subs(slaved).subs(flat),
     A**2 * curvature * zeta / 2,
+)
+
+# -- (i) any number of modes -------------------------------------------------------------------------------------
+# Curved modes p_i and, where the manifold has more dimensions than one, flat ones r_i beside z: all of order h².
+across = {name: sp.Symbol(name, real=True) for name in ("p_1", "p_2", "r_1", "r_2")}
+curved, flat_names = ("p_1", "p_2"), ("r_1", "r_2")
+stiffness = {
+    "p_1": sp.Symbol("h_1", positive=True),
+    "p_2": sp.Symbol("h_2", positive=True),
+    "r_1": 0,
+    "r_2": 0,
+}
+degree_, count = sp.symbols("n k", integer=True, nonnegative=True)
+PROOF.true(
+    "x and z being O(h), a monomial of degree 3 + n with 2 + k factors of any modes across is O(h^{5 + n + k}): "
+    "through h⁴ the loss is a sum over the modes, whatever their number",
+    sp.expand((3 + degree_) + (2 + count) - 5) == degree_ + count,
+)
+
+
+def mixed(kind: str, mode: str) -> sp.Symbol:
+    """Return a third derivative, of x and z and one of the mode's."""
+    return sp.Symbol(f"L_{kind}{mode}", real=True)
+
+
+own = S * x**2 / 2 + sum(
+    derivative((i, j, 0)) * x**i * z**j / (sp.factorial(i) * sp.factorial(j))
+    for degree in (3, 4)
+    for i in range(degree + 1)
+    for j in [degree - i]
+)
+many = own.subs(derivative((0, 3, 0)), 0) + sum(
+    stiffness[m] * w**2 / 2
+    + mixed("xx", m) * x**2 * w / 2
+    + mixed("xz", m) * x * z * w
+    + mixed("zz", m) * z**2 * w / 2
+    for m, w in across.items()
+)
+# ∇S along the minima is along z, and along them the loss is constant to every order
+straight = {mixed(kind, m): 0 for m in flat_names for kind in ("xx", "zz")}
+many = many.subs(straight)
+flat_many = {fourth: 3 * third["xzz"] ** 2 / S + sum(3 * mixed("zz", m) ** 2 / stiffness[m] for m in curved)}
+steady = {m: sp.Symbol(f"Q_{m}", real=True) for m in across}
+swinging = {m: sp.Symbol(f"E_{m}", real=True) for m in across}
+form_many = {x: h * sign * A + h**2 * B, z: h * zeta + h**2 * sign * C}
+form_many |= {w: h**2 * (steady[m] + sign * swinging[m]) for m, w in across.items()}
+slaved_many = {B: slaved[B], C: slaved[C]}
+slaved_many |= {
+    steady[m]: -(mixed("xx", m) * A**2 + mixed("zz", m) * zeta**2) / (2 * stiffness[m]) for m in curved
+}
+slaved_many |= {swinging[m]: mixed("xz", m) * A * zeta / (S - stiffness[m]) for m in across}
+
+
+def part_of_many(v: sp.Symbol, order: int, alternating: bool) -> sp.Expr:
+    """Return `part` of the loss with many modes."""
+    at_order = sp.expand(sp.diff(many, v).subs(form_many)).coeff(h, order)
+    return sp.expand(sp.rem(at_order, sign**2 - 1, sign)).coeff(sign, int(alternating))
+
+
+for m, w in across.items():
+    kind = "curved" if m in curved else "flat"
+    PROOF.equal(
+        f"Steady force along the {kind} mode {m} at order h²", part_of_many(w, 2, False).subs(slaved_many), 0
+    )
+    PROOF.equal(
+        f"Alternating part along {m}: S times it is the force",
+        (S * swinging[m] - part_of_many(w, 2, True)).subs(slaved_many),
+        0,
+    )
+for m in flat_names:
+    PROOF.equal(
+        f"Along {m} the force is O(h³), the way O(h²) in the time 1/h: it pulls neither A nor z at order h³",
+        sum(sp.diff(part_of_many(v, n, v == x), steady[m]) for v in (x, z) for n in (2, 3)),
+        0,
+    )
+curvature_many = (
+    sp.Symbol("L_xxzz", real=True)
+    - third["xxx"] * third["xzz"] / S
+    - sum(mixed("xx", m) * mixed("zz", m) / stiffness[m] for m in curved)
+    + 2 * third["xzz"] ** 2 / S
+    + sum(2 * mixed("xz", m) ** 2 / (S - stiffness[m]) for m in across)
+)
+e1_many = (
+    sp.Symbol("L_xxxx", real=True) / 6
+    - third["xxx"] ** 2 / (2 * S)
+    - sum(mixed("xx", m) ** 2 / (2 * stiffness[m]) for m in curved)
+)
+PROOF.equal(
+    "Alternating force along x at order h³: A(½S''z² + e₁A²), S'' and e₁ with their sums over the modes",
+    part_of_many(x, 3, True).subs(slaved_many),
+    A * (curvature_many * zeta**2 / 2 + e1_many * A**2),
+)
+PROOF.equal(
+    "Steady force along z at order h³: ½A²S''z with the same sum",
+    part_of_many(z, 3, False).subs(slaved_many).subs(flat_many),
+    A**2 * curvature_many * zeta / 2,
+)
+names_many = (x, z, *across.values())
+manifold_many = {x: h**2 * manifold[X2], z: h * zeta}
+manifold_many |= {
+    w: -(h**2) * mixed("zz", m) * zeta**2 / (2 * stiffness[m]) if m in curved else 0
+    for m, w in across.items()
+}
+hessian_many = sp.hessian(many, names_many).subs(manifold_many)
+# By perturbation: column x of the Hessian on the manifold, through h²
+first_order = {w: sp.expand(hessian_many[0, k]).coeff(h, 1) for k, w in enumerate(names_many)}
+second_of_sharpness = sp.expand(hessian_many[0, 0]).coeff(h, 2) + first_order[z] ** 2 / S
+second_of_sharpness += sum(first_order[w] ** 2 / (S - stiffness[m]) for m, w in across.items())
+PROOF.equal(
+    "Sharpness along the manifold, by second-order perturbation: S'' is that sum",
+    second_of_sharpness,
+    curvature_many * zeta**2 / 2,
 )
 
 # -- (ii) units --------------------------------------------------------------------------------------------------
