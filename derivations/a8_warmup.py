@@ -128,6 +128,21 @@ PROOF.equal(
 fast = (sp.Rational(3, 2) * ramp * gain / sp.sqrt(2 * (1 + beta))) ** sp.Rational(2, 3)
 PROOF.equal("I = ε̇Λ at", sp.Rational(2, 3) * sp.sqrt(2 * (1 + beta)) * fast ** sp.Rational(3, 2), ramp * gain)
 
+LARGE = sp.symbols("c", positive=True)  # of G → cκ^{2/3} (a5_overshoot)
+slow_fall = 2 * sharpness * slow
+fast_kappa = fast * ((1 + beta) / (1 - beta)) ** 2
+fast_fall = 2 * sharpness * fast * LARGE * fast_kappa ** sp.Rational(2, 3)
+limits = (
+    (slow_fall, -sp.Rational(1, 2), "κ_on ≪ 1, G → 1"),
+    (fast_fall, -sp.Rational(10, 9), "κ_on ≫ 1, G → cκ^{2/3}"),
+)
+for fall, exponent, which in limits:
+    PROOF.equal(
+        f"{which}: d ln(drop)/d ln W at fixed ln(A_sat/x_c)",
+        W * sp.diff(sp.log(fall.subs(ramp, rate)), W),
+        exponent,
+    )
+
 RESULTS = {
     "ramp_rate": rate,
     "crossing_amplitude": crossing_amplitude,
@@ -137,6 +152,9 @@ RESULTS = {
     "slow_onset": slow,
     "slow_inertia_number": slow_kappa,
     "fast_onset": fast,
+    "fast_inertia_number": fast_kappa,
+    "slow_drop": slow_fall,
+    "fast_drop": fast_fall,
 }
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ from selfstab.theory.warmup import (
     onset_excess,
     ramp_amplitude,
     ramp_rate,
+    warmup_drop,
     warmup_onset,
 )
 
@@ -101,5 +102,6 @@ __all__ = [
     "stabilization_weight",
     "two_cycle_growth",
     "two_cycle_half_amplitude",
+    "warmup_drop",
     "warmup_onset",
 ]

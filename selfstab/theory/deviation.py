@@ -199,18 +199,18 @@ def deviation_coefficients(
     level = flat * abs(top)
     if top <= 0.0 or curvatures[0] < -level:
         raise ValueError(f"hessian must be a minimum's, got eigenvalues {curvatures[0]:g} to {top:g}")
-    tangent = modes[:, np.abs(curvatures) <= level]
+    tangent = modes[:, curvatures <= level]
     if not tangent.size:
         raise ValueError(f"hessian must have a flat direction, got the least eigenvalue {curvatures[0]:g}")
-    if n > 1 and top - curvatures[-2] <= level:
+    if top - curvatures[-2] <= level:
         raise ValueError(f"hessian must have a simple largest eigenvalue, got {top:g} twice")
     gradient = third @ sharpest @ sharpest
     along = tangent.T @ gradient
     rate = float(np.linalg.norm(along))
-    if rate <= flat * np.linalg.norm(gradient) or rate == 0.0:
+    if rate <= flat * np.linalg.norm(gradient):
         raise ValueError(f"sharpness must grow along the minima, got the rate {rate:g}")
     direction = tangent @ (along / rate)
-    stiff = np.where(np.abs(curvatures) <= level, np.inf, curvatures)
+    stiff = np.where(curvatures <= level, np.inf, curvatures)
     pushed = (modes.T @ gradient) / stiff  # H⁺∇S by modes
     turned = modes.T @ (third @ direction @ sharpest)
     bent = fourth @ direction @ direction @ sharpest @ sharpest

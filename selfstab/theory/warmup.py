@@ -12,6 +12,8 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.theory.broadcast import joined, plain
+from selfstab.theory.catapult import overshoot
+from selfstab.theory.stabilization import inertia_number
 from selfstab.validation import Array
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
@@ -277,7 +279,7 @@ def onset_excess(gain: Any, momentum: Any, ramp: Any) -> Any:
 def _onset(target: Array, momentum: Array) -> Array:
     """Return ε with I(ε) = target, by Newton's method on logarithms: the slope lies between 1 and 2."""
     wanted = np.where(target > 0.0, target, 1.0)
-    excess = np.sqrt((1.0 - momentum) / (1.0 + momentum) * wanted)
+    excess = wanted
     for _ in range(_ITERATIONS):
         found = _accumulated(excess, momentum)
         slope = excess * np.log1p(_growth(excess, momentum)) / found
@@ -335,11 +337,57 @@ def warmup_onset(sharpness: Any, amplitude: Any, momentum: Any, ramp: Any, stabi
     # I/ramp − ln(A_sat/x_c) is convex in ln ε: from where even the largest A_sat is outgrown, Newton's method descends
     # to the largest zero.
     gain = 0.5 * np.log(2.0 / b2) + np.log(sharpness / amplitude)
-    excess = _onset(ramp * np.where(gain > 0.0, gain, 1.0), momentum)
+    excess = _onset(ramp * np.abs(gain), momentum)
     for _ in range(3 * _ITERATIONS):
         missing = _accumulated(excess, momentum) / ramp - (gain + np.log(excess / (1.0 + excess)))
         slope = excess * np.log1p(_growth(excess, momentum)) / ramp - 1.0 / (1.0 + excess)
         step = missing / np.where(slope > 0.0, slope, np.inf)
         excess = excess * np.exp(-step)
-    found = (gain > 0.0) & (slope > 0.0) & (np.abs(missing) < 1e-9)
-    return plain(np.where(found, excess, np.nan))
+    # Without a solution something is left missing: no slope remains, or even A_sat at ε = ∞ is below x_c.
+    return plain(np.where(np.abs(missing) < 1e-9, excess, np.nan))
+
+
+def warmup_drop(sharpness: Any, amplitude: Any, momentum: Any, ramp: Any, stabilization: Any = 1.0) -> Any:
+    """Return how far sharpness falls in the catapult that a ramp delays.
+
+    2y₀G(κ_on), y₀ = S ε_on/(1 + ε_on), with ε_on of :func:`warmup_onset` and κ_on its :func:`inertia_number`
+
+    In the warmup's length W it falls as W^{−1/2} for κ_on ≪ 1 and as W^{−10/9} for κ_on ≫ 1, up to the logarithm.
+
+    Parameters
+    ----------
+    sharpness
+        S > 0 before the catapult.
+    amplitude
+        x_c > 0, the swing at the crossing.
+    momentum
+        β in [0, 1).
+    ramp
+        dε/dt > 0 per step.
+    stabilization
+        b² > 0.
+
+    Returns
+    -------
+    float or ndarray
+        In units of sharpness; NaN where nothing is delayed.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
+
+    Notes
+    -----
+    Source: new here; proof in ``derivations/a8_warmup.py``.
+
+    Examples
+    --------
+    >>> round(warmup_drop(4.0, 1e-6, 0.9, 1e-4), 3)
+    0.608
+    """
+    excess = np.asarray(warmup_onset(sharpness, amplitude, momentum, ramp, stabilization))
+    delayed = np.isfinite(excess)
+    at = np.where(delayed, excess, 0.0)
+    drop = 2.0 * np.asarray(sharpness) * at / (1.0 + at) * np.asarray(overshoot(inertia_number(at, momentum)))
+    return plain(np.where(delayed, drop, np.nan))

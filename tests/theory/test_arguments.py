@@ -1,5 +1,6 @@
 """What every closed form does with its arguments: broadcasting, floats, refusals, a light import."""
 
+import inspect
 import subprocess
 import sys
 
@@ -48,6 +49,13 @@ CALLS = {
     "ramp_amplitude": {"excess": 0.1, "amplitude": 1e-3, "momentum": 0.9, "ramp": 1e-2},
     "onset_excess": {"gain": 10.0, "momentum": 0.9, "ramp": 1e-4},
     "warmup_onset": {
+        "sharpness": 4.0,
+        "amplitude": 1e-6,
+        "momentum": 0.9,
+        "ramp": 1e-4,
+        "stabilization": 2.0,
+    },
+    "warmup_drop": {
         "sharpness": 4.0,
         "amplitude": 1e-6,
         "momentum": 0.9,
@@ -116,6 +124,43 @@ def test_refusals(name, argument):
     for value in ("fast", 1j, None):
         with pytest.raises(TypeError, match=rf"^{argument} must be real numbers, got .*$"):
             function(**{**arguments, argument: value})
+
+
+DEFAULTS = {
+    "lookahead": 0.0, "stabilization": 1.0, "progressive_sharpening": 0.0, "sharpness_curvature": 0.0, "quartic": 0.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_defaults(name):
+    """Protects the defaults: Polyak's method, b² = 1, no sharpening and no correction."""
+    signature = inspect.signature(getattr(theory, name))
+    found = {
+        k: p.default for k, p in signature.parameters.items() if p.default is not inspect.Parameter.empty
+    }
+    assert found == {k: DEFAULTS[k] for k in found}
+    assert all(type(value) is float for value in found.values())
+
+
+LIMITS = [
+    ("modes", "lookahead", -1.0, "-1"),
+    ("max_stable_sharpness", "lookahead", -1.5, "-1"),
+    ("lookahead_rate", "lookahead", -0.25, r"-0\.25"),
+    ("lookahead_rate", "lookahead", -0.3, r"-0\.25"),
+    ("prolonging_factor", "depth", 1.5, "1"),
+    ("oscillation_lifetime", "depth", 1.5, "1"),
+    ("remaining_drop", "depth", 1.0, "1"),
+    ("prolonging_factor", "depth", 1.0 + 1e-9, "1"),
+    ("overshoot_on_loss", "momentum", 1.0, "1"),
+    ("overshoot_on_loss", "momentum", 1.5, "1"),
+]
+
+
+@pytest.mark.parametrize(("name", "argument", "value", "limit"), LIMITS)
+def test_limits(name, argument, value, limit):
+    """Protects the ends of the ranges and that the message names them."""
+    with pytest.raises(ValueError, match=rf"^{argument} must be .*{limit}.*, got {value}"):
+        getattr(theory, name)(**{**CALLS[name], argument: value})
 
 
 @pytest.mark.parametrize("name", [name for name, arguments in CALLS.items() if len(arguments) > 1])

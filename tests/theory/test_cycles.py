@@ -82,3 +82,8 @@ def test_overflow_is_infinite_and_silent():
     """Protects against warnings at the end of the floating-point range."""
     assert theory.flip_coefficient(1e300, 0.5, 1e-300, 1.0, 0.0) == np.inf
     assert theory.two_cycle_growth(1e300, 1e300, 0.5) == np.inf
+
+
+def test_no_cycle_at_the_threshold():
+    """Protects the end of the branch: at zero excess its half-amplitude is 0."""
+    assert theory.two_cycle_half_amplitude(0.0, 2.0, 1.0, 0.1) == 0.0

@@ -214,3 +214,39 @@ def test_beyond_the_table_is_refused():
     with pytest.raises(ValueError, match=r"^kappa must be .*, got 101\.0$"):
         theory.overshoot_deviation(101.0)
     assert deviation.TABLE[1] == 100.0
+
+
+@pytest.mark.parametrize(("which", "name"), list(enumerate(["P_series", "Q_series", "R_series"])))
+def test_every_coefficient_is_the_derived_one(which, name):
+    """Protects the literals of the series, to the last: those of high order hardly show in a value."""
+    kappa = sp.symbols("kappa", positive=True)
+    derived = sp.Poly(a5_deviation.RESULTS[name], kappa).all_coeffs()[::-1]
+    assert deviation.SERIES[which] == tuple(float(c) for c in derived)
+
+
+def cubic_tensors(n):
+    """Return L₃ and L₄ of ½(1 + z)x² with z the second weight, in n weights."""
+    third = np.zeros((n,) * 3)
+    third[0, 0, 1] = third[0, 1, 0] = third[1, 0, 0] = 1.0
+    return third, np.zeros((n,) * 4)
+
+
+def test_levels_of_the_hessian():
+    """Protects what counts as flat, as a minimum and as simple: up to and including the stated share of S."""
+    assert theory.deviation_coefficients(np.diag([1.0, 1e-8]), *cubic_tensors(2)) == (0.0, 0.0)
+    assert theory.deviation_coefficients(np.diag([1.0, -1e-8]), *cubic_tensors(2)) == (0.0, 0.0)
+    with pytest.raises(ValueError, match="flat direction"):
+        theory.deviation_coefficients(np.diag([1.0, 1.5e-8]), *cubic_tensors(2))
+    with pytest.raises(ValueError, match="simple largest"):
+        theory.deviation_coefficients(np.diag([1.0, 0.0, 0.75]), *cubic_tensors(3), flat=0.25)
+    assert np.isfinite(
+        theory.deviation_coefficients(np.diag([1.0, 0.0, 0.7]), *cubic_tensors(3), flat=0.25)
+    ).all()
+
+
+def test_a_rate_at_the_level_is_none():
+    """Protects the share of ∇S that must lie along the minima: more than the stated one of its length."""
+    third, fourth = cubic_tensors(2)
+    third[0, 0, 0] = 0.75  # ∇S = (0.75, 1), of length 1.25: a share of 0.8
+    with pytest.raises(ValueError, match="sharpness must grow along the minima, got the rate 1"):
+        theory.deviation_coefficients(np.diag([1.0, 0.0]), third, fourth, flat=0.8)

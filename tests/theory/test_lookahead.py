@@ -104,3 +104,9 @@ def test_lookahead_far_below_zero_is_refused():
     """Protects the family's border, where the flip is no longer the first instability."""
     with pytest.raises(ValueError, match=r"^lookahead must be above -\(1 - momentum\)/4, got -0\.1$"):
         theory.lookahead_rate(0.1, 0.9, [0.0, -0.1])
+
+
+def test_no_friction_is_refused():
+    """Protects the end of the range: 1 + 4γ − β = 0 exactly."""
+    with pytest.raises(ValueError, match=r"lookahead"):
+        theory.lookahead_rate(0.1, 0.5, -0.125)

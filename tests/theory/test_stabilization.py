@@ -123,3 +123,9 @@ def test_time_of_a_swing(at_50_digits):
     time = float(at_50_digits(a3_slow_limit.RESULTS["swing_time"], **values))
     _, found = theory.slow_orbit(np.array([-0.5, 0.5]) * time, lr, momentum, y0, b**2)
     np.testing.assert_allclose(found, amplitude, rtol=1e-12)
+
+
+def test_the_orbit_long_before_and_after():
+    """Protects the tails of the swing from overflow: it is 0 there, not NaN."""
+    _, amplitude = theory.slow_orbit(np.array([-1e9, 1e9]), lr=0.1, momentum=0.5, y0=0.02)
+    assert amplitude.tolist() == [0.0, 0.0]

@@ -93,3 +93,19 @@ def test_a_ramp_must_rise():
     """Protects the meaning of a warmup."""
     with pytest.raises(ValueError, match=r"^end must be above start, got 0\.1$"):
         theory.ramp_rate(4.0, 0.9, 0.1, [0.2, 0.1], 100)
+
+
+def test_drop_of_a_delayed_catapult():
+    """Protects 2y₀G(κ_on), its limits in the warmup's length as derived, and NaN where nothing is delayed."""
+    sharpness, b2 = 4.0, 2.0
+    excess = theory.warmup_onset(sharpness, 1e-6, 0.9, 1e-5, b2)
+    law = theory.overshoot(theory.inertia_number(excess, 0.9))
+    expected = 2.0 * sharpness * excess / (1.0 + excess) * law
+    assert theory.warmup_drop(sharpness, 1e-6, 0.9, 1e-5, b2) == pytest.approx(expected, rel=1e-14)
+    assert np.isnan(theory.warmup_drop(sharpness, 10.0, 0.9, 1e-6))
+    for name, momentum, ramp in (("slow_drop", 0.5, 1e-11), ("fast_drop", 1.0 - 1e-6, 1e-13)):
+        found = theory.warmup_drop(sharpness, 1e-200, momentum, ramp, b2)
+        onset = theory.warmup_onset(sharpness, 1e-200, momentum, ramp, b2)
+        gain = np.log(theory.max_displacement(sharpness * onset / (1.0 + onset), b2) / 1e-200)
+        limit = sp.lambdify(sp.symbols("S v Lambda beta c", positive=True), a8_warmup.RESULTS[name])
+        assert found == pytest.approx(limit(sharpness, ramp, gain, momentum, 3.32745265), rel=0.02), name

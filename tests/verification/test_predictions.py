@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from selfstab import theory
-from selfstab.verification import PREDICTIONS, catapults, flows, networks, verify
+from selfstab.verification import PREDICTIONS, catapults, flows, networks, verify, warmup
 
 # Seconds each; `selfstab verify` and `reproduce` run them, too.
-SECONDS = ("M4", "A5 deviation", "A8 drop from noise", "Q2 threshold")
+SECONDS = ("M4", "A5 deviation", "A8 drop", "A8 slow ramps", "Q2 threshold")
 CHEAP = [p.name for p in PREDICTIONS if not p.name.startswith(SECONDS)]
 SLOW = [p.name for p in PREDICTIONS if p.name.startswith(SECONDS)]
 
@@ -72,7 +72,7 @@ WRONG = {
     "crossing_amplitude": (lambda: _scaled("crossing_amplitude", 1.001), ["A8 crossing amplitude"]),
     "ramp_amplitude": (lambda: _scaled("ramp_amplitude", 1.01), ["A8 growth on a ramp"]),
     "onset_excess": (lambda: _scaled("onset_excess", 1.001), ["A8 onset"]),
-    "warmup_onset": (lambda: _scaled("warmup_onset", 1.1), ["A8 drop", "A8 drop from noise"]),
+    "warmup_drop": (lambda: _scaled("warmup_drop", 1.002), ["A8 drop", "A8 drop from noise"]),
     "edge_displacement": (lambda: _scaled("edge_displacement", 1.0 + 1e-6), ["A7 balance"]),
     "cycle_period": (lambda: _scaled("cycle_period", 1.01), ["A7 cycle period"]),
     "slow_period": (lambda: _scaled("slow_period", 1.01), ["A3 period"]),
@@ -101,6 +101,17 @@ def test_a_wrong_closed_form_fails(monkeypatch, name):
     assert dict.fromkeys(entries, "fails") == dict(
         zip(entries, verify(entries)["verdict"].values.tolist(), strict=True)
     )
+
+
+def test_a_rival_law_of_the_length_fails(monkeypatch):
+    """Protects the drop's exponents: the other limit's law, W^{−2/3} on slow ramps and W^{−1.1} on fast ones fail."""
+    slow, fast = warmup.slow_drop, warmup.fast_drop
+    for rival in (fast, lambda m, ramp, gain: slow(m, ramp, gain) ** (4.0 / 3.0)):
+        monkeypatch.setattr(warmup, "slow_drop", rival)
+        assert verify(["A8 slow ramps"])["verdict"].values.tolist() == ["fails"]
+    for rival in (slow, lambda m, ramp, gain: fast(m, ramp, gain) ** 0.99):
+        monkeypatch.setattr(warmup, "fast_drop", rival)
+        assert verify(["A8 fast ramps"])["verdict"].values.tolist() == ["fails"]
 
 
 def test_a_wrong_balance_fails(monkeypatch):
