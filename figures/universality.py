@@ -156,7 +156,13 @@ def _reason(cell: xarray.Dataset, deviation: float) -> str:
         words += ", by the network's coupling"
     left = deviation - float(parts.sum())
     if abs(left) > 0.25 * abs(deviation):
-        words += f"; higher orders leave {left:+.2g}"
+        # Not small: second order is made of the squares that `check` bounds the remainder by.
+        drop = 2.0 * float(cell["excess"]) * float(theory.overshoot(float(cell["kappa"])))
+        squares = drop**2 + float(sizes.sum()) ** 2
+        words += (
+            f"; first order is not small, and higher orders leave {left:+.2g}, {abs(left) / squares:.2f} times the "
+            f"squares of its parts ({float(sizes.sum()):.2g}) and of the relative drop ({drop:.2g})"
+        )
     if end < float(cell["second"]):
         words += "; another eigenvalue ends on top"
     return words
