@@ -134,3 +134,10 @@ def test_overflow_is_infinite_and_silent():
     """Protects against warnings where the growth exceeds the floating-point range."""
     assert theory.cycle_growth(1.0, 0.999, 1.0) == np.inf
     assert theory.cycle_period(1e-200, 0.0, 1e-300) == np.inf
+
+
+def test_a_known_growth():
+    """Protects the number: β = 0.5, a = 1e-6 grow by exp(0.026657) a cycle, the exact modes by exp(0.026656)."""
+    assert np.log(theory.cycle_growth(1.0, 0.5, 1e-6)) == pytest.approx(0.026657, abs=5e-7)
+    exponent = np.log(max(np.roots([1.0, -(1.5 + 1j * np.sqrt(2e-6)), 0.5]), key=abs))
+    assert 2.0 * np.pi * exponent.real / exponent.imag == pytest.approx(0.026656, abs=1e-6)

@@ -110,3 +110,9 @@ def test_no_friction_is_refused():
     """Protects the end of the range: 1 + 4γ − β = 0 exactly."""
     with pytest.raises(ValueError, match=r"lookahead"):
         theory.lookahead_rate(0.1, 0.5, -0.125)
+
+
+def test_known_inertia_numbers():
+    """Protects the comparison at β = 0.9: 17.04 ε with Nesterov's lookahead, 361 ε without any."""
+    assert theory.lookahead_inertia_number(1e-3, 0.9, 0.9) / 1e-3 == pytest.approx(17.04, abs=5e-3)
+    assert theory.lookahead_inertia_number(1e-3, 0.9, 0.0) / 1e-3 == pytest.approx(361.0, rel=1e-12)

@@ -166,3 +166,16 @@ def test_a_network_that_diverges_fails(monkeypatch):
     monkeypatch.setattr(networks, "simulate", lambda loss, opt, start, *rest, **settings: run(
         loss, opt, start, *rest, escape=1.0001 * np.abs(start).max(), **settings))  # fmt: skip
     assert set(verify(["M4"])["verdict"].values.tolist()) == {"fails"}
+
+
+@pytest.mark.parametrize(
+    ("momentum", "kappa", "expected"),
+    [(0.99, 0.1, 1.1199), (0.99, 1.0, 2.6532), (0.99, 10.0, 13.271), (0.9, 1.0, 2.6317), (0.0, 0.1, 0.9834)],
+)
+def test_known_overshoots_of_the_product(momentum, kappa, expected):
+    """Protects the numbers measured on Product from S = 4; without momentum the cubic model's is 1.1237."""
+    loss = catapults._product()
+    found = catapults._catapult(
+        loss, loss.minimum(sharpness=4.0), momentum, catapults._excess(kappa, momentum), 1e-6
+    )
+    assert found.overshoot == pytest.approx(expected, rel=5e-5)
