@@ -4,7 +4,7 @@ The public names, by topic; ``help(selfstab.sweep)`` and the like tell the rest:
 
 - optimizers: HeavyBall, Constant, LinearWarmup
 - losses: SymbolicLoss (any formula), Quadratic, CubicTaylor, Product, DoubleWell, Minimalist, Chain, Coupled,
-  DiagonalNetwork, MLP, LossFamily (losses a function makes); datasets
+  DiagonalNetwork, MLP, FunctionLoss (any model), LossFamily (losses a function makes); datasets
 - starts: Initialization, flip_start
 - one run: simulate, catapults; observables
 - many runs: sweep, resume, refine, rasterize, continuation, orbits
@@ -26,6 +26,7 @@ _HOMES = {
     "Constant": "schedules",
     "LinearWarmup": "schedules",
     "Initialization": "losses.protocol",
+    "FunctionLoss": "losses.function",
     "LossFamily": "losses.family",
     "SymbolicLoss": "losses.symbolic",
     "Quadratic": "losses.toys",

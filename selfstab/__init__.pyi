@@ -7,6 +7,7 @@ from selfstab.grid import resume as resume
 from selfstab.grid import sweep as sweep
 from selfstab.losses.diagonal import DiagonalNetwork as DiagonalNetwork
 from selfstab.losses.family import LossFamily as LossFamily
+from selfstab.losses.function import FunctionLoss as FunctionLoss
 from selfstab.losses.mlp import MLP as MLP
 from selfstab.losses.protocol import Initialization as Initialization
 from selfstab.losses.protocol import flip_start as flip_start
