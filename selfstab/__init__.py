@@ -6,7 +6,8 @@ The public names, by topic; ``help(selfstab.sweep)`` and the like tell the rest:
 - losses: SymbolicLoss (any formula), Quadratic, CubicTaylor, Product, DoubleWell, Minimalist, Chain, Coupled,
   DiagonalNetwork, MLP, FunctionLoss (any model), LossFamily (losses a function makes); datasets
 - starts: Initialization, flip_start
-- one run: simulate, catapults; observables
+- one run: simulate, hessian_spectrum, catapults; observables
+- a training loop of one's own: Recorder
 - many runs: sweep, resume, refine, rasterize, continuation, orbits
 - theory and its tests: theory, verify
 - pictures: plotting
@@ -47,6 +48,8 @@ _HOMES = {
     "refine": "refinement",
     "rasterize": "refinement",
     "catapults": "observables",
+    "hessian_spectrum": "curvatures",
+    "Recorder": "recorder",
     "verify": "verification",
 }
 _ROOMS = ("datasets", "observables", "plotting", "theory")
