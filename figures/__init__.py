@@ -32,6 +32,7 @@ NAMES: Final = (
     "basin",
     "attractors",
     "digits",
+    "spectrum",
     "diagonal_network",
 )
 """The figures, in the order of a report."""
