@@ -72,25 +72,29 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
     lines, least = [], {}
     for name, word in (("gd", "gradient descent"), ("phb", "heavy ball")):
         run = data[name]
-        top, second = run["eigenvalue"].values[:, 0], run["eigenvalue"].values[:, 1]
-        difference = float(np.abs(top / run["sharpness"].values - 1.0).max())
+        values, limits = run["eigenvalue"].values, run["max_stable_sharpness"].values
+        difference = float(np.abs(values[:, 0] / run["sharpness"].values - 1.0).max())
         require(difference <= 1e-8, f"the dense top eigenvalue and Lanczos's differ by {difference:.1e}")
-        limits = run["max_stable_sharpness"].values
-        above = (run["eigenvalue"].values > limits[:, None]).sum(axis=1)
+        above = (values > limits[:, None]).sum(axis=1)
         require(above.max() == 1, f"{above.max()} eigenvalues are above the threshold under {word}, not one")
-        crossed = int(np.argmax(above > 0))
-        after, rest = top[crossed:], second[crossed:]
-        negative = float(run["eigenvalue"].values[crossed:, -1].min())
-        end = float(run["eigenvalue"].values[-1, -1])
-        # Gradient descent's swings are shorter than the time between two records.
-        require(name == "gd" or negative < min(5.0 * end, -0.1), f"{negative:.2f} is not far below {end:.2g}")
+        after = values[int(np.argmax(above > 0)) :]
+        least[name] = float(after[:, 0].min())
         lines.append(
             f"Under {word} one eigenvalue of {run.sizes['rank']} exceeds the threshold; from then on it goes from "
-            f"{after.max():.2f} down to {after.min():.2f} (S* = {limits[-1]:.2f}), the second one between "
-            f"{rest.min():.2f} and {rest.max():.2f}. The least of all is {negative:.2f} while the weights swing and "
-            f"{end:.3f} at the end. Lanczos agrees to {max(difference, 1e-15):.0e}."
+            f"{after[:, 0].max():.2f} down to {least[name]:.2f} (S* = {limits[-1]:.2f}), the second one from "
+            f"{after[:, 1].max():.2f} down to {after[:, 1].min():.2f}. Lanczos agrees to {max(difference, 1e-15):.0e}."
         )
+    # Gradient descent's swings are shorter than the time between two records.
+    swing, end = float(after[:, -1].min()), float(after[-1, -1])
+    require(
+        swing < min(5.0 * end, -0.1),
+        f"the least eigenvalue in the swing, {swing:.2f}, is not far below {end:.2g}",
+    )
+    lines.append(
+        f"The least of all eigenvalues is {swing:.2f} while heavy ball swings, {end:.3f} at the end."
+    )
     require(
         least["phb"] < 0.8 * least["gd"], f"heavy ball's least sharpness {least['phb']:.2f} is not below GD's"
     )
+    require(least["phb"] < after[:, 1].max(), "heavy ball's catapult does not end at the second eigenvalue")
     return lines
