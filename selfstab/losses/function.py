@@ -208,6 +208,7 @@ class FunctionLoss(Loss):
 
     # -- trying it --------------------------------------------------------------------------------------------------
 
+    @np.errstate(all="ignore")
     def check(self, at: Any) -> None:
         """Try all functions at a point: shapes, float64, finite, and each derivative that of the one before it.
 
