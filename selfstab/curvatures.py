@@ -162,7 +162,7 @@ def _pairs(
 ) -> Eigenpairs:
     try:
         return top_eigenpairs(
-            loss._hessian(w) if loss.explicit_hessian else lambda v: loss._hessian_vector(w, v),
+            loss._hessian(w) if loss.explicit_hessian else loss._hessian_operator(w),
             largest, loss.dimension, smallest=smallest, guess=guess, tolerance=tolerance,
         )  # fmt: skip
     except ValueError as error:

@@ -184,10 +184,10 @@ class FunctionLoss(Loss):
             "fourth needs the function fourth, or third to take differences of, got neither"
         )
 
-    def _sharpness(self, w: Array, guess: Array | None = None) -> spectrum.Eigenpair:
-        if self.explicit_hessian or self._model is None or self._model.products is None:
-            return super()._sharpness(w, guess)
-        return spectrum.top_eigenpair(self._model.products(w), self._dimension, guess=guess)
+    def _hessian_operator(self, w: Array) -> Callable[[Array], Array]:
+        if self._model is None or self._model.products is None:
+            return super()._hessian_operator(w)
+        return self._model.products(w)
 
     def _step(self, w: Array) -> float:
         if self.difference_step is not None:
