@@ -360,11 +360,9 @@ def top_eigenpairs(
         if size <= max(DENSE_UP_TO, 4 * wanted):
             full = np.array([product(row) for row in np.eye(size)]) if callable(matrix) else matrix
             every = _dense(full)
-            vectors, products = (
-                np.concatenate([every[:smallest], every[size - count :]]),
-                size * callable(matrix),
-            )
-            norm = 0.0
+            vectors = np.concatenate([every[:smallest], every[size - count :]])
+            products = size if callable(matrix) else 0
+            norm = float(np.linalg.norm(every @ full, axis=1).max())  # the largest ‖Av‖ of all eigenvectors
         else:
             vectors, products, norm = _davidson(product, _starts(size, wanted, guess), count, smallest, tolerance,
                                                 most_products)  # fmt: skip
