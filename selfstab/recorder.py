@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from selfstab import outputs, theory, validation
-from selfstab.spectrum import top_eigenpair
+from selfstab.spectrum import top_eigenpair, top_eigenpairs
 from selfstab.trajectory import _versions
 from selfstab.validation import Array
 
@@ -25,6 +25,7 @@ _COLUMNS: Final = {
     "loss": ("L(w_t)", "loss"),
     "sharpness": ("largest Hessian eigenvalue at w_t", "1/lr"),
     "sharpness_residual": ("norm of H u - S u", "1/lr"),
+    "second_sharpness": ("second largest Hessian eigenvalue at w_t", "1/lr"),
     "lr": ("learning rate of the update t -> t + 1", "1/sharpness"),
     "momentum": ("momentum of the update t -> t + 1", "1"),
     "max_stable_sharpness": ("2 (1 + momentum) / (lr (1 + 2 lookahead))", "1/lr"),
@@ -59,6 +60,9 @@ class Recorder:
         :meth:`log` passes over steps that are not multiples of it.
     tolerance
         Residual of the sharpness, relative, by default 1e-10; 1e-4 where products are in float32.
+    second
+        Whether to record the second eigenvalue, too, at about twice the products: where it nears the threshold, the
+        theory of one unstable direction ends.
 
     Raises
     ------
@@ -88,17 +92,22 @@ class Recorder:
         lookahead: float = 0.0,
         every: int = 1,
         tolerance: float | None = None,
+        second: bool = False,
     ) -> None:
         self.lr = None if lr is None else validation.real("lr", lr, at_least=0)
         self.momentum = validation.real("momentum", momentum, at_least=0, below=1)
         self.lookahead = validation.real("lookahead", lookahead, at_least=0)
         self.every = validation.integer("every", every, at_least=1)
         self.tolerance = None if tolerance is None else validation.real("tolerance", tolerance, above=0)
+        if not isinstance(second, bool):
+            raise TypeError(f"second must be True or False, got {validation.shown(second)}")
+        self.second = second
         self._read: Callable[[Any], _Reading] | None = None
         self._needs_parameters = False
         self._guess: Array | None = None
         self._steps: list[int] = []
         self._rows: list[dict[str, float]] = []
+        self._lookaheads: list[float] = []
 
     def due(self, step: int) -> bool:
         """Whether :meth:`log` would record this step."""
@@ -163,9 +172,10 @@ class Recorder:
         row["max_stable_sharpness"] = (
             float(theory.max_stable_sharpness(row["lr"], row["momentum"], ahead)) if row["lr"] > 0 else np.inf
         )
-        row["sharpness"], row["sharpness_residual"] = self._sharpness(reading)
+        row["sharpness"], row["sharpness_residual"], row["second_sharpness"] = self._sharpness(reading)
         self._steps.append(step)
         self._rows.append(row)
+        self._lookaheads.append(ahead)
 
     def _reading(self, parameters: Any, loss: Any, hessian_vector: Any, dimension: Any) -> _Reading:
         if self._needs_parameters and parameters is None:
@@ -186,8 +196,8 @@ class Recorder:
         size = validation.integer("dimension", dimension, at_least=1)
         return _Reading(_number("loss", loss), hessian_vector, size, "float64")
 
-    def _sharpness(self, reading: _Reading) -> tuple[float, float]:
-        """Return the sharpness and its residual; NaN where the Hessian is not finite."""
+    def _sharpness(self, reading: _Reading) -> tuple[float, float, float]:
+        """Return the sharpness, its residual and the second eigenvalue; NaN where the Hessian is not finite."""
 
         def product(v: Array) -> Array:
             image = np.asarray(reading.product(v))
@@ -197,16 +207,21 @@ class Recorder:
                 )
             return image.astype(np.float64)
 
-        guess = self._guess if self._guess is not None and self._guess.size == reading.dimension else None
+        guess = self._guess if self._guess is not None and self._guess.shape[1] == reading.dimension else None
         tolerance = TOLERANCES[reading.precision] if self.tolerance is None else self.tolerance
         try:
-            pair = top_eigenpair(product, reading.dimension, guess=guess, tolerance=tolerance)
+            if self.second and reading.dimension > 1:
+                pairs = top_eigenpairs(product, 2, reading.dimension, guess=guess, tolerance=tolerance)
+                self._guess = pairs.vectors
+                return float(pairs.values[0]), float(pairs.residuals[0]), float(pairs.values[1])
+            first = None if guess is None else guess[0]
+            pair = top_eigenpair(product, reading.dimension, guess=first, tolerance=tolerance)
         except ValueError as error:
             if "must be finite" not in str(error):
                 raise
-            return np.nan, np.nan
-        self._guess = pair.vector
-        return pair.value, pair.residual
+            return np.nan, np.nan, np.nan
+        self._guess = pair.vector[None]
+        return pair.value, pair.residual, np.nan
 
     def dataset(self) -> xarray.Dataset:
         """Return what was recorded.
@@ -215,12 +230,15 @@ class Recorder:
         -------
         xarray.Dataset
             Dimension step: ``loss``, ``sharpness``, ``sharpness_residual`` (‖Hu − Su‖; NaN, both, where the Hessian
-            was not finite), ``lr``, ``momentum``, ``max_stable_sharpness`` (S*, infinite where lr is 0).
+            was not finite), ``lr``, ``momentum``, ``max_stable_sharpness`` (S*, infinite where lr is 0); with `second`,
+            ``second_sharpness``.
         """
         import xarray
 
         out = xarray.Dataset(coords={"step": np.array(self._steps, dtype=np.int64)})
         for name, (long_name, units) in _COLUMNS.items():
+            if name == "second_sharpness" and not self.second:
+                continue
             values = np.array([row[name] for row in self._rows], dtype=np.float64)
             out[name] = ("step", values, {"long_name": long_name, "units": units})
         out["step"].attrs["long_name"] = "number of updates"
@@ -228,6 +246,7 @@ class Recorder:
         settings = {
             "lr": next(iter(lrs)) if len(lrs) == 1 else {"schedule": "as recorded"},
             "momentum": max(momenta, default=self.momentum),
+            "lookahead": self._lookaheads[-1] if self._lookaheads else self.lookahead,
         }
         out.attrs.update(
             loss="recorded from a training loop",
@@ -274,7 +293,7 @@ class Recorder:
             Parameters, any pytree of arrays of one precision → L, a scalar; traceable by JAX. Let it be the loss on all
             data, not on a batch that changes.
         **settings
-            Of the class: lr, momentum, lookahead, every, tolerance.
+            Of the class: lr, momentum, lookahead, every, tolerance, second.
 
         Returns
         -------
@@ -329,7 +348,7 @@ class Recorder:
             A ``torch.optim.SGD``; lr, momentum, Nesterov's lookahead and weight decay are read from its param_groups at
             each step, and must be the same in all. Weight decay λ counts: λ‖w‖²/2 in the loss, λ in the sharpness.
         **settings
-            Of the class: every, tolerance.
+            Of the class: every, tolerance, second.
 
         Returns
         -------

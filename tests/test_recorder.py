@@ -218,6 +218,25 @@ def test_divergence_is_recorded():
     np.testing.assert_array_equal(recorder.dataset().sharpness, [1.0, np.nan, 2.0])
 
 
+def test_the_second_eigenvalue_is_recorded_where_asked_for():
+    """Protects what says where one unstable direction is not all: against the dense spectrum along a run."""
+    run = ss.simulate(NETWORK, ss.HeavyBall(LR, MOMENTUM), START, 20, every=4, keep=["loss", "weights"])
+    recorder = ss.Recorder(lr=LR, momentum=MOMENTUM, second=True)
+    for step, w in zip(run.step.values, run.weights.values, strict=True):
+        product = ss.FunctionLoss(
+            NETWORK.value, NETWORK.gradient, w.size, hessian_vector=NETWORK.hessian_vector
+        )
+        recorder.log(
+            int(step), loss=NETWORK.value(w), dimension=w.size,
+            hessian_vector=product._hessian_operator(w),
+        )  # fmt: skip
+    data = recorder.dataset()
+    exact = ss.hessian_spectrum(NETWORK, run, full=True).eigenvalue
+    np.testing.assert_allclose(data.sharpness, exact[:, 0], rtol=1e-9)
+    np.testing.assert_allclose(data.second_sharpness, exact[:, 1], rtol=1e-9)
+    assert "second_sharpness" not in logged().dataset()
+
+
 def test_an_empty_record_is_a_dataset():
     """Protects what is read before anything is logged."""
     data = ss.Recorder(lr=0.1).dataset()
@@ -242,6 +261,7 @@ OWN = {"loss": 1.0, "hessian_vector": lambda v: v, "dimension": 2}
         ({"momentum": 1.0}, None, ValueError, "momentum must be in [0, 1), got 1.0"),
         ({"every": 0}, None, ValueError, "every must be an integer >= 1"),
         ({"tolerance": 0}, None, ValueError, "tolerance must be in (0, inf)"),
+        ({"second": 1}, None, TypeError, "second must be True or False, got 1"),
         ({"lookahead": "x"}, None, TypeError, "lookahead must be"),
         ({}, OWN, ValueError, "lr must be given to log or to the recorder, got None"),
         ({}, OWN | {"lr": np.nan}, ValueError, "lr must be in [0, inf), got nan"),
