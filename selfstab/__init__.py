@@ -7,6 +7,7 @@ The public names, by topic; ``help(selfstab.sweep)`` and the like tell the rest:
   DiagonalNetwork, MLP, LossFamily (losses a function makes); datasets
 - starts: Initialization, flip_start
 - one run: simulate, catapults; observables
+- beside a run: constrained_trajectory, predicted_dynamics
 - many runs: sweep, resume, refine, rasterize, continuation, orbits
 - theory and its tests: theory, verify
 - pictures: plotting
@@ -39,6 +40,8 @@ _HOMES = {
     "MLP": "losses.mlp",
     "flip_start": "losses.protocol",
     "simulate": "trajectory",
+    "constrained_trajectory": "constrained",
+    "predicted_dynamics": "predicted",
     "sweep": "grid",
     "resume": "grid",
     "continuation": "branches",
