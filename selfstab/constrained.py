@@ -19,7 +19,7 @@ from selfstab import spectrum, validation
 from selfstab.losses.protocol import Loss
 from selfstab.optimizers import HeavyBall
 from selfstab.spectrum import Eigenpair
-from selfstab.trajectory import Problem, provenance, top_pair
+from selfstab.trajectory import Problem, provenance
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -31,6 +31,14 @@ PROJECTIONS: Final = 3
 MARGIN: Final = 0.05
 """The second eigenvalue is near where it is within this share of what it is compared with."""
 
+ROUGH: Final = 1e-5
+"""Residual over S of the eigenpairs that a projection starts from: the next one mends what they leave."""
+
+FINE: Final = 1e-8
+"""Residual over S of the eigenpairs of the constrained trajectory; the eigenvalue's error is of its square."""
+
+_SECOND = 1e-6  # residual of the second eigenpair over its eigenvalue
+_MIX = 1e-3  # share of a random vector in an eigensolver's start; a step changes u little
 _CONSTRAINTS_MET = (
     1e-3  # of (S − S*)/S*, and of the Newton step along u over the length S/b on which S changes
 )
@@ -86,9 +94,9 @@ class Point:
     across: Array
 
     @classmethod
-    def at(cls, loss: Loss, weights: Array, guess: Array | None) -> Point:
-        """Evaluate the derivatives at the weights; `guess` is the eigenvector of a point nearby."""
-        top = top_pair(loss, weights, guess)
+    def at(cls, loss: Loss, weights: Array, guess: Array | None, tolerance: float) -> Point:
+        """Evaluate the derivatives at the weights; `guess` is near u, `tolerance` the residual of (S, u) over S."""
+        top = eigenpair(loss, weights, guess, tolerance)
         u = top.vector
         growth = loss._third(weights, u, u)
         return cls(weights, loss._gradient(weights), top, growth - (u @ growth) * u)
@@ -111,17 +119,17 @@ class Point:
     def projected(self, loss: Loss, threshold: float) -> Point:
         """Return the point after the linearized projections onto {S ≤ S*, u·∇L = 0}."""
         point = self
-        for _ in range(PROJECTIONS):
-            point = point._projected_once(loss, threshold)
+        for k in range(PROJECTIONS):
+            point = point._projected_once(loss, threshold, FINE if k == PROJECTIONS - 1 else ROUGH)
         return point
 
-    def _projected_once(self, loss: Loss, threshold: float) -> Point:
+    def _projected_once(self, loss: Loss, threshold: float, tolerance: float) -> Point:
         top, moved = self.top, self.weights
         if top.value > 0.0:
             moved = moved - (self.slope / top.value) * top.vector  # Newton's step along u
         if top.value > threshold and self.stabilization > 0.0:
             moved = moved - ((top.value - threshold) / self.stabilization) * self.across
-        return Point.at(loss, moved, top.vector)
+        return Point.at(loss, moved, top.vector, tolerance)
 
 
 @dataclass(frozen=True)
@@ -159,9 +167,9 @@ def stages(problem: Problem) -> Iterator[Stage]:
     rates = problem.optimizer.rates(0, problem.steps + 1)
     thresholds = problem.optimizer.thresholds(0, problem.steps + 1)
     with np.errstate(all="ignore"):  # an overflow shows in the sharpness, and ends the trajectory there
-        point = Point.at(loss, problem.start, None).projected(loss, float(thresholds[0]))
+        point = Point.at(loss, problem.start, None, ROUGH).projected(loss, float(thresholds[0]))
         velocity = _tangent(problem.velocity, point, float(thresholds[0]))
-        before = point.top.value
+        before, last = point.top.value, point.top.vector
         for t in range(problem.steps + 1):
             if not (np.isfinite(point.top.value) and np.abs(point.weights).max() <= problem.escape):
                 return
@@ -170,8 +178,9 @@ def stages(problem: Problem) -> Iterator[Stage]:
             yield Stage(t, lr, float(thresholds[t]), point, velocity, max(push, 0.0))
             if t < problem.steps:
                 moved = point.weights + beta * velocity - lr * point.gradient
-                after = Point.at(loss, moved, point.top.vector).projected(loss, later)
-                velocity, before, point = after.weights - point.weights, now, after
+                ahead = 2.0 * point.top.vector - last
+                after = Point.at(loss, moved, ahead, ROUGH).projected(loss, later)
+                velocity, before, last, point = after.weights - point.weights, now, point.top.vector, after
 
 
 def _tangent(velocity: Array, point: Point, threshold: float) -> Array:
@@ -199,7 +208,7 @@ class Recorder:
     def record(self, stage: Stage) -> None:
         """Record a step."""
         point = stage.point
-        second = second_pair(self.loss, point, self.second_guess)
+        second = _second_pair(self.loss, point, self.second_guess)
         self.second_guess = second.vector
         values = {
             "constrained_loss": self.loss._value(point.weights),
@@ -217,18 +226,30 @@ class Recorder:
             self.data[name].append(value)
 
 
-def second_pair(loss: Loss, point: Point, guess: Array | None) -> Eigenpair:
+def eigenpair(loss: Loss, weights: Array, guess: Array | None, tolerance: float) -> Eigenpair:
+    """Return the top eigenpair at the weights; NaN where the Hessian is beyond the range of float64."""
+    try:
+        if loss.explicit_hessian:
+            return loss._sharpness(weights, guess)
+        return spectrum.top_eigenpair(
+            loss._hessian_operator(weights), loss.dimension, guess=guess, tolerance=tolerance, mix=_MIX
+        )
+    except ValueError:
+        return Eigenpair(np.nan, np.full(loss.dimension, np.nan), np.nan)
+
+
+def _second_pair(loss: Loss, point: Point, guess: Array | None) -> Eigenpair:
     """Return the second largest eigenvalue at a point, with its vector: the largest without u."""
     u, shift = point.top.vector, 2.0 * abs(point.top.value)
-    weights = point.weights
+    if loss.explicit_hessian:
+        hessian = loss._hessian(point.weights)
+        return spectrum.top_eigenpair(hessian - shift * np.outer(u, u), guess=guess)
+    product = loss._hessian_operator(point.weights)
 
     def deflated(v: Array) -> Array:
-        return loss._hessian_vector(weights, v) - (shift * (u @ v)) * u
+        return product(v) - (shift * (u @ v)) * u
 
-    if loss.explicit_hessian:
-        hessian = loss._hessian(weights)
-        return spectrum.top_eigenpair(hessian - shift * np.outer(u, u), guess=guess)
-    return spectrum.top_eigenpair(deflated, loss.dimension, guess=guess)
+    return spectrum.top_eigenpair(deflated, loss.dimension, guess=guess, tolerance=_SECOND)
 
 
 def _delta(point: Point) -> float:

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, get_args
 import numpy as np
 
 from selfstab import constrained, validation
-from selfstab.constrained import Stage
+from selfstab.constrained import FINE, Stage, eigenpair
 from selfstab.gradient_flow import GradientFlow
 from selfstab.losses.protocol import Loss
 from selfstab.optimizers import HeavyBall
-from selfstab.trajectory import Problem, State, states, top_pair
+from selfstab.trajectory import Problem, State, states
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 Form = Literal["basic", "generalized", "two-scale"]
 """The predictions there are."""
+
+RECORDED: Final = 1e-7
+"""Residual over S of the sharpnesses beside the constrained trajectory's; their error is of its square."""
 
 VARIABLES: Final = {
     "loss": ("L(w_t)", "loss"),
@@ -122,7 +125,7 @@ class TwoScale:
 
     def advance(self, loss: Loss, stage: Stage, momentum: float) -> None:
         """Take a step of heavy ball on the potential, m across u and x along it."""
-        top = top_pair(loss, self.slow, self.vector)
+        top = eigenpair(loss, self.slow, self.vector, FINE)
         u, m, x = top.vector, self.slow, self.swing
         forward, backward = loss._gradient(m + x * u), loss._gradient(m - x * u)
         even, odd = 0.5 * (forward + backward), 0.5 * float(u @ (forward - backward))
@@ -245,7 +248,8 @@ class _Beside:
         self.prediction: Prediction | None = None
         self.flow = GradientFlow(problem.loss, problem.start)
         self.last: Stage | None = None
-        self.vectors: dict[str, Array] = {}
+        still = np.zeros(problem.loss.dimension)
+        self.turns = dict.fromkeys(("", "predicted_", "flow_"), (still, still))
 
     def record(self, state: State, stage: Stage) -> None:
         """Bring the prediction and the flow to the step, and record it."""
@@ -267,14 +271,16 @@ class _Beside:
         self.data["x"].append(float(u @ (state.weights - path)))
         self.data["predicted_x"].append(float(u @ (predicted - path)))
 
-    def _append(self, prefix: str, weights: Array, first_guess: Array) -> None:
-        """Record the loss and the sharpness of one trajectory."""
+    def _append(self, prefix: str, weights: Array, on_path: Array) -> None:
+        """Record the loss and the sharpness of one trajectory, `on_path` being u(w†)."""
         loss, data = self.problem.loss, self.data
         if np.isnan(weights).any():
             value = sharpness = residual = np.nan
         else:
-            pair = top_pair(loss, weights, self.vectors.get(prefix, first_guess))
-            self.vectors[prefix] = pair.vector
+            # What swings has turned u as it had two steps ago.
+            turns = self.turns[prefix]
+            pair = eigenpair(loss, weights, on_path + turns[0], RECORDED)
+            self.turns[prefix] = (turns[1], pair.vector - on_path)
             value, sharpness, residual = loss._value(weights), pair.value, pair.residual
         data[f"{prefix}loss"].append(value)
         data[f"{prefix}sharpness"].append(sharpness)
