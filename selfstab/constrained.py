@@ -117,7 +117,11 @@ class Point:
         return float(self.top.vector @ self.gradient)
 
     def projected(self, loss: Loss, threshold: float) -> Point:
-        """Return the point after the linearized projections onto {S ≤ S*, u·∇L = 0}."""
+        """Return the point after the linearized projections onto {S ≤ S*, u·∇L = 0}.
+
+        As in [Damian2023]_ each takes S − S* as it was before Newton's step along u, and leaves what that changed to
+        the next: after a step of the trajectory, O(δ²), k of them leave O(δ^{2k}).
+        """
         point = self
         for k in range(PROJECTIONS):
             point = point._projected_once(loss, threshold, FINE if k == PROJECTIONS - 1 else ROUGH)

@@ -36,6 +36,8 @@ Form = Literal["basic", "generalized", "two-scale"]
 RECORDED: Final = 1e-7
 """Residual over S of the sharpnesses beside the constrained trajectory's; their error is of its square."""
 
+_SPLITS = 4  # Newton steps to the slow point of a start; each gains a factor of the swing
+
 VARIABLES: Final = {
     "loss": ("L(w_t)", "loss"),
     "sharpness": ("largest Hessian eigenvalue at w_t", "1/lr"),
@@ -118,6 +120,14 @@ class TwoScale:
     swing_before: float
     vector: Array
 
+    @classmethod
+    def started(cls, loss: Loss, stage: Stage, weights: Array, before: Array) -> TwoScale:
+        """Split the first weights, and those before them, into a slow point and a swing."""
+        u, path = stage.point.top.vector, stage.point.weights
+        slow, swing = _split(loss, stage, weights, float(u @ (weights - path)))
+        slow_before, swing_before = _split(loss, stage, before, float(u @ (before - path + stage.velocity)))
+        return cls(slow, slow_before, swing, swing_before, u)
+
     def weights(self, stage: Stage) -> Array:
         """Return m + xu."""
         del stage
@@ -145,9 +155,17 @@ def _started(form: str, problem: Problem, stage: Stage) -> Prediction:
     offset, before = w - path, previous - (path - stage.velocity)
     if form != "two-scale":
         return Expansion(offset, before, generalized=form == "generalized")
-    u = stage.point.top.vector
-    x, x_before = float(u @ offset), float(u @ before)
-    return TwoScale(w - x * u, previous - x_before * u, x, x_before, u)
+    return TwoScale.started(problem.loss, stage, w, previous)
+
+
+def _split(loss: Loss, stage: Stage, weights: Array, swing: float) -> tuple[Array, float]:
+    """Return m and x with m + xu the weights and no slope of the potential along u at m, from a first guess of x."""
+    u, sharpness = stage.point.top.vector, stage.point.top.value
+    slow = weights - swing * u
+    for _ in range(_SPLITS if sharpness > 0.0 else 0):
+        slope = 0.5 * float(u @ (loss._gradient(slow + swing * u) + loss._gradient(slow - swing * u)))
+        slow, swing = slow - (slope / sharpness) * u, swing + slope / sharpness
+    return slow, swing
 
 
 def predicted_dynamics(
