@@ -342,7 +342,7 @@ def constrained_trajectory(
     >>> path = ss.constrained_trajectory(loss, ss.HeavyBall(2.0), [0.0, -0.1], 20)
     >>> path.constrained_sharpness.values[[0, 10, 20]].round(3)
     array([0.8, 1. , 1. ])
-    >>> path.delta.values[-1].round(4)
+    >>> round(float(path.delta[-1]), 4)
     0.0707
     """
     problem = checked(loss, optimizer, start, None, steps)
