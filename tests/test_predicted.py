@@ -33,7 +33,8 @@ def test_without_momentum_they_are_those_of_damian_et_al(name, form):
         loss, 2.0 / threshold, start, 40, generalized=form == "generalized"
     )
     sign = np.sign(data.predicted_x.values[0] * (centres[0].u @ offsets[0]))
-    w, exact = start, 30 * EXACT[name]
+    # The start is off the constraint by some 1e-9, which our first step's push takes into account and theirs does not.
+    w, exact = start, max(1e-7, 30 * EXACT[name])
     for t, (centre, v) in enumerate(zip(centres, offsets, strict=True)):
         assert data.predicted_x.values[t] == pytest.approx(sign * centre.u @ v, rel=exact, abs=exact)
         assert data.x.values[t] == pytest.approx(sign * centre.u @ (w - centre.weights), rel=exact, abs=exact)
