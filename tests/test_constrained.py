@@ -35,7 +35,7 @@ def case(loss, weights):
 
 SMALL, WIDE = network(4), network(24)
 CASES = {
-    "slow": (slow_loss(30.0, 1.0), slow_start() + np.array([-1e-4, 1e-6, 0.0]), 1.0),
+    "slow": (slow_loss(10.0, 1.0), slow_start() + np.array([-1e-4, 1e-6, 0.0]), 1.0),
     "network": case(SMALL, nearly_trained(SMALL, 1, 4000)),
     "wide": case(WIDE, nearly_trained(WIDE, 1, 1500)),
 }
