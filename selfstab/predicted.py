@@ -14,6 +14,7 @@ With w† the constrained trajectory, v = w − w† and x = u·v, three closed 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, get_args
 
@@ -227,79 +228,90 @@ def predicted_dynamics(
     0.014142
     """
     problem = constrained.checked(loss, optimizer, start, previous, steps)
-    form_name = validation.one_of("form", form, get_args(Form))
+    name = validation.one_of("form", form, get_args(Form))
+    return together(problem, (name,))[name]
+
+
+def together(problem: Problem, forms: Sequence[str]) -> dict[str, xarray.Dataset]:
+    """Return what :func:`predicted_dynamics` does for each form, with one run and one w† for all."""
     from threadpoolctl import threadpool_limits
 
     began = time.perf_counter()
     with threadpool_limits(1, user_api="blas"), np.errstate(all="ignore"):
-        beside = _Beside(problem, form_name)
+        beside = _Beside(problem, forms)
         recorder = constrained.Recorder.of(problem.loss)
         run, path = states(problem), constrained.stages(problem)
         ended = {"diverged_at": -1, "constrained_diverged_at": -1}
         for t in range(problem.steps + 1):
             state, stage = next(run, None), next(path, None)
             if state is None or stage is None:
-                ended = {
-                    "diverged_at": t if state is None else -1,
-                    "constrained_diverged_at": t if stage is None else -1,
-                }
+                ended["diverged_at"] = t if state is None else -1
+                ended["constrained_diverged_at"] = t if stage is None else -1
                 break
             recorder.record(stage)
             beside.record(state, stage)
-    data = {name: np.array(values) for name, values in (beside.data | recorder.data).items()}
-    for name in ("predicted", "flow"):
-        bad = np.isnan(data[f"{name}_sharpness"])
-        ended[f"{name}_diverged_at"] = int(np.argmax(bad)) if bad.any() else -1
-    out = constrained.dataset(
-        problem, data, VARIABLES | constrained.VARIABLES, ended, time.perf_counter() - began
-    )
-    out.attrs["form"] = form_name
+    seconds = time.perf_counter() - began
+    out = {}
+    for form in forms:
+        prefixes = {"run": "", form: "predicted_", "flow": "flow_"}
+        records = {
+            f"{prefix}{name}": np.array(values)
+            for of, prefix in prefixes.items()
+            for name, values in beside.data[of].items()
+        }
+        data = {name: records[name] for name in VARIABLES}
+        data |= {name: np.array(values) for name, values in recorder.data.items()}
+        for name in ("predicted", "flow"):
+            bad = np.isnan(data[f"{name}_sharpness"])
+            ended[f"{name}_diverged_at"] = int(np.argmax(bad)) if bad.any() else -1
+        out[form] = constrained.dataset(problem, data, VARIABLES | constrained.VARIABLES, ended, seconds)
+        out[form].attrs["form"] = form
     return out
 
 
 class _Beside:
-    """The run, the prediction and the flow beside the constrained trajectory, with what is recorded of them."""
+    """The run, the predictions and the flow beside the constrained trajectory, with what is recorded of each."""
 
-    def __init__(self, problem: Problem, form: str) -> None:
-        self.problem, self.form = problem, form
-        self.data: dict[str, list[float]] = {name: [] for name in VARIABLES}
-        self.prediction: Prediction | None = None
+    def __init__(self, problem: Problem, forms: Sequence[str]) -> None:
+        self.problem, self.forms = problem, forms
+        self.data: dict[str, dict[str, list[float]]] = {
+            of: {name: [] for name in ("loss", "sharpness", "sharpness_residual", "x")}
+            for of in ("run", "flow", *forms)
+        }
+        self.predictions: list[Prediction] = []
         self.flow = GradientFlow(problem.loss, problem.start)
         self.last: Stage | None = None
         still = np.zeros(problem.loss.dimension)
-        self.turns = dict.fromkeys(("", "predicted_", "flow_"), (still, still))
+        self.turns = dict.fromkeys(self.data, (still, still))
 
     def record(self, state: State, stage: Stage) -> None:
-        """Bring the prediction and the flow to the step, and record it."""
-        if self.last is None or self.prediction is None:
-            self.prediction = _started(self.form, self.problem, stage)
+        """Bring the predictions and the flow to the step, and record it."""
+        if self.last is None:
+            self.predictions = [_started(form, self.problem, stage) for form in self.forms]
         else:
             momentum = self.problem.optimizer.momentum
-            self.prediction.advance(self.problem.loss, self.last, momentum)
+            for prediction in self.predictions:
+                prediction.advance(self.problem.loss, self.last, momentum)
             if not np.isnan(self.flow.weights).any():
-                self.flow.advance(self.last.lr / (1.0 - momentum), self.data["flow_sharpness"][-1])
+                self.flow.advance(self.last.lr / (1.0 - momentum), self.data["flow"]["sharpness"][-1])
         self.last = stage
-        predicted = self.prediction.weights(stage)
-        if not np.abs(predicted).max() <= self.problem.escape:
-            predicted = np.full_like(predicted, np.nan)
-        u, path = stage.point.top.vector, stage.point.weights
-        self._append("", state.weights, u)
-        self._append("predicted_", predicted, u)
-        self._append("flow_", self.flow.weights, u)
-        self.data["x"].append(float(u @ (state.weights - path)))
-        self.data["predicted_x"].append(float(u @ (predicted - path)))
+        self._append("run", state.weights, stage)
+        self._append("flow", self.flow.weights, stage)
+        for form, prediction in zip(self.forms, self.predictions, strict=True):
+            weights = prediction.weights(stage)
+            inside = bool(np.abs(weights).max() <= self.problem.escape)
+            self._append(form, weights if inside else np.full_like(weights, np.nan), stage)
 
-    def _append(self, prefix: str, weights: Array, on_path: Array) -> None:
-        """Record the loss and the sharpness of one trajectory, `on_path` being u(w†)."""
-        loss, data = self.problem.loss, self.data
-        if np.isnan(weights).any():
-            value = sharpness = residual = np.nan
-        else:
+    def _append(self, of: str, weights: Array, stage: Stage) -> None:
+        """Record a step of one trajectory."""
+        loss, u = self.problem.loss, stage.point.top.vector
+        value = sharpness = residual = np.nan
+        if not np.isnan(weights).any():
             # What swings has turned u as it had two steps ago.
-            turns = self.turns[prefix]
-            pair = eigenpair(loss, weights, on_path + turns[0], RECORDED)
-            self.turns[prefix] = (turns[1], pair.vector - on_path)
+            turns = self.turns[of]
+            pair = eigenpair(loss, weights, u + turns[0], RECORDED)
+            self.turns[of] = (turns[1], pair.vector - u)
             value, sharpness, residual = loss._value(weights), pair.value, pair.residual
-        data[f"{prefix}loss"].append(value)
-        data[f"{prefix}sharpness"].append(sharpness)
-        data[f"{prefix}sharpness_residual"].append(residual)
+        x = float(u @ (weights - stage.point.weights))
+        for name, number in zip(self.data[of], (value, sharpness, residual, x), strict=True):
+            self.data[of][name].append(number)

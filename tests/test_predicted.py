@@ -66,12 +66,12 @@ def test_they_are_exact_on_the_cubic_taylor_model(form, momentum, warmup):
 @pytest.mark.parametrize("momentum", [0.0, 0.5])
 def test_the_basic_form_is_the_hand_written_one(momentum):
     """Protects the basic form with momentum against the same written out for one loss, with exact projections."""
-    swing = slow.swing(momentum, 1.0)
+    swing = slow.swing(momentum, 2.0)
     steps = swing.width.size - 1
     _, y, q = slow.slow_start()
     x = float(swing.predicted_displacement[0])
     data = ss.predicted_dynamics(
-        slow.slow_loss(),
+        slow.slow_loss(2.0),
         ss.HeavyBall(2.0 * (1.0 + momentum), momentum),
         [x, y, q],
         steps,

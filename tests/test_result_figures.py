@@ -29,6 +29,7 @@ SHOWN = {
     "two_cycles": [("beta_0", "weight", 1.001), ("beta_0.5", "weight", 1.001), ("beta_0.5", "doubling", 0.8)],
     "noise_boundary": [("noise_boundary", "deviation", 1.001)],
     "constrained": [("errors", "error", 1000.0)],
+    "predicted": [("errors", "error", 30.0), ("run_0.9", "two-scale sharpness", 1.05)],
     "flows": [("run_0.5", "q", 1.05), ("run_0", "y", 1.5), ("rod", "flow", 1.1)],
 }
 """Of each figure: part, variable, and a factor on it that its check must refuse."""
