@@ -78,7 +78,7 @@ def test_the_basic_form_is_the_hand_written_one(momentum):
         previous=[-x, y, q],
     )
     # The start's share of x² in its sharpness is projected away here, which moves w† by O(x²) for some steps.
-    assert data.delta.values == pytest.approx(swing.width, rel=1e-4)
+    assert data.delta.values == pytest.approx(swing.width, rel=4e-4)
     assert data.delta.values[50:] == pytest.approx(swing.width[50:], rel=1e-6)
     difference = np.abs(data.predicted_x.values) - np.abs(swing.predicted_displacement)
     assert np.abs(difference).max() < 1e-3 * np.abs(swing.predicted_displacement).max()
