@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -31,17 +31,25 @@ PROJECTIONS: Final = 3
 MARGIN: Final = 0.05
 """The second eigenvalue is near where it is within this share of what it is compared with."""
 
-ROUGH: Final = 1e-5
-"""Residual over S of the eigenpairs that a projection starts from: the next one mends what they leave."""
 
-FINE: Final = 1e-8
-"""Residual over S of the eigenpairs of the constrained trajectory; the eigenvalue's error is of its square."""
+class Accuracy(NamedTuple):
+    """How exact an eigenpair is: its residual over the eigenvalue, and the share of a random vector in its start."""
 
-_SECOND = 1e-6  # residual of the second eigenpair over its eigenvalue
-_MIX = 1e-3  # share of a random vector in an eigensolver's start; a step changes u little
-_CONSTRAINTS_MET = (
-    1e-3  # of (S − S*)/S*, and of the Newton step along u over the length S/b on which S changes
-)
+    tolerance: float
+    mix: float
+
+
+ROUGH: Final = Accuracy(1e-5, 1e-6)
+"""Of the eigenpairs that a projection starts from: the next one mends what they leave."""
+
+FINE: Final = Accuracy(1e-8, 1e-4)
+"""Of the top eigenpairs on the constrained trajectory; the eigenvalue's error is of the residual's square."""
+
+SECOND: Final = Accuracy(1e-6, 1e-2)
+"""Of the second ones; they are searched most widely, and so find a top eigenvalue that was missed."""
+
+# Of (S − S*)/S*, and of Newton's step along u over the length S/b on which S changes.
+_CONSTRAINTS_MET = 1e-3
 _EIGENPAIR_MET = 1e-6  # of the residual over S
 
 INVALID: Final = {
@@ -94,9 +102,9 @@ class Point:
     across: Array
 
     @classmethod
-    def at(cls, loss: Loss, weights: Array, guess: Array | None, tolerance: float) -> Point:
-        """Evaluate the derivatives at the weights; `guess` is near u, `tolerance` the residual of (S, u) over S."""
-        top = eigenpair(loss, weights, guess, tolerance)
+    def at(cls, loss: Loss, weights: Array, guess: Array | None, accuracy: Accuracy) -> Point:
+        """Evaluate the derivatives at the weights; `guess` is near u."""
+        top = eigenpair(loss, weights, guess, accuracy)
         u = top.vector
         growth = loss._third(weights, u, u)
         return cls(weights, loss._gradient(weights), top, growth - (u @ growth) * u)
@@ -127,13 +135,13 @@ class Point:
             point = point._projected_once(loss, threshold, FINE if k == PROJECTIONS - 1 else ROUGH)
         return point
 
-    def _projected_once(self, loss: Loss, threshold: float, tolerance: float) -> Point:
+    def _projected_once(self, loss: Loss, threshold: float, accuracy: Accuracy) -> Point:
         top, moved = self.top, self.weights
         if top.value > 0.0:
             moved = moved - (self.slope / top.value) * top.vector  # Newton's step along u
         if top.value > threshold and self.stabilization > 0.0:
             moved = moved - ((top.value - threshold) / self.stabilization) * self.across
-        return Point.at(loss, moved, top.vector, tolerance)
+        return Point.at(loss, moved, top.vector, accuracy)
 
 
 @dataclass(frozen=True)
@@ -230,20 +238,20 @@ class Recorder:
             self.data[name].append(value)
 
 
-def eigenpair(loss: Loss, weights: Array, guess: Array | None, tolerance: float) -> Eigenpair:
+def eigenpair(loss: Loss, weights: Array, guess: Array | None, accuracy: Accuracy) -> Eigenpair:
     """Return the top eigenpair at the weights; NaN where the Hessian is beyond the range of float64."""
     try:
         if loss.explicit_hessian:
             return loss._sharpness(weights, guess)
         return spectrum.top_eigenpair(
-            loss._hessian_operator(weights), loss.dimension, guess=guess, tolerance=tolerance, mix=_MIX
+            loss._hessian_operator(weights), loss.dimension, guess=guess, **accuracy._asdict()
         )
     except ValueError:
         return Eigenpair(np.nan, np.full(loss.dimension, np.nan), np.nan)
 
 
 def _second_pair(loss: Loss, point: Point, guess: Array | None) -> Eigenpair:
-    """Return the second largest eigenvalue at a point, with its vector: the largest without u."""
+    """Return the second largest eigenvalue at a point, with its vector: the largest without u, which is known."""
     u, shift = point.top.vector, 2.0 * abs(point.top.value)
     if loss.explicit_hessian:
         hessian = loss._hessian(point.weights)
@@ -253,7 +261,7 @@ def _second_pair(loss: Loss, point: Point, guess: Array | None) -> Eigenpair:
     def deflated(v: Array) -> Array:
         return product(v) - (shift * (u @ v)) * u
 
-    return spectrum.top_eigenpair(deflated, loss.dimension, guess=guess, tolerance=_SECOND)
+    return spectrum.top_eigenpair(deflated, loss.dimension, guess=guess, **SECOND._asdict())
 
 
 def _delta(point: Point) -> float:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, get_args
 import numpy as np
 
 from selfstab import constrained, validation
-from selfstab.constrained import FINE, Stage, eigenpair
+from selfstab.constrained import FINE, Accuracy, Stage, eigenpair
 from selfstab.gradient_flow import GradientFlow
 from selfstab.losses.protocol import Loss
 from selfstab.optimizers import HeavyBall
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 Form = Literal["basic", "generalized", "two-scale"]
 """The predictions there are."""
 
-RECORDED: Final = 1e-7
-"""Residual over S of the sharpnesses beside the constrained trajectory's; their error is of its square."""
+RECORDED: Final = Accuracy(1e-6, 1e-4)
+"""Of the eigenpairs beside the constrained trajectory; the sharpness's error is of the residual's square."""
 
 _SPLITS = 4  # Newton steps to the slow point of a start; each gains a factor of the swing
 

@@ -111,9 +111,9 @@ def test_what_a_projection_leaves():
     for j, scale in enumerate(scales):
         loss = slow_loss(scale, 1.0)
         step = 2e-5 * scale**2 * np.array([-1.0, 0.6, -0.8])
-        point = constrained.Point.at(loss, slow_start() + step, None, 1e-8)
+        point = constrained.Point.at(loss, slow_start() + step, None, constrained.FINE)
         for k in range(3):
-            point = point._projected_once(loss, 1.0, 1e-8)
+            point = point._projected_once(loss, 1.0, constrained.FINE)
             left[k, j] = max(point.top.value - 1.0, 0.0) + abs(point.slope)
     orders = [np.polyfit(np.log(scales), np.log(row), 1)[0] for row in left]
     assert orders[0] == pytest.approx(2.0, abs=0.1)
