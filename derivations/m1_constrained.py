@@ -9,7 +9,8 @@ u and odd in x across it change the mean motion by O(δ³) only; ½L₃[v⊥, v�
 where v⊥ is not along flat directions, and no force along those if they are tangent to minima.
 
 A linearized projection is Δ = μu + λ∇S⊥, μ = −u·∇L/S the Newton step along u, λ = −max(S − S* + μu·∇S, 0)/b²: it
-leaves O(c² + ‖∇L‖c) of constraints violated by c, so that after a step (c = O(δ²)) three leave O(δ⁸).
+leaves O(c² + ‖∇L‖c) of constraints violated by c, so that after a step (c = O(δ²)) three leave O(δ⁸). Without μu·∇S,
+as Damian et al. have it, a projection leaves what Newton's step did to S, and three leave O(δ⁶).
 
 At large κ the swing reaches y = −(2G − 1)y₀, and the prediction must carry along u and across it
     S*x + x(y + ½L₄[u, u, v⊥, v⊥]) + ½(c₃x² + u·L₃[v⊥, v⊥]) + (1/6)c₄x³,    ½x²(∇S⊥ + L₄[u, u, v⊥]) + x L₃[u, v⊥]

@@ -251,12 +251,12 @@ def eigenpair(loss: Loss, weights: Array, guess: Array | None, accuracy: Accurac
 
 
 def _second_pair(loss: Loss, point: Point, guess: Array | None) -> Eigenpair:
-    """Return the second largest eigenvalue at a point, with its vector: the largest without u, which is known."""
-    u, shift = point.top.vector, 2.0 * abs(point.top.value)
+    """Return the second largest eigenvalue at a point, with its vector."""
     if loss.explicit_hessian:
-        hessian = loss._hessian(point.weights)
-        return spectrum.top_eigenpair(hessian - shift * np.outer(u, u), guess=guess)
-    product = loss._hessian_operator(point.weights)
+        pairs = spectrum.top_eigenpairs(loss._hessian(point.weights), 2)
+        return Eigenpair(float(pairs.values[1]), pairs.vectors[1], float(pairs.residuals[1]))
+    # The first is known: the largest without u takes fewer products than two pairs together.
+    product, u, shift = loss._hessian_operator(point.weights), point.top.vector, 2.0 * abs(point.top.value)
 
     def deflated(v: Array) -> Array:
         return product(v) - (shift * (u @ v)) * u

@@ -170,6 +170,13 @@ def test_flags_say_where_the_theory_does_not_apply():
     assert rigid.invalid.attrs["flag_meanings"].split() == [*masks]
 
 
+def test_the_second_eigenvalue_may_be_far_below():
+    """Protects the second eigenvalue of a saddle: it is the matrix's, however negative."""
+    loss = ss.SymbolicLoss("(1 + y)*x**2/2 - 5*y**2", ["x", "y"])
+    data = ss.constrained_trajectory(loss, ss.HeavyBall(1.0), [0.0, 1e-3], 0)
+    assert float(data.second_eigenvalue[0]) == pytest.approx(-10.0, rel=1e-12)
+
+
 def test_an_eigenpair_that_is_not_converged_is_flagged(monkeypatch):
     """Protects against silent use: the residual is recorded, and a large one sets its bit."""
     loss, start, _ = CASES["network"]

@@ -11,6 +11,7 @@ from scipy.integrate import solve_ivp
 from test_constrained import CASES, EXACT, SMALL
 
 import selfstab as ss
+from selfstab import constrained, predicted
 from selfstab.losses.protocol import Loss
 from selfstab.verification import constrained as slow
 
@@ -131,6 +132,17 @@ def test_the_same_call_gives_the_same_bits():
     first, second = (run("wide", 0.5, 10, "two-scale") for _ in range(2))
     for name in first.data_vars:
         assert np.array_equal(first[name].values, second[name].values), name
+
+
+def test_forms_beside_one_run_are_those_beside_their_own():
+    """Protects the comparison of several forms: none sees another."""
+    loss, start, threshold = CASES["wide"]
+    optimizer = ss.HeavyBall(3.0 / threshold, 0.5)
+    found = predicted.together(constrained.checked(loss, optimizer, start, None, 8), FORMS)
+    for form in FORMS:
+        alone = run("wide", 0.5, 8, form)
+        for name in alone.data_vars:
+            assert np.array_equal(found[form][name].values, alone[name].values), (form, name)
 
 
 class Rotated(Loss):
