@@ -184,6 +184,11 @@ def stages(problem: Problem) -> Iterator[Stage]:
         before, last = point.top.value, point.top.vector
         for t in range(problem.steps + 1):
             if not (np.isfinite(point.top.value) and np.abs(point.weights).max() <= problem.escape):
+                if t == 0:
+                    raise ValueError(
+                        f"start must lie where its projection onto sharpness <= {thresholds[0]:g} is finite, "
+                        f"got {validation.shown(problem.start.tolist())}"
+                    )
                 return
             lr, now, later = float(rates[t]), point.top.value, float(thresholds[min(t + 1, problem.steps)])
             push = point.sharpening + (now - later - beta * (before - now)) / lr if lr > 0.0 else 0.0
@@ -336,7 +341,7 @@ def constrained_trajectory(
     Raises
     ------
     TypeError, ValueError
-        If an argument is of the wrong kind, shape or range.
+        If an argument is of the wrong kind, shape or range, or the start's projection is not finite.
 
     Notes
     -----

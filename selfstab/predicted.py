@@ -210,7 +210,7 @@ def predicted_dynamics(
     Raises
     ------
     TypeError, ValueError
-        If an argument is of the wrong kind, shape or range.
+        If an argument is of the wrong kind, shape or range, or the start's projection is not finite.
 
     Notes
     -----

@@ -214,6 +214,10 @@ def test_an_overflow_ends_the_records():
         ({"start": [1.0]}, r"start must have shape \(2,\)"),
         ({"start": [np.nan, 1.0]}, "start must be finite"),
         ({"steps": -1}, "steps must be an integer >= 0"),
+        (
+            {"start": [1e5, 1e5], "optimizer": ss.HeavyBall(10.0)},
+            r"start must lie where its projection .* 0\.2 is finite",
+        ),
         ({"keep": ["loss"]}, "keep must be one of weights, top_eigenvector, sharpness_gradient, got 'loss'"),
     ],
 )
