@@ -26,6 +26,7 @@ NAMES: Final = (
     "two_cycles",
     "noise_boundary",
     "constrained",
+    "predicted",
     "flows",
     "phase_diagrams",
     "lr_phases",

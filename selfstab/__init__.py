@@ -8,6 +8,7 @@ The public names, by topic; ``help(selfstab.sweep)`` and the like tell the rest:
 - starts: Initialization, flip_start
 - one run: simulate, hessian_spectrum, catapults; observables
 - a training loop of one's own: Recorder
+- beside a run: constrained_trajectory, predicted_dynamics
 - many runs: sweep, resume, refine, rasterize, continuation, orbits
 - theory and its tests: theory, verify
 - pictures: plotting
@@ -41,6 +42,8 @@ _HOMES = {
     "MLP": "losses.mlp",
     "flip_start": "losses.protocol",
     "simulate": "trajectory",
+    "constrained_trajectory": "constrained",
+    "predicted_dynamics": "predicted",
     "sweep": "grid",
     "resume": "grid",
     "continuation": "branches",

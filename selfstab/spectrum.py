@@ -52,6 +52,7 @@ def top_eigenpair(
     guess: Array | None = None,
     tolerance: float = 1e-10,
     dense_up_to: int = DENSE_UP_TO,
+    mix: float = MIX,
 ) -> Eigenpair:
     r"""Return the algebraically largest eigenvalue of a symmetric matrix and its eigenvector.
 
@@ -73,6 +74,9 @@ def top_eigenpair(
         eigenvalue in magnitude), or when it has used 1000 + 2·dimension products.
     dense_up_to
         Rows of an array up to which a dense solver finds it, where that is more than `DENSE_UP_TO`.
+    mix
+        Share of a fixed random vector in a start that was given a guess, > 0. Less of it saves products where the
+        guess is good, and finds a higher eigenvalue that the guess misses less surely: see the notes.
 
     Returns
     -------
@@ -109,6 +113,7 @@ def top_eigenpair(
     """
     product, size = _checked(matrix, dimension)
     tolerance = validation.real("tolerance", tolerance, above=0)
+    mix = validation.real("mix", mix, above=0)
     if guess is not None:
         guess = validation.floats("guess", guess, shape=(size,))
         if not guess.any():
@@ -119,7 +124,7 @@ def top_eigenpair(
         if not callable(matrix) and DENSE_UP_TO < size <= dense_up_to:
             vector, products = _dense_top(matrix), 0
         elif size > DENSE_UP_TO:
-            vector, products = lanczos(product, _start(size, guess), tolerance)
+            vector, products = lanczos(product, _start(size, guess, mix), tolerance)
         elif callable(matrix):
             vector, products = _dense(np.array([matrix(row) for row in np.eye(size)]))[-1], size
         else:
@@ -165,10 +170,10 @@ def _dense_top(matrix: Array) -> Array:
     return vector
 
 
-def _start(size: int, guess: Array | None) -> Array:
+def _start(size: int, guess: Array | None, mix: float) -> Array:
     generic = np.random.default_rng(0).standard_normal(size)
     generic /= np.linalg.norm(generic)
-    return generic if guess is None else guess + MIX * generic
+    return generic if guess is None else guess + mix * generic
 
 
 def _signed(vector: Array, guess: Array | None) -> Array:

@@ -69,6 +69,8 @@ def test_public_names_are_those_promised():
         "MLP": "widths inputs targets activation",
         "flip_start": "loss weights size",
         "simulate": "loss optimizer start steps previous every keep escape noise seed",
+        "constrained_trajectory": "loss optimizer start steps keep",
+        "predicted_dynamics": "loss optimizer start steps previous form",
         "catapults": "sharpness threshold loss step",
         "verify": "names",
     }

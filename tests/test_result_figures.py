@@ -30,6 +30,7 @@ SHOWN = {
     "noise_boundary": [("noise_boundary", "deviation", 1.001)],
     "spectrum": [("gd", "eigenvalue", 1.00001), ("phb", "sharpness", 0.999)],
     "constrained": [("errors", "error", 1000.0)],
+    "predicted": [("errors", "error", 30.0), ("run_0.9", "two-scale sharpness", 1.05)],
     "flows": [("run_0.5", "q", 1.05), ("run_0", "y", 1.5), ("rod", "flow", 1.1)],
 }
 """Of each figure: part, variable, and a factor on it that its check must refuse."""
