@@ -169,6 +169,9 @@ class LossFamily(Loss):
     def _third(self, w: Array, u: Array, v: Array) -> Array:
         return self.made._third(w, u, v)
 
+    def _fourth(self, w: Array, u: Array, v: Array, z: Array) -> Array:
+        return self.made._fourth(w, u, v, z)
+
     def _sharpness(self, w: Array, guess: Array | None = None) -> spectrum.Eigenpair:
         return self.made._sharpness(w, guess)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from jax_networks import derivatives, fitted_order, mlp, relative_error
+from jax_networks import derivatives, fitted_order, mlp, ours, relative_error
 from threadpoolctl import threadpool_limits
 
 from selfstab import MLP, datasets
@@ -16,21 +16,34 @@ from selfstab.losses.activations import ACTIVATIONS
 SMOOTH = ["tanh", "gelu"]
 
 
-def random_network(widths, activation, samples=6, seed=0):
+def random_network(widths, activation, samples=6, seed=0, criterion="mse", weight_decay=0.0):
     """Return a network on random data, and three random weight vectors."""
     random = np.random.default_rng(seed)
     inputs = random.standard_normal((samples, widths[0]))
-    loss = MLP(widths, inputs, random.standard_normal((samples, widths[-1])), activation)
+    targets = random.standard_normal((samples, widths[-1]))
+    if criterion == "cross-entropy":
+        targets = np.exp(targets) / np.exp(targets).sum(axis=1, keepdims=True)
+    loss = MLP(widths, inputs, targets, activation, criterion=criterion, weight_decay=weight_decay)
     return loss, random.standard_normal((3, loss.dimension))
 
 
-networks = st.builds(
-    random_network,
-    widths=st.lists(st.integers(1, 5), min_size=2, max_size=5).map(tuple),
-    activation=st.sampled_from(sorted(ACTIVATIONS)),
-    samples=st.integers(1, 7),
-    seed=st.integers(0, 100),
-)
+@st.composite
+def drawn_networks(draw, activations=tuple(sorted(ACTIVATIONS))):
+    """Draw a network of any shape, activation and criterion."""
+    widths = draw(st.lists(st.integers(1, 5), min_size=2, max_size=5).map(tuple))
+    criterion = draw(st.sampled_from(["mse", "cross-entropy"])) if widths[-1] > 1 else "mse"
+    return random_network(
+        widths,
+        draw(st.sampled_from(activations)),
+        draw(st.integers(1, 7)),
+        draw(st.integers(0, 100)),
+        criterion,
+        draw(st.sampled_from([0.0, 0.3])),
+    )
+
+
+networks = drawn_networks()
+smooth_networks = drawn_networks(tuple(sorted(set(ACTIVATIONS) - {"relu"})))
 
 
 @pytest.fixture(scope="module")
@@ -39,39 +52,66 @@ def parity():
     return MLP((64, 8, 1), *datasets.digits(100, target="parity"))
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("widths", [(3, 4, 1), (2, 3, 4, 2), (2, 3, 1, 4, 3)], ids=str)
-def test_all_derivatives_against_jax(widths, activation):
+@pytest.mark.parametrize(
+    ("widths", "activation", "criterion", "weight_decay"),
+    [
+        ((3, 4, 1), "tanh", "mse", 0.0),
+        ((2, 3, 4, 2), "tanh", "cross-entropy", 0.2),
+        ((2, 3, 1, 4, 3), "tanh", "mse", 0.1),
+        ((2, 3, 4, 2), "gelu", "mse", 0.0),
+        ((3, 2, 2, 3), "gelu", "cross-entropy", 0.0),
+        ((2, 3, 4, 1), "softplus", "mse", 0.1),
+        ((2, 3, 1, 3, 4), "softplus", "cross-entropy", 0.0),
+        ((2, 3, 4, 2), "linear", "mse", 0.0),
+        ((2, 3), "linear", "cross-entropy", 0.5),
+        ((2, 3, 4, 2), "relu", "mse", 0.1),
+        ((3, 4, 2, 3), "relu", "cross-entropy", 0.0),
+    ],
+    ids=str,
+)
+def test_all_derivatives_against_jax(widths, activation, criterion, weight_decay):
     """Protects every closed form at every depth, single outputs and bottlenecks included."""
-    compiled = derivatives(mlp(widths, activation))
+    compiled = derivatives(mlp(widths, activation, criterion, weight_decay))
     for seed in range(3):
-        loss, (w, u, v) = random_network(widths, activation, seed=seed)
-        reference = compiled(w, u, v, loss.inputs, loss.targets)
-        ours = [
-            loss.value(w),
-            loss.gradient(w),
-            loss.hessian(w),
-            loss.hessian_vector(w, v),
-            loss.third(w, u, v),
-        ]
-        for part, expected in zip(ours, reference, strict=True):
-            assert relative_error(part, expected) < 1e-12
+        loss, (w, u, v) = random_network(
+            widths, activation, seed=seed, criterion=criterion, weight_decay=weight_decay
+        )
+        z = np.random.default_rng(seed + 50).standard_normal(w.size)
+        for directions in [(u, v, z), (u, u, u), (u, v, u)]:
+            reference = compiled(w, *directions, loss.inputs, loss.targets)
+            for part, expected in zip(ours(loss, w, *directions), reference, strict=activation != "relu"):
+                assert relative_error(part, expected) < 1e-11
 
 
 @settings(max_examples=60, deadline=None)
 @given(network=networks)
-def test_symmetries_and_products(network):
-    """Protects, at any shape, the Hessian's last bit, Hv = hessian_vector and the third's total symmetry."""
-    loss, (w, u, v) = network
+def test_symmetry_and_products(network):
+    """Protects, at any shape, the Hessian's last bit and Hv = hessian_vector."""
+    loss, (w, _, v) = network
     hessian = loss.hessian(w)
     assert np.array_equal(hessian, hessian.T)
-    size = np.linalg.norm(hessian)
-    assert np.allclose(loss.hessian_vector(w, v), hessian @ v, rtol=0, atol=1e-12 * size * np.linalg.norm(v))
-    third = loss.third(w, u, v)
-    scale = np.linalg.norm(third) + np.linalg.norm(loss.third(w, w, v)) + size
-    assert np.allclose(third, loss.third(w, v, u), rtol=0, atol=1e-12 * scale)
-    assert third @ w == pytest.approx(loss.third(w, w, v) @ u, abs=1e-11 * scale * np.linalg.norm(w))
-    # One direction given twice takes a shortcut.
+    size = np.linalg.norm(hessian) * np.linalg.norm(v)
+    assert np.allclose(loss.hessian_vector(w, v), hessian @ v, rtol=0, atol=1e-12 * size)
+
+
+@settings(max_examples=40, deadline=None)
+@given(network=smooth_networks)
+def test_tensors_are_symmetric_and_homogeneous(network):
+    """Protects third and fourth derivatives at any shape: no direction is special, and each counts linearly."""
+    loss, (w, u, v) = network
+    third, fourth = loss.third(w, u, v), loss.fourth(w, u, v, w)
+    norms = [np.linalg.norm(d) for d in (w, u, v)]
+    scale = np.linalg.norm(loss.hessian(w)) + np.linalg.norm(third) + np.linalg.norm(loss.third(w, w, v))
+    assert np.allclose(third, loss.third(w, v, u), rtol=0, atol=1e-11 * scale)
+    assert third @ w == pytest.approx(loss.third(w, w, v) @ u, abs=1e-10 * scale * max(norms))
+    scale += np.linalg.norm(fourth) + np.linalg.norm(loss.fourth(w, w, w, v))
+    for order in [(u, w, v), (v, u, w), (w, v, u)]:
+        assert np.allclose(fourth, loss.fourth(w, *order), rtol=0, atol=1e-11 * scale)
+    assert fourth @ u == pytest.approx(loss.fourth(w, u, u, w) @ v, abs=1e-10 * scale * max(norms))
+    assert np.allclose(loss.third(w, 2 * u, -v), -2 * third, rtol=0, atol=1e-11 * scale)
+    assert np.allclose(loss.fourth(w, 3 * u, v, 0.5 * w), 1.5 * fourth, rtol=0, atol=1e-11 * scale)
+    # Equal directions take a shortcut, which their halves do not.
+    assert np.allclose(loss.fourth(w, u, u, u), 2 * loss.fourth(w, u, 0.5 * u, u), rtol=0, atol=1e-10 * scale)
     assert np.array_equal(loss._third(w, u, u), loss._third(w, u, u.copy()))
 
 
@@ -143,13 +183,12 @@ def test_deep_linear_network_is_the_product_of_its_matrices(depth):
 
 def test_relu_with_all_units_on_is_linear():
     """Protects relu's derivatives where there is no kink: all of them are the linear network's."""
-    relu, (w, u, v) = random_network((2, 3, 3, 1), "relu")
+    relu, (w, _, v) = random_network((2, 3, 3, 1), "relu")
     linear, _ = random_network((2, 3, 3, 1), "linear")
     w = np.abs(w)
     for layer in relu._layers(w)[:-1]:
         layer[-1] += 100
     assert np.array_equal(relu.hessian(w), linear.hessian(w))
-    assert np.array_equal(relu.third(w, u, v), linear.third(w, u, v))
     assert relative_error(relu.hessian_vector(w, v), linear.hessian_vector(w, v)) == 0
 
 
@@ -300,13 +339,16 @@ def test_description_identifies_network_and_data():
     assert "widths=(2, 3, 1), activation=tanh, inputs 6x2, targets 6x1" in descriptions[0]
 
 
-@pytest.mark.parametrize("activation", ["linear", "relu", "gelu"])
+@pytest.mark.parametrize("activation", ["linear", "relu", "gelu", "softplus"])
 def test_overflow_is_a_result(activation):
     """Protects diverging runs: infinity or NaN, and no warning."""
     loss, (_, u, v) = random_network((2, 3, 3, 1), activation)
     w = np.full(loss.dimension, 1e200)
     assert not np.isfinite(loss.value(w))
-    for part in (loss.gradient(w), loss.hessian(w), loss.hessian_vector(w, v), loss.third(w, u, v)):
+    parts = [loss.gradient(w), loss.hessian(w), loss.hessian_vector(w, v)]
+    if activation != "relu":
+        parts += [loss.third(w, u, v), loss.fourth(w, u, v, v)]
+    for part in parts:
         assert not np.isfinite(part).all()
 
 
@@ -335,7 +377,11 @@ def test_overflow_is_a_result(activation):
         (((2, 1), [[1, 2j]], [1]), TypeError, "inputs must be real numbers"),
         (((2, 1), [[1, 2]], [None]), TypeError, "targets must be real numbers"),
         (((2, 1), np.ones((2, 2)), [[1], [1, 2]]), ValueError, "targets must be an array of numbers"),
-        (((2, 1), [[1, 2]], [1], "elu"), ValueError, "activation must be one of tanh, relu, gelu, linear"),
+        (
+            ((2, 1), [[1, 2]], [1], "elu"),
+            ValueError,
+            "activation must be one of tanh, relu, gelu, softplus, linear",
+        ),
         (((2, 1), [[1, 2]], [1], None), TypeError, "activation must be one of"),
     ],
 )
