@@ -1,11 +1,12 @@
 """What a network's outputs are measured by, with the derivatives in the outputs.
 
-Each criterion is a mean over samples. `state` is what its derivatives are made from, kept in a pass.
+Each criterion is a mean over samples. Its state is what its derivatives are made from, kept in a pass.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
+from abc import ABC, abstractmethod
+from typing import Any, Final
 
 import numpy as np
 
@@ -17,74 +18,76 @@ _SUM: Final = 1e-6
 """How far from 1 the sum of a sample's probabilities may be; they are divided by it."""
 
 
-class Criterion(Protocol):
+class Criterion(ABC):
     """L as a function of the outputs z of all samples, shape (n, outputs)."""
-
-    def __init__(self, targets: Array) -> None: ...
-
-    def value(self, outputs: Array) -> float:
-        """Return L."""
-        ...
-
-    def state(self, outputs: Array) -> Array:
-        """Return what the derivatives are made from."""
-        ...
-
-    def slope(self, state: Array) -> Array:
-        """Return ∂L/∂z, (n, outputs)."""
-        ...
-
-    def bend(self, state: Array, along: Array) -> Array:
-        """Return the derivative of the slope along a direction of the outputs, (n, outputs)."""
-        ...
-
-    def curvature(self, state: Array) -> Array:
-        """Return ∂²L/∂z∂z of each sample: its diagonal (n, outputs) if that is all, else (n, outputs, outputs)."""
-        ...
-
-    def series(self, algebra: Truncation, outputs: Array) -> Array:
-        """Return the series of the slope, given that of the outputs."""
-        ...
-
-
-class MeanSquaredError:
-    """1/(2n)·Σ‖z − y‖²; its state is the residuals z − y."""
 
     def __init__(self, targets: Array) -> None:
         self.targets = targets
 
+    @abstractmethod
     def value(self, outputs: Array) -> float:
+        """Return L."""
+
+    @abstractmethod
+    def state(self, outputs: Array) -> Array:
+        """Return what the derivatives are made from."""
+
+    @abstractmethod
+    def slope(self, state: Array) -> Array:
+        """Return ∂L/∂z, (n, outputs)."""
+
+    @abstractmethod
+    def bend(self, state: Array, along: Array) -> Array:
+        """Return the derivative of the slope along a direction of the outputs, (n, outputs)."""
+
+    @abstractmethod
+    def curvature(self, state: Array) -> Array:
+        """Return ∂²L/∂z∂z of each sample: its diagonal (n, outputs) if that is all, else (n, outputs, outputs)."""
+
+    @abstractmethod
+    def series(self, algebra: Truncation, outputs: Array) -> Array:
+        """Return the series of the slope, given that of the outputs."""
+
+
+class MeanSquaredError(Criterion):
+    """1/(2n)·Σ‖z − y‖²; its state is the residuals z − y."""
+
+    def value(self, outputs: Array) -> float:
+        """Return L."""
         residuals = outputs - self.targets
         return float(np.vdot(residuals, residuals)) / (2 * len(residuals))
 
     def state(self, outputs: Array) -> Array:
+        """Return z − y."""
         return outputs - self.targets
 
     def slope(self, state: Array) -> Array:
+        """Return ∂L/∂z."""
         return state / len(state)
 
     def bend(self, state: Array, along: Array) -> Array:
+        """Return the derivative of the slope along a direction of the outputs."""
         return along / len(state)
 
     def curvature(self, state: Array) -> Array:
+        """Return the diagonal of ∂²L/∂z∂z, 1/n."""
         return np.full_like(state, 1.0 / len(state))
 
     def series(self, algebra: Truncation, outputs: Array) -> Array:
+        """Return the series of the slope."""
         out = outputs / len(self.targets)
         out[0] = (outputs[0] - self.targets) / len(self.targets)
         return out
 
 
-class CrossEntropy:
+class CrossEntropy(Criterion):
     """−1/n·Σ y·log softmax(z), where y are probabilities; its state is the probabilities p = softmax(z).
 
     ∂L/∂z = (p − y)/n, ∂²L/∂z∂z = (diag(p) − ppᵀ)/n.
     """
 
-    def __init__(self, targets: Array) -> None:
-        self.targets = targets
-
     def value(self, outputs: Array) -> float:
+        """Return L."""
         # log Σ e^z = z_max + log(1 + the others): exact also where the others are below rounding.
         largest = outputs.argmax(axis=1)[:, None]
         shifted = outputs - np.take_along_axis(outputs, largest, axis=1)
@@ -94,25 +97,30 @@ class CrossEntropy:
         return float(total) / len(outputs)
 
     def state(self, outputs: Array) -> Array:
+        """Return softmax(z)."""
         powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-        powers /= powers.sum(axis=1, keepdims=True)
-        return powers
+        probabilities: Array = powers / powers.sum(axis=1, keepdims=True)
+        return probabilities
 
     def slope(self, state: Array) -> Array:
+        """Return ∂L/∂z."""
         return (state - self.targets) / len(state)
 
     def bend(self, state: Array, along: Array) -> Array:
+        """Return the derivative of the slope along a direction of the outputs."""
         mean = (state * along).sum(axis=1, keepdims=True)
         out: Array = state * (along - mean) / len(state)
         return out
 
     def curvature(self, state: Array) -> Array:
+        """Return ∂²L/∂z∂z of each sample."""
         out = -state[:, :, None] * state[:, None, :]
         np.einsum("nqq->nq", out)[...] += state
         out /= len(state)
         return out
 
     def series(self, algebra: Truncation, outputs: Array) -> Array:
+        """Return the series of the slope."""
         shifted = np.exp(outputs[0] - outputs[0].max(axis=1, keepdims=True))
         powers = algebra.compose(algebra.powers(outputs), [shifted] * 4)
         total = powers.sum(axis=2, keepdims=True)
@@ -159,6 +167,8 @@ def checked_targets(criterion: str, targets: Any, samples: int, outputs: int) ->
     sums = array.sum(axis=1, keepdims=True)
     if (bad := np.abs(sums - 1.0) > _SUM).any():
         raise ValueError(
-            f"targets must be probabilities that sum to 1 in each sample with cross-entropy, got {float(sums[bad][0])!r}"
+            "targets must be probabilities that sum to 1 in each sample with cross-entropy, got the sum "
+            f"{float(sums[bad][0])!r}"
         )
-    return array / sums
+    probabilities: Array = array / sums
+    return probabilities

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from selfstab.losses.passes import Network, Pass
 from selfstab.validation import Array
@@ -75,21 +74,17 @@ def _bent(bend: Array, jacobian: Array) -> Array:
 
 
 def _fill_diagonal_block(block: Array, inputs: Array, between: Array) -> None:
+    """Fill the block of a layer with itself, from pairs of units q <= s and of inputs p <= r, an input p at a time."""
     fan_in, width = block.shape[:2]
-    (p, r), (q, s) = np.triu_indices(fan_in), np.triu_indices(width)
-    input_pairs = np.take(inputs, p, axis=1) * np.take(inputs, r, axis=1)
-    unit_pairs = np.take(between.reshape(len(between), -1), q * width + s, axis=1)
-    by_pairs = input_pairs.T @ unit_pairs
-    by_units = np.take(by_pairs, _pair_numbers(width), axis=1)
-    block.transpose(0, 2, 1, 3)[...] = np.take(by_units, _pair_numbers(fan_in), axis=0)
-
-
-def _pair_numbers(size: int) -> npt.NDArray[np.intp]:
-    """Return the symmetric table of each pair's number in ``np.triu_indices(size)``."""
-    first, second = np.triu_indices(size)
-    numbers = np.empty((size, size), dtype=np.intp)
-    numbers[first, second] = numbers[second, first] = np.arange(first.size)
-    return numbers
+    q, s = np.triu_indices(width)
+    number = np.empty((width, width), dtype=np.intp)  # the symmetric table of each pair's number
+    number[q, s] = number[s, q] = np.arange(q.size)
+    by_pair = np.take(between.reshape(len(between), -1), q * width + s, axis=1)
+    columns = np.ascontiguousarray(inputs.T)
+    for p in range(fan_in):
+        summed = np.take((columns[p:] * columns[p]) @ by_pair, number, axis=1)  # axes r, q, s
+        block[p, :, p:] = summed.transpose(1, 0, 2)
+        block[p + 1 :, :, p] = summed[1:]
 
 
 def _fill_block(

@@ -130,12 +130,13 @@ class MLP(Regression):
     def _value(self, w: Array) -> float:
         return self._network.value(w) + self._penalty(w)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _gradient(self, w: Array) -> Array:
-        return self._value_and_gradient(w)[1]
+        return self._decayed(self._network.gradient(self._network.at(w, order=1)), w)
 
     @np.errstate(over="ignore", invalid="ignore")
     def _value_and_gradient(self, w: Array) -> tuple[float, Array]:
-        at = self._network.at(w, order=1)
+        at = self._network.at(w, order=1)  # one pass serves both
         value = self._network.criterion.value(at.outputs) + self._penalty(w)
         return value, self._decayed(self._network.gradient(at), w)
 

@@ -96,7 +96,9 @@ class Network:
         state = self.criterion.state(outputs)
         deltas, arriving = [self.criterion.slope(state)], []
         for layer, derivatives in zip(reversed(layers), reversed(slopes), strict=False):
-            arriving.append(deltas[-1] @ layer[:-1].T)
+            delta, back = deltas[-1], layer[:-1].T
+            # Of a single output it is an outer product, which needs no sums.
+            arriving.append(delta * back if len(back) == 1 else delta @ back)
             deltas.append(arriving[-1] * derivatives[0])
         return Pass(layers, inputs, slopes, outputs, state, deltas[::-1], arriving[::-1])
 
@@ -160,7 +162,7 @@ class Network:
 
         inputs: list[Array] = []
         slopes: list[Array] = []
-        outputs = np.empty(0)
+        outputs = np.empty((0, 0, 0))
         for k, layer in enumerate(layers):
             z = np.empty((size, samples, layer.shape[1]))
             if k == 0:
@@ -204,8 +206,9 @@ class Network:
 
 def with_ones(values: Array) -> Array:
     """Return the values with a column of ones after them."""
-    augmented = np.ones((len(values), values.shape[1] + 1))
+    augmented = np.empty((len(values), values.shape[1] + 1))
     augmented[:, :-1] = values
+    augmented[:, -1] = 1.0
     return augmented
 
 

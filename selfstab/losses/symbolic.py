@@ -213,7 +213,8 @@ class SymbolicLoss(Loss):
         parts = np.array(self._derived.fourth(*w, *self._values))
         for order in permutations(indices):
             tensor[tuple(order)] = parts
-        return np.einsum("ijkl,i,j,k->l", tensor, u, v, z)
+        along: Array = np.einsum("ijkl,i,j,k->l", tensor, u, v, z)
+        return along
 
     def _sharpness(self, w: Array, guess: Array | None = None) -> spectrum.Eigenpair:
         """Return the top eigenpair; its value is the kernels', so that all parts show the same bits."""
@@ -298,7 +299,7 @@ class _Derived:
         """The function (weights, parameters) → ∂⁴L/∂w_i∂w_j∂w_k∂w_l for i <= j <= k <= l, run by plain CPython."""
         f = self.formulas
         w = [sympy.Symbol(name, real=True) for name in f.weights]
-        parts = {(i, j): f.hessian[i, j] for i, j in _sorted_indices(len(w), 2)}
+        parts = {index: f.hessian[index] for index in _sorted_indices(len(w), 2)}
         for order in (3, 4):
             parts = {
                 index: _smooth_part(sympy.diff(parts[index[:-1]], w[index[-1]]))

@@ -14,6 +14,7 @@ from selfstab.losses import newton
 from selfstab.losses.activations import ACTIVATIONS
 
 SMOOTH = ["tanh", "gelu"]
+EVERY = tuple(sorted(ACTIVATIONS))
 
 
 def random_network(widths, activation, samples=6, seed=0, criterion="mse", weight_decay=0.0):
@@ -28,7 +29,7 @@ def random_network(widths, activation, samples=6, seed=0, criterion="mse", weigh
 
 
 @st.composite
-def drawn_networks(draw, activations=tuple(sorted(ACTIVATIONS))):
+def drawn_networks(draw, activations=EVERY):
     """Draw a network of any shape, activation and criterion."""
     widths = draw(st.lists(st.integers(1, 5), min_size=2, max_size=5).map(tuple))
     criterion = draw(st.sampled_from(["mse", "cross-entropy"])) if widths[-1] > 1 else "mse"
@@ -43,7 +44,7 @@ def drawn_networks(draw, activations=tuple(sorted(ACTIVATIONS))):
 
 
 networks = drawn_networks()
-smooth_networks = drawn_networks(tuple(sorted(set(ACTIVATIONS) - {"relu"})))
+smooth_networks = drawn_networks(tuple(name for name in EVERY if name != "relu"))
 
 
 @pytest.fixture(scope="module")
