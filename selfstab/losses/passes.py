@@ -7,10 +7,13 @@ followed by b_k, so that a layer's weights are one contiguous block. The rows of
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from math import prod
+from typing import Final
 
 import numpy as np
 
@@ -164,7 +167,8 @@ class Network:
         slopes: list[Array] = []
         outputs = np.empty((0, 0, 0))
         for k, layer in enumerate(layers):
-            z = np.empty((size, samples, layer.shape[1]))
+            width = layer.shape[1]
+            z = _WORKSPACE.array(f"z{k}", (size, samples, width))
             if k == 0:
                 np.matmul(self._augmented, layer, out=z[0])
                 if last == 0:
@@ -181,27 +185,51 @@ class Network:
                 break
             derivatives = self.activation(z[0], len(directions) + 1)
             powers = algebra.powers(z, linear=k == 0)
-            values = np.zeros((size, samples, layer.shape[1] + 1))
+            values = _WORKSPACE.array(f"values{k}", (size, samples, width + 1))
+            values[:, :, -1] = 0.0
             values[0, :, -1] = 1.0
             algebra.compose(powers, derivatives, out=values[:, :, :-1])
             inputs.append(values)
-            slopes.append(algebra.compose(powers, derivatives[1:]))
+            slope = _WORKSPACE.array(f"slope{k}", (size, samples, width))
+            slopes.append(algebra.compose(powers, derivatives[1:], out=slope))
 
         result = np.empty(self.dimension)
         parts = self.layers(result)
         delta = self.criterion.series(algebra, outputs)
         for k in range(last, 0, -1):
             np.matmul(flat(inputs[k - 1]).T, flat(delta[::-1]), out=parts[k])
-            arriving = (flat(delta) @ layers[k][:-1].T).reshape(size, samples, -1)
+            arriving = _WORKSPACE.array(f"arriving{k}", (size, samples, len(layers[k]) - 1))
+            np.matmul(flat(delta), layers[k][:-1].T, out=flat(arriving))
             for shifts, move in zip(algebra.shifts, moves, strict=True):
                 back = move[k][:-1].T
                 for to, source in shifts:
                     arriving[to] += delta[source] @ back
             # Of the first layer's inputs, which do not move, only the last coefficient is asked for.
-            delta = algebra.product(slopes[k - 1], arriving, only_last=k == 1)
+            space = _WORKSPACE.array(f"delta{k}", arriving.shape)
+            delta = algebra.product(slopes[k - 1], arriving, only_last=k == 1, out=space[-1:] if k == 1 else space)
         np.matmul(self._augmented.T, delta[-1], out=parts[0])
         result *= algebra.factorial
         return result
+
+
+class _Workspace(threading.local):
+    """Arrays that a thread's next pass uses again, since the system hands out fresh memory as slowly as it is used."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, Array] = {}
+
+    def array(self, name: str, shape: tuple[int, ...]) -> Array:
+        """Return an array of this shape with anything in it, for whoever uses this name alone."""
+        if (size := prod(shape)) > _LARGEST_KEPT:
+            return np.empty(shape)
+        kept = self._arrays.get(name)
+        if kept is None or kept.size < size:
+            kept = self._arrays[name] = np.empty(size)
+        return kept[:size].reshape(shape)
+
+
+_LARGEST_KEPT: Final = 2**20
+_WORKSPACE: Final = _Workspace()
 
 
 def with_ones(values: Array) -> Array:

@@ -88,13 +88,14 @@ class Truncation:
         """Return the series of a function of z, given its derivatives at z_0, order 0 first."""
         series = np.empty((self.size, *derivatives[0].shape)) if out is None else out
         series[0] = derivatives[0]
+        scratch = np.empty(derivatives[0].shape)
         for alpha in range(1, self.size):
             started = False
             for derivative, power in zip(derivatives[1:], powers[alpha], strict=False):
                 if power is None:
                     continue
                 if started:
-                    series[alpha] += derivative * power
+                    series[alpha] += np.multiply(derivative, power, out=scratch)
                 else:
                     np.multiply(derivative, power, out=series[alpha])
                 started = True
@@ -102,15 +103,17 @@ class Truncation:
                 series[alpha] = 0.0
         return series
 
-    def product(self, a: Array, b: Array, *, only_last: bool = False) -> Array:
+    def product(self, a: Array, b: Array, *, only_last: bool = False, out: Array | None = None) -> Array:
         """Return the product of two series, or a series of its last coefficient alone."""
         pairs = self._pairs[-1:] if only_last else self._pairs
-        out = np.empty((len(pairs), *np.broadcast_shapes(a.shape[1:], b.shape[1:])))
-        for coefficient, ((beta, gamma), *others) in zip(out, pairs, strict=True):
+        shape = np.broadcast_shapes(a.shape[1:], b.shape[1:])
+        series = np.empty((len(pairs), *shape)) if out is None else out
+        scratch = np.empty(shape)
+        for coefficient, ((beta, gamma), *others) in zip(series, pairs, strict=True):
             np.multiply(a[beta], b[gamma], out=coefficient)
             for beta, gamma in others:
-                coefficient += a[beta] * b[gamma]
-        return out
+                coefficient += np.multiply(a[beta], b[gamma], out=scratch)
+        return series
 
 
 @lru_cache(maxsize=32)
