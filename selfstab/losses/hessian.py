@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from selfstab.losses.passes import Network, Pass
 from selfstab.validation import Array
+
+_INPUTS_AT_A_TIME: Final = 8
+"""So many that the products are large, and so few that they take little memory."""
 
 
 def explicit_hessian(network: Network, at: Pass) -> Array:
@@ -74,17 +79,22 @@ def _bent(bend: Array, jacobian: Array) -> Array:
 
 
 def _fill_diagonal_block(block: Array, inputs: Array, between: Array) -> None:
-    """Fill the block of a layer with itself, from pairs of units q <= s and of inputs p <= r, an input p at a time."""
+    """Fill the block of a layer with itself, from pairs of units q <= s and of inputs p <= r, some inputs p at a time."""
     fan_in, width = block.shape[:2]
     q, s = np.triu_indices(width)
     number = np.empty((width, width), dtype=np.intp)  # the symmetric table of each pair's number
     number[q, s] = number[s, q] = np.arange(q.size)
     by_pair = np.take(between.reshape(len(between), -1), q * width + s, axis=1)
     columns = np.ascontiguousarray(inputs.T)
-    for p in range(fan_in):
-        summed = np.take((columns[p:] * columns[p]) @ by_pair, number, axis=1)  # axes r, q, s
-        block[p, :, p:] = summed.transpose(1, 0, 2)
-        block[p + 1 :, :, p] = summed[1:]
+    for begin in range(0, fan_in, _INPUTS_AT_A_TIME):
+        chunk = range(begin, min(begin + _INPUTS_AT_A_TIME, fan_in))
+        summed = np.concatenate([columns[p:] * columns[p] for p in chunk]) @ by_pair
+        start = 0
+        for p in chunk:
+            rows = np.take(summed[start : start + fan_in - p], number, axis=1)  # axes r, q, s
+            block[p, :, p:] = rows.transpose(1, 0, 2)
+            block[p + 1 :, :, p] = rows[1:]
+            start += fan_in - p
 
 
 def _fill_block(
