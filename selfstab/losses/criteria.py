@@ -121,8 +121,10 @@ class CrossEntropy(Criterion):
 
     def series(self, algebra: Truncation, outputs: Array) -> Array:
         """Return the series of the slope."""
-        shifted = np.exp(outputs[0] - outputs[0].max(axis=1, keepdims=True))
-        powers = algebra.compose(algebra.powers(outputs), [shifted] * 4)
+        # Relative to the largest output, series and all, nothing cancels where it has all the probability.
+        largest = outputs[0].argmax(axis=1)[None, :, None]
+        shifted = outputs - np.take_along_axis(outputs, largest, axis=2)
+        powers = algebra.compose(algebra.powers(shifted), [np.exp(shifted[0])] * 4)
         total = powers.sum(axis=2, keepdims=True)
         inverse = 1.0 / total[0]
         derivatives = [inverse, -(inverse**2), 2.0 * inverse**3, -6.0 * inverse**4]

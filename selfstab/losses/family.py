@@ -82,6 +82,7 @@ class LossFamily(Loss):
             for name, value in parameters.items()
         }
         self.explicit_hessian = self.made.explicit_hessian
+        self.highest_derivative = self.made.highest_derivative
 
     @property
     def made(self) -> Loss:

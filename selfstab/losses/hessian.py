@@ -79,7 +79,7 @@ def _bent(bend: Array, jacobian: Array) -> Array:
 
 
 def _fill_diagonal_block(block: Array, inputs: Array, between: Array) -> None:
-    """Fill the block of a layer with itself, from pairs of units q <= s and of inputs p <= r, some inputs p at a time."""
+    """Fill the block of a layer with itself from pairs of units q <= s and of inputs p <= r, some p at a time."""
     fan_in, width = block.shape[:2]
     q, s = np.triu_indices(width)
     number = np.empty((width, width), dtype=np.intp)  # the symmetric table of each pair's number

@@ -206,7 +206,9 @@ class Network:
                     arriving[to] += delta[source] @ back
             # Of the first layer's inputs, which do not move, only the last coefficient is asked for.
             space = _WORKSPACE.array(f"delta{k}", arriving.shape)
-            delta = algebra.product(slopes[k - 1], arriving, only_last=k == 1, out=space[-1:] if k == 1 else space)
+            delta = algebra.product(
+                slopes[k - 1], arriving, only_last=k == 1, out=space[-1:] if k == 1 else space
+            )
         np.matmul(self._augmented.T, delta[-1], out=parts[0])
         result *= algebra.factorial
         return result
