@@ -16,6 +16,7 @@ from selfstab.verification import (
     constrained,
     coupling,
     cycles,
+    derivatives,
     deviation,
     edge,
     flows,
@@ -51,6 +52,7 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
     *warmup.PREDICTIONS,
     *constrained.PREDICTIONS,
     *flows.PREDICTIONS,
+    *derivatives.PREDICTIONS,
     *networks.PREDICTIONS,
 )
 """The registry, in the order of the table."""
