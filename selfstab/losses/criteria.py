@@ -15,7 +15,7 @@ from selfstab.losses.taylor import Truncation
 from selfstab.validation import Array
 
 _SUM: Final = 1e-6
-"""How far from 1 the sum of a sample's probabilities may be; they are divided by it."""
+"""How far from 1 the sum of a sample's probabilities may be; beyond rounding, they are divided by it."""
 
 
 class Criterion(ABC):
@@ -172,5 +172,6 @@ def checked_targets(criterion: str, targets: Any, samples: int, outputs: int) ->
             "targets must be probabilities that sum to 1 in each sample with cross-entropy, got the sum "
             f"{float(sums[bad][0])!r}"
         )
-    probabilities: Array = array / sums
+    # Sums that are 1 but for rounding stay as they are, so that targets given back are the same to the last bit.
+    probabilities: Array = np.where(np.abs(sums - 1.0) > 1e-14, array / sums, array)
     return probabilities

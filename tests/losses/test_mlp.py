@@ -265,6 +265,17 @@ def test_cross_entropy_by_hand():
     assert np.allclose(curvature, np.eye(3) / 3 - 1 / 9)
 
 
+def test_probabilities_given_back_are_the_same():
+    """Protects stored sweeps, which make a loss anew from its targets: other bits would be another loss."""
+    raw = np.random.default_rng(0).random((40, 7))
+    loss = MLP(
+        (1, 7), np.ones((40, 1)), raw / raw.sum(axis=1, keepdims=True) * (1 + 1e-8), criterion="cross-entropy"
+    )
+    again = MLP((1, 7), loss.inputs, loss.targets, criterion="cross-entropy")
+    assert np.allclose(loss.targets.sum(axis=1), 1, rtol=0, atol=1e-15)
+    assert np.array_equal(again.targets, loss.targets)
+
+
 def test_cross_entropy_does_not_know_a_common_shift():
     """Protects softmax: what is added to all outputs alike moves no derivative, and the Hessian is 0 along it."""
     loss, (w, u, v) = random_network((2, 3, 3), "tanh", criterion="cross-entropy")
