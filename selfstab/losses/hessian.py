@@ -9,8 +9,8 @@ import numpy as np
 from selfstab.losses.passes import Network, Pass
 from selfstab.validation import Array
 
-_INPUTS_AT_A_TIME: Final = 8
-"""So many that the products are large, and so few that they take little memory."""
+_NUMBERS_AT_A_TIME: Final = 2**23
+"""Size of a product: large, since threads of BLAS wait for each other once a product, and small beside the Hessian."""
 
 
 def explicit_hessian(network: Network, at: Pass) -> Array:
@@ -86,8 +86,9 @@ def _fill_diagonal_block(block: Array, inputs: Array, between: Array) -> None:
     number[q, s] = number[s, q] = np.arange(q.size)
     by_pair = np.take(between.reshape(len(between), -1), q * width + s, axis=1)
     columns = np.ascontiguousarray(inputs.T)
-    for begin in range(0, fan_in, _INPUTS_AT_A_TIME):
-        chunk = range(begin, min(begin + _INPUTS_AT_A_TIME, fan_in))
+    step = max(1, _NUMBERS_AT_A_TIME // (fan_in * q.size))
+    for begin in range(0, fan_in, step):
+        chunk = range(begin, min(begin + step, fan_in))
         summed = np.concatenate([columns[p:] * columns[p] for p in chunk]) @ by_pair
         start = 0
         for p in chunk:
