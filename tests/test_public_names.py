@@ -65,8 +65,8 @@ def test_public_names_are_those_promised():
         "Chain": "depth",
         "Coupled": "zeta eps",
         "SymbolicLoss": "expression variables parameters",
-        "DiagonalNetwork": "inputs targets",
-        "MLP": "widths inputs targets activation",
+        "DiagonalNetwork": "inputs targets depth",
+        "MLP": "widths inputs targets activation criterion weight_decay",
         "flip_start": "loss weights size",
         "simulate": "loss optimizer start steps previous every keep escape noise seed",
         "constrained_trajectory": "loss optimizer start steps keep",
@@ -79,9 +79,9 @@ def test_public_names_are_those_promised():
     sweep = [*inspect.signature(ss.sweep).parameters]
     promised = "loss optimizer axes start steps previous measure escape noise seed repeats threads progress"
     assert " ".join(name for name in sweep if name in promised.split(" ")) == promised
-    losses = "value gradient hessian hessian_vector third sharpness sharpness_gradient initial_weights minimum replace"
+    losses = "value gradient hessian hessian_vector third fourth sharpness sharpness_gradient initial_weights minimum"
     for kind in (ss.SymbolicLoss, ss.MLP, ss.DiagonalNetwork):
-        for method in losses.split():
+        for method in (*losses.split(), "replace"):
             assert callable(getattr(kind, method)), (kind, method)
     theory = (
         "max_stable_sharpness spectral_radius growth_factor stabilization_weight inertia_number overshoot"

@@ -82,6 +82,7 @@ class LossFamily(Loss):
             for name, value in parameters.items()
         }
         self.explicit_hessian = self.made.explicit_hessian
+        self.highest_derivative = self.made.highest_derivative
 
     @property
     def made(self) -> Loss:
@@ -168,6 +169,9 @@ class LossFamily(Loss):
 
     def _third(self, w: Array, u: Array, v: Array) -> Array:
         return self.made._third(w, u, v)
+
+    def _fourth(self, w: Array, u: Array, v: Array, z: Array) -> Array:
+        return self.made._fourth(w, u, v, z)
 
     def _sharpness(self, w: Array, guess: Array | None = None) -> spectrum.Eigenpair:
         return self.made._sharpness(w, guess)

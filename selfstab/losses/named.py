@@ -23,8 +23,14 @@ _SETTINGS: Final[dict[str, dict[str, str]]] = {
     "Minimalist": {},
     "Chain": {"depth": "3"},
     "Coupled": {"zeta": "0.5", "eps": "0.01"},
-    "MLP": {"widths": "64,32,1", "samples": "500", "target": "parity", "activation": "tanh"},
-    "DiagonalNetwork": {"samples": "40", "features": "100", "nonzeros": "5", "seed": "0"},
+    "MLP": {
+        "widths": "64,32,1",
+        "samples": "500",
+        "target": "parity",
+        "activation": "tanh",
+        "weight_decay": "0",
+    },
+    "DiagonalNetwork": {"samples": "40", "features": "100", "nonzeros": "5", "seed": "0", "depth": "2"},
 }
 """The losses known by name, with the defaults of their settings."""
 
@@ -84,12 +90,15 @@ def named_loss(
 
         widths = tuple(whole("widths", part) for part in chosen["widths"].split(","))
         data = digits(whole("samples", chosen["samples"]), chosen["target"])
-        return MLP(widths, *data, chosen["activation"])
+        decay = number("weight_decay", chosen["weight_decay"])
+        return MLP(widths, *data, chosen["activation"], weight_decay=decay)
     if text == "DiagonalNetwork":
         from selfstab.datasets import sparse_regression
         from selfstab.losses.diagonal import DiagonalNetwork
 
-        return DiagonalNetwork(*sparse_regression(**{name: whole(name, chosen[name]) for name in chosen}))
+        numbers_by_name = {name: whole(name, text) for name, text in chosen.items()}
+        depth = numbers_by_name.pop("depth")
+        return DiagonalNetwork(*sparse_regression(**numbers_by_name), depth)
     if text == "Quadratic":
         return TOYS[text](numbers("curvatures", chosen["curvatures"]))
     if text == "Chain":

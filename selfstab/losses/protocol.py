@@ -1,7 +1,7 @@
 """The contract of a loss, and what a loss gets for free.
 
-A new loss defines `dimension`, `value`, `gradient`, `hessian` and `third`; all else follows. A loss too large for
-explicit Hessians overrides `hessian_vector` and sets `explicit_hessian` to False.
+A new loss defines `dimension`, `value`, `gradient`, `hessian` and `third`; all else follows, but for `fourth`, which
+few ask for. A loss too large for explicit Hessians overrides `hessian_vector` and sets `explicit_hessian` to False.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ class Loss(ABC):
 
     explicit_hessian: bool = True
     """Whether the sharpness is taken from the explicit Hessian (else from Hessian-vector products)."""
+
+    highest_derivative: int = 4
+    """Order up to which the loss has derivatives; those beyond are refused."""
 
     @property
     @abstractmethod
@@ -68,6 +71,12 @@ class Loss(ABC):
     @abstractmethod
     def _third(self, w: Array, u: Array, v: Array) -> Array: ...
 
+    def _fourth(self, w: Array, u: Array, v: Array, z: Array) -> Array:
+        raise NotImplementedError(
+            f"fourth needs the method _fourth(w, u, v, z), the array ∇⁴L(u, v, z, ·), which {type(self).__name__} "
+            "does not define"
+        )
+
     def _hessian_vector(self, w: Array, v: Array) -> Array:
         with np.errstate(over="ignore", invalid="ignore"):
             product: Array = self._hessian(w) @ v
@@ -106,7 +115,20 @@ class Loss(ABC):
 
     def third(self, w: Any, u: Any, v: Any) -> Array:
         """Return ∇³L(w)(u, v, ·), shape (dimension,)."""
+        self._check_order(3)
         return self._third(self._weights("w", w), self._weights("u", u), self._weights("v", v))
+
+    def fourth(self, w: Any, u: Any, v: Any, z: Any) -> Array:
+        """Return ∇⁴L(w)(u, v, z, ·), shape (dimension,).
+
+        Raises
+        ------
+        NotImplementedError
+            If a loss of one's own does not define it.
+        """
+        self._check_order(4)
+        directions = [self._weights(name, d) for name, d in (("u", u), ("v", v), ("z", z))]
+        return self._fourth(self._weights("w", w), *directions)
 
     def sharpness(self, w: Any) -> tuple[float, Array]:
         """Return the largest Hessian eigenvalue at w and its unit eigenvector.
@@ -121,9 +143,18 @@ class Loss(ABC):
 
         It is the gradient of the sharpness where the top eigenvalue is simple.
         """
+        self._check_order(3)
         at = self._weights("w", w)
         u = self._top(at).vector
         return self._third(at, u, u)
+
+    def _check_order(self, order: int) -> None:
+        """Refuse a derivative that the loss does not have."""
+        if order > self.highest_derivative:
+            raise ValueError(
+                f"{type(self).__name__} must have derivatives of order {order} for this, got a loss that has them "
+                f"up to order {self.highest_derivative}"
+            )
 
     def _top(self, w: Array) -> spectrum.Eigenpair:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
+from itertools import combinations_with_replacement, permutations
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
@@ -205,6 +206,16 @@ class SymbolicLoss(Loss):
     def _third(self, w: Array, u: Array, v: Array) -> Array:
         return np.array(self._derived.third(*w, *self._values, *u, *v))
 
+    def _fourth(self, w: Array, u: Array, v: Array, z: Array) -> Array:
+        n = self.dimension
+        indices = np.array(list(_sorted_indices(n, 4))).T
+        tensor = np.empty((n, n, n, n))
+        parts = np.array(self._derived.fourth(*w, *self._values))
+        for order in permutations(indices):
+            tensor[tuple(order)] = parts
+        along: Array = np.einsum("ijkl,i,j,k->l", tensor, u, v, z)
+        return along
+
     def _sharpness(self, w: Array, guess: Array | None = None) -> spectrum.Eigenpair:
         """Return the top eigenpair; its value is the kernels', so that all parts show the same bits."""
         pair = spectrum.top_eigenpair(self._hessian(w), guess=guess)
@@ -280,8 +291,30 @@ class _Derived:
         a = [sympy.Symbol(f"a_{i}", real=True) for i in range(n)]
         b = [sympy.Symbol(f"b_{i}", real=True) for i in range(n)]
         form = sum(f.hessian[i, j] * a[i] * b[j] for i in range(n) for j in range(n))
-        out = [sympy.diff(form, s).replace(sympy.DiracDelta, lambda *_: sympy.Integer(0)) for s in w]
+        out = [_smooth_part(sympy.diff(form, s)) for s in w]
         return _plain_functions(f, {"third": out}, extra=[s.name for s in [*a, *b]])["third"]
+
+    @cached_property
+    def fourth(self) -> Callable[..., Any]:
+        """The function (weights, parameters) → ∂⁴L/∂w_i∂w_j∂w_k∂w_l for i <= j <= k <= l, run by plain CPython."""
+        f = self.formulas
+        w = [sympy.Symbol(name, real=True) for name in f.weights]
+        parts = {index: f.hessian[index] for index in _sorted_indices(len(w), 2)}
+        for order in (3, 4):
+            parts = {
+                index: _smooth_part(sympy.diff(parts[index[:-1]], w[index[-1]]))
+                for index in _sorted_indices(len(w), order)
+            }
+        return _plain_functions(f, {"fourth": list(parts.values())})["fourth"]
+
+
+def _smooth_part(derivative: sympy.Expr) -> sympy.Expr:
+    """Return a derivative without what the jump of a slope leaves at the kink."""
+    return derivative.replace(sympy.DiracDelta, lambda *_: sympy.Integer(0))
+
+
+def _sorted_indices(size: int, order: int) -> Iterable[tuple[int, ...]]:
+    return combinations_with_replacement(range(size), order)
 
 
 @lru_cache(maxsize=64)

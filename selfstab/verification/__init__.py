@@ -16,6 +16,7 @@ from selfstab.verification import (
     constrained,
     coupling,
     cycles,
+    derivatives,
     deviation,
     edge,
     flows,
@@ -53,6 +54,7 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
     *constrained.PREDICTIONS,
     *predicted.PREDICTIONS,
     *flows.PREDICTIONS,
+    *derivatives.PREDICTIONS,
     *networks.PREDICTIONS,
 )
 """The registry, in the order of the table."""

@@ -14,11 +14,12 @@ ACTIVATIONS = {
     "tanh": jnp.tanh,
     "relu": jax.nn.relu,
     "gelu": lambda z: jax.nn.gelu(z, approximate=False),
+    "softplus": jax.nn.softplus,
     "linear": lambda z: z,
 }
 
 
-def mlp(widths, activation):
+def mlp(widths, activation, criterion="mse", weight_decay=0.0):
     """Return the loss of w, inputs and targets."""
 
     def loss(w, inputs, targets):
@@ -30,32 +31,51 @@ def mlp(widths, activation):
             start += fan_in * width
             values = values @ matrix + w[start : start + width]
             start += width
-        return jnp.sum((values - targets) ** 2) / (2 * len(inputs))
+        penalty = 0.5 * weight_decay * jnp.sum(w**2)
+        if criterion == "cross-entropy":
+            return -jnp.sum(targets * jax.nn.log_softmax(values)) / len(inputs) + penalty
+        return jnp.sum((values - targets) ** 2) / (2 * len(inputs)) + penalty
 
     return loss
 
 
-def diagonal(w, inputs, targets):
-    u, v = jnp.split(w, 2)
-    return jnp.sum((inputs @ (u * u - v * v) - targets) ** 2) / (4 * len(inputs))
+def diagonal(depth=2):
+    """Return the loss of w, inputs and targets."""
+
+    def loss(w, inputs, targets):
+        u, v = jnp.split(w, 2)
+        return jnp.sum((inputs @ (u**depth - v**depth) - targets) ** 2) / (4 * len(inputs))
+
+    return loss
 
 
 def derivatives(loss):
-    """Return the compiled (w, u, v, *data) → value, gradient, Hessian, Hessian times v, third (u, v)."""
+    """Return the compiled (w, u, v, z, *data) → value, gradient, Hessian, Hessian times v, third (u, v), fourth."""
 
-    def everything(w, u, v, *data):
+    def everything(w, u, v, z, *data):
         gradient = jax.grad(loss)
 
         def hessian_vector(w):
             return jax.jvp(lambda w: gradient(w, *data), (w,), (v,))[1]
 
-        product, third = jax.jvp(hessian_vector, (w,), (u,))
-        return loss(w, *data), gradient(w, *data), jax.hessian(loss)(w, *data), product, third
+        def third(w):
+            return jax.jvp(hessian_vector, (w,), (u,))
+
+        (product, along), (_, fourth) = jax.jvp(third, (w,), (z,))
+        return loss(w, *data), gradient(w, *data), jax.hessian(loss)(w, *data), product, along, fourth
 
     # Each function runs a few times only: compiling it without optimization takes half the time.
     cheap = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
     compiled = jax.jit(everything, compiler_options=cheap)
     return lambda *arguments: [np.asarray(part) for part in compiled(*arguments)]
+
+
+def ours(loss, w, u, v, z):
+    """Return what `derivatives` returns, by our own loss; up to the order that it has."""
+    parts = [loss.value(w), loss.gradient(w), loss.hessian(w), loss.hessian_vector(w, v)]
+    if loss.highest_derivative >= 4:
+        parts += [loss.third(w, u, v), loss.fourth(w, u, v, z)]
+    return parts
 
 
 def relative_error(ours, reference):

@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jax_networks import derivatives, diagonal, fitted_order, relative_error
+from jax_networks import derivatives, diagonal, fitted_order, ours, relative_error
 
 from selfstab import DiagonalNetwork, datasets
 
 
-def random_network(samples=5, features=4, seed=0):
+def random_network(samples=5, features=4, seed=0, depth=2):
     random = np.random.default_rng(seed)
-    loss = DiagonalNetwork(random.standard_normal((samples, features)), random.standard_normal(samples))
+    inputs = random.standard_normal((samples, features))
+    loss = DiagonalNetwork(inputs, random.standard_normal(samples), depth)
     return loss, random.standard_normal((3, 2 * features))
 
 
-def test_all_derivatives_against_jax():
-    """Protects every closed form."""
-    compiled = derivatives(diagonal)
+@pytest.mark.parametrize("depth", [1, 2, 3, 5])
+def test_all_derivatives_against_jax(depth):
+    """Protects every closed form at every depth."""
+    compiled = derivatives(diagonal(depth))
     for seed in range(3):
-        loss, (w, u, v) = random_network(seed=seed)
-        reference = compiled(w, u, v, loss.inputs, loss.targets)
-        ours = [
-            loss.value(w),
-            loss.gradient(w),
-            loss.hessian(w),
-            loss.hessian_vector(w, v),
-            loss.third(w, u, v),
-        ]
-        for part, expected in zip(ours, reference, strict=True):
-            assert relative_error(part, expected) < 1e-13
+        loss, (w, u, v) = random_network(seed=seed, depth=depth)
+        z = np.random.default_rng(seed + 50).standard_normal(w.size)
+        reference = compiled(w, u, v, z, loss.inputs, loss.targets)
+        for part, expected in zip(ours(loss, w, u, v, z), reference, strict=True):
+            assert relative_error(part, expected) < 1e-12
 
 
 def test_finite_differences_have_order_two():
@@ -53,15 +51,19 @@ def test_finite_differences_have_order_two():
 
 
 @settings(max_examples=30, deadline=None)
-@given(samples=st.integers(1, 6), features=st.integers(1, 6), seed=st.integers(0, 10))
-def test_symmetries_and_products(samples, features, seed):
+@given(
+    samples=st.integers(1, 6), features=st.integers(1, 6), seed=st.integers(0, 10), depth=st.integers(1, 5)
+)
+def test_symmetries_and_products(samples, features, seed, depth):
     """Protects the Hessian's last bit, Hv = hessian_vector, and the third derivative's total symmetry."""
-    loss, (w, u, v) = random_network(samples, features, seed)
+    loss, (w, u, v) = random_network(samples, features, seed, depth)
     hessian = loss.hessian(w)
     assert np.array_equal(hessian, hessian.T)
     assert relative_error(loss.hessian_vector(w, v), hessian @ v) < 1e-12
     assert relative_error(loss.third(w, u, v), loss.third(w, v, u)) < 1e-12
     assert loss.third(w, u, v) @ w == pytest.approx(loss.third(w, w, v) @ u, rel=1e-9, abs=1e-9)
+    assert relative_error(loss.fourth(w, u, v, w), loss.fourth(w, w, u, v)) < 1e-12
+    assert loss.fourth(w, u, v, w) @ v == pytest.approx(loss.fourth(w, v, w, v) @ u, rel=1e-9, abs=1e-9)
 
 
 def test_hessian_at_an_interpolating_minimum():
@@ -81,6 +83,19 @@ def test_one_sample_one_feature_by_hand():
     loss = DiagonalNetwork([[2.0]], [1.0])
     assert loss.value([1.0, 0.5]) == 0.0625
     assert np.array_equal(loss.gradient([1.0, 0.5]), [1.0, -0.5])
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_rescaling_is_euler_homogeneous(depth):
+    """Protects depth: with zero targets L(cw) = c^(2d) L(w), so that ∇L·w = 2d L, ∇²L w = (2d − 1)∇L and so on."""
+    loss, (w, _, _) = random_network(depth=depth)
+    loss = DiagonalNetwork(loss.inputs, np.zeros(5), depth)
+    degree = 2 * depth
+    assert loss.gradient(w) @ w == pytest.approx(degree * loss.value(w), rel=1e-13)
+    chain = [loss.gradient(w), loss.hessian_vector(w, w), loss.third(w, w, w), loss.fourth(w, w, w, w)]
+    for order, (lower, higher) in enumerate(pairwise(chain), start=1):
+        scale = np.linalg.norm(chain[0])
+        assert np.allclose(higher, (degree - order) * lower, rtol=1e-12, atol=1e-12 * scale)
 
 
 def test_regressor_and_initial_weights():
@@ -162,6 +177,13 @@ def test_bad_input_is_named(inputs, targets, error, message):
     with pytest.raises(error, match=message) as caught:
         DiagonalNetwork(inputs, targets)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("depth", "error"), [(0, ValueError), (2.0, TypeError), (True, TypeError)])
+def test_bad_depth_is_named(depth, error):
+    """Protects the door of the depth."""
+    with pytest.raises(error, match="depth must be an integer >= 1"):
+        DiagonalNetwork([[1.0]], [1.0], depth)
 
 
 def test_its_repr_is_one_line_that_tells_it():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from jax_networks import derivatives, fitted_order, mlp, relative_error
+from jax_networks import derivatives, fitted_order, mlp, ours, relative_error
 from threadpoolctl import threadpool_limits
 
 from selfstab import MLP, datasets
@@ -14,23 +14,37 @@ from selfstab.losses import newton
 from selfstab.losses.activations import ACTIVATIONS
 
 SMOOTH = ["tanh", "gelu"]
+EVERY = tuple(sorted(ACTIVATIONS))
 
 
-def random_network(widths, activation, samples=6, seed=0):
+def random_network(widths, activation, samples=6, seed=0, criterion="mse", weight_decay=0.0):
     """Return a network on random data, and three random weight vectors."""
     random = np.random.default_rng(seed)
     inputs = random.standard_normal((samples, widths[0]))
-    loss = MLP(widths, inputs, random.standard_normal((samples, widths[-1])), activation)
+    targets = random.standard_normal((samples, widths[-1]))
+    if criterion == "cross-entropy":
+        targets = np.exp(targets) / np.exp(targets).sum(axis=1, keepdims=True)
+    loss = MLP(widths, inputs, targets, activation, criterion=criterion, weight_decay=weight_decay)
     return loss, random.standard_normal((3, loss.dimension))
 
 
-networks = st.builds(
-    random_network,
-    widths=st.lists(st.integers(1, 5), min_size=2, max_size=5).map(tuple),
-    activation=st.sampled_from(sorted(ACTIVATIONS)),
-    samples=st.integers(1, 7),
-    seed=st.integers(0, 100),
-)
+@st.composite
+def drawn_networks(draw, activations=EVERY):
+    """Draw a network of any shape, activation and criterion."""
+    widths = draw(st.lists(st.integers(1, 5), min_size=2, max_size=5).map(tuple))
+    criterion = draw(st.sampled_from(["mse", "cross-entropy"])) if widths[-1] > 1 else "mse"
+    return random_network(
+        widths,
+        draw(st.sampled_from(activations)),
+        draw(st.integers(1, 7)),
+        draw(st.integers(0, 100)),
+        criterion,
+        draw(st.sampled_from([0.0, 0.3])),
+    )
+
+
+networks = drawn_networks()
+smooth_networks = drawn_networks(tuple(name for name in EVERY if name != "relu"))
 
 
 @pytest.fixture(scope="module")
@@ -39,39 +53,62 @@ def parity():
     return MLP((64, 8, 1), *datasets.digits(100, target="parity"))
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("widths", [(3, 4, 1), (2, 3, 4, 2), (2, 3, 1, 4, 3)], ids=str)
-def test_all_derivatives_against_jax(widths, activation):
+@pytest.mark.parametrize(
+    ("widths", "activation", "criterion", "weight_decay"),
+    [
+        ((2, 3, 4, 2), "tanh", "cross-entropy", 0.2),
+        ((3, 4, 1), "tanh", "mse", 0.0),
+        ((2, 3, 1, 4, 3), "gelu", "mse", 0.1),
+        ((2, 3, 1, 3, 4), "softplus", "cross-entropy", 0.0),
+        ((2, 3, 4, 2), "linear", "mse", 0.0),
+        ((2, 3), "linear", "cross-entropy", 0.5),
+        ((2, 3, 4, 3), "relu", "cross-entropy", 0.1),
+    ],
+    ids=str,
+)
+def test_all_derivatives_against_jax(widths, activation, criterion, weight_decay):
     """Protects every closed form at every depth, single outputs and bottlenecks included."""
-    compiled = derivatives(mlp(widths, activation))
+    compiled = derivatives(mlp(widths, activation, criterion, weight_decay))
     for seed in range(3):
-        loss, (w, u, v) = random_network(widths, activation, seed=seed)
-        reference = compiled(w, u, v, loss.inputs, loss.targets)
-        ours = [
-            loss.value(w),
-            loss.gradient(w),
-            loss.hessian(w),
-            loss.hessian_vector(w, v),
-            loss.third(w, u, v),
-        ]
-        for part, expected in zip(ours, reference, strict=True):
-            assert relative_error(part, expected) < 1e-12
+        loss, (w, u, v) = random_network(
+            widths, activation, seed=seed, criterion=criterion, weight_decay=weight_decay
+        )
+        z = np.random.default_rng(seed + 50).standard_normal(w.size)
+        for directions in [(u, v, z), (u, u, u), (u, v, u)]:
+            reference = compiled(w, *directions, loss.inputs, loss.targets)
+            for part, expected in zip(ours(loss, w, *directions), reference, strict=activation != "relu"):
+                assert relative_error(part, expected) < 1e-11
 
 
 @settings(max_examples=60, deadline=None)
 @given(network=networks)
-def test_symmetries_and_products(network):
-    """Protects, at any shape, the Hessian's last bit, Hv = hessian_vector and the third's total symmetry."""
-    loss, (w, u, v) = network
+def test_symmetry_and_products(network):
+    """Protects, at any shape, the Hessian's last bit and Hv = hessian_vector."""
+    loss, (w, _, v) = network
     hessian = loss.hessian(w)
     assert np.array_equal(hessian, hessian.T)
-    size = np.linalg.norm(hessian)
-    assert np.allclose(loss.hessian_vector(w, v), hessian @ v, rtol=0, atol=1e-12 * size * np.linalg.norm(v))
-    third = loss.third(w, u, v)
-    scale = np.linalg.norm(third) + np.linalg.norm(loss.third(w, w, v)) + size
-    assert np.allclose(third, loss.third(w, v, u), rtol=0, atol=1e-12 * scale)
-    assert third @ w == pytest.approx(loss.third(w, w, v) @ u, abs=1e-11 * scale * np.linalg.norm(w))
-    # One direction given twice takes a shortcut.
+    size = np.linalg.norm(hessian) * np.linalg.norm(v)
+    assert np.allclose(loss.hessian_vector(w, v), hessian @ v, rtol=0, atol=1e-12 * size)
+
+
+@settings(max_examples=40, deadline=None)
+@given(network=smooth_networks)
+def test_tensors_are_symmetric_and_homogeneous(network):
+    """Protects third and fourth derivatives at any shape: no direction is special, and each counts linearly."""
+    loss, (w, u, v) = network
+    third, fourth = loss.third(w, u, v), loss.fourth(w, u, v, w)
+    norms = [np.linalg.norm(d) for d in (w, u, v)]
+    scale = np.linalg.norm(loss.hessian(w)) + np.linalg.norm(third) + np.linalg.norm(loss.third(w, w, v))
+    assert np.allclose(third, loss.third(w, v, u), rtol=0, atol=1e-11 * scale)
+    assert third @ w == pytest.approx(loss.third(w, w, v) @ u, abs=1e-10 * scale * max(norms))
+    scale += np.linalg.norm(fourth) + np.linalg.norm(loss.fourth(w, w, w, v))
+    for order in [(u, w, v), (v, u, w), (w, v, u)]:
+        assert np.allclose(fourth, loss.fourth(w, *order), rtol=0, atol=1e-11 * scale)
+    assert fourth @ u == pytest.approx(loss.fourth(w, u, u, w) @ v, abs=1e-10 * scale * max(norms))
+    assert np.allclose(loss.third(w, 2 * u, -v), -2 * third, rtol=0, atol=1e-11 * scale)
+    assert np.allclose(loss.fourth(w, 3 * u, v, 0.5 * w), 1.5 * fourth, rtol=0, atol=1e-11 * scale)
+    # Equal directions take a shortcut, which their halves do not.
+    assert np.allclose(loss.fourth(w, u, u, u), 2 * loss.fourth(w, u, 0.5 * u, u), rtol=0, atol=1e-10 * scale)
     assert np.array_equal(loss._third(w, u, u), loss._third(w, u, u.copy()))
 
 
@@ -143,13 +180,12 @@ def test_deep_linear_network_is_the_product_of_its_matrices(depth):
 
 def test_relu_with_all_units_on_is_linear():
     """Protects relu's derivatives where there is no kink: all of them are the linear network's."""
-    relu, (w, u, v) = random_network((2, 3, 3, 1), "relu")
+    relu, (w, _, v) = random_network((2, 3, 3, 1), "relu")
     linear, _ = random_network((2, 3, 3, 1), "linear")
     w = np.abs(w)
     for layer in relu._layers(w)[:-1]:
         layer[-1] += 100
     assert np.array_equal(relu.hessian(w), linear.hessian(w))
-    assert np.array_equal(relu.third(w, u, v), linear.third(w, u, v))
     assert relative_error(relu.hessian_vector(w, v), linear.hessian_vector(w, v)) == 0
 
 
@@ -171,6 +207,126 @@ def test_permuting_units_changes_nothing(network, seed):
     hessian = loss.hessian(w)
     assert loss.value(permuted) == pytest.approx(loss.value(w), rel=1e-12)
     assert relative_error(loss.hessian(permuted), hessian[np.ix_(index, index)]) < 1e-11
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    activation=st.sampled_from(["relu", "linear"]),
+    criterion=st.sampled_from(["mse", "cross-entropy"]),
+    layer=st.integers(0, 1),
+    seed=st.integers(0, 20),
+)
+def test_rescaling_layers_is_a_symmetry(activation, criterion, layer, seed):
+    """Protects gradient and Hessian by what follows from it.
+
+    Where the activation is homogeneous, W_k → cW_k, W_{k+1} → W_{k+1}/c changes nothing if the biases between go along.
+    With the generator D, L(e^{tD}w) = L(w) gives ∇L·Dw = 0 and ∇²L Dw = −D∇L.
+    """
+    loss, (w, _, _) = random_network((2, 3, 4, 3), activation, seed=seed, criterion=criterion)
+    generator = np.zeros(loss.dimension)
+    rates = loss._layers(generator)
+    for k in range(
+        layer, 2
+    ):  # later biases move as the outputs of the layer do: only W_{layer} scales, and W_2 undoes it
+        rates[k][-1] = 1.0
+    rates[layer][:-1] = 1.0
+    rates[2][:-1] = -1.0
+    gradient, hessian = loss.gradient(w), loss.hessian(w)
+    scale = np.linalg.norm(gradient) * np.linalg.norm(w)
+    assert gradient @ (generator * w) == pytest.approx(0, abs=1e-13 * scale)
+    assert np.allclose(
+        hessian @ (generator * w), -generator * gradient, rtol=0, atol=1e-12 * np.linalg.norm(hessian)
+    )
+
+
+def test_weight_decay_adds_its_own_derivatives():
+    """Protects ½λ‖w‖²: on all weights, and gone from the third derivative on."""
+    plain, (w, u, v) = random_network((2, 3, 2), "softplus")
+    decayed, _ = random_network((2, 3, 2), "softplus", weight_decay=0.25)
+    assert decayed.value(w) - plain.value(w) == pytest.approx(w @ w / 8, rel=1e-13)
+    assert np.allclose(decayed.gradient(w) - plain.gradient(w), w / 4, rtol=1e-13)
+    assert np.allclose(decayed.hessian(w) - plain.hessian(w), np.eye(w.size) / 4, rtol=0, atol=1e-15)
+    assert np.allclose(decayed.hessian_vector(w, v) - plain.hessian_vector(w, v), v / 4, rtol=1e-12)
+    assert np.array_equal(decayed.third(w, u, v), plain.third(w, u, v))
+    assert decayed.sharpness(w)[0] == pytest.approx(plain.sharpness(w)[0] + 0.25, rel=1e-13)
+    value, gradient = decayed._value_and_gradient(w)
+    assert value == decayed.value(w)
+    assert np.array_equal(gradient, decayed.gradient(w))
+
+
+def test_cross_entropy_by_hand():
+    """Protects the mean over samples, and labels as probabilities: one layer at zero weights says 1/K of all."""
+    labels = MLP((1, 3), [[1.0], [2.0]], [2, 0], criterion="cross-entropy")
+    given = MLP((1, 3), [[1.0], [2.0]], [[0, 0, 1], [1, 0, 0]], criterion="cross-entropy")
+    assert labels.description == given.description
+    assert labels.value(np.zeros(6)) == pytest.approx(np.log(3), rel=1e-15)
+    assert np.allclose(labels._layers(labels.gradient(np.zeros(6)))[0][1], [-1 / 6, 1 / 3, -1 / 6])
+    curvature = labels.hessian(np.zeros(6))[3:, 3:]
+    assert np.allclose(curvature, np.eye(3) / 3 - 1 / 9)
+
+
+def test_probabilities_given_back_are_the_same():
+    """Protects stored sweeps, which make a loss anew from its targets: other bits would be another loss."""
+    raw = np.random.default_rng(0).random((40, 7))
+    loss = MLP(
+        (1, 7), np.ones((40, 1)), raw / raw.sum(axis=1, keepdims=True) * (1 + 1e-8), criterion="cross-entropy"
+    )
+    again = MLP((1, 7), loss.inputs, loss.targets, criterion="cross-entropy")
+    assert np.allclose(loss.targets.sum(axis=1), 1, rtol=0, atol=1e-15)
+    assert np.array_equal(again.targets, loss.targets)
+
+
+def test_cross_entropy_does_not_know_a_common_shift():
+    """Protects softmax: what is added to all outputs alike moves no derivative, and the Hessian is 0 along it."""
+    loss, (w, u, v) = random_network((2, 3, 3), "tanh", criterion="cross-entropy")
+    shift = np.zeros(loss.dimension)
+    loss._layers(shift)[-1][-1] = 1.0
+    assert loss.value(w + 5 * shift) == pytest.approx(loss.value(w), rel=1e-14)
+    assert np.linalg.norm(loss.hessian(w) @ shift) < 1e-15
+    assert np.linalg.norm(loss.fourth(w, u, shift, v)) < 1e-12 * np.linalg.norm(loss.fourth(w, u, v, v))
+
+
+def test_cross_entropy_far_out():
+    """Protects log-sum-exp: no overflow at large outputs, and a loss far below rounding of 1 keeps its digits."""
+    loss = MLP((1, 2), [[1.0]], [0], criterion="cross-entropy")
+    w, u = np.array([2000.0, 0.0, 0.0, 0.0]), np.ones(4)
+    with np.errstate(all="raise", under="ignore"):
+        assert loss.value(w) == 0
+        assert loss.value(-w) == 2000
+        assert loss.value(w / 40) == pytest.approx(np.exp(-50.0), rel=1e-15)
+        for part in (loss.gradient(w), loss.hessian(w), loss.third(w, u, u), loss.fourth(w, u, u, u)):
+            assert not part.any()
+
+
+def test_relu_has_no_third_derivative(monkeypatch):
+    """Protects against a silent 0 in place of the kinks' share: refused before anything runs."""
+    loss, (w, u, v) = random_network((2, 3, 1), "relu")
+    assert loss.highest_derivative == 2
+    monkeypatch.setattr(type(loss), "_sharpness", None)
+    for order, call in [
+        (3, lambda: loss.third(w, u, v)),
+        (3, lambda: loss._third(w, u, v)),
+        (3, lambda: loss.sharpness_gradient(w)),
+        (4, lambda: loss.fourth(w, u, v, v)),
+    ]:
+        with pytest.raises(
+            ValueError, match=f"activation must have derivatives of order {order}.* got 'relu'"
+        ):
+            call()
+    # Without hidden layers nothing is activated.
+    assert not random_network((2, 1), "relu")[0].third(np.zeros(3), np.ones(3), np.ones(3)).any()
+
+
+def test_results_are_not_overwritten_by_the_next_call():
+    """Protects callers who keep results: passes share memory, but not with what they return."""
+    loss, (w, u, v) = random_network((2, 3, 3, 1), "tanh")
+    first = loss.third(w, u, v)
+    kept = first.copy()
+    other, (x, y, z) = random_network((2, 5, 2, 1), "gelu", samples=9)
+    other.fourth(x, y, z, y)
+    loss.third(-w, u, u)
+    assert np.array_equal(first, kept)
+    assert np.array_equal(loss.third(w, u, v), kept)
 
 
 def test_value_and_gradient_together(parity):
@@ -293,20 +449,26 @@ def test_description_identifies_network_and_data():
         random_network((2, 3, 1), "tanh", seed=1),
         random_network((2, 3, 1), "relu"),
         random_network((2, 4, 1), "tanh"),
+        random_network((2, 3, 1), "tanh", weight_decay=0.1),
+        random_network((2, 3, 2), "tanh"),
+        random_network((2, 3, 2), "tanh", criterion="cross-entropy"),
     ]
     descriptions = [loss.description for loss, _ in variants]
-    assert len(set(descriptions)) == 4
+    assert len(set(descriptions)) == 7
     assert descriptions[0] == random_network((2, 3, 1), "tanh")[0].description
     assert "widths=(2, 3, 1), activation=tanh, inputs 6x2, targets 6x1" in descriptions[0]
 
 
-@pytest.mark.parametrize("activation", ["linear", "relu", "gelu"])
+@pytest.mark.parametrize("activation", ["linear", "relu", "gelu", "softplus"])
 def test_overflow_is_a_result(activation):
     """Protects diverging runs: infinity or NaN, and no warning."""
     loss, (_, u, v) = random_network((2, 3, 3, 1), activation)
     w = np.full(loss.dimension, 1e200)
     assert not np.isfinite(loss.value(w))
-    for part in (loss.gradient(w), loss.hessian(w), loss.hessian_vector(w, v), loss.third(w, u, v)):
+    parts = [loss.gradient(w), loss.hessian(w), loss.hessian_vector(w, v)]
+    if activation != "relu":
+        parts += [loss.third(w, u, v), loss.fourth(w, u, v, v)]
+    for part in parts:
         assert not np.isfinite(part).all()
 
 
@@ -335,14 +497,54 @@ def test_overflow_is_a_result(activation):
         (((2, 1), [[1, 2j]], [1]), TypeError, "inputs must be real numbers"),
         (((2, 1), [[1, 2]], [None]), TypeError, "targets must be real numbers"),
         (((2, 1), np.ones((2, 2)), [[1], [1, 2]]), ValueError, "targets must be an array of numbers"),
-        (((2, 1), [[1, 2]], [1], "elu"), ValueError, "activation must be one of tanh, relu, gelu, linear"),
+        (
+            ((2, 1), [[1, 2]], [1], "elu"),
+            ValueError,
+            "activation must be one of tanh, relu, gelu, softplus, linear",
+        ),
         (((2, 1), [[1, 2]], [1], None), TypeError, "activation must be one of"),
+        (((2, 1), [[1, 2]], [1], "tanh", "l1"), ValueError, "criterion must be one of mse, cross-entropy"),
+        (
+            ((2, 1), [[1, 2]], [1], "tanh", "mse", -1),
+            ValueError,
+            r"weight_decay must be in \[0, inf\), got -1",
+        ),
+        (((2, 1), [[1, 2]], [1], "tanh", "mse", np.nan), ValueError, "weight_decay must be"),
+        (
+            ((2, 1), [[1, 2]], [0], "tanh", "cross-entropy"),
+            ValueError,
+            "widths must end in two or more outputs",
+        ),
+        (
+            ((2, 2), [[1, 2]], [2], "tanh", "cross-entropy"),
+            ValueError,
+            "labels, integers from 0 to 1.* got 2.0",
+        ),
+        (
+            ((2, 2), [[1, 2]], [0.5], "tanh", "cross-entropy"),
+            ValueError,
+            "labels, integers from 0 to 1.* got 0.5",
+        ),
+        (((2, 2), [[1, 2]], [-1], "tanh", "cross-entropy"), ValueError, "labels, integers from 0 to 1"),
+        (((2, 2), [[1, 2]], [0, 1], "tanh", "cross-entropy"), ValueError, r"targets must have shape \(1,\)"),
+        (
+            ((2, 2), [[1, 2]], [[1, 0, 0]], "tanh", "cross-entropy"),
+            ValueError,
+            r"targets must have shape \(1, 2\)",
+        ),
+        (
+            ((2, 2), [[1, 2]], [[1.5, -0.5]], "tanh", "cross-entropy"),
+            ValueError,
+            "probabilities >= 0.* got -0.5",
+        ),
+        (((2, 2), [[1, 2]], [[0.5, 0.4]], "tanh", "cross-entropy"), ValueError, "sum to 1.* got the sum 0.9"),
     ],
 )
 def test_bad_input_is_named(arguments, error, message):
     """Protects the door."""
+    settings = dict(zip(("criterion", "weight_decay"), arguments[4:], strict=False))
     with pytest.raises(error, match=message) as caught:
-        MLP(*arguments)
+        MLP(*arguments[:4], **settings)
     assert "\n" not in str(caught.value)
 
 
@@ -351,6 +553,8 @@ def test_bad_input_is_named(arguments, error, message):
     [
         (lambda loss: loss.value([1.0]), r"w must have shape \(9,\)"),
         (lambda loss: loss.third([0.0] * 9, [0.0] * 9, [0.0] * 8), r"v must have shape \(9,\)"),
+        (lambda loss: loss.fourth([0.0] * 9, [0.0] * 9, [0.0] * 9, [0.0] * 8), r"z must have shape \(9,\)"),
+        (lambda loss: loss.fourth([0.0] * 9, [0.0] * 9, [np.inf] * 9, [0.0] * 9), "v must be finite"),
         (lambda loss: loss.gradient([np.nan] * 9), "w must be finite"),
         (lambda loss: loss.initial_weights(-1), "seed must be"),
         (lambda loss: loss.initial_weights(scale=-1), "scale must be"),

@@ -111,6 +111,27 @@ def test_an_incomplete_loss_cannot_be_made():
         Half()
 
 
+def test_a_missing_fourth_derivative_is_named():
+    """Protects losses of one's own that stop at the third derivative."""
+    with pytest.raises(NotImplementedError, match=r"_fourth\(w, u, v, z\).* which Bowl does not define"):
+        Bowl().fourth(POINT, U, V, V)
+
+
+def test_derivatives_that_a_loss_does_not_have_are_refused():
+    """Protects losses with kinks: `highest_derivative` is asked before anything runs."""
+
+    class Kinked(Bowl):
+        highest_derivative = 2
+
+    for call in (
+        lambda loss: loss.third(POINT, U, V),
+        lambda loss: loss.fourth(POINT, U, V, V),
+        lambda loss: loss.sharpness_gradient(POINT),
+    ):
+        with pytest.raises(ValueError, match="Kinked must have derivatives of order"):
+            call(Kinked())
+
+
 def test_bad_input_is_named():
     """Protects the doors that every loss inherits."""
     for call, match in (

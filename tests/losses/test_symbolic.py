@@ -93,6 +93,7 @@ def test_finite_differences_have_order_two(name):
         "gradient": (loss.value, loss.gradient(w) @ u),
         "hessian": (loss.gradient, loss.hessian(w) @ u),
         "third": (lambda at: loss.hessian_vector(at, v), loss.third(w, u, v)),
+        "fourth": (lambda at: loss.third(at, v, w), loss.fourth(w, u, v, w)),
         "sharpness": (lambda at: loss.sharpness(at)[0], loss.sharpness_gradient(w) @ u),
     }
     for word, (function, exact) in pairs.items():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from selfstab import theory
-from selfstab.verification import PREDICTIONS, catapults, flows, networks, verify, warmup
+from selfstab.losses.mlp import MLP
+from selfstab.verification import PREDICTIONS, catapults, derivatives, flows, networks, verify, warmup
 
 # Seconds each; `selfstab verify` and `reproduce` run them, too.
 SECONDS = ("M1 digits", "M4", "A5 deviation", "A8 drop", "A8 slow ramps", "Q2 threshold")
@@ -137,6 +138,15 @@ def test_a_wrong_series_fails(monkeypatch):
     """Protects the coefficient 2 of κ² in the overshoot series."""
     monkeypatch.setattr(catapults, "SERIES", (1.0, 1.0, 2.1))
     assert verify(["A5 overshoot series"])["verdict"].values.tolist() == ["fails"]
+
+
+@pytest.mark.parametrize(("method", "order"), [("_hessian_vector", 2), ("_third", 3), ("_fourth", 4)])
+def test_a_wrong_derivative_of_a_network_fails(monkeypatch, method, order):
+    """Protects the orders' power: a percent off in one derivative leaves its own power of the step."""
+    right = getattr(MLP, method)
+    monkeypatch.setattr(MLP, method, lambda *arguments: 1.01 * right(*arguments))
+    monkeypatch.setattr(derivatives, "_along", derivatives._along.__wrapped__)  # past the cache
+    assert verify([f"M3 remainder of order {order} mse"])["verdict"].values.tolist() == ["fails"]
 
 
 def test_the_margins_of_the_networks_can_fail(monkeypatch):
