@@ -14,7 +14,17 @@ from bokeh.models import Button, CustomJSTickFormatter, Div, NumericInput, Selec
 
 from selfstab.explorer import exports
 from selfstab.explorer.state import FORMULA, MODELS, Axis, Setting, State
-from selfstab.explorer.template import DIV_STYLE
+from selfstab.explorer.template import DIV_STYLE, WIDGET_STYLE
+
+SHORT: Final = {
+    "momentum": "momentum β",
+    "excess": "excess ε",
+    "lr": "lr η",
+    "warmup": "warmup",
+    "progressive_sharpening": "sharpening α",
+    "stabilization": "stabiliz. b²",
+}
+"""Axes in few letters."""
 
 _POWER: Final = "return Number(Math.pow(10, tick).toPrecision(3)).toString()"
 
@@ -41,13 +51,14 @@ class Controls:
     def __init__(self, page: Owner) -> None:
         self.page = page
         state = page.state
-        wide: dict[str, Any] = {"sizing_mode": "stretch_width"}
+        wide: dict[str, Any] = {"sizing_mode": "stretch_width", "stylesheets": [WIDGET_STYLE]}
+        plain: dict[str, Any] = {"sizing_mode": "stretch_width"}
         self.model = Select(title="Model", value=state.model, options=list(MODELS), **wide)
-        self.formula_shown = Div(stylesheets=[DIV_STYLE], **wide)
+        self.formula_shown = Div(stylesheets=[DIV_STYLE], **plain)
         self.formula = TextInput(title="Loss (SymPy)", value=state.formula, **wide)
         self.variables = TextInput(title="Weights", value=state.variables, **wide)
         self.at = TextInput(title="Start", value=state.at, **wide)
-        self.own_formula = column(self.formula, row(self.variables, self.at, **wide), visible=False, **wide)
+        self.own_formula = column(self.formula, row(self.variables, self.at, **plain), visible=False, **plain)
         self.momentum = Slider(
             title="momentum β", start=0.0, end=0.99, step=0.005, value=state.momentum, **wide
         )
@@ -66,9 +77,9 @@ class Controls:
         )
         self.warmup = Slider(title="warmup (steps)", start=0, end=1000, step=5, value=0, **wide)
         self.steps = Slider(title="steps", start=50, end=5000, step=50, value=state.steps, **wide)
-        self.settings = column(**wide)
-        self.found = Div(stylesheets=[DIV_STYLE], **wide)
-        self.message = Div(stylesheets=[DIV_STYLE], **wide)
+        self.settings = column(**plain)
+        self.found = Div(stylesheets=[DIV_STYLE], **plain)
+        self.message = Div(stylesheets=[DIV_STYLE], **plain)
         self.axes = {which: _AxisWidgets(self, which, title) for which, title in
                      (("across", "Diagram, across"), ("up", "Diagram, up"), ("orbit", "Orbits, over"))}  # fmt: skip
         self.weight = Select(title="Orbits, weight", options=[""], value="", **wide)
@@ -78,7 +89,7 @@ class Controls:
         self.buttons = []
         for kind, known in exports.KINDS.items():
             button = Button(label=known.label, name=f"save-{kind}", **wide)
-            button.on_event(ButtonClick, lambda _, kind=kind: page.save(kind))  # type: ignore[misc]
+            button.on_event(ButtonClick, lambda _, kind=kind: page.save(kind))
             self.buttons.append(button)
         self.rows_for = ""
         self._connect()
@@ -103,12 +114,21 @@ class Controls:
     def roots(self) -> list[Any]:
         """Return the parts that the template places."""
         wide: dict[str, Any] = {"sizing_mode": "stretch_width"}
+        save = Div(text="Save the figure, the data, or the script", stylesheets=[DIV_STYLE], **wide)
         main = column(
-            self.model, self.formula_shown, self.own_formula, self.settings, self.momentum, self.excess, self.warmup,
-            self.steps, self.kick, *(axis.row for axis in self.axes.values()), row(self.measure, self.weight, **wide),
-            row(*self.buttons[:3], **wide), row(*self.buttons[3:], **wide),
-            name="controls", **wide,
-        )  # fmt: skip
+            self.model,
+            self.formula_shown,
+            self.own_formula,
+            self.settings,
+            *(self.momentum, self.excess, self.warmup, self.steps, self.kick),
+            *(axis.row for axis in self.axes.values()),
+            row(self.measure, self.weight, **wide),
+            save,
+            row(*self.buttons[:3], **wide),
+            row(*self.buttons[3:], **wide),
+            name="controls",
+            **wide,
+        )
         self.found.name, self.message.name = "found", "message"
         return [main, self.found, self.message]
 
@@ -155,7 +175,7 @@ class Controls:
     def _slider(self, setting: Setting, state: State) -> Slider:
         slider = Slider(
             title=setting.label, start=setting.low, end=setting.high, step=setting.step,
-            value=state.setting(setting.name), sizing_mode="stretch_width",
+            value=state.setting(setting.name), sizing_mode="stretch_width", stylesheets=[WIDGET_STYLE],
             format="0[.]00000" if setting.step < 0.01 else "0[.]00",
         )  # fmt: skip
         page = self.page
@@ -178,9 +198,13 @@ class _AxisWidgets:
 
     def __init__(self, controls: Controls, which: str, title: str) -> None:
         self.page, self.which = controls.page, which
-        self.name = Select(title=title, options=[], sizing_mode="stretch_width")
-        self.low = NumericInput(title="from", mode="float", width=62)
-        self.high = NumericInput(title="to", mode="float", width=62)
+        self.name = Select(title=title, options=[], sizing_mode="stretch_width", stylesheets=[WIDGET_STYLE])
+        self.low = NumericInput(
+            title="from", mode="float", width=54, margin=(5, 2, 5, 2), stylesheets=[WIDGET_STYLE]
+        )
+        self.high = NumericInput(
+            title="to", mode="float", width=54, margin=(5, 2, 5, 2), stylesheets=[WIDGET_STYLE]
+        )
         self.row = row(self.name, self.low, self.high, sizing_mode="stretch_width")
         page = self.page
         self.name.on_change(
@@ -195,6 +219,6 @@ class _AxisWidgets:
 
     def follow(self, state: State, axis: Axis) -> None:
         """Show an axis."""
-        self.name.options = list(state.axis_names.items())
+        self.name.options = [(key, SHORT.get(key, label)) for key, label in state.axis_names.items()]
         self.name.value = axis.name
         self.low.value, self.high.value = float(f"{axis.low:.6g}"), float(f"{axis.high:.6g}")

@@ -20,6 +20,7 @@ from selfstab.explorer.plots import Pictures
 from selfstab.explorer.state import State
 from selfstab.explorer.template import PAGE
 from selfstab.explorer.worker import Latest
+from selfstab.plotting.style import THEORY_COLOUR
 
 if TYPE_CHECKING:
     import xarray
@@ -179,7 +180,6 @@ def _summary(state: State, data: xarray.Dataset) -> str:
     def number(value: float) -> str:
         return f"{value:.4g}" if np.isfinite(value) else "–"
 
-    body = "".join(f"<tr><td>{name}</td><td>{number(a)}</td><td>{number(b)}</td></tr>" for name, a, b in rows)
     notes = [f"η = {state.lr:.4g}, S* = {threshold:.4g}"]
     if law.reason:
         notes.append(f"no theory: {html.escape(law.reason)}")
@@ -187,8 +187,23 @@ def _summary(state: State, data: xarray.Dataset) -> str:
         notes.append(f"κ = {law.kappa:.3g}")
         if law.final_sharpness <= 0.0:
             notes.append("the catapult is too large for the law")
-    return (
-        f'<div class="outcome">{badge}</div>'
-        f'<table class="found"><tr><th></th><th>run</th><th>theory</th></tr>{body}</table>'
-        f'<div class="note">{"; ".join(notes)}</div>'
-    )
+    parts = [f'<span class="outcome">{badge}</span>']
+    for name, value, predicted in rows:
+        theory = f" (theory {number(predicted)})" if np.isfinite(predicted) else ""
+        parts.append(f"<span>{name} <b>{number(value)}</b>{theory}</span>")
+    parts.append(f'<span class="note">{"; ".join(notes)}</span>')
+    return f'<div class="found">{"".join(parts)}</div><div class="lines">{_LINES}</div>'
+
+
+def _key(dash: str, words: str) -> str:
+    line = f'<line x1="0" y1="5" x2="26" y2="5" stroke="{THEORY_COLOUR}" stroke-dasharray="{dash}"/>'
+    return f'<span class="key"><svg width="26" height="10">{line}</svg>{words}</span>'
+
+
+_LINES: Final = "".join(
+    [
+        _key("5 3", "threshold S*"),
+        _key("6 2 1 2", "final sharpness by the overshoot law"),
+        _key("2 3", "largest swing in the slow limit"),
+    ]
+)

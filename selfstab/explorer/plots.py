@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     import xarray
 
 _CODES: Final = list(outcomes.LABELS)
+_LEAST: Final = 1e-20
+"""Losses below this share of the largest are not drawn."""
+
 _LOOK: Final[dict[str, Any]] = {"sizing_mode": "stretch_both", "min_height": 80, "min_width": 120, "tools": "",
                                 "toolbar_location": None, "output_backend": "canvas"}  # fmt: skip
 
@@ -88,6 +91,7 @@ class Pictures:
             self.run_lines.append(line)
             self._ends(plot, "step", name)
             _small(plot)
+            plot.min_border_left = 62  # one below the other
         self.sharpness.line(
             "step", "threshold", source=self.run_source, color=THEORY_COLOUR, line_dash="dashed"
         )
@@ -99,6 +103,7 @@ class Pictures:
             f"{word}</span>"
             for code, word in outcomes.LABELS.items()
         )
+        words += '<span class="note">click or drag in the diagram to choose the run</span>'
         self.legend = Div(name="legend", text=words, stylesheets=[DIV_STYLE], sizing_mode="stretch_width")
         self.diagram = plot = figure(name="diagram", x_range=Range1d(0, 1), y_range=Range1d(0, 1), **_LOOK)
         plot.grid.visible = False
@@ -163,7 +168,7 @@ class Pictures:
             "step": data["step"].values.astype(np.int32),
             "x": data["displacement"].values,
             "sharpness": data["sharpness"].values,
-            "loss": np.where(data["loss"].values > 0.0, data["loss"].values, np.nan),
+            "loss": _shown_losses(data["loss"].values),
             "threshold": np.where(
                 np.isfinite(data["max_stable_sharpness"]), data["max_stable_sharpness"], np.nan
             ),
@@ -235,6 +240,11 @@ class Pictures:
         return draw
 
 
+def _shown_losses(losses: Any) -> Any:
+    """Return losses for a logarithmic axis: what is far below the largest would leave the rest no room."""
+    return np.where(losses > max(_LEAST * np.abs(losses).max(), 0.0), losses, np.nan)
+
+
 def _line(plot: Any, dimension: str, dash: str) -> Span:
     span = Span(location=0.0, dimension=dimension, line_color=THEORY_COLOUR, line_dash=dash, visible=False)
     plot.add_layout(span)
@@ -261,5 +271,6 @@ def _small(plot: Any) -> None:
         axis.major_label_text_font_size = "11px"
         axis.axis_label_standoff = 3
     plot.min_border = 4
+    plot.axis.minor_tick_line_color = None
     plot.outline_line_color = "#cccccc"
     plot.grid.grid_line_color = "#eeeeee"
