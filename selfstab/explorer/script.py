@@ -55,7 +55,7 @@ def script(state: State, size: int = views.SIZE, along: int = views.ALONG) -> st
 
     Examples
     --------
-    >>> print(script(State(momentum=0.5)).splitlines()[8])
+    >>> print(script(State(momentum=0.5)).splitlines()[7])
     loss = ss.CubicTaylor(curvature=1.0, progressive_sharpening=0.0, stabilization=1.0)
     """
     setup = state.setup()

@@ -196,14 +196,15 @@ class Axis:
         Examples
         --------
         >>> list(Axis("excess", 0.01, 1.0).ticks().values())
-        ['0.01', '0.1', '1']
+        ['0.01', '0.03', '0.1', '0.3', '1']
         """
         if self.scale == "inverse":
             marks = [0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999]
         elif self.scale == "log":
             decades = range(int(np.floor(np.log10(self.low))), int(np.ceil(np.log10(self.high))) + 1)
+            every = -(-len(decades) // 6)
             for digits in ((1, 2, 5), (1, 3), (1,)):
-                marks = [float(f"{digit}e{k}") for k in decades for digit in digits]
+                marks = [float(f"{digit}e{k}") for k in decades[::every] for digit in digits]
                 if sum(self._holds(mark) for mark in marks) <= 6:
                     break
         else:
@@ -216,8 +217,7 @@ class Axis:
         return {float(self.place(mark)): f"{mark:.6g}" for mark in inside}
 
     def _holds(self, value: float) -> bool:
-        slack = 1e-9 * (self.high - self.low)
-        return self.low - slack <= value <= self.high + slack
+        return bool(-1e-9 <= self.place(value) <= 1.0 + 1e-9)
 
 
 @dataclass(frozen=True)
@@ -298,6 +298,11 @@ class State:
                 f"the diagram's axes must be two, got {AXES.get(self.up.name, self.up.name)} twice"
             )
 
+        if {self.across.name, self.up.name} == _RATE:
+            raise ValueError(
+                "the diagram's axes must not be both the learning rate and the excess, which sets it"
+            )
+
     @property
     def own_settings(self) -> tuple[Setting, ...]:
         """The model's settings, the sharpness of its minimum among them."""
@@ -328,12 +333,17 @@ class State:
         )  # fmt: skip
 
     def with_axis(self, which: str, name: str) -> State:
-        """Return the state with another axis, over its usual range; the two of the diagram change places at need."""
+        """Return the state with another axis, over its usual range.
+
+        The two of the diagram change places at need; lr and excess do not stand together, the momentum does for one.
+        """
         axis = self.usual_axis(name)
         other = {"across": "up", "up": "across"}.get(which)
         changed: dict[str, Axis] = {which: axis}
         if other is not None and getattr(self, other).name == name:
             changed = {which: getattr(self, other), other: getattr(self, which)}
+        elif other is not None and {name, getattr(self, other).name} == _RATE:
+            changed[other] = self.usual_axis("momentum")
         return replace(self, **changed)  # type: ignore[arg-type]
 
     def usual_axis(self, name: str) -> Axis:
@@ -399,6 +409,8 @@ class State:
         names = self.setup().loss.weight_names
         return self.weight if self.weight in names else names[min(MODELS[self.model].weight, len(names) - 1)]
 
+
+_RATE: Final = {"lr", "excess"}
 
 _BOUNDS: Final[dict[str, dict[str, float]]] = {
     "momentum": {"at_least": 0, "below": 1},

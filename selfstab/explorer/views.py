@@ -240,7 +240,13 @@ def orbit_key(state: State) -> tuple[Any, ...]:
 
 
 def pictures(
-    state: State, held: dict[str, Any], wanted: Callable[[], bool] = lambda: True
+    state: State,
+    held: dict[str, Any],
+    wanted: Callable[[], bool] = lambda: True,
+    *,
+    size: int = SIZE,
+    coarse: int = COARSE,
+    along: int = ALONG,
 ) -> Iterator[tuple[str, xarray.Dataset]]:
     """Yield what the page shows, the quickest first; what `held` has already is left out.
 
@@ -252,6 +258,8 @@ def pictures(
         Keys of the diagrams shown; it is brought up to date.
     wanted
         Asked between parts; where it says no, the rest is not run.
+    size, coarse, along
+        Values along the axes of the phase diagram, of its first look, and of the orbit diagram.
 
     Yields
     ------
@@ -263,30 +271,30 @@ def pictures(
     new = held.get("diagram") != key
     if new and wanted():
         held["diagram"] = None
-        yield "diagram", diagram(state, COARSE)
+        yield "diagram", diagram(state, coarse)
     orbit = orbit_key(state)
     if held.get("orbits") != orbit and wanted():
         held["orbits"] = None
-        yield "orbits", orbit_diagram(state)
+        yield "orbits", orbit_diagram(state, along)
         held["orbits"] = orbit
     if new and wanted():
-        fine = _in_strips(state, wanted)
+        fine = _in_strips(state, size, wanted)
         if fine is not None:
             yield "diagram", fine
             held["diagram"] = key
 
 
-def _in_strips(state: State, wanted: Callable[[], bool]) -> xarray.Dataset | None:
+def _in_strips(state: State, size: int, wanted: Callable[[], bool]) -> xarray.Dataset | None:
     """Return the diagram, or None if it is no longer wanted before it is done."""
     import xarray
 
-    strips = min(max(1, SIZE * SIZE * state.steps // STRIPS), SIZE)
-    cuts = np.linspace(0, SIZE, strips + 1).astype(int)
+    strips = min(max(1, size * size * state.steps // STRIPS), size)
+    cuts = np.linspace(0, size, strips + 1).astype(int)
     parts: list[xarray.Dataset] = []
     for first, last in itertools.pairwise(cuts.tolist()):
         if parts and not wanted():
             return None
-        parts.append(diagram(state, part=slice(first, last) if strips > 1 else None))
+        parts.append(diagram(state, size, part=slice(first, last) if strips > 1 else None))
     if len(parts) == 1:
         return parts[0]
     return xarray.concat(parts, dim=diagram_grid(state).axes[0][0], combine_attrs="drop_conflicts")
