@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,8 @@ def made(port: int = 0) -> BaseServer:
 
     Answered are requests for the page, its socket and Bokeh's own files, if they name this address as host, and come
     from no page or from this one. All else is not found: whatever another site, or a name that points here, asks for.
+
+    Bokeh's settings in the environment are dropped.
 
     Parameters
     ----------
@@ -52,7 +55,9 @@ def made(port: int = 0) -> BaseServer:
 
     from selfstab.explorer.page import show
 
-    # The environment may ask Bokeh to load its scripts from elsewhere, and to accept other origins.
+    # Settings may ask Bokeh to load its scripts from elsewhere, and to accept other origins.
+    for name in [name for name in os.environ if name.startswith("BOKEH_")]:
+        del os.environ[name]
     settings.resources = "server"
     settings.allowed_ws_origin = []
     (socket,) = bind_sockets(port, ADDRESS)
@@ -95,14 +100,14 @@ def serve(port: int, *, browser: bool, say: Callable[[str], None]) -> None:
     basicConfig(level="ERROR")
     server = made(port)
     address = f"http://{ADDRESS}:{server.port}/"
-    say(f"selfstab explore: {address} (Ctrl-C ends it)")
-    threading.Thread(target=prepare, name="selfstab-kernels", daemon=True).start()
-    if browser:
-        import webbrowser
-
-        server.io_loop.add_callback(lambda: webbrowser.open(address))
-    server.start()
     try:
+        say(f"selfstab explore: {address} (Ctrl-C ends it)")
+        threading.Thread(target=prepare, name="selfstab-kernels", daemon=True).start()
+        if browser:
+            import webbrowser
+
+            server.io_loop.add_callback(lambda: webbrowser.open(address))
+        server.start()
         server.io_loop.start()
     except KeyboardInterrupt:
         say("ended")
