@@ -91,6 +91,9 @@ class Controls:
             button = Button(label=known.label, name=f"save-{kind}", **wide)
             button.on_event(ButtonClick, lambda _, kind=kind: page.save(kind))
             self.buttons.append(button)
+        # By these classes a widget is found in the page.
+        for name in ("model", "formula", "variables", "at", "momentum", "excess", "kick", "warmup", "steps"):
+            getattr(self, name).css_classes = [f"widget-{name}"]
         self.rows_for = ""
         self._connect()
 

@@ -55,15 +55,16 @@ class _Page:
         self.file = ColumnDataSource({"name": [], "media_type": [], "content": []})
         self.file.js_on_change("data", CustomJS(args={"source": self.file}, code=_SAVE))
         self.worker: Latest[State] = Latest(self._work)
+        # Before the plot is a part of the document: later ones are not heard.
+        self.pictures.diagram.on_event(Tap, self._point)
+        self.pictures.diagram.on_event(Pan, self._point)
         document.title = "selfstab explore"
         document.template = PAGE
         for root in (*self.controls.roots(), *self.pictures.roots()):
             document.add_root(root)
-        # No plot holds the file: a callback without code makes it a part of the document.
-        document.js_on_event("document_ready", CustomJS(args={"source": self.file}, code=""))
+        # No plot holds the file: as a tag it is a part of the document.
+        self.controls.message.tags = [self.file]
         document.on_session_destroyed(lambda _: self.worker.close(0.0))
-        self.pictures.diagram.on_event(Tap, self._point)
-        self.pictures.diagram.on_event(Pan, self._point)
         self.update(self.state)
 
     # -- in the page's thread ---------------------------------------------------------------------------------------
