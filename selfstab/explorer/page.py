@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -172,8 +173,10 @@ def _summary(state: State, data: xarray.Dataset) -> str:
     badge = f'<span class="badge" style="background:{outcomes.COLOURS[code]}">&nbsp;</span>{word}'
     threshold = float(data["max_stable_sharpness"][-1])
     last, largest = float(data["sharpness"][-1]), float(np.abs(data["displacement"]).max())
+    if diverged >= 0:
+        last = largest = math.nan
     rows = [
-        ("final sharpness", last, law.final_sharpness),
+        ("final sharpness", last, law.final_sharpness if law.final_sharpness > 0.0 else math.nan),
         ("largest |x|", largest, law.displacement),
         ("overshoot", found["overshoot"], law.overshoot),
     ]
@@ -206,5 +209,6 @@ _LINES: Final = "".join(
         _key("5 3", "threshold S*"),
         _key("6 2 1 2", "final sharpness by the overshoot law"),
         _key("2 3", "largest swing in the slow limit"),
+        '<span class="note">click or drag in the phase diagram to choose the run</span>',
     ]
 )

@@ -103,7 +103,6 @@ class Pictures:
             f"{word}</span>"
             for code, word in outcomes.LABELS.items()
         )
-        words += '<span class="note">click or drag in the diagram to choose the run</span>'
         self.legend = Div(name="legend", text=words, stylesheets=[DIV_STYLE], sizing_mode="stretch_width")
         self.diagram = plot = figure(name="diagram", x_range=Range1d(0, 1), y_range=Range1d(0, 1), **_LOOK)
         plot.grid.visible = False
@@ -131,7 +130,7 @@ class Pictures:
         _small(plot)
 
     def _orbits(self) -> None:
-        self.orbit = plot = figure(name="orbits", x_range=Range1d(0, 1), **_LOOK)
+        self.orbit = plot = figure(name="orbits", x_range=Range1d(0, 1), y_range=Range1d(0, 1), **_LOOK)
         self.dots = ColumnDataSource({"x": [], "y": []})
         plot.scatter("x", "y", source=self.dots, size=1.6, color="#0077bb", line_color=None)
         self.orbit_here = _line(plot, "height", "solid")
@@ -155,7 +154,6 @@ class Pictures:
             _dress(which, axis, names[axis.name])
         ((_, axis),) = views.orbit_grid(state).axes
         _dress(self.orbit.xaxis[0], axis, names[axis.name])
-        self.orbit.yaxis[0].axis_label = f"last {views.LAST} states of {state.shown_weight}"
         place = float(axis.place(state.value_of(axis.name)))
         self.orbit_here.location, self.orbit_here.visible = place, 0.0 <= place <= 1.0
 
@@ -164,6 +162,7 @@ class Pictures:
     def draw_run(self, state: State, data: xarray.Dataset) -> Callable[[], None]:
         """Prepare the run's pictures."""
         law = views.law(state)
+        data = _shown_steps(data)
         columns = {
             "step": data["step"].values.astype(np.int32),
             "x": data["displacement"].values,
@@ -236,8 +235,22 @@ class Pictures:
 
         def draw() -> None:
             self.dots.data = {"x": x[shown], "y": y[shown]}
+            low, high = (float(y[shown].min()), float(y[shown].max())) if shown.any() else (0.0, 1.0)
+            room = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+            self.orbit.y_range.start, self.orbit.y_range.end = low - room, high + room
+            what = f"last {views.LAST} states of {state.shown_weight}"
+            self.orbit.yaxis[0].axis_label = what if shown.any() else f"{what}: all diverged"
 
         return draw
+
+
+def _shown_steps(data: xarray.Dataset) -> xarray.Dataset:
+    """Return a run without the last steps of a divergence, whose numbers would leave the rest no room."""
+    if int(data["diverged_at"]) < 0:
+        return data
+    sharpness = data["sharpness"].values
+    beyond = np.flatnonzero(~(sharpness <= 3.0 * max(sharpness[0], float(data["max_stable_sharpness"][-1]))))
+    return data.isel(step=slice(0, max(int(beyond[0]), 2))) if beyond.size else data
 
 
 def _shown_losses(losses: Any) -> Any:
@@ -271,6 +284,7 @@ def _small(plot: Any) -> None:
         axis.major_label_text_font_size = "11px"
         axis.axis_label_standoff = 3
     plot.min_border = 4
+    plot.min_border_right = 14  # half of the last number
     plot.axis.minor_tick_line_color = None
     plot.outline_line_color = "#cccccc"
     plot.grid.grid_line_color = "#eeeeee"

@@ -56,6 +56,7 @@ class Model:
     """The weight that an orbit diagram shows first."""
     steps: int = 600
     """A length that shows a catapult."""
+    momentum: float = 0.9
     excess: float = 0.02
     fixed: Mapping[str, float] = field(default_factory=dict)
     """What its constructor needs and has no slider."""
@@ -75,7 +76,7 @@ MODELS: Final[Mapping[str, Model]] = MappingProxyType({
         start=(0.0, 0.0), weight=1, fixed={"curvature": 1.0},
     ),
     "Product": Model("½(u v − 1)²", sharpness=_minimum(2.2, 12.0, 6.0)),
-    "DoubleWell": Model("¼(w² − 1)²", excess=0.2),
+    "DoubleWell": Model("¼(w² − 1)²", momentum=0.0, excess=0.3),
     "Minimalist": Model("½(x² y² − 1)²", sharpness=_minimum(8.5, 40.0, 20.0)),
     "Chain": Model(
         "½(u₀ u₁ ⋯ − 1)²", (Setting("depth", "depth", 2, 6, 1, 3, whole=True),), sharpness=_minimum(6.5, 24.0, 8.0)
@@ -86,7 +87,7 @@ MODELS: Final[Mapping[str, Model]] = MappingProxyType({
             Setting("zeta", "coupling ζ", -1.0, 1.0, 0.02, 0.2),
             Setting("eps", "slope ϵ", 0.0, 2e-3, 2e-5, 2e-4),
         ),
-        start=(0.0, 1.0), steps=1000,
+        start=(0.0, 1.0), steps=1000, momentum=0.3,
     ),
     FORMULA: Model("a formula of yours"),
 })  # fmt: skip
@@ -325,10 +326,10 @@ class State:
         return AXES | {setting.name: setting.label for setting in model.settings if not setting.whole}
 
     def with_model(self, model: str) -> State:
-        """Return the state of another model, at its defaults; momentum, warmup and kick stay."""
+        """Return the state of another model, at its defaults; warmup and kick stay."""
         chosen = MODELS[validation.one_of("model", model, MODELS)]
         return State(
-            model=model, formula=self.formula, variables=self.variables, at=self.at, momentum=self.momentum,
+            model=model, formula=self.formula, variables=self.variables, at=self.at, momentum=chosen.momentum,
             warmup=self.warmup, kick=self.kick, excess=chosen.excess, steps=chosen.steps,
         )  # fmt: skip
 
