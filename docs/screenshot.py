@@ -32,8 +32,8 @@ def main() -> None:
             page.wait_for_function(READY, timeout=300_000)
             page.wait_for_timeout(500)
             with Image.open(io.BytesIO(page.screenshot())) as picture:
-                small = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
-                small.save(TARGET, optimize=True)
+                # No palette of fewer colours: those of the outcomes must stay.
+                picture.convert("RGB").save(TARGET, optimize=True)
             browser.close()
         finally:
             server.terminate()

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     import xarray
 
 _CODES: Final = list(outcomes.LABELS)
+_NONE: Final = np.full((2, 2), np.nan, dtype=np.float32)
+"""An image of nothing."""
+
 _LEAST: Final = 1e-20
 """Losses below this share of the largest are not drawn."""
 
@@ -41,6 +44,7 @@ class Pictures:
     """The plots, and how data come into them."""
 
     def __init__(self) -> None:
+        self.last: tuple[State, xarray.Dataset] | None = None
         self.run_source = ColumnDataSource(
             {"step": [], "x": [], "sharpness": [], "loss": [], "threshold": []}
         )
@@ -108,9 +112,7 @@ class Pictures:
         plot.grid.visible = False
         box = {"x": [0.0], "y": [0.0], "dw": [1.0], "dh": [1.0]}
         blank = np.ones((2, 2), dtype=np.uint8)
-        self.image = ColumnDataSource(
-            box | {"phase": [blank], "overshoot": [np.full((2, 2), np.nan, np.float32)]}
-        )
+        self.image = ColumnDataSource(box | {"phase": [blank], "overshoot": [_NONE]})
         where: dict[str, Any] = {"x": "x", "y": "y", "dw": "dw", "dh": "dh", "source": self.image}
         palette = [outcomes.COLOURS[code] for code in _CODES]
         plot.image(
@@ -140,6 +142,8 @@ class Pictures:
     def choose(self, measure: str) -> None:
         """Show another measure in the diagram."""
         self.overlay.visible = self.bar.visible = measure == "overshoot"
+        if self.last is not None:
+            self.draw_diagram(*self.last)()
 
     # -- what a state moves at once -----------------------------------------------------------------------------------
 
@@ -201,17 +205,19 @@ class Pictures:
         """Return what the diagram's image holds."""
         up, across = (name for name, _ in views.diagram_grid(state).axes)
         flat = data.isel(excess=0) if "excess" in data.dims and "excess" not in (up, across) else data
-        phase = flat["phase"].transpose(up, across).values
+        phase, overshoot = (flat[name].transpose(up, across).values for name in views.MEASURES)
         size = np.array(phase.shape[::-1])
         half, whole = 0.5 / (size - 1.0), size / (size - 1.0)
         return {
             "x": [-half[0]], "y": [-half[1]], "dw": [whole[0]], "dh": [whole[1]],
             "phase": [np.ascontiguousarray(phase - min(_CODES)).astype(np.uint8)],
-            "overshoot": [np.ascontiguousarray(flat["overshoot"].transpose(up, across).values, dtype=np.float32)],
+            # It is four times as large: it travels where it is shown only.
+            "overshoot": [np.ascontiguousarray(overshoot if self.overlay.visible else _NONE, dtype=np.float32)],
         }  # fmt: skip
 
     def draw_diagram(self, state: State, data: xarray.Dataset) -> Callable[[], None]:
         """Prepare the phase diagram."""
+        self.last = (state, data)
         columns = self._image(state, data)
         finite = columns["overshoot"][0][np.isfinite(columns["overshoot"][0])]
 

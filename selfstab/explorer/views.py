@@ -264,20 +264,23 @@ def pictures(
     Yields
     ------
     str, Dataset
-        ``run``; ``diagram``, first coarse, then fine; ``orbits``.
+        ``run``; ``diagram``; ``orbits``; of long runs the diagram twice, first coarse, at last fine.
     """
     yield "run", run(state)
     key = diagram_key(state)
     new = held.get("diagram") != key
+    small = size * size * state.steps <= STRIPS
     if new and wanted():
         held["diagram"] = None
-        yield "diagram", diagram(state, coarse)
+        # A small diagram takes a tenth of a second: a coarse one before it would only delay it.
+        yield "diagram", diagram(state, size if small else coarse)
+        held["diagram"] = key if small else None
     orbit = orbit_key(state)
     if held.get("orbits") != orbit and wanted():
         held["orbits"] = None
         yield "orbits", orbit_diagram(state, along)
         held["orbits"] = orbit
-    if new and wanted():
+    if new and not small and wanted():
         fine = _in_strips(state, size, wanted)
         if fine is not None:
             yield "diagram", fine
