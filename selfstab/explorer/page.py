@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     import xarray
     from bokeh.document import Document
 
+_PATIENCE: Final = 1.0
+"""Seconds to wait for the page's thread, which may be gone with its tab."""
+
 _SAVE: Final = """
 const bytes = Uint8Array.from(atob(source.data.content[0]), (c) => c.charCodeAt(0));
 const link = document.createElement('a');
@@ -137,6 +140,18 @@ class _Page:
         """Have something done in the page's thread."""
         self.document.add_next_tick_callback(act)
 
+    def _shown(self, acts: list[Callable[[], None]]) -> None:
+        """Have the page's thread draw, and wait for it: the next piece of work would hold it up."""
+        done = threading.Event()
+
+        def act() -> None:
+            for one in acts:
+                one()
+            done.set()
+
+        self._later(act)
+        done.wait(_PATIENCE)
+
     def _work(self, state: State, wanted: Callable[[], bool]) -> None:
         draws = {
             "run": self.pictures.draw_run,
@@ -149,14 +164,15 @@ class _Page:
             began = time.perf_counter()
             for name, data in views.pictures(state, self.held, wanted):
                 seconds[name] = time.perf_counter() - began
-                prepared = draws[name](state, data)
-                self._later(prepared)
+                acts = [draws[name](state, data)]
                 if name == "run":
                     words = _summary(state, data)
-                    self._later(lambda words=words: self.controls.tell(words))  # type: ignore[misc]
+                    acts.append(lambda words=words: self.controls.tell(words))  # type: ignore[misc]
+                self._shown(acts)
                 began = time.perf_counter()
             times = ", ".join(f"{name} {1000 * taken:.0f} ms" for name, taken in seconds.items())
-            self._later(lambda: self.controls.say(times))
+            if wanted():
+                self._later(lambda: self.controls.say(times))
         except Exception as error:
             # Whatever goes wrong is told in words: the page must not stand still.
             self.held.clear()
