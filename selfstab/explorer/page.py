@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from bokeh.events import Pan, Tap
+from bokeh.events import DoubleTap, Pan, Tap
 from bokeh.models import ColumnDataSource, CustomJS
 
 from selfstab import outcomes
@@ -60,8 +60,8 @@ class _Page:
         self.file.js_on_change("data", CustomJS(args={"source": self.file}, code=_SAVE))
         self.worker: Latest[State] = Latest(self._work)
         # Before the plot is a part of the document: later ones are not heard.
-        self.pictures.diagram.on_event(Tap, self._point)
-        self.pictures.diagram.on_event(Pan, self._point)
+        for event in (Tap, DoubleTap, Pan):  # two quick clicks apart are a double one, too
+            self.pictures.diagram.on_event(event, self._point)
         document.title = "selfstab explore"
         document.template = PAGE
         for root in (*self.controls.roots(), *self.pictures.roots()):
@@ -82,10 +82,8 @@ class _Page:
         except (ValueError, TypeError, OverflowError) as error:
             self.controls.say(str(error), bad=True)
             return
-        if not kernels.is_ready(state):
-            self.controls.say(
-                "compiling the kernels of this model: some ten seconds, once on this machine ..."
-            )
+        compiling = "compiling the kernels of this model: some ten seconds, once on this machine ..."
+        self.controls.say("running ..." if kernels.is_ready(state) else compiling)
         self.worker.ask(state)
 
     def change(self, make: Callable[[], State]) -> None:
