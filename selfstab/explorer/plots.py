@@ -279,6 +279,8 @@ def _move(span: Span, at: float) -> None:
 def _dress(axis: Any, spec: Axis, label: str) -> None:
     ticks = spec.ticks()
     axis.axis_label = label
+    if axis.major_label_overrides == ticks:
+        return  # a new ticker would have the plot laid out anew
     axis.ticker = FixedTicker(ticks=list(ticks))
     axis.major_label_overrides = ticks
 
