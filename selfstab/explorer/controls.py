@@ -13,7 +13,8 @@ from bokeh.layouts import column, row
 from bokeh.models import Button, CustomJSTickFormatter, Div, NumericInput, Select, Slider, TextInput
 
 from selfstab.explorer import exports
-from selfstab.explorer.state import FORMULA, MODELS, Axis, Setting, State
+from selfstab.explorer.scales import Axis
+from selfstab.explorer.state import FORMULA, MODELS, Setting, State
 from selfstab.explorer.template import DIV_STYLE, WIDGET_STYLE
 
 SHORT: Final = {

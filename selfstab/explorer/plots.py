@@ -22,7 +22,8 @@ from bokeh.plotting import figure
 
 from selfstab import outcomes
 from selfstab.explorer import views
-from selfstab.explorer.state import Axis, State, drawn_axis
+from selfstab.explorer.scales import Axis
+from selfstab.explorer.state import State, drawn_axis
 from selfstab.explorer.template import DIV_STYLE
 from selfstab.plotting.style import METHOD_COLOURS, THEORY_COLOUR
 

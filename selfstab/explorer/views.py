@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from selfstab import observables, theory
-from selfstab.explorer.state import FLAT, Axis, Setup, State, drawn_axis
+from selfstab.explorer.scales import Axis
+from selfstab.explorer.state import FLAT, Setup, State, drawn_axis
 from selfstab.grid import sweep
 from selfstab.orbit_diagrams import orbits
 from selfstab.trajectory import simulate

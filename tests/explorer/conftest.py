@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from selfstab.explorer.state import FORMULA, Axis, State
+from selfstab.explorer.scales import Axis
+from selfstab.explorer.state import FORMULA, State
 
 STATES = {
     "default": State(steps=60),

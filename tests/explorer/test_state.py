@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from selfstab.explorer.state import AXES, FORMULA, MODELS, Axis, State, drawn_axis
+from selfstab.explorer.scales import AXES, Axis
+from selfstab.explorer.state import FORMULA, MODELS, State, drawn_axis
 
 AXIS = st.one_of(
     st.tuples(st.just("momentum"), st.floats(0.0, 0.5), st.floats(0.6, 0.999)),

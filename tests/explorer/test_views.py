@@ -7,8 +7,9 @@ import pytest
 
 from selfstab import outcomes, theory
 from selfstab.explorer import views
+from selfstab.explorer.scales import Axis
 from selfstab.explorer.script import script
-from selfstab.explorer.state import Axis, State
+from selfstab.explorer.state import State
 
 
 def test_the_script_makes_the_same_bits(state, plain_engine, same_bits):
