@@ -5,15 +5,17 @@ BIN := $(VENV)/bin
 QUICK ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-full lint types imports bench docs images predictions clean
+.PHONY: help setup reproduce test test-full lint types imports bench docs images screenshot predictions test-browser clean
 
 help:
 	@echo "make reproduce [QUICK=1]  every figure and the table of predictions, into report/"
 	@echo "make test                 the tests (under 5 minutes)"
 	@echo "make test-full            the tests that take long, too"
+	@echo "make test-browser         the explorer in Chromium, if there is one"
 	@echo "make lint types imports   ruff, mypy, import-linter"
 	@echo "make bench                speed as ratios against named baselines"
 	@echo "make docs                 the manual, into docs/_build/html"
+	@echo "make screenshot           the manual's picture of the explorer, anew"
 	@echo "make images predictions   the manual's pictures and measured numbers, anew"
 
 setup: $(VENV)/.installed
@@ -57,6 +59,17 @@ docs: $(VENV)/.installed-docs
 
 images: setup
 	$(BIN)/python docs/pictures.py
+
+# With the explorer and a driver for Chromium, which must be on the machine.
+$(VENV)/.installed-browser: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[browser]'
+	@touch $@
+
+test-browser: $(VENV)/.installed-browser
+	$(BIN)/python -m pytest -q -rs tests/explorer/test_browser.py
+
+screenshot: $(VENV)/.installed-browser
+	$(BIN)/python docs/screenshot.py
 
 predictions: setup
 	$(BIN)/selfstab verify --json > docs/theory/predictions.json

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from . import (
     eigenpair,
+    explorer,
     harness,
     hessian,
     memory,
@@ -26,7 +27,7 @@ def cases(quick: bool) -> list[Case]:
     return [
         *sweep_speed.cases(quick), *transcendental.cases(quick), *hessian.cases(quick),
         *eigenpair.cases(quick), *predicted.cases(quick), *start_up.cases(quick), *memory.cases(quick),
-        *storage.cases(quick), *network_sweep.cases(quick),
+        *storage.cases(quick), *network_sweep.cases(quick), *explorer.cases(quick),
     ]  # fmt: skip
 
 

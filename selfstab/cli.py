@@ -1,4 +1,4 @@
-"""The command line: simulate, sweep, verify, figure, reproduce, derive, bench.
+"""The command line: simulate, sweep, verify, figure, reproduce, explore, derive, bench.
 
 Every import that costs time stands inside the command that needs it, so that ``--help`` is quick.
 """
@@ -333,6 +333,21 @@ def reproduce(output: Path, quick: bool, only: tuple[str, ...]) -> None:
     from selfstab import report
 
     sys.exit(report.reproduce(output, quick=quick, only=only or None, say=click.echo))
+
+
+@main.command()
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="Port of 127.0.0.1.  [default: a free one]"
+)
+@click.option("--browser/--no-browser", default=True, show_default=True, help="Open the page in a browser.")
+def explore(port: int, browser: bool) -> None:
+    """Explore runs and diagrams with sliders, on a page of this machine's own (extra 'explore').
+
+    The page is served on 127.0.0.1 only, and fetches nothing from elsewhere.
+    """
+    from selfstab.explorer import server
+
+    server.serve(port, browser=browser, say=click.echo)
 
 
 @main.command()

@@ -33,7 +33,9 @@ def run(*arguments: str) -> Result:
 PRODUCT = ("Product", "--start", "minimum:4", "--flip", "1e-3", "--momentum", "0.9", "--steps", "60")
 
 
-@pytest.mark.parametrize("command", ["simulate", "sweep", "verify", "figure", "reproduce", "derive", "bench"])
+@pytest.mark.parametrize(
+    "command", ["simulate", "sweep", "verify", "figure", "reproduce", "explore", "derive", "bench"]
+)
 def test_help_of_each_command(command: str) -> None:
     # Protects: --help works and names every option with a text.
     result = run(command, "--help")

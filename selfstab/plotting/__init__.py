@@ -12,6 +12,7 @@ from selfstab.plotting.diagrams import (
     draw_overshoot_residual,
     draw_phases,
 )
+from selfstab.plotting.plane import draw_plane
 from selfstab.plotting.quadratic import draw_modes
 from selfstab.plotting.runs import (
     draw_displacement,
@@ -42,6 +43,7 @@ __all__ = [
     "draw_overshoot_law",
     "draw_overshoot_residual",
     "draw_phases",
+    "draw_plane",
     "draw_refined",
     "draw_sharpness",
     "draw_spectrum",

@@ -1,0 +1,228 @@
+"""The explorer's widgets: what changes a state, and what shows it."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final, Protocol
+
+import numpy as np
+from bokeh.events import ButtonClick
+from bokeh.layouts import column, row
+from bokeh.models import Button, CustomJSTickFormatter, Div, NumericInput, Select, Slider, TextInput
+
+from selfstab.explorer import exports
+from selfstab.explorer.scales import Axis
+from selfstab.explorer.state import FORMULA, MODELS, Setting, State
+from selfstab.explorer.template import DIV_STYLE, WIDGET_STYLE
+
+SHORT: Final = {
+    "momentum": "momentum β",
+    "excess": "excess ε",
+    "lr": "lr η",
+    "warmup": "warmup",
+    "progressive_sharpening": "sharpening α",
+    "stabilization": "stabiliz. b²",
+}
+"""Axes in few letters."""
+
+_POWER: Final = "return Number(Math.pow(10, tick).toPrecision(3)).toString()"
+
+
+class Owner(Protocol):
+    """What the widgets ask."""
+
+    state: State
+    quiet: bool
+
+    def change(self, make: Callable[[], State]) -> None:
+        """Take another state."""
+
+    def save(self, kind: str) -> None:
+        """Make a file."""
+
+    def choose(self, measure: str) -> None:
+        """Show another measure in the diagram."""
+
+
+class Controls:
+    """The column of widgets."""
+
+    def __init__(self, page: Owner) -> None:
+        self.page = page
+        state = page.state
+        wide: dict[str, Any] = {"sizing_mode": "stretch_width", "stylesheets": [WIDGET_STYLE]}
+        plain: dict[str, Any] = {"sizing_mode": "stretch_width"}
+        self.model = Select(title="Model", value=state.model, options=list(MODELS), **wide)
+        self.formula_shown = Div(stylesheets=[DIV_STYLE], **plain)
+        self.formula = TextInput(title="Loss (SymPy)", value=state.formula, **wide)
+        self.variables = TextInput(title="Weights", value=state.variables, **wide)
+        self.at = TextInput(title="Start", value=state.at, **wide)
+        self.own_formula = column(self.formula, row(self.variables, self.at, **plain), visible=False, **plain)
+        self.momentum = Slider(
+            title="momentum β", start=0.0, end=0.99, step=0.005, value=state.momentum, **wide
+        )
+        power = CustomJSTickFormatter(code=_POWER)
+        self.excess = Slider(
+            title="relative excess ε",
+            start=-4.0,
+            end=0.0,
+            step=0.01,
+            value=np.log10(state.excess),
+            format=power,
+            **wide,
+        )
+        self.kick = Slider(
+            title="kick", start=-8.0, end=0.0, step=0.1, value=np.log10(state.kick), format=power, **wide
+        )
+        self.warmup = Slider(title="warmup (steps)", start=0, end=1000, step=5, value=0, **wide)
+        self.steps = Slider(title="steps", start=50, end=5000, step=50, value=state.steps, **wide)
+        self.settings = column(**plain)
+        self.found = Div(stylesheets=[DIV_STYLE], **plain)
+        self.message = Div(stylesheets=[DIV_STYLE], **plain)
+        self.axes = {which: _AxisWidgets(self, which, title) for which, title in
+                     (("across", "Diagram, across"), ("up", "Diagram, up"), ("orbit", "Orbits, over"))}  # fmt: skip
+        self.weight = Select(title="Orbits, weight", options=[""], value="", **wide)
+        self.measure = Select(
+            title="Diagram shows", options=["outcome", "overshoot"], value="outcome", **wide
+        )
+        self.buttons = []
+        for kind, known in exports.KINDS.items():
+            button = Button(label=known.label, name=f"save-{kind}", **wide)
+            button.on_event(ButtonClick, lambda _, kind=kind: page.save(kind))
+            self.buttons.append(button)
+        # By these classes a widget is found in the page.
+        for name in ("model", "formula", "variables", "at", "momentum", "excess", "kick", "warmup", "steps"):
+            getattr(self, name).css_classes = [f"widget-{name}"]
+        self.rows_for = ""
+        self._connect()
+
+    def _connect(self) -> None:
+        page = self.page
+
+        def on(widget: Any, make: Callable[[Any], State], attribute: str = "value") -> None:
+            widget.on_change(attribute, lambda _a, _o, new: page.change(lambda: make(new)))
+
+        on(self.model, lambda new: page.state.with_model(new))
+        for name in ("formula", "variables", "at"):
+            on(getattr(self, name), lambda new, name=name: replace(page.state, weight="", **{name: new}))  # type: ignore[misc]
+        on(self.momentum, lambda new: replace(page.state, momentum=float(new)))
+        on(self.excess, lambda new: replace(page.state, excess=float(f"{10.0**new:.4g}")))
+        on(self.kick, lambda new: replace(page.state, kick=float(f"{10.0**new:.3g}")))
+        on(self.warmup, lambda new: replace(page.state, warmup=float(new)))
+        on(self.steps, lambda new: replace(page.state, steps=int(new)))
+        on(self.weight, lambda new: replace(page.state, weight=new))
+        self.measure.on_change("value", lambda _a, _o, new: page.choose(new))
+
+    def roots(self) -> list[Any]:
+        """Return the parts that the template places."""
+        wide: dict[str, Any] = {"sizing_mode": "stretch_width"}
+        save = Div(text="Save the figure, the data, or the script", stylesheets=[DIV_STYLE], **wide)
+        main = column(
+            self.model,
+            self.formula_shown,
+            self.own_formula,
+            self.settings,
+            *(self.momentum, self.excess, self.warmup, self.steps, self.kick),
+            *(axis.row for axis in self.axes.values()),
+            row(self.measure, self.weight, **wide),
+            save,
+            row(*self.buttons[:3], **wide),
+            row(*self.buttons[3:], **wide),
+            name="controls",
+            **wide,
+        )
+        self.found.name, self.message.name = "found", "message"
+        return [main, self.found, self.message]
+
+    def say(self, words: str, *, bad: bool = False) -> None:
+        """Show a line: what goes on, or what is wrong."""
+        self.message.text = f'<span class="{"bad" if bad else "calm"}">{html.escape(words)}</span>'
+
+    def tell(self, words: str) -> None:
+        """Show what came of the run."""
+        self.found.text = words
+
+    def follow(self, state: State) -> None:
+        """Bring the widgets to a state, without their asking for it again."""
+        before, self.page.quiet = self.page.quiet, True
+        try:
+            self._follow(state)
+        finally:
+            self.page.quiet = before
+
+    def _follow(self, state: State) -> None:
+        self.model.value = state.model
+        self.formula_shown.text = f"<i>L</i> = {html.escape(MODELS[state.model].formula)}"
+        self.formula_shown.visible = state.model != FORMULA
+        self.own_formula.visible = state.model == FORMULA
+        _set(self.momentum, state.momentum)
+        _set(self.excess, np.log10(max(state.excess, 1e-4)))
+        _set(self.kick, np.log10(state.kick))
+        _set(self.warmup, state.warmup)
+        _set(self.steps, state.steps)
+        if self.rows_for != state.model:
+            self.rows_for = state.model
+            self.sliders = {s.name: self._slider(s, state) for s in state.own_settings}
+            self.settings.children = list(self.sliders.values())
+        for name, slider in self.sliders.items():
+            _set(slider, state.setting(name))
+        for which, widgets in self.axes.items():
+            widgets.follow(state, getattr(state, which))
+        try:
+            names = list(state.setup().loss.weight_names)
+            self.weight.options, self.weight.value = names, state.shown_weight
+        except (ValueError, TypeError, OverflowError):
+            return
+
+    def _slider(self, setting: Setting, state: State) -> Slider:
+        slider = Slider(
+            title=setting.label, start=setting.low, end=setting.high, step=setting.step,
+            value=state.setting(setting.name), sizing_mode="stretch_width", stylesheets=[WIDGET_STYLE],
+            format="0[.]00000" if setting.step < 0.01 else "0[.]00",
+        )  # fmt: skip
+        page = self.page
+        slider.on_change(
+            "value",
+            lambda _a, _o, new: page.change(lambda: page.state.with_setting(setting.name, new)),
+        )
+        return slider
+
+
+def _set(slider: Slider, value: float) -> None:
+    """Move a slider; beyond its ends it stays at the end."""
+    value = min(max(float(value), slider.start), slider.end)
+    if abs(value - slider.value) > 0.51 * slider.step:
+        slider.value = value
+
+
+class _AxisWidgets:
+    """What an axis is, and its ends."""
+
+    def __init__(self, controls: Controls, which: str, title: str) -> None:
+        self.page, self.which = controls.page, which
+        self.name = Select(title=title, options=[], sizing_mode="stretch_width", stylesheets=[WIDGET_STYLE])
+        self.low = NumericInput(
+            title="from", mode="float", width=54, margin=(5, 2, 5, 2), stylesheets=[WIDGET_STYLE]
+        )
+        self.high = NumericInput(
+            title="to", mode="float", width=54, margin=(5, 2, 5, 2), stylesheets=[WIDGET_STYLE]
+        )
+        self.row = row(self.name, self.low, self.high, sizing_mode="stretch_width")
+        page = self.page
+        self.name.on_change(
+            "value", lambda _a, _o, new: page.change(lambda: page.state.with_axis(which, new))
+        )
+        for widget in (self.low, self.high):
+            widget.on_change("value", lambda _a, _o, _n: page.change(self._ends))
+
+    def _ends(self) -> State:
+        axis = Axis(self.name.value, self.low.value, self.high.value)
+        return replace(self.page.state, **{self.which: axis})  # type: ignore[arg-type]
+
+    def follow(self, state: State, axis: Axis) -> None:
+        """Show an axis."""
+        self.name.options = [(key, SHORT.get(key, label)) for key, label in state.axis_names.items()]
+        self.name.value = axis.name
+        self.low.value, self.high.value = float(f"{axis.low:.6g}"), float(f"{axis.high:.6g}")

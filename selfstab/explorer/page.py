@@ -1,0 +1,228 @@
+"""The explorer's page: widgets that change a state, and pictures of it (Bokeh)."""
+
+from __future__ import annotations
+
+import base64
+import html
+import math
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from bokeh.events import DoubleTap, Pan, Tap
+from bokeh.models import ColumnDataSource, CustomJS
+
+from selfstab import outcomes
+from selfstab.explorer import exports, kernels, views
+from selfstab.explorer.controls import Controls
+from selfstab.explorer.plots import Pictures
+from selfstab.explorer.state import State
+from selfstab.explorer.template import PAGE
+from selfstab.explorer.worker import Latest
+from selfstab.plotting.style import THEORY_COLOUR
+
+if TYPE_CHECKING:
+    import xarray
+    from bokeh.document import Document
+
+_PATIENCE: Final = 1.0
+"""Seconds to wait for the page's thread, which may be gone with its tab."""
+
+_SAVE: Final = """
+const bytes = Uint8Array.from(atob(source.data.content[0]), (c) => c.charCodeAt(0));
+const link = document.createElement('a');
+link.href = URL.createObjectURL(new Blob([bytes], {type: source.data.media_type[0]}));
+link.download = source.data.name[0];
+link.click();
+setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+"""
+"""Saves the file that the server has put into a source: no route serves files."""
+
+
+def show(document: Document) -> None:
+    """Fill a document with the explorer's page."""
+    _Page(document)
+
+
+class _Page:
+    """One tab: its state, its widgets, its pictures, and the thread that computes them."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.state = State()
+        self.held: dict[str, Any] = {}
+        self.quiet = False
+        self.pictures = Pictures()
+        self.controls = Controls(self)
+        self.file = ColumnDataSource({"name": [], "media_type": [], "content": []})
+        self.file.js_on_change("data", CustomJS(args={"source": self.file}, code=_SAVE))
+        self.worker: Latest[State] = Latest(self._work)
+        # Before the plot is a part of the document: later ones are not heard.
+        for event in (Tap, DoubleTap, Pan):  # two quick clicks apart are a double one, too
+            self.pictures.diagram.on_event(event, self._point)
+        document.title = "selfstab explore"
+        document.template = PAGE
+        for root in (*self.controls.roots(), *self.pictures.roots()):
+            document.add_root(root)
+        # No plot holds the file: as a tag it is a part of the document.
+        self.controls.message.tags = [self.file]
+        document.on_session_destroyed(lambda _: self.worker.close(0.0))
+        self.update(self.state)
+
+    # -- in the page's thread ---------------------------------------------------------------------------------------
+
+    def update(self, state: State) -> None:
+        """Take a new state: move the marks at once, and ask for the pictures."""
+        self.state = state
+        self.controls.follow(state)
+        try:
+            self.pictures.mark(state)
+        except (ValueError, TypeError, OverflowError) as error:
+            self.controls.say(str(error), bad=True)
+            return
+        compiling = "compiling the kernels of this model: some ten seconds, once on this machine ..."
+        self.controls.say("running ..." if kernels.is_ready(state) else compiling)
+        self.worker.ask(state)
+
+    def change(self, make: Callable[[], State]) -> None:
+        """Take the state that a widget asks for, or say what is wrong with it."""
+        if self.quiet:
+            return
+        try:
+            state = make()
+            state.setup()
+        except (ValueError, TypeError, OverflowError) as error:
+            self.controls.say(str(error), bad=True)
+            return
+        self.update(state)
+
+    def _point(self, event: Any) -> None:
+        if event.x is not None and event.y is not None:
+            self.change(lambda: self.state.at_point(event.x, event.y))
+
+    def choose(self, measure: str) -> None:
+        """Show another measure in the diagram."""
+        self.pictures.choose(measure)
+
+    def save(self, kind: str) -> None:
+        """Make a file beside the page's work, and hand it to the browser."""
+        self.controls.say(f"making {exports.KINDS[kind].name} ...")
+        state = self.state
+
+        def make() -> None:
+            try:
+                made = exports.export(state, kind)
+            except Exception as error:
+                words = str(error) or type(error).__name__
+                self._later(lambda: self.controls.say(words, bad=True))
+                return
+            content = base64.b64encode(made.content).decode()
+
+            def hand_over() -> None:
+                self.file.data = {
+                    "name": [made.name],
+                    "media_type": [made.media_type],
+                    "content": [content],
+                }
+                self.controls.say(f"saved {made.name}, {len(made.content) / 1000:.0f} kB")
+
+            self._later(hand_over)
+
+        threading.Thread(target=make, daemon=True).start()
+
+    # -- in the worker's thread -------------------------------------------------------------------------------------
+
+    def _later(self, act: Callable[[], None]) -> None:
+        """Have something done in the page's thread."""
+        self.document.add_next_tick_callback(act)
+
+    def _shown(self, acts: list[Callable[[], None]]) -> None:
+        """Have the page's thread draw, and wait for it: the next piece of work would hold it up."""
+        done = threading.Event()
+
+        def act() -> None:
+            for one in acts:
+                one()
+            done.set()
+
+        self._later(act)
+        done.wait(_PATIENCE)
+
+    def _work(self, state: State, wanted: Callable[[], bool]) -> None:
+        draws = {
+            "run": self.pictures.draw_run,
+            "diagram": self.pictures.draw_diagram,
+            "orbits": self.pictures.draw_orbits,
+        }
+        try:
+            kernels.compile_for(state)
+            seconds: dict[str, float] = {}
+            began = time.perf_counter()
+            for name, data in views.pictures(state, self.held, wanted):
+                seconds[name] = time.perf_counter() - began
+                acts = [draws[name](state, data)]
+                if name == "run":
+                    words = _summary(state, data)
+                    acts.append(lambda words=words: self.controls.tell(words))  # type: ignore[misc]
+                self._shown(acts)
+                began = time.perf_counter()
+            times = ", ".join(f"{name} {1000 * taken:.0f} ms" for name, taken in seconds.items())
+            if wanted():
+                self._later(lambda: self.controls.say(times))
+        except Exception as error:
+            # Whatever goes wrong is told in words: the page must not stand still.
+            self.held.clear()
+            words = str(error) or type(error).__name__
+            self._later(lambda: self.controls.say(words, bad=True))
+
+
+def _summary(state: State, data: xarray.Dataset) -> str:
+    """Return what came of the run beside what theory says, as a table."""
+    found, law = views.measured(data), views.law(state)
+    code = int(found["phase"])
+    diverged = int(data["diverged_at"])
+    word = outcomes.LABELS[code] + (f" at step {diverged}" if diverged >= 0 else "")
+    badge = f'<span class="badge" style="background:{outcomes.COLOURS[code]}">&nbsp;</span>{word}'
+    threshold = float(data["max_stable_sharpness"][-1])
+    last, largest = float(data["sharpness"][-1]), float(np.abs(data["displacement"]).max())
+    if diverged >= 0:
+        last = largest = math.nan
+    rows = [
+        ("final sharpness", last, law.final_sharpness if law.final_sharpness > 0.0 else math.nan),
+        ("largest |x|", largest, law.displacement),
+        ("overshoot", found["overshoot"], law.overshoot),
+    ]
+
+    def number(value: float) -> str:
+        return f"{value:.4g}" if np.isfinite(value) else "–"
+
+    notes = [f"η = {state.lr:.4g}, S* = {threshold:.4g}"]
+    if law.reason:
+        notes.append(f"no theory: {html.escape(law.reason)}")
+    else:
+        notes.append(f"κ = {law.kappa:.3g}")
+        if law.final_sharpness <= 0.0:
+            notes.append("the catapult is too large for the law")
+    parts = [f'<span class="outcome">{badge}</span>']
+    for name, value, predicted in rows:
+        theory = f" (theory {number(predicted)})" if np.isfinite(predicted) else ""
+        parts.append(f"<span>{name} <b>{number(value)}</b>{theory}</span>")
+    parts.append(f'<span class="note">{"; ".join(notes)}</span>')
+    return f'<div class="found">{"".join(parts)}</div><div class="lines">{_LINES}</div>'
+
+
+def _key(dash: str, words: str) -> str:
+    line = f'<line x1="0" y1="5" x2="26" y2="5" stroke="{THEORY_COLOUR}" stroke-dasharray="{dash}"/>'
+    return f'<span class="key"><svg width="26" height="10">{line}</svg>{words}</span>'
+
+
+_LINES: Final = "".join(
+    [
+        _key("5 3", "threshold S*"),
+        _key("6 2 1 2", "final sharpness by the overshoot law"),
+        _key("2 3", "largest swing in the slow limit"),
+        '<span class="note">click or drag in the phase diagram to choose the run</span>',
+    ]
+)

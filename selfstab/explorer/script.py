@@ -1,0 +1,124 @@
+"""The Python lines that make what the explorer shows: a script that runs on its own and gives the same bits."""
+
+from __future__ import annotations
+
+from selfstab.explorer import views
+from selfstab.explorer.state import State
+
+_HEAD = '''"""What `selfstab explore` showed: one run, a phase diagram and an orbit diagram of the same loss."""
+
+import numpy as np
+
+import selfstab as ss
+from selfstab.plotting import style
+'''
+
+_FIGURE = """
+with ss.plotting.paper():
+    figure = style.new_figure(style.DOUBLE_COLUMN, 6.2)
+    axes = figure.subplot_mosaic([["plane", "sharpness"], ["plane", "loss"], ["phases", "orbits"]],
+                                 height_ratios=[1, 1, 2])
+    ss.plotting.draw_plane(run, axes["plane"])
+    ss.plotting.draw_sharpness(run, axes["sharpness"])
+    ss.plotting.draw_loss(run, axes["loss"])
+    ss.plotting.draw_phases(diagram, axes["phases"])
+    ss.plotting.draw_orbits(orbits, axes["orbits"], weight={weight!r})
+    axes["orbits"].set_xscale({scale!r})
+    style.shared_legend(figure, list(axes.values()), columns=5)
+    style.label_panels(list(axes.values()))
+"""
+
+_SAVE = """
+if __name__ == "__main__":
+    from pathlib import Path
+
+    style.save(figure, Path("."), "explored")
+    for name, data in {"run": run, "diagram": diagram, "orbits": orbits}.items():
+        data.to_netcdf("explored.nc", group=name, mode="w" if name == "run" else "a", engine="netcdf4")
+"""
+
+
+def script(state: State, size: int = views.SIZE, along: int = views.ALONG) -> str:
+    """Return the script of a state: `run`, `diagram`, `orbits` and `figure`, saved to files when it is run.
+
+    Parameters
+    ----------
+    state
+        What is looked at.
+    size, along
+        Values along the axes of the phase diagram, and of the orbit diagram.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :meth:`State.setup`.
+
+    Examples
+    --------
+    >>> print(script(State(momentum=0.5)).splitlines()[7])
+    loss = ss.CubicTaylor(curvature=1.0, progressive_sharpening=0.0, stabilization=1.0)
+    """
+    setup = state.setup()
+    scale = views.orbit_grid(state).axes[0][1].scale.replace("inverse", "linear")
+    lines = [
+        _HEAD,
+        f"loss = {setup.loss_text}",
+        f"weights = {setup.weights_text}",
+        f"start, previous = ss.flip_start(loss, weights, {state.kick!r})",
+        f"momentum, excess = {state.momentum!r}, {state.excess!r}",
+        "lr = (1.0 + excess) * 2.0 * (1.0 + momentum) / loss.sharpness(start)[0]",
+        "",
+        f"optimizer = {_optimizer(state, ramp=False)}",
+        f"run = ss.simulate(loss, optimizer, start, {state.steps}, previous=previous,",
+        '                  keep=("loss", "sharpness", "weights", "velocity"))',
+        "top = loss.sharpness(weights)[1]",
+        'run["displacement"] = ("step", ((run.weights.values - weights) * top).sum(axis=1))',
+        *_law(state),
+        "",
+        *_sweep(state, size),
+        "",
+        *_orbits(state, along),
+    ]
+    return "\n".join(lines) + "\n" + _FIGURE.format(weight=state.shown_weight, scale=scale) + _SAVE
+
+
+def _optimizer(state: State, *, ramp: bool) -> str:
+    if state.warmup > 0.0 or ramp:
+        return f"ss.HeavyBall(ss.LinearWarmup(0.0, lr, {max(state.warmup, 1.0)!r}), momentum)"
+    return "ss.HeavyBall(lr, momentum)"
+
+
+def _law(state: State) -> list[str]:
+    found = views.law(state)
+    if found.reason:
+        return [f"# The overshoot law says nothing of this run: {found.reason}."]
+    return [
+        "threshold = optimizer.max_stable_sharpness()",
+        "y0 = loss.sharpness(weights)[0] - threshold",
+        "kappa = ss.theory.inertia_number(y0 / threshold, momentum)",
+        'run["initial_excess"] = ((), y0)',
+        f'run["stabilization"] = ((), {found.stabilization!r})  # b², of the flat directions at the weights',
+        'run["predicted_final_sharpness"] = ((), ss.theory.final_sharpness(threshold, y0, kappa))',
+    ]
+
+
+def _axes(texts: dict[str, str]) -> list[str]:
+    return ["axes = {", *(f"    {name!r}: {text}," for name, text in texts.items()), "}"]
+
+
+def _sweep(state: State, size: int) -> list[str]:
+    grid = views.diagram_grid(state)
+    return [
+        *_axes(grid.texts(size, size)),
+        f"diagram = ss.sweep(loss, {_optimizer(state, ramp=grid.ramp)}, axes, start=start, previous=previous,",
+        f"                   steps={state.steps}, measure={list(views.MEASURES)!r}, progress=False)",
+    ]
+
+
+def _orbits(state: State, along: int) -> list[str]:
+    grid = views.orbit_grid(state)
+    return [
+        *_axes(grid.texts(along)),
+        f"orbits = ss.orbits(loss, {_optimizer(state, ramp=grid.ramp)}, axes, start=start, previous=previous,",
+        f"                   steps={state.steps}, last={min(views.LAST, state.steps + 1)}, progress=False)",
+    ]

@@ -1,0 +1,388 @@
+"""What the explorer looks at: a model and its start, the optimizer, and the axes of its diagrams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+
+from selfstab import theory, validation
+from selfstab.explorer.scales import AXES, Axis
+from selfstab.losses.named import numbers
+from selfstab.losses.protocol import flip_start
+from selfstab.losses.symbolic import SymbolicLoss
+from selfstab.losses.toys import TOYS
+from selfstab.optimizers import HeavyBall
+from selfstab.schedules import LinearWarmup
+from selfstab.validation import Array
+
+FORMULA: Final = "Formula"
+"""The model that is a text of the user's."""
+
+MOST_STEPS: Final = 20_000
+"""Longest run: a diagram of such runs still takes seconds only."""
+
+FLAT: Final = 1e-8
+"""A direction is flat where its curvature is below this share of the sharpness."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A number of a model that has a slider: what it is called, and the values it takes."""
+
+    name: str
+    label: str
+    low: float
+    high: float
+    step: float
+    default: float
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loss by name: its formula for the reader, what can be set, and where runs start."""
+
+    formula: str
+    settings: tuple[Setting, ...] = ()
+    sharpness: Setting | None = None
+    """The sharpness of the minimum where it can be chosen."""
+    start: tuple[float, ...] | None = None
+    """Weights where runs start; None: the loss's own minimum."""
+    weight: int = 0
+    """The weight that an orbit diagram shows first."""
+    steps: int = 600
+    """A length that shows a catapult."""
+    momentum: float = 0.9
+    excess: float = 0.02
+    fixed: Mapping[str, float] = field(default_factory=dict)
+    """What its constructor needs and has no slider."""
+
+
+def _minimum(low: float, high: float, default: float) -> Setting:
+    return Setting("sharpness", "sharpness of the minimum", low, high, 0.05, default)
+
+
+MODELS: Final[Mapping[str, Model]] = MappingProxyType({
+    "CubicTaylor": Model(
+        "½(1 + b z) x² − (α/b) z",
+        (
+            Setting("progressive_sharpening", "progressive sharpening α", 0.0, 1e-3, 1e-5, 0.0),
+            Setting("stabilization", "stabilization b²", 0.1, 4.0, 0.05, 1.0),
+        ),
+        start=(0.0, 0.0), weight=1, fixed={"curvature": 1.0},
+    ),
+    "Product": Model("½(u v − 1)²", sharpness=_minimum(2.2, 12.0, 6.0)),
+    "DoubleWell": Model("¼(w² − 1)²", momentum=0.0, excess=0.3),
+    "Minimalist": Model("½(x² y² − 1)²", sharpness=_minimum(8.5, 40.0, 20.0)),
+    "Chain": Model(
+        "½(u₀ u₁ ⋯ − 1)²", (Setting("depth", "depth", 2, 6, 1, 3, whole=True),), sharpness=_minimum(6.5, 24.0, 8.0)
+    ),
+    "Coupled": Model(
+        "½(y + ζ x) x² − ϵ (x + y)",
+        (
+            Setting("zeta", "coupling ζ", -1.0, 1.0, 0.02, 0.2),
+            Setting("eps", "slope ϵ", 0.0, 2e-3, 2e-5, 2e-4),
+        ),
+        start=(0.0, 1.0), steps=1000, momentum=0.3,
+    ),
+    FORMULA: Model("a formula of yours"),
+})  # fmt: skip
+
+
+_MOMENTA: Final = Axis("momentum", 0.0, 0.98)
+_EXCESSES: Final = Axis("excess", 1e-3, 0.5)
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that the page lets one choose.
+
+    Parameters
+    ----------
+    model
+        A key of MODELS.
+    settings
+        The model's numbers by name, those not given at their defaults.
+    formula, variables, at
+        Of the model Formula: the loss, its weights' names separated by commas, and where runs start: numbers, or
+        ``near`` and numbers for the minimum that Newton's steps find from there.
+    momentum
+        β in [0, 1).
+    excess
+        ε = S(start)/S* − 1 > −1, which sets the learning rate at the end of the warmup.
+    warmup
+        Its length in steps, from lr 0; 0: none.
+    steps
+        Number of updates of each run, 1 to 20 000.
+    kick
+        Runs start at the weights ± kick·u, u the top eigenvector there.
+    across, up
+        Axes of the phase diagram.
+    orbit
+        Axis of the orbit diagram.
+    weight
+        The weight that the orbit diagram shows; by default the model's own choice.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one of these is not in its range; the message names it.
+
+    Examples
+    --------
+    >>> State(model="Product", momentum=0.5).with_axis("up", "lr").up.name
+    'lr'
+    """
+
+    model: str = "CubicTaylor"
+    settings: tuple[tuple[str, float], ...] = ()
+    formula: str = "(tanh(u)*v - 1)**2/2"
+    variables: str = "u,v"
+    at: str = "near 0.5,2.2"
+    momentum: float = 0.9
+    excess: float = 0.02
+    warmup: float = 0.0
+    steps: int = 600
+    kick: float = 1e-3
+    across: Axis = _MOMENTA
+    up: Axis = _EXCESSES
+    orbit: Axis = _EXCESSES
+    weight: str = ""
+
+    def __post_init__(self) -> None:
+        validation.one_of("model", self.model, MODELS)
+        given = dict(self.settings)
+        own = {setting.name: setting for setting in self.own_settings}
+        for name, value in given.items():
+            setting = own[validation.one_of("setting", name, own)]
+            value = validation.real(setting.label, value, at_least=setting.low, at_most=setting.high)
+            given[name] = validation.whole(setting.label, value) if setting.whole else value
+        object.__setattr__(self, "settings", tuple(sorted(given.items())))
+        for name, bounds in _BOUNDS.items():
+            object.__setattr__(self, name, validation.real(name, getattr(self, name), **bounds))
+        object.__setattr__(
+            self, "steps", validation.integer("steps", self.steps, at_least=1, at_most=MOST_STEPS)
+        )
+        known = self.axis_names
+        for word in ("across", "up", "orbit"):
+            validation.one_of(f"axis {word}", getattr(self, word).name, known)
+        if self.across.name == self.up.name:
+            raise ValueError(
+                f"the diagram's axes must be two, got {AXES.get(self.up.name, self.up.name)} twice"
+            )
+
+        if {self.across.name, self.up.name} == _RATE:
+            raise ValueError(
+                "the diagram's axes must not be both the learning rate and the excess, which sets it"
+            )
+
+    @property
+    def own_settings(self) -> tuple[Setting, ...]:
+        """The model's settings, the sharpness of its minimum among them."""
+        model = MODELS[self.model]
+        return (*model.settings, *([model.sharpness] if model.sharpness else []))
+
+    def setting(self, name: str) -> float:
+        """Return a setting of the model."""
+        default = next(setting.default for setting in self.own_settings if setting.name == name)
+        return dict(self.settings).get(name, default)
+
+    def with_setting(self, name: str, value: float) -> State:
+        """Return the state with another value of one setting."""
+        return replace(self, settings=tuple((dict(self.settings) | {name: value}).items()))
+
+    @property
+    def axis_names(self) -> dict[str, str]:
+        """What may be an axis, and how the page calls it."""
+        model = MODELS[self.model]
+        return AXES | {setting.name: setting.label for setting in model.settings if not setting.whole}
+
+    def with_model(self, model: str) -> State:
+        """Return the state of another model, at its defaults; warmup and kick stay."""
+        chosen = MODELS[validation.one_of("model", model, MODELS)]
+        return State(
+            model=model, formula=self.formula, variables=self.variables, at=self.at, momentum=chosen.momentum,
+            warmup=self.warmup, kick=self.kick, excess=chosen.excess, steps=chosen.steps,
+        )  # fmt: skip
+
+    def with_axis(self, which: str, name: str) -> State:
+        """Return the state with another axis, over its usual range.
+
+        The two of the diagram change places at need; lr and excess do not stand together, the momentum does for one.
+        """
+        axis = self.usual_axis(name)
+        other = {"across": "up", "up": "across"}.get(which)
+        changed: dict[str, Axis] = {which: axis}
+        if other is not None and getattr(self, other).name == name:
+            changed = {which: getattr(self, other), other: getattr(self, which)}
+        elif other is not None and {name, getattr(self, other).name} == _RATE:
+            changed[other] = self.usual_axis("momentum")
+        return replace(self, **changed)  # type: ignore[arg-type]
+
+    def usual_axis(self, name: str) -> Axis:
+        """Return the axis of a name over its usual range."""
+        usual = {"momentum": _MOMENTA, "excess": _EXCESSES, "warmup": Axis("warmup", 1.0, 1000.0)}
+        if name in usual:
+            return usual[name]
+        if name == "lr":
+            critical = float(theory.max_stable_sharpness(self.setup().sharpness, self.momentum))
+            return Axis(name, float(f"{0.5 * critical:.3g}"), float(f"{2.0 * critical:.3g}"))
+        setting = next(s for s in MODELS[self.model].settings if s.name == name)
+        return Axis(name, setting.low, setting.high)
+
+    def at_point(self, across: float, up: float) -> State:
+        """Return the state at a place of the diagram, from 0 to 1 along both axes."""
+        state = self
+        for which, place in (("across", across), ("up", up)):
+            axis = drawn_axis(self, getattr(self, which))
+            state = state._with_value(axis.name, axis.value(place))
+        return state
+
+    def _with_value(self, name: str, value: float) -> State:
+        if name == "lr":
+            return replace(self, excess=value / self._lr_at_threshold - 1.0)
+        if name in AXES:
+            return replace(self, **{name: value})  # type: ignore[arg-type]
+        return self.with_setting(name, value)
+
+    def value_of(self, name: str) -> float:
+        """Return the state's own value along an axis."""
+        if name == "lr":
+            return self.lr
+        return float(getattr(self, name)) if name in AXES else self.setting(name)
+
+    @property
+    def _lr_at_threshold(self) -> float:
+        return 2.0 * (1.0 + self.momentum) / self.setup().sharpness
+
+    @property
+    def lr(self) -> float:
+        """(1 + ε)·2(1 + β)/S(start): the learning rate at the end of the warmup."""
+        return (1.0 + self.excess) * 2.0 * (1.0 + self.momentum) / self.setup().sharpness
+
+    def optimizer(self, *, ramp: bool | None = None) -> HeavyBall:
+        """Return the optimizer; with `ramp`, of a linear warmup even where there is none (of one step then)."""
+        if self.warmup > 0.0 or ramp:
+            return HeavyBall(LinearWarmup(0.0, self.lr, max(self.warmup, 1.0)), self.momentum)
+        return HeavyBall(self.lr, self.momentum)
+
+    def setup(self) -> Setup:
+        """Return the loss and where its runs start.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the formula is none, or the loss is not curved upwards at the start.
+        """
+        return _setup(self.model, self.settings, self.formula, self.variables, self.at, self.kick)
+
+    @property
+    def shown_weight(self) -> str:
+        """The weight that the orbit diagram shows."""
+        names = self.setup().loss.weight_names
+        return self.weight if self.weight in names else names[min(MODELS[self.model].weight, len(names) - 1)]
+
+
+_RATE: Final = {"lr", "excess"}
+
+_BOUNDS: Final[dict[str, dict[str, float]]] = {
+    "momentum": {"at_least": 0, "below": 1},
+    "excess": {"above": -1},
+    "warmup": {"at_least": 0},
+    "kick": {"above": 0},
+}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A loss and where its runs start, with the lines that make them."""
+
+    loss: SymbolicLoss
+    loss_text: str
+    weights: Array
+    weights_text: str
+    top: Array
+    """Unit top eigenvector at the weights."""
+    start: Array
+    previous: Array
+    sharpness: float
+    """At the start, the kick included."""
+
+
+@lru_cache(maxsize=256)
+def _setup(
+    model: str, settings: tuple[tuple[str, float], ...], formula: str, variables: str, at: str, kick: float
+) -> Setup:
+    state = State(model=model, settings=settings)
+    if model == FORMULA:
+        names = [name.strip() for name in variables.split(",") if name.strip()]
+        if not names:
+            raise ValueError("variables must name the formula's weights, such as u,v")
+        loss, loss_text = _of_formula(formula, tuple(names)), f"ss.SymbolicLoss({formula!r}, {names!r})"
+        weights, weights_text = _formula_start(loss, at)
+    else:
+        loss, loss_text = _named(state)
+        weights, weights_text = _named_start(state, loss)
+    top = loss.sharpness(weights)
+    if not (np.isfinite(top[0]) and top[0] > 0.0):
+        raise ValueError(f"the loss must be curved upwards at the start, got sharpness {top[0]:.3g}")
+    start, previous = flip_start(loss, weights, kick)
+    sharpness = float(loss.sharpness(start)[0])
+    if not (np.isfinite(sharpness) and sharpness > 0.0):
+        raise ValueError(
+            f"the loss must be curved upwards at the kicked start, got sharpness {sharpness:.3g}"
+        )
+    return Setup(loss, loss_text, weights, weights_text, top[1], start, previous, sharpness)
+
+
+@lru_cache(maxsize=32)
+def _of_formula(formula: str, names: tuple[str, ...]) -> SymbolicLoss:
+    return SymbolicLoss(formula, names)
+
+
+def _named(state: State) -> tuple[SymbolicLoss, str]:
+    model = MODELS[state.model]
+    kind: Callable[..., SymbolicLoss] = TOYS[state.model]
+    given = dict(model.fixed) | {setting.name: state.setting(setting.name) for setting in model.settings}
+    for setting in model.settings:
+        if setting.whole:
+            given[setting.name] = int(given[setting.name])
+    inner = ", ".join(f"{name}={value!r}" for name, value in given.items())
+    return kind(**given), f"ss.{state.model}({inner})"
+
+
+def _named_start(state: State, loss: SymbolicLoss) -> tuple[Array, str]:
+    model, finder = MODELS[state.model], loss.minimum
+    if model.start is not None:
+        return np.array(model.start), f"np.array({list(model.start)!r})"
+    if model.sharpness is None:
+        return finder(), "loss.minimum()"  # type: ignore[call-arg]
+    sharpness = state.setting("sharpness")
+    return finder(sharpness=sharpness), f"loss.minimum(sharpness={sharpness!r})"  # type: ignore[call-arg]
+
+
+def _formula_start(loss: SymbolicLoss, text: str) -> tuple[Array, str]:
+    word, _, rest = text.strip().partition(" ")
+    near = word == "near"
+    point = numbers("start", rest if near else text)
+    if point.size != loss.dimension:
+        raise ValueError(f"start must have {loss.dimension} numbers, one for each weight, got {point.size}")
+    shown = f"np.array({point.tolist()!r})"
+    return (loss.minimum(point), f"loss.minimum({shown})") if near else (point, shown)
+
+
+def drawn_axis(state: State, axis: Axis) -> Axis:
+    """Return the axis that a diagram has: with a warmup, the learning rate at its end stands for the excess.
+
+    A warmup ends at one learning rate for a whole row or column, whatever the momentum; an excess would not.
+    """
+    names = {state.across.name, state.up.name, axis.name}
+    if axis.name != "excess" or not (state.warmup > 0.0 or "warmup" in names):
+        return axis
+    low, high = ((1.0 + end) * state._lr_at_threshold for end in (axis.low, axis.high))
+    return Axis("lr", low, high)

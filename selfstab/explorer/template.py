@@ -1,0 +1,71 @@
+"""The explorer's page as HTML: where its parts stand, and how they look."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PAGE: Final = """
+{% block title %}selfstab explore{% endblock %}
+{% block preamble %}
+<link rel="icon" href="data:,">
+<style>
+  html, body { margin: 0; height: 100%; background: #fff; color: #222; font: 13px/1.35 system-ui, sans-serif; }
+  main { display: grid; box-sizing: border-box; height: 100vh; min-height: 640px; padding: 8px 10px; gap: 6px 12px;
+         grid-template-columns: 268px minmax(0, 1fr) minmax(0, 1fr);
+         grid-template-rows: auto minmax(0, 1fr) minmax(0, 1fr) auto minmax(0, 2fr);
+         grid-template-areas: "aside head head" "aside plane sharpness" "aside plane loss" "aside legend orbits"
+                              "aside diagram orbits"; }
+  main > * { min-width: 0; min-height: 0; }
+  aside { grid-area: aside; overflow-y: auto; overflow-x: hidden; padding: 0 6px; border-right: 1px solid #ddd; }
+  aside h1 { font-size: 15px; margin: 0 0 4px; }
+  header { grid-area: head; min-height: 66px; }
+  .cell { display: flex; }
+  .cell > * { flex: 1; min-width: 0; }
+  @media (max-width: 760px) {
+    main { height: auto; grid-template-columns: minmax(0, 1fr);
+           grid-template-rows: auto; grid-auto-rows: auto;
+           grid-template-areas: "aside" "head" "plane" "sharpness" "loss" "legend" "diagram" "orbits"; }
+    aside { border-right: 0; }
+    .cell { height: 240px; }
+    #legend { height: auto; }
+  }
+</style>
+{% endblock %}
+{% block contents %}
+<main>
+  <aside><h1>selfstab explore</h1>{{ embed(roots.controls) }}</aside>
+  <header>{{ embed(roots.found) }}{{ embed(roots.message) }}</header>
+  {% for name in ("plane", "sharpness", "loss", "diagram", "orbits") %}
+  <div class="cell" id="{{ name }}" style="grid-area: {{ name }}">{{ embed(roots[name]) }}</div>
+  {% endfor %}
+  <div id="legend" style="grid-area: legend">{{ embed(roots.legend) }}</div>
+</main>
+{% endblock %}
+"""
+"""A template for Bokeh's documents; the parts' names are those of the page's roots."""
+
+WIDGET_STYLE: Final = """
+:host { margin-top: 3px; margin-bottom: 3px; }
+.bk-input { padding: 0 6px; height: 25px; min-height: 25px; font-size: 12px; }
+select.bk-input { padding-right: 16px; background-position: right 4px center; text-overflow: ellipsis; }
+label, .bk-slider-title { font-size: 12px; }
+.bk-btn { padding: 3px 4px; font-size: 12px; }
+.noUi-horizontal { height: 7px; }
+.noUi-horizontal .noUi-handle { top: -5px; }
+"""
+"""Widgets that stand close, so that all are seen at once."""
+
+DIV_STYLE: Final = """
+:host { font-size: 12px; }
+.badge { display: inline-block; width: 11px; height: 11px; margin: 0 5px 0 0; border: 1px solid #777;
+         border-radius: 2px; overflow: hidden; line-height: 11px; vertical-align: -1px; }
+.key { margin-right: 12px; white-space: nowrap; }
+.found { display: flex; flex-wrap: wrap; gap: 2px 18px; align-items: baseline; }
+.outcome { font-size: 14px; font-weight: 600; }
+.found b { font-weight: 600; }
+.lines { color: #444; }
+.lines svg { vertical-align: middle; margin-right: 4px; }
+.note, .calm { color: #666; }
+.bad { color: #b00020; font-weight: 600; }
+"""
+"""The look of texts within the page: Bokeh's parts keep the page's own style out."""

@@ -1,0 +1,304 @@
+"""From a state to datasets: the run, the phase diagram and the orbit diagram, with what theory says of the run."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from selfstab import observables, theory
+from selfstab.explorer.scales import Axis
+from selfstab.explorer.state import FLAT, Setup, State, drawn_axis
+from selfstab.grid import sweep
+from selfstab.orbit_diagrams import orbits
+from selfstab.trajectory import simulate
+
+if TYPE_CHECKING:
+    import xarray
+
+SIZE: Final = 256
+"""Values along each axis of a phase diagram."""
+
+COARSE: Final = 64
+"""Values along each axis of the diagram that is shown first."""
+
+ALONG: Final = 256
+"""Values along the axis of an orbit diagram."""
+
+LAST: Final = 32
+"""States that an orbit diagram keeps of each run."""
+
+MEASURES: Final = ("phase", "overshoot")
+
+STRIPS: Final = 2**26
+"""Updates of a diagram between two looks at whether it is still wanted."""
+
+
+@dataclass(frozen=True)
+class Law:
+    """What the overshoot law says of a run, or in `reason` why it says nothing."""
+
+    reason: str = ""
+    y0: float = math.nan
+    kappa: float = math.nan
+    stabilization: float = math.nan
+    overshoot: float = math.nan
+    final_sharpness: float = math.nan
+    displacement: float = math.nan
+
+
+def law(state: State) -> Law:
+    """Return what the overshoot law says of the state's run.
+
+    Examples
+    --------
+    >>> found = law(State(excess=0.01, kick=1e-6))
+    >>> round(found.kappa, 2), round(found.overshoot, 2)
+    (3.61, 6.38)
+    """
+    setup = state.setup()
+    loss, weights = setup.loss, setup.weights
+    sharpness = float(loss.sharpness(weights)[0])
+    if float(np.abs(loss.gradient(weights)).max()) > FLAT * sharpness:
+        return Law("the law is for runs that start at a minimum")
+    b2 = _stabilization(setup, sharpness)
+    if b2 <= FLAT * sharpness**2:
+        return Law("no flat direction changes the sharpness here: no catapult of the law's kind")
+    if state.warmup > 0.0:
+        return Law("the law is for a constant learning rate")
+    threshold = state.optimizer().max_stable_sharpness()
+    y0 = sharpness - threshold
+    if y0 <= 0.0:
+        return Law("the start is below the threshold: stable")
+    kappa = float(theory.inertia_number(y0 / threshold, state.momentum))
+    return Law(
+        "", y0, kappa, b2, float(theory.overshoot(kappa)), float(theory.final_sharpness(threshold, y0, kappa)),
+        float(theory.max_displacement(y0, b2)),
+    )  # fmt: skip
+
+
+def _stabilization(setup: Setup, sharpness: float) -> float:
+    """Return b²: the squared gradient of the sharpness along the flat directions of the minimum."""
+    values, vectors = np.linalg.eigh(setup.loss.hessian(setup.weights))
+    flat = vectors[:, np.abs(values) < FLAT * sharpness]
+    slope = setup.loss.sharpness_gradient(setup.weights) @ flat
+    return float(slope @ slope)
+
+
+def run(state: State) -> xarray.Dataset:
+    """Return the state's run: loss, sharpness, weights, velocity, and x along the top eigenvector of the start.
+
+    Where the overshoot law holds, the run carries y₀, b² and the final sharpness predicted.
+    """
+    setup = state.setup()
+    data = simulate(
+        setup.loss, state.optimizer(), setup.start, state.steps, previous=setup.previous,
+        keep=("loss", "sharpness", "weights", "velocity"),
+    )  # fmt: skip
+    # No product of BLAS: its bits depend on threads.
+    data["displacement"] = ("step", ((data.weights.values - setup.weights) * setup.top).sum(axis=1))
+    found = law(state)
+    if not found.reason:
+        data["initial_excess"] = ((), found.y0)
+        data["stabilization"] = ((), found.stabilization)
+        data["predicted_final_sharpness"] = ((), found.final_sharpness)
+    return data
+
+
+def measured(data: xarray.Dataset) -> dict[str, float]:
+    """Return the outcome and the overshoot of a run, as a cell of the diagram has them."""
+    return observables.measure(data, MEASURES)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What a sweep needs beside the loss and its start: the optimizer and the axes, by the sweep's names."""
+
+    ramp: bool
+    axes: tuple[tuple[str, Axis], ...]
+    excess: float | None
+    """Held fixed as an axis of one value, where neither lr nor the excess is an axis: the lr follows the momentum."""
+
+    def values(self, *counts: int) -> dict[str, Any]:
+        """Return the axes' values."""
+        out: dict[str, Any] = {
+            name: axis.values(count) for (name, axis), count in zip(self.axes, counts, strict=True)
+        }
+        return out if self.excess is None else out | {"excess": [self.excess]}
+
+    def texts(self, *counts: int) -> dict[str, str]:
+        """Return the Python expressions that make them."""
+        out = {name: axis.text(count) for (name, axis), count in zip(self.axes, counts, strict=True)}
+        return out if self.excess is None else out | {"excess": f"[{self.excess!r}]"}
+
+
+_RAMP_NAMES: Final = {"lr": "lr.end", "warmup": "lr.steps"}
+
+
+def grid_of(state: State, *axes: Axis) -> Grid:
+    """Return the grid over some axes; with a warmup, the learning rate's axes are those of its schedule."""
+    ramp = state.warmup > 0.0 or any(axis.name == "warmup" for axis in axes)
+    drawn = [drawn_axis(state, axis) if ramp else axis for axis in axes]
+    names = [axis.name for axis in drawn]
+    held = None if ramp or {"lr", "excess"} & {*names} else state.excess
+    named = [(_RAMP_NAMES.get(axis.name, axis.name) if ramp else axis.name, axis) for axis in drawn]
+    return Grid(ramp, tuple(named), held)
+
+
+def diagram_grid(state: State) -> Grid:
+    """Return the grid of the phase diagram."""
+    return grid_of(state, state.up, state.across)
+
+
+def orbit_grid(state: State) -> Grid:
+    """Return the grid of the orbit diagram."""
+    return grid_of(state, state.orbit)
+
+
+def diagram(
+    state: State, size: int = SIZE, *, part: slice | None = None, threads: int | None = None
+) -> xarray.Dataset:
+    """Return how runs end over the two axes of the diagram: outcome and overshoot.
+
+    Parameters
+    ----------
+    state
+        What is looked at.
+    size
+        Values along each axis.
+    part
+        The rows to run, of the axis upwards; by default all.
+    threads
+        As of :func:`selfstab.sweep`.
+    """
+    setup, grid = state.setup(), diagram_grid(state)
+    axes = grid.values(size, size)
+    if part is not None:
+        first = grid.axes[0][0]
+        axes[first] = axes[first][part]
+    return sweep(
+        setup.loss, state.optimizer(ramp=grid.ramp), axes, start=setup.start, steps=state.steps,
+        previous=setup.previous, measure=MEASURES, threads=threads, progress=False,
+    )  # fmt: skip
+
+
+def orbit_diagram(state: State, along: int = ALONG) -> xarray.Dataset:
+    """Return the last states of runs over the axis of the orbit diagram."""
+    setup, grid = state.setup(), orbit_grid(state)
+    return orbits(
+        setup.loss, state.optimizer(ramp=grid.ramp), grid.values(along), start=setup.start, steps=state.steps,
+        last=min(LAST, state.steps + 1), previous=setup.previous, progress=False,
+    )  # fmt: skip
+
+
+def diagram_key(state: State) -> tuple[Any, ...]:
+    """Return what a diagram depends on: the same key, the same diagram."""
+    grid = diagram_grid(state)
+    names = {name for name, _ in grid.axes}
+    held = [
+        None if "momentum" in names else state.momentum,
+        state.lr if grid.ramp and "lr.end" not in names else None,
+        state.warmup if grid.ramp and "lr.steps" not in names else None,
+    ]
+    settings = tuple(pair for pair in state.settings if pair[0] not in names)
+    return (
+        state.model,
+        settings,
+        state.formula,
+        state.variables,
+        state.at,
+        state.kick,
+        state.steps,
+        grid,
+        *held,
+    )
+
+
+def orbit_key(state: State) -> tuple[Any, ...]:
+    """Return what an orbit diagram depends on."""
+    grid = orbit_grid(state)
+    held = [
+        None if state.orbit.name == "momentum" else state.momentum,
+        state.lr if grid.ramp and grid.axes[0][0] != "lr.end" else None,
+        state.warmup if grid.ramp and grid.axes[0][0] != "lr.steps" else None,
+    ]
+    settings = tuple(pair for pair in state.settings if pair[0] != state.orbit.name)
+    return (
+        state.model,
+        settings,
+        state.formula,
+        state.variables,
+        state.at,
+        state.kick,
+        state.steps,
+        grid,
+        *held,
+    )
+
+
+def pictures(
+    state: State,
+    held: dict[str, Any],
+    wanted: Callable[[], bool] = lambda: True,
+    *,
+    size: int = SIZE,
+    coarse: int = COARSE,
+    along: int = ALONG,
+) -> Iterator[tuple[str, xarray.Dataset]]:
+    """Yield what the page shows, the quickest first; what `held` has already is left out.
+
+    Parameters
+    ----------
+    state
+        What is looked at.
+    held
+        Keys of the diagrams shown; it is brought up to date.
+    wanted
+        Asked between parts; where it says no, the rest is not run.
+    size, coarse, along
+        Values along the axes of the phase diagram, of its first look, and of the orbit diagram.
+
+    Yields
+    ------
+    str, Dataset
+        ``run``; ``diagram``; ``orbits``; of long runs the diagram twice, first coarse, at last fine.
+    """
+    yield "run", run(state)
+    key = diagram_key(state)
+    new = held.get("diagram") != key
+    small = size * size * state.steps <= STRIPS
+    if new and wanted():
+        held["diagram"] = None
+        # A small diagram takes a tenth of a second: a coarse one before it would only delay it.
+        yield "diagram", diagram(state, size if small else coarse)
+        held["diagram"] = key if small else None
+    orbit = orbit_key(state)
+    if held.get("orbits") != orbit and wanted():
+        held["orbits"] = None
+        yield "orbits", orbit_diagram(state, along)
+        held["orbits"] = orbit
+    if new and not small and wanted():
+        fine = _in_strips(state, size, wanted)
+        if fine is not None:
+            yield "diagram", fine
+            held["diagram"] = key
+
+
+def _in_strips(state: State, size: int, wanted: Callable[[], bool]) -> xarray.Dataset | None:
+    """Return the diagram, or None if it is no longer wanted before it is done."""
+    import xarray
+
+    strips = min(max(1, size * size * state.steps // STRIPS), size)
+    cuts = np.linspace(0, size, strips + 1).astype(int)
+    parts: list[xarray.Dataset] = []
+    for first, last in itertools.pairwise(cuts.tolist()):
+        if parts and not wanted():
+            return None
+        parts.append(diagram(state, size, part=slice(first, last) if strips > 1 else None))
+    if len(parts) == 1:
+        return parts[0]
+    return xarray.concat(parts, dim=diagram_grid(state).axes[0][0], combine_attrs="drop_conflicts")

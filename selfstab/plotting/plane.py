@@ -1,0 +1,70 @@
+"""Figures of a run in the plane of its displacement and its sharpness."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from selfstab import theory
+from selfstab.plotting.style import SEQUENTIAL, THEORY_COLOUR, axes_or_new, require, styled
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
+
+_STEP: Final = ("step",)
+
+
+@styled
+def draw_plane(run: xarray.Dataset, ax: Axes | None = None) -> Axes:
+    """Draw a run in the plane (x, S), a dot a step in the colour of its time, with the threshold S* of the last step.
+
+    Where the run carries them, the slow limit's largest swing ±√2 y₀/b and the final sharpness predicted are drawn.
+
+    Parameters
+    ----------
+    run
+        ``displacement`` (x), ``sharpness`` and ``max_stable_sharpness`` along step; perhaps the scalars
+        ``initial_excess`` (y₀) with ``stabilization`` (b²), and ``predicted_final_sharpness``.
+    ax
+        Where to draw; by default the axes of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the run lacks one of these; the message names it.
+    """
+    along = ("step", "displacement", "sharpness", "max_stable_sharpness")
+    require("run", run, dict.fromkeys(along, _STEP), "a run of simulate, with x assigned as displacement")
+    ax = axes_or_new(ax)
+    x, sharpness = run["displacement"].values, run["sharpness"].values
+    ax.plot(x, sharpness, color="#cccccc", linewidth=0.3, zorder=1)
+    step = run["step"].values
+    # Colours end where the motion does: a long rest would leave them all to the first few steps.
+    moving = np.flatnonzero(np.abs(x) >= 0.01 * np.nanmax(np.abs(x), initial=0.0))
+    last = float(step[moving[-1]]) if moving.size else float(step[-1])
+    dots = ax.scatter(
+        x, sharpness, c=step, s=2.5, cmap=SEQUENTIAL, vmin=0.0, vmax=max(last, 1.0), linewidths=0.0, zorder=2
+    )
+    ax.figure.colorbar(dots, ax=ax, label="step, $t$", pad=0.02,
+                       extend="max" if last < float(step[-1]) else "neither")  # fmt: skip
+    threshold = float(run["max_stable_sharpness"][-1])
+    if np.isfinite(threshold):
+        ax.axhline(threshold, color=THEORY_COLOUR, linestyle="--", linewidth=0.8, label="threshold $S^*$")
+    if "predicted_final_sharpness" in run:
+        ax.axhline(
+            float(run["predicted_final_sharpness"]), color=THEORY_COLOUR, linestyle="-.", linewidth=0.8,
+            label=r"$S^*-y_0(2G(\kappa)-1)$",
+        )  # fmt: skip
+    if {"initial_excess", "stabilization"} <= {*run.variables}:
+        swing = float(theory.max_displacement(float(run["initial_excess"]), float(run["stabilization"])))
+        for sign, label in ((1.0, "slow limit"), (-1.0, None)):
+            ax.axvline(sign * swing, color=THEORY_COLOUR, linestyle=":", linewidth=0.8, label=label)
+    ax.set(xlabel="displacement, $x$ (weight)", ylabel="sharpness, $S$ (1/lr)")
+    return ax

@@ -1,0 +1,207 @@
+"""The page in a real browser: sliders, the click, the files, and nothing from anywhere else."""
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from types import SimpleNamespace
+from urllib.parse import urlsplit
+
+import pytest
+import xarray
+from serving import serving
+
+pytest.importorskip("bokeh", reason="not run: Bokeh (extra 'explore') is missing")
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="not run: Playwright (extra 'browser') is missing"
+)
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="not run: there is no Chromium on this machine")
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+WAIT = 60_000
+"""Milliseconds: a kernel may have to be compiled."""
+
+
+@pytest.fixture(scope="module")
+def explorer(tmp_path_factory):
+    """Return the page, once its first diagram is there, with what it asked for and complained about."""
+    asked, complaints = [], []
+    with serving() as (_, port), playwright.sync_playwright() as drive:
+        context = drive.chromium.launch_persistent_context(
+            str(tmp_path_factory.mktemp("profile")),
+            executable_path=CHROMIUM,
+            headless=True,
+            args=FLAGS,
+            viewport={"width": 1280, "height": 800},
+            accept_downloads=True,
+        )
+        page = context.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("websocket", lambda socket: asked.append(socket.url))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        page.goto(f"http://127.0.0.1:{port}/")
+        made = SimpleNamespace(page=page, asked=asked, complaints=complaints, port=port)
+        settled(made, 256)
+        yield made
+        context.close()
+
+
+def diagram(explorer):
+    """Return the shape and the sum of the diagram's cells that the page holds."""
+    return explorer.page.evaluate(
+        """() => { const plot = Bokeh.documents[0].get_model_by_name('diagram');
+                   const cells = plot.renderers[0].data_source.data.phase[0];
+                   let sum = 0; for (const code of cells) sum += code;
+                   return [cells.shape[0], sum]; }"""
+    )
+
+
+def settled(explorer, size):
+    """Wait until the page holds a diagram of a size, and says what the last request took."""
+    explorer.page.wait_for_function(
+        """(size) => { const plot = Bokeh.documents[0]?.get_model_by_name('diagram');
+                       const said = Bokeh.documents[0]?.get_model_by_name('message')?.text ?? '';
+                       const shown = plot?.renderers[0].data_source.data.phase[0].shape[0];
+                       return shown === size && said.includes(' ms'); }""",
+        arg=size,
+        timeout=WAIT,
+    )
+    explorer.page.wait_for_timeout(300)
+
+
+def look(explorer, part):
+    return explorer.page.locator(f"#{part}").screenshot()
+
+
+def text(explorer, name):
+    return explorer.page.evaluate("(name) => Bokeh.documents[0].get_model_by_name(name).text", name)
+
+
+def press(explorer, name, key, times=1):
+    handle = explorer.page.locator(f".widget-{name} .noUi-handle")
+    handle.focus()
+    for _ in range(times):
+        handle.press(key)
+
+
+def until(explorer, name, words):
+    explorer.page.wait_for_function(
+        "([name, words]) => Bokeh.documents[0].get_model_by_name(name).text.includes(words)",
+        arg=[name, words],
+        timeout=WAIT,
+    )
+
+
+def test_the_first_look_is_a_large_catapult(explorer):
+    assert "</span>catapult" in text(explorer, "found")
+    assert "theory" in text(explorer, "found")
+    wide = "() => document.documentElement.scrollWidth <= window.innerWidth"
+    assert explorer.page.evaluate(wide)
+    explorer.page.set_viewport_size({"width": 900, "height": 700})
+    explorer.page.wait_for_function(wide, timeout=WAIT)  # it is laid out anew in a moment
+    explorer.page.set_viewport_size({"width": 1280, "height": 800})
+
+
+def test_a_slider_changes_the_pictures(explorer):
+    # Protects the loop: slider, run, picture; and the speed: β is an axis, so the diagram stays.
+    before = [look(explorer, part) for part in ("plane", "sharpness", "loss", "orbits", "diagram")]
+    cells, words = diagram(explorer), text(explorer, "found")
+    press(explorer, "momentum", "ArrowLeft", 20)
+    explorer.page.wait_for_function(
+        "(words) => Bokeh.documents[0].get_model_by_name('found').text !== words", arg=words, timeout=WAIT
+    )
+    settled(explorer, 256)
+    after = [look(explorer, part) for part in ("plane", "sharpness", "loss", "orbits", "diagram")]
+    assert [one != other for one, other in zip(before, after, strict=True)] == [True] * 5
+    assert diagram(explorer) == cells
+
+
+def test_what_is_no_axis_changes_the_diagram(explorer):
+    cells = diagram(explorer)
+    press(explorer, "kick", "ArrowRight", 10)
+    explorer.page.wait_for_function(
+        """(sum) => { const plot = Bokeh.documents[0].get_model_by_name('diagram');
+                      const cells = plot.renderers[0].data_source.data.phase[0];
+                      let now = 0; for (const code of cells) now += code;
+                      return cells.shape[0] === 256 && now !== sum; }""",
+        arg=cells[1],
+        timeout=WAIT,
+    )
+
+
+def test_a_click_in_the_diagram_chooses_the_run(explorer):
+    # Protects the map: in the upper right runs diverge, and the page says so in a word.
+    box = explorer.page.locator("#diagram").bounding_box()
+    explorer.page.mouse.click(box["x"] + 0.9 * box["width"], box["y"] + 0.2 * box["height"])
+    until(explorer, "found", "diverged at step")
+    explorer.page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 0.6 * box["height"])
+    until(explorer, "found", "</span>catapult")
+    beta = explorer.page.evaluate(
+        "() => Bokeh.documents[0].get_model_by_name('diagram').renderers[2].data_source.data.x[0]"
+    )
+    assert 0.2 < beta < 0.7
+
+
+@pytest.fixture(scope="module")
+def saved(explorer, tmp_path_factory):
+    """Every file that the page offers, saved by the browser."""
+    folder = tmp_path_factory.mktemp("saved")
+    for label in ("PDF", "SVG", "PNG", "NetCDF", "CSV", "Python"):
+        with explorer.page.expect_download(timeout=WAIT) as coming:
+            explorer.page.get_by_role("button", name=label, exact=True).click()
+        coming.value.save_as(folder / coming.value.suggested_filename)
+    return folder
+
+
+def test_every_file_is_saved(saved):
+    assert (saved / "explored.pdf").read_bytes().startswith(b"%PDF")
+    assert b"<svg" in (saved / "explored.svg").read_bytes()[:1000]
+    assert (saved / "explored.png").read_bytes().startswith(b"\x89PNG")
+    with zipfile.ZipFile(saved / "explored.zip") as tables:
+        assert {*tables.namelist()} == {"run.csv", "diagram.csv", "orbits.csv"}
+        assert len(tables.read("diagram.csv").splitlines()) == 1 + 256 * 256
+
+
+def test_the_saved_script_makes_the_saved_data_and_figure(saved, tmp_path, same_bits):
+    # Protects the export as a whole: the script, run by itself, writes the same bits.
+    subprocess.run([sys.executable, str(saved / "explored.py")], cwd=tmp_path, check=True, timeout=300)
+    for group in ("run", "diagram", "orbits"):
+        with (
+            xarray.open_dataset(saved / "explored.nc", group=group) as shown,
+            xarray.open_dataset(tmp_path / "explored.nc", group=group) as made,
+        ):
+            assert set(shown.variables) == set(made.variables)
+            for name, variable in shown.variables.items():
+                if variable.dtype != object:
+                    assert same_bits(variable.values, made[name].values), (group, name)
+    for suffix in ("png", "svg", "pdf"):
+        assert (saved / f"explored.{suffix}").read_bytes() == (tmp_path / f"explored.{suffix}").read_bytes()
+
+
+def test_a_bad_formula_is_told_in_words(explorer):
+    explorer.page.locator(".widget-model select").select_option("Formula")
+    field = explorer.page.locator(".widget-formula input")
+    field.fill("__import__('os')")
+    field.press("Enter")
+    until(explorer, "message", "expression must be a formula")
+    assert "Traceback" not in explorer.page.content()
+    explorer.page.locator(".widget-model select").select_option("CubicTaylor")
+    until(explorer, "found", "</span>catapult")
+
+
+def test_nothing_left_this_machine_and_nothing_went_wrong(explorer):
+    # The last test of the page: all of the above, without a request elsewhere and without an error.
+    hosts = {urlsplit(url).netloc for url in explorer.asked if not url.startswith(("data:", "blob:"))}
+    assert hosts == {f"127.0.0.1:{explorer.port}"}
+    assert explorer.complaints == []
