@@ -9,13 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
 from selfstab import spectrum, validation
 from selfstab.complementarity import balance, packed, unpacked
+from selfstab.gradient_flow import GradientFlow
 from selfstab.losses.protocol import Loss
 from selfstab.optimizers import HeavyBall
 from selfstab.trajectory import Problem, provenance
@@ -34,7 +34,10 @@ _BEYOND = 1e-2  # of (S − S*)/S*: more than what the discretization leaves
 _EIGENPAIR_MET = 1e-6  # of the residual over S
 _BALANCE_MET = 1e-6
 _ACTIVE = 1e-9  # of the largest eigenvalue of Σ
-_DAMPING: Final = 2.0 / 13.0
+_RESIDUAL = 1e-8  # of an eigenpair over its value; the value's error is of its square
+
+TOLERANCE: Final = 1e-7
+"""Local error of the gradient flow between corrections, over the norm of the weights."""
 
 INVALID: Final = {
     1: "more_eigenvalues_near_threshold_than_carried",
@@ -51,7 +54,7 @@ VARIABLES: Final = {
     "variance": ("tr Σ, variance of the swing", "weight²"),
     "active": ("rank of Σ: directions that swing", "1"),
     "covariance_eigenvalues": ("eigenvalues of Σ, descending", "weight²"),
-    "hessian_eigenvalues": ("largest Hessian eigenvalues on the flow, descending; one more than is carried", "1/lr"),
+    "hessian_eigenvalues": ("largest Hessian eigenvalues, descending, one more than is carried", "1/lr"),
     "sharpness_residual": ("largest residual of these eigenpairs", "1/lr"),
     "complementarity": ("violation of Σ ⪰ 0, S* − H ⪰ 0, ⟨Σ, S* − H⟩ = 0, relative", "1"),
 }  # fmt: skip
@@ -79,8 +82,12 @@ class Edge:
     residual: float
 
     @classmethod
-    def at(cls, loss: Loss, w: Array, count: int, guess: Array | None) -> Edge:
-        """Return the `count` largest eigenpairs at w; `guess` holds vectors near them, as rows."""
+    def at(cls, loss: Loss, w: Array, count: int, guess: Array | None, enough: float) -> Edge:
+        """Return the `count` largest eigenpairs at w; `guess` holds vectors near them, as rows.
+
+        Without an explicit Hessian they are found one by one, down to the first below `enough`; NaN stands for the
+        rest.
+        """
         if loss.explicit_hessian:
             matrix = loss._hessian(w)
             if not np.isfinite(matrix).all():
@@ -90,22 +97,19 @@ class Edge:
             residual = np.linalg.norm(top @ matrix - values[::-1][:count, None] * top, axis=1)
             return cls(values[::-1][:count].copy(), top, float(residual.max()))
         found: list[spectrum.Eigenpair] = []
-        for k in range(count):
-            found.append(_deflated(loss, w, found, None if guess is None else guess[k]))
-        return cls(
-            np.array([pair.value for pair in found]),
-            np.array([pair.vector for pair in found]),
-            max(pair.residual for pair in found),
-        )
+        while len(found) < count and (not found or found[-1].value >= enough):
+            near = None if guess is None or np.isnan(guess[len(found)]).any() else guess[len(found)]
+            found.append(_deflated(loss, w, found, near))
+        values, vectors = np.full(count, np.nan), np.full((count, len(w)), np.nan)
+        values[: len(found)] = [pair.value for pair in found]
+        vectors[: len(found)] = [pair.vector for pair in found]
+        return cls(values, vectors, max(pair.residual for pair in found))
 
 
 def _deflated(
     loss: Loss, w: Array, above: Sequence[spectrum.Eigenpair], guess: Array | None
 ) -> spectrum.Eigenpair:
     """Return the top eigenpair at w of what is left without the pairs above it."""
-    nothing = spectrum.Eigenpair(np.nan, np.full(len(w), np.nan), np.nan)
-    if above and np.isnan(above[-1].value):
-        return nothing
     found = np.array([pair.vector for pair in above]).reshape(-1, len(w))
     shift = 2.0 * max((abs(pair.value) for pair in above), default=0.0)
 
@@ -113,9 +117,9 @@ def _deflated(
         return loss._hessian_vector(w, v) - shift * ((found @ v) @ found)
 
     try:
-        return spectrum.top_eigenpair(product, len(w), guess=guess)
+        return spectrum.top_eigenpair(product, len(w), guess=guess, tolerance=_RESIDUAL)
     except ValueError:  # beyond the range of float64
-        return nothing
+        return spectrum.Eigenpair(np.nan, np.full(len(w), np.nan), np.nan)
 
 
 @dataclass(frozen=True)
@@ -167,7 +171,7 @@ def stages(problem: Problem, directions: int, substeps: int) -> Iterator[Stage]:
     rates = problem.optimizer.rates(0, problem.steps + 1)
     momentum = problem.optimizer.momentum
     with np.errstate(all="ignore"):  # an overflow shows in the weights, and ends the flow there
-        edge = flow.edge(w, None)
+        edge = flow.edge(w, None, _threshold(rates[0], momentum))
         swing = flow.still(w)
         for t in range(problem.steps):
             here, first = (w, edge), None
@@ -198,14 +202,15 @@ class _Flow:
 
     Half a step with the swing of its beginning leads to the midpoint; the whole step is then made with the swing, and
     its push, of the midpoint. In both the swing is what holds the spectrum, linearized, at S* at the end of the piece.
-    The gradient flow between is a Runge-Kutta-Chebyshev method's, of second order and stable however stiff.
+    The gradient flow between is :class:`selfstab.gradient_flow.GradientFlow`'s, with a local error of `TOLERANCE`.
     """
 
     loss: Loss
     directions: int
 
-    def edge(self, w: Array, guess: Array | None) -> Edge:
-        return Edge.at(self.loss, w, min(self.directions + 1, len(w)), guess)
+    def edge(self, w: Array, guess: Array | None, threshold: float) -> Edge:
+        count = min(self.directions + 1, len(w))
+        return Edge.at(self.loss, w, count, guess, (1.0 - NEAR) * threshold)
 
     def still(self, w: Array) -> Swing:
         return Swing(np.zeros((0, 0)), np.zeros_like(w), 0.0)
@@ -214,25 +219,29 @@ class _Flow:
         self, w: Array, edge: Edge, span: float, halfway: float, threshold: float
     ) -> tuple[Array, Edge, Swing]:
         """Return the weights and the spectrum after a time, in units of lr, and the swing meanwhile."""
-        stiffness = 1.05 * max(float(edge.values[0]), 0.0)
-        middle, _ = self._held(w, 0.5 * span, stiffness, w, edge, halfway)
-        if not np.isfinite(middle).all():
-            return middle, edge, self.still(w)
-        between = self.edge(middle, edge.vectors)
-        after, swing = self._held(w, span, stiffness, middle, between, threshold)
+        top = float(edge.values[0])
+        if top < (1.0 - 2.0 * NEAR) * threshold:
+            after = self._drift(w, None, span, top)
+            between, swing = edge, self.still(w)
+        else:
+            middle, _ = self._held(w, 0.5 * span, top, w, edge, halfway)
+            if not np.isfinite(middle).all():
+                return middle, edge, self.still(w)
+            between = self.edge(middle, edge.vectors, threshold)
+            after, swing = self._held(w, span, top, middle, between, threshold)
         if not np.isfinite(after).all():
             return after, edge, swing
-        return after, self.edge(after, between.vectors), swing
+        return after, self.edge(after, between.vectors, threshold), swing
 
     def _held(
-        self, w: Array, span: float, stiffness: float, at: Array, edge: Edge, threshold: float
+        self, w: Array, span: float, sharpness: float, at: Array, edge: Edge, threshold: float
     ) -> tuple[Array, Swing]:
         """Return the weights after a time of the flow, held at the edge, and the swing.
 
         The spectrum and its slopes are taken at the weights `at`, of which `edge` tells.
         """
-        free = self._drift(w, np.zeros_like(w), span, stiffness)
-        carried = edge.values[: self.directions]
+        free = self._drift(w, None, span, sharpness)
+        carried = edge.values[: self.directions]  # NaN is not near
         near = int(np.sum(carried >= (1.0 - NEAR) * threshold))
         if near == 0 or not np.isfinite(free).all():
             return free, self.still(w)
@@ -253,49 +262,27 @@ class _Flow:
         operator = 0.5 * span * (slopes @ slopes.T - (along * (1.0 - share)) @ along.T)
         found = balance(deficit, operator)
         push = 0.5 * packed(found.matrix) @ slopes
-        return self._drift(w, push, span, stiffness), Swing(found.matrix, push, found.residual)
+        return self._drift(w, push, span, sharpness), Swing(found.matrix, push, found.residual)
 
-    def _drift(self, w: Array, push: Array, span: float, stiffness: float) -> Array:
-        """Return the weights after a time of ẇ = −∇L − push, by one step of the method of [Sommeijer1997]_."""
+    def _drift(self, w: Array, push: Array | None, span: float, sharpness: float) -> Array:
+        """Return the weights after a time of ẇ = −∇L − push; NaN where they leave float64's range."""
         if span == 0.0:
             return w
-        first, rows = _coefficients(_stages(span * stiffness))
-        force = -self.loss._gradient(w) - push
-        older, old = w, w + first * span * force
-        for mu, nu, mu_force, gamma in rows:
-            slope = -self.loss._gradient(old) - push
-            new = (1.0 - mu - nu) * w + mu * old + nu * older + span * (mu_force * slope + gamma * force)
-            older, old = old, new
-        return old
+        loss = self.loss if push is None else cast("Loss", _Pushed(self.loss, push))
+        flow = GradientFlow(loss, w, TOLERANCE)
+        flow.advance(span, sharpness)
+        return flow.weights
 
 
-def _stages(stiffness: float) -> int:
-    """Return the stages that make a time times curvature stable."""
-    return max(
-        2, int(np.ceil(np.sqrt(1.0 + 1.5 * stiffness / (1.0 - 2.0 * _DAMPING / 15.0)))) if stiffness < 1e6 else 1000
-    )
+@dataclass(frozen=True)
+class _Pushed:
+    """The gradient of a loss with a constant push."""
 
+    loss: Loss
+    push: Array
 
-@cache
-def _coefficients(stages: int) -> tuple[float, tuple[tuple[float, float, float, float], ...]]:
-    """Return the coefficient of the first stage, and (μ, ν, μ̃, γ̃) of each later one."""
-    w0 = 1.0 + _DAMPING / stages**2
-    value, slope, bend = [1.0, w0], [0.0, 1.0], [0.0, 0.0]  # T, T', T'' at w0
-    for j in range(2, stages + 1):
-        value.append(2.0 * w0 * value[-1] - value[-2])
-        slope.append(2.0 * value[j - 1] + 2.0 * w0 * slope[-1] - slope[-2])
-        bend.append(4.0 * slope[j - 1] + 2.0 * w0 * bend[-1] - bend[-2])
-    w1 = slope[stages] / bend[stages]
-    weight = [bend[j] / slope[j] ** 2 if j >= 2 else 0.0 for j in range(stages + 1)]
-    weight[0] = weight[1] = weight[2]
-    rows = []
-    for j in range(2, stages + 1):
-        mu_force = 2.0 * weight[j] * w1 / weight[j - 1]
-        rows.append((
-            2.0 * weight[j] * w0 / weight[j - 1], -weight[j] / weight[j - 2],
-            mu_force, -(1.0 - weight[j - 1] * value[j - 1]) * mu_force,
-        ))  # fmt: skip
-    return weight[1] * w1, tuple(rows)
+    def _gradient(self, w: Array) -> Array:
+        return self.loss._gradient(w) + self.push
 
 
 def checked(
