@@ -435,6 +435,7 @@ DIMENSIONS: Final = {
     "covariance_eigenvalues": ("step", "direction"),
     "hessian_eigenvalues": ("step", "eigenvalue"),
     "weights": ("step", "weight"),
+    "axis": ("step", "weight"),
 }
 
 
