@@ -7,6 +7,7 @@ The public names, by topic; ``help(selfstab.sweep)`` and the like tell the rest:
   DiagonalNetwork, MLP, LossFamily (losses a function makes); datasets
 - starts: Initialization, flip_start
 - one run: simulate, catapults; observables
+- in place of a run: averaged_flow, rod_flow
 - many runs: sweep, resume, refine, rasterize, continuation, orbits
 - theory and its tests: theory, verify
 - pictures: plotting
@@ -39,6 +40,8 @@ _HOMES = {
     "MLP": "losses.mlp",
     "flip_start": "losses.protocol",
     "simulate": "trajectory",
+    "averaged_flow": "flows",
+    "rod_flow": "rods",
     "sweep": "grid",
     "resume": "grid",
     "continuation": "branches",

@@ -3,6 +3,7 @@ from selfstab import observables as observables
 from selfstab import plotting as plotting
 from selfstab import theory as theory
 from selfstab.branches import continuation as continuation
+from selfstab.flows import averaged_flow as averaged_flow
 from selfstab.grid import resume as resume
 from selfstab.grid import sweep as sweep
 from selfstab.losses.diagonal import DiagonalNetwork as DiagonalNetwork
@@ -23,6 +24,7 @@ from selfstab.optimizers import HeavyBall as HeavyBall
 from selfstab.orbit_diagrams import orbits as orbits
 from selfstab.refinement import rasterize as rasterize
 from selfstab.refinement import refine as refine
+from selfstab.rods import rod_flow as rod_flow
 from selfstab.schedules import Constant as Constant
 from selfstab.schedules import LinearWarmup as LinearWarmup
 from selfstab.trajectory import simulate as simulate

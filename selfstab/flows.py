@@ -60,7 +60,10 @@ VARIABLES: Final = {
 }  # fmt: skip
 """What is recorded: long name and unit."""
 
-_KEEP: Final = {"weights": ("w on the flow", "weight"), "gradient_norm": ("norm of ∇L on the flow", "loss per weight")}
+_KEEP: Final = {
+    "weights": ("w on the flow", "weight"),
+    "gradient_norm": ("norm of ∇L on the flow", "loss per weight"),
+}
 
 
 @dataclass(frozen=True)
@@ -295,7 +298,9 @@ def checked(
             f"optimizer must have lookahead 0, for which the theory is made, got {problem.optimizer.lookahead:g}"
         )
     if order == 3 and getattr(problem.loss, "activation", None) == "relu":
-        raise ValueError("loss must have a third derivative, and a network of relu has none: got activation 'relu'")
+        raise ValueError(
+            "loss must have a third derivative, and a network of relu has none: got activation 'relu'"
+        )
     return problem
 
 
@@ -392,8 +397,13 @@ def averaged_flow(
         problem, every, {k: np.array(v) for k, v in data.items()}, VARIABLES | _KEEP, diverged_at,
         time.perf_counter() - began,
     )  # fmt: skip
-    masks = {"flag_masks": np.array(list(INVALID), dtype=np.int8), "flag_meanings": " ".join(INVALID.values())}
-    out["invalid"] = out["invalid"].astype(np.int8).assign_attrs(masks, long_name="why the flow does not apply")
+    masks = {
+        "flag_masks": np.array(list(INVALID), dtype=np.int8),
+        "flag_meanings": " ".join(INVALID.values()),
+    }
+    out["invalid"] = (
+        out["invalid"].astype(np.int8).assign_attrs(masks, long_name="why the flow does not apply")
+    )
     out.attrs.update(directions=directions, substeps=substeps)
     return out
 
@@ -458,9 +468,19 @@ def dataset(
         out[name] = (DIMENSIONS.get(name, ("step",)), values, {"long_name": long_name, "units": units})
     if "weight" in out.dims:
         out = out.assign_coords(weight=np.array(problem.loss.weight_names, dtype=object))
-    rates, thresholds = (f(0, problem.steps + 1)[at] for f in (problem.optimizer.rates, problem.optimizer.thresholds))
-    out["lr"] = ("step", rates, {"long_name": "learning rate of the update t -> t + 1", "units": "1/sharpness"})
-    out["max_stable_sharpness"] = ("step", thresholds, {"long_name": "2 (1 + momentum) / lr", "units": "1/lr"})
+    rates, thresholds = (
+        f(0, problem.steps + 1)[at] for f in (problem.optimizer.rates, problem.optimizer.thresholds)
+    )
+    out["lr"] = (
+        "step",
+        rates,
+        {"long_name": "learning rate of the update t -> t + 1", "units": "1/sharpness"},
+    )
+    out["max_stable_sharpness"] = (
+        "step",
+        thresholds,
+        {"long_name": "2 (1 + momentum) / lr", "units": "1/lr"},
+    )
     told = {"long_name": "first step beyond the escape radius or not finite, -1 if none", "units": "step"}
     out["diverged_at"] = ((), np.int64(diverged_at), told)
     out.attrs.update(provenance(problem, seconds), every=every)

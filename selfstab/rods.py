@@ -303,7 +303,9 @@ def _followed(
     z = problem.start if momentum == 0.0 else np.concatenate([problem.start, problem.velocity])
     state, guess = rod.started(z, z + step.change(z), step), None
     for t in range(problem.steps + 1):
-        inside = bool(np.abs(state[: loss.dimension]).max() <= problem.escape) and bool(np.isfinite(state).all())
+        inside = bool(np.abs(state[: loss.dimension]).max() <= problem.escape) and bool(
+            np.isfinite(state).all()
+        )
         if not inside:
             return {name: np.array(values) for name, values in data.items()}, t
         if t % every == 0 or t == problem.steps:
