@@ -37,7 +37,7 @@ class Balance:
 
 
 def packed(matrix: Array) -> Array:
-    """Return a symmetric matrix as a vector of k(k + 1)/2 entries, off-diagonal ones times √2: a dot product is ⟨·, ·⟩."""
+    """Return a symmetric matrix as a vector, off-diagonal entries times √2: a dot product is ⟨·, ·⟩."""
     first, second = np.triu_indices(matrix.shape[-1])
     return np.asarray(matrix[first, second] * np.where(first == second, 1.0, np.sqrt(2.0)))
 

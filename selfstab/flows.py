@@ -1,7 +1,7 @@
 """The averaged flow: the path about which momentum gradient descent swings at the edge of stability.
 
-Of [Cohen2025]_ (there: central flow) for gradient descent; for heavy ball derivations/m2_averaged_flow.py. The swing has
-the covariance Σ, the least that keeps all Hessian eigenvalues at or below S*.
+Of [Cohen2025]_ (there: central flow) for gradient descent; for heavy ball derivations/m2_averaged_flow.py. The swing
+has the covariance Σ, the least that keeps all Hessian eigenvalues at or below S*.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
@@ -85,44 +86,17 @@ class Edge:
     residual: float
 
     @classmethod
-    def at(cls, loss: Loss, w: Array, count: int, guess: Array | None, enough: float) -> Edge:
-        """Return the `count` largest eigenpairs at w; `guess` holds vectors near them, as rows.
-
-        Without an explicit Hessian they are found one by one, down to the first below `enough`; NaN stands for the
-        rest.
-        """
-        if loss.explicit_hessian:
-            matrix = loss._hessian(w)
-            if not np.isfinite(matrix).all():
-                return cls(np.full(count, np.nan), np.full((count, len(w)), np.nan), np.nan)
-            values, vectors = np.linalg.eigh(matrix)
-            top = vectors[:, ::-1][:, :count].T.copy()
-            residual = np.linalg.norm(top @ matrix - values[::-1][:count, None] * top, axis=1)
-            return cls(values[::-1][:count].copy(), top, float(residual.max()))
-        found: list[spectrum.Eigenpair] = []
-        while len(found) < count and (not found or found[-1].value >= enough):
-            near = None if guess is None or np.isnan(guess[len(found)]).any() else guess[len(found)]
-            found.append(_deflated(loss, w, found, near))
-        values, vectors = np.full(count, np.nan), np.full((count, len(w)), np.nan)
-        values[: len(found)] = [pair.value for pair in found]
-        vectors[: len(found)] = [pair.vector for pair in found]
-        return cls(values, vectors, max(pair.residual for pair in found))
-
-
-def _deflated(
-    loss: Loss, w: Array, above: Sequence[spectrum.Eigenpair], guess: Array | None
-) -> spectrum.Eigenpair:
-    """Return the top eigenpair at w of what is left without the pairs above it."""
-    found = np.array([pair.vector for pair in above]).reshape(-1, len(w))
-    shift = 2.0 * max((abs(pair.value) for pair in above), default=0.0)
-
-    def product(v: Array) -> Array:
-        return loss._hessian_vector(w, v) - shift * ((found @ v) @ found)
-
-    try:
-        return spectrum.top_eigenpair(product, len(w), guess=guess, tolerance=_RESIDUAL)
-    except ValueError:  # beyond the range of float64
-        return spectrum.Eigenpair(np.nan, np.full(len(w), np.nan), np.nan)
+    def at(cls, loss: Loss, w: Array, count: int, guess: Array | None) -> Edge:
+        """Return the `count` largest eigenpairs at w, NaN beyond float64's range; `guess`: rows near the vectors."""
+        if guess is not None and np.isnan(guess).any():
+            guess = None
+        dense = loss.explicit_hessian
+        try:
+            matrix = loss._hessian(w) if dense else partial(loss._hessian_vector, w)
+            found = spectrum.top_eigenpairs(matrix, count, len(w), guess=guess, tolerance=_RESIDUAL)
+        except ValueError:
+            return cls(np.full(count, np.nan), np.full((count, len(w)), np.nan), np.nan)
+        return cls(found.values, found.vectors, float(found.residuals.max()))
 
 
 @dataclass(frozen=True)
@@ -174,7 +148,7 @@ def stages(problem: Problem, directions: int, substeps: int) -> Iterator[Stage]:
     rates = problem.optimizer.rates(0, problem.steps + 1)
     momentum = problem.optimizer.momentum
     with np.errstate(all="ignore"):  # an overflow shows in the weights, and ends the flow there
-        edge = flow.edge(w, None, _threshold(rates[0], momentum))
+        edge = flow.edge(w, None)
         swing = flow.still(w)
         for t in range(problem.steps):
             here, first = (w, edge), None
@@ -211,9 +185,8 @@ class _Flow:
     loss: Loss
     directions: int
 
-    def edge(self, w: Array, guess: Array | None, threshold: float) -> Edge:
-        count = min(self.directions + 1, len(w))
-        return Edge.at(self.loss, w, count, guess, (1.0 - NEAR) * threshold)
+    def edge(self, w: Array, guess: Array | None) -> Edge:
+        return Edge.at(self.loss, w, min(self.directions + 1, len(w)), guess)
 
     def still(self, w: Array) -> Swing:
         return Swing(np.zeros((0, 0)), np.zeros_like(w), 0.0)
@@ -230,11 +203,11 @@ class _Flow:
             middle, _ = self._held(w, 0.5 * span, top, w, edge, halfway)
             if not np.isfinite(middle).all():
                 return middle, edge, self.still(w)
-            between = self.edge(middle, edge.vectors, threshold)
+            between = self.edge(middle, edge.vectors)
             after, swing = self._held(w, span, top, middle, between, threshold)
         if not np.isfinite(after).all():
             return after, edge, swing
-        return after, self.edge(after, between.vectors, threshold), swing
+        return after, self.edge(after, between.vectors), swing
 
     def _held(
         self, w: Array, span: float, sharpness: float, at: Array, edge: Edge, threshold: float
@@ -244,7 +217,7 @@ class _Flow:
         The spectrum and its slopes are taken at the weights `at`, of which `edge` tells.
         """
         free = self._drift(w, None, span, sharpness)
-        carried = edge.values[: self.directions]  # NaN is not near
+        carried = edge.values[: self.directions]
         near = int(np.sum(carried >= (1.0 - NEAR) * threshold))
         if near == 0 or not np.isfinite(free).all():
             return free, self.still(w)
@@ -364,7 +337,7 @@ def averaged_flow(
 
     Notes
     -----
-    [Cohen2025]_ for gradient descent; with momentum, and for the assumptions, derivations/m2_averaged_flow.py. A swing's
+    [Cohen2025]_ for gradient descent; with momentum, and for the assumptions, derivations/m2_averaged_flow.py. The
     average has no catapults: where the inertia number κ is not small, the iterates leave the flow.
 
     Examples
@@ -374,7 +347,7 @@ def averaged_flow(
     >>> flow = ss.averaged_flow(loss, ss.HeavyBall(2.0), [0.0, -0.1], 20)
     >>> flow.sharpness.values[[0, 5, 20]].round(3)
     array([0.8, 0.9, 1. ])
-    >>> flow.variance.values[-1].round(6)  # δ² = 2α/b²
+    >>> round(float(flow.variance[-1]), 6)  # δ² = 2α/b²
     0.005
     """
     problem = checked(loss, optimizer, start, None, steps, escape, 3)

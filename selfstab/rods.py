@@ -264,8 +264,8 @@ def rod_flow(
 
     Notes
     -----
-    [Regis2026]_ for gradient descent; for any map derivations/m2_rod_flow.py. Only gradients and Hessian-vector products
-    are taken. With a schedule, lr in the step from t to t + 1 is the mean of both.
+    [Regis2026]_ for gradient descent; for any map derivations/m2_rod_flow.py. Only gradients and Hessian-vector
+    products are taken. With a schedule, lr in the step from t to t + 1 is the mean of both.
 
     Examples
     --------
