@@ -13,6 +13,7 @@ from selfstab import theory
 from selfstab.losses.protocol import Loss
 from selfstab.losses.toys import DoubleWell, Quadratic
 from selfstab.optimizers import HeavyBall
+from selfstab.rods import FullRod, Step
 from selfstab.trajectory import simulate
 from selfstab.validation import Array
 from selfstab.verification.constrained import CURVATURE, slow_loss, slow_start
@@ -80,37 +81,20 @@ def _averaged(momentum: float) -> Measurement:
 
 
 def rod_velocity(loss: Loss, lr: float, momentum: float, state: Array) -> Array:
-    """Return the rod flow's velocity for heavy ball on a loss of one weight.
-
-    The state is z̄ = (w, v) and the four elements of Σ, shape (6,); d is Σ's first principal axis.
-    """
-
-    def change(z: Array) -> tuple[Array, Array]:
-        """Return G and its derivative for z = (w, v)."""
-        gradient, hessian = lr * loss.gradient(z[:1])[0], lr * loss.hessian(z[:1])[0, 0]
-        return (
-            np.array([momentum * z[1] - gradient, -(1.0 - momentum) * z[1] - gradient]),
-            np.array([[-hessian, momentum], [-hessian, -(1.0 - momentum)]]),
-        )
-
-    middle, spread = state[:2], state[2:].reshape(2, 2)
-    size, directions = np.linalg.eigh(spread)
-    d = np.sqrt(max(size[-1], 0.0)) * directions[:, -1]
-    (plus, slope_plus), (minus, slope_minus) = change(middle + d), change(middle - d)
-    f = 0.5 * (plus + minus)
-    moved = f - 0.25 * (slope_plus + slope_minus) @ f
-    spread_moved = 0.25 * (np.outer(plus, plus) + np.outer(minus, minus)) - 2.0 * spread
-    return np.concatenate([moved, spread_moved.ravel()])
+    """Return the rod flow's velocity: of z̄, which is w or (w, v), and of the elements of Σ."""
+    return FullRod.velocity(Step(loss, lr, momentum), state)
 
 
 def _rate(lr: float, momentum: float) -> float:
     """Return the rate at which the rod flow changes Σ = ddᵀ about a minimum of curvature 1, d along the flip's mode."""
     step = np.array([[1.0 - lr, momentum], [-lr, momentum]])  # z ↦ z + G(z)
+    if momentum == 0.0:
+        step = step[:1, :1]
     roots, modes = np.linalg.eig(step)
     d = modes[:, int(np.argmin(roots.real))].real
     spread = np.outer(d, d).ravel()
-    moved = rod_velocity(Quadratic([1.0]), lr, momentum, np.concatenate([np.zeros(2), spread]))
-    return float(moved[2:] @ spread / (spread @ spread))
+    moved = rod_velocity(Quadratic([1.0]), lr, momentum, np.concatenate([np.zeros(len(d)), spread]))
+    return float(moved[len(d) :] @ spread / (spread @ spread))
 
 
 _MOMENTA: Final = (0.0, 0.5, 0.9, 0.99)
