@@ -52,7 +52,7 @@ def edge_of(loss, share=0.97, seed=1):
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
 def test_cubic_model(momentum):
-    """Protects the closed form: S rises by cα per step to S*, and stays there with σ² = 2α/b², averaged over the swing."""
+    """Protects the closed form: S rises by cα per step to S* and stays there, with σ² = 2α/b²."""
     alpha, squared, threshold = 1e-3, 4.0, 1.0
     loss = ss.CubicTaylor(threshold, alpha, squared)
     optimizer = ss.HeavyBall(2.0 * (1.0 + momentum), momentum)
@@ -104,7 +104,9 @@ def test_order_in_the_substep(momentum, monkeypatch):
     pieces = np.array([2, 4, 8])
     errors = []
     for substeps in pieces:
-        flow = ss.averaged_flow(loss, optimizer, slow_start(), steps, substeps=int(substeps), keep=["weights"])
+        flow = ss.averaged_flow(
+            loss, optimizer, slow_start(), steps, substeps=int(substeps), keep=["weights"]
+        )
         errors.append(np.abs(flow.weights.values[-1, 1:] - expected).max())
     order = -np.polyfit(np.log(pieces), np.log(errors), 1)[0]
     assert order == pytest.approx(2.0, abs=0.3)
@@ -166,7 +168,9 @@ def test_more_unstable_directions_than_carried_are_told():
 def test_conditions_along_a_network(momentum):
     """Protects the flow on a loss it was not made for: no eigenvalue above S*, Σ ⪰ 0, and Σ only where S = S*."""
     w, threshold = edge_of(NETWORK)
-    flow = ss.averaged_flow(NETWORK, ss.HeavyBall(2.0 * (1.0 + momentum) / threshold, momentum), w, 25, substeps=4)
+    flow = ss.averaged_flow(
+        NETWORK, ss.HeavyBall(2.0 * (1.0 + momentum) / threshold, momentum), w, 25, substeps=4
+    )
     # What a substep leaves is of second order in it: 5e-3, 1.5e-3 and 4e-4 at 2, 4 and 8 of them.
     assert (flow.sharpness <= threshold * (1.0 + 2e-3)).all()
     assert (flow.covariance_eigenvalues >= 0.0).all()
@@ -189,11 +193,15 @@ def test_momentum_changes_the_speed_alone():
 def test_below_the_edge_it_is_gradient_flow():
     """Protects the flow far below the threshold against another integrator."""
     loss, momentum = ss.Product(), 0.8
-    flow = ss.averaged_flow(loss, ss.HeavyBall(0.01, momentum), [2.0, 0.1], 50, keep=["weights", "gradient_norm"])
+    flow = ss.averaged_flow(
+        loss, ss.HeavyBall(0.01, momentum), [2.0, 0.1], 50, keep=["weights", "gradient_norm"]
+    )
     exact = solve_ivp(
         lambda _, w: -0.05 * loss._gradient(w), (0.0, 50.0), [2.0, 0.1], "DOP853", t_eval=np.arange(51.0), rtol=1e-12
     )  # fmt: skip
-    assert flow.weights.values == pytest.approx(exact.y.T, abs=1e-5)  # TOLERANCE in each of 50 steps, of weights of norm 2
+    assert flow.weights.values == pytest.approx(
+        exact.y.T, abs=1e-5
+    )  # TOLERANCE in each of 50 steps, of weights of norm 2
     norms = [np.linalg.norm(loss.gradient(at)) for at in flow.weights.values]
     assert flow.gradient_norm.values == pytest.approx(norms, rel=1e-12)
 
@@ -209,7 +217,7 @@ def test_other_coordinates():
 
 
 def test_a_falling_threshold_is_followed():
-    """Protects schedules: under warmup the sharpness never exceeds the threshold of its step, and then falls with it."""
+    """Protects schedules: under warmup the sharpness never exceeds its step's threshold, then falls with it."""
     loss = ss.CubicTaylor(1.0, 1e-3, 1.0)
     schedule = ss.LinearWarmup(0.0, 2.5, 50)
     flow = ss.averaged_flow(loss, ss.HeavyBall(schedule), [0.0, -0.05], 80)

@@ -134,6 +134,17 @@ def test_a_wrong_rod_flow_fails(monkeypatch):
     assert set(data["verdict"].values.tolist()) == {"fails"}
 
 
+def test_the_flows_on_the_digits_can_fail(monkeypatch):
+    """Protects their entries: a flow without the swing's share of the loss, one too slow, a rod that does not swing."""
+    right, (_, start) = flows.digits_averaged(), flows.digits_edge()
+    wrong = right.assign(averaged_loss=right.loss, weights=start + 0.85 * (right.weights - start))
+    monkeypatch.setattr(flows, "digits_averaged", lambda: wrong)
+    rods = {momentum: flows.digits_rod(momentum, 0.25) for momentum in (0.0, 0.5)}
+    monkeypatch.setattr(flows, "digits_rod", lambda momentum, share: rods[momentum].clip(max=3.0))
+    names = ["M2 averaged digits", "M2 averaged path digits", "M2 rod digits"]
+    assert set(verify(names)["verdict"].values.tolist()) == {"fails"}
+
+
 def test_a_wrong_series_fails(monkeypatch):
     """Protects the coefficient 2 of κ² in the overshoot series."""
     monkeypatch.setattr(catapults, "SERIES", (1.0, 1.0, 2.1))
