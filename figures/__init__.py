@@ -32,6 +32,7 @@ NAMES: Final = (
     "basin",
     "attractors",
     "digits",
+    "digits_flows",
     "diagonal_network",
 )
 """The figures, in the order of a report."""

@@ -30,6 +30,7 @@ SHOWN = {
     "noise_boundary": [("noise_boundary", "deviation", 1.001)],
     "constrained": [("errors", "error", 1000.0)],
     "flows": [("run_0.5", "q", 1.05), ("run_0", "y", 1.5), ("rod", "flow", 1.1)],
+    "digits_flows": [("averaged_0", "averaged_loss", 1.03), ("rod_0.5", "sharpness", 1.02)],
 }
 """Of each figure: part, variable, and a factor on it that its check must refuse."""
 
