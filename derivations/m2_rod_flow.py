@@ -10,9 +10,9 @@ for heavy ball z = (w, v), G = (βv − η∇L, −(1 − β)v − η∇L). Abou
 λ₁, λ₂ of the step, Σ changes at the rate ½(λ₁ − 1)(λ₂ − 1) − 2: it dies out while |λ₁|, |λ₂| < 1 and starts to grow
 at λ = −1, exactly at S* = 2(1 + β)/η; just beyond, at λ = −(1 + μ), it grows at the rate 2μ + μ²/2, the iterates'
 own being 2 ln|λ| = 2μ − μ² + O(μ³).
-A closure of rank one: with g = ½(G₊ − G₋) the increment is ½ffᵀ − 2Σ from the drift and ½ggᵀ from the swing, a sum over the axes
-where Σ has several. The drift's share relaxes to ¼ffᵀ in a step or two; the rest, kept at rank one as ddᵀ and projected
-onto the tangents ḋdᵀ + dḋᵀ, obeys ḋ = g(g·d)/(2‖d‖²) − (1 + (g·d)²/(4‖d‖⁴))d, which keeps rates and fixed points.
+A closure of rank one: with g = ½(G₊ − G₋) the increment is ½(ffᵀ + ggᵀ) − 2Σ, with one ggᵀ for each axis where Σ
+has several. The drift's share relaxes to ¼ffᵀ in a step or two; the rest, kept at rank one as ddᵀ and projected onto
+the tangents ḋdᵀ + dḋᵀ, obeys ḋ = g(g·d)/(2‖d‖²) − (1 + (g·d)²/(4‖d‖⁴))d, which keeps rates and fixed points.
 
 Assumptions. 0 <= β < 1; G twice differentiable; in the flow's correction d is held fixed.
 

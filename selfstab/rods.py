@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 
 from selfstab import validation
-from selfstab.flows import checked, dataset
+from selfstab.continuous import checked, dataset
 from selfstab.losses.protocol import Loss
 from selfstab.optimizers import HeavyBall
 from selfstab.trajectory import Problem, top_pair

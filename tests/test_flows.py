@@ -57,7 +57,7 @@ def test_cubic_model(momentum):
     loss = ss.CubicTaylor(threshold, alpha, squared)
     optimizer = ss.HeavyBall(2.0 * (1.0 + momentum), momentum)
     speed = optimizer.lr / (1.0 - momentum)
-    flow = ss.averaged_flow(loss, optimizer, [0.0, -0.1], 200, keep=["weights"])
+    flow = ss.averaged_flow(loss, optimizer, [0.0, -0.1], 130, keep=["weights"])
     rising = 1.0 - 0.2 + speed * alpha * flow.step.values
     before, after = rising + speed * alpha < 1.0, rising > 1.0 + speed * alpha
     assert before.any()
@@ -185,8 +185,8 @@ def test_momentum_changes_the_speed_alone():
     """Protects c and S*: at matched threshold momentum 0.5 is gradient descent three times as fast."""
     w, threshold = edge_of(NETWORK)
     plain = ss.HeavyBall(2.0 / threshold)
-    slow = ss.averaged_flow(NETWORK, plain, w, 30, substeps=4, keep=["weights"])
-    fast = ss.averaged_flow(NETWORK, plain.matched(0.5), w, 10, substeps=12, keep=["weights"])
+    slow = ss.averaged_flow(NETWORK, plain, w, 12, substeps=4, keep=["weights"])
+    fast = ss.averaged_flow(NETWORK, plain.matched(0.5), w, 4, substeps=12, keep=["weights"])
     assert fast.weights.values == pytest.approx(slow.weights.values[::3], abs=1e-6)
 
 
@@ -282,6 +282,11 @@ RELU = ss.MLP((2, 3, 1), [[1.0, 0.0]], [[1.0]], "relu")
 BAD = {
     "loss": ({"loss": 3}, TypeError, "loss must be a selfstab loss"),
     "relu": ({"loss": RELU, "start": [0.1] * 13}, ValueError, "third derivative"),
+    "family": (
+        {"loss": ss.LossFamily(lambda seed: RELU, seed=0), "start": [0.1] * 13},
+        ValueError,
+        "third derivative",
+    ),
     "optimizer": ({"optimizer": 0.1}, TypeError, "optimizer must be a HeavyBall"),
     "lookahead": ({"optimizer": ss.HeavyBall(0.1, 0.5, 0.5)}, ValueError, "lookahead"),
     "start shape": ({"start": [1.0]}, ValueError, "start must have shape"),

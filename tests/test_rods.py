@@ -144,8 +144,8 @@ def test_other_coordinates(momentum, thin, monkeypatch):
         monkeypatch.setattr(rods, "FULL_UP_TO", 0)
     w, q = NETWORK.initial_weights(1), orthogonal(NETWORK.dimension)
     optimizer = ss.HeavyBall(2.0 * (1.0 + momentum) / NETWORK.sharpness(w)[0], momentum)
-    rod = ss.rod_flow(NETWORK, optimizer, w, 10, previous=1.01 * w, keep=["weights"])
-    turned = ss.rod_flow(Turned(NETWORK, q), optimizer, q @ w, 10, previous=1.01 * q @ w, keep=["weights"])
+    rod = ss.rod_flow(NETWORK, optimizer, w, 4, previous=1.01 * w, keep=["weights"])
+    turned = ss.rod_flow(Turned(NETWORK, q), optimizer, q @ w, 4, previous=1.01 * q @ w, keep=["weights"])
     assert turned.weights.values == pytest.approx(rod.weights.values @ q.T, abs=1e-9)
     assert turned.variance.values == pytest.approx(rod.variance.values, rel=1e-6)
 
