@@ -209,3 +209,29 @@ def test_bad_input_is_refused_before_anything_runs(name, monkeypatch):
     good = {"loss": ss.Product(), "optimizer": ss.HeavyBall(0.1), "start": [1.0, 1.0], "steps": 3}
     with pytest.raises(kind, match=message):
         ss.rod_flow(**(good | change))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_the_closure_on_a_diagonal_network(momentum, monkeypatch):
+    """Protects the closure where it is not made for it: 60 weights through a swing over the edge, beside the full Σ."""
+    loss = ss.DiagonalNetwork(*ss.datasets.sparse_regression(20, 30, 3, seed=0))
+    descent = ss.simulate(
+        loss, ss.HeavyBall(0.02), loss.initial_weights(scale=0.3), 1500, every=20, keep=["weights"]
+    )
+    weights = descent.weights.values
+    sharpness = np.array([loss.sharpness(w)[0] for w in weights])
+    threshold = 0.9 * 3.2965
+    w = weights[int(np.argmax(sharpness > 0.985 * threshold))]
+    start, previous = ss.flip_start(loss, w, 0.01)
+    optimizer, steps = (
+        ss.HeavyBall(2.0 * (1.0 + momentum) / threshold, momentum),
+        int(60 * (1 - momentum) / (1 + momentum)),
+    )
+    found = []
+    for limit in (200, 0):
+        monkeypatch.setattr(rods, "FULL_UP_TO", limit)
+        found.append(ss.rod_flow(loss, optimizer, start, steps, previous=previous))
+    full, thin = (rod.sharpness.values for rod in found)
+    assert np.abs(full - threshold).max() > 0.05 * threshold
+    assert thin == pytest.approx(full, abs=0.01 * threshold)
