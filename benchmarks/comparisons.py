@@ -12,6 +12,7 @@ from . import (
     hessian,
     memory,
     network_sweep,
+    predicted,
     start_up,
     storage,
     sweep_speed,
@@ -24,8 +25,8 @@ def cases(quick: bool) -> list[Case]:
     """Return every line to be measured."""
     return [
         *sweep_speed.cases(quick), *transcendental.cases(quick), *hessian.cases(quick),
-        *eigenpair.cases(quick), *start_up.cases(quick), *memory.cases(quick), *storage.cases(quick),
-        *network_sweep.cases(quick),
+        *eigenpair.cases(quick), *predicted.cases(quick), *start_up.cases(quick), *memory.cases(quick),
+        *storage.cases(quick), *network_sweep.cases(quick),
     ]  # fmt: skip
 
 

@@ -9,12 +9,20 @@ u and odd in x across it change the mean motion by O(δ³) only; ½L₃[v⊥, v�
 where v⊥ is not along flat directions, and no force along those if they are tangent to minima.
 
 A linearized projection is Δ = μu + λ∇S⊥, μ = −u·∇L/S the Newton step along u, λ = −max(S − S* + μu·∇S, 0)/b²: it
-leaves O(c² + ‖∇L‖c) of constraints violated by c, so that after a step (c = O(δ²)) three leave O(δ⁸).
+leaves O(c² + ‖∇L‖c) of constraints violated by c, so that after a step (c = O(δ²)) three leave O(δ⁸). Without μu·∇S,
+as Damian et al. have it, a projection leaves what Newton's step did to S, and three leave O(δ⁶).
 
 At large κ the swing reaches y = −(2G − 1)y₀, and the prediction must carry along u and across it
     S*x + x(y + ½L₄[u, u, v⊥, v⊥]) + ½(c₃x² + u·L₃[v⊥, v⊥]) + (1/6)c₄x³,    ½x²(∇S⊥ + L₄[u, u, v⊥]) + x L₃[u, v⊥]
 beside Hv and ½L₃[v⊥, v⊥]: together they make the curvature S'' of sharpness, which counts by the relative drop 2εG, and
-the quartic number τ, which counts by ε (a5_deviation). The gradient ∇L(w† + v) − ∇L(w†) itself carries all.
+the quartic number τ, which counts by ε (a5_deviation). The gradient ∇L(w† + v) − ∇L(w†) itself carries all: it is the
+run, less w†.
+
+The two-scale form writes w = m + xu(m), with m slow. The gradient there has a part even in x and one odd in it; the
+even part and the odd part along u are the slopes of one potential,
+    Φ(m, x) = ½[L(m + xu) + L(m − xu)] = L(m) + ½S(m)x² + (1/24)c₄(m)x⁴ + ...,
+in m and in x. Heavy ball on Φ, m across u, x along it, and m along u where u·∇Φ = 0 (−½c₃x²/S from the minimum), is
+closed, and has all of the above at any depth of v⊥ but the odd part across u, which at m is (1/6)x³L₄[u, u, u].
 
 Assumptions. 0 <= β < 1; S simple; δ small; (i) is exact, (ii) to second order, (iii) to leading order with α, b, u
 changing by O(δ²) a step.
@@ -26,6 +34,7 @@ Steps.
 (iv)  Apply that to one step from the edge: the projection's displacement is −½ηδ²∇S⊥; assemble.
 (v)   Set β = 0.
 (vi)  Expand to third order.
+(vii) Split the gradient by parity in x; compare with (ii) and (vi).
 """
 
 import sympy as sp
@@ -244,6 +253,52 @@ for i in (1, 2):
         kept[i] + even,
         sp.diff(x**2 / 2 * (S + y + of_y), v[i]),
     )
+
+# -- (vii) two scales --------------------------------------------------------------------------------------------
+slope = sp.Matrix(sp.symbols("g_x g_p g_r", real=True))
+full = [
+    slope[i] + linear[i] + second[i] + third[i] for i in range(3)
+]  # the gradient at w† + v, to third order
+loss_there = sum(
+    sp.integrate(sp.expand(full[i]).subs({v[j]: 0 for j in range(i + 1, 3)}), (v[i], 0, v[i]))
+    for i in range(3)
+)
+for i in range(3):
+    full[i] = sp.expand(sp.diff(loss_there, v[i]))
+potential = sp.expand((loss_there + loss_there.subs(x, -x)) / 2)
+PROOF.equal(
+    "½[∇L(m + xu) ± ∇L(m − xu)]: along u the odd part is ∂Φ/∂x",
+    (full[0] - full[0].subs(x, -x)) / 2,
+    sp.diff(potential, x),
+)
+for i in (1, 2):
+    PROOF.equal(
+        f"and across it, component {i + 1}, the even part is that of ∇Φ",
+        (full[i] + full[i].subs(x, -x)) / 2,
+        sp.diff(potential, v[i]),
+    )
+there = {p: 0, r: 0}
+PROOF.equal("Φ = L + ½Sx² + (1/24)c₄x⁴ at m", potential.subs(there), S * x**2 / 2 + c4 * x**4 / 24)
+PROOF.equal(
+    "With v⊥ it has the terms odd in x along u that large catapults ask for",
+    sp.diff(potential, x),
+    S * x + x * (y + of_y) + c4 * x**3 / 6,
+)
+for i in (1, 2):
+    odd = (full[i] - full[i].subs(x, -x)) / 2
+    PROOF.equal(
+        f"What it leaves out, component {i + 1}, is (1/6)x³L₄[u, u, u] at m",
+        odd.subs(there),
+        x**3 / 6 * derivative((0, 0, 0, i)),
+    )
+rest = sp.Symbol("B", real=True)  # of m along u
+along = (sp.diff(loss_there, x).subs(x, rest + x) + sp.diff(loss_there, x).subs(x, rest - x)) / 2
+along = sp.expand(along.subs(there).subs({slope[0]: 0, rest: size**2 * rest, x: size * x}, simultaneous=True))
+PROOF.equal(
+    "u·∇Φ = 0 puts m at −½c₃x²/S along u, to leading order",
+    along.coeff(size, 2).subs(rest, -c3 * x**2 / (2 * S)),
+    0,
+)
 
 carried_u = S * x + x * (y + of_y) + c3 * x**2 / 2 + across[0] + c4 * x**3 / 6
 carried_p = x**2 / 2 * (b + derivative((0, 0, 1, 1)) * p) + x * derivative((0, 1, 1)) * p

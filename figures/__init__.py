@@ -26,6 +26,7 @@ NAMES: Final = (
     "two_cycles",
     "noise_boundary",
     "constrained",
+    "predicted",
     "flows",
     "phase_diagrams",
     "lr_phases",
@@ -33,6 +34,7 @@ NAMES: Final = (
     "attractors",
     "digits",
     "digits_flows",
+    "spectrum",
     "diagonal_network",
 )
 """The figures, in the order of a report."""

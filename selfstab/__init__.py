@@ -4,10 +4,12 @@ The public names, by topic; ``help(selfstab.sweep)`` and the like tell the rest:
 
 - optimizers: HeavyBall, Constant, LinearWarmup
 - losses: SymbolicLoss (any formula), Quadratic, CubicTaylor, Product, DoubleWell, Minimalist, Chain, Coupled,
-  DiagonalNetwork, MLP, LossFamily (losses a function makes); datasets
+  DiagonalNetwork, MLP, FunctionLoss (any model), LossFamily (losses a function makes); datasets
 - starts: Initialization, flip_start
-- one run: simulate, catapults; observables
 - in place of a run: averaged_flow, rod_flow
+- one run: simulate, hessian_spectrum, catapults; observables
+- a training loop of one's own: Recorder
+- beside a run: constrained_trajectory, predicted_dynamics
 - many runs: sweep, resume, refine, rasterize, continuation, orbits
 - theory and its tests: theory, verify
 - pictures: plotting
@@ -27,6 +29,7 @@ _HOMES = {
     "Constant": "schedules",
     "LinearWarmup": "schedules",
     "Initialization": "losses.protocol",
+    "FunctionLoss": "losses.function",
     "LossFamily": "losses.family",
     "SymbolicLoss": "losses.symbolic",
     "Quadratic": "losses.toys",
@@ -42,6 +45,8 @@ _HOMES = {
     "simulate": "trajectory",
     "averaged_flow": "flows",
     "rod_flow": "rods",
+    "constrained_trajectory": "constrained",
+    "predicted_dynamics": "predicted",
     "sweep": "grid",
     "resume": "grid",
     "continuation": "branches",
@@ -49,6 +54,8 @@ _HOMES = {
     "refine": "refinement",
     "rasterize": "refinement",
     "catapults": "observables",
+    "hessian_spectrum": "curvatures",
+    "Recorder": "recorder",
     "verify": "verification",
 }
 _ROOMS = ("datasets", "observables", "plotting", "theory")

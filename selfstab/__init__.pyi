@@ -3,11 +3,14 @@ from selfstab import observables as observables
 from selfstab import plotting as plotting
 from selfstab import theory as theory
 from selfstab.branches import continuation as continuation
+from selfstab.constrained import constrained_trajectory as constrained_trajectory
+from selfstab.curvatures import hessian_spectrum as hessian_spectrum
 from selfstab.flows import averaged_flow as averaged_flow
 from selfstab.grid import resume as resume
 from selfstab.grid import sweep as sweep
 from selfstab.losses.diagonal import DiagonalNetwork as DiagonalNetwork
 from selfstab.losses.family import LossFamily as LossFamily
+from selfstab.losses.function import FunctionLoss as FunctionLoss
 from selfstab.losses.mlp import MLP as MLP
 from selfstab.losses.protocol import Initialization as Initialization
 from selfstab.losses.protocol import flip_start as flip_start
@@ -22,6 +25,8 @@ from selfstab.losses.toys import Quadratic as Quadratic
 from selfstab.observables import catapults as catapults
 from selfstab.optimizers import HeavyBall as HeavyBall
 from selfstab.orbit_diagrams import orbits as orbits
+from selfstab.predicted import predicted_dynamics as predicted_dynamics
+from selfstab.recorder import Recorder as Recorder
 from selfstab.refinement import rasterize as rasterize
 from selfstab.refinement import refine as refine
 from selfstab.rods import rod_flow as rod_flow

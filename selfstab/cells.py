@@ -94,7 +94,10 @@ class CellRunner:
         import cloudpickle
         from loky import ProcessPoolExecutor
 
-        plan = cloudpickle.dumps(self.plan)
+        try:
+            plan = cloudpickle.dumps(self.plan)
+        except Exception as error:  # whatever what the user's code holds raises
+            raise TypeError(f"loss must be picklable to run in processes, or threads 1: {error}") from error
         # Each starts as a new interpreter that does not run the user's script again.
         self._workers = ProcessPoolExecutor(self._processes, initializer=_hold, initargs=(plan, os.getpid()))
 

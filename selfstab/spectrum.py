@@ -10,22 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import lapack, qr
-from scipy.optimize import linear_sum_assignment
+from scipy.linalg import lapack
 
 from selfstab import validation
+from selfstab.krylov import davidson, lanczos
 from selfstab.validation import Array, Integers
 
 DENSE_UP_TO = 64
 """Up to this size a dense eigensolver is both faster and safer than an iteration."""
-
-# Lanczos restarts from its _KEPT best vectors when it holds _BASIS of them. A warm start (about 20 products)
-# rarely fills 48, and orthogonalising against so few costs less than a product with a 2000 x 2000 matrix.
-_BASIS = 48
-_KEPT = 12
-
-# A block of starts grows faster than one start.
-_ROWS_PER_PAIR = 8
 
 MIX = 0.1
 """Share of a fixed random vector in a start that was given a guess; it costs about one product more."""
@@ -60,6 +52,7 @@ def top_eigenpair(
     guess: Array | None = None,
     tolerance: float = 1e-10,
     dense_up_to: int = DENSE_UP_TO,
+    mix: float = MIX,
 ) -> Eigenpair:
     r"""Return the algebraically largest eigenvalue of a symmetric matrix and its eigenvector.
 
@@ -81,6 +74,9 @@ def top_eigenpair(
         eigenvalue in magnitude), or when it has used 1000 + 2·dimension products.
     dense_up_to
         Rows of an array up to which a dense solver finds it, where that is more than `DENSE_UP_TO`.
+    mix
+        Share of a fixed random vector in a start that was given a guess, > 0. Less of it saves products where the
+        guess is good, and finds a higher eigenvalue that the guess misses less surely: see the notes.
 
     Returns
     -------
@@ -117,6 +113,7 @@ def top_eigenpair(
     """
     product, size = _checked(matrix, dimension)
     tolerance = validation.real("tolerance", tolerance, above=0)
+    mix = validation.real("mix", mix, above=0)
     if guess is not None:
         guess = validation.floats("guess", guess, shape=(size,))
         if not guess.any():
@@ -127,7 +124,7 @@ def top_eigenpair(
         if not callable(matrix) and DENSE_UP_TO < size <= dense_up_to:
             vector, products = _dense_top(matrix), 0
         elif size > DENSE_UP_TO:
-            vector, products = _lanczos(product, _start(size, guess), tolerance)
+            vector, products = lanczos(product, _start(size, guess, mix), tolerance)
         elif callable(matrix):
             vector, products = _dense(np.array([matrix(row) for row in np.eye(size)]))[-1], size
         else:
@@ -173,10 +170,10 @@ def _dense_top(matrix: Array) -> Array:
     return vector
 
 
-def _start(size: int, guess: Array | None) -> Array:
+def _start(size: int, guess: Array | None, mix: float) -> Array:
     generic = np.random.default_rng(0).standard_normal(size)
     generic /= np.linalg.norm(generic)
-    return generic if guess is None else guess + MIX * generic
+    return generic if guess is None else guess + mix * generic
 
 
 def _signed(vector: Array, guess: Array | None) -> Array:
@@ -184,59 +181,6 @@ def _signed(vector: Array, guess: Array | None) -> Array:
     if side == 0.0:
         side = vector[np.argmax(np.abs(vector))]
     return -vector if side < 0.0 else vector
-
-
-def _top(matrix: Array) -> tuple[float, float]:
-    """Return the largest eigenvalue of a symmetric matrix, and the last component of its eigenvector."""
-    size = len(matrix)
-    values, vectors, *_ = lapack.dsyevr(matrix, range="I", il=size, iu=size)
-    return float(values[0]), float(vectors[-1, 0])
-
-
-def _lanczos(product: Callable[[Array], Array], start: Array, tolerance: float) -> tuple[Array, int]:
-    """Return the top Ritz vector and the number of products."""
-    size = start.size
-    basis = np.empty((_BASIS, size))
-    projected = np.zeros((_BASIS, _BASIS))  # basis · A · basisᵀ
-    basis[0] = start / np.linalg.norm(start)
-    filled = 0
-    for products in range(1, 1000 + 2 * size):  # noqa: B007 (returned)
-        image = product(basis[filled])
-        known = basis[: filled + 1]
-        # Orthogonalising twice keeps the basis orthogonal to rounding ("twice is enough").
-        overlaps = known @ image
-        image = image - overlaps @ known
-        correction = known @ image
-        image -= correction @ known
-        projected[filled, : filled + 1] = projected[: filled + 1, filled] = overlaps + correction
-        beyond = float(np.linalg.norm(image))
-        filled += 1
-        if not np.isfinite(beyond):
-            raise ValueError("matrix must be finite, got NaN or infinity in its product with a vector")
-
-        # The top pair alone is found in a third of the time of all; the sum of a row bounds every eigenvalue.
-        held = projected[:filled, :filled]
-        value, last = _top(held)
-        bound = float(np.abs(held).sum(axis=1).max())
-        if filled < _BASIS and beyond * abs(last) > max(tolerance * abs(value), 2e-14 * bound):
-            basis[filled] = image / beyond
-            continue
-
-        values, vectors = np.linalg.eigh(held)
-        # All of A·basis but the last vector's lies in the basis, so this is the top Ritz pair's residual.
-        residual = beyond * abs(vectors[-1, -1])
-        # Half the tolerance, so that the residual computed afterwards is within it despite rounding.
-        if residual <= max(0.5 * tolerance * abs(values[-1]), 1e-14 * max(values[-1], -values[0])):
-            break
-        if filled == _BASIS:
-            basis[:_KEPT] = vectors[:, -_KEPT:].T @ basis
-            projected[:] = 0.0
-            projected[range(_KEPT), range(_KEPT)] = values[-_KEPT:]
-            filled = _KEPT
-            vectors = np.eye(_KEPT)
-        basis[filled] = image / beyond
-    vector: Array = vectors[:, -1] @ basis[: len(vectors)]
-    return vector / np.linalg.norm(vector), products
 
 
 # -- several pairs ----------------------------------------------------------------------------------------------------
@@ -360,13 +304,11 @@ def top_eigenpairs(
         if size <= max(DENSE_UP_TO, 4 * wanted):
             full = np.array([product(row) for row in np.eye(size)]) if callable(matrix) else matrix
             every = _dense(full)
-            vectors, products = (
-                np.concatenate([every[:smallest], every[size - count :]]),
-                size * callable(matrix),
-            )
-            norm = 0.0
+            vectors = np.concatenate([every[:smallest], every[size - count :]])
+            products = size if callable(matrix) else 0
+            norm = float(np.linalg.norm(every @ full, axis=1).max())  # the largest ‖Av‖ of all eigenvectors
         else:
-            vectors, products, norm = _davidson(product, _starts(size, wanted, guess), count, smallest, tolerance,
+            vectors, products, norm = davidson(product, _starts(size, wanted, guess), count, smallest, tolerance,
                                                 most_products)  # fmt: skip
         images = np.array([product(vector) for vector in vectors])
     values = np.einsum("in,in->i", vectors, images)
@@ -394,76 +336,8 @@ def _starts(size: int, wanted: int, guess: Array | None) -> Array:
 def _match(vectors: Array, guess: Array | None) -> Integers:
     matched = np.full(len(vectors), -1, dtype=np.int64)
     if guess is not None:
+        from scipy.optimize import linear_sum_assignment  # a tenth of a second to import
+
         rows, columns = linear_sum_assignment(np.abs(vectors @ guess.T), maximize=True)
         matched[rows] = columns
     return matched
-
-
-def _independent(rows: Array, basis: Array) -> Array:
-    """Return an orthonormal basis, by rows, of what the rows add to the span of an orthonormal basis."""
-    for _ in range(2):  # "twice is enough"
-        rows = rows - (rows @ basis.T) @ basis
-        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        if not np.isfinite(lengths).all():
-            raise ValueError("matrix must be finite, got NaN or infinity in its product with a vector")
-        rows = rows[lengths[:, 0] > 0.0] / lengths[lengths[:, 0] > 0.0]
-    # Rows that nearly depend on others are left for the next turn.
-    columns, upper, _ = qr(rows.T, mode="economic", pivoting=True)
-    new = columns[:, np.abs(upper.diagonal()) > 1e-3].T
-    return np.ascontiguousarray(new)
-
-
-def _davidson(
-    product: Callable[[Array], Array],
-    starts: Array,
-    count: int,
-    smallest: int,
-    tolerance: float,
-    most_products: int,
-) -> tuple[Array, int, float]:
-    """Return Ritz vectors by rows, the smallest ones' first; the number of products; an estimate of ‖A‖."""
-    wanted, size = count + smallest, starts.shape[1]
-    capacity = min(size, max(_BASIS, _ROWS_PER_PAIR * len(starts)))
-    kept = max(_KEPT, 2 * wanted) // 2 if smallest else max(_KEPT, 2 * wanted)
-    basis, images = np.empty((capacity, size)), np.empty((capacity, size))
-    projected = np.zeros((capacity, capacity))  # basis · A · basisᵀ
-    filled = products = 0
-    norm = 0.0
-    new = _independent(starts, basis[:0])
-    if len(new) < wanted:
-        more = np.random.default_rng(1).standard_normal((wanted, size))
-        new = np.concatenate([new, _independent(more, new)])[: len(starts)]
-    while True:
-        first, filled = filled, filled + len(new)
-        basis[first:filled] = new
-        for k in range(first, filled):
-            images[k] = product(basis[k])
-        products += len(new)
-        block = images[first:filled] @ basis[:filled].T
-        if not np.isfinite(block).all():
-            raise ValueError("matrix must be finite, got NaN or infinity in its product with a vector")
-        projected[first:filled, :filled] = block
-        projected[:filled, first:filled] = block.T
-
-        values, vectors = np.linalg.eigh(projected[:filled, :filled])
-        norm = max(norm, float(np.abs(values).max()))
-        ends = np.r_[0:smallest, filled - count : filled]
-        ritz = vectors[:, ends].T @ basis[:filled]
-        residuals = vectors[:, ends].T @ images[:filled] - values[ends, None] * ritz
-        # Half the tolerance, so that the residuals computed afterwards are within it despite rounding.
-        open_ = np.linalg.norm(residuals, axis=1) > max(0.5 * tolerance, 1e-14) * norm
-        if not open_.any() or products + open_.sum() + wanted > most_products:
-            break
-        if filled + open_.sum() > capacity:
-            keep = np.r_[0 : kept if smallest else 0, filled - (kept if count else 0) : filled]
-            basis[: len(keep)] = vectors[:, keep].T @ basis[:filled]
-            images[: len(keep)] = vectors[:, keep].T @ images[:filled]
-            filled = len(keep)
-            projected[:] = 0.0
-            projected[range(filled), range(filled)] = values[keep]
-        new = _independent(residuals[open_], basis[:filled])
-        if len(new) == 0:  # what is left is rounding
-            break
-    # Orthonormal to rounding, also after many restarts.
-    vectors = np.linalg.qr(ritz.T).Q.T
-    return np.ascontiguousarray(vectors), products, norm

@@ -58,6 +58,17 @@ CALLS = {
     "SymbolicLoss": (ss.SymbolicLoss, {"expression": "a*x**2", "variables": ["x"], "parameters": {"a": 1.0}}),
     "DiagonalNetwork": (ss.DiagonalNetwork, {"inputs": [[1.0, 2.0]], "targets": [1.0]}),
     "MLP": (ss.MLP, {"widths": [2, 2, 1], "inputs": [[1.0, 2.0]], "targets": [[1.0]], "activation": "tanh"}),
+    "FunctionLoss": (ss.FunctionLoss, {
+        "value": lambda w: 0.5 * float(w @ w), "gradient": lambda w: w, "dimension": 2,
+        "hessian_vector": lambda w, v: v, "third": lambda w, u, v: 0 * v, "difference_step": 1e-5, "at": [0.1, 0.2],
+        "name": "square"}),
+    "hessian_spectrum": (ss.hessian_spectrum, {
+        "loss": LOSS, "weights": [[0.0, 0.0]], "largest": 1, "smallest": 1, "full": False, "vectors": True,
+        "tolerance": 1e-8}),
+    "Recorder": (ss.Recorder, {"lr": 0.1, "momentum": 0.9, "lookahead": 0.0, "every": 2, "tolerance": 1e-8}),
+    "log": (lambda **given: ss.Recorder().log(**given), {
+        "step": 0, "parameters": None, "loss": 1.0, "hessian_vector": lambda v: v, "dimension": 2, "lr": 0.1,
+        "momentum": 0.9, "lookahead": 0.0}),
     "value": (CUBIC.value, {"w": [0.0, 0.0]}),
     "third": (CUBIC.third, {"w": [0.0, 0.0], "u": [0.0, 1.0], "v": [0.0, 1.0]}),
     "minimum": (LOSS.minimum, {"start": [0.1, 0.0]}),

@@ -77,12 +77,14 @@ def test_each_derivation_has_a_page_that_renders_it():
 @pytest.mark.parametrize("name", NAMES)
 def test_a_picture_exists_and_its_command_makes_it(name):
     body = sections(name)["Picture"]
-    (picture,) = re.findall(r"\{figure\} (\S+)", body)
-    path = (DOCS / "theory" / picture).resolve()
-    assert path.exists()
-    assert path.stat().st_size < 150_000
-    assert f"`selfstab figure {path.stem}`" in body.replace("\n", " ")
-    assert re.search(r"^:alt: .{20}", body, re.MULTILINE)
+    pictures = re.findall(r"\{figure\} (\S+)", body)
+    assert pictures
+    for picture in pictures:
+        path = (DOCS / "theory" / picture).resolve()
+        assert path.exists()
+        assert path.stat().st_size < 150_000
+        assert f"`selfstab figure {path.stem}`" in body.replace("\n", " ")
+    assert len(re.findall(r"^:alt: .{20}", body, re.MULTILINE)) == len(pictures)
     known = report.companion("figures").NAMES
     assert all(figure in known for figure in re.findall(r"selfstab figure (\w+)", body))
 
@@ -103,6 +105,8 @@ EXAMPLES = [
     and "```python" in path.read_text(encoding="utf-8")
 ]
 
+OWN_MODEL = DOCS / "tutorials" / "your_model.md"
+
 
 def test_every_page_of_results_and_every_tutorial_has_an_example():
     tutorials = set((DOCS / "tutorials").glob("*.md"))
@@ -110,16 +114,33 @@ def test_every_page_of_results_and_every_tutorial_has_an_example():
     assert len(tutorials) >= 4
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: str(path.relative_to(DOCS)))
-def test_examples_run(path):
-    # Protects what a reader copies: every block is an example, with what it prints.
-    source = path.read_text(encoding="utf-8")
+def run_examples(source: str, path: Path) -> None:
+    """Run a text's examples as one."""
     examples = "".join(re.findall(r"^```python\n(.*?)^```$", source, re.DOTALL | re.MULTILINE))
     test = doctest.DocTestParser().get_doctest(examples, {}, path.name, str(path), 0)
     assert test.examples
     failures: list[str] = []
     doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test, out=failures.append)
     assert not failures, "".join(failures)
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in EXAMPLES if path != OWN_MODEL], ids=lambda path: str(path.relative_to(DOCS))
+)
+def test_examples_run(path):
+    # Protects what a reader copies: every block is an example, with what it prints.
+    run_examples(path.read_text(encoding="utf-8"), path)
+
+
+@pytest.mark.parametrize("library", ["NumPy", "JAX", "PyTorch"])
+def test_examples_of_a_model_of_ones_own_run(library):
+    # Protects the way in from other libraries; each section stands alone, and no other holds an example.
+    if library == "PyTorch":
+        pytest.importorskip("torch", reason="PyTorch is not installed: not run")
+    parts = re.split(r"^## (.+)$", OWN_MODEL.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    found = dict(zip(parts[1::2], parts[2::2], strict=True))
+    assert [name for name, body in found.items() if "```python" in body] == ["NumPy", "JAX", "PyTorch"]
+    run_examples(found[library], OWN_MODEL)
 
 
 def test_the_numbers_are_of_the_registrys_predictions():

@@ -28,7 +28,9 @@ SHOWN = {
     "warmup_delay": [("drops", "drop", 1.2)],
     "two_cycles": [("beta_0", "weight", 1.001), ("beta_0.5", "weight", 1.001), ("beta_0.5", "doubling", 0.8)],
     "noise_boundary": [("noise_boundary", "deviation", 1.001)],
+    "spectrum": [("gd", "eigenvalue", 1.00001), ("phb", "sharpness", 0.999)],
     "constrained": [("errors", "error", 1000.0)],
+    "predicted": [("errors", "error", 30.0), ("run_0.9", "two-scale sharpness", 1.05)],
     "flows": [("run_0.5", "q", 1.05), ("run_0", "y", 1.5), ("rod", "flow", 1.1)],
     "digits_flows": [("averaged_0", "averaged_loss", 1.03), ("rod_0.5", "sharpness", 1.02)],
 }

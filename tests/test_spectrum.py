@@ -230,6 +230,14 @@ def test_both_ends_of_any_spectrum(spectrum, bulk, size, ends, form, seed):
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
+def test_an_eigenvalue_of_zero_converges(size):
+    """Protects the tolerance's scale: it is the matrix's, not that of the eigenvalues asked for."""
+    matrix, _ = rotated(np.concatenate([[0.0], np.linspace(0.5, 1.0, size - 1)]))
+    for form in both_forms(matrix):
+        assert_pairs(top_eigenpairs(form[0], 0, size, smallest=1), matrix, [0.0])
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
 @pytest.mark.parametrize("multiplicity", [2, 3, 5])
 def test_repeated_eigenvalues_are_found_as_often_as_they_are(size, multiplicity):
     """Protects the block: one start alone sees each eigenspace as a single vector."""

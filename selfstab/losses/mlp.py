@@ -7,7 +7,7 @@ followed by b_k, so that a layer's weights are one contiguous block. The rows of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -41,7 +41,10 @@ class _Pass:
 
 @dataclass(frozen=True)
 class _Tangent:
-    """The derivative of a pass along a direction of the weights, with its names; inputs without the ones."""
+    """The derivative of a pass along a direction of the weights, with its names.
+
+    Inputs are without the ones, and of the layers above the first, whose inputs do not move.
+    """
 
     layers: list[Array]
     preactivations: list[Array]
@@ -148,12 +151,10 @@ class MLP(Regression):
     def _hessian_vector(self, w: Array, v: Array) -> Array:
         return self._product(self._pass(w, order=2), v)
 
-    def _sharpness(self, w: Array, guess: Array | None = None) -> spectrum.Eigenpair:
-        if self.explicit_hessian:
-            return super()._sharpness(w, guess)
-        with np.errstate(over="ignore", invalid="ignore"):
-            at = self._pass(w, order=2)  # one pass serves all products
-            return spectrum.top_eigenpair(lambda v: self._product(at, v), self.dimension, guess=guess)
+    @np.errstate(over="ignore", invalid="ignore")
+    def _hessian_operator(self, w: Array) -> Callable[[Array], Array]:
+        at = self._pass(w, order=2)  # one pass serves all products
+        return lambda v: self._product(at, v)
 
     def _product(self, at: _Pass, v: Array) -> Array:
         """Return ∇²L v: the derivative along v of ∂L/∂W̄_k = ā_kᵀ δ_k."""
@@ -162,7 +163,7 @@ class MLP(Regression):
         for k, out in enumerate(self._layers(product)):
             np.matmul(at.inputs[k].T, along.deltas[k], out=out)
             if k > 0:
-                out[:-1] += along.inputs[k].T @ at.deltas[k]
+                out[:-1] += along.inputs[k - 1].T @ at.deltas[k]
         return product
 
     @np.errstate(over="ignore", invalid="ignore")
@@ -173,10 +174,14 @@ class MLP(Regression):
         b = a if v is u else self._tangent(at, v)
         last = len(at.layers) - 1
 
-        inputs: list[Array] = [np.zeros_like(self.inputs)]
+        inputs: list[Array] = []  # of the layers above the first, whose inputs do not move
         preactivations: list[Array] = []
         for k, layer in enumerate(at.layers):
-            mixed = inputs[k] @ layer[:-1] + a.inputs[k] @ b.layers[k][:-1] + b.inputs[k] @ a.layers[k][:-1]
+            if k == 0:
+                mixed = np.zeros_like(a.preactivations[0])
+            else:
+                mixed = inputs[k - 1] @ layer[:-1]
+                mixed += a.inputs[k - 1] @ b.layers[k][:-1] + b.inputs[k - 1] @ a.layers[k][:-1]
             preactivations.append(mixed)
             if k < last:
                 slope, bend, _ = at.slopes[k]
@@ -187,9 +192,9 @@ class MLP(Regression):
         delta = preactivations[last] / len(self.inputs)
         for k in range(last, -1, -1):
             np.matmul(at.inputs[k].T, delta, out=parts[k])
-            parts[k][:-1] += a.inputs[k].T @ b.deltas[k] + b.inputs[k].T @ a.deltas[k]
-            parts[k][:-1] += inputs[k].T @ at.deltas[k]
             if k > 0:
+                parts[k][:-1] += a.inputs[k - 1].T @ b.deltas[k] + b.inputs[k - 1].T @ a.deltas[k]
+                parts[k][:-1] += inputs[k - 1].T @ at.deltas[k]
                 arriving = delta @ at.layers[k][:-1].T
                 arriving += a.deltas[k] @ b.layers[k][:-1].T + b.deltas[k] @ a.layers[k][:-1].T
                 below = k - 1
@@ -267,12 +272,12 @@ class MLP(Regression):
     def _tangent(self, at: _Pass, direction: Array) -> _Tangent:
         layers = self._layers(direction)
         last = len(layers) - 1
-        inputs: list[Array] = [np.zeros_like(self.inputs)]
+        inputs: list[Array] = []
         preactivations = []
         for k, layer in enumerate(layers):
             z = at.inputs[k] @ layer
             if k > 0:
-                z += inputs[k] @ at.layers[k][:-1]
+                z += inputs[k - 1] @ at.layers[k][:-1]
             preactivations.append(z)
             if k < last:
                 inputs.append(at.slopes[k][0] * z)

@@ -7,7 +7,7 @@ explicit Hessians overrides `hessian_vector` and sets `explicit_hessian` to Fals
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -73,11 +73,15 @@ class Loss(ABC):
             product: Array = self._hessian(w) @ v
         return product
 
+    def _hessian_operator(self, w: Array) -> Callable[[Array], Array]:
+        """Return v → ∇²L(w) v for many products at one w; what depends on w alone may be computed once."""
+        return lambda v: self._hessian_vector(w, v)
+
     def _sharpness(self, w: Array, guess: Array | None = None) -> spectrum.Eigenpair:
         """Return the top eigenpair at w; `guess` is a warm start, such as the last step's eigenvector."""
         if self.explicit_hessian:
             return spectrum.top_eigenpair(self._hessian(w), guess=guess)
-        return spectrum.top_eigenpair(lambda v: self._hessian_vector(w, v), self.dimension, guess=guess)
+        return spectrum.top_eigenpair(self._hessian_operator(w), self.dimension, guess=guess)
 
     # -- derivatives, validated -----------------------------------------------------------------------------------
 

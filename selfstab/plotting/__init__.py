@@ -21,6 +21,7 @@ from selfstab.plotting.runs import (
     draw_sharpness,
     draw_threshold_scan,
 )
+from selfstab.plotting.spectra import draw_spectrum
 from selfstab.plotting.style import legend, paper, save
 from selfstab.plotting.universality import (
     draw_universality,
@@ -43,6 +44,7 @@ __all__ = [
     "draw_phases",
     "draw_refined",
     "draw_sharpness",
+    "draw_spectrum",
     "draw_threshold_scan",
     "draw_universality",
     "draw_universality_deviation",

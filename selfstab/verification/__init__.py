@@ -23,6 +23,7 @@ from selfstab.verification import (
     lookahead,
     networks,
     noise,
+    predicted,
     prolonging,
     quadratics,
     universality,
@@ -50,6 +51,7 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
     *noise.PREDICTIONS,
     *warmup.PREDICTIONS,
     *constrained.PREDICTIONS,
+    *predicted.PREDICTIONS,
     *flows.PREDICTIONS,
     *networks.PREDICTIONS,
 )

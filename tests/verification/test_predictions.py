@@ -7,7 +7,7 @@ from selfstab import theory
 from selfstab.verification import PREDICTIONS, catapults, flows, networks, verify, warmup
 
 # Seconds each; `selfstab verify` and `reproduce` run them, too.
-SECONDS = ("M4", "A5 deviation", "A8 drop", "A8 slow ramps", "Q2 threshold")
+SECONDS = ("M1 digits", "M4", "A5 deviation", "A8 drop", "A8 slow ramps", "Q2 threshold")
 CHEAP = [p.name for p in PREDICTIONS if not p.name.startswith(SECONDS)]
 SLOW = [p.name for p in PREDICTIONS if p.name.startswith(SECONDS)]
 

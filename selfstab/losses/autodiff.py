@@ -1,0 +1,188 @@
+"""Derivatives of a user's JAX or PyTorch function, as functions of flat NumPy vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from selfstab import validation
+from selfstab.validation import Array
+
+
+@dataclass(frozen=True)
+class Model:
+    """A function and its derivatives by automatic differentiation; directions are flat vectors."""
+
+    dimension: int
+    value: Callable[[Array], Any]
+    gradient: Callable[[Array], Any]
+    hessian_vector: Callable[[Array, Array], Any]
+    third: Callable[[Array, Array, Array], Any]
+    fourth: Callable[[Array, Array, Array, Array], Any]
+    flatten: Callable[[Any], Any]
+    """The user's parameters → one vector."""
+    unflatten: Callable[[Array], Any]
+    products: Callable[[Array], Callable[[Array], Array]] | None = None
+    """w → (v → ∇²L(w) v), where that saves work."""
+
+
+def enable_float64() -> None:
+    """Let JAX compute in float64."""
+    import jax
+
+    update: Any = jax.config.update
+    update("jax_enable_x64", True)
+
+
+def of_jax(function: Any, template: Any) -> Model:
+    """Return a JAX function's derivatives, forward over reverse, compiled; see ``FunctionLoss.from_jax``."""
+    import jax
+    import jax.numpy as jnp
+    from jax.flatten_util import ravel_pytree
+
+    _check_function(function)
+    configuration: Any = jax.config
+    if not configuration.jax_enable_x64:
+        raise ValueError(
+            "JAX must compute in float64, call jax.config.update('jax_enable_x64', True) first, got float32"
+        )
+    unravel: Any = None
+    if isinstance(template, (int, np.integer)):
+        dimension = validation.integer("template", template, at_least=1)
+    else:
+        try:
+            tree = jax.tree_util.tree_map(lambda leaf: jnp.asarray(leaf, dtype=jnp.float64), template)
+            flat, unravel = ravel_pytree(tree)
+        except (TypeError, ValueError):
+            raise _no_template("a pytree of arrays", template) from None
+        dimension = flat.size
+        if dimension == 0:
+            raise _no_template("a pytree of arrays", template)
+
+    def value(w: Any) -> Any:
+        return function(w if unravel is None else unravel(w))
+
+    gradient = jax.grad(value)
+
+    def product(w: Any, v: Any) -> Any:
+        return jax.jvp(gradient, (w,), (v,))[1]
+
+    def third(w: Any, u: Any, v: Any) -> Any:
+        return jax.jvp(lambda x: product(x, v), (w,), (u,))[1]
+
+    def fourth(w: Any, u: Any, v: Any, z: Any) -> Any:
+        return jax.jvp(lambda x: third(x, u, v), (w,), (z,))[1]
+
+    return Model(
+        dimension, jax.jit(value), jax.jit(gradient), jax.jit(product), jax.jit(third), jax.jit(fourth),
+        flatten=_as_it_is if unravel is None else lambda tree: np.asarray(ravel_pytree(tree)[0]),
+        unflatten=_as_it_is if unravel is None else unravel,
+    )  # fmt: skip
+
+
+def of_torch(function: Any, template: Any) -> Model:
+    """Return a PyTorch function's derivatives, by repeated backward passes; see ``FunctionLoss.from_torch``."""
+    import torch
+
+    _check_function(function)
+    flatten: Any = torch.as_tensor
+    unflatten: Any = _as_it_is
+    if isinstance(template, (int, np.integer)):
+        dimension = validation.integer("template", template, at_least=1)
+    else:
+        flatten, unflatten, dimension = _of_tensors(template, torch)
+
+    def taken(w: Array) -> Any:
+        x = torch.tensor(w, dtype=torch.float64, requires_grad=True)
+        y = function(unflatten(x))
+        if not isinstance(y, torch.Tensor) or y.ndim or y.dtype != torch.float64:
+            got = f"{y.dtype}, shape {tuple(y.shape)}" if isinstance(y, torch.Tensor) else validation.shown(y)
+            raise TypeError(f"function must return a scalar tensor of torch.float64, got {got}")
+        return x, y
+
+    def value(w: Array) -> Any:
+        return taken(w)[1].detach().numpy()
+
+    def slope(y: Any, x: Any, **how: bool) -> Any:
+        if not y.requires_grad:  # it is constant from here on
+            return torch.zeros_like(x)
+        return torch.autograd.grad(y, x, materialize_grads=True, **how)[0]
+
+    def along(w: Array, *directions: Array) -> Any:
+        x, y = taken(w)
+        for direction in directions:
+            y = slope(y, x, create_graph=True) @ torch.from_numpy(direction)
+        return slope(y, x).numpy()
+
+    def products(w: Array) -> Callable[[Array], Array]:
+        x, y = taken(w)
+        gradient = slope(y, x, create_graph=True)  # one graph serves all products
+
+        def product(v: Array) -> Array:
+            array: Array = slope(
+                gradient @ torch.from_numpy(np.ascontiguousarray(v)), x, retain_graph=True
+            ).numpy()
+            return array
+
+        return product
+
+    return Model(
+        dimension, value, along, along, along, along,
+        flatten=lambda tree: flatten(tree).detach().numpy(),
+        unflatten=lambda w: unflatten(torch.from_numpy(w)),
+        products=products,
+    )  # fmt: skip
+
+
+def _of_tensors(template: Any, torch: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any], int]:
+    """Return how tensors become one vector, and back, and its length."""
+
+    def leaves(tree: Any) -> list[Any]:
+        found = (
+            [*tree.values()]
+            if isinstance(tree, Mapping)
+            else [*tree]
+            if isinstance(tree, Sequence)
+            else [tree]
+        )
+        if not found or not all(isinstance(leaf, torch.Tensor) for leaf in found):
+            raise _no_template("a tensor, or a list or dict of tensors", tree)
+        return found
+
+    names = [*template] if isinstance(template, Mapping) else None
+    shapes = [tuple(leaf.shape) for leaf in leaves(template)]
+    sizes = [int(np.prod(shape)) for shape in shapes]
+
+    def flatten(tree: Any) -> Any:
+        given = leaves(
+            tree if names is None or not isinstance(tree, Mapping) else {k: tree.get(k) for k in names}
+        )
+        if [tuple(leaf.shape) for leaf in given] != shapes:
+            raise ValueError(
+                f"parameters must have the shapes {shapes}, got {[tuple(leaf.shape) for leaf in given]}"
+            )
+        return torch.cat([leaf.reshape(-1) for leaf in given])
+
+    def unflatten(w: Any) -> Any:
+        parts = [part.reshape(shape) for part, shape in zip(w.split(sizes), shapes, strict=True)]
+        if names is not None:
+            return dict(zip(names, parts, strict=True))
+        return parts if isinstance(template, Sequence) else parts[0]
+
+    return flatten, unflatten, sum(sizes)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _check_function(function: Any) -> None:
+    if not callable(function):
+        raise TypeError(f"function must be a function, got {validation.shown(function)}")
+
+
+def _no_template(allowed: str, template: Any) -> TypeError:
+    return TypeError(f"template must be a number of weights or {allowed}, got {validation.shown(template)}")

@@ -1,0 +1,100 @@
+"""Figures of Hessian spectra over time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from selfstab.plotting.style import (
+    METHOD_COLOURS,
+    THEORY_COLOUR,
+    axes_or_new,
+    axis_label,
+    method,
+    require,
+    styled,
+)
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
+
+BULK_COLOUR: Final = "#999999"
+"""Eigenvalues other than the sharpness."""
+
+_AS_PICTURE: Final = 50
+"""Lines beyond which they are one picture in a PDF or SVG, not paths."""
+
+
+@styled
+def draw_spectrum(
+    data: xarray.Dataset,
+    ax: Axes | None = None,
+    *,
+    against: str = "step",
+    threshold: bool = True,
+    **line: Any,
+) -> Axes:
+    """Draw Hessian eigenvalues over time: the sharpness in the method's colour, all others grey, and the threshold S*.
+
+    Parameters
+    ----------
+    data
+        Of :func:`hessian_spectrum`: ``eigenvalue`` along step and rank; of a run's weights also its
+        ``max_stable_sharpness`` and settings. Without settings, the sharpness is black.
+    ax
+        Where to draw; by default the axes of a new figure.
+    against
+        The horizontal axis: step, or another variable along step.
+    threshold
+        Whether to draw S*, where it is known.
+    **line
+        Passed to the sharpness's line.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the data lack one of these; the message names it.
+    """
+    made_by = "of hessian_spectrum"
+    require("data", data, {against: ("step",), "rank": ("rank",), "eigenvalue": ("step", "rank")}, made_by)
+    if data.sizes["step"] == 0 or data.sizes["rank"] == 0:
+        raise ValueError(f"data must hold an eigenvalue ({made_by}), got none")
+    ax = axes_or_new(ax)
+    at = np.asarray(data[against].values, dtype=np.float64)
+    values = data["eigenvalue"].transpose("step", "rank").values
+    top = data["rank"].values == 0
+    others = values[:, ~top]
+    if others.shape[1]:
+        drawn = ax.plot(
+            at, others, color=BULK_COLOUR, linewidth=0.4, rasterized=others.shape[1] > _AS_PICTURE, zorder=1.8
+        )
+        drawn[0].set_label("other eigenvalues")
+    if top.any():
+        name = method(data) if "optimizer" in data.attrs else None
+        look = {
+            "color": METHOD_COLOURS.get(name or "", THEORY_COLOUR),
+            "label": f"{name or ''} sharpness".strip(),
+        }
+        ax.plot(at, values[:, top][:, 0], **(look | line))
+    if threshold and "max_stable_sharpness" in data:
+        limits = data["max_stable_sharpness"].values
+        # A warmup's first thresholds are far above all eigenvalues: they would leave no room for these.
+        shown = limits <= 1.25 * np.nanmax(values)
+        ax.plot(
+            at[shown],
+            limits[shown],
+            color=THEORY_COLOUR,
+            linestyle="--",
+            linewidth=0.8,
+            label="threshold $S^*$",
+        )
+    ax.set_xlabel("step, $t$" if against == "step" else axis_label(data, against))
+    ax.set_ylabel("Hessian eigenvalues (1/lr)")
+    return ax
