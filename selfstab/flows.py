@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
@@ -93,7 +92,7 @@ class Edge:
             guess = None
         dense = loss.explicit_hessian
         try:
-            matrix = loss._hessian(w) if dense else partial(loss._hessian_vector, w)
+            matrix = loss._hessian(w) if dense else loss._hessian_operator(w)
             found = spectrum.top_eigenpairs(matrix, count, len(w), guess=guess, tolerance=_RESIDUAL)
         except ValueError:
             return cls(np.full(count, np.nan), np.full((count, len(w)), np.nan), np.nan)
