@@ -7,14 +7,17 @@ and σ² >= 0 is the least that keeps S <= S*: zero below S* and where ∇L·∇
     σ² = −2∇L·∇S/‖∇S‖².
 The flow is then gradient flow projected onto S = S*, and the loss falls at the rate
     dL/dt = −η/(1 − β)·[‖∇L‖² − (∇L·∇S)²/‖∇S‖²] <= 0.
+With several unstable directions Σ stands for σ²uuᵀ: ẇ = −η/(1 − β)·q, q = ∇L + ½∇³L:Σ, where Σ and S* − H have no
+eigenvalue below 0 and ⟨Σ, S* − H⟩ = 0. Where Σ holds H, ⟨Σ, Ḣ⟩ = 0 and dL/dt = −η/(1 − β)·‖q‖².
 Once u·∇L has relaxed to −½σ²u·∇S, σ² is δ² = 2α/b², α = −∇L·∇S⊥, b² = ‖∇S⊥‖² (a7_edge). At matched threshold,
-equal paths are run (1 + β)/(1 − β) times as fast as gradient descent's.
+equal paths are run (1 + β)/(1 − β) times as fast as gradient descent's. The flow is that of p = w + β/(1 − β)·v, which
+moves by −η/(1 − β)·∇L(w) exactly: from rest, w lags behind it by β/(1 − β) steps.
 
 Assumptions. 0 <= β < 1; S simple; σ constant over many steps; terms of order σ⁴ and second derivatives of the
 slow path dropped.
 
 Steps. Average the gradient over both phases; first-order perturbation of the eigenvalue; the steady part of a step;
-solve Ṡ = 0; split along u.
+solve Ṡ = 0; split along u; several directions.
 """
 
 import sympy as sp
@@ -92,6 +95,44 @@ PROOF.equal(
     2 * (-slope_across * rise_across) / rise_across**2,
 )
 PROOF.equal("and w rests along u", velocity[0].subs(slope_u, -variance * rise_u / 2), 0)
+
+# -- several directions ------------------------------------------------------------------------------------------
+y = sp.symbols("y", real=True)
+a, b = sp.symbols("a b", real=True)
+of_both = sp.Function("L")(x, y, z)
+swung = sum(
+    sp.diff(sp.diff(of_both, z), x, n, y, m) * a**n * b**m / (sp.factorial(n) * sp.factorial(m))
+    for n in range(4)
+    for m in range(4 - n)
+)
+PROOF.equal(
+    "A swing ±(a, b) has the mean force ∂L + ½Σᵢⱼ ∂ᵢⱼ∂L, linear in Σ = (a, b)(a, b)ᵀ",
+    (swung + swung.subs({a: -a, b: -b}, simultaneous=True)) / 2,
+    sp.diff(of_both, z)
+    + (
+        a**2 * sp.diff(of_both, x, 2, z)
+        + 2 * a * b * sp.diff(of_both, x, y, z)
+        + b**2 * sp.diff(of_both, y, 2, z)
+    )
+    / 2,
+)
+loss_gradient = sp.Matrix(sp.symbols("g_1:4", real=True))
+pull = sp.Matrix(sp.symbols("k_1:4", real=True))  # ∇³L:Σ
+force_sum = loss_gradient + pull / 2
+held_rate = pull.dot(force_sum)  # ⟨Σ, Ḣ⟩ over −η/(1 − β)
+PROOF.equal(
+    "dL/dt = −η/(1 − β)·[‖q‖² − ½⟨Σ, ∇³L q⟩], and the bracket's last term is 0 where Σ holds H",
+    loss_gradient.dot(force_sum),
+    sp.expand(force_sum.dot(force_sum) - held_rate / 2),
+)
+w_now, v_now, slope_now = sp.symbols("w v g")
+v_next = beta * v_now - lr * slope_now
+lead = beta / (1 - beta)
+PROOF.equal(
+    "p = w + β/(1 − β)·v moves by −η/(1 − β)·∇L(w) exactly",
+    (w_now + v_next + lead * v_next) - (w_now + lead * v_now),
+    -lr / (1 - beta) * slope_now,
+)
 
 RESULTS = {
     "variance": held,

@@ -10,11 +10,14 @@ for heavy ball z = (w, v), G = (βv − η∇L, −(1 − β)v − η∇L). Abou
 λ₁, λ₂ of the step, Σ changes at the rate ½(λ₁ − 1)(λ₂ − 1) − 2: it dies out while |λ₁|, |λ₂| < 1 and starts to grow
 at λ = −1, exactly at S* = 2(1 + β)/η; just beyond, at λ = −(1 + μ), it grows at the rate 2μ + μ²/2, the iterates'
 own being 2 ln|λ| = 2μ − μ² + O(μ³).
+A closure of rank one: with g = ½(G₊ − G₋) the increment is ½(ffᵀ + ggᵀ) − 2Σ, with one ggᵀ for each axis where Σ
+has several. The drift's share relaxes to ¼ffᵀ in a step or two; the rest, kept at rank one as ddᵀ and projected onto
+the tangents ḋdᵀ + dḋᵀ, obeys ḋ = g(g·d)/(2‖d‖²) − (1 + (g·d)²/(4‖d‖⁴))d, which keeps rates and fixed points.
 
 Assumptions. 0 <= β < 1; G twice differentiable; in the flow's correction d is held fixed.
 
 Steps. Insert two consecutive steps; compare the Taylor series of the flow over a unit of time with the map; insert
-both methods; linearize about a minimum.
+both methods; linearize about a minimum; project.
 """
 
 import sympy as sp
@@ -138,6 +141,36 @@ PROOF.equal(
     "The map's own rate agrees to first order",
     sp.series(2 * sp.log(1 + mu), mu, 0, 2).removeO(),
     sp.diff(growth, mu).subs(mu, 0) * mu,
+)
+
+# -- rank one ----------------------------------------------------------------------------------------------------
+f = (plus + minus) / 2
+g_odd = (plus - minus) / 2
+for row, column in ((0, 0), (0, 1), (1, 1)):
+    PROOF.equal(
+        f"¼(G₊G₊ᵀ + G₋G₋ᵀ) = ½(ffᵀ + ggᵀ), element {row + 1}{column + 1}",
+        ((plus * plus.T + minus * minus.T) / 4)[row, column],
+        sp.expand((f * f.T + g_odd * g_odd.T) / 2)[row, column],
+    )
+axis = sp.Matrix(sp.symbols("d_1 d_2", positive=True))
+swing = sp.Matrix(sp.symbols("k_1 k_2", real=True))  # g
+length = axis.dot(axis)
+increase = swing * swing.T / 2 - 2 * axis * axis.T
+off = sp.eye(2) - axis * axis.T / length
+tangent = increase - off * increase * off
+along = swing.dot(axis)
+closure = swing * along / (2 * length) - (1 + along**2 / (4 * length**2)) * axis
+for row, column in ((0, 0), (0, 1), (1, 1)):
+    PROOF.equal(
+        f"ḋdᵀ + dḋᵀ is the projection of ½ggᵀ − 2ddᵀ, element {row + 1}{column + 1}",
+        sp.simplify((closure * axis.T + axis * closure.T - tangent)[row, column]),
+        0,
+    )
+on_mode = closure.subs({swing[k]: (lam - 1) * axis[k] for k in (0, 1)}, simultaneous=True)
+PROOF.equal(
+    "On a mode, g = (λ − 1)d, ddᵀ changes at the rate ½(λ − 1)² − 2, as Σ does",
+    sp.simplify(2 * on_mode[0] / axis[0]),
+    rate.subs(lam_2, lam),
 )
 
 RESULTS = {

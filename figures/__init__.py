@@ -33,6 +33,7 @@ NAMES: Final = (
     "basin",
     "attractors",
     "digits",
+    "digits_flows",
     "spectrum",
     "diagonal_network",
 )

@@ -6,6 +6,7 @@ The public names, by topic; ``help(selfstab.sweep)`` and the like tell the rest:
 - losses: SymbolicLoss (any formula), Quadratic, CubicTaylor, Product, DoubleWell, Minimalist, Chain, Coupled,
   DiagonalNetwork, MLP, FunctionLoss (any model), LossFamily (losses a function makes); datasets
 - starts: Initialization, flip_start
+- in place of a run: averaged_flow, rod_flow
 - one run: simulate, hessian_spectrum, catapults; observables
 - a training loop of one's own: Recorder
 - beside a run: constrained_trajectory, predicted_dynamics
@@ -42,6 +43,8 @@ _HOMES = {
     "MLP": "losses.mlp",
     "flip_start": "losses.protocol",
     "simulate": "trajectory",
+    "averaged_flow": "flows",
+    "rod_flow": "rods",
     "constrained_trajectory": "constrained",
     "predicted_dynamics": "predicted",
     "sweep": "grid",

@@ -5,6 +5,7 @@ from selfstab import theory as theory
 from selfstab.branches import continuation as continuation
 from selfstab.constrained import constrained_trajectory as constrained_trajectory
 from selfstab.curvatures import hessian_spectrum as hessian_spectrum
+from selfstab.flows import averaged_flow as averaged_flow
 from selfstab.grid import resume as resume
 from selfstab.grid import sweep as sweep
 from selfstab.losses.diagonal import DiagonalNetwork as DiagonalNetwork
@@ -28,6 +29,7 @@ from selfstab.predicted import predicted_dynamics as predicted_dynamics
 from selfstab.recorder import Recorder as Recorder
 from selfstab.refinement import rasterize as rasterize
 from selfstab.refinement import refine as refine
+from selfstab.rods import rod_flow as rod_flow
 from selfstab.schedules import Constant as Constant
 from selfstab.schedules import LinearWarmup as LinearWarmup
 from selfstab.trajectory import simulate as simulate

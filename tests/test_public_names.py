@@ -69,6 +69,8 @@ def test_public_names_are_those_promised():
         "MLP": "widths inputs targets activation criterion weight_decay",
         "flip_start": "loss weights size",
         "simulate": "loss optimizer start steps previous every keep escape noise seed",
+        "averaged_flow": "loss optimizer start steps directions substeps every keep escape",
+        "rod_flow": "loss optimizer start steps previous substeps every keep escape",
         "constrained_trajectory": "loss optimizer start steps keep",
         "predicted_dynamics": "loss optimizer start steps previous form",
         "catapults": "sharpness threshold loss step",

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from itertools import product
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
 from selfstab import theory
-from selfstab.losses.protocol import Loss
+from selfstab.datasets import digits
+from selfstab.flows import averaged_flow as averaged
+from selfstab.losses.mlp import MLP
+from selfstab.losses.protocol import Loss, flip_start
 from selfstab.losses.toys import DoubleWell, Quadratic
 from selfstab.optimizers import HeavyBall
+from selfstab.rods import FullRod, Step, rod_flow
 from selfstab.trajectory import simulate
 from selfstab.validation import Array
 from selfstab.verification.constrained import CURVATURE, slow_loss, slow_start
 from selfstab.verification.cycles import settled_cycle
 from selfstab.verification.fits import recurrence_roots
 from selfstab.verification.registry import Measurement, Prediction
+
+if TYPE_CHECKING:
+    import xarray
 
 SPAN: Final = 1.5
 """Duration of runs at the edge, in units of q's relaxation by gradient flow at the speed η/(1 − β)."""
@@ -80,37 +87,20 @@ def _averaged(momentum: float) -> Measurement:
 
 
 def rod_velocity(loss: Loss, lr: float, momentum: float, state: Array) -> Array:
-    """Return the rod flow's velocity for heavy ball on a loss of one weight.
-
-    The state is z̄ = (w, v) and the four elements of Σ, shape (6,); d is Σ's first principal axis.
-    """
-
-    def change(z: Array) -> tuple[Array, Array]:
-        """Return G and its derivative for z = (w, v)."""
-        gradient, hessian = lr * loss.gradient(z[:1])[0], lr * loss.hessian(z[:1])[0, 0]
-        return (
-            np.array([momentum * z[1] - gradient, -(1.0 - momentum) * z[1] - gradient]),
-            np.array([[-hessian, momentum], [-hessian, -(1.0 - momentum)]]),
-        )
-
-    middle, spread = state[:2], state[2:].reshape(2, 2)
-    size, directions = np.linalg.eigh(spread)
-    d = np.sqrt(max(size[-1], 0.0)) * directions[:, -1]
-    (plus, slope_plus), (minus, slope_minus) = change(middle + d), change(middle - d)
-    f = 0.5 * (plus + minus)
-    moved = f - 0.25 * (slope_plus + slope_minus) @ f
-    spread_moved = 0.25 * (np.outer(plus, plus) + np.outer(minus, minus)) - 2.0 * spread
-    return np.concatenate([moved, spread_moved.ravel()])
+    """Return the rod flow's velocity: of z̄, which is w or (w, v), and of the elements of Σ."""
+    return FullRod.velocity(Step(loss, lr, momentum), state)
 
 
 def _rate(lr: float, momentum: float) -> float:
     """Return the rate at which the rod flow changes Σ = ddᵀ about a minimum of curvature 1, d along the flip's mode."""
     step = np.array([[1.0 - lr, momentum], [-lr, momentum]])  # z ↦ z + G(z)
+    if momentum == 0.0:
+        step = step[:1, :1]
     roots, modes = np.linalg.eig(step)
     d = modes[:, int(np.argmin(roots.real))].real
     spread = np.outer(d, d).ravel()
-    moved = rod_velocity(Quadratic([1.0]), lr, momentum, np.concatenate([np.zeros(2), spread]))
-    return float(moved[2:] @ spread / (spread @ spread))
+    moved = rod_velocity(Quadratic([1.0]), lr, momentum, np.concatenate([np.zeros(len(d)), spread]))
+    return float(moved[len(d) :] @ spread / (spread @ spread))
 
 
 _MOMENTA: Final = (0.0, 0.5, 0.9, 0.99)
@@ -170,6 +160,154 @@ def _velocity_at(lr: float, momentum: float, state: Array) -> Array:
     return rod_velocity(DoubleWell(), lr, momentum, state)
 
 
+# -- on the digits ------------------------------------------------------------------------------------------------
+
+DIGITS_THRESHOLD: Final = 3.0
+"""S* of the runs on the digits."""
+DIGITS_STEPS: Final = 150
+"""Steps without momentum of the runs on the digits: two swings at the edge. With momentum, as much effective time."""
+KICK: Final = 0.0125
+"""Half the distance of start and previous, along the top eigenvector, of the runs on the digits."""
+_FLOW_MOMENTUM = 0.5  # the averaged flow is the same for all, three times as fast a step as without momentum
+
+
+@cache
+def digits_edge() -> tuple[MLP, Array]:
+    """Return the 64-32-1 network on 500 digits by parity, and weights just below the edge: S = 2.988."""
+    inputs, targets = digits(500, target="parity")
+    loss = MLP((64, 32, 1), inputs, targets)
+    descent = simulate(loss, HeavyBall(0.1), loss.initial_weights(seed=0), 690, every=690, keep=["weights"])
+    return loss, descent["weights"].values[-1]
+
+
+def digits_optimizer(momentum: float) -> HeavyBall:
+    """Return the optimizer of that momentum with the threshold of the runs on the digits."""
+    return HeavyBall(2.0 / DIGITS_THRESHOLD).matched(momentum)
+
+
+def digits_time(momentum: float) -> float:
+    """Return the effective time of a step, in steps without momentum."""
+    return (1.0 + momentum) * float(theory.stabilization_weight(np.inf, momentum))
+
+
+@cache
+def digits_averaged() -> xarray.Dataset:
+    """Return the averaged flow on the digits over effective time, dimension ``time``."""
+    loss, w = digits_edge()
+    steps = round(DIGITS_STEPS / digits_time(_FLOW_MOMENTUM))
+    flow = averaged(loss, digits_optimizer(_FLOW_MOMENTUM), w, steps, directions=1, keep=["weights"])
+    flow = flow.assign_coords(time=flow["step"] * digits_time(_FLOW_MOMENTUM)).swap_dims(step="time")
+    return flow.drop_vars("step")
+
+
+@cache
+def digits_run(momentum: float) -> xarray.Dataset:
+    """Return what a run on the digits shows of midpoints of consecutive iterates, over effective time.
+
+    ``weights`` and ``sharpness`` at the midpoint, ``averaged_loss`` of both ends and their ``variance``.
+    """
+    import xarray
+
+    loss, w = digits_edge()
+    start, previous = flip_start(loss, w, KICK)
+    steps = int(DIGITS_STEPS / digits_time(momentum))
+    run = simulate(
+        loss, digits_optimizer(momentum), start, steps + 1, previous=previous, keep=["weights", "loss"]
+    )
+    weights, losses = run["weights"].values, run["loss"].values
+    middles = 0.5 * (weights[1:] + weights[:-1])
+    return xarray.Dataset(
+        {
+            "weights": (("time", "weight"), middles),
+            "sharpness": ("time", np.array([loss.sharpness(at)[0] for at in middles])),
+            "averaged_loss": ("time", 0.5 * (losses[1:] + losses[:-1])),
+            "variance": ("time", 0.25 * (np.diff(weights, axis=0) ** 2).sum(axis=1)),
+        },
+        {"time": np.arange(len(middles)) * digits_time(momentum)},
+    )
+
+
+@cache
+def digits_rod(momentum: float, share: float = 1.0) -> xarray.Dataset:
+    """Return the rod flow on the digits over effective time, over the first share of the time of the runs."""
+    loss, w = digits_edge()
+    start, previous = flip_start(loss, w, KICK)
+    steps = int(share * DIGITS_STEPS / digits_time(momentum))
+    rod = rod_flow(loss, digits_optimizer(momentum), start, steps, previous=previous, keep=["weights"])
+    rod = rod.assign_coords(time=rod["step"] * digits_time(momentum)).swap_dims(step="time")
+    return rod.drop_vars("step")
+
+
+_DIGITS_MOMENTA: Final = (0.0, 0.5)
+
+
+def _digits_loss() -> Measurement:
+    measured, predicted = [], []
+    for momentum in _DIGITS_MOMENTA:
+        run = digits_run(momentum)
+        measured.append(float(run["averaged_loss"].mean()))
+        predicted.append(float(digits_averaged()["averaged_loss"].interp(time=run["time"]).mean()))
+    return Measurement.worst(np.array(measured), np.array(predicted))
+
+
+def _digits_path() -> Measurement:
+    """Compare how far the mean weights of run and flow are apart with how far they have moved."""
+    _, start = digits_edge()
+    apart, moved = [], []
+    for momentum in _DIGITS_MOMENTA:
+        run = digits_run(momentum)
+        flow = digits_averaged()["weights"].interp(time=run["time"]).values.mean(axis=0)
+        apart.append(float(np.linalg.norm(run["weights"].values.mean(axis=0) - flow)))
+        moved.append(float(np.linalg.norm(flow - start)))
+    return Measurement.worst(np.array(moved) + np.array(apart), np.array(moved))
+
+
+def _digits_directions() -> Measurement:
+    """Compare as :func:`_digits_path` on ten classes, where two and three eigenvalues reach the threshold."""
+    inputs, targets = digits(100)
+    loss = MLP((64, 8, 10), inputs, targets)
+    descent = simulate(
+        loss, HeavyBall(0.2), loss.initial_weights(seed=0, scale=0.5), 200, every=200, keep=["weights"]
+    )
+    w = descent["weights"].values[-1]
+    plain, fast, steps = HeavyBall(2.0 / (1.005 * loss.sharpness(w)[0])), 0.8, 60
+    flow = averaged(loss, plain.matched(fast), w, steps, directions=5, keep=["weights"])
+    if int(flow["active"].max()) < 2 or (flow["invalid"] != 0).any():
+        raise ValueError("two directions or more must swing, none beyond those carried, and they did not")
+    start, previous = flip_start(loss, w, KICK)
+    speed = round(digits_time(fast))
+    run = simulate(
+        loss, plain, start, speed * steps + 1, previous=previous, keep=["weights"], noise=_DIGITS_NOISE
+    )["weights"].values
+    middles = 0.5 * (run[1:] + run[:-1])[::speed]
+    apart = float(np.linalg.norm((middles - flow["weights"].values).mean(axis=0)))
+    moved = float(np.linalg.norm(flow["weights"].values.mean(axis=0) - w))
+    return Measurement(moved + apart, moved, apart / moved)
+
+
+_DIGITS_NOISE = 1e-4  # so that directions other than the kick's can begin to swing
+
+_SWING: Final = 0.25
+"""Share of the time of the runs on the digits in which the sharpness rises above the threshold and turns."""
+
+
+def _digits_rod() -> Measurement:
+    """Compare the sharpness at midpoints where run and flow differ most; the error is over its largest excess."""
+    measured, predicted, excess = [], [], []
+    for momentum in _DIGITS_MOMENTA:
+        rod = digits_rod(momentum, _SWING)["sharpness"].values
+        run = digits_run(momentum)["sharpness"].values[: len(rod)]
+        k = int(np.argmax(np.abs(rod - run)))
+        measured.append(run[k])
+        predicted.append(rod[k])
+        excess.append(np.abs(run - DIGITS_THRESHOLD).max())
+    return Measurement.worst(np.array(measured), np.array(predicted), np.array(excess))
+
+
+_DIGITS_WHERE = (
+    "digits, parity, MLP 64-32-1 tanh, S* = 3, from S = 2.988, kicked by 0.0125 along u; β = 0 and 0.5, "
+)
+
 PREDICTIONS: Final[tuple[Prediction, ...]] = (
     *(
         Prediction(
@@ -217,6 +355,38 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
         source="derivations/m2_rod_flow.py",
         measure=_fixed_point,
         tolerance=1e-12,
+    ),
+    Prediction(
+        name="M2 averaged digits",
+        statement="the mean loss of the iterates is that of L + ½tr(HΣ) along the averaged flow",
+        where=_DIGITS_WHERE + "150 and 50 steps, two swings",
+        source="derivations/m2_averaged_flow.py",
+        measure=_digits_loss,
+        tolerance=0.02,  # 0.010 and 0.008
+    ),
+    Prediction(
+        name="M2 averaged path digits",
+        statement="midpoints of the iterates move as the averaged flow: 1 + distance of the means over the way of one",
+        where=_DIGITS_WHERE + "150 and 50 steps, two swings",
+        source="derivations/m2_averaged_flow.py",
+        measure=_digits_path,
+        tolerance=0.1,  # 0.015 and 0.066: momentum's κ is nine times as large
+    ),
+    Prediction(
+        name="M2 averaged directions digits",
+        statement="likewise with two and three unstable directions, Σ by semidefinite complementarity",
+        where="100 digits, one-hot, MLP 64-8-10 tanh, from just below the edge, noise 1e-4, β = 0, 541 steps",
+        source="derivations/m2_averaged_flow.py",
+        measure=_digits_directions,
+        tolerance=0.03,
+    ),
+    Prediction(
+        name="M2 rod digits",
+        statement="the sharpness at midpoints overshoots as the rod flow's does: largest error over largest excess",
+        where=_DIGITS_WHERE + "37 and 12 steps, the first rise and turn; Σ of rank one",
+        source="derivations/m2_rod_flow.py",
+        measure=_digits_rod,
+        tolerance=0.2,  # 0.13 and 0.04; 1 of the averaged flow
     ),
 )
 """Entries of the registry."""

@@ -118,7 +118,7 @@ def test_a_rival_law_of_the_length_fails(monkeypatch):
 def test_a_wrong_balance_fails(monkeypatch):
     """Protects δ in the predicted dynamics and σ² in the averaged flow: a percent off leaves no power of the swing."""
     monkeypatch.setattr(theory, "edge_displacement", _scaled("edge_displacement", 1.01))
-    names = [p.name for p in PREDICTIONS if p.name.startswith(("M1", "M2 averaged"))]
+    names = [p.name for p in PREDICTIONS if p.name.startswith(("M1", "M2 averaged flow"))]
     assert set(verify(names)["verdict"].values.tolist()) == {"fails"}
 
 
@@ -127,11 +127,23 @@ def test_a_wrong_rod_flow_fails(monkeypatch):
     right = flows.rod_velocity
 
     def wrong(loss, lr, momentum, state):
-        return right(loss, lr, momentum, state) + np.concatenate([np.zeros(2), 0.01 * state[2:]])
+        middle = 2 if momentum else 1
+        return right(loss, lr, momentum, state) + 0.01 * np.concatenate([np.zeros(middle), state[middle:]])
 
     monkeypatch.setattr(flows, "rod_velocity", wrong)
     data = verify(["M2 rod rate", "M2 rod growth", "M2 rod fixed point"])
     assert set(data["verdict"].values.tolist()) == {"fails"}
+
+
+def test_the_flows_on_the_digits_can_fail(monkeypatch):
+    """Protects their entries: a flow without the swing's share of the loss, one too slow, a rod that does not swing."""
+    right, (_, start) = flows.digits_averaged(), flows.digits_edge()
+    wrong = right.assign(averaged_loss=right.loss, weights=start + 0.85 * (right.weights - start))
+    monkeypatch.setattr(flows, "digits_averaged", lambda: wrong)
+    rods = {momentum: flows.digits_rod(momentum, 0.25) for momentum in (0.0, 0.5)}
+    monkeypatch.setattr(flows, "digits_rod", lambda momentum, share: rods[momentum].clip(max=3.0))
+    names = ["M2 averaged digits", "M2 averaged path digits", "M2 rod digits"]
+    assert set(verify(names)["verdict"].values.tolist()) == {"fails"}
 
 
 def test_a_wrong_series_fails(monkeypatch):

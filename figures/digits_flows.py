@@ -1,0 +1,111 @@
+"""Two flows beside runs on the digits: the averaged flow and the rod flow, with and without momentum.
+
+The runs of `selfstab verify "M2 averaged digits" "M2 rod digits"`: the 64-32-1 network from just below the edge, at one
+threshold, kicked along the top eigenvector. Shown are midpoints of consecutive iterates, in which the swing's change
+of sign cancels. The averaged flow stays at the edge and gives the mean loss; the rod flow rises over it and back, too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray
+
+from selfstab.plotting import style
+from selfstab.verification import flows
+
+from . import momenta, require
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TITLE = "Digits: the averaged flow and the rod flow beside runs"
+
+MOMENTA = (0.0, 0.5)
+SHOWN = ("sharpness", "averaged_loss", "distance")
+
+
+def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
+    _, start = flows.digits_edge()
+    averaged, out = flows.digits_averaged(), {}
+    for beta in MOMENTA:
+        run, rod = flows.digits_run(beta), flows.digits_rod(beta)
+        near = averaged.interp(time=run["time"])
+        out[f"run_{beta:g}"] = run[["sharpness", "averaged_loss"]].assign(
+            moved=_distance(run["weights"], start)
+        )
+        out[f"averaged_{beta:g}"] = near[["sharpness", "averaged_loss"]].assign(
+            distance=_distance(near["weights"], run["weights"]),
+            mean_distance=_distance(near["weights"].mean("time"), run["weights"].mean("time")),
+            mean_moved=_distance(near["weights"].mean("time"), start),
+        )
+        out[f"rod_{beta:g}"] = rod[["sharpness", "averaged_loss"]].assign(
+            distance=_distance(rod["weights"], run["weights"])
+        )
+    # Their attributes hold the seconds they took.
+    return {name: part.drop_attrs().reset_coords(drop=True) for name, part in out.items()}
+
+
+def _distance(
+    weights: xarray.DataArray, others: xarray.DataArray | np.ndarray
+) -> tuple[tuple[str, ...], np.ndarray]:
+    apart = np.linalg.norm(weights.values - np.asarray(others), axis=-1)
+    return weights.dims[:-1], apart
+
+
+@style.styled
+def draw(data: dict[str, xarray.Dataset]) -> Figure:
+    figure = style.new_figure(style.DOUBLE_COLUMN, 3.6)
+    axes = figure.subplots(2, 3, sharex=True)
+    for row, beta in zip(axes, MOMENTA, strict=True):
+        run, averaged, rod = (data[f"{name}_{beta:g}"] for name in ("run", "averaged", "rod"))
+        time, every = run["time"].values, max(1, round(4.0 / float(np.diff(run["time"].values[:2])[0])))
+        points = {
+            "linestyle": "none", "marker": momenta.MARKERS[beta], "color": momenta.COLOURS[beta], "markersize": 2.2,
+        }  # fmt: skip
+        for ax, name in zip(row, SHOWN, strict=True):
+            if name == "distance":
+                ax.plot(time, run["moved"], color="0.5", lw=0.8, ls=":", label="way of the run")
+            else:
+                ax.plot(time[::every], run[name][::every], label=rf"run, $\beta={beta:g}$", **points)
+            ax.plot(time, averaged[name], color=style.THEORY_COLOUR, label="averaged flow")
+            ax.plot(time, rod[name], color=style.THEORY_COLOUR, ls="--", lw=0.9, label="rod flow")
+        row[0].axhline(flows.DIGITS_THRESHOLD, color="0.6", lw=0.7, ls=":", zorder=0)
+        row[0].set_ylabel("sharpness $S$")
+        row[1].set_ylabel("mean loss of the swing")
+        row[2].set(ylabel="distance to the run", yscale="log", ylim=(1e-3, 4.0))
+    axes[0, 0].annotate("$S^*$", (1.0, flows.DIGITS_THRESHOLD), (2, 1), xycoords=("axes fraction", "data"),
+                        textcoords="offset points", fontsize=7, color="0.4")  # fmt: skip
+    for ax in axes[1]:
+        ax.set_xlabel(r"effective time, $t\,(1+\beta)/(1-\beta)$")
+    style.label_panels(list(axes.ravel()))
+    style.shared_legend(figure, list(axes.ravel()), columns=5)
+    return figure
+
+
+def check(data: dict[str, xarray.Dataset]) -> list[str]:
+    lines = []
+    for beta in MOMENTA:
+        run, averaged, rod = (data[f"{name}_{beta:g}"] for name in ("run", "averaged", "rod"))
+        loss = float(averaged["averaged_loss"].mean() / run["averaged_loss"].mean() - 1.0)
+        apart = float(averaged["mean_distance"] / averaged["mean_moved"])
+        first = run["time"].values <= 37.0
+        excess = run["sharpness"].values - flows.DIGITS_THRESHOLD
+        error = float(
+            np.abs(rod["sharpness"].values - run["sharpness"].values)[first].max()
+            / np.abs(excess[first]).max()
+        )
+        ends = [float(part["distance"][-1] / run["moved"][-1]) for part in (averaged, rod)]
+        held = float(np.abs(averaged["sharpness"].values[10:] / flows.DIGITS_THRESHOLD - 1.0).max())
+        require(abs(loss) < 0.02, f"β = {beta:g}: the averaged flow's mean loss is {loss:.2g} off")
+        require(apart < 0.1, f"β = {beta:g}: the mean path is {apart:.2g} of its way off")
+        require(held < 2e-3, f"β = {beta:g}: the averaged flow leaves the edge by {held:.2g}")
+        require(error < 0.2, f"β = {beta:g}: the rod flow's first rise is {error:.2g} off")
+        require(max(ends) < 0.15, f"β = {beta:g}: at the end the flows are {max(ends):.2g} of the way off")
+        lines.append(
+            f"β = {beta:g}: mean loss {-100.0 * loss:+.1f}% beside the averaged flow's, mean path {100.0 * apart:.1f}% "
+            f"of its way off; the rod flow's first rise and turn within {100.0 * error:.0f}%; at the end the averaged "
+            f"flow is {100.0 * ends[0]:.0f}% of the run's way off, the rod flow {100.0 * ends[1]:.0f}%."
+        )
+    return lines
