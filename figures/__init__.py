@@ -36,6 +36,8 @@ NAMES: Final = (
     "digits_flows",
     "spectrum",
     "diagonal_network",
+    "networks",
+    "flatter",
 )
 """The figures, in the order of a report."""
 

@@ -12,6 +12,7 @@ The public names, by topic; ``help(selfstab.sweep)`` and the like tell the rest:
 - beside a run: constrained_trajectory, predicted_dynamics
 - many runs: sweep, resume, refine, rasterize, continuation, orbits
 - theory and its tests: theory, verify
+- real models, with and without momentum: experiments
 - pictures: plotting
 
 They are loaded on first use, so that ``import selfstab`` costs little more than NumPy.
@@ -58,7 +59,7 @@ _HOMES = {
     "Recorder": "recorder",
     "verify": "verification",
 }
-_ROOMS = ("datasets", "observables", "plotting", "theory")
+_ROOMS = ("datasets", "experiments", "observables", "plotting", "theory")
 
 __all__ = sorted([*_HOMES, *_ROOMS, "__version__"])
 

@@ -1,4 +1,5 @@
 from selfstab import datasets as datasets
+from selfstab import experiments as experiments
 from selfstab import observables as observables
 from selfstab import plotting as plotting
 from selfstab import theory as theory

@@ -1,0 +1,39 @@
+"""Experiments on real models: heavy ball and gradient descent at the same threshold, over seeds.
+
+A task and a setting make a comparison (:func:`compare`) or, over a grid, a survey (:func:`survey`), which
+:func:`verdict` sums up. Each preset is a function with its numbers to expect: :func:`diagonal_network`,
+:func:`digits_network`, :func:`onehot_network`, :func:`deep_network`, :func:`mnist_network`.
+"""
+
+from selfstab.experiments.matched import METHODS, SUMMARIES, Setting, compare
+from selfstab.experiments.presets import (
+    PRESETS,
+    Preset,
+    deep_network,
+    diagonal_network,
+    digits_network,
+    mnist_network,
+    onehot_network,
+)
+from selfstab.experiments.surveys import survey, verdict
+from selfstab.experiments.tasks import MNIST, Digits, SparseRegression, Trial
+
+__all__ = [
+    "METHODS",
+    "MNIST",
+    "PRESETS",
+    "SUMMARIES",
+    "Digits",
+    "Preset",
+    "Setting",
+    "SparseRegression",
+    "Trial",
+    "compare",
+    "deep_network",
+    "diagonal_network",
+    "digits_network",
+    "mnist_network",
+    "onehot_network",
+    "survey",
+    "verdict",
+]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -249,13 +249,14 @@ def compare(task: Task, setting: Setting, *, threads: int | None = None) -> xarr
     >>> dict(data.sizes)
     {'optimizer': 3, 'seed': 1, 'record': 9}
     """
-    _check(task, setting)
+    checked(task, setting)
     jobs = [Job(task, setting, method, seed) for method in METHODS for seed in setting.seeds]
     done = all_done(jobs, threads)
     return _dataset(task, setting, done)
 
 
-def _check(task: Any, setting: Any) -> None:
+def checked(task: Any, setting: Any) -> None:
+    """Raise unless these are a task and a setting."""
     if not callable(getattr(task, "trial", None)):
         raise TypeError(f"task must have a method trial(seed, scale), got {validation.shown(task)}")
     if not isinstance(setting, Setting):
@@ -318,7 +319,3 @@ def described_by(task: Task, setting: Setting) -> dict[str, str]:
     """Return task and setting as attributes."""
     return {"task": repr(task), "setting": json.dumps(asdict(setting))}
 
-
-def changed(setting: Setting, **values: Any) -> Setting:
-    """Return the setting with other values."""
-    return replace(setting, **values)

@@ -1,0 +1,204 @@
+"""Where momentum's catapults end flatter on a diagonal linear network, and what it costs.
+
+Heavy ball and gradient descent at the same threshold after warmup, for equal effective time, on sparse regression over
+several seeds of the data: (a) the mean sharpness at the end over the learning rate (lines: means over seeds; points:
+seeds; crosses: divergences); (b) the relative difference over warmup and learning rate, (c) over momentum and
+initialization, with the share of seeds in which heavy ball diverged, and a dot where the difference exceeds two
+standard errors; (d) test loss against sharpness, heavy ball's over gradient descent's. Heavy ball at β = 0.9 ends
+flatter or diverges, at β = 0.5 it does not differ; and where it ends flatter its test loss is larger.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from selfstab import experiments
+from selfstab.plotting import style
+
+from . import require
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+TITLE = "Flatter minima: heavy ball against gradient descent over lr, warmup, momentum and initialization"
+
+BASE = experiments.Setting(
+    threshold=2.2, momentum=0.9, warmup=500, steps=900, scale=0.1, records=40, seeds=(0, 1, 2, 3)
+)
+QUICK = experiments.Setting(
+    threshold=2.2, momentum=0.9, warmup=300, steps=500, scale=0.1, records=40, seeds=(0, 2)
+)
+NUMBERS = ("mean_sharpness", "least_sharpness", "final_sharpness", "final_test_loss", "final_distance")
+LOOKS = {"phb": ("PHB", "o"), "gd_time": ("GD", "s")}
+REACH = 0.3
+"""End of the colours, a relative difference."""
+
+
+def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
+    task, setting = experiments.PRESETS["diagonal_network"].task, QUICK if quick else BASE
+    if quick:
+        over_lr, over_start = (
+            {"warmup": [300], "threshold": [1.8, 2.2, 2.4]},
+            {"momentum": [0.5, 0.9], "scale": [0.1]},
+        )
+    else:
+        over_lr = {"warmup": [125, 250, 500, 1000], "threshold": [1.8, 2.0, 2.2, 2.4]}
+        over_start = {"momentum": [0.5, 0.7, 0.8, 0.9], "scale": [0.03, 0.1, 0.2, 0.4]}
+    return {
+        "lr": experiments.survey(task, setting, over_lr),
+        "start": experiments.survey(task, setting, over_start),
+    }
+
+
+def _compared(data: xarray.Dataset, number: str, against: str = "gd_time") -> xarray.Dataset:
+    """Return the verdict along two axes, those of one value included."""
+    found = experiments.verdict(data, number, against)
+    return found.expand_dims([name for name in data["mean_sharpness"].dims[:2] if name not in found.dims])
+
+
+@style.styled
+def draw(data: dict[str, xarray.Dataset]) -> Figure:
+    figure = style.new_figure(style.DOUBLE_COLUMN, 4.6)
+    (scan, lr), (start, cost) = figure.subplots(2, 2)
+    _draw_scan(data["lr"].isel(warmup=-1), scan)
+    _draw_map(data["lr"], lr, "warmup", "threshold")
+    image = _draw_map(data["start"], start, "momentum", "scale")
+    figure.colorbar(image, ax=[lr, start], label="mean sharpness, PHB/GD − 1", extend="both", fraction=0.05)
+    _draw_cost(data, cost)
+    style.label_panels([scan, lr, start, cost])
+    return figure
+
+
+def _draw_scan(data: xarray.Dataset, ax: Axes) -> None:
+    threshold = data["threshold"].values
+    ax.plot(threshold, threshold, color=style.THEORY_COLOUR, linestyle="--", linewidth=0.8, label="threshold $S^*$")
+    for k, (name, (word, marker)) in enumerate(LOOKS.items()):
+        at = data.sel(optimizer=name)
+        colour = style.METHOD_COLOURS[word]
+        ended = at["mean_sharpness"]
+        ax.plot(threshold, ended.mean("seed"), color=colour, linewidth=0.9, label=word)
+        shift = (k - 0.5) * 0.02
+        for seed in at["seed"].values:
+            ax.plot(threshold + shift, ended.sel(seed=seed), color=colour, marker=marker, linestyle="none", markersize=2.5)
+        lost = np.isfinite(at["diverged_at"])
+        for place, count in zip(threshold, lost.sum("seed").values, strict=True):
+            if count:
+                ax.text(place + shift, 0.97 - 0.08 * k, f"{count}×", color=colour, ha="center", va="top", fontsize=6.0,
+                        transform=ax.get_xaxis_transform())  # fmt: skip
+    ax.plot([], [], linestyle="none", marker="$×$", color="#777777", label="diverged (seeds)")
+    ax.set(xlabel="threshold after warmup, $S^*=2(1+\\beta)/\\eta$ (1/lr)", ylabel="mean sharpness at the end (1/lr)")
+    ax.set_ylim(top=1.12 * float(threshold.max()))
+    ax.legend(loc="lower right")
+
+
+def _draw_map(data: xarray.Dataset, ax: Axes, across: str, up: str) -> object:
+    found = _compared(data, "mean_sharpness")
+    log = {"warmup": True, "scale": True, "threshold": False, "momentum": False}
+    edges = [
+        style.cell_edges(data[name].values, log=log[name]) if data.sizes[name] > 1 else _around(data[name].values[0])
+        for name in (across, up)
+    ]
+    values = found["difference"].transpose(up, across).values
+    ax.set_facecolor("#dddddd")
+    image = ax.pcolormesh(*edges, np.ma.masked_invalid(values), cmap="PuOr_r", vmin=-REACH, vmax=REACH)
+    for i, y in enumerate(data[up].values):
+        for k, x in enumerate(data[across].values):
+            cell = found.sel({across: x, up: y})
+            text = [f"{100.0 * values[i, k]:+.0f}%" if np.isfinite(values[i, k]) else "–"]
+            text[0] += " •" if int(cell["sign"]) else ""
+            if float(cell["diverged"]):
+                text.append(f"div. {float(cell['diverged']):.0%}")
+            ax.text(x, y, "\n".join(text), ha="center", va="center", fontsize=5.5)
+    for name, axis in ((across, ax.xaxis), (up, ax.yaxis)):
+        if log[name]:
+            (ax.set_xscale if axis is ax.xaxis else ax.set_yscale)("log")
+        axis.set_ticks(data[name].values, [f"{value:g}" for value in data[name].values])
+        axis.set_ticks([], minor=True)
+    names = {
+        "warmup": "warmup (PHB's steps)", "threshold": "threshold, $S^*$ (1/lr)", "momentum": r"momentum, $\beta$",
+        "scale": "initialization (weight)",
+    }  # fmt: skip
+    ax.set(xlabel=names[across], ylabel=names[up])
+    return image
+
+
+def _around(value: float) -> np.ndarray:
+    return np.array([0.8 * value, 1.25 * value])
+
+
+def _points(data: dict[str, xarray.Dataset]) -> tuple[np.ndarray, np.ndarray]:
+    """Return heavy ball's sharpness and test loss over gradient descent's, of all runs in which both crossed."""
+    ratios = []
+    for name in ("mean_sharpness", "final_test_loss"):
+        parts = []
+        for part in data.values():
+            heavy, plain = (part.sel(optimizer=o) for o in ("phb", "gd_time"))
+            both = np.isfinite(heavy["crossed_at"]) & np.isfinite(plain["crossed_at"])
+            parts.append((heavy[name] / plain[name]).where(both).values.ravel())
+        ratios.append(np.concatenate(parts))
+    inside = np.isfinite(ratios[0]) & np.isfinite(ratios[1])
+    return ratios[0][inside], ratios[1][inside]
+
+
+def _draw_cost(data: dict[str, xarray.Dataset], ax: Axes) -> None:
+    sharpness, test = _points(data)
+    ax.axhline(1.0, color="#bbbbbb", linewidth=0.6)
+    ax.axvline(1.0, color="#bbbbbb", linewidth=0.6)
+    ax.plot(sharpness, test, linestyle="none", marker="o", markersize=2.5, color=style.METHOD_COLOURS["PHB"],
+            markerfacecolor="none")  # fmt: skip
+    ax.set_yscale("log")
+    ax.set(xlabel="mean sharpness, PHB/GD", ylabel="test loss, PHB/GD")
+
+
+def check(data: dict[str, xarray.Dataset]) -> list[str]:
+    """Return the table; heavy ball of the largest momentum ends flatter in the mean, and of test loss no smaller."""
+    lines = []
+    for part, axes in (("lr", ("warmup", "threshold")), ("start", ("momentum", "scale"))):
+        found = {number: _compared(data[part], number) for number in NUMBERS}
+        steps = _compared(data[part], "mean_sharpness", "gd_steps")
+        for x in data[part][axes[0]].values:
+            for y in data[part][axes[1]].values:
+                at = {number: row.sel({axes[0]: x, axes[1]: y}) for number, row in found.items()}
+                mean = at["mean_sharpness"]
+                words = ", ".join(f"{number.replace('_', ' ')} {_shown(row)}" for number, row in at.items())
+                lines.append(
+                    f"{axes[0]} {x:g}, {axes[1]} {y:g}: {words}; equal steps: mean sharpness "
+                    f"{_shown(steps.sel({axes[0]: x, axes[1]: y}))}; {int(mean['compared'])} of {data[part].sizes['seed']} "
+                    f"seeds; diverged {float(mean['diverged']):.0%}, GD {float(mean['diverged_gd']):.0%}."
+                )  # fmt: skip
+    gd = data["lr"].sel(optimizer="gd_time")
+    crossed = np.isfinite(gd["crossed_at"]) & np.isfinite(gd["mean_sharpness"])
+    off = np.abs((gd["mean_sharpness"] / gd["threshold"] - 1.0).where(crossed))
+    share = float((off < 0.03).sum() / crossed.sum())
+    require(share > 0.7, f"gradient descent ends within 3% of the threshold in only {share:.0%} of the runs")
+    sharpness, test = _points(data)
+    require(len(sharpness) >= 6, f"only {len(sharpness)} runs can be compared")
+    low = data["start"].sel(momentum=0.5)
+    near = _compared_values(low)
+    require((np.abs(near - 1.0) < 0.06).all(), f"at β = 0.5 a mean differs by {np.abs(near - 1.0).max():.2f}")
+    high = _compared_values(data["lr"])
+    require(high.mean() < 0.97, f"at β = 0.9 heavy ball ends at {high.mean():.3f} of gradient descent's sharpness")
+    flatter = sharpness < 0.95
+    require(flatter.any(), "heavy ball is nowhere flatter by 5%")
+    require((test[flatter] > 0.95).mean() > 0.9, "where heavy ball ends flatter its test loss is smaller")
+    lines.append(
+        f"β = 0.9: sharpness {high.mean():.3f} of gradient descent's in the mean, {high.min():.3f} to {high.max():.3f}; "
+        f"β = 0.5: {near.min():.3f} to {near.max():.3f}. Of {flatter.sum()} runs that end flatter by 5% or more, "
+        f"{(test[flatter] > 1.0).sum()} have the larger test loss; median ratio {np.median(test[flatter]):.2f}."
+    )
+    return lines
+
+
+def _compared_values(data: xarray.Dataset) -> np.ndarray:
+    return _points({"one": data})[0]
+
+
+def _shown(row: xarray.Dataset) -> str:
+    if not np.isfinite(row["difference"]):
+        return "not compared"
+    spread = f" ± {100.0 * float(row['spread']):.1f}" if np.isfinite(row["spread"]) else ""
+    return f"{100.0 * float(row['difference']):+.1f}{spread}%" + {-1: " (below)", 0: "", 1: " (above)"}[int(row["sign"])]

@@ -1,0 +1,172 @@
+"""Surveys: how matched runs end over a grid of settings, and whether heavy ball ends flatter beyond the seeds' spread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import product
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from selfstab import validation
+from selfstab.experiments.matched import METHODS, Job, Setting, all_done, assign_numbers, checked, described_by
+from selfstab.experiments.tasks import Task
+
+if TYPE_CHECKING:
+    import xarray
+
+AXES: Final = ("threshold", "momentum", "warmup", "scale")
+"""What a survey varies."""
+
+
+def survey(
+    task: Task, setting: Setting, axes: Mapping[str, Sequence[float]], *, threads: int | None = None
+) -> xarray.Dataset:
+    """Run every combination of the axes' values by heavy ball and by matched gradient descent, and keep how they end.
+
+    Parameters
+    ----------
+    task, setting
+        As for :func:`compare`.
+    axes
+        Values by name, ascending: threshold, momentum, warmup, scale. With `warmup`, the steps grow in proportion; with
+        `momentum`, steps and warmup change so that effective time does not.
+    threads
+        As for :func:`compare`.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dimensions: the axes' names in order, then optimizer and seed; the numbers of a run as in :func:`compare`, and
+        the coordinate ``lr`` of heavy ball along threshold and momentum, where one of them is an axis.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind or range; nothing has run then.
+
+    Examples
+    --------
+    >>> from selfstab.experiments import SparseRegression
+    >>> task = SparseRegression(samples=6, features=8, nonzeros=2, held_out=20)
+    >>> setting = Setting(threshold=3.0, momentum=0.5, warmup=20, steps=40, scale=0.3, records=8, seeds=(0,))
+    >>> data = survey(task, setting, {"threshold": [3.0, 4.0]}, threads=1)
+    >>> data.mean_sharpness.dims
+    ('threshold', 'optimizer', 'seed')
+    """
+    import xarray
+
+    checked(task, setting)
+    if not isinstance(axes, Mapping):
+        raise TypeError(f"axes must map names to values, got {validation.shown(axes)}")
+    names = validation.some_of("axes", tuple(axes), AXES)
+    if not names:
+        raise ValueError("axes must hold at least one name, got none")
+    values = {name: validation.floats(f"axes[{name!r}]", list(axes[name]), shape=(None,)) for name in names}
+    for name, column in values.items():
+        if column.size == 0 or (np.diff(column) <= 0.0).any():
+            raise ValueError(f"axes[{name!r}] must be ascending, got {validation.shown(axes[name])}")
+    settings = [
+        varied(setting, dict(zip(names, point, strict=True)))
+        for point in product(*(column.tolist() for column in values.values()))
+    ]
+    jobs = [Job(task, s, method, seed) for s in settings for method in METHODS for seed in setting.seeds]
+    done = all_done(jobs, threads)
+    data = xarray.Dataset(coords={**values, "optimizer": list(METHODS), "seed": list(setting.seeds)})
+    dims = (*names, "optimizer", "seed")
+    assign_numbers(data, dims, done, tuple(data.sizes[name] for name in dims))
+    if along := tuple(name for name in names if name in ("threshold", "momentum")):
+        beta = data["momentum"] if "momentum" in along else setting.momentum
+        limit = data["threshold"] if "threshold" in along else setting.threshold
+        lr = (2.0 * (1.0 + beta) / limit).transpose(*along)
+        data = data.assign_coords(lr=(along, lr.values, {"long_name": "heavy ball's learning rate", "units": "1/sharpness"}))
+    units = {"threshold": "1/lr", "momentum": "1", "warmup": "step", "scale": "1"}
+    words = {
+        "threshold": "threshold S* after the warmup", "momentum": "heavy ball's momentum",
+        "warmup": "heavy ball's steps of warmup", "scale": "factor of the initial weights",
+    }  # fmt: skip
+    for name in names:
+        data[name].attrs = {"long_name": words[name], "units": units[name]}
+    data.attrs.update(described_by(task, setting), versions=done[0]["versions"])
+    return data
+
+
+def varied(setting: Setting, values: Mapping[str, float]) -> Setting:
+    """Return the setting at a point of a survey: as many steps to a step of warmup, and as much effective time."""
+    new: dict[str, Any] = dict(values)
+    longer = 1.0
+    if "warmup" in new:
+        new["warmup"] = validation.whole("warmup", new["warmup"], at_least=1)
+        if setting.warmup == 0:
+            raise ValueError("setting must have a warmup where it is an axis, got 0")
+        longer = new["warmup"] / setting.warmup
+    if "momentum" in new:
+        slower = setting.stretch / replace(setting, momentum=new["momentum"]).stretch
+        new["warmup"] = round(slower * new.get("warmup", setting.warmup))
+        longer *= slower
+    return replace(setting, **new, steps=max(1, round(longer * setting.steps)))
+
+
+def verdict(data: xarray.Dataset, number: str = "mean_sharpness", against: str = "gd_time") -> xarray.Dataset:
+    """Return whether heavy ball's number is below gradient descent's, beyond the spread over seeds.
+
+    Parameters
+    ----------
+    data
+        What :func:`survey` or :func:`compare` returns.
+    number
+        One of the runs' numbers.
+    against
+        Which gradient descent: gd_time or gd_steps.
+
+    Returns
+    -------
+    xarray.Dataset
+        Along the survey's axes: ``difference``, the mean over seeds of heavy ball's number over gradient descent's
+        minus 1; ``spread``, its standard error; ``sign``, that of the difference where it is more than two standard
+        errors (and two seeds are compared), else 0; ``compared``, the number of seeds compared, those in which both
+        crossed the threshold and neither diverged; ``diverged`` and ``diverged_gd``, the share of seeds in which heavy
+        ball, or gradient descent, diverged.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If data lacks what is needed, or an argument is not known.
+
+    Examples
+    --------
+    >>> from selfstab.experiments import SparseRegression
+    >>> task = SparseRegression(samples=6, features=8, nonzeros=2, held_out=20)
+    >>> setting = Setting(threshold=3.0, momentum=0.5, warmup=20, steps=40, scale=0.3, records=8, seeds=(0,))
+    >>> int(verdict(survey(task, setting, {"threshold": [3.0]}, threads=1)).sign)
+    0
+    """
+    import xarray
+
+    if not isinstance(data, xarray.Dataset) or not {"optimizer", "seed"} <= {*data.dims}:
+        raise TypeError(f"data must be what survey or compare returns, got {validation.shown(data)}")
+    numbers = [str(name) for name in data.data_vars if {"optimizer", "seed"} <= {*data[name].dims}]
+    validation.one_of("number", number, numbers)
+    validation.one_of("against", against, METHODS[1:])
+    heavy, plain = (data.sel(optimizer=name, drop=True) for name in ("phb", against))
+    both = np.isfinite(heavy["crossed_at"]) & np.isfinite(plain["crossed_at"])
+    ratio = (heavy[number] / plain[number] - 1.0).where(both)
+    count = ratio.count("seed")
+    mean = ratio.mean("seed")
+    error = ratio.std("seed", ddof=1) / np.sqrt(count)
+    sign = np.sign(mean).where((count >= 2) & (np.abs(mean) > 2.0 * error), 0.0).astype(np.int8)
+    out = xarray.Dataset({"difference": mean, "spread": error, "sign": sign, "compared": count})
+    out["diverged"] = np.isfinite(heavy["diverged_at"]).mean("seed")
+    out["diverged_gd"] = np.isfinite(plain["diverged_at"]).mean("seed")
+    described = {
+        "difference": f"{number}: heavy ball's over gradient descent's - 1",
+        "spread": "standard error over seeds",
+        "sign": "sign of the difference beyond two standard errors, else 0",
+        "compared": "seeds compared",
+        "diverged": "share of seeds in which heavy ball diverged",
+        "diverged_gd": "share of seeds in which gradient descent diverged",
+    }
+    for name, long_name in described.items():
+        out[name].attrs = {"long_name": long_name, "units": "1"}
+    return out.squeeze()
