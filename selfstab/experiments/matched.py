@@ -268,7 +268,7 @@ def _dataset(task: Task, setting: Setting, done: list[dict[str, Any]]) -> xarray
 
     shape = len(METHODS), len(setting.seeds)
     length = -(-setting.steps // setting.every) + 1
-    data = xarray.Dataset(coords={"optimizer": list(METHODS), "seed": list(setting.seeds), "record": np.arange(length)})
+    data = xarray.Dataset(coords={"optimizer": np.array(METHODS, dtype=object), "seed": list(setting.seeds), "record": np.arange(length)})
     described = {
         "loss": ("L(w_t)", "loss"),
         "sharpness": ("largest Hessian eigenvalue at w_t", "1/lr"),

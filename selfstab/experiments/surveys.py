@@ -73,7 +73,7 @@ def survey(
     ]
     jobs = [Job(task, s, method, seed) for s in settings for method in METHODS for seed in setting.seeds]
     done = all_done(jobs, threads)
-    data = xarray.Dataset(coords={**values, "optimizer": list(METHODS), "seed": list(setting.seeds)})
+    data = xarray.Dataset(coords={**values, "optimizer": np.array(METHODS, dtype=object), "seed": list(setting.seeds)})
     dims = (*names, "optimizer", "seed")
     assign_numbers(data, dims, done, tuple(data.sizes[name] for name in dims))
     if along := tuple(name for name in names if name in ("threshold", "momentum")):

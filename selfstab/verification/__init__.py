@@ -19,6 +19,7 @@ from selfstab.verification import (
     derivatives,
     deviation,
     edge,
+    flatter,
     flows,
     identities,
     lookahead,
@@ -56,6 +57,7 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
     *flows.PREDICTIONS,
     *derivatives.PREDICTIONS,
     *networks.PREDICTIONS,
+    *flatter.PREDICTIONS,
 )
 """The registry, in the order of the table."""
 

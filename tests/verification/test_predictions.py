@@ -5,10 +5,11 @@ import pytest
 
 from selfstab import theory
 from selfstab.losses.mlp import MLP
-from selfstab.verification import PREDICTIONS, catapults, derivatives, flows, networks, verify, warmup
+from selfstab.verification import PREDICTIONS, catapults, derivatives, flatter, flows, networks, verify, warmup
 
 # Seconds each; `selfstab verify` and `reproduce` run them, too.
 SECONDS = ("M1 digits", "M4", "A5 deviation", "A8 drop", "A8 slow ramps", "Q2 threshold")
+NETWORKS = [p.name for p in networks.PREDICTIONS]
 CHEAP = [p.name for p in PREDICTIONS if not p.name.startswith(SECONDS)]
 SLOW = [p.name for p in PREDICTIONS if p.name.startswith(SECONDS)]
 
@@ -169,14 +170,14 @@ def test_the_margins_of_the_networks_can_fail(monkeypatch):
         return networks._Sharpness(time, np.full(50, 5.1), np.full(50, 5.0))
 
     monkeypatch.setattr(networks, "_trained", same)
-    assert set(verify(["M4"])["verdict"].values.tolist()) == {"fails"}
+    assert set(verify(NETWORKS)["verdict"].values.tolist()) == {"fails"}
 
     def below(momentum, warmup, steps, every):
         run = same(momentum, warmup, steps, every)
         return networks._Sharpness(run.time, run.sharpness - (1.0 if momentum else 0.0), run.threshold)
 
     monkeypatch.setattr(networks, "_trained", below)
-    data = verify(["M4"])
+    data = verify(NETWORKS)
     assert set(data["verdict"].values.tolist()) == {"not run"}
     assert "must cross the threshold" in data["reason"].values[0]
 
@@ -187,7 +188,7 @@ def test_a_network_that_diverges_fails(monkeypatch):
     monkeypatch.setattr(networks, "_trained", networks._trained.__wrapped__)  # past the cache
     monkeypatch.setattr(networks, "simulate", lambda loss, opt, start, *rest, **settings: run(
         loss, opt, start, *rest, escape=1.0001 * np.abs(start).max(), **settings))  # fmt: skip
-    assert set(verify(["M4"])["verdict"].values.tolist()) == {"fails"}
+    assert set(verify(NETWORKS)["verdict"].values.tolist()) == {"fails"}
 
 
 @pytest.mark.parametrize(
@@ -201,3 +202,39 @@ def test_known_overshoots_of_the_product(momentum, kappa, expected):
         loss, loss.minimum(sharpness=4.0), momentum, catapults._excess(kappa, momentum), 1e-6
     )
     assert found.overshoot == pytest.approx(expected, rel=5e-5)
+
+
+def _as_if(found, **changes):
+    """Return an experiment's data with other numbers for heavy ball."""
+    data = found.copy(deep=True)
+    for name, value in changes.items():
+        data[name].loc[{"optimizer": "phb"}] = value
+    return data
+
+
+def test_the_margins_of_the_experiments_can_fail(monkeypatch):
+    """Protects the entries on other models: equal runs, a divergence and a smaller test loss fail, no crossing says so."""
+    found = flatter.diagonal_network(quick=True, threads=1)
+    names = ["M4 diagonal flatter", "M4 diagonal test loss"]
+
+    def verdicts(data, names=names):
+        monkeypatch.setattr(flatter, "_found", lambda name: data)
+        return verify(names)["verdict"].values.tolist()
+
+    assert verdicts(found) == ["holds", "holds"]
+    plain = found.sel(optimizer="gd_time")
+    same = {"mean_sharpness": plain["mean_sharpness"].values, "final_test_loss": plain["final_test_loss"].values}
+    assert verdicts(_as_if(found, **same)) == ["fails", "fails"]
+    assert verdicts(_as_if(found, diverged_at=7.0)) == ["fails", "fails"]
+    assert verdicts(_as_if(found, crossed_at=np.nan)) == ["not run", "not run"]
+    ten = ["M4 ten outputs not flatter"]
+    assert verdicts(_as_if(found, mean_sharpness=0.9 * plain["mean_sharpness"].values), ten) == ["fails"]
+
+
+def test_a_slow_ramp_is_one_by_theory(monkeypatch):
+    """Protects the entry's premise: where theory predicts the larger catapult for momentum, it does not run."""
+    numbers = {"predicted_excess": np.array([0.05]), "predicted_inertia": np.array([0.1]), "peak_excess": np.array([0.1])}
+    monkeypatch.setattr(flatter, "_slow", lambda method: numbers)
+    data = verify(["M4 slow ramp"])
+    assert data["verdict"].values.tolist() == ["not run"]
+    assert "the smaller catapult" in data["reason"].values[0]

@@ -198,7 +198,7 @@ def test_without_scikit_learn_the_networks_are_not_run(monkeypatch):
 
     monkeypatch.setattr(networks, "digits", missing)
     monkeypatch.setattr(networks, "_trained", networks._trained.__wrapped__)  # past the cache
-    data = verify(["M4"])
+    data = verify([p.name for p in networks.PREDICTIONS])
     assert set(data["verdict"].values.tolist()) == {"not run"}
     assert exit_code(data) == 3
     assert "scikit-learn" in data["reason"].values[0]
