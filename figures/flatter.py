@@ -70,12 +70,20 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     figure.colorbar(image, ax=[lr, start], label="mean sharpness, PHB/GD − 1", extend="both", fraction=0.05)
     _draw_cost(data, cost)
     style.label_panels([scan, lr, start, cost])
+    style.shared_legend(figure, [scan], columns=4)
     return figure
 
 
 def _draw_scan(data: xarray.Dataset, ax: Axes) -> None:
     threshold = data["threshold"].values
-    ax.plot(threshold, threshold, color=style.THEORY_COLOUR, linestyle="--", linewidth=0.8, label="threshold $S^*$")
+    ax.plot(
+        threshold,
+        threshold,
+        color=style.THEORY_COLOUR,
+        linestyle="--",
+        linewidth=0.8,
+        label="threshold $S^*$",
+    )
     for k, (name, (word, marker)) in enumerate(LOOKS.items()):
         at = data.sel(optimizer=name)
         colour = style.METHOD_COLOURS[word]
@@ -83,23 +91,34 @@ def _draw_scan(data: xarray.Dataset, ax: Axes) -> None:
         ax.plot(threshold, ended.mean("seed"), color=colour, linewidth=0.9, label=word)
         shift = (k - 0.5) * 0.02
         for seed in at["seed"].values:
-            ax.plot(threshold + shift, ended.sel(seed=seed), color=colour, marker=marker, linestyle="none", markersize=2.5)
+            ax.plot(
+                threshold + shift,
+                ended.sel(seed=seed),
+                color=colour,
+                marker=marker,
+                linestyle="none",
+                markersize=2.5,
+            )
         lost = np.isfinite(at["diverged_at"])
         for place, count in zip(threshold, lost.sum("seed").values, strict=True):
             if count:
                 ax.text(place + shift, 0.97 - 0.08 * k, f"{count}×", color=colour, ha="center", va="top", fontsize=6.0,
                         transform=ax.get_xaxis_transform())  # fmt: skip
     ax.plot([], [], linestyle="none", marker="$×$", color="#777777", label="diverged (seeds)")
-    ax.set(xlabel="threshold after warmup, $S^*=2(1+\\beta)/\\eta$ (1/lr)", ylabel="mean sharpness at the end (1/lr)")
+    ax.set(
+        xlabel="threshold after warmup, $S^*=2(1+\\beta)/\\eta$ (1/lr)",
+        ylabel="mean sharpness at the end (1/lr)",
+    )
     ax.set_ylim(top=1.12 * float(threshold.max()))
-    ax.legend(loc="lower right")
 
 
 def _draw_map(data: xarray.Dataset, ax: Axes, across: str, up: str) -> object:
     found = _compared(data, "mean_sharpness")
     log = {"warmup": True, "scale": True, "threshold": False, "momentum": False}
     edges = [
-        style.cell_edges(data[name].values, log=log[name]) if data.sizes[name] > 1 else _around(data[name].values[0])
+        style.cell_edges(data[name].values, log=log[name])
+        if data.sizes[name] > 1
+        else _around(data[name].values[0])
         for name in (across, up)
     ]
     values = found["difference"].transpose(up, across).values
@@ -150,7 +169,8 @@ def _draw_cost(data: dict[str, xarray.Dataset], ax: Axes) -> None:
     ax.axvline(1.0, color="#bbbbbb", linewidth=0.6)
     ax.plot(sharpness, test, linestyle="none", marker="o", markersize=2.5, color=style.METHOD_COLOURS["PHB"],
             markerfacecolor="none")  # fmt: skip
-    ax.set_yscale("log")
+    ax.set_yscale("log", base=2)
+    ax.yaxis.set_major_formatter("{x:g}")
     ax.set(xlabel="mean sharpness, PHB/GD", ylabel="test loss, PHB/GD")
 
 
@@ -167,7 +187,8 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
                 words = ", ".join(f"{number.replace('_', ' ')} {_shown(row)}" for number, row in at.items())
                 lines.append(
                     f"{axes[0]} {x:g}, {axes[1]} {y:g}: {words}; equal steps: mean sharpness "
-                    f"{_shown(steps.sel({axes[0]: x, axes[1]: y}))}; {int(mean['compared'])} of {data[part].sizes['seed']} "
+                    f"{_shown(steps.sel({axes[0]: x, axes[1]: y}))}; "
+                    f"{int(mean['compared'])} of {data[part].sizes['seed']} "
                     f"seeds; diverged {float(mean['diverged']):.0%}, GD {float(mean['diverged_gd']):.0%}."
                 )  # fmt: skip
     gd = data["lr"].sel(optimizer="gd_time")
@@ -181,12 +202,15 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
     near = _compared_values(low)
     require((np.abs(near - 1.0) < 0.06).all(), f"at β = 0.5 a mean differs by {np.abs(near - 1.0).max():.2f}")
     high = _compared_values(data["lr"])
-    require(high.mean() < 0.97, f"at β = 0.9 heavy ball ends at {high.mean():.3f} of gradient descent's sharpness")
+    require(
+        high.mean() < 0.97, f"at β = 0.9 heavy ball ends at {high.mean():.3f} of gradient descent's sharpness"
+    )
     flatter = sharpness < 0.95
     require(flatter.any(), "heavy ball is nowhere flatter by 5%")
     require((test[flatter] > 0.95).mean() > 0.9, "where heavy ball ends flatter its test loss is smaller")
     lines.append(
-        f"β = 0.9: sharpness {high.mean():.3f} of gradient descent's in the mean, {high.min():.3f} to {high.max():.3f}; "
+        f"β = 0.9: sharpness {high.mean():.3f} of gradient descent's in the mean, "
+        f"{high.min():.3f} to {high.max():.3f}; "
         f"β = 0.5: {near.min():.3f} to {near.max():.3f}. Of {flatter.sum()} runs that end flatter by 5% or more, "
         f"{(test[flatter] > 1.0).sum()} have the larger test loss; median ratio {np.median(test[flatter]):.2f}."
     )
@@ -201,4 +225,7 @@ def _shown(row: xarray.Dataset) -> str:
     if not np.isfinite(row["difference"]):
         return "not compared"
     spread = f" ± {100.0 * float(row['spread']):.1f}" if np.isfinite(row["spread"]) else ""
-    return f"{100.0 * float(row['difference']):+.1f}{spread}%" + {-1: " (below)", 0: "", 1: " (above)"}[int(row["sign"])]
+    return (
+        f"{100.0 * float(row['difference']):+.1f}{spread}%"
+        + {-1: " (below)", 0: "", 1: " (above)"}[int(row["sign"])]
+    )

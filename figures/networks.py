@@ -29,7 +29,11 @@ SHOWN = {
     "deep_network": "digits, two hidden layers",
     "mnist_network": "MNIST, parity",
 }
-LOOKS = {"gd_steps": ("GD", "--", "GD, equal steps"), "gd_time": ("GD", "-", "GD, equal time"), "phb": ("PHB", "-", "PHB")}
+LOOKS = {
+    "gd_steps": ("GD", "--", "GD, equal steps"),
+    "gd_time": ("GD", "-", "GD, equal time"),
+    "phb": ("PHB", "-", "PHB"),
+}
 FLATTER = {"onehot_network": False, "deep_network": True, "mnist_network": True}
 
 
@@ -70,7 +74,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
 
 
 def check(data: dict[str, xarray.Dataset]) -> list[str]:
-    """Return the numbers; one-output networks end flatter at equal time in each seed, and the ten-output one does not."""
+    """Return the numbers; networks of one output end flatter at equal time in each seed, that of ten does not."""
     lines = []
     for name, title in SHOWN.items():
         found = data[name]
@@ -81,9 +85,14 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
         off = np.abs(plain["mean_sharpness"].values / limit - 1.0)
         require((off < 0.06).all(), f"{name}: gradient descent ends {off.max():.1%} from the threshold")
         if FLATTER[name]:
-            require((ratio < -0.03).all(), f"{name}: heavy ball's mean sharpness is {ratio.max():+.1%} of GD's")
+            require(
+                (ratio < -0.03).all(), f"{name}: heavy ball's mean sharpness is {ratio.max():+.1%} of GD's"
+            )
         else:
-            require((np.abs(ratio) < 0.05).all(), f"{name}: the mean sharpnesses differ by {np.abs(ratio).max():.1%}")
+            require(
+                (np.abs(ratio) < 0.05).all(),
+                f"{name}: the mean sharpnesses differ by {np.abs(ratio).max():.1%}",
+            )
         test = (heavy["final_test_loss"] / plain["final_test_loss"] - 1.0).values
         least = (heavy["least_sharpness"] / plain["least_sharpness"] - 1.0).values
         right = [o["final_test_accuracy"].mean() for o in (heavy, plain, steps)]

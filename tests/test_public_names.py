@@ -90,8 +90,12 @@ def test_public_names_are_those_promised():
     )
     for name in (*theory.split(), "final_sharpness", "cycle_period", "cycle_growth"):
         assert callable(getattr(ss.theory, name)), name
-    for name in ("digits", "sparse_regression"):
+    for name in ("digits", "mnist", "sparse_regression"):
         assert callable(getattr(ss.datasets, name)), name
+    for name in ss.experiments.PRESETS:
+        assert " ".join(inspect.signature(getattr(ss.experiments, name)).parameters) == "quick threads", name
+    assert " ".join(inspect.signature(ss.experiments.compare).parameters) == "task setting threads"
+    assert " ".join(inspect.signature(ss.experiments.survey).parameters) == "task setting axes threads"
 
 
 def test_lists_of_names_agree():

@@ -76,7 +76,9 @@ class Setting:
         validation.integer("records", self.records, at_least=4)
         validation.real("noise", self.noise, at_least=0)
         if not isinstance(self.seeds, tuple) or not self.seeds:
-            raise ValueError(f"seeds must be a tuple of at least one integer, got {validation.shown(self.seeds)}")
+            raise ValueError(
+                f"seeds must be a tuple of at least one integer, got {validation.shown(self.seeds)}"
+            )
         for seed in self.seeds:
             validation.integer("seeds", seed, at_least=0)
 
@@ -107,7 +109,10 @@ SUMMARIES: Final = {
     "least_sharpness": ("least sharpness after it passed S*", "1/lr"),
     "final_sharpness": ("sharpness at the last record", "1/lr"),
     "final_loss": ("mean loss over the last quarter", "loss"),
-    **{f"final_{name}": (f"{words}, mean over the last quarter", unit) for name, (words, unit) in SCORES.items()},
+    **{
+        f"final_{name}": (f"{words}, mean over the last quarter", unit)
+        for name, (words, unit) in SCORES.items()
+    },
     "crossed_at": ("step of the first record above S* (NaN: none)", "step"),
     "diverged_at": ("first step beyond the escape radius (NaN: none)", "step"),
     "ramp": ("rise of S/S* - 1 per step at the crossing", "1"),
@@ -126,7 +131,9 @@ def _run(trial: Trial, setting: Setting, method: str, seed: int) -> dict[str, An
         every=every, keep=("loss", "sharpness", "weights"), noise=setting.noise, seed=seed,
     )  # fmt: skip
     weights, step = run["weights"].values, run["step"].values
-    time = np.concatenate([[0.0], np.cumsum(optimizer.schedule.values(0, steps))])[step] / (1.0 - optimizer.momentum)
+    time = np.concatenate([[0.0], np.cumsum(optimizer.schedule.values(0, steps))])[step] / (
+        1.0 - optimizer.momentum
+    )
     records = {"step": step, "effective_time": time, "lr": run["lr"].values}
     records |= {name: run[name].values for name in ("loss", "sharpness", "max_stable_sharpness")}
     with np.errstate(over="ignore", invalid="ignore"):
@@ -172,7 +179,9 @@ def _onset(
     slope = trial.loss.sharpness_gradient(weights[k])
     slope = slope - (top @ slope) * top
     swing = theory.crossing_amplitude(noise, float(records["lr"][k]), optimizer.momentum, ramp)
-    onset = float(theory.warmup_onset(float(sharpness[k]), swing, optimizer.momentum, ramp, float(slope @ slope)))
+    onset = float(
+        theory.warmup_onset(float(sharpness[k]), swing, optimizer.momentum, ramp, float(slope @ slope))
+    )
     inertia = float(theory.inertia_number(onset, optimizer.momentum)) if np.isfinite(onset) else np.nan
     return {"ramp": ramp, "predicted_excess": onset, "predicted_inertia": inertia}
 
@@ -201,7 +210,7 @@ class Job:
 
 
 def all_done(jobs: Sequence[Job], threads: int | None) -> list[dict[str, Any]]:
-    """Return what the jobs give, in their order: a job at a time here, or in as many processes. The bits are the same."""
+    """Return what the jobs give, in order: one at a time here, or in as many processes, to the same bits."""
     threads = pool.checked_threads(threads, progress=False)
     if threads == 1 or len(jobs) == 1:
         return [job.done() for job in jobs]
@@ -228,8 +237,8 @@ def compare(task: Task, setting: Setting, *, threads: int | None = None) -> xarr
     Returns
     -------
     xarray.Dataset
-        Dimensions optimizer (phb, gd_time, gd_steps), seed, record. Along record, NaN after a divergence: ``sharpness``,
-        ``loss``, ``test_loss``, and ``test_accuracy`` of networks, ``distance`` of the sparse regression; without
+        Dimensions optimizer (phb, gd_time, gd_steps), seed, record. Along record, NaN after a divergence:
+        ``sharpness``, ``loss``, ``test_loss``, and ``test_accuracy`` of networks, ``distance`` of the sparse regression; without
         seed ``step``, ``effective_time``, ``max_stable_sharpness``. For each optimizer and seed the numbers of
         `SUMMARIES`: ``mean_sharpness``, ``least_sharpness``, ``final_sharpness``, ``crossed_at``, ... Task, setting
         and versions are in attrs.
@@ -243,6 +252,7 @@ def compare(task: Task, setting: Setting, *, threads: int | None = None) -> xarr
 
     Examples
     --------
+    >>> from selfstab.experiments import Setting, SparseRegression
     >>> task = SparseRegression(samples=6, features=8, nonzeros=2, held_out=20)
     >>> setting = Setting(threshold=3.0, momentum=0.5, warmup=20, steps=40, scale=0.3, records=8, seeds=(0,))
     >>> data = compare(task, setting, threads=1)
@@ -268,7 +278,13 @@ def _dataset(task: Task, setting: Setting, done: list[dict[str, Any]]) -> xarray
 
     shape = len(METHODS), len(setting.seeds)
     length = -(-setting.steps // setting.every) + 1
-    data = xarray.Dataset(coords={"optimizer": np.array(METHODS, dtype=object), "seed": list(setting.seeds), "record": np.arange(length)})
+    data = xarray.Dataset(
+        coords={
+            "optimizer": np.array(METHODS, dtype=object),
+            "seed": list(setting.seeds),
+            "record": np.arange(length),
+        }
+    )
     described = {
         "loss": ("L(w_t)", "loss"),
         "sharpness": ("largest Hessian eigenvalue at w_t", "1/lr"),
@@ -290,13 +306,17 @@ def _dataset(task: Task, setting: Setting, done: list[dict[str, Any]]) -> xarray
         optimizer, steps, every = setting.plan(method)
         step = np.arange(0, steps + 1, every)
         rates = optimizer.schedule.values(0, steps)
-        columns["step"].append(step)
+        columns["step"].append(step.astype(np.float64))
         columns["effective_time"].append(
             np.concatenate([[0.0], np.cumsum(rates)])[step] / (1.0 - optimizer.momentum)
         )
         columns["max_stable_sharpness"].append(optimizer.thresholds(0, steps + 1)[step])
     for name, (long_name, units) in along.items():
-        data[name] = (("optimizer", "record"), np.array(columns[name]), {"long_name": long_name, "units": units})
+        data[name] = (
+            ("optimizer", "record"),
+            np.array(columns[name]),
+            {"long_name": long_name, "units": units},
+        )
     assign_numbers(data, ("optimizer", "seed"), done, shape)
     data.attrs.update(described_by(task, setting), versions=done[0]["versions"])
     return data
@@ -318,4 +338,3 @@ def assign_numbers(
 def described_by(task: Task, setting: Setting) -> dict[str, str]:
     """Return task and setting as attributes."""
     return {"task": repr(task), "setting": json.dumps(asdict(setting))}
-

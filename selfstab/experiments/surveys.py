@@ -1,4 +1,4 @@
-"""Surveys: how matched runs end over a grid of settings, and whether heavy ball ends flatter beyond the seeds' spread."""
+"""Surveys: how matched runs end over a grid of settings, and whether heavy ball ends flatter beyond the spread."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from selfstab import validation
-from selfstab.experiments.matched import METHODS, Job, Setting, all_done, assign_numbers, checked, described_by
+from selfstab.experiments.matched import (
+    METHODS,
+    Job,
+    Setting,
+    all_done,
+    assign_numbers,
+    checked,
+    described_by,
+)
 from selfstab.experiments.tasks import Task
 
 if TYPE_CHECKING:
@@ -48,7 +56,7 @@ def survey(
 
     Examples
     --------
-    >>> from selfstab.experiments import SparseRegression
+    >>> from selfstab.experiments import Setting, SparseRegression
     >>> task = SparseRegression(samples=6, features=8, nonzeros=2, held_out=20)
     >>> setting = Setting(threshold=3.0, momentum=0.5, warmup=20, steps=40, scale=0.3, records=8, seeds=(0,))
     >>> data = survey(task, setting, {"threshold": [3.0, 4.0]}, threads=1)
@@ -73,14 +81,18 @@ def survey(
     ]
     jobs = [Job(task, s, method, seed) for s in settings for method in METHODS for seed in setting.seeds]
     done = all_done(jobs, threads)
-    data = xarray.Dataset(coords={**values, "optimizer": np.array(METHODS, dtype=object), "seed": list(setting.seeds)})
+    data = xarray.Dataset(
+        coords={**values, "optimizer": np.array(METHODS, dtype=object), "seed": list(setting.seeds)}
+    )
     dims = (*names, "optimizer", "seed")
     assign_numbers(data, dims, done, tuple(data.sizes[name] for name in dims))
     if along := tuple(name for name in names if name in ("threshold", "momentum")):
-        beta = data["momentum"] if "momentum" in along else setting.momentum
+        beta = data["momentum"] if "momentum" in along else xarray.DataArray(setting.momentum)
         limit = data["threshold"] if "threshold" in along else setting.threshold
         lr = (2.0 * (1.0 + beta) / limit).transpose(*along)
-        data = data.assign_coords(lr=(along, lr.values, {"long_name": "heavy ball's learning rate", "units": "1/sharpness"}))
+        data = data.assign_coords(
+            lr=(along, lr.values, {"long_name": "heavy ball's learning rate", "units": "1/sharpness"})
+        )
     units = {"threshold": "1/lr", "momentum": "1", "warmup": "step", "scale": "1"}
     words = {
         "threshold": "threshold S* after the warmup", "momentum": "heavy ball's momentum",
@@ -136,7 +148,7 @@ def verdict(data: xarray.Dataset, number: str = "mean_sharpness", against: str =
 
     Examples
     --------
-    >>> from selfstab.experiments import SparseRegression
+    >>> from selfstab.experiments import Setting, SparseRegression
     >>> task = SparseRegression(samples=6, features=8, nonzeros=2, held_out=20)
     >>> setting = Setting(threshold=3.0, momentum=0.5, warmup=20, steps=40, scale=0.3, records=8, seeds=(0,))
     >>> int(verdict(survey(task, setting, {"threshold": [3.0]}, threads=1)).sign)
@@ -150,15 +162,15 @@ def verdict(data: xarray.Dataset, number: str = "mean_sharpness", against: str =
     validation.one_of("number", number, numbers)
     validation.one_of("against", against, METHODS[1:])
     heavy, plain = (data.sel(optimizer=name, drop=True) for name in ("phb", against))
-    both = np.isfinite(heavy["crossed_at"]) & np.isfinite(plain["crossed_at"])
+    both = heavy["crossed_at"].notnull() & plain["crossed_at"].notnull()
     ratio = (heavy[number] / plain[number] - 1.0).where(both)
     count = ratio.count("seed")
     mean = ratio.mean("seed")
     error = ratio.std("seed", ddof=1) / np.sqrt(count)
     sign = np.sign(mean).where((count >= 2) & (np.abs(mean) > 2.0 * error), 0.0).astype(np.int8)
     out = xarray.Dataset({"difference": mean, "spread": error, "sign": sign, "compared": count})
-    out["diverged"] = np.isfinite(heavy["diverged_at"]).mean("seed")
-    out["diverged_gd"] = np.isfinite(plain["diverged_at"]).mean("seed")
+    out["diverged"] = heavy["diverged_at"].notnull().mean("seed")
+    out["diverged_gd"] = plain["diverged_at"].notnull().mean("seed")
     described = {
         "difference": f"{number}: heavy ball's over gradient descent's - 1",
         "spread": "standard error over seeds",

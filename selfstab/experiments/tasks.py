@@ -114,7 +114,9 @@ class Digits:
 
     def trial(self, seed: int, scale: float) -> Trial:
         """Return the trial of a seed."""
-        trained, every = (datasets.digits(n, self.target) for n in (self.samples, self.samples + self.held_out))
+        trained, every = (
+            datasets.digits(n, self.target) for n in (self.samples, self.samples + self.held_out)
+        )
         return _network(self.hidden, trained, every, seed, scale)
 
 
@@ -139,7 +141,8 @@ class MNIST:
     def trial(self, seed: int, scale: float) -> Trial:
         """Return the trial of a seed."""
         trained, every = (
-            datasets.mnist(n, self.target, pool=self.pool) for n in (self.samples, self.samples + self.held_out)
+            datasets.mnist(n, self.target, pool=self.pool)
+            for n in (self.samples, self.samples + self.held_out)
         )
         return _network(self.hidden, trained, every, seed, scale)
 

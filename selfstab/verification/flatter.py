@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from selfstab import theory
-from selfstab.experiments import PRESETS, SparseRegression, deep_network, diagonal_network, mnist_network, onehot_network
+from selfstab.experiments import (
+    PRESETS,
+    SparseRegression,
+    deep_network,
+    diagonal_network,
+    mnist_network,
+    onehot_network,
+)
 from selfstab.experiments.matched import Job, Setting
 from selfstab.validation import Array
 from selfstab.verification.registry import Measurement, Prediction
@@ -84,7 +91,9 @@ def _slow_ramp() -> Measurement:
 
 
 _PAPER = "[Phunyaphibarn2024]_"
-_DIAGONAL = f"{PRESETS['diagonal_network'].task!r}, S* to 2.2: β = 0.9 with 300 steps of warmup of 500, GD with 19 times"
+_DIAGONAL = (
+    f"{PRESETS['diagonal_network'].task!r}, S* to 2.2: β = 0.9, 300 steps of warmup of 500; GD 19 times"
+)
 
 PREDICTIONS: Final[tuple[Prediction, ...]] = (
     Prediction(
