@@ -62,7 +62,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         threshold = found.sel(optimizer="phb")
         sharpness.plot(threshold["effective_time"], threshold["max_stable_sharpness"], color=style.THEORY_COLOUR,
                        linestyle="--", linewidth=0.8, label="threshold $S^*$")  # fmt: skip
-        sharpness.set_ylim(0.0, 1.5 * setting["threshold"])
+        sharpness.set_ylim(0.0, 1.1 * float(found["sharpness"].max()))
         loss.set_yscale("log")
         loss.set_title(rf"{title}, $\beta={setting['momentum']:g}$")
         sharpness.set_xlabel(r"effective time, $\Sigma\eta_t/(1-\beta)$ (1/$S$)")
