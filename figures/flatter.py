@@ -127,11 +127,13 @@ def _draw_map(data: xarray.Dataset, ax: Axes, across: str, up: str) -> object:
     for i, y in enumerate(data[up].values):
         for k, x in enumerate(data[across].values):
             cell = found.sel({across: x, up: y})
-            text = [f"{100.0 * values[i, k]:+.0f}%" if np.isfinite(values[i, k]) else "–"]
+            percent = round(100.0 * values[i, k]) if np.isfinite(values[i, k]) else 0
+            text = [f"{percent:+d}%" if np.isfinite(values[i, k]) else "–"]
             text[0] += " •" if int(cell["sign"]) else ""
             if float(cell["diverged"]):
                 text.append(f"div. {float(cell['diverged']):.0%}")
-            ax.text(x, y, "\n".join(text), ha="center", va="center", fontsize=5.5)
+            ax.text(x, y, "\n".join(text), ha="center", va="center", fontsize=5.5,
+                    color="white" if abs(percent) > 50.0 * REACH else style.THEORY_COLOUR)  # fmt: skip
     for name, axis in ((across, ax.xaxis), (up, ax.yaxis)):
         if log[name]:
             (ax.set_xscale if axis is ax.xaxis else ax.set_yscale)("log")
@@ -207,7 +209,7 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
     )
     flatter = sharpness < 0.95
     require(flatter.any(), "heavy ball is nowhere flatter by 5%")
-    require((test[flatter] > 0.95).mean() > 0.9, "where heavy ball ends flatter its test loss is smaller")
+    require((test[flatter] > 1.0).mean() > 0.75, "where heavy ball ends flatter its test loss is smaller")
     lines.append(
         f"β = 0.9: sharpness {high.mean():.3f} of gradient descent's in the mean, "
         f"{high.min():.3f} to {high.max():.3f}; "

@@ -240,8 +240,8 @@ def compare(task: Task, setting: Setting, *, threads: int | None = None) -> xarr
         Dimensions optimizer (phb, gd_time, gd_steps), seed, record. Along record, NaN after a divergence:
         ``sharpness``, ``loss``, ``test_loss``, and ``test_accuracy`` of networks, ``distance`` of the sparse
         regression; without seed ``step``, ``effective_time``, ``max_stable_sharpness``. For each optimizer and seed
-        the numbers of `SUMMARIES`: ``mean_sharpness``, ``least_sharpness``, ``final_sharpness``, ``crossed_at``, ... Task, setting
-        and versions are in attrs.
+        the numbers of `SUMMARIES`: ``mean_sharpness``, ``least_sharpness``, ``final_sharpness``, ``crossed_at``, ...
+        Task, setting and versions are in attrs.
 
     Raises
     ------
