@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+import xarray
 from matplotlib.figure import Figure
 
 from selfstab import report
@@ -68,3 +69,62 @@ def test_the_check_refuses_a_number_that_is_off_or_absent(name, part, variable, 
     data[part][variable] = data[part][variable] * (np.nan if absent else factor)
     with pytest.raises(AssertionError):
         figure(name).check(data)
+
+
+def survey_of(axes, ratio, test_loss):
+    """Return a survey of two seeds: gradient descent at the threshold, heavy ball at `ratio` of it."""
+    shape = (*(len(values) for values in axes.values()), 3, 2)
+    dims = (*axes, "optimizer", "seed")
+    data = xarray.Dataset(coords={**axes, "optimizer": ["phb", "gd_time", "gd_steps"], "seed": [0, 1]})
+    threshold = data["threshold"] if "threshold" in axes else 2.2
+    heavy = np.array([1.0, 0.0, 0.0])[:, None]
+    blank = xarray.DataArray(np.ones(shape), dims=dims)
+    for name in ("mean_sharpness", "least_sharpness", "final_sharpness"):
+        data[name] = (blank * threshold).transpose(*dims) * (1.0 + heavy * (ratio - 1.0))
+    for name in ("final_test_loss", "final_distance"):
+        data[name] = blank * (1.0 + heavy * (test_loss - 1.0))
+    data["crossed_at"], data["diverged_at"] = blank, blank * np.nan
+    return data
+
+
+@pytest.mark.parametrize(
+    ("at_low", "at_high", "test_loss", "message"),
+    [
+        (1.0, 0.8, 1.5, None),
+        (0.8, 0.8, 1.5, "at β = 0.5"),
+        (1.0, 1.0, 1.5, "at β = 0.9"),
+        (1.0, 0.8, 0.7, "its test loss is smaller"),
+    ],
+)
+def test_the_check_of_flatter_minima(at_low, at_high, test_loss, message):
+    """Protects the claims drawn: no gain at β = 0.5, a gain at 0.9, paid for by the test loss."""
+    figure = report.companion("figures.flatter")
+    low = survey_of({"momentum": [0.5], "scale": [0.1]}, at_low, 1.0)
+    high = survey_of({"momentum": [0.9], "scale": [0.1]}, at_high, test_loss)
+    data = {
+        "lr": survey_of({"warmup": [100, 200], "threshold": [2.0, 2.4]}, at_high, test_loss),
+        "start": xarray.concat([low, high], "momentum"),
+    }
+    if message is None:
+        assert len(figure.check(data)) == 7
+        return
+    with pytest.raises(AssertionError, match=message):
+        figure.check(data)
+
+
+def test_the_check_of_the_networks():
+    """Protects the claims drawn: ten outputs end level, one output flatter; a divergence fails."""
+    figure = report.companion("figures.networks")
+
+    def data(ten, one):
+        found = {}
+        for name in figure.SHOWN:
+            run = survey_of({"scale": [1.0]}, ten if name == "onehot_network" else one, 1.0).isel(scale=0)
+            run["final_test_accuracy"] = run["final_test_loss"]
+            found[name] = run.assign_attrs(setting='{"threshold": 2.2, "momentum": 0.5}')
+        return found
+
+    assert len(figure.check(data(1.0, 0.8))) == 3
+    for ten, one, message in ((0.8, 0.8, "differ by"), (1.0, 1.0, "of GD's"), (1.0, np.nan, "diverged")):
+        with pytest.raises(AssertionError, match=message):
+            figure.check(data(ten, one))
