@@ -128,7 +128,7 @@ def _draw_map(data: xarray.Dataset, ax: Axes, across: str, up: str) -> object:
         for k, x in enumerate(data[across].values):
             cell = found.sel({across: x, up: y})
             percent = round(100.0 * values[i, k]) if np.isfinite(values[i, k]) else 0
-            text = [f"{percent:+d}%" if np.isfinite(values[i, k]) else "–"]
+            text = [(f"{percent:+d}%" if percent else "0%") if np.isfinite(values[i, k]) else "–"]
             text[0] += " •" if int(cell["sign"]) else ""
             if float(cell["diverged"]):
                 text.append(f"div. {float(cell['diverged']):.0%}")
