@@ -5,7 +5,16 @@ import pytest
 
 from selfstab import theory
 from selfstab.losses.mlp import MLP
-from selfstab.verification import PREDICTIONS, catapults, derivatives, flatter, flows, networks, verify, warmup
+from selfstab.verification import (
+    PREDICTIONS,
+    catapults,
+    derivatives,
+    flatter,
+    flows,
+    networks,
+    verify,
+    warmup,
+)
 
 # Seconds each; `selfstab verify` and `reproduce` run them, too.
 SECONDS = ("M1 digits", "M4", "A5 deviation", "A8 drop", "A8 slow ramps", "Q2 threshold")
