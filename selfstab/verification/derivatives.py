@@ -46,7 +46,7 @@ def _remainder(order: int, criterion: str) -> Measurement:
 
 def _prediction(order: int, criterion: str) -> Prediction:
     return Prediction(
-        name=f"M3 remainder of order {order} {criterion}",
+        name=f"M3 remainder {order} {criterion}",
         statement=f"L(w + hd) − Σ_(j<={order}) h^j ∇^jL(d, ..., d)/j! = O(h^{order + 1})",
         where="digits, parity, 200 samples, MLP 64-32 tanh with "
         + ("one output" if criterion == "mse" else "two outputs")
