@@ -128,7 +128,9 @@ def test_a_rival_law_of_the_length_fails(monkeypatch):
 def test_a_wrong_balance_fails(monkeypatch):
     """Protects δ in the predicted dynamics and σ² in the averaged flow: a percent off leaves no power of the swing."""
     monkeypatch.setattr(theory, "edge_displacement", _scaled("edge_displacement", 1.01))
-    names = [p.name for p in PREDICTIONS if p.name.startswith(("M1 bracket", "M1 carried", "M2 averaged flow"))]
+    names = [
+        p.name for p in PREDICTIONS if p.name.startswith(("M1 bracket", "M1 carried", "M2 averaged flow"))
+    ]
     assert set(verify(names)["verdict"].values.tolist()) == {"fails"}
 
 
