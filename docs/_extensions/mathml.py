@@ -18,8 +18,11 @@ _INDEXED = re.compile(
 )
 # Docstrings have formulas with letters that LaTeX writes as commands.
 _COMMANDS = str.maketrans(
-    {"·": r"\cdot ", "‖": r"\| ", "∘": r"\circ ", "√": r"\surd ", "⊥": r"\perp ", "−": "-", "∇": r"\nabla "}
-)
+    {
+        "·": r"\cdot ", "‖": r"\| ", "∘": r"\circ ", "√": r"\surd ", "⊥": r"\perp ", "−": "-", "∇": r"\nabla ",
+        "†": r"\dagger ", "½": r"\tfrac{1}{2}", "¼": r"\tfrac{1}{4}", "²": "^2", "³": "^3",
+    }
+)  # fmt: skip
 _COMBINING = {"˙": "\u0307", "~": "\u0303", "ˉ": "\u0304"}
 
 
