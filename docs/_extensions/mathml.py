@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from docutils import nodes
-from docutils.utils.math import MathError
+from docutils.utils.math import MathError, tex2unichar
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
 from sphinx.util import logging
@@ -16,11 +16,17 @@ _ACCENTED = re.compile(r"<mover[^>]*>\s*<mi>(.)</mi>\s*<mo[^>]*>([˙~ˉ])</mo>\s
 _INDEXED = re.compile(
     r"<munderover[^>]*>\s*<mi>(.)</mi>\s*(.*?)\s*<mo[^>]*>([˙~ˉ])</mo>\s*</munderover>", re.DOTALL
 )
-# Docstrings have formulas with letters that LaTeX writes as commands.
+# Docstrings have formulas with letters and signs that LaTeX writes as commands.
 _COMMANDS = str.maketrans(
     {
-        "·": r"\cdot ", "‖": r"\| ", "∘": r"\circ ", "√": r"\surd ", "⊥": r"\perp ", "−": "-", "∇": r"\nabla ",
-        "†": r"\dagger ", "½": r"\tfrac{1}{2}", "¼": r"\tfrac{1}{4}", "²": "^2", "³": "^3",
+        character: f"\\{command} "
+        for table in (tex2unichar.mathbin, tex2unichar.mathrel, tex2unichar.mathord)
+        for command, character in table.items()
+        if len(character) == 1 and not character.isascii()
+    }
+    | {
+        "·": r"\cdot ", "‖": r"\| ", "√": r"\surd ", "⊥": r"\perp ", "−": "-", "½": r"\tfrac{1}{2}",
+        "¼": r"\tfrac{1}{4}", "⟨": r"\langle ", "⟩": r"\rangle ", "²": "^2", "³": "^3",
     }
 )  # fmt: skip
 _COMBINING = {"˙": "\u0307", "~": "\u0303", "ˉ": "\u0304"}
