@@ -8,7 +8,7 @@ The public names, by topic; ``help(selfstab.sweep)`` and the like tell the rest:
 - starts: Initialization, flip_start
 - in place of a run: averaged_flow, rod_flow
 - one run: simulate, hessian_spectrum, catapults; observables
-- a training loop of one's own: Recorder
+- a training loop of one's own: Recorder, analyze
 - beside a run: constrained_trajectory, predicted_dynamics
 - many runs: sweep, resume, refine, rasterize, continuation, orbits
 - theory and its tests: theory, verify
@@ -57,6 +57,7 @@ _HOMES = {
     "catapults": "observables",
     "hessian_spectrum": "curvatures",
     "Recorder": "recorder",
+    "analyze": "analysis",
     "verify": "verification",
 }
 _ROOMS = ("datasets", "experiments", "observables", "plotting", "theory")

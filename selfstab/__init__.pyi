@@ -3,6 +3,7 @@ from selfstab import experiments as experiments
 from selfstab import observables as observables
 from selfstab import plotting as plotting
 from selfstab import theory as theory
+from selfstab.analysis import analyze as analyze
 from selfstab.branches import continuation as continuation
 from selfstab.constrained import constrained_trajectory as constrained_trajectory
 from selfstab.curvatures import hessian_spectrum as hessian_spectrum

@@ -32,10 +32,10 @@ def catapults(sharpness: Any, threshold: Any, loss: Any = None, step: Any = None
 
     A catapult begins where the smoothed sharpness rises through the threshold S* (*onset*), turns where it falls
     through it again (*crossing*) and lasts until the next onset or the end of the record. Smoothed is the (1, 2, 1)/4
-    mean of three consecutive records (of two at the ends), which removes the sharpness's alternation along a flip
-    where records are an odd number of steps apart. Records an even number of steps apart show one side of the flip
-    only and are taken as they are: on losses whose sharpness alternates, y0 and the drop may then be off by tens of
-    percent. Record every step, or the mean of two consecutive ones.
+    mean of three consecutive records (of two at the ends and at gaps), which removes the sharpness's alternation along
+    a flip where records are an odd number of steps apart. Records an even number of steps apart show one side of the
+    flip only and are taken as they are: on losses whose sharpness alternates, y0 and the drop may then be off by tens
+    of percent. Record every step, or the mean of two consecutive ones.
 
     Parameters
     ----------
@@ -89,12 +89,10 @@ def catapults(sharpness: Any, threshold: Any, loss: Any = None, step: Any = None
     losses = None if loss is None else _same_length("loss", _record("loss", loss), s.size)
     steps = _steps(getattr(sharpness, "coords", {}).get("step") if step is None else step, s.size)
     strides = np.diff(steps)
-    # The last record of a run may be closer to the one before.
-    alternating = bool((strides[:-1] == strides[:1]).all() and (strides[:1] % 2 == 1).all())
-    smooth = _smoothed(s) if alternating else s
+    smooth = _smoothed(s, strides)
     excess = smooth - limits
-    if alternating and np.isfinite(limits).all():
-        excess, limits = _smoothed(s - limits), _smoothed(limits)
+    if (strides % 2 == 1).any() and np.isfinite(limits).all():
+        excess, limits = _smoothed(s - limits, strides), _smoothed(limits, strides)
     rows = [row for row in _swings(smooth, excess, losses) if row["drop"] > 0]
     for row in rows:
         row["relative_excess"] = row["peak_excess"] / float(limits[row.pop("top")])
@@ -162,12 +160,31 @@ def _steps(step: Any, size: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     return values.astype(np.int64)
 
 
-def _smoothed(values: Array) -> Array:
+def _smoothed(values: Array, strides: Array | None = None) -> Array:
+    """Return values without their alternation from step to step, of records these strides apart (1 by default).
+
+    Each is the mean of itself and of the line through its neighbours an odd number of steps away, or of the only such
+    neighbour; one without any is rid of what the record before it alternates by, if that is known.
+    """
+    if values.size < 2:
+        return values.copy()
+    apart = np.ones(values.size - 1) if strides is None else strides.astype(np.float64)
+    odd = np.concatenate([[False], apart % 2 == 1, [False]])
+    left, right = odd[:-1], odd[1:]
     out = values.copy()
-    if values.size > 1:
-        # The mean of two removes an alternation as well; a raw end would be taken for a crossing.
-        out[0], out[-1] = 0.5 * (values[0] + values[1]), 0.5 * (values[-2] + values[-1])
-        out[1:-1] = 0.25 * (values[:-2] + 2.0 * values[1:-1] + values[2:])
+    # The mean of two removes an alternation as well; a raw end would be taken for a crossing.
+    only = np.flatnonzero(left & ~right)
+    out[only] = 0.5 * (values[only - 1] + values[only])
+    only = np.flatnonzero(right & ~left)
+    out[only] = 0.5 * (values[only] + values[only + 1])
+    both = np.flatnonzero(left & right)
+    before, after = apart[both - 1], apart[both]
+    out[both] = 0.5 * values[both] + 0.5 * (
+        (after * values[both - 1] + before * values[both + 1]) / (before + after)
+    )
+    if odd.any():
+        for k in np.flatnonzero(~left & ~right)[int(not (left[0] or right[0])) :]:
+            out[k] = values[k] - (values[k - 1] - out[k - 1])
     return out
 
 

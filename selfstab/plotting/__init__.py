@@ -14,6 +14,7 @@ from selfstab.plotting.diagrams import (
 )
 from selfstab.plotting.plane import draw_plane
 from selfstab.plotting.quadratic import draw_modes
+from selfstab.plotting.recorded import draw_catapults, draw_measured_overshoot, draw_spikes
 from selfstab.plotting.runs import (
     draw_displacement,
     draw_final_sharpness,
@@ -32,10 +33,12 @@ from selfstab.plotting.universality import (
 
 __all__ = [
     "animate_catapult",
+    "draw_catapults",
     "draw_continuation",
     "draw_displacement",
     "draw_final_sharpness",
     "draw_loss",
+    "draw_measured_overshoot",
     "draw_modes",
     "draw_orbit",
     "draw_orbits",
@@ -47,6 +50,7 @@ __all__ = [
     "draw_refined",
     "draw_sharpness",
     "draw_spectrum",
+    "draw_spikes",
     "draw_threshold_scan",
     "draw_universality",
     "draw_universality_deviation",

@@ -1,0 +1,447 @@
+"""The report on a recorded run: a table for the screen, a record for machines, a page to read without network."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from selfstab import outputs
+from selfstab.analysis import CAUTIONS, cautions_of
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.figure import Figure
+
+_COLUMNS: Final = {
+    "onset": "onset",
+    "crossing": "crossing",
+    "died": "died",
+    "peak_excess": "y₀",
+    "relative_excess": "ε",
+    "inertia_number": "κ",
+    "drop": "drop",
+    "predicted_drop": "law's drop",
+    "overshoot": "overshoot",
+    "predicted_overshoot": "law's G",
+    "loss_spike": "loss spike",
+    "predicted_loss_spike": "predicted",
+    "growth": "growth",
+    "predicted_growth": "predicted",
+    "sharpening_rate": "sharpening",
+}
+_ON_SCREEN: Final = (
+    "onset", "died", "relative_excess", "inertia_number", "drop", "overshoot", "predicted_overshoot", "loss_spike",
+    "predicted_loss_spike",
+)  # fmt: skip
+
+# -- text ---------------------------------------------------------------------------------------------------------
+
+
+def summary(data: xarray.Dataset) -> list[str]:
+    """Return what a run is in lines of text: its length, settings, and how often it catapults.
+
+    Parameters
+    ----------
+    data
+        What :func:`selfstab.analyze` returns.
+
+    Returns
+    -------
+    list of str
+        Sentences.
+    """
+    step = data["step"].values
+    lines = [
+        f"{data.sizes['step']} records, steps {step[0]} to {step[-1]}; "
+        f"lr {_range(data['lr'].values)}, momentum {_range(data['momentum'].values)}"
+        + (f", lookahead {data.attrs['lookahead']:g}" if data.attrs["lookahead"] else "")
+        + f"; threshold {_range(data['max_stable_sharpness'].values)}."
+    ]
+    count = data.sizes["catapult"]
+    lines.append(
+        f"{count} catapult{'s' * (count != 1)}; {int(data['steps_above_threshold'])} steps above the threshold."
+    )
+    if int(data["diverged_at"]) >= 0:
+        lines.append(f"Diverged at step {int(data['diverged_at'])}.")
+    return lines
+
+
+def table(data: xarray.Dataset) -> str:
+    """Return the summary, the catapults' table, cautions and notes as text for the screen.
+
+    Parameters
+    ----------
+    data
+        What :func:`selfstab.analyze` returns.
+
+    Returns
+    -------
+    str
+        Several lines.
+    """
+    from tabulate import tabulate
+
+    parts = summary(data)
+    told = [cautions_of(data, k) for k in range(data.sizes["catapult"])]
+    if told:
+        rows = [
+            [k, *(_shown(data[name].values[k]) for name in _ON_SCREEN), ", ".join(told[k])]
+            for k in range(len(told))
+        ]
+        parts.append(
+            tabulate(
+                rows,
+                headers=["", *(_COLUMNS[name] for name in _ON_SCREEN), "cautions"],
+                disable_numparse=True,
+                stralign="right",
+            )
+        )
+    parts += [f"{name}: {text}" for name, text in CAUTIONS.items() if any(name in names for names in told)]
+    parts += [f"note: {note}" for note in json.loads(data.attrs["notes"])]
+    return "\n".join(parts)
+
+
+def as_json(data: xarray.Dataset) -> str:
+    """Return the analysis as JSON for machines, what is not defined as null.
+
+    Parameters
+    ----------
+    data
+        What :func:`selfstab.analyze` returns.
+
+    Returns
+    -------
+    str
+        An object with steps, lookahead, diverged_at, steps_above_threshold, notes, and a list of catapults.
+    """
+    names = [str(name) for name, variable in data.data_vars.items() if variable.dims == ("catapult",)]
+    catapults = [
+        {name: _plain(data[name].values[k]) for name in names} | {"cautions": cautions_of(data, k)}
+        for k in range(data.sizes["catapult"])
+    ]
+    step = data["step"].values
+    return json.dumps(
+        {
+            "records": int(data.sizes["step"]),
+            "steps": [int(step[0]), int(step[-1])],
+            "lookahead": float(data.attrs["lookahead"]),
+            "diverged_at": int(data["diverged_at"]),
+            "steps_above_threshold": int(data["steps_above_threshold"]),
+            "catapults": catapults,
+            "notes": json.loads(data.attrs["notes"]),
+            "versions": json.loads(data.attrs["versions"]),
+        },
+        indent=1,
+        ensure_ascii=False,
+        allow_nan=False,
+    )
+
+
+def _plain(value: Any) -> int | float | None:
+    if isinstance(value, np.integer):
+        return int(value)
+    return float(value) if math.isfinite(value) else None
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, np.integer):
+        return str(int(value))
+    return "" if math.isnan(value) else f"{value:.4g}"
+
+
+def _range(values: Any) -> str:
+    low, high = float(np.min(values)), float(np.max(values))
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+
+# -- files --------------------------------------------------------------------------------------------------------
+
+
+def check_output(path: Path) -> None:
+    """Raise unless an analysis can be written to `path` without harm to what is there.
+
+    Parameters
+    ----------
+    path
+        A page .html, a dataset .nc or .zarr, the catapults' table .csv, or a folder (no suffix) for page, pictures and
+        data: new, empty, or written by an earlier analysis.
+
+    Raises
+    ------
+    ValueError, ImportError
+        If it cannot.
+    """
+    if path.suffix in (".nc", ".zarr", ".csv"):
+        outputs.check_output(path)
+        return
+    if path.suffix not in (".html", ""):
+        raise ValueError(f"output must end in .html, .nc, .zarr or .csv or be a folder, got {path.name!r}")
+    if not path.parent.is_dir():
+        raise ValueError(f"output must be in a folder that exists, got {str(path)!r}")
+    if path.suffix == ".html" and path.exists() and not path.is_file():
+        raise ValueError(f"output must be a file, got {str(path)!r}, which is none; nothing was changed")
+    if path.suffix == "" and path.exists():
+        if not path.is_dir():
+            raise ValueError(
+                f"output must be a folder, got {str(path)!r}, which is none; nothing was changed"
+            )
+        held = {entry.name for entry in path.iterdir()}
+        if held and not {"index.html", "catapults.csv"} <= held:
+            raise ValueError(
+                f"output must be a new folder or one of an earlier analysis, got {str(path)!r}; nothing was changed"
+            )
+
+
+def write(data: xarray.Dataset, path: Path, name: str) -> None:
+    """Write an analysis: a page, a dataset, the catapults' table, or a folder with all of it.
+
+    Parameters
+    ----------
+    data
+        What :func:`selfstab.analyze` returns.
+    path
+        As for :func:`check_output`.
+    name
+        What the run is called on the page.
+    """
+    from selfstab.plotting import style
+
+    check_output(path)
+    if path.suffix in (".nc", ".zarr"):
+        outputs.write(data, path)
+    elif path.suffix == ".csv":
+        outputs.write(data[_of_catapults(data)], path)
+    elif path.suffix == ".html":
+        _put_text(path, page(data, name))
+    else:
+        path.mkdir(exist_ok=True)
+        # First what an earlier folder is known by.
+        outputs.write(data[_of_catapults(data)], path / "catapults.csv")
+        _put_text(path / "index.html", page(data, name))
+        for picture, (draw, _) in pictures(data).items():
+            style.save(draw(data), path, picture)
+        outputs.write(data, path / "analysis.zarr")
+
+
+def _of_catapults(data: xarray.Dataset) -> list[str]:
+    return [str(name) for name, variable in data.data_vars.items() if variable.dims == ("catapult",)]
+
+
+def _put_text(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+# -- pictures -----------------------------------------------------------------------------------------------------
+
+
+def _draw_run(data: xarray.Dataset) -> Figure:
+    """Draw sharpness and loss of the whole run, one above the other."""
+    from selfstab import plotting
+    from selfstab.plotting import style
+
+    with_loss = "loss" in data
+    with plotting.paper():
+        figure = style.new_figure(style.DOUBLE_COLUMN, 4.2 if with_loss else 2.4)
+        axes = list(np.atleast_1d(figure.subplots(1 + with_loss, sharex=True)))
+        plotting.draw_catapults(data, axes[0])
+        if with_loss:
+            plotting.draw_spikes(data, axes[1])
+            axes[0].set_xlabel("")
+        style.shared_legend(figure, axes, columns=4)
+    return figure
+
+
+def _draw_largest(data: xarray.Dataset) -> Figure:
+    """Draw the catapult of the largest drop."""
+    largest = int(np.argmax(data["drop"].values))
+    begin, died = int(data["onset"][largest]), int(data["died"][largest])
+    margin = max(died - begin, 4)
+    near = data.sel(step=slice(begin - margin, died + margin))
+    if int(np.isfinite(near["sharpness"].values).sum()) < 2:
+        near = data
+    figure = _draw_run(near.isel(catapult=[largest]))
+    step = near["step"].values
+    figure.axes[0].set_xlim(float(step[0]), float(step[-1]))
+    figure.axes[0].texts[0].set_text(str(largest))
+    return figure
+
+
+def _draw_law(data: xarray.Dataset) -> Figure:
+    from selfstab import plotting
+    from selfstab.plotting import style
+
+    figure = style.new_figure(style.SINGLE_COLUMN, 2.6)
+    ax = plotting.draw_measured_overshoot(data, figure.add_subplot())
+    plotting.legend(ax)
+    return figure
+
+
+def pictures(data: xarray.Dataset) -> dict[str, tuple[Callable[[Any], Figure], str]]:
+    """Return what draws each picture of the page, and what it says, by name.
+
+    Parameters
+    ----------
+    data
+        What :func:`selfstab.analyze` returns.
+
+    Returns
+    -------
+    dict
+        Function of data and caption, by the file's name.
+    """
+    found: dict[str, tuple[Callable[[Any], Figure], str]] = {
+        "run": (
+            _draw_run,
+            "The run. Shaded: catapults, from onset to where the swing has died. Bars: where the overshoot law lets "
+            "the sharpness end, and how high it lets the loss rise.",
+        )
+    }
+    if data.sizes["catapult"]:
+        found["largest_catapult"] = (_draw_largest, "The catapult of the largest drop.")
+        found["overshoot"] = (
+            _draw_law,
+            "Overshoot of each catapult, drop/(2y₀), against the inertia number, beside the law. "
+            "Open markers: catapults for which the law carries a caution.",
+        )
+    return found
+
+
+def _inline(figure: Figure) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=200)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def page(data: xarray.Dataset, name: str) -> str:
+    """Return the report's HTML: one page without scripts, with its pictures in it.
+
+    Parameters
+    ----------
+    data
+        What :func:`selfstab.analyze` returns.
+    name
+        What the run is called.
+
+    Returns
+    -------
+    str
+        The page.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    told = [cautions_of(data, k) for k in range(data.sizes["catapult"])]
+    shown = [column for column in _COLUMNS if np.isfinite(data[column].values).any()] if told else []
+    rows = [[_shown(data[column].values[k]) for column in shown] for k in range(len(told))]
+    return environment.from_string(_PAGE).render(
+        name=name,
+        summary=summary(data),
+        pictures=[(caption, _inline(draw(data))) for draw, caption in pictures(data).values()],
+        headers=[_COLUMNS[column] for column in shown],
+        rows=list(zip(rows, told, strict=True)),
+        cautions={key: text for key, text in CAUTIONS.items() if any(key in names for names in told)},
+        notes=json.loads(data.attrs["notes"]),
+        versions=json.loads(data.attrs["versions"]),
+        lookahead=float(data.attrs["lookahead"]),
+    )
+
+
+_PAGE: Final = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ name }}: catapults beside the theory</title>
+<style>
+body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 64rem; padding: 0 1rem; color: #222; }
+img { max-width: 100%; height: auto; }
+figure { margin: 2rem 0; }
+figcaption { color: #555; font-size: 0.85rem; }
+table { border-collapse: collapse; font-size: 0.85rem; display: block; overflow-x: auto; }
+th, td { text-align: right; padding: 0.25rem 0.6rem; border-bottom: 1px solid #ddd; white-space: nowrap;
+  font-variant-numeric: tabular-nums; }
+td.words { text-align: left; }
+.small { color: #555; font-size: 0.85rem; }
+</style>
+</head>
+<body>
+<h1>{{ name }}</h1>
+{% for line in summary %}
+<p>{{ line }}</p>
+{% endfor %}
+{% if notes %}
+<h2>How the record was read</h2>
+<ul>
+{% for note in notes %}
+<li>{{ note }}</li>
+{% endfor %}
+</ul>
+{% endif %}
+{% for caption, source in pictures %}
+<figure>
+<img src="{{ source }}" alt="{{ caption }}"{% if "beside the law" in caption %} style="max-width: 32rem"{% endif %}>
+<figcaption>{{ caption }}</figcaption>
+</figure>
+{% endfor %}
+<h2>Catapults</h2>
+{% if rows %}
+<table>
+<thead><tr><th></th>{% for header in headers %}<th>{{ header }}</th>{% endfor %}<th>cautions</th></tr></thead>
+<tbody>
+{% for values, names in rows %}
+<tr><td>{{ loop.index0 }}</td>{% for value in values %}<td>{{ value }}</td>{% endfor %}
+<td class="words">{{ names|join(", ") }}</td></tr>
+{% endfor %}
+</tbody>
+</table>
+{% else %}
+<p>None: the sharpness did not rise through the threshold and fall through it again to a lower value.</p>
+{% endif %}
+{% if cautions %}
+<h3>Cautions</h3>
+<ul>
+{% for key, text in cautions.items() %}
+<li>{{ key }}: {{ text }}.</li>
+{% endfor %}
+</ul>
+{% endif %}
+<h2>What is compared</h2>
+<ul>
+<li>The threshold is S* = 2(1 + β)/(η(1 + 2γ)), γ = {{ "%g"|format(lookahead) }} the lookahead.</li>
+<li>y₀ is the largest excess S − S* before the swing, ε = y₀/S*, κ = ε((1 + β)/(1 − β))²{% if lookahead %}
+ (here κ with lookahead, from the theory of the family){% endif %}. Overshoot is drop/(2y₀), which the law lets be
+ G(κ); gradient descent's slow limit is 1.</li>
+<li>Growth is the swing's factor per step while it is small, half the loss's; predicted is the spectral radius at the
+ sharpness recorded there.</li>
+<li>The predicted spike is S*y₀²/b² times the law's factor at κ. b² is not in the record: it is read off the area
+ under the spike, so that the prediction tests the spike's height against its area and the drop.</li>
+<li>Sharpening is the rise of the sharpness per step before the onset.</li>
+</ul>
+<p>The law is for the full gradient's heavy ball, a sharpness near the threshold, a constant learning rate, one unstable
+direction and no progressive sharpening during the swing. It is not for Adam and its like. What the record cannot show
+(a second unstable direction without its eigenvalue, minibatch noise) carries no caution above.</p>
+<h2>Versions</h2>
+<p class="small">
+{% for key, value in versions.items() %}
+{{ key }} {{ value }}{{ ", " if not loop.last }}
+{% endfor %}
+</p>
+</body>
+</html>
+"""
