@@ -36,10 +36,19 @@ _COLUMNS: Final = {
     "growth": "growth",
     "predicted_growth": "predicted",
     "sharpening_rate": "sharpening",
+    "steps_above": "steps above",
 }
 _ON_SCREEN: Final = (
     "onset", "died", "relative_excess", "inertia_number", "drop", "overshoot", "predicted_overshoot", "loss_spike",
     "predicted_loss_spike",
+)  # fmt: skip
+
+_OF_SHARPNESS: Final = (
+    "onset", "crossing", "died", "peak_excess", "relative_excess", "inertia_number", "drop", "predicted_drop",
+    "overshoot", "predicted_overshoot",
+)  # fmt: skip
+_OF_LOSS: Final = (
+    "loss_spike", "predicted_loss_spike", "growth", "predicted_growth", "sharpening_rate", "steps_above",
 )  # fmt: skip
 
 # -- text ---------------------------------------------------------------------------------------------------------
@@ -283,9 +292,10 @@ def _draw_law(data: xarray.Dataset) -> Figure:
     from selfstab import plotting
     from selfstab.plotting import style
 
-    figure = style.new_figure(style.SINGLE_COLUMN, 2.6)
-    ax = plotting.draw_measured_overshoot(data, figure.add_subplot())
-    plotting.legend(ax)
+    with plotting.paper():
+        figure = style.new_figure(style.SINGLE_COLUMN, 2.6)
+        ax = plotting.draw_measured_overshoot(data, figure.add_subplot())
+        plotting.legend(ax)
     return figure
 
 
@@ -306,7 +316,7 @@ def pictures(data: xarray.Dataset) -> dict[str, tuple[Callable[[Any], Figure], s
         "run": (
             _draw_run,
             "The run. Shaded: catapults, from onset to where the swing has died. Bars: where the overshoot law lets "
-            "the sharpness end, and how high it lets the loss rise.",
+            "the sharpness end, and how high it lets the loss rise; grey where it carries a caution.",
         )
     }
     if data.sizes["catapult"]:
@@ -346,14 +356,21 @@ def page(data: xarray.Dataset, name: str) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     told = [cautions_of(data, k) for k in range(data.sizes["catapult"])]
-    shown = [column for column in _COLUMNS if np.isfinite(data[column].values).any()] if told else []
-    rows = [[_shown(data[column].values[k]) for column in shown] for k in range(len(told))]
+    count = range(data.sizes["catapult"])
+    tables = [
+        (
+            [_COLUMNS[name] for name in names],
+            [[_shown(data[name].values[k]) for name in names] for k in count],
+        )
+        for names in (_OF_SHARPNESS, _OF_LOSS)
+        if told and np.isfinite([data[name].values for name in names]).any()
+    ]
     return environment.from_string(_PAGE).render(
         name=name,
         summary=summary(data),
         pictures=[(caption, _inline(draw(data))) for draw, caption in pictures(data).values()],
-        headers=[_COLUMNS[column] for column in shown],
-        rows=list(zip(rows, told, strict=True)),
+        tables=tables,
+        told=told,
         cautions={key: text for key, text in CAUTIONS.items() if any(key in names for names in told)},
         notes=json.loads(data.attrs["notes"]),
         versions=json.loads(data.attrs["versions"]),
@@ -373,10 +390,10 @@ body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 64rem
 img { max-width: 100%; height: auto; }
 figure { margin: 2rem 0; }
 figcaption { color: #555; font-size: 0.85rem; }
-table { border-collapse: collapse; font-size: 0.85rem; display: block; overflow-x: auto; }
+table { margin: 1rem 0; border-collapse: collapse; font-size: 0.85rem; display: block; overflow-x: auto; }
 th, td { text-align: right; padding: 0.25rem 0.6rem; border-bottom: 1px solid #ddd; white-space: nowrap;
   font-variant-numeric: tabular-nums; }
-td.words { text-align: left; }
+td.words { text-align: left; white-space: normal; }
 .small { color: #555; font-size: 0.85rem; }
 </style>
 </head>
@@ -400,19 +417,21 @@ td.words { text-align: left; }
 </figure>
 {% endfor %}
 <h2>Catapults</h2>
-{% if rows %}
+{% for headers, rows in tables %}
 <table>
-<thead><tr><th></th>{% for header in headers %}<th>{{ header }}</th>{% endfor %}<th>cautions</th></tr></thead>
+<thead><tr><th></th>{% for header in headers %}<th>{{ header }}</th>{% endfor %}
+{% if loop.first %}<th>cautions</th>{% endif %}</tr></thead>
 <tbody>
-{% for values, names in rows %}
+{% set first = loop.first %}
+{% for values in rows %}
 <tr><td>{{ loop.index0 }}</td>{% for value in values %}<td>{{ value }}</td>{% endfor %}
-<td class="words">{{ names|join(", ") }}</td></tr>
+{% if first %}<td class="words">{{ told[loop.index0]|join(", ") }}</td>{% endif %}</tr>
 {% endfor %}
 </tbody>
 </table>
 {% else %}
 <p>None: the sharpness did not rise through the threshold and fall through it again to a lower value.</p>
-{% endif %}
+{% endfor %}
 {% if cautions %}
 <h3>Cautions</h3>
 <ul>

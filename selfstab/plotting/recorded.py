@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _BAND = "#ddaa33"
+_DOUBTED = "#999999"
 _MADE_BY = "what analyze returns"
 _CATAPULT = ("catapult",)
 
@@ -89,7 +90,7 @@ def draw_catapults(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
         trusted = int(data["cautions"][k]) == 0
         if end > lowest - 4.0 * margin:
             ax.hlines(
-                end, begin, died, color=THEORY_COLOUR if trusted else "#999999", linewidth=1.4,
+                end, begin, died, color=THEORY_COLOUR if trusted else _DOUBTED, linewidth=1.4,
                 label="the law's end" if trusted else "the law's end, with cautions",
             )  # fmt: skip
             lowest = min(lowest, end)
@@ -117,14 +118,18 @@ def draw_spikes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     Returns
     -------
     matplotlib.axes.Axes
-        The axes, logarithmic where all losses are above 0.
+        The axes, logarithmic where no loss is below 0.
 
     Raises
     ------
     TypeError, ValueError
         If data lacks a variable; the message names it.
     """
-    _check(data, ("loss", "momentum"), ("onset", "died", "peak", "loss_spike", "predicted_loss_spike"))
+    _check(
+        data,
+        ("loss", "momentum"),
+        ("onset", "died", "peak", "loss_spike", "predicted_loss_spike", "cautions"),
+    )
     ax = axes_or_new(ax)
     _bands(ax, data)
     _line(ax, data, "loss", color=_colour(data), label="loss $L$")
@@ -134,13 +139,17 @@ def draw_spikes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
         base = np.interp(float(data["peak"][k]), data["step"].values[known], loss[known])
         base -= float(data["loss_spike"][k])
         top = base + float(data["predicted_loss_spike"][k])
+        trusted = int(data["cautions"][k]) == 0
         if np.isfinite(top):
             ax.hlines(
-                top, float(data["onset"][k]), float(data["died"][k]), color=THEORY_COLOUR, linewidth=1.4,
-                label="predicted spike",
+                top, float(data["onset"][k]), float(data["died"][k]), linewidth=1.4,
+                color=THEORY_COLOUR if trusted else _DOUBTED,
+                label="predicted spike" if trusted else "predicted spike, with cautions",
             )  # fmt: skip
-    if (loss[known] > 0).all():
-        ax.set_yscale("log")
+    positive = loss[known & (loss > 0)]
+    if positive.size and (loss[known] >= 0).all():
+        # A toy's loss falls to nothing, which must not leave its spike a sliver.
+        ax.set(yscale="log", ylim=(max(0.5 * positive.min(), 1e-10 * positive.max()), None))
     ax.set(xlabel="step, $t$", ylabel="loss")
     return ax
 
@@ -180,7 +189,7 @@ def draw_measured_overshoot(data: xarray.Dataset, ax: Axes | None = None) -> Axe
             ax.plot(kappa[chosen], measured[chosen], "o", color=colour, markerfacecolor=face, label=label)
     if float(data.attrs.get("lookahead", 0.0)) == 0.0:
         around = kappa if kappa.size else np.array([1.0])
-        fine = np.geomspace(0.3 * around.min(), 3.0 * around.max(), 200)
+        fine = np.geomspace(0.1 * around.min(), 10.0 * around.max(), 200)
         ax.plot(fine, theory.overshoot(fine), color=THEORY_COLOUR, label=r"the law, $G(\kappa)$", zorder=1)
     elif kappa.size:
         ax.plot(
