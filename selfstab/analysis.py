@@ -126,7 +126,7 @@ def analyze(
     >>> run = ss.simulate(loss, ss.HeavyBall(lr=3.606, momentum=0.8), start, 6000, previous=previous)
     >>> seen = ss.analyze(run)
     >>> [round(float(seen[name][0]), 3) for name in ("inertia_number", "overshoot", "predicted_overshoot")]
-    [0.135, 1.171, 1.173]
+    [0.135, 1.17, 1.17]
     """
     data = recorded_run(run, lr=lr, momentum=momentum, lookahead=lookahead, columns=columns)
     ahead = float(data.attrs["lookahead"])

@@ -175,7 +175,7 @@ def _file(path: Path) -> _Table:
             separator = "," if kind == ".csv" else "\t"
             return _frame(pandas.read_csv(path, sep=separator, skipinitialspace=True, index_col=False))
         if kind == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
                 return _mapping({name: arrays[name] for name in arrays.files})
         options: dict[str, Any] = {"engine": "zarr", "consolidated": False} if kind == ".zarr" else {}
         with xarray.open_dataset(path, decode_timedelta=False, **options) as data:
@@ -333,7 +333,7 @@ def _numbers(name: str, values: Any) -> Array:
             return numbers
         raise ValueError(
             f"{name} must hold real numbers, or nothing where not recorded, "
-            f"got {validation.shown(array[wrong[0]])} in row {wrong[0] + 1}"
+            f"got {validation.shown(str(array[wrong[0]]))} in row {wrong[0] + 1}"
         )
     raise ValueError(f"{name} must hold real numbers, got {array.dtype}")
 
