@@ -381,14 +381,25 @@ def figure(name: str | None, output: Path, quick: bool) -> None:
 @click.option(
     "--only", multiple=True, metavar="NAME", help="Only this figure (repeat for more), or 'predictions'."
 )
-def reproduce(output: Path, quick: bool, only: tuple[str, ...]) -> None:
+@click.option("--fresh", is_flag=True, help="Make parts again that are finished in the folder.")
+def reproduce(output: Path, quick: bool, only: tuple[str, ...], fresh: bool) -> None:
     """Make every figure and the table of predictions, in one folder with an index.html.
+
+    Parts that the same code, versions and settings have finished there are reused: interrupted, the same command goes
+    on.
 
     Exits 1 if a figure's numbers or a prediction fail, 3 if a prediction could not run.
     """
     from selfstab import report
 
-    sys.exit(report.reproduce(output, quick=quick, only=only or None, say=click.echo))
+    try:
+        code = report.reproduce(output, quick=quick, only=only or None, say=click.echo, fresh=fresh)
+    except KeyboardInterrupt:
+        click.echo(
+            f"interrupted; {output / 'index.html'} has what is finished, the same command goes on", err=True
+        )
+        sys.exit(130)
+    sys.exit(code)
 
 
 @main.command()

@@ -5,24 +5,28 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import json
 import math
 import platform
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 import selfstab
-from selfstab import validation
+from selfstab import finished, validation
 
 if TYPE_CHECKING:
     import xarray
 
 PREDICTIONS: Final = "predictions"
 """What the table of predictions is called among the parts of a report."""
+
+PARTS: Final = "parts"
+"""The folder of a report that keeps what is known of each finished part."""
 
 _VERSIONS_OF: Final = ("numpy", "scipy", "sympy", "numba", "xarray", "zarr", "matplotlib")
 
@@ -86,6 +90,7 @@ class Made:
     failure: str = ""
     files: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    reused: bool = False
 
     @property
     def picture(self) -> str:
@@ -160,13 +165,93 @@ def make_figure(name: str, output: Path | str, quick: bool = False) -> Iterator[
         raise CheckFailed(f"{name}: {made.failure}")
 
 
+# -- parts --------------------------------------------------------------------------------------------------------
+
+
+def part_key(name: str, quick: bool) -> str:
+    """Return what a part of the report stands on as a hash: the code, the versions of what it uses, and the settings.
+
+    Parameters
+    ----------
+    name
+        A figure, or "predictions".
+    quick
+        Whether grids are coarse.
+
+    Returns
+    -------
+    str
+        SHA-256 in hexadecimal. Any change of a source file of the package gives another for all parts, one of a
+        figure's script for figures.
+    """
+    sources = sorted(Path(selfstab.__file__).parent.rglob("*.py"))
+    if name != PREDICTIONS:
+        beside = getattr(companion("figures"), "__file__", None)
+        sources += sorted(Path(beside).parent.glob("*.py")) if beside else []
+    return finished.key([name, str(quick and name != PREDICTIONS), json.dumps(_versions())], sources)
+
+
+def _figure_part(folder: Path, name: str, quick: bool, make: bool) -> Made | None:
+    """Return a figure: the finished one, else a new one, or None if it is not to be made."""
+    key = part_key(name, quick)
+    kept = finished.recall(folder / PARTS, name, key)
+    if kept is not None:
+        try:
+            return Made(**kept | {"reused": True})
+        except TypeError:  # kept by a version whose parts have other fields
+            pass
+    if not make:
+        return None
+    finished.forget(folder / PARTS, name)
+    made = _make(name, folder, quick)
+    if not made.failure:
+        finished.keep(folder / PARTS, name, key, asdict(made), made.files)
+    return made
+
+
+@dataclass
+class _Table:
+    """The table of predictions: its rows, the exit code they ask for, and how long it took."""
+
+    rows: list[dict[str, str]]
+    code: int
+    summary: str
+    seconds: float = 0.0
+    reused: bool = False
+
+
+def _predictions_part(folder: Path, make: bool) -> _Table | None:
+    """Return the table of predictions, as :func:`_figure_part` does a figure."""
+    key = part_key(PREDICTIONS, False)
+    kept = finished.recall(folder / PARTS, PREDICTIONS, key)
+    if kept is not None:
+        try:
+            return _Table(**kept | {"reused": True})
+        except TypeError:
+            pass
+    if not make:
+        return None
+    finished.forget(folder / PARTS, PREDICTIONS)
+    began = time.perf_counter()
+    found = _Table(*_predictions())
+    found.seconds = time.perf_counter() - began
+    if found.code == 0:
+        finished.keep(folder / PARTS, PREDICTIONS, key, asdict(found))
+    return found
+
+
 def reproduce(
     output: Path | str,
     quick: bool = False,
     only: Sequence[str] | None = None,
     say: Callable[[str], Any] = print,
+    *,
+    fresh: bool = False,
 ) -> int:
     """Make every figure and the table of predictions, in a folder with the page index.html.
+
+    Parts that are finished in the folder, by the same code, versions and settings, and whose files are as they were
+    written, are reused; what failed is made again. Interrupted, the call leaves a page of what is finished.
 
     Parameters
     ----------
@@ -175,9 +260,12 @@ def reproduce(
     quick
         Coarser grids and fewer steps.
     only
-        Parts by name: figures, and "predictions" for the table. By default all.
+        Parts by name: figures, and "predictions" for the table. By default all. The page shows what else is finished
+        in the folder, too.
     say
         Called with a line of progress for each part.
+    fresh
+        Whether to make finished parts again.
 
     Returns
     -------
@@ -199,22 +287,41 @@ def reproduce(
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
-    figures = []
-    for name in (n for n in names if n in parts):
-        made = _make(name, folder, quick)
-        figures.append(made)
-        say(f"{name}: {made.failure or 'done'} ({made.seconds:.1f} s)")
-    rows: list[dict[str, str]] = []
-    code = 1 if any(made.failure for made in figures) else 0
-    if PREDICTIONS in parts:
-        started = time.perf_counter()
-        rows, verdict, summary = _predictions()
-        code = 1 if 1 in (code, verdict) else verdict
-        say(f"{PREDICTIONS}: {summary} ({time.perf_counter() - started:.1f} s)")
-    settings = {"quick": str(quick), "seconds": f"{time.perf_counter() - began:.0f}", **_versions()}
-    (folder / "index.html").write_text(page(figures, rows, settings), encoding="utf-8")
-    say(f"{folder / 'index.html'}: {'all holds' if code == 0 else 'not all holds'} ({settings['seconds']} s)")
+    if fresh:
+        for name in parts:
+            finished.forget(folder / PARTS, name)
+    figures: dict[str, Made] = {}
+    table: _Table | None = None
+    asked: list[int] = []
+    try:
+        for name in (n for n in names if n in parts):
+            made = _figure_part(folder, name, quick, make=True)
+            assert made is not None
+            figures[name] = made
+            asked.append(1 if made.failure else 0)
+            say(f"{name}: {made.failure or 'done'} ({_time(made)})")
+        if PREDICTIONS in parts:
+            table = _predictions_part(folder, make=True)
+            assert table is not None
+            asked.append(table.code)
+            say(f"{PREDICTIONS}: {table.summary} ({_time(table)})")
+    finally:
+        # After an interrupt, too: the page shows what is finished.
+        for name in names:
+            if name not in figures and (found := _figure_part(folder, name, quick, make=False)):
+                figures[name] = found
+        table = table or _predictions_part(folder, make=False)
+        spent = f"{time.perf_counter() - began:.0f}"
+        settings = {"quick": str(quick), "seconds": spent, **_versions()}
+        shown = [figures[name] for name in names if name in figures]
+        finished.put(folder / "index.html", page(shown, table.rows if table else [], settings))
+    code = 1 if 1 in asked else max(asked, default=0)
+    say(f"{folder / 'index.html'}: {'all holds' if code == 0 else 'not all holds'} ({spent} s)")
     return code
+
+
+def _time(part: Made | _Table) -> str:
+    return f"finished before, {part.seconds:.1f} s" if part.reused else f"{part.seconds:.1f} s"
 
 
 def _predictions() -> tuple[list[dict[str, str]], int, str]:
@@ -347,7 +454,7 @@ td.number { font-variant-numeric: tabular-nums; white-space: nowrap; }
 {% for file in made.files %}
 <a href="{{ file }}">{{ file }}</a>
 {% endfor %}
-· {{ "%.1f"|format(made.seconds) }} s</p>
+· {{ "%.1f"|format(made.seconds) }} s{% if made.reused %}, finished before{% endif %}</p>
 </section>
 {% endfor %}
 {% if predictions %}

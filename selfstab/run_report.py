@@ -6,14 +6,13 @@ import base64
 import io
 import json
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from selfstab import outputs
+from selfstab import finished, outputs
 from selfstab.analysis import CAUTIONS, cautions_of
 
 if TYPE_CHECKING:
@@ -229,12 +228,12 @@ def write(data: xarray.Dataset, path: Path, name: str) -> None:
     elif path.suffix == ".csv":
         outputs.write(data[_of_catapults(data)], path)
     elif path.suffix == ".html":
-        _put_text(path, page(data, name))
+        finished.put(path, page(data, name))
     else:
         path.mkdir(exist_ok=True)
         # First what an earlier folder is known by.
         outputs.write(data[_of_catapults(data)], path / "catapults.csv")
-        _put_text(path / "index.html", page(data, name))
+        finished.put(path / "index.html", page(data, name))
         for picture, (draw, _) in pictures(data).items():
             style.save(draw(data), path, picture)
         outputs.write(data, path / "analysis.zarr")
@@ -242,15 +241,6 @@ def write(data: xarray.Dataset, path: Path, name: str) -> None:
 
 def _of_catapults(data: xarray.Dataset) -> list[str]:
     return [str(name) for name, variable in data.data_vars.items() if variable.dims == ("catapult",)]
-
-
-def _put_text(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 # -- pictures -----------------------------------------------------------------------------------------------------

@@ -100,6 +100,111 @@ def test_the_page_needs_no_network_and_its_files_exist(figures, tmp_path):
     assert not re.search(r"https?:|//", "".join(links))
 
 
+def counted(figures, monkeypatch):
+    """Return how often each figure has been computed, its pictures replaced by one that costs nothing."""
+    times = {}
+
+    def save(figure, folder, name):
+        (folder / f"{name}.png").write_bytes(b"a picture")
+        return [f"{name}.png"]
+
+    monkeypatch.setattr(report, "_save_figure", save)
+    for name in ("good", "bad", "broken"):
+        module = report.companion(f"figures.{name}")
+
+        def compute(quick, name=name, before=module.compute):
+            times[name] = times.get(name, 0) + 1
+            return before(quick)
+
+        monkeypatch.setattr(module, "compute", compute)
+    return times
+
+
+def test_a_rerun_reuses_what_is_finished_and_makes_again_what_failed(figures, monkeypatch, tmp_path):
+    times, said = counted(figures, monkeypatch), []
+    first = report.reproduce(tmp_path, quick=True, only=["good", "bad"], say=said.append)
+    second = report.reproduce(tmp_path, quick=True, only=["good", "bad"], say=said.append)
+    assert (first, second) == (1, 1)
+    assert times == {"good": 1, "bad": 2}
+    assert "finished before" in said[3]
+    assert "finished before" not in said[4]
+    shown = Page((tmp_path / "index.html").read_text(encoding="utf-8"))
+    assert "3 steps < 10 & counting" in shown.text
+    assert "good.png" in shown.links
+    report.reproduce(tmp_path, quick=True, only=["good"], say=said.append, fresh=True)
+    assert times["good"] == 2
+
+
+@pytest.mark.parametrize("change", ["settings", "code", "versions", "picture", "data", "record"])
+def test_a_part_is_made_again_once_anything_it_stands_on_has_changed(figures, monkeypatch, tmp_path, change):
+    times = counted(figures, monkeypatch)
+    report.reproduce(tmp_path, quick=True, only=["good"], say=lambda _: None)
+    if change == "code":
+        source = tmp_path / "package" / "figures.py"
+        source.parent.mkdir()
+        source.write_text("new")
+        monkeypatch.setattr(report.companion("figures"), "__file__", str(source), raising=False)
+    elif change == "versions":
+        monkeypatch.setattr(report, "_versions", lambda: {"numpy": "0.0"})
+    elif change == "picture":
+        (tmp_path / "good.png").write_bytes(b"")
+    elif change == "data":
+        next(path for path in (tmp_path / "good.zarr").rglob("*") if path.is_file()).unlink()
+    elif change == "record":
+        (tmp_path / report.PARTS / "good.json").write_text('{"key": ')
+    report.reproduce(tmp_path, quick=change != "settings", only=["good"], say=lambda _: None)
+    assert times == {"good": 2}
+
+
+def test_the_key_is_of_the_code():
+    # Protects reuse from code that has changed: another hash for other sources, the same for the same.
+    assert report.part_key("modes", False) == report.part_key("modes", False)
+    keys = {report.part_key(*of) for of in (("modes", False), ("modes", True), ("overshoot_law", False))}
+    assert len(keys) == 3
+    assert report.part_key("predictions", True) == report.part_key("predictions", False)
+
+
+def test_one_part_asked_for_keeps_the_others_on_the_page(figures, predictions, monkeypatch, tmp_path):
+    predictions("holds", 0)
+    times = counted(figures, monkeypatch)
+    report.reproduce(tmp_path, only=["good", "predictions"], say=lambda _: None)
+    assert report.reproduce(tmp_path, only=["bad"], say=lambda _: None) == 1
+    shown = Page((tmp_path / "index.html").read_text(encoding="utf-8"))
+    assert {"good.png", "bad.png"} <= set(shown.links)
+    assert "0.333333" in shown.text
+    assert times == {"good": 1, "bad": 1}
+
+
+def test_predictions_that_hold_are_reused_and_others_run_again(figures, predictions, tmp_path):
+    said = []
+    for verdict, code in (("not run", 3), ("holds", 0), ("fails", 1)):
+        predictions(verdict, code)
+        report.reproduce(tmp_path, only=["predictions"], say=said.append)
+    assert [line.split(" (")[0] for line in said[::2]] == ["predictions: 1 not run"] + [
+        "predictions: 1 holds"
+    ] * 2
+
+
+def test_an_interrupt_leaves_a_page_of_what_is_finished_and_nothing_half_kept(figures, monkeypatch, tmp_path):
+    times = counted(figures, monkeypatch)
+    module = report.companion("figures.bad")
+    draw = module.draw
+
+    def interrupted(data):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "draw", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        report.reproduce(tmp_path, only=["good", "bad"], say=lambda _: None)
+    links = Page((tmp_path / "index.html").read_text(encoding="utf-8")).links
+    assert "good.png" in links
+    assert "bad.png" not in links
+    monkeypatch.setattr(module, "draw", draw)
+    report.reproduce(tmp_path, only=["good", "bad"], say=lambda _: None)
+    assert times == {"good": 1, "bad": 2}
+    assert not list(tmp_path.rglob("*.partial"))
+
+
 def test_text_of_figures_and_predictions_is_escaped(figures, predictions, tmp_path):
     predictions("holds", 0)
     report.reproduce(tmp_path, only=["bad", "predictions"], say=lambda _: None)
