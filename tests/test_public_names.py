@@ -74,6 +74,7 @@ def test_public_names_are_those_promised():
         "constrained_trajectory": "loss optimizer start steps keep",
         "predicted_dynamics": "loss optimizer start steps previous form",
         "catapults": "sharpness threshold loss step",
+        "analyze": "run lr momentum lookahead columns",
         "verify": "names",
     }
     for name, expected in signatures.items():
