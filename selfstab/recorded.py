@@ -29,6 +29,7 @@ ALIASES: Final = {
     "momentum": ("momentum", "beta", "β", "mu"),
     "loss": ("loss", "train_loss", "training_loss", "loss_train", "full_loss", "objective"),
     "second_sharpness": ("second_sharpness", "lambda_2", "lambda2", "second_eigenvalue"),
+    "max_stable_sharpness": ("max_stable_sharpness",),
 }  # fmt: skip
 """Names under which each column is looked for, whatever their case; ' ', '-', '/' and '.' count as '_'."""
 
@@ -105,8 +106,6 @@ def recorded_run(
         if role in names:
             raise ValueError(f"{role} must be left out beside the column {names[role]}, got {value:g}")
         table.constants[role] = value
-    if ahead is None:
-        ahead = table.constants.get("lookahead", 0.0)
     size = values["sharpness"].size
     for role in given:
         if role in values:
@@ -124,6 +123,9 @@ def recorded_run(
     rows, values = _in_order(rows, values, names, notes)
     rows, values, diverged_at = _until_divergence(rows, values, names, notes)
     _check_settings(rows, values, names, notes)
+    if ahead is None:
+        ahead = table.constants.get("lookahead")
+    ahead = _lookahead(values, notes) if ahead is None else ahead
     known = np.isfinite(values["sharpness"])
     if known.sum() < _FEWEST:
         raise ValueError(
@@ -223,7 +225,7 @@ def _dataset(data: xarray.Dataset) -> _Table:
             constants[name] = float(data[name])
     try:
         optimizer = json.loads(data.attrs["optimizer"])
-        settings = {name: optimizer[name] for name in ("momentum", "lookahead")}
+        settings = {name: optimizer[name] for name in ("momentum", "lookahead") if name in optimizer}
     except (KeyError, TypeError, ValueError):
         settings = {}
     if "lookahead" in data.attrs:
@@ -431,6 +433,29 @@ def _check_settings(
             values[role] = column[holds]
             missing = column.size - known.size
             notes.append(f"{names[role]} is missing in {missing} rows; there the last value before holds.")
+
+
+def _lookahead(values: dict[str, Array], notes: list[str]) -> float:
+    """Return the lookahead by which a recorded threshold, if there is one, follows from lr and momentum."""
+    if "max_stable_sharpness" not in values:
+        return 0.0
+    lr, momentum, limits = (values[name] for name in ("lr", "momentum", "max_stable_sharpness"))
+    known = np.isfinite(limits) & (limits > 0) & (lr > 0)
+    if not known.any():
+        return 0.0
+    found = (2.0 * (1.0 + momentum[known]) / (lr[known] * limits[known]) - 1.0) / 2.0
+    ahead = float(np.median(found))
+    if np.ptp(found) > 1e-6 or ahead < -1e-6:
+        notes.append(
+            "The recorded threshold is not that of this lr and momentum at any lookahead; it is not used."
+        )
+        return 0.0
+    if abs(ahead) <= 1e-6:
+        return 0.0
+    nesterov = float(momentum[known][0])
+    ahead = nesterov if abs(ahead - nesterov) <= 1e-6 else ahead
+    notes.append(f"The lookahead, {ahead:g}, is read off the recorded threshold.")
+    return ahead
 
 
 def _tell_gaps(values: dict[str, Array], names: dict[str, str], notes: list[str]) -> None:

@@ -81,18 +81,37 @@ def test_each_form_gives_what_the_run_in_memory_gives(run, form, tmp_path):
         assert np.array_equal(found[name].values, expected[name].values, equal_nan=True), name
 
 
-def test_a_recorders_form_is_read():
-    # Protects the form of ss.Recorder: dim step; loss, sharpness, lr, momentum, sharpness_residual.
-    values = {"loss": [1.0, 2.0, 3.0], "sharpness": [1.0, 2.0, 3.0], "lr": [0.1] * 3, "momentum": [0.9] * 3}
-    data = xarray.Dataset(
-        {name: ("step", column) for name, column in (values | {"sharpness_residual": [1e-12] * 3}).items()},
-        {"step": [0, 5, 10]},
-        {"lookahead": 0.9},
-    )
-    found = recorded_run(data)
-    assert found["step"].values.tolist() == [0, 5, 10]
-    assert found["momentum"].values.tolist() == [0.9] * 3
-    assert found.attrs["lookahead"] == 0.9
+def recorders(lookahead):
+    """Return the form of ss.Recorder: its columns along step, the lookahead in the threshold only."""
+    values = {
+        "loss": [1.0, 2.0, 3.0],
+        "sharpness": [1.0, 2.0, 3.0],
+        "sharpness_residual": [1e-12] * 3,
+        "lr": [0.0, 0.1, 0.2],
+        "momentum": [0.9] * 3,
+        "max_stable_sharpness": [np.inf, *(3.8 / (np.array([0.1, 0.2]) * (1.0 + 2.0 * lookahead)))],
+    }
+    attrs = {"optimizer": json.dumps({"lr": {"schedule": "as recorded"}, "momentum": 0.9})}
+    data = {name: ("step", column) for name, column in values.items()}
+    return xarray.Dataset(data, {"step": [0, 5, 10]}, attrs)
+
+
+@pytest.mark.parametrize("lookahead", [0.0, 0.3, 0.9])
+def test_a_recorders_form_is_read(lookahead):
+    data = recorders(lookahead)
+    for form in (data, data.to_dataframe()):
+        found = ss.analyze(form)
+        assert found["step"].values.tolist() == [0, 5, 10]
+        assert found.attrs["lookahead"] == pytest.approx(lookahead, abs=1e-12)
+        assert found["max_stable_sharpness"].values == pytest.approx(data["max_stable_sharpness"].values)
+
+
+def test_a_threshold_of_other_settings_is_told_and_not_used():
+    data = recorders(0.0)
+    data["max_stable_sharpness"][1] *= 2.0
+    found = ss.analyze(data)
+    assert found["max_stable_sharpness"].values == pytest.approx([np.inf, 38.0, 19.0])
+    assert any("not that of this lr and momentum" in note for note in json.loads(found.attrs["notes"]))
 
 
 @pytest.mark.parametrize(
