@@ -141,7 +141,8 @@ def analyze(
         notes.append("Momentum changes: the threshold follows it, the law takes the value at the step of y0.")
     record = _Record(data, ahead, notes)
     found = observables.catapults(record.sharpness, record.limits, record.loss, record.steps)
-    rows = [record.row(found.isel(catapult=k), k, found) for k in range(found.sizes["catapult"])]
+    columns_found = {str(name): found[name].values for name in found.data_vars}
+    rows = [record.row(columns_found, k) for k in range(found.sizes["catapult"])]
     excess = np.full(data.sizes["step"], np.nan)
     excess[record.known] = record.smooth - record.limits
     data["excess"] = ("step", excess, {"long_name": "S - S*, smoothed over the flip", "units": "1/lr"})
@@ -223,19 +224,20 @@ class _Record:
     def _at(self, step: float) -> int:
         return int(np.searchsorted(self.steps, step))
 
-    def row(self, found: xarray.Dataset, number: int, all_found: xarray.Dataset) -> dict[str, float]:
-        """Return what is known of a catapult beyond what `found` says."""
-        onset, crossing, died = (self._at(float(found[name])) for name in ("onset", "crossing", "died"))
-        y0, drop = float(found["peak_excess"]), float(found["drop"])
+    def row(self, all_found: Mapping[str, Array], number: int) -> dict[str, float]:
+        """Return what is known of a catapult beyond what :func:`catapults` found."""
+        found = {name: float(values[number]) for name, values in all_found.items()}
+        onset, crossing, died = (self._at(found[name]) for name in ("onset", "crossing", "died"))
+        y0, drop = found["peak_excess"], found["drop"]
         top = onset + int(np.argmax(_close(self.smooth - self.limits, y0)[onset : crossing + 1]))
         beta, lr = float(self.momentum[top]), float(self.lr[top])
-        excess = float(found["relative_excess"])
+        excess = found["relative_excess"]
         begin = self._at(float(all_found["died"][number - 1])) if number else 0
-        following = all_found["onset"].values[number + 1 :]
+        following = all_found["onset"][number + 1 : number + 2]
         end = self._at(float(following[0])) if following.size else self.steps.size
         rate = _slope(self.steps, self.smooth, begin, onset)
         row: dict[str, float] = {
-            "steps_above": float(found["crossing"] - found["onset"]),
+            "steps_above": found["crossing"] - found["onset"],
             "lr": lr,
             "momentum": beta,
             "sharpening_rate": rate,

@@ -50,6 +50,9 @@ _OF_LOSS: Final = (
     "loss_spike", "predicted_loss_spike", "growth", "predicted_growth", "sharpening_rate", "steps_above",
 )  # fmt: skip
 
+_MOST_ON_SCREEN: Final = 40
+_MOST_ON_PAGE: Final = 200
+
 # -- text ---------------------------------------------------------------------------------------------------------
 
 
@@ -82,6 +85,15 @@ def summary(data: xarray.Dataset) -> list[str]:
     return lines
 
 
+def _listed(data: xarray.Dataset, most: int) -> tuple[xarray.Dataset, str]:
+    """Return the catapults of the largest drop, in order, and a sentence if they are not all."""
+    numbered = data.assign(number=("catapult", np.arange(data.sizes["catapult"])))
+    if data.sizes["catapult"] <= most:
+        return numbered, ""
+    largest = np.sort(np.argsort(-data["drop"].values, kind="stable")[:most])
+    return numbered.isel(catapult=largest), f"Listed are the {most} of the largest drop."
+
+
 def table(data: xarray.Dataset) -> str:
     """Return the summary, the catapults' table, cautions and notes as text for the screen.
 
@@ -98,10 +110,16 @@ def table(data: xarray.Dataset) -> str:
     from tabulate import tabulate
 
     parts = summary(data)
+    data, cut = _listed(data, _MOST_ON_SCREEN)
+    parts += [cut] if cut else []
     told = [cautions_of(data, k) for k in range(data.sizes["catapult"])]
     if told:
         rows = [
-            [k, *(_shown(data[name].values[k]) for name in _ON_SCREEN), ", ".join(told[k])]
+            [
+                int(data["number"][k]),
+                *(_shown(data[name].values[k]) for name in _ON_SCREEN),
+                ", ".join(told[k]),
+            ]
             for k in range(len(told))
         ]
         parts.append(
@@ -345,6 +363,9 @@ def page(data: xarray.Dataset, name: str) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    drawn = [(caption, _inline(draw(data))) for draw, caption in pictures(data).values()]
+    lines = summary(data)
+    data, cut = _listed(data, _MOST_ON_PAGE)
     told = [cautions_of(data, k) for k in range(data.sizes["catapult"])]
     count = range(data.sizes["catapult"])
     tables = [
@@ -357,8 +378,9 @@ def page(data: xarray.Dataset, name: str) -> str:
     ]
     return environment.from_string(_PAGE).render(
         name=name,
-        summary=summary(data),
-        pictures=[(caption, _inline(draw(data))) for draw, caption in pictures(data).values()],
+        summary=[*lines, cut] if cut else lines,
+        pictures=drawn,
+        numbers=data["number"].values.tolist(),
         tables=tables,
         told=told,
         cautions={key: text for key, text in CAUTIONS.items() if any(key in names for names in told)},
@@ -414,7 +436,7 @@ td.words { text-align: left; white-space: normal; }
 <tbody>
 {% set first = loop.first %}
 {% for values in rows %}
-<tr><td>{{ loop.index0 }}</td>{% for value in values %}<td>{{ value }}</td>{% endfor %}
+<tr><td>{{ numbers[loop.index0] }}</td>{% for value in values %}<td>{{ value }}</td>{% endfor %}
 {% if first %}<td class="words">{{ told[loop.index0]|join(", ") }}</td>{% endif %}</tr>
 {% endfor %}
 </tbody>

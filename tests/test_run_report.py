@@ -78,6 +78,15 @@ def test_a_page_without_catapults_or_loss_says_so():
     assert shown.tags.count("img") == 1
 
 
+def test_of_very_many_catapults_the_largest_are_listed(seen):
+    many = xarray.concat([seen[["drop", "cautions"]]] * 5, "catapult", combine_attrs="override")
+    many["drop"] = ("catapult", [1.0, 5.0, 2.0, 4.0, 3.0])
+    listed, told = run_report._listed(many, 3)
+    assert listed["number"].values.tolist() == [1, 3, 4]
+    assert told == "Listed are the 3 of the largest drop."
+    assert run_report._listed(many, 5)[1] == ""
+
+
 def test_json_is_valid_and_has_null_for_what_is_not_defined(run, seen):
     found = json.loads(run_report.as_json(seen), parse_constant=pytest.fail)
     first = found["catapults"][0]
@@ -137,6 +146,12 @@ def test_what_cannot_be_done_is_refused_in_one_line(table, monkeypatch, words, m
     assert result.exit_code == 2
     assert len(result.output.strip().splitlines()) == 1
     assert re.search(message, result.output)
+
+
+def test_lookahead_is_the_options(table):
+    # S* = 2(1 + β)/(η(1 + 2γ))
+    result = invoke(table, *GIVEN, "--lookahead", 0.9)
+    assert f"threshold {3.8 / (0.97 * 2.8):g}" in result.output
 
 
 def test_an_absent_file_is_refused(tmp_path):

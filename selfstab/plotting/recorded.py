@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _BAND = "#ddaa33"
 _DOUBTED = "#999999"
+_MOST = 200
 _MADE_BY = "what analyze returns"
 _CATAPULT = ("catapult",)
 
@@ -33,11 +34,19 @@ def _line(ax: Axes, data: xarray.Dataset, name: str, **look: Any) -> None:
     ax.plot(data["step"].values[known], data[name].values[known], **look)
 
 
+def _shown(data: xarray.Dataset) -> list[int]:
+    """Return the catapults that are marked: all, or those of the largest drop where there are very many."""
+    if data.sizes["catapult"] <= _MOST:
+        return list(range(data.sizes["catapult"]))
+    largest: list[int] = np.sort(np.argsort(-data["drop"].values, kind="stable")[:_MOST]).tolist()
+    return largest
+
+
 def _bands(ax: Axes, data: xarray.Dataset) -> None:
-    for k in range(data.sizes["catapult"]):
+    for n, k in enumerate(_shown(data)):
         begin, end = float(data["onset"][k]), float(data["died"][k])
         ax.axvspan(
-            begin, end, color=_BAND, alpha=0.25, linewidth=0, zorder=0, label="catapult" if k == 0 else None
+            begin, end, color=_BAND, alpha=0.25, linewidth=0, zorder=0, label="catapult" if n == 0 else None
         )
 
 
@@ -56,7 +65,8 @@ def draw_catapults(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     -------
     matplotlib.axes.Axes
         The axes. Each catapult is shaded from onset to its end and numbered; a bar stands at S* + y₀ minus the
-        predicted drop, filled in black where the law is to hold and grey where it carries a caution.
+        predicted drop, black where the law is to hold and grey where it carries a caution. Of
+        more than 200 catapults those of the largest drop are marked.
 
     Raises
     ------
@@ -66,7 +76,7 @@ def draw_catapults(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     _check(
         data,
         ("sharpness", "max_stable_sharpness", "momentum"),
-        ("onset", "died", "peak_excess", "relative_excess", "predicted_drop", "cautions"),
+        ("onset", "died", "drop", "peak_excess", "relative_excess", "predicted_drop", "cautions"),
     )
     ax = axes_or_new(ax)
     _bands(ax, data)
@@ -83,7 +93,7 @@ def draw_catapults(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     known = data["sharpness"].values[np.isfinite(data["sharpness"].values)]
     lowest, highest = float(known.min()), float(known.max())
     margin = 0.08 * (highest - lowest if highest > lowest else abs(highest) or 1.0)
-    for k in range(data.sizes["catapult"]):
+    for k in _shown(data):
         y0 = float(data["peak_excess"][k])
         end = y0 / float(data["relative_excess"][k]) + y0 - float(data["predicted_drop"][k])
         begin, died = float(data["onset"][k]), float(data["died"][k])
@@ -128,14 +138,14 @@ def draw_spikes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     _check(
         data,
         ("loss", "momentum"),
-        ("onset", "died", "peak", "loss_spike", "predicted_loss_spike", "cautions"),
+        ("onset", "died", "drop", "peak", "loss_spike", "predicted_loss_spike", "cautions"),
     )
     ax = axes_or_new(ax)
     _bands(ax, data)
     _line(ax, data, "loss", color=_colour(data), label="loss $L$")
     loss = data["loss"].values
     known = np.isfinite(loss)
-    for k in range(data.sizes["catapult"]):
+    for k in _shown(data):
         base = np.interp(float(data["peak"][k]), data["step"].values[known], loss[known])
         base -= float(data["loss_spike"][k])
         top = base + float(data["predicted_loss_spike"][k])
