@@ -34,8 +34,8 @@ PRODUCT = ("Product", "--start", "minimum:4", "--flip", "1e-3", "--momentum", "0
 
 
 @pytest.mark.parametrize(
-    "command", ["simulate", "sweep", "verify", "figure", "reproduce", "explore", "derive", "bench"]
-    "command", ["simulate", "sweep", "analyze", "verify", "figure", "reproduce", "derive", "bench"]
+    "command",
+    ["simulate", "sweep", "analyze", "verify", "figure", "reproduce", "explore", "derive", "bench"],
 )
 def test_help_of_each_command(command: str) -> None:
     # Protects: --help works and names every option with a text.

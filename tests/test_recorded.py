@@ -106,6 +106,18 @@ def test_a_recorders_form_is_read(lookahead):
         assert found["max_stable_sharpness"].values == pytest.approx(data["max_stable_sharpness"].values)
 
 
+@pytest.mark.parametrize("suffix", ["csv", "npz", "nc", "zarr"])
+def test_what_a_recorder_saves_is_read_with_its_lookahead(tmp_path, suffix):
+    recorder = ss.Recorder(lr=0.1, momentum=0.9, lookahead=0.9, every=2)
+    for step in range(9):
+        recorder.log(step, loss=1.0, hessian_vector=lambda v: np.array([2.0, 1.0]) * v, dimension=2)
+    recorder.save(tmp_path / f"run.{suffix}")
+    found = ss.analyze(tmp_path / f"run.{suffix}")
+    assert found["step"].values.tolist() == [0, 2, 4, 6, 8]
+    assert found.attrs["lookahead"] == 0.9
+    assert found["max_stable_sharpness"].values == pytest.approx(3.8 / 0.28)
+
+
 def test_a_threshold_of_other_settings_is_told_and_not_used():
     data = recorders(0.0)
     data["max_stable_sharpness"][1] *= 2.0
