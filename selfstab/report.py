@@ -127,7 +127,12 @@ def _save_data(data: Mapping[str, xarray.Dataset], folder: Path, name: str) -> s
     import xarray
 
     path = folder / f"{name}.zarr"
-    xarray.DataTree.from_dict(dict(data)).to_zarr(path, mode="w", consolidated=False)
+    # Zarr has no specification for fixed-length strings, and warns of them.
+    parts = {
+        key: part.assign({n: v.astype(object) for n, v in part.variables.items() if v.dtype.kind == "U"})
+        for key, part in data.items()
+    }
+    xarray.DataTree.from_dict(parts).to_zarr(path, mode="w", consolidated=False)
     return path.name
 
 
