@@ -1,9 +1,9 @@
 """Mutation testing of the closed forms: one wrong sign, factor, power or comparison at a time must make a test fail.
 
-    python tests/mutants.py [module ...] [--jobs 2] [--output mutants.json]
+    python tests/mutants.py [module ...] [--jobs 2] [--output mutants.json] [--only survivors.json]
 
 Each mutant is one change of one node of a module's syntax tree, made in memory. The tests that ran the function it
-stands in (or, for a module's constants, any function of the module) are run in a forked process, the quickest first,
+stands in (or, for a module's constants, any function of the module), and tests of the same files that call nothing, are run in a forked process, the quickest first,
 up to the first failure. Functions under a decorator and constants of a module are mutated, too. Left alone are
 docstrings, annotations and the texts of errors.
 """
@@ -232,14 +232,15 @@ def tests_of(mutant: Mutant, watch: _Watch) -> list[str]:
     if "def " not in mutant.source:
         name = f"selfstab.theory.{mutant.module} import"
         where = {(path.stem, "") for path in PACKAGE.glob("*.py") if name in path.read_text(encoding="utf-8")}
-    return sorted(
-        (
-            test
-            for test, ran in watch.ran.items()
-            if any(module == m and function in ("", name) for m, function in where for module, name in ran)
-        ),
-        key=lambda test: watch.seconds.get(test, 0.0),
-    )
+    tests = {
+        test
+        for test, ran in watch.ran.items()
+        if any(module == m and function in ("", name) for m, function in where for module, name in ran)
+    }
+    # Constants and defaults may be read by a test that calls nothing.
+    files = {test.partition("::")[0] for test in tests}
+    tests |= {test for test, ran in watch.ran.items() if not ran and test.partition("::")[0] in files}
+    return sorted(tests, key=lambda test: watch.seconds.get(test, 0.0))
 
 
 def found(mutant: Mutant, tests: list[str]) -> int:
@@ -270,6 +271,7 @@ def main() -> None:
     parser.add_argument("modules", nargs="*")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--output", type=Path)
+    parser.add_argument("--only", type=Path, help="an --output of before: try its survivors only")
     arguments = parser.parse_args()
     os.chdir(ROOT)
     sys.path.insert(0, str(ROOT))
@@ -286,9 +288,19 @@ def main() -> None:
     hypothesis.settings.load_profile("mutants")
     watch = watched()
     names = arguments.modules or [path.stem for path in sorted(PACKAGE.glob("*.py"))]
+    chosen = None
+    if arguments.only:
+        rows = json.loads(arguments.only.read_text(encoding="utf-8"))["survivors"]
+        chosen = {(row["module"], row["before"], row["after"]) for row in rows}
+        names = [name for name in names if any(name == module for module, _, _ in chosen)]
     for name in names:
         check_control(name, watch)
-    waiting = [mutant for name in names for mutant in mutants(PACKAGE / f"{name}.py")]
+    waiting = [
+        mutant
+        for name in names
+        for mutant in mutants(PACKAGE / f"{name}.py")
+        if chosen is None or (mutant.module, mutant.before, mutant.after) in chosen
+    ]
     began, running, survivors, killed = time.monotonic(), {}, [], 0
     total = len(waiting)
     while waiting or running:

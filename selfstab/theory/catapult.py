@@ -57,7 +57,7 @@ def overshoot(kappa: Any) -> Any:
     position = 2.0 * (np.log(inside) - np.log(lowest)) / (np.log(highest) - np.log(lowest)) - 1.0
     scaled = np.polynomial.chebyshev.chebval(position, CHEBYSHEV)
     table = 1.0 + inside / (1.0 + inside) ** (1.0 / 3.0) * scaled
-    series = np.polynomial.polynomial.polyval(np.where(small, kappa, 0.0), SERIES)
+    series = np.polynomial.polynomial.polyval(np.minimum(kappa, lowest), SERIES)
     return plain(np.where(small, series, np.where(far, _far(np.where(far, kappa, highest)), table)))
 
 
@@ -104,4 +104,4 @@ def final_sharpness(threshold: Any, y0: Any, kappa: Any) -> Any:
         y0=validation.broadcastable("y0", y0, at_least=0),
         kappa=validation.broadcastable("kappa", kappa, at_least=0),
     )
-    return plain(threshold - y0 * (2.0 * np.asarray(overshoot(kappa)) - 1.0))
+    return plain(threshold - y0 * (2.0 * overshoot(kappa) - 1.0))

@@ -55,7 +55,7 @@ def cycle_drift(lr: Any, momentum: Any, zeta: Any) -> Any:
     )
     rest = 1.0 - momentum
     # A product of differences keeps its digits next to the critical ζ.
-    grows, damps = np.sqrt(2.0) * (1.0 + momentum), 3.0 * np.abs(zeta) * rest
+    grows, damps = np.sqrt(2.0) * (1.0 + momentum), 3.0 * zeta * rest
     return plain(lr**2 * ((grows - damps) / rest**2) * ((grows + damps) / rest) / (1.0 + momentum))
 
 

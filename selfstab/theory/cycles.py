@@ -142,7 +142,5 @@ def two_cycle_growth(lr_times_first: Any, lr_times_second: Any, momentum: Any) -
     )
     p = (1.0 + momentum - first) * (1.0 + momentum - second)
     beyond = (p < 0.0) | (p > 4.0 * momentum)
-    width = np.sqrt(np.where(beyond, np.abs(p), 0.0)) * np.sqrt(
-        np.where(beyond, np.abs(p - 4.0 * momentum), 0.0)
-    )
+    width = np.sqrt(np.abs(p)) * np.sqrt(np.abs(p - 4.0 * momentum))
     return plain(np.where(beyond, 0.5 * (np.abs(p - 2.0 * momentum) + width), momentum))

@@ -94,9 +94,8 @@ def _universal(which: int, kappa: Array) -> Array:
     inside = np.maximum(kappa, lowest)
     position = 2.0 * np.log(inside / lowest) / np.log(highest / lowest) - 1.0
     scaled = np.polynomial.chebyshev.chebval(position, (P, Q, R)[which])
-    small = kappa < lowest
-    series = np.polynomial.polynomial.polyval(np.where(small, kappa, 0.0), SERIES[which])
-    return np.where(small, series, scaled * inside**-power * (1.0 + inside) ** -far)
+    series = np.polynomial.polynomial.polyval(np.minimum(kappa, lowest), SERIES[which])
+    return np.where(kappa < lowest, series, scaled * inside**-power * (1.0 + inside) ** -far)
 
 
 def overshoot_on_loss(excess: Any, momentum: Any, sharpness_curvature: Any = 0.0, quartic: Any = 0.0) -> Any:
@@ -137,13 +136,9 @@ def overshoot_on_loss(excess: Any, momentum: Any, sharpness_curvature: Any = 0.0
     >>> round(overshoot_on_loss(0.01, 0.0, 5 / 6, -1 / 3), 5)
     0.99979
     """
-    excess, momentum = joined(
-        excess=validation.broadcastable("excess", excess, at_least=0),
-        momentum=validation.broadcastable("momentum", momentum, at_least=0, below=1),
-    )
     kappa = inertia_number(excess, momentum)
-    deviation = np.asarray(overshoot_deviation(kappa, sharpness_curvature, quartic))
-    return plain(np.asarray(overshoot(kappa)) + excess * deviation)
+    deviation = overshoot_deviation(kappa, sharpness_curvature, quartic)
+    return plain(overshoot(kappa) + np.asarray(excess) * deviation)
 
 
 def deviation_coefficients(

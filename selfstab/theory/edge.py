@@ -197,7 +197,7 @@ def slow_period(lr: Any, momentum: Any, progressive_sharpening: Any, largest_exc
         largest_excess=validation.broadcastable("largest_excess", largest_excess, at_least=0),
     )
     root = np.sqrt(alpha)
-    size = np.where(alpha > 0.0, y_max, np.inf) / np.where(alpha > 0.0, root, 1.0)
+    size = np.divide(y_max, root, out=np.full_like(root, np.inf), where=root > 0.0)
     return plain((1.0 - momentum) / lr * ((2.0 * size + _bent(size)) / root))
 
 
@@ -267,5 +267,5 @@ def cycle_growth(lr: Any, momentum: Any, progressive_sharpening: Any) -> Any:
     >>> round(cycle_growth(1.0, 0.5, 1e-6), 6)
     1.027016
     """
-    kappa = np.asarray(edge_inertia_number(lr, momentum, progressive_sharpening))
+    kappa = edge_inertia_number(lr, momentum, progressive_sharpening)
     return plain(np.exp(2.0 * np.pi * kappa))

@@ -148,7 +148,7 @@ def lookahead_inertia_number(excess: Any, momentum: Any, lookahead: Any = 0.0) -
         excess=validation.broadcastable("excess", excess), **_family(momentum, lookahead)
     )
     friction = _friction(momentum, lookahead)
-    rate = np.asarray(lookahead_rate(excess, momentum, lookahead))
+    rate = lookahead_rate(excess, momentum, lookahead)
     bracket = (
         lookahead / (1.0 + 2.0 * lookahead)
         - 2.0 * lookahead
@@ -255,6 +255,6 @@ def lookahead_overshoot(excess: Any, momentum: Any, lookahead: Any = 0.0) -> Any
         + c * (1536.0 * c * g - 1408.0 * c**2 - 1056.0 * g**2 - 288.0 * c + 792.0 * g - 264.0)
         + g * (320.0 * g**2 + 96.0)
     ) / 1080.0
-    kappa = np.asarray(lookahead_inertia_number(excess, momentum, lookahead))
-    rate = np.asarray(lookahead_rate(excess, momentum, lookahead))
+    kappa = lookahead_inertia_number(excess, momentum, lookahead)
+    rate = lookahead_rate(excess, momentum, lookahead)
     return plain(1.0 + kappa * (1.0 + 2.0 * kappa) + third * rate**3)
