@@ -5,7 +5,7 @@ Statement. Let the orbit leave (a, y) = (0, 1) on the unstable manifold of
 and end at y = y_f(κ) < 0. With G = (1 − y_f)/2 the cubic model's catapult from y₀ drops sharpness by
 2y₀G(κ), κ the inertia number (a4_inertia), as β → 1 with κ fixed, and
     G = 1 + κ + 2κ² + κ³ − 10κ⁴ − 22κ⁵ + 100κ⁶ + (3223/7)κ⁷ − ...    (asymptotic, κ → 0),
-    G ~ c κ^{2/3}                                                    (κ → ∞; c = 3.32745265 by computation).
+    G ~ c κ^{2/3}                                                    (κ → ∞; c = ½(9J/8)^{2/3}Z₁(∞) = 3.327453).
 On the map at any β, with ρ = (1 − β)/(1 + β), the coefficients are 1, 1, 2, 1 + (7/3)ρ², ...
 The final sharpness is S* − y₀(2G − 1).
 
@@ -22,7 +22,9 @@ Steps.
       the coordinates h = y² + a²/2 and y the leading flow is −(a²/2)∂_y and every source term carries a
       factor a². H(0, 1) = H(0, y_f) gives y_f. For the map the operator has the further terms of a4_inertia.
 (iv)  Large κ: in time √κ·τ the orbit is a fast oscillation of constant action in a slowly deepening y, whose
-      averaged equation loses κ when y is scaled by κ^{2/3}.
+      averaged equation loses κ when y is scaled by κ^{2/3}. Its one constant, the action J, is left by the orbit
+      without friction, a'' = ya, y'' = −a²/2 from (0, 1); a scale of Z takes J out, and Z₁ starts as s^{4/3}. J =
+      10.24175 and Z₁(∞) = 1.304540 by integration.
 """
 
 import sympy as sp
@@ -223,12 +225,42 @@ PROOF.equal(
     sp.diff(Z(s), s, 2) + sp.diff(Z(s), s) - J / 2 * sp.exp(-s) / sp.sqrt(Z(s)),
 )
 
+bare_a, bare_y = sp.Function("a")(tau), sp.Function("y")(tau)
+energy = (sp.diff(bare_a, tau) ** 2 - sp.diff(bare_y, tau) ** 2 - bare_y * bare_a**2) / 2
+without_friction = {sp.diff(bare_a, tau, 2): bare_y * bare_a, sp.diff(bare_y, tau, 2): -(bare_a**2) / 2}
+PROOF.equal(
+    "Without friction E = ½(a'² − y'² − ya²) is kept; from rest at (0, 1) it is 0",
+    sp.diff(energy, tau).subs(without_friction),
+    0,
+)
+speed = sp.sqrt(2 * J) * z_of ** sp.Rational(1, 4)  # E = 0: ½z'² = ½(a'² + za²) = J√z
+PROOF.equal(
+    "so that z' = √(2J)z^{1/4}, the averaged equation's motion from depth 0",
+    (sp.diff(speed, tau)).subs(sp.diff(z_of, tau), speed),
+    J / 2 / sp.sqrt(z_of),
+)
+size = (sp.Rational(9, 8) * J) ** sp.Rational(2, 3)
+PROOF.equal(
+    "Z = (9J/8)^{2/3}Z₁ leaves Z₁'' + Z₁' = (4/9)e^{−s}/√Z₁",
+    J / 2 / size ** sp.Rational(3, 2),
+    sp.Rational(4, 9),
+)
+start = s ** sp.Rational(4, 3)
+PROOF.equal(
+    "whose motion from depth 0 starts as Z₁ = s^{4/3}",
+    sp.diff(start, s, 2),
+    sp.Rational(4, 9) / sp.sqrt(start),
+)
+PROOF.equal("In τ that is z' = √(2J)z^{1/4}", sp.diff(size * start, s) ** 4, (2 * J) ** 2 * size * start)
+deepest = sp.symbols("Z_1", positive=True)  # Z₁(∞)
+
 truncated = sum(c * kappa**n for n, c in enumerate(SERIES))
 G = sp.symbols("G", positive=True)
 RESULTS = {
     "series": truncated,
     "map_series": sum(c * kappa**n for n, c in enumerate(MAP_SERIES)),
     "far_exponent": sp.Rational(2, 3),
+    "far_constant": size * deepest / 2,
     "final_sharpness": threshold - y0 * (2 * G - 1),
 }
 

@@ -3,9 +3,9 @@
     python tests/mutants.py [module ...] [--jobs 2] [--output mutants.json] [--only survivors.json]
 
 Each mutant is one change of one node of a module's syntax tree, made in memory. The tests that ran the function it
-stands in (or, for a module's constants, any function of the module), and tests of the same files that call nothing, are run in a forked process, the quickest first,
-up to the first failure. Functions under a decorator and constants of a module are mutated, too. Left alone are
-docstrings, annotations and the texts of errors.
+stands in (or, for a module's constants, any function of the module), and tests of the same files that call nothing,
+are run in a forked process, the quickest first, up to the first failure. Functions under a decorator and constants
+of a module are mutated, too. Left alone are docstrings, annotations and the texts of errors.
 """
 
 from __future__ import annotations

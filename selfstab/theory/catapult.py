@@ -65,6 +65,7 @@ def _far(kappa: Array) -> Array:
     return 0.5 + kappa ** (2.0 / 3.0) * np.polynomial.polynomial.polyval(kappa**-0.5, FAR)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def final_sharpness(threshold: Any, y0: Any, kappa: Any) -> Any:
     """Return the sharpness at which a catapult ends.
 

@@ -257,4 +257,4 @@ def lookahead_overshoot(excess: Any, momentum: Any, lookahead: Any = 0.0) -> Any
     ) / 1080.0
     kappa = lookahead_inertia_number(excess, momentum, lookahead)
     rate = lookahead_rate(excess, momentum, lookahead)
-    return plain(1.0 + kappa * (1.0 + 2.0 * kappa) + third * rate**3)
+    return plain(1.0 + kappa * (1.0 + 2.0 * kappa) + third * rate * rate * rate)

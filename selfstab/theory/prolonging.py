@@ -160,7 +160,7 @@ def remaining_drop(
         stabilization=validation.broadcastable("stabilization", stabilization, above=0),
     )
     squares = (x + momentum * previous) ** 2 - 4.0 * momentum * depth * x * previous
-    swings = b2 * squares / (4.0 * threshold * depth * (1.0 - depth) * (1.0 - momentum) ** 2)
+    swings = b2 * (squares / (1.0 - momentum) ** 2) / (4.0 * depth * (1.0 - depth)) / threshold
     return plain(swings - momentum / (1.0 - momentum) * change)
 
 

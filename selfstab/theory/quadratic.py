@@ -159,6 +159,7 @@ def modes(lr_times_sharpness: Any, momentum: Any, lookahead: Any = 0.0) -> npt.N
     return roots
 
 
+@np.errstate(over="ignore")
 def spectral_radius(lr_times_sharpness: Any, momentum: Any, lookahead: Any = 0.0) -> Any:
     """Return the larger modulus |λ| of the two modes: the asymptotic factor per step on a quadratic.
 

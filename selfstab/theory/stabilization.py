@@ -156,7 +156,7 @@ def slow_energy(y: Any, amplitude: Any, progressive_sharpening: Any = 0.0, stabi
     )
     with np.errstate(divide="ignore"):
         logarithm = np.log(np.where(alpha > 0.0, amplitude, 1.0))
-    return plain(0.5 * y**2 - alpha * logarithm + 0.25 * b2 * amplitude**2)
+    return plain(0.5 * y**2 - alpha * logarithm + 0.25 * (np.sqrt(b2) * amplitude) ** 2)
 
 
 @np.errstate(over="ignore")

@@ -49,6 +49,7 @@ def _accumulated(excess: Array, momentum: Array) -> Array:
     return np.where(d <= 1.0, small, large) / (2.0 * (1.0 + momentum))
 
 
+@np.errstate(over="ignore")
 def ramp_rate(sharpness: Any, momentum: Any, start: Any, end: Any, steps: Any) -> Any:
     """Return how fast a linear warmup raises the relative excess over the threshold.
 
@@ -96,6 +97,7 @@ def ramp_rate(sharpness: Any, momentum: Any, start: Any, end: Any, steps: Any) -
     return plain(sharpness * (end - start) / (2.0 * (1.0 + momentum) * steps))
 
 
+@np.errstate(over="ignore")
 def crossing_amplitude(noise: Any, lr: Any, momentum: Any, ramp: Any) -> Any:
     """Return the swing at the crossing that gradient noise amounts to, noise after the crossing included.
 
@@ -232,6 +234,7 @@ def ramp_amplitude(excess: Any, amplitude: Any, momentum: Any, ramp: Any) -> Any
         )
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def onset_excess(gain: Any, momentum: Any, ramp: Any) -> Any:
     """Return the relative excess at which a ramp has made the swing grow by a factor since the crossing.
 
@@ -279,7 +282,7 @@ def onset_excess(gain: Any, momentum: Any, ramp: Any) -> Any:
 def _onset(target: Array, momentum: Array) -> Array:
     """Return ε with I(ε) = target, by Newton's method on logarithms: the slope lies between 1 and 2."""
     wanted = np.where(target > 0.0, target, 1.0)
-    excess = wanted
+    excess = np.maximum(wanted, np.sqrt(wanted))  # whose square does not underflow
     for _ in range(_ITERATIONS):
         found = _accumulated(excess, momentum)
         slope = excess * np.log1p(_growth(excess, momentum)) / found
@@ -287,6 +290,7 @@ def _onset(target: Array, momentum: Array) -> Array:
     return np.where(target > 0.0, excess, 0.0)
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def warmup_onset(sharpness: Any, amplitude: Any, momentum: Any, ramp: Any, stabilization: Any = 1.0) -> Any:
     """Return the relative excess at which a catapult under a ramp starts: the swing has reached its own saturation.
 
@@ -336,7 +340,7 @@ def warmup_onset(sharpness: Any, amplitude: Any, momentum: Any, ramp: Any, stabi
     )
     # I/ramp − ln(A_sat/x_c) is convex in ln ε: from where even the largest A_sat is outgrown, Newton's method descends
     # to the largest zero.
-    gain = 0.5 * np.log(2.0 / b2) + np.log(sharpness / amplitude)
+    gain = 0.5 * (np.log(2.0) - np.log(b2)) + np.log(sharpness / amplitude)
     excess = _onset(ramp * np.abs(gain), momentum)
     for _ in range(3 * _ITERATIONS):
         missing = _accumulated(excess, momentum) / ramp - (gain + np.log(excess / (1.0 + excess)))
@@ -347,6 +351,7 @@ def warmup_onset(sharpness: Any, amplitude: Any, momentum: Any, ramp: Any, stabi
     return plain(np.where(np.abs(missing) < 1e-9, excess, np.nan))
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def warmup_drop(sharpness: Any, amplitude: Any, momentum: Any, ramp: Any, stabilization: Any = 1.0) -> Any:
     """Return how far sharpness falls in the catapult that a ramp delays.
 

@@ -1,6 +1,8 @@
 """What every closed form does with its arguments: broadcasting, floats, refusals, a light import."""
 
+import contextlib
 import inspect
+import itertools
 import subprocess
 import sys
 
@@ -124,6 +126,26 @@ def test_refusals(name, argument):
     for value in ("fast", 1j, None):
         with pytest.raises(TypeError, match=rf"^{argument} must be real numbers, got .*$"):
             function(**{**arguments, argument: value})
+
+
+EXTREMES = {"momentum": [1e-300, 1.0 - 1e-12, 1.0 - 2.0**-53]}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", CALLS)
+def test_extremes_are_silent(name):
+    """Protects against warnings and other errors than refusals at both ends of the range, two arguments at a time."""
+    function, arguments = getattr(theory, name), CALLS[name]
+    values = {k: EXTREMES.get(k, [0.0, 1e-300, 1e300]) for k in arguments}
+    for one, other in itertools.product(arguments, repeat=2):
+        for pair in itertools.product(values[one], values[other]):
+            with contextlib.suppress(ValueError):
+                function(**{**arguments, one: pair[0], other: pair[1]})
+
+
+def test_a_ramp_of_no_gain():
+    """Protects the onset where its square underflows: √((1 − β)/(1 + β)·ramp·gain)."""
+    assert theory.onset_excess(1e-300, 0.5, 1e-4) == pytest.approx(np.sqrt(1e-304 / 3.0), rel=1e-12)
 
 
 DEFAULTS = {

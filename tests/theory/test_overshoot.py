@@ -11,7 +11,7 @@ from scipy.integrate import solve_ivp
 from derivations import a5_overshoot, overshoot_table
 from selfstab import theory
 from selfstab.theory import catapult
-from selfstab.theory.overshoot_coefficients import TABLE
+from selfstab.theory.overshoot_coefficients import FAR, TABLE
 
 
 def manifold_start(kappa, s, sqrt):
@@ -92,6 +92,31 @@ def test_far_form_joins_the_table():
     a, b = (theory.overshoot(TABLE[1] * (1.0 + shift)) for shift in (-1e-13, 1e-13))
     assert a == pytest.approx(b, rel=1e-9)
     assert theory.overshoot(1e30) / 1e20 == pytest.approx(3.327453, abs=1e-6)
+
+
+def test_far_constant_by_averaging():
+    """Protects the constant of κ^{2/3}: the action of the orbit without friction, and the averaged equation."""
+
+    def bare(_, w):
+        a, da, y, dy = w
+        return [da, y * a, dy, -0.5 * a * a]
+
+    s = 1e-4
+    start = [s, s, 1.0 - s * s / 8.0, -s * s / 4.0]
+    orbit = solve_ivp(bare, (0.0, 150.0), start, method="DOP853", rtol=1e-11, atol=1e-13)
+    late = orbit.t > 120.0
+    # E = 0: the action is ½y'²/√z; it swings by z^{−5/4}, and the swings average out.
+    action = np.mean(0.5 * orbit.y[3, late] ** 2 / np.sqrt(-orbit.y[2, late]))
+
+    def averaged(s, w):
+        return [w[1], 4.0 / 9.0 * np.exp(-s) / np.sqrt(w[0]) - w[1]]
+
+    bend = -8.0 / 15.0
+    start = [s ** (4 / 3) * (1.0 + bend * s), 4 / 3 * s ** (1 / 3) + bend * 7 / 3 * s ** (4 / 3)]
+    deepest = solve_ivp(averaged, (s, 60.0), start, method="DOP853", rtol=1e-11, atol=1e-15).y[0, -1]
+    symbols = {str(symbol): symbol for symbol in a5_overshoot.RESULTS["far_constant"].free_symbols}
+    constant = a5_overshoot.RESULTS["far_constant"].subs({symbols["J"]: action, symbols["Z_1"]: deepest})
+    assert FAR[0] == pytest.approx(float(constant), rel=1e-6)
 
 
 @pytest.mark.parametrize(
