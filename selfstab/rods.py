@@ -247,7 +247,8 @@ def rod_flow(
     keep
         Any of weights (w̄) and axis, kept beside the rest.
     escape
-        The flow has diverged at the first step with max|w̄_i| > escape or a number that is not finite.
+        The flow has diverged at the first step with max(|w̄_i| + √Σ_ii) > escape, one of the rod's ends beyond it, or
+        a number that is not finite.
 
     Returns
     -------
@@ -303,17 +304,21 @@ def _followed(
     z = problem.start if momentum == 0.0 else np.concatenate([problem.start, problem.velocity])
     state, guess = rod.started(z, z + step.change(z), step), None
     for t in range(problem.steps + 1):
-        inside = bool(np.abs(state[: loss.dimension]).max() <= problem.escape) and bool(
-            np.isfinite(state).all()
-        )
-        if not inside:
+        middle, axes = rod.spread(step, state)
+        if not _inside(middle, axes, loss.dimension, problem.escape):
             return {name: np.array(values) for name, values in data.items()}, t
         if t % every == 0 or t == problem.steps:
-            guess = _record(loss, *rod.spread(step, state), guess, data)
+            guess = _record(loss, middle, axes, guess, data)
         if t < problem.steps:
             step = Step(loss, 0.5 * float(rates[t] + rates[t + 1]), momentum)
             state = advanced(rod, step, state, substeps)
     return {name: np.array(values) for name, values in data.items()}, -1
+
+
+def _inside(middle: Array, axes: Array, dimension: int, escape: float) -> bool:
+    """Return whether the rod is finite and its weights' ends are within the escape radius."""
+    reach = np.abs(middle[:dimension]) + np.sqrt((axes[:, :dimension] ** 2).sum(axis=0))
+    return bool(reach.max() <= escape and np.isfinite(middle).all() and np.isfinite(axes).all())
 
 
 def _record(loss: Loss, middle: Array, axes: Array, guess: Array | None, data: dict[str, list[Any]]) -> Array:

@@ -187,6 +187,19 @@ def test_divergence_is_a_result():
         assert np.isfinite(rod.loss).all()
 
 
+@pytest.mark.parametrize("thin", [False, True])
+def test_a_rod_that_only_grows_diverges(thin, monkeypatch):
+    """Protects the end where the midpoint stays: on a quadratic beyond S* Σ grows at the rate ½(ηS)² − 2."""
+    if thin:
+        monkeypatch.setattr(rods, "FULL_UP_TO", 0)
+    rod = ss.rod_flow(ss.Quadratic([1.0]), ss.HeavyBall(2.1), [0.0102], 100, escape=1.0, keep=["weights"])
+    half = 0.5 * (0.0102 + 0.01122)  # of the first two iterates, 0.0102 and −0.01122
+    half *= 0.5 * 2.1 if thin else 1.0  # d = −½g at first
+    rate = 0.5 * (0.5 * 2.1**2 - 2.0)
+    assert int(rod.diverged_at) == int(np.ceil(-np.log(half) / rate)) == rod.sizes["step"]
+    assert abs(rod.weights.values[-1, 0]) < 1e-6
+
+
 BAD = {
     "loss": ({"loss": 3}, TypeError, "loss must be a selfstab loss"),
     "optimizer": ({"optimizer": 0.1}, TypeError, "optimizer must be a HeavyBall"),

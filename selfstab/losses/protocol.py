@@ -267,5 +267,8 @@ def flip_start(loss: Loss, weights: Any, size: float) -> tuple[Array, Array]:
         raise TypeError(f"loss must be a selfstab loss, got {validation.shown(loss)}")
     centre = loss._weights("weights", weights)
     size = validation.real("size", size, above=0)
-    _, u = loss.sharpness(centre)
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):  # the bits of a product depend on the number of threads
+        _, u = loss.sharpness(centre)
     return centre + size * u, centre - size * u

@@ -5,6 +5,7 @@ import pytest
 
 from selfstab import theory
 from selfstab.losses.mlp import MLP
+from selfstab.predicted import Expansion, TwoScale
 from selfstab.verification import (
     PREDICTIONS,
     catapults,
@@ -12,6 +13,7 @@ from selfstab.verification import (
     flatter,
     flows,
     networks,
+    predicted,
     verify,
     warmup,
 )
@@ -20,6 +22,7 @@ from selfstab.verification import (
 SECONDS = ("M1 digits", "M4", "A5 deviation", "A8 drop", "A8 slow ramps", "Q2 threshold")
 NETWORKS = [p.name for p in networks.PREDICTIONS]
 CHEAP = [p.name for p in PREDICTIONS if not p.name.startswith(SECONDS)]
+BASIC = [p.name for p in predicted.PREDICTIONS if "basic" in p.name]
 SLOW = [p.name for p in PREDICTIONS if p.name.startswith(SECONDS)]
 
 
@@ -112,6 +115,72 @@ def test_a_wrong_closed_form_fails(monkeypatch, name):
     assert dict.fromkeys(entries, "fails") == dict(
         zip(entries, verify(entries)["verdict"].values.tolist(), strict=True)
     )
+
+
+def _off(state, change):
+    """Return a prediction's step that leaves what `change` gives of loss, stage and state, times lr."""
+    right = state.advance
+
+    def wrong(self, loss, stage, momentum):
+        name, off = change(self, loss, stage)
+        right(self, loss, stage, momentum)
+        setattr(self, name, getattr(self, name) - stage.lr * off)
+
+    return wrong
+
+
+def _bracket_off(share, of):
+    def change(state, loss, stage):
+        point, v = stage.point, state.offset
+        x, y = point.top.vector @ v, point.across @ v
+        terms = {
+            "x²": 0.5 * x**2 * point.across,
+            "δ²": -stage.push / point.stabilization * point.across,
+            "xy": x * y * point.top.vector,
+        }
+        return "offset", share * terms[of]
+
+    return change
+
+
+def _swing_off(share):
+    def change(state, loss, stage):
+        ends = [loss.gradient(state.slow + sign * state.swing * state.vector) for sign in (1, -1)]
+        return "swing", share * 0.5 * float(state.vector @ (ends[0] - ends[1]))
+
+    return change
+
+
+WRONG_ON_DIGITS = {
+    "xy": (Expansion, lambda: _bracket_off(0.05, "xy"), ["M1 digits basic β = 0"]),
+    "all of x²": (Expansion, lambda: _bracket_off(0.1, "x²"), BASIC),
+    "all of δ²": (Expansion, lambda: _bracket_off(0.1, "δ²"), BASIC),
+    "all of xy": (Expansion, lambda: _bracket_off(0.1, "xy"), BASIC),
+    "swing": (TwoScale, lambda: _swing_off(0.01), ["M1 digits two-scale β = 0.9"]),
+}
+
+
+@pytest.mark.parametrize(
+    "case", ["xy", *(pytest.param(case, marks=pytest.mark.slow) for case in [*WRONG_ON_DIGITS][1:])]
+)
+def test_a_wrong_force_on_the_digits_fails(monkeypatch, case):
+    """Protects the predicted dynamics' entries: one term a few percent off, and the sharpness is not followed."""
+    state, make, entries = WRONG_ON_DIGITS[case]
+    monkeypatch.setattr(state, "advance", _off(state, make()))
+    monkeypatch.setattr(predicted, "compared", predicted.compared.__wrapped__)  # past the cache
+    assert set(verify(entries)["verdict"].values.tolist()) == {"fails"}
+
+
+def test_a_wrong_flow_of_several_directions_fails(monkeypatch):
+    """Protects its entry: a flow that goes five percent too far ends elsewhere."""
+    right = flows.averaged
+
+    def wrong(loss, optimizer, start, *rest, **settings):
+        flow = right(loss, optimizer, start, *rest, **settings)
+        return flow.assign(weights=start + 1.05 * (flow.weights - start))
+
+    monkeypatch.setattr(flows, "averaged", wrong)
+    assert verify(["M2 averaged directions digits"])["verdict"].values.tolist() == ["fails"]
 
 
 def test_a_rival_law_of_the_length_fails(monkeypatch):
