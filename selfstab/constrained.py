@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from selfstab import spectrum, validation
+from selfstab.krylov import NotFiniteError
 from selfstab.losses.protocol import Loss
 from selfstab.optimizers import HeavyBall
 from selfstab.spectrum import Eigenpair
@@ -251,7 +252,7 @@ def eigenpair(loss: Loss, weights: Array, guess: Array | None, accuracy: Accurac
         return spectrum.top_eigenpair(
             loss._hessian_operator(weights), loss.dimension, guess=guess, **accuracy._asdict()
         )
-    except ValueError:
+    except NotFiniteError:
         return Eigenpair(np.nan, np.full(loss.dimension, np.nan), np.nan)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from selfstab import validation
+from selfstab.krylov import NotFiniteError
 from selfstab.losses.protocol import Loss
 from selfstab.spectrum import Eigenpairs, top_eigenpairs
 from selfstab.validation import Array
@@ -165,8 +166,6 @@ def _pairs(
             loss._hessian(w) if loss.explicit_hessian else loss._hessian_operator(w),
             largest, loss.dimension, smallest=smallest, guess=guess, tolerance=tolerance,
         )  # fmt: skip
-    except ValueError as error:
-        if "must be finite" not in str(error):
-            raise
+    except NotFiniteError:
         nan = np.full((largest + smallest, loss.dimension), np.nan)
         return Eigenpairs(nan[:, 0], nan, nan[:, 0], 0, False, np.full(len(nan), -1))

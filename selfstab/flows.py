@@ -17,6 +17,7 @@ from selfstab import spectrum, validation
 from selfstab.complementarity import balance, packed, unpacked
 from selfstab.continuous import checked, dataset
 from selfstab.gradient_flow import GradientFlow
+from selfstab.krylov import NotFiniteError
 from selfstab.losses.protocol import Loss
 from selfstab.optimizers import HeavyBall
 from selfstab.trajectory import Problem
@@ -94,7 +95,7 @@ class Edge:
         try:
             matrix = loss._hessian(w) if dense else loss._hessian_operator(w)
             found = spectrum.top_eigenpairs(matrix, count, len(w), guess=guess, tolerance=_RESIDUAL)
-        except ValueError:
+        except NotFiniteError:
             return cls(np.full(count, np.nan), np.full((count, len(w)), np.nan), np.nan)
         return cls(found.values, found.vectors, float(found.residuals.max()))
 

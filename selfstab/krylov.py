@@ -18,6 +18,10 @@ _KEPT = 12
 _ROWS_PER_PAIR = 8
 
 
+class NotFiniteError(ValueError):
+    """A matrix has entries, or products, beyond the range of float64."""
+
+
 def _top(matrix: Array) -> tuple[float, float]:
     """Return the largest eigenvalue of a symmetric matrix, and the last component of its eigenvector."""
     size = len(matrix)
@@ -44,7 +48,7 @@ def lanczos(product: Callable[[Array], Array], start: Array, tolerance: float) -
         beyond = float(np.linalg.norm(image))
         filled += 1
         if not np.isfinite(beyond):
-            raise ValueError("matrix must be finite, got NaN or infinity in its product with a vector")
+            raise NotFiniteError("matrix must be finite, got NaN or infinity in its product with a vector")
 
         # The top pair alone is found in a third of the time of all; the sum of a row bounds every eigenvalue.
         held = projected[:filled, :filled]
@@ -77,7 +81,7 @@ def _independent(rows: Array, basis: Array) -> Array:
         rows = rows - (rows @ basis.T) @ basis
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
         if not np.isfinite(lengths).all():
-            raise ValueError("matrix must be finite, got NaN or infinity in its product with a vector")
+            raise NotFiniteError("matrix must be finite, got NaN or infinity in its product with a vector")
         rows = rows[lengths[:, 0] > 0.0] / lengths[lengths[:, 0] > 0.0]
     # Rows that nearly depend on others are left for the next turn.
     columns, upper, _ = qr(rows.T, mode="economic", pivoting=True)
@@ -113,7 +117,7 @@ def davidson(
         products += len(new)
         block = images[first:filled] @ basis[:filled].T
         if not np.isfinite(block).all():
-            raise ValueError("matrix must be finite, got NaN or infinity in its product with a vector")
+            raise NotFiniteError("matrix must be finite, got NaN or infinity in its product with a vector")
         projected[first:filled, :filled] = block
         projected[:filled, first:filled] = block.T
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from selfstab import outputs, theory, validation
+from selfstab.krylov import NotFiniteError
 from selfstab.spectrum import top_eigenpair, top_eigenpairs
 from selfstab.trajectory import _versions
 from selfstab.validation import Array
@@ -216,9 +217,7 @@ class Recorder:
                 return float(pairs.values[0]), float(pairs.residuals[0]), float(pairs.values[1])
             first = None if guess is None else guess[0]
             pair = top_eigenpair(product, reading.dimension, guess=first, tolerance=tolerance)
-        except ValueError as error:
-            if "must be finite" not in str(error):
-                raise
+        except NotFiniteError:
             return np.nan, np.nan, np.nan
         self._guess = pair.vector[None]
         return pair.value, pair.residual, np.nan

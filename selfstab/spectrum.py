@@ -13,7 +13,7 @@ import numpy as np
 from scipy.linalg import lapack
 
 from selfstab import validation
-from selfstab.krylov import davidson, lanczos
+from selfstab.krylov import NotFiniteError, davidson, lanczos
 from selfstab.validation import Array, Integers
 
 DENSE_UP_TO = 64
@@ -156,7 +156,7 @@ def _checked(
 def _dense(matrix: Array) -> Array:
     """Return all eigenvectors as rows, the eigenvalues ascending."""
     if not np.isfinite(matrix).all():
-        raise ValueError("matrix must be finite, got NaN or infinity")
+        raise NotFiniteError("matrix must be finite, got NaN or infinity")
     vectors: Array = np.ascontiguousarray(np.linalg.eigh(matrix).eigenvectors.T)
     return vectors
 
@@ -164,7 +164,7 @@ def _dense(matrix: Array) -> Array:
 def _dense_top(matrix: Array) -> Array:
     """Return the top eigenvector alone, in a fraction of the time of all of them."""
     if not np.isfinite(matrix).all():
-        raise ValueError("matrix must be finite, got NaN or infinity")
+        raise NotFiniteError("matrix must be finite, got NaN or infinity")
     size = len(matrix)
     vector: Array = lapack.dsyevr(matrix, range="I", il=size, iu=size)[1][:, 0]
     return vector

@@ -17,6 +17,7 @@ import numpy as np
 import selfstab
 from selfstab import validation
 from selfstab.kernels.noise import normal
+from selfstab.krylov import NotFiniteError
 from selfstab.losses.protocol import Initialization, Loss
 from selfstab.losses.symbolic import SymbolicLoss
 from selfstab.optimizers import HeavyBall
@@ -255,7 +256,7 @@ def top_pair(loss: Loss, w: Array, guess: Array | None) -> Eigenpair:
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             return loss._sharpness(w, guess)
-    except ValueError:
+    except NotFiniteError:
         return Eigenpair(np.nan, np.full(loss.dimension, np.nan), np.nan)
 
 

@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from selfstab import spectrum, validation
+from selfstab.krylov import NotFiniteError
 from selfstab.losses.newton import damped_newton
 from selfstab.validation import Array
 
@@ -160,7 +161,7 @@ class Loss(ABC):
         try:
             with np.errstate(over="ignore", invalid="ignore"):
                 return self._sharpness(w)
-        except ValueError:
+        except NotFiniteError:
             raise ValueError(f"w must lie where the Hessian is finite, got {validation.shown(w)}") from None
 
     # -- where to start -------------------------------------------------------------------------------------------

@@ -320,3 +320,32 @@ def test_there_is_no_fourth_without_a_third():
     assert plain().highest_derivative == 3
     with pytest.raises(NotImplementedError, match="fourth needs the function fourth"):
         plain()._fourth(POINT, U, V, V)
+
+
+MISTAKEN = {
+    "simulate": lambda loss: ss.simulate(loss, ss.HeavyBall(0.1), [1.0, 1.0, 1.0], 3),
+    "constrained_trajectory": lambda loss: ss.constrained_trajectory(
+        loss, ss.HeavyBall(0.1), [1.0, 1.0, 1.0], 3
+    ),
+    "averaged_flow": lambda loss: ss.averaged_flow(loss, ss.HeavyBall(0.1), [1.0, 1.0, 1.0], 3),
+    "rod_flow": lambda loss: ss.rod_flow(loss, ss.HeavyBall(0.1), [1.0, 1.0, 1.0], 3),
+    "hessian_spectrum": lambda loss: ss.hessian_spectrum(loss, [[1.0, 1.0, 1.0], [0.5, 1.0, 1.0]]),
+    "sharpness": lambda loss: loss.sharpness([0.5, 1.0, 1.0]),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKEN)
+def test_a_mistake_in_a_users_function_is_no_divergence(name):
+    """Protects users from a NaN sharpness in place of their own function's error."""
+    curvatures = np.array([3.0, 1.0, 0.5])
+
+    def product(w, v):
+        if w[0] < 0.9:
+            raise ValueError("operands could not be broadcast")
+        return curvatures * v
+
+    loss = ss.FunctionLoss(
+        lambda w: 0.5 * float(w @ (curvatures * w)), lambda w: curvatures * w, 3, hessian_vector=product
+    )
+    with pytest.raises(ValueError, match="operands could not be broadcast"):
+        MISTAKEN[name](loss)
