@@ -18,6 +18,7 @@ import xarray
 
 import selfstab as ss
 from selfstab import spectrum
+from selfstab.experiments.matched import Ending, effective_times
 from selfstab.plotting import runs, style
 
 from . import require
@@ -92,10 +93,9 @@ def _run(setting: Setting, threshold: float, kind: str, name: str) -> xarray.Dat
         setting.loss, optimizer, setting.start, steps, every=every,
         keep=("loss", "sharpness", "weights"), noise=NOISE,
     )  # fmt: skip
-    time = np.concatenate([[0.0], np.cumsum(optimizer.schedule.values(0, steps))]) / (1.0 - momentum)
     run["effective_time"] = (
         "step",
-        time[run["step"].values],
+        effective_times(optimizer, steps)[run["step"].values],
         {"long_name": "sum of lr/(1 - momentum)", "units": "1/sharpness"},
     )
     if shown and setting.explicit:
@@ -107,14 +107,13 @@ def _run(setting: Setting, threshold: float, kind: str, name: str) -> xarray.Dat
             "units": "1/lr",
         }
     sharpness, limit = run["sharpness"].values, run["max_stable_sharpness"].values
-    window = run["step"].values >= 0.75 * steps
-    crossed = np.flatnonzero(sharpness > limit)
+    ending = Ending.of(run["step"].values, sharpness, limit, steps)
     ended = int(run["diverged_at"]) < 0
+    least = np.nan if not ended or ending.least is None else sharpness[ending.least]
     numbers = {
-        "window_mean": (sharpness[window].mean() if ended else np.nan, "mean sharpness over the last quarter"),
-        "least_after_crossing": (
-            sharpness[crossed[0] :].min() if ended and crossed.size else np.nan, "least sharpness after it passed S*"),
-        "end": (sharpness[-1] if ended else np.nan, "sharpness at the last step"),
+        "window_mean": (ending.mean if ended else np.nan, "mean sharpness over the last quarter"),
+        "least_after_crossing": (least, "least sharpness after it passed S*"),
+        "end": (ending.final if ended else np.nan, "sharpness at the last step"),
     }  # fmt: skip
     for key, (value, long_name) in numbers.items():
         run[key] = ((), value, {"long_name": long_name, "units": "1/lr"})

@@ -131,10 +131,11 @@ def _run(trial: Trial, setting: Setting, method: str, seed: int) -> dict[str, An
         every=every, keep=("loss", "sharpness", "weights"), noise=setting.noise, seed=seed,
     )  # fmt: skip
     weights, step = run["weights"].values, run["step"].values
-    time = np.concatenate([[0.0], np.cumsum(optimizer.schedule.values(0, steps))])[step] / (
-        1.0 - optimizer.momentum
-    )
-    records = {"step": step, "effective_time": time, "lr": run["lr"].values}
+    records = {
+        "step": step,
+        "effective_time": effective_times(optimizer, steps)[step],
+        "lr": run["lr"].values,
+    }
     records |= {name: run[name].values for name in ("loss", "sharpness", "max_stable_sharpness")}
     with np.errstate(over="ignore", invalid="ignore"):
         records |= trial.scores(weights)
@@ -144,24 +145,61 @@ def _run(trial: Trial, setting: Setting, method: str, seed: int) -> dict[str, An
     return {"records": records, "numbers": numbers, "versions": run.attrs["versions"]}
 
 
+def effective_times(optimizer: HeavyBall, steps: int) -> Array:
+    """Return Σ η/(1 − β) over the updates before each step from 0 to `steps`, shape (steps + 1,)."""
+    rates = optimizer.schedule.values(0, steps)
+    return np.concatenate([[0.0], np.cumsum(rates)]) / (1.0 - optimizer.momentum)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What a run's sharpness comes to; it swings, so that one number does not say.
+
+    Parameters
+    ----------
+    mean, final
+        Mean over the last quarter of the steps, and at the last record.
+    crossed
+        Index of the first record above S*; None without one.
+    least
+        Index of the least sharpness from there on; None without.
+    window
+        Which records are in the last quarter.
+    """
+
+    mean: float
+    final: float
+    crossed: int | None
+    least: int | None
+    window: Array
+
+    @classmethod
+    def of(cls, step: Array, sharpness: Array, threshold: Array, steps: int) -> Ending:
+        """Return the ending of a run of so many steps from its records."""
+        window = step >= 0.75 * steps
+        above = np.flatnonzero(sharpness > threshold)
+        crossed = int(above[0]) if above.size else None
+        least = None if crossed is None else crossed + int(sharpness[crossed:].argmin())
+        mean = float(sharpness[window].mean()) if window.any() else np.nan  # none: it diverged before
+        return cls(mean, float(sharpness[-1]), crossed, least, window)
+
+
 def _numbers(records: dict[str, Array], steps: int, diverged_at: int) -> dict[str, float]:
     numbers = dict.fromkeys(SUMMARIES, np.nan)
     sharpness = records["sharpness"]
-    excess = sharpness / records["max_stable_sharpness"] - 1.0
-    crossed = np.flatnonzero(excess > 0.0)
-    if crossed.size:
-        numbers["crossed_at"] = float(records["step"][crossed[0]])
+    ending = Ending.of(records["step"], sharpness, records["max_stable_sharpness"], steps)
+    if ending.crossed is not None:
+        numbers["crossed_at"] = float(records["step"][ending.crossed])
     if diverged_at >= 0:
         return numbers | {"diverged_at": float(diverged_at)}
-    window = records["step"] >= 0.75 * steps
-    numbers["mean_sharpness"], numbers["final_sharpness"] = sharpness[window].mean(), sharpness[-1]
+    numbers["mean_sharpness"], numbers["final_sharpness"] = ending.mean, ending.final
     for name in ("loss", *SCORES):
         if name in records:
-            numbers[f"final_{name}"] = records[name][window].mean()
-    if crossed.size:
-        least = crossed[0] + int(sharpness[crossed[0] :].argmin())
-        numbers["least_sharpness"] = sharpness[least]
-        numbers["peak_excess"] = excess[crossed[0] : least + 1].max()
+            numbers[f"final_{name}"] = records[name][ending.window].mean()
+    if ending.crossed is not None and ending.least is not None:
+        numbers["least_sharpness"] = sharpness[ending.least]
+        excess = sharpness / records["max_stable_sharpness"] - 1.0
+        numbers["peak_excess"] = excess[ending.crossed : ending.least + 1].max()
     return numbers
 
 
@@ -305,11 +343,8 @@ def _dataset(task: Task, setting: Setting, done: list[dict[str, Any]]) -> xarray
     for method in METHODS:
         optimizer, steps, every = setting.plan(method)
         step = np.arange(0, steps + 1, every)
-        rates = optimizer.schedule.values(0, steps)
         columns["step"].append(step.astype(np.float64))
-        columns["effective_time"].append(
-            np.concatenate([[0.0], np.cumsum(rates)])[step] / (1.0 - optimizer.momentum)
-        )
+        columns["effective_time"].append(effective_times(optimizer, steps)[step])
         columns["max_stable_sharpness"].append(optimizer.thresholds(0, steps + 1)[step])
     for name, (long_name, units) in along.items():
         data[name] = (
