@@ -52,6 +52,7 @@ SECOND: Final = Accuracy(1e-6, 1e-2)
 # Of (S − S*)/S*, and of Newton's step along u over the length S/b on which S changes.
 _CONSTRAINTS_MET = 1e-3
 _EIGENPAIR_MET = 1e-6  # of the residual over S
+_SHIFTS = 20  # to find a second eigenvalue that lies far below −S
 
 INVALID: Final = {
     1: "second_eigenvalue_near_threshold",
@@ -267,7 +268,13 @@ def _second_pair(loss: Loss, point: Point, guess: Array | None) -> Eigenpair:
     def deflated(v: Array) -> Array:
         return product(v) - (shift * (u @ v)) * u
 
-    return spectrum.top_eigenpair(deflated, loss.dimension, guess=guess, **SECOND._asdict())
+    pair = spectrum.top_eigenpair(deflated, loss.dimension, guess=guess, **SECOND._asdict())
+    for _ in range(_SHIFTS):
+        if not abs(u @ pair.vector) > 0.5:
+            break
+        shift *= 10.0  # at a saddle all others lie below S − shift, and u came first again
+        pair = spectrum.top_eigenpair(deflated, loss.dimension, **SECOND._asdict())
+    return pair
 
 
 def _delta(point: Point) -> float:

@@ -177,6 +177,19 @@ def test_the_second_eigenvalue_may_be_far_below():
     assert float(data.second_eigenvalue[0]) == pytest.approx(-10.0, rel=1e-12)
 
 
+@pytest.mark.parametrize("second", [-0.5, -5.0, -300.0])
+def test_the_second_eigenvalue_of_a_large_saddle(second):
+    """Protects it where it is found by products alone: u, taken out of the spectrum, is not found again."""
+    curvatures = np.r_[1.0, second, np.linspace(2.0 * second, 1.2 * second, 98)]
+    loss = ss.FunctionLoss(
+        lambda w: 0.5 * float(w @ (curvatures * w)), lambda w: curvatures * w, 100,
+        hessian_vector=lambda w, v: curvatures * v, third=lambda w, u, v: 0.0 * w,
+    )  # fmt: skip
+    assert not loss.explicit_hessian
+    data = ss.constrained_trajectory(loss, ss.HeavyBall(0.1), np.full(100, 0.1), 0)
+    assert float(data.second_eigenvalue[0]) == pytest.approx(second, rel=1e-9)
+
+
 def test_an_eigenpair_that_is_not_converged_is_flagged(monkeypatch):
     """Protects against silent use: the residual is recorded, and a large one sets its bit."""
     loss, start, _ = CASES["network"]
