@@ -1,5 +1,7 @@
 """Every entry holds, and a wrong closed form is caught."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -325,3 +327,19 @@ def test_a_slow_ramp_is_one_by_theory(monkeypatch):
     data = verify(["M4 slow ramp"])
     assert data["verdict"].values.tolist() == ["not run"]
     assert "the smaller catapult" in data["reason"].values[0]
+
+
+def test_the_margin_of_the_slow_ramp_can_fail(monkeypatch):
+    """Protects the entry: catapults that start as high with momentum as without fail it, lower ones do not."""
+
+    def slow(peak, method):
+        heavy = method == "phb"
+        return {
+            "predicted_excess": np.array([0.05 if heavy else 0.1]),
+            "predicted_inertia": np.array([0.1]),
+            "peak_excess": np.array([peak if heavy else 0.1]),
+        }
+
+    for peak, verdict in ((0.095, "fails"), (0.085, "holds")):
+        monkeypatch.setattr(flatter, "_slow", partial(slow, peak))
+        assert verify(["M4 slow ramp"])["verdict"].values.tolist() == [verdict]
