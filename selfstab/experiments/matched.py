@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from selfstab import theory, validation
 from selfstab.cells import one_blas_thread
@@ -171,7 +172,7 @@ class Ending:
     final: float
     crossed: int | None
     least: int | None
-    window: Array
+    window: NDArray[np.bool_]
 
     @classmethod
     def of(cls, step: Array, sharpness: Array, threshold: Array, steps: int) -> Ending:
