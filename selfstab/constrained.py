@@ -295,7 +295,7 @@ def _invalid(stage: Stage, second: Eigenpair) -> int:
     return (
         1 * (second.value > (1.0 - MARGIN) * threshold)
         + 2 * (second.value > (1.0 - MARGIN) * sharpness)
-        + 4 * (max(point.top.residual, second.residual) > _EIGENPAIR_MET * abs(sharpness))
+        + 4 * (not all(pair.residual <= _EIGENPAIR_MET * abs(sharpness) for pair in (point.top, second)))
         + 8 * (not met)
     )
 

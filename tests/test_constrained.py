@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import damian
 import numpy as np
 import pytest
@@ -207,6 +209,17 @@ def test_an_eigenpair_that_is_not_converged_is_flagged(monkeypatch):
     data = ss.constrained_trajectory(loss, ss.HeavyBall(0.1), start, 2)
     assert (data.invalid.values & 4 == 4).all()
     assert (data.constrained_sharpness_residual > 1e-6 * data.constrained_sharpness).all()
+
+
+@pytest.mark.parametrize("which", ["top", "second"])
+def test_a_residual_that_is_not_a_number_is_flagged(monkeypatch, which):
+    """Protects the flag from comparisons with NaN, which are false."""
+    name = {"top": "eigenpair", "second": "_second_pair"}[which]
+    real = getattr(constrained, name)
+    monkeypatch.setattr(constrained, name, lambda *arguments: replace(real(*arguments), residual=np.nan))
+    loss, start, _ = CASES["network"]
+    data = ss.constrained_trajectory(loss, ss.HeavyBall(0.1), start, 2)
+    assert (data.invalid.values & 4 == 4).all()
 
 
 def test_an_overflow_ends_the_records():
