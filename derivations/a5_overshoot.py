@@ -7,7 +7,8 @@ and end at y = y_f(κ) < 0. With G = (1 − y_f)/2 the cubic model's catapult fr
     G = 1 + κ + 2κ² + κ³ − 10κ⁴ − 22κ⁵ + 100κ⁶ + (3223/7)κ⁷ − ...    (asymptotic, κ → 0),
     G ~ c κ^{2/3}                                                    (κ → ∞; c = ½(9J/8)^{2/3}Z₁(∞) = 3.327453).
 On the map at any β, with ρ = (1 − β)/(1 + β), the coefficients are 1, 1, 2, 1 + (7/3)ρ², ...
-The final sharpness is S* − y₀(2G − 1).
+The final sharpness is S* − y₀(2G − 1). The loss's spike is S*y₀²/b² times F(κ) = ½ max a²,
+    F = 1 + 2κ + O(κ²)  (κ → 0),    F → 5.83143293  (κ → ∞, by computation).
 
 Assumptions. α = 0 (no progressive sharpening), an infinitesimal initial oscillation; formal series in κ.
 
@@ -25,6 +26,9 @@ Steps.
       averaged equation loses κ when y is scaled by κ^{2/3}. Its one constant, the action J, is left by the orbit
       without friction, a'' = ya, y'' = −a²/2 from (0, 1); a scale of Z takes J out, and Z₁ starts as s^{4/3}. J =
       10.24175 and Z₁(∞) = 1.304540 by integration.
+(v)   Peak by energy: the slow flow through κ conserves H = y²/2 + a²/4 + κ(ya²/2 + y³), which is ½ + κ at
+      (0, 1) and a²/4 + O(κ²) at the peak, where y = O(κ). In the time rt, κr² + r = 1, along which the orbit
+      starts as e^{rt}, both equations are regular from r = 1 (κ = 0) to r = 0 (κ = ∞), so that F is finite there.
 """
 
 import sympy as sp
@@ -254,6 +258,37 @@ PROOF.equal(
 PROOF.equal("In τ that is z' = √(2J)z^{1/4}", sp.diff(size * start, s) ** 4, (2 * J) ** 2 * size * start)
 deepest = sp.symbols("Z_1", positive=True)  # Z₁(∞)
 
+# (v) the largest swing
+a, y, slope, r = sp.symbols("a y slope r", positive=True)
+flow_a = y * a - kappa * (y**2 * a - a**3 / 2)
+flow_y = -(a**2) / 2 + kappa * y * a**2
+
+
+def _along_flow(f: sp.Expr) -> sp.Expr:
+    return sp.diff(f, a) * flow_a + sp.diff(f, y) * flow_y
+
+
+def _through_first_order(f: sp.Expr) -> sp.Expr:
+    return sum(sp.expand(f).coeff(kappa, n) * kappa**n for n in (0, 1))
+
+
+PROOF.equal("a' + κa'' = ya through κ", _through_first_order(flow_a + kappa * _along_flow(flow_a)), y * a)
+PROOF.equal(
+    "y' + κy'' = −a²/2 through κ", _through_first_order(flow_y + kappa * _along_flow(flow_y)), -(a**2) / 2
+)
+slow_energy = y**2 / 2 + a**2 / 4 + kappa * (y * a**2 / 2 + y**3)
+PROOF.equal(
+    "H = y²/2 + a²/4 + κ(ya²/2 + y³) is kept through κ", _through_first_order(_along_flow(slow_energy)), 0
+)
+at_peak = _through_first_order(slow_energy.subs(y, slope * kappa))
+SPIKE = sp.solve(sp.Eq(at_peak, slow_energy.subs({a: 0, y: 1})), a**2)[0] / 2
+PROOF.equal("H is ½ + κ at the start: F = ½a² = 1 + 2κ where y = O(κ)", SPIKE, 1 + 2 * kappa)
+PROOF.equal(
+    "In the time rt the velocities' factor is r and the accelerations' κr² = 1 − r: r = 1/(½ + √(¼ + κ))",
+    (kappa * r**2 + r - 1).subs(r, 1 / (sp.Rational(1, 2) + sp.sqrt(kappa + sp.Rational(1, 4)))),
+    0,
+)
+
 truncated = sum(c * kappa**n for n, c in enumerate(SERIES))
 G = sp.symbols("G", positive=True)
 RESULTS = {
@@ -262,6 +297,7 @@ RESULTS = {
     "far_exponent": sp.Rational(2, 3),
     "far_constant": size * deepest / 2,
     "final_sharpness": threshold - y0 * (2 * G - 1),
+    "spike_factor": SPIKE,
 }
 
 if __name__ == "__main__":

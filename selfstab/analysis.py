@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -315,7 +314,7 @@ class _Record:
         b2 = pushed * (1.0 - beta) / (lr * area * (1.0 + 2.0 * ahead) ** 2)
         row["stabilization"] = b2
         swing_out = float(theory.lookahead_displacement(y0, beta, ahead, b2))
-        factor = 1.0 if ahead else spike_factor(row["inertia_number"])
+        factor = 1.0 if ahead else theory.spike_factor(row["inertia_number"])
         row["predicted_loss_spike"] = 0.5 * float(self.limits[top]) * swing_out**2 * factor
 
 
@@ -329,57 +328,3 @@ def _slope(steps: Array, values: Array, begin: int, end: int) -> float:
     if end + 1 - first < 4:
         return float("nan")
     return float(np.polyfit(steps[first : end + 1] - steps[first], values[first : end + 1], 1)[0])
-
-
-@lru_cache(maxsize=256)
-def spike_factor(kappa: float) -> float:
-    """Return by how much a catapult's largest squared swing at inertia number κ exceeds the slow limit's.
-
-    ½ max a² on the orbit of a' + κa'' = ya, y' + κy'' = −a²/2 that leaves (0, 1), so that the loss spike is
-    S*y₀²/b² times it to leading order in the relative excess.
-
-    Parameters
-    ----------
-    kappa
-        κ >= 0.
-
-    Returns
-    -------
-    float
-        The factor, 1 at κ = 0.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If κ is no such number.
-
-    Notes
-    -----
-    The orbit is that of the overshoot law, ``derivations/a5_overshoot.py``; its peak is found numerically.
-
-    Examples
-    --------
-    >>> [round(spike_factor(kappa), 3) for kappa in (0.0, 1.0, 10.0)]
-    [1.0, 2.289, 4.083]
-    """
-    from scipy.integrate import solve_ivp
-
-    kappa = validation.real("kappa", kappa, at_least=0)
-    smallest = 1e-3
-    if kappa < smallest:
-        return 1.0 + (spike_factor(smallest) - 1.0) * kappa / smallest if kappa else 1.0
-    rate = 2.0 / (1.0 + np.sqrt(1.0 + 4.0 * kappa))
-    small = 1e-5
-    sink = small**2 / (4.0 * rate + 8.0 * kappa * rate**2)
-
-    def flow(_: float, state: Array) -> list[float]:
-        a, va, y, vy = state
-        return [va, (y * a - va) / kappa, vy, (-0.5 * a * a - vy) / kappa]
-
-    def turn(_: float, state: Array) -> float:
-        return float(state[1])
-
-    turn.terminal, turn.direction = True, -1.0  # type: ignore[attr-defined]
-    start = [small, rate * small, 1.0 - sink, -2.0 * rate * sink]
-    done = solve_ivp(flow, (0.0, 60.0 / rate), start, method="LSODA", events=turn, rtol=1e-9, atol=1e-13)
-    return 0.5 * float(done.y_events[0][0][0]) ** 2

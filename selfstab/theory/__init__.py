@@ -4,7 +4,7 @@ Arguments broadcast as NumPy's do; scalars give floats. Each formula is proved b
 ``derivations/``.
 """
 
-from selfstab.theory.catapult import final_sharpness, overshoot
+from selfstab.theory.catapult import final_sharpness, overshoot, spike_factor
 from selfstab.theory.coupling import critical_coupling, cycle_drift
 from selfstab.theory.cycles import flip_coefficient, two_cycle_growth, two_cycle_half_amplitude
 from selfstab.theory.deviation import deviation_coefficients, overshoot_deviation, overshoot_on_loss
@@ -99,6 +99,7 @@ __all__ = [
     "slow_orbit",
     "slow_period",
     "spectral_radius",
+    "spike_factor",
     "stabilization_weight",
     "two_cycle_growth",
     "two_cycle_half_amplitude",

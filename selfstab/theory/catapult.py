@@ -1,4 +1,4 @@
-"""The overshoot law: how far below the threshold a catapult throws the sharpness."""
+"""The overshoot law: how far below the threshold a catapult throws the sharpness, and how high the loss."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from selfstab import validation
 from selfstab.theory.broadcast import joined, plain
 from selfstab.theory.overshoot_coefficients import CHEBYSHEV, FAR, TABLE
+from selfstab.theory.spike_coefficients import CHEBYSHEV as SPIKE_CHEBYSHEV
 from selfstab.validation import Array
 
 SERIES: Final = (1, 1, 2, 1, -10, -22, 100, 3223 / 7, -9406 / 7, -76862 / 7, 157700 / 7)
@@ -63,6 +64,46 @@ def overshoot(kappa: Any) -> Any:
 
 def _far(kappa: Array) -> Array:
     return 0.5 + kappa ** (2.0 / 3.0) * np.polynomial.polynomial.polyval(kappa**-0.5, FAR)
+
+
+def spike_factor(kappa: Any) -> Any:
+    """Return the height of a catapult's spike in the loss, in units of the slow limit's S*y₀²/b².
+
+    F(κ) = ½ max a², from the orbit that leaves (a, y) = (0, 1) in a' + κa'' = ya, y' + κy'' = −a²/2
+
+    F = 1 + 2κ + O(κ²) for small κ and F → 5.83143 for large κ: the largest swing is √F times the slow limit's.
+
+    Parameters
+    ----------
+    kappa
+        Inertia number κ >= 0, see :func:`inertia_number`.
+
+    Returns
+    -------
+    float or ndarray
+        F, nondimensional, exactly 1 at κ = 0; the relative error is below 1e-11. The spike is :func:`loss_spike`
+        times it to leading order in the relative excess.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If kappa is not real, below 0 or not finite.
+
+    Notes
+    -----
+    Source: new here; limits in ``derivations/a5_overshoot.py``, coefficients from ``derivations/spike_table.py``.
+
+    Examples
+    --------
+    >>> spike_factor(0)
+    1.0
+    >>> [round(f, 6) for f in spike_factor([0.1, 1.0, 10.0]).tolist()]
+    [1.201336, 2.289323, 4.08273]
+    """
+    kappa = validation.broadcastable("kappa", kappa, at_least=0)
+    rate = 1.0 / (0.5 + np.sqrt(0.25 + kappa))
+    # κr² is 1 − r without cancellation at small κ.
+    return plain(1.0 + kappa * rate**2 * np.polynomial.chebyshev.chebval(2.0 * rate - 1.0, SPIKE_CHEBYSHEV))
 
 
 @np.errstate(over="ignore", invalid="ignore")

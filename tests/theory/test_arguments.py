@@ -25,6 +25,7 @@ CALLS = {
     "loss_spike": {"threshold": 4.0, "y0": 0.1, "stabilization": 2.0},
     "slow_orbit": {"time": 1.0, "lr": 0.1, "momentum": 0.9, "y0": 0.1, "stabilization": 2.0},
     "overshoot": {"kappa": 1.0},
+    "spike_factor": {"kappa": 1.0},
     "final_sharpness": {"threshold": 4.0, "y0": 0.1, "kappa": 1.0},
     "overshoot_deviation": {"kappa": 1.0, "sharpness_curvature": 0.8, "quartic": -0.3},
     "overshoot_on_loss": {"excess": 0.01, "momentum": 0.9, "sharpness_curvature": 0.8, "quartic": -0.3},

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
-from derivations import a5_overshoot, overshoot_table
+from derivations import a5_overshoot, overshoot_table, spike_table
 from selfstab import theory
 from selfstab.theory import catapult
 from selfstab.theory.overshoot_coefficients import FAR, TABLE
@@ -132,6 +132,56 @@ def test_known_scaling():
     """Protects G/κ^{2/3} at κ = 10², 10³, 10⁴, computed before this library existed."""
     kappa = np.array([1e2, 1e3, 1e4])
     np.testing.assert_allclose(theory.overshoot(kappa) / kappa ** (2 / 3), [3.145, 3.264, 3.307], atol=5e-4)
+
+
+@pytest.mark.parametrize("kappa", [1e-3, 0.05, 1.0, 30.0, 1e6])
+def test_spike_factor_against_a_library_integrator(kappa):
+    """Protects the spike's series over all κ: the orbit's peak by SciPy, stiff at small κ."""
+    rate = 2.0 / (1.0 + np.sqrt(1.0 + 4.0 * kappa))
+    start = manifold_start(kappa, 1e-3, np.sqrt)
+    # In the time rate·t, along which the orbit leaves as an exponential at every κ.
+    start[1], start[3] = start[1] / rate, start[3] / rate
+    inertia = kappa * rate**2
+
+    def slope(_, state):
+        a, da, y, dy = state
+        return [da, (y * a - rate * da) / inertia, dy, (-(a**2) / 2 - rate * dy) / inertia]
+
+    def turn(_, state):
+        return state[1]
+
+    turn.terminal, turn.direction = True, -1.0
+    orbit = solve_ivp(slope, (0.0, 40.0), start, method="Radau", rtol=1e-11, atol=1e-13, events=turn)
+    assert theory.spike_factor(kappa) == pytest.approx(0.5 * orbit.y_events[0][0][0] ** 2, rel=1e-8)
+
+
+def test_spike_coefficients_are_those_of_the_generator():
+    """Protects the shipped literals, between the series' nodes."""
+    kappa = np.geomspace(1e-3, 1e9, 37)
+    rate = 2.0 / (1.0 + np.sqrt(1.0 + 4.0 * kappa))
+    expected = np.array([spike_table.spike_factor(r) for r in rate])
+    np.testing.assert_allclose(theory.spike_factor(kappa), expected, rtol=1e-11)
+
+
+def test_limits_of_the_spike_factor():
+    """Protects the derived slope at κ = 0, and the finite limit at κ → ∞."""
+    slope = a5_overshoot.RESULTS["spike_factor"].coeff(a5_overshoot.kappa, 1)
+    assert theory.spike_factor(0.0) == 1.0
+    assert (theory.spike_factor(1e-6) - 1.0) / 1e-6 == pytest.approx(float(slope), rel=1e-5)
+    assert theory.spike_factor(1e300) == pytest.approx(spike_table.spike_factor(0.0), rel=1e-11)
+
+
+def test_map_approaches_the_spike_factor():
+    """Protects the factor's meaning: heavy ball's largest swing at β near 1 and κ = 1, within order 1 − β."""
+    a, y, va, vy = 1e-8, 1.0, 0.0, 0.0
+    beta = 0.999
+    rate = 2.0 * (1.0 - beta) ** 2 / (1.0 + beta)  # ηy₀ at κ = 1
+    largest = 0.0
+    while a > 0.0:
+        va, vy = beta * va + rate * y * a, beta * vy - 0.5 * rate * a * a
+        a, y = a + va, y + vy
+        largest = max(largest, a)
+    assert 0.5 * largest**2 == pytest.approx(theory.spike_factor(1.0), rel=3e-3)
 
 
 def map_overshoot(kappa, momentum):
