@@ -141,7 +141,7 @@ def analyze(
     record = _Record(data, ahead, notes)
     found = observables.catapults(record.sharpness, record.limits, record.loss, record.steps)
     columns_found = {str(name): found[name].values for name in found.data_vars}
-    rows = [record.row(columns_found, k) for k in range(found.sizes["catapult"])]
+    rows = record.rows(columns_found)
     excess = np.full(data.sizes["step"], np.nan)
     excess[record.known] = record.smooth - record.limits
     data["excess"] = ("step", excess, {"long_name": "S - S*, smoothed over the flip", "units": "1/lr"})
@@ -199,6 +199,8 @@ class _Record:
             at[name].values for name in ("step", "sharpness", "max_stable_sharpness")
         )
         self.lr, self.momentum = at["lr"].values, at["momentum"].values
+        # np.interp would convert all steps anew for each catapult.
+        self.positions = self.steps.astype(np.float64)
         self.lookahead = lookahead
         self.smooth = _smoothed(self.sharpness, np.diff(self.steps))
         self.one_sided = bool((np.diff(self.steps) % 2 == 0).mean() > 0.5)
@@ -221,16 +223,52 @@ class _Record:
                     )
 
     def _at(self, step: float) -> int:
-        return int(np.searchsorted(self.steps, step))
+        return int(np.searchsorted(self.positions, step))
 
-    def row(self, all_found: Mapping[str, Array], number: int) -> dict[str, float]:
-        """Return what is known of a catapult beyond what :func:`catapults` found."""
+    def rows(self, found: Mapping[str, Array]) -> list[dict[str, float]]:
+        """Return what is known of each catapult beyond what :func:`catapults` found."""
+        tops = [self._top(found, k) for k in range(found["onset"].size)]
+        laws = self._laws(found, np.array(tops, dtype=np.int64))
+        return [
+            self._row(found, k, tops[k], {name: float(values[k]) for name, values in laws.items()})
+            for k in range(len(tops))
+        ]
+
+    def _top(self, found: Mapping[str, Array], number: int) -> int:
+        """Return the record of y0."""
+        onset, crossing = (self._at(found[name][number]) for name in ("onset", "crossing"))
+        swing = slice(onset, crossing + 1)
+        return onset + int(
+            np.argmax(_close(self.smooth[swing] - self.limits[swing], found["peak_excess"][number]))
+        )
+
+    def _laws(self, found: Mapping[str, Array], tops: Array) -> dict[str, Array]:
+        """Return what theory says of all catapults; spike is the loss's, times b²."""
+        excess, y0, beta, ahead = (
+            found["relative_excess"], found["peak_excess"], self.momentum[tops], self.lookahead,
+        )  # fmt: skip
+        kappa = (
+            theory.lookahead_inertia_number(excess, beta, ahead)
+            if ahead
+            else theory.inertia_number(excess, beta)
+        )
+        law = theory.lookahead_overshoot(excess, beta, ahead) if ahead else theory.overshoot(kappa)
+        swing_out = theory.lookahead_displacement(y0, beta, ahead)
+        factor = 1.0 if ahead else theory.spike_factor(kappa)
+        return {
+            "inertia_number": kappa,
+            "predicted_overshoot": law,
+            "predicted_drop": 2.0 * y0 * law,
+            "spike": 0.5 * self.limits[tops] * swing_out**2 * factor,
+        }
+
+    def _row(
+        self, all_found: Mapping[str, Array], number: int, top: int, law: Mapping[str, float]
+    ) -> dict[str, float]:
         found = {name: float(values[number]) for name, values in all_found.items()}
         onset, crossing, died = (self._at(found[name]) for name in ("onset", "crossing", "died"))
         y0, drop = found["peak_excess"], found["drop"]
-        top = onset + int(np.argmax(_close(self.smooth - self.limits, y0)[onset : crossing + 1]))
         beta, lr = float(self.momentum[top]), float(self.lr[top])
-        excess = found["relative_excess"]
         begin = self._at(float(all_found["died"][number - 1])) if number else 0
         following = all_found["onset"][number + 1 : number + 2]
         end = self._at(float(following[0])) if following.size else self.steps.size
@@ -241,18 +279,12 @@ class _Record:
             "momentum": beta,
             "sharpening_rate": rate,
             "progressive_sharpening": rate * (1.0 - beta) / lr,
+            **{name: value for name, value in law.items() if name != "spike"},
         }
-        if self.lookahead:
-            row["inertia_number"] = float(theory.lookahead_inertia_number(excess, beta, self.lookahead))
-            row["predicted_overshoot"] = float(theory.lookahead_overshoot(excess, beta, self.lookahead))
-        else:
-            row["inertia_number"] = float(theory.inertia_number(excess, beta))
-            row["predicted_overshoot"] = float(theory.overshoot(row["inertia_number"]))
-        row["predicted_drop"] = 2.0 * y0 * row["predicted_overshoot"]
         row |= dict.fromkeys(("growth", "predicted_growth", "stabilization", "predicted_loss_spike"), np.nan)
         rise = 0.0 if np.isnan(rate) else rate * float(self.steps[died] - self.steps[top])
         if self.losses.size:
-            self._spike(row, top, onset, self.steps[[died, end - 1]], drop + max(rise, 0.0), y0)
+            self._spike(row, law["spike"], onset, self.steps[[died, end - 1]], drop + max(rise, 0.0))
         moved = float(np.ptp(self.limits[top : died + 1]))
         told = {
             "large_drop": max(drop, row["predicted_drop"]) > _SMALL * abs(float(self.smooth[top])),
@@ -269,9 +301,7 @@ class _Record:
         row["cautions"] = sum(2**k for k, name in enumerate(CAUTIONS) if told[name])
         return row
 
-    def _spike(
-        self, row: dict[str, float], top: int, onset: int, calm: Array, pushed: float, y0: float
-    ) -> None:
+    def _spike(self, row: dict[str, float], law: float, onset: int, calm: Array, pushed: float) -> None:
         """Fill in what the loss's spike says: the growth, b² by its area, and its height by that."""
         first, died, last = (
             int(np.searchsorted(self.loss_steps, step)) for step in (self.steps[onset], *calm)
@@ -298,14 +328,14 @@ class _Record:
         if end - begin >= 4:
             window = slice(begin, end)
             slope = np.polyfit(steps[window] - steps[begin], 0.5 * np.log(swing[window]), 1)[0]
-            here = np.interp(steps[window], self.steps, self.smooth)
-            rate = np.interp(steps[window], self.steps, self.lr)
+            here = np.interp(steps[window], self.positions, self.smooth)
+            rate = np.interp(steps[window], self.positions, self.lr)
             radius = theory.spectral_radius(np.maximum(rate * here, 0.0), beta, ahead)
             row["growth"] = float(np.exp(slope))
             row["predicted_growth"] = float(np.exp(np.log(radius).mean()))
         foot = int(np.argmin(losses[: peak + 1]))
         line = np.interp(steps, [steps[foot], steps[-1]], [base, min(float(losses[-1]), float(losses[peak]))])
-        sharpness = np.interp(steps, self.steps, self.smooth)
+        sharpness = np.interp(steps, self.positions, self.smooth)
         above = np.where(sharpness > 0, np.maximum(losses - line, 0.0) / np.maximum(sharpness, 1e-300), 0.0)
         area = float(np.trapezoid(above[foot:], steps[foot:]))
         if not (area > 0 and pushed > 0):
@@ -313,9 +343,7 @@ class _Record:
         # At the flip the gradient is taken (1 + 2 lookahead) times as far out.
         b2 = pushed * (1.0 - beta) / (lr * area * (1.0 + 2.0 * ahead) ** 2)
         row["stabilization"] = b2
-        swing_out = float(theory.lookahead_displacement(y0, beta, ahead, b2))
-        factor = 1.0 if ahead else theory.spike_factor(row["inertia_number"])
-        row["predicted_loss_spike"] = 0.5 * float(self.limits[top]) * swing_out**2 * factor
+        row["predicted_loss_spike"] = law / b2
 
 
 def _close(values: Array, value: float) -> Array:
