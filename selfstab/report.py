@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 import selfstab
-from selfstab import finished, validation
+from selfstab import finished, pages, validation
 
 if TYPE_CHECKING:
     import xarray
@@ -378,115 +378,12 @@ def page(
     settings
         What to list below.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     failures = [f"{made.name}: {made.failure}" for made in figures if made.failure]
     failures += [
         f"{row['prediction']}: {row['verdict']}. {row['reason']}"
         for row in predictions
         if row["verdict"] != "holds"
     ]
-    return environment.from_string(_PAGE).render(
-        figures=figures, predictions=predictions, settings=settings, failures=failures
+    return pages.filled(
+        "reproduce.html", figures=figures, predictions=predictions, settings=settings, failures=failures
     )
-
-
-_PAGE: Final = """\
-<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>selfstab: figures and predictions</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 64rem; padding: 0 1rem; color: #222; }
-img { max-width: 100%; height: auto; }
-figure { margin: 0; }
-section { margin: 3rem 0; }
-table { border-collapse: collapse; font-size: 0.85rem; display: block; overflow-x: auto; }
-th, td { text-align: left; padding: 0.25rem 0.7rem; border-bottom: 1px solid #ddd; vertical-align: top; }
-td.number { font-variant-numeric: tabular-nums; white-space: nowrap; }
-.failure { background: #fbe9ec; border-left: 4px solid #cc6677; padding: 0.5rem 1rem; }
-.verdict-holds { color: #117733; }
-.verdict-fails { color: #aa1133; font-weight: bold; }
-.small { color: #555; font-size: 0.85rem; }
-</style>
-</head>
-<body>
-<h1>Momentum at large learning rates</h1>
-<p>Figures and predictions of self-stabilization, catapults and the edge of stability, computed by selfstab.</p>
-{% if failures %}
-<div class="failure" role="alert">
-<p>Not all holds:</p>
-<ul>
-{% for failure in failures %}
-<li>{{ failure }}</li>
-{% endfor %}
-</ul>
-</div>
-{% endif %}
-<nav><ul>
-{% for made in figures %}
-<li><a href="#{{ made.name }}">{{ made.title }}</a></li>
-{% endfor %}
-{% if predictions %}
-<li><a href="#predictions">Predictions</a></li>
-{% endif %}
-</ul></nav>
-{% for made in figures %}
-<section id="{{ made.name }}">
-<h2>{{ made.title }}</h2>
-{% if made.failure %}
-<p class="failure">{{ made.failure }}</p>
-{% endif %}
-<figure>
-{% if made.picture %}
-<a href="{{ made.picture }}"><img src="{{ made.picture }}" alt="{{ made.title }}" loading="lazy"></a>
-{% endif %}
-<figcaption>
-<p>{{ made.text }}</p>
-<ul>
-{% for line in made.lines %}
-<li>{{ line }}</li>
-{% endfor %}
-</ul>
-</figcaption>
-</figure>
-<p class="small">
-{% for file in made.files %}
-<a href="{{ file }}">{{ file }}</a>
-{% endfor %}
-· {{ "%.1f"|format(made.seconds) }} s{% if made.reused %}, finished before{% endif %}</p>
-</section>
-{% endfor %}
-{% if predictions %}
-<section id="predictions">
-<h2>Predictions</h2>
-<table>
-<thead><tr><th>prediction</th><th>statement</th><th>measured</th><th>predicted</th><th>error</th><th>order</th><th>verdict</th></tr></thead>
-<tbody>
-{% for row in predictions %}
-<tr><td>{{ row.prediction }}</td><td>{{ row.statement }}</td><td class="number">{{ row.measured }}</td>
-<td class="number">{{ row.predicted }}</td><td class="number">{{ row.error }}</td>
-<td class="number">{{ row.order }}</td>
-<td class="verdict-{{ row.verdict|replace(' ', '-') }}">
-{{ row.verdict }}{% if row.reason %}: {{ row.reason }}{% endif %}</td></tr>
-{% endfor %}
-</tbody>
-</table>
-</section>
-{% endif %}
-<section class="small">
-<h2>Settings</h2>
-<ul>
-{% for key, value in settings.items() %}
-<li>{{ key }}: {{ value }}</li>
-{% endfor %}
-</ul>
-</section>
-</body>
-</html>
-"""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from selfstab import finished, outputs
+from selfstab import finished, outputs, pages
 from selfstab.analysis import CAUTIONS, cautions_of
 
 if TYPE_CHECKING:
@@ -358,11 +358,6 @@ def page(data: xarray.Dataset, name: str) -> str:
     str
         The page.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     drawn = [(caption, _inline(draw(data))) for draw, caption in pictures(data).values()]
     lines = summary(data)
     data, cut = _listed(data, _MOST_ON_PAGE)
@@ -376,7 +371,8 @@ def page(data: xarray.Dataset, name: str) -> str:
         for names in (_OF_SHARPNESS, _OF_LOSS)
         if told and np.isfinite([data[name].values for name in names]).any()
     ]
-    return environment.from_string(_PAGE).render(
+    return pages.filled(
+        "run.html",
         name=name,
         summary=[*lines, cut] if cut else lines,
         pictures=drawn,
@@ -388,91 +384,3 @@ def page(data: xarray.Dataset, name: str) -> str:
         versions=json.loads(data.attrs["versions"]),
         lookahead=float(data.attrs["lookahead"]),
     )
-
-
-_PAGE: Final = """\
-<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ name }}: catapults beside the theory</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 64rem; padding: 0 1rem; color: #222; }
-img { max-width: 100%; height: auto; }
-figure { margin: 2rem 0; }
-figcaption { color: #555; font-size: 0.85rem; }
-table { margin: 1rem 0; border-collapse: collapse; font-size: 0.85rem; display: block; overflow-x: auto; }
-th, td { text-align: right; padding: 0.25rem 0.6rem; border-bottom: 1px solid #ddd; white-space: nowrap;
-  font-variant-numeric: tabular-nums; }
-td.words { text-align: left; white-space: normal; }
-.small { color: #555; font-size: 0.85rem; }
-</style>
-</head>
-<body>
-<h1>{{ name }}</h1>
-{% for line in summary %}
-<p>{{ line }}</p>
-{% endfor %}
-{% if notes %}
-<h2>How the record was read</h2>
-<ul>
-{% for note in notes %}
-<li>{{ note }}</li>
-{% endfor %}
-</ul>
-{% endif %}
-{% for caption, source in pictures %}
-<figure>
-<img src="{{ source }}" alt="{{ caption }}"{% if "beside the law" in caption %} style="max-width: 32rem"{% endif %}>
-<figcaption>{{ caption }}</figcaption>
-</figure>
-{% endfor %}
-<h2>Catapults</h2>
-{% for headers, rows in tables %}
-<table>
-<thead><tr><th></th>{% for header in headers %}<th>{{ header }}</th>{% endfor %}
-{% if loop.first %}<th>cautions</th>{% endif %}</tr></thead>
-<tbody>
-{% set first = loop.first %}
-{% for values in rows %}
-<tr><td>{{ numbers[loop.index0] }}</td>{% for value in values %}<td>{{ value }}</td>{% endfor %}
-{% if first %}<td class="words">{{ told[loop.index0]|join(", ") }}</td>{% endif %}</tr>
-{% endfor %}
-</tbody>
-</table>
-{% else %}
-<p>None: the sharpness did not rise through the threshold and fall through it again to a lower value.</p>
-{% endfor %}
-{% if cautions %}
-<h3>Cautions</h3>
-<ul>
-{% for key, text in cautions.items() %}
-<li>{{ key }}: {{ text }}.</li>
-{% endfor %}
-</ul>
-{% endif %}
-<h2>What is compared</h2>
-<ul>
-<li>The threshold is S* = 2(1 + β)/(η(1 + 2γ)), γ = {{ "%g"|format(lookahead) }} the lookahead.</li>
-<li>y₀ is the largest excess S − S* before the swing, ε = y₀/S*, κ = ε((1 + β)/(1 − β))²{% if lookahead %}
- (here κ with lookahead, from the theory of the family){% endif %}. Overshoot is drop/(2y₀), which the law lets be
- G(κ); gradient descent's slow limit is 1.</li>
-<li>Growth is the swing's factor per step while it is small, half the loss's; predicted is the spectral radius at the
- sharpness recorded there.</li>
-<li>The predicted spike is S*y₀²/b² times the law's factor at κ. b² is not in the record: it is read off the area
- under the spike, so that the prediction tests the spike's height against its area and the drop.</li>
-<li>Sharpening is the rise of the sharpness per step before the onset.</li>
-</ul>
-<p>The law is for the full gradient's heavy ball, a sharpness near the threshold, a constant learning rate, one unstable
-direction and no progressive sharpening during the swing. It is not for Adam and its like. What the record cannot show
-(a second unstable direction without its eigenvalue, minibatch noise) carries no caution above.</p>
-<h2>Versions</h2>
-<p class="small">
-{% for key, value in versions.items() %}
-{{ key }} {{ value }}{{ ", " if not loop.last }}
-{% endfor %}
-</p>
-</body>
-</html>
-"""
