@@ -40,37 +40,75 @@ TAYLOR_ORDER = 26
 
 
 @numba.njit(error_model="numpy")
-def overshoot(kappa: float, tail: float = 1e-9) -> float:
-    """Return G(κ) for κ > 0; part 3 starts where ½∫a² < tail·|y|, and errs by about the square of that."""
-    mu = 2.0 / (1.0 + np.sqrt(1.0 + 4.0 * kappa))
+def leave(inertia: float, friction: float, rate: float) -> tuple[float, float, float, float]:
+    """Return (a, a', y, y') on the unstable manifold of (0, 1), inside its series' radius of convergence.
+
+    The orbit of friction·a' + inertia·a'' = ya, friction·y' + inertia·y'' = −a²/2 that leaves as e^{rate·t}.
+    """
     last = MANIFOLD_ORDER
     a_n = np.zeros(last + 1)
     y_n = np.zeros(last + 1)
     a_n[1] = 1.0
     for n in range(2, last + 1):
         total = 0.0
+        growth = n * rate
         if n % 2:
             for j in range(1, n):
                 total += y_n[j] * a_n[n - j]
-            a_n[n] = total / (kappa * (n * mu) ** 2 + n * mu - 1.0)
+            a_n[n] = total / (inertia * growth**2 + friction * growth - 1.0)
         else:
             for j in range(1, n):
                 total += a_n[j] * a_n[n - j]
-            y_n[n] = -0.5 * total / (kappa * (n * mu) ** 2 + n * mu)
+            y_n[n] = -0.5 * total / (inertia * growth**2 + friction * growth)
     radius = min(abs(a_n[last - 1]) ** (-1.0 / (last - 1)), abs(y_n[last]) ** (-1.0 / last))
     a, da, y, dy = 0.0, 0.0, 1.0, 0.0
     for n in range(last, 0, -1):
         power = (0.3 * radius) ** n
         a += a_n[n] * power
-        da += n * mu * a_n[n] * power
+        da += n * rate * a_n[n] * power
         y += y_n[n] * power
-        dy += n * mu * y_n[n] * power
+        dy += n * rate * y_n[n] * power
+    return a, da, y, dy
 
+
+@numba.njit(error_model="numpy")
+def expand(inertia: float, friction: float, terms: np.ndarray) -> float:
+    """Fill the Taylor series of a, a', y, y', the rows of `terms`, from their first; return how far they hold."""
     order = TAYLOR_ORDER
-    at = np.zeros(order + 1)
-    dat = np.zeros(order + 1)
-    yt = np.zeros(order + 1)
-    dyt = np.zeros(order + 1)
+    at, dat, yt, dyt = terms[0], terms[1], terms[2], terms[3]
+    for n in range(order):
+        ya = 0.0
+        aa = 0.0
+        for j in range(n + 1):
+            ya += yt[j] * at[n - j]
+            aa += at[j] * at[n - j]
+        at[n + 1] = dat[n] / (n + 1)
+        dat[n + 1] = (ya - friction * dat[n]) / (inertia * (n + 1))
+        yt[n + 1] = dyt[n] / (n + 1)
+        dyt[n + 1] = (-0.5 * aa - friction * dyt[n]) / (inertia * (n + 1))
+    step = np.inf
+    for n in (order - 1, order):
+        for row in (0, 2):
+            size = abs(terms[row, 0]) + abs(terms[row + 1, 0])
+            term = abs(terms[row, n]) + abs(terms[row + 1, n])
+            step = min(step, 0.25 * (size / term) ** (1.0 / n))
+    return step
+
+
+@numba.njit
+def sum_of(coefficients: np.ndarray, step: float) -> float:
+    """Return the Taylor series' value at `step`."""
+    total = 0.0
+    for n in range(len(coefficients) - 1, -1, -1):
+        total = total * step + coefficients[n]
+    return total
+
+
+@numba.njit(error_model="numpy")
+def overshoot(kappa: float, tail: float = 1e-9) -> float:
+    """Return G(κ) for κ > 0; part 3 starts where ½∫a² < tail·|y|, and errs by about the square of that."""
+    terms = np.zeros((4, TAYLOR_ORDER + 1))
+    a, da, y, dy = leave(kappa, 1.0, 2.0 / (1.0 + np.sqrt(1.0 + 4.0 * kappa)))
     while True:
         if y < 0.0:
             rest = 0.5 * _rest(kappa, -y, a, da)
@@ -78,30 +116,11 @@ def overshoot(kappa: float, tail: float = 1e-9) -> float:
                 final = y + kappa * dy - rest
                 final = y + kappa * dy - 0.5 * _rest(kappa, -final, a, da)
                 return 0.5 * (1.0 - final)
-        at[0], dat[0], yt[0], dyt[0] = a, da, y, dy
-        for n in range(order):
-            ya = 0.0
-            aa = 0.0
-            for j in range(n + 1):
-                ya += yt[j] * at[n - j]
-                aa += at[j] * at[n - j]
-            at[n + 1] = dat[n] / (n + 1)
-            dat[n + 1] = (ya - dat[n]) / (kappa * (n + 1))
-            yt[n + 1] = dyt[n] / (n + 1)
-            dyt[n + 1] = (-0.5 * aa - dyt[n]) / (kappa * (n + 1))
-        step = np.inf
-        for n in (order - 1, order):
-            for size, term in (
-                (abs(a) + abs(da), abs(at[n]) + abs(dat[n])),
-                (abs(y) + abs(dy), abs(yt[n]) + abs(dyt[n])),
-            ):
-                step = min(step, 0.25 * (size / term) ** (1.0 / n))
-        a, da, y, dy = at[order], dat[order], yt[order], dyt[order]
-        for n in range(order - 1, -1, -1):
-            a = a * step + at[n]
-            da = da * step + dat[n]
-            y = y * step + yt[n]
-            dy = dy * step + dyt[n]
+        terms[:, 0] = a, da, y, dy
+        step = expand(kappa, 1.0, terms)
+        a, da, y, dy = (
+            sum_of(terms[0], step), sum_of(terms[1], step), sum_of(terms[2], step), sum_of(terms[3], step),
+        )  # fmt: skip
 
 
 @numba.njit

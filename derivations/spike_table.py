@@ -27,82 +27,32 @@ from pathlib import Path
 import numba
 import numpy as np
 
+from derivations.overshoot_table import TAYLOR_ORDER, expand, leave, sum_of
+
 NODES = 80
 SMALLEST = 1e-13  # Chebyshev coefficients below this end the series
-
-MANIFOLD_ORDER = 40
-TAYLOR_ORDER = 26
 
 
 @numba.njit(error_model="numpy")
 def spike_factor(rate: float) -> float:
     """Return F at r = `rate` in [0, 1)."""
-    last = MANIFOLD_ORDER
-    a_n = np.zeros(last + 1)
-    y_n = np.zeros(last + 1)
-    a_n[1] = 1.0
-    inertia = 1.0 - rate
-    for n in range(2, last + 1):
-        total = 0.0
-        if n % 2:
-            for j in range(1, n):
-                total += y_n[j] * a_n[n - j]
-            a_n[n] = total / (inertia * n * n + rate * n - 1.0)
-        else:
-            for j in range(1, n):
-                total += a_n[j] * a_n[n - j]
-            y_n[n] = -0.5 * total / (inertia * n * n + rate * n)
-    radius = min(abs(a_n[last - 1]) ** (-1.0 / (last - 1)), abs(y_n[last]) ** (-1.0 / last))
-    a, da, y, dy = 0.0, 0.0, 1.0, 0.0
-    for n in range(last, 0, -1):
-        power = (0.3 * radius) ** n
-        a += a_n[n] * power
-        da += n * a_n[n] * power
-        y += y_n[n] * power
-        dy += n * y_n[n] * power
-
-    order = TAYLOR_ORDER
-    at = np.zeros(order + 1)
-    dat = np.zeros(order + 1)
-    yt = np.zeros(order + 1)
-    dyt = np.zeros(order + 1)
+    terms = np.zeros((4, TAYLOR_ORDER + 1))
+    a, da, y, dy = leave(1.0 - rate, rate, 1.0)
     while True:
-        at[0], dat[0], yt[0], dyt[0] = a, da, y, dy
-        for n in range(order):
-            ya = 0.0
-            aa = 0.0
-            for j in range(n + 1):
-                ya += yt[j] * at[n - j]
-                aa += at[j] * at[n - j]
-            at[n + 1] = dat[n] / (n + 1)
-            dat[n + 1] = (ya - rate * dat[n]) / (inertia * (n + 1))
-            yt[n + 1] = dyt[n] / (n + 1)
-            dyt[n + 1] = (-0.5 * aa - rate * dyt[n]) / (inertia * (n + 1))
-        step = np.inf
-        for n in (order - 1, order):
-            for size, term in (
-                (abs(a) + abs(da), abs(at[n]) + abs(dat[n])),
-                (abs(y) + abs(dy), abs(yt[n]) + abs(dyt[n])),
-            ):
-                step = min(step, 0.25 * (size / term) ** (1.0 / n))
-        if _horner(dat, step) <= 0.0:
+        terms[:, 0] = a, da, y, dy
+        step = expand(1.0 - rate, rate, terms)
+        if sum_of(terms[1], step) <= 0.0:
             low, high = 0.0, step
             for _ in range(60):
                 middle = 0.5 * (low + high)
-                if _horner(dat, middle) > 0.0:
+                if sum_of(terms[1], middle) > 0.0:
                     low = middle
                 else:
                     high = middle
-            return 0.5 * _horner(at, low) ** 2
-        a, da, y, dy = _horner(at, step), _horner(dat, step), _horner(yt, step), _horner(dyt, step)
-
-
-@numba.njit
-def _horner(coefficients: np.ndarray, step: float) -> float:
-    total = 0.0
-    for n in range(len(coefficients) - 1, -1, -1):
-        total = total * step + coefficients[n]
-    return total
+            return 0.5 * sum_of(terms[0], low) ** 2
+        a, da, y, dy = (
+            sum_of(terms[0], step), sum_of(terms[1], step), sum_of(terms[2], step), sum_of(terms[3], step),
+        )  # fmt: skip
 
 
 def chebyshev_coefficients() -> np.ndarray:
