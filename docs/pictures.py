@@ -9,8 +9,11 @@ from PIL import Image
 from selfstab import report
 
 IMAGES = Path(__file__).parent / "images"
-COLOURS = 256
-"""A palette's size: it keeps a picture small."""
+COLOURS = (256, 128, 64)
+"""Sizes of a palette, the first that keeps a picture small enough."""
+
+LARGEST = 150_000
+"""Bytes of a picture."""
 
 
 def main(names: list[str]) -> None:
@@ -19,10 +22,18 @@ def main(names: list[str]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             for line in report.make_figure(name, folder):
                 print(line)
-            with Image.open(Path(folder) / f"{name}.png") as picture:
-                picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(
-                    IMAGES / f"{name}.png", optimize=True
-                )
+            keep(Path(folder) / f"{name}.png")
+
+
+def keep(made: Path) -> None:
+    """Write a picture of no more than the largest size to the images."""
+    kept = IMAGES / made.name
+    with Image.open(made) as picture:
+        for colours in COLOURS:
+            picture.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(kept, optimize=True)
+            if kept.stat().st_size <= LARGEST:
+                return
+    raise ValueError(f"{kept.name} must be at most {LARGEST} bytes, got {kept.stat().st_size}")
 
 
 if __name__ == "__main__":

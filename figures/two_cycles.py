@@ -69,7 +69,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         weights = states["weight"].values
         ax.plot(
             np.repeat(states["excess"].values, weights.shape[1]), weights.ravel(), linestyle="none", marker=".",
-            markersize=0.7, color=momenta.COLOURS[beta], label=rf"$\beta={beta:g}$", rasterized=True,
+            markersize=0.7, color=momenta.COLOURS[beta], rasterized=True,
         )  # fmt: skip
         ax.plot(
             fine,
@@ -86,10 +86,11 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
             linewidth=0.8,
             label="theory, it doubles",
         )
+        ax.set_title(rf"$\beta={beta:g}$")
         ax.set(xlabel=r"relative excess, $e=L_2/S^*-1$", xlim=(-0.06, 0.51), ylim=(0.15, 1.3))
     axes[0].set_ylabel("last states of the weight")
     style.label_panels(list(axes))
-    style.shared_legend(figure, list(axes), columns=4)
+    style.shared_legend(figure, list(axes), columns=2)
     return figure
 
 
