@@ -60,7 +60,7 @@ def analyze(
 ) -> xarray.Dataset:
     r"""Hold a recorded run of gradient descent with momentum against the theory of catapults.
 
-    .. math:: S^* = \frac{2(1 + β)}{η(1 + 2γ)}, \quad κ = ε\Big(\frac{1 + β}{1 − β}\Big)^2, \quad
+    .. math:: S^* = \frac{2(1 + β)}{η(1 + 2γ)}, \quad κ = ε\frac{(1 + β)^2}{(1 − β)^2}, \quad
         \text{drop} = 2 y_0 G(κ)
 
     Parameters

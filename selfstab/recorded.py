@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from selfstab import validation
+from selfstab.tables import ALIASES, Table, key, numbers, table_of
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
     import xarray
-
-ALIASES: Final = {
-    "step": (
-        "step", "steps", "global_step", "iteration", "iterations", "iter", "it", "update", "t", "epoch", "epochs",
-    ),
-    "sharpness": (
-        "sharpness", "lambda_max", "max_lambda", "lambda_1", "lambda1", "top_eigenvalue", "largest_eigenvalue",
-        "max_eigenvalue", "hessian_top", "hessian_max", "top_hessian_eigenvalue", "hessian_top_eigenvalue",
-    ),
-    "lr": ("lr", "learning_rate", "learningrate", "eta", "η", "step_size", "stepsize"),
-    "momentum": ("momentum", "beta", "β", "mu"),
-    "loss": ("loss", "train_loss", "training_loss", "loss_train", "full_loss", "objective"),
-    "second_sharpness": ("second_sharpness", "lambda_2", "lambda2", "second_eigenvalue"),
-    "max_stable_sharpness": ("max_stable_sharpness",),
-}  # fmt: skip
-"""Names under which each column is looked for, whatever their case; ' ', '-', '/' and '.' count as '_'."""
 
 _ADAPTIVE: Final = ("beta2", "beta_2", "adam_beta2", "betas", "exp_avg_sq", "preconditioned_sharpness")
 
@@ -45,15 +27,6 @@ _LONG_NAMES: Final = {
 
 _LARGEST: Final = 2e307
 _FEWEST: Final = 3
-
-
-@dataclass
-class _Table:
-    """Columns by their own names, of equal length, and what the source says beside them."""
-
-    columns: dict[str, Any]
-    constants: dict[str, float] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
 
 
 def recorded_run(
@@ -96,10 +69,11 @@ def recorded_run(
         "momentum": None if momentum is None else validation.real("momentum", momentum, at_least=0, below=1),
     }
     ahead = None if lookahead is None else validation.real("lookahead", lookahead, at_least=0)
-    table = _table(run)
+    table = table_of(run)
     notes = table.notes
+    _take_lookahead(table)
     names = _roles(table, dict(columns or {}))
-    values = {role: _numbers(name, table.columns[name]) for role, name in names.items()}
+    values = {role: numbers(name, table.columns[name]) for role, name in names.items()}
     for role, value in given.items():
         if value is None:
             continue
@@ -116,15 +90,15 @@ def recorded_run(
     if "step" not in values:
         values["step"] = np.arange(float(size))
         notes.append("No column of steps: rows are taken as steps 0, 1, 2, ...")
-    elif _key(names["step"]) in ("epoch", "epochs"):
+    elif key(names["step"]) in ("epoch", "epochs"):
         notes.append(f"Steps are taken from {names['step']}: rates hold if an epoch is one update.")
     names = {role: names.get(role, role) for role in values}
     rows = np.arange(1, size + 1)
     rows, values = _in_order(rows, values, names, notes)
     rows, values, diverged_at = _until_divergence(rows, values, names, notes)
     _check_settings(rows, values, names, notes)
-    if ahead is None:
-        ahead = table.constants.get("lookahead")
+    if ahead is None and "lookahead" in table.constants:
+        ahead = validation.real("lookahead", table.constants["lookahead"], at_least=0)
     ahead = _lookahead(values, notes) if ahead is None else ahead
     known = np.isfinite(values["sharpness"])
     if known.sum() < _FEWEST:
@@ -141,143 +115,31 @@ def recorded_run(
     return out
 
 
-# -- sources ------------------------------------------------------------------------------------------------------
-
-
-def _table(run: Any) -> _Table:
-    import pandas
-    import xarray
-
-    if isinstance(run, str | Path):
-        return _file(Path(run))
-    if isinstance(run, xarray.Dataset):
-        return _dataset(run)
-    if isinstance(run, pandas.DataFrame):
-        return _frame(run)
-    if isinstance(run, Mapping):
-        return _mapping(run)
-    raise TypeError(
-        "run must be a path, an xarray.Dataset, a pandas.DataFrame or a mapping of arrays, "
-        f"got {validation.shown(run)}"
-    )
-
-
-def _file(path: Path) -> _Table:
-    import pandas
-    import xarray
-
-    readers = (".csv", ".tsv", ".npz", ".nc", ".zarr")
-    if path.suffix.lower() not in readers:
-        raise ValueError(f"run must end in {', '.join(readers)}, got {str(path)!r}")
-    if not path.exists():
-        raise ValueError(f"run must be a file that exists, got {str(path)!r}")
-    kind = path.suffix.lower()
-    try:
-        if kind in (".csv", ".tsv"):
-            separator = "," if kind == ".csv" else "\t"
-            return _frame(pandas.read_csv(path, sep=separator, skipinitialspace=True, index_col=False))
-        if kind == ".npz":
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
-                return _mapping({name: arrays[name] for name in arrays.files})
-        options: dict[str, Any] = {"engine": "zarr", "consolidated": False} if kind == ".zarr" else {}
-        with xarray.open_dataset(path, decode_timedelta=False, **options) as data:
-            return _dataset(data.load())
-    except ImportError:
-        raise
-    except _Refused as refused:
-        raise ValueError(str(refused)) from None
-    except Exception as error:  # each reader has its own kinds of error for a damaged file
-        text = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"run must be a readable {kind} file, got {str(path)!r}: {text}") from None
-
-
-class _Refused(ValueError):
-    """A table that was read, and is not of the form needed."""
-
-
-def _frame(frame: Any) -> _Table:
-    names = [str(name) for name in frame.columns]
-    if len({*names}) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise _Refused(f"run must have each column once, got {twice} twice")
-    columns = {name: frame.iloc[:, k].to_numpy() for k, name in enumerate(names)}
-    index = frame.index
-    if index.nlevels == 1 and _key(index.name) in ALIASES["step"] and str(index.name) not in columns:
-        columns[str(index.name)] = index.to_numpy()
-    elif not any(_key(name) in ALIASES["step"] for name in names) and index.dtype.kind in "iu":
-        plain = np.array_equal(index.to_numpy(), np.arange(len(index)))
-        columns |= {} if plain else {"step": index.to_numpy()}
-    return _Table(columns)
-
-
-def _dataset(data: xarray.Dataset) -> _Table:
-    long = {str(name): data[name] for name in data.variables if data[name].ndim == 1}
-    found = [name for name in long if _key(name) in ALIASES["sharpness"]]
-    dims = {long[name].dims[0] for name in found} or {"step"}
-    along = [name for name, variable in long.items() if variable.dims[0] in dims]
-    if len(dims) > 1:
-        raise _Refused(f"run must have its columns along one dimension, got {', '.join(map(str, dims))}")
-    columns = {name: long[name].values for name in along}
-    # Our own runs carry the threshold, which is computed afresh, and their optimizer's settings.
-    constants: dict[str, float] = {}
-    for name in ("lr", "momentum", "lookahead"):
-        if name in data.variables and data[name].ndim == 0:
-            constants[name] = float(data[name])
-    try:
-        optimizer = json.loads(data.attrs["optimizer"])
-        settings = {name: optimizer[name] for name in ("momentum", "lookahead") if name in optimizer}
-    except (KeyError, TypeError, ValueError):
-        settings = {}
-    if "lookahead" in data.attrs:
-        settings.setdefault("lookahead", data.attrs["lookahead"])
-    for name, value in settings.items():
-        if isinstance(value, int | float | np.number):
-            constants.setdefault(name, float(value))
-    held = {_key(name) for name in columns}
-    for name in ("lr", "momentum"):
-        if held & {*ALIASES[name]}:
-            constants.pop(name, None)
-    for name, variable in long.items():
-        if name == "lookahead" and variable.size and (variable == variable[0]).all():
-            constants["lookahead"] = float(variable[0])
-    return _Table(columns, constants)
-
-
-def _mapping(run: Mapping[Any, Any]) -> _Table:
-    table = _Table({})
-    for name, value in run.items():
-        try:
-            array = np.ma.filled(value, np.nan) if isinstance(value, np.ma.MaskedArray) else np.asarray(value)
-        except (TypeError, ValueError):
-            raise _Refused(f"run's {name} must be an array, got {validation.shown(value)}") from None
-        if array.ndim == 0 and _key(name) in ("lookahead", *ALIASES["lr"], *ALIASES["momentum"]):
-            role = next((r for r in ("lr", "momentum") if _key(name) in ALIASES[r]), "lookahead")
-            table.constants[role] = float(_numbers(str(name), array.reshape(1))[0])
-        elif array.ndim == 1:
-            table.columns[str(name)] = array
-    return table
-
-
 # -- columns ------------------------------------------------------------------------------------------------------
 
 
-def _key(name: Any) -> str:
-    """Return a column's name as it is compared.
+def _take_lookahead(table: Table) -> None:
+    """Take the lookahead out of the columns, if one holds it; it must not change."""
+    for name in [name for name in table.columns if key(name) == "lookahead"]:
+        column = numbers(name, table.columns.pop(name))
+        known = column[~np.isnan(column)]
+        other = known[known != known[0]] if known.size else known
+        if other.size:
+            raise ValueError(
+                f"{name} must be one number for the whole run, got {known[0]:g} and {other[0]:g}"
+            )
+        if known.size:
+            table.constants["lookahead"] = float(known[0])
 
-    >>> _key("Train/Loss "), _key("lambda-max")
-    ('train_loss', 'lambda_max')
-    """
-    return re.sub(r"[\s\-/.]+", "_", str(name).strip()).lower()
 
-
-def _missing(role: str, table: _Table) -> str:
+def _missing(role: str, table: Table) -> str:
     return (
         f"run must have a column {role} (also known as {', '.join(ALIASES[role][1:5])}), "
         f"got {', '.join(table.columns) or 'none'}; name it by columns, {role}=NAME"
     )
 
 
-def _roles(table: _Table, chosen: dict[str, str]) -> dict[str, str]:
+def _roles(table: Table, chosen: dict[str, str]) -> dict[str, str]:
     """Return the column's name for each role that has one."""
     names: dict[str, str] = {}
     for role, name in chosen.items():
@@ -289,7 +151,7 @@ def _roles(table: _Table, chosen: dict[str, str]) -> dict[str, str]:
             )
         names[role] = name
     for name in table.columns:
-        if _key(name) in _ADAPTIVE and name not in names.values():
+        if key(name) in _ADAPTIVE and name not in names.values():
             raise ValueError(
                 "run must be of gradient descent with heavy-ball or Nesterov momentum, "
                 f"got the column {name}: the threshold of Adam and its like is another"
@@ -297,9 +159,9 @@ def _roles(table: _Table, chosen: dict[str, str]) -> dict[str, str]:
     for role, aliases in ALIASES.items():
         if role in names:
             continue
-        found = [name for name in table.columns if _key(name) in aliases and name not in names.values()]
+        found = [name for name in table.columns if key(name) in aliases and name not in names.values()]
         if len(found) > 1 and role == "step":
-            found = [min(found, key=lambda name: aliases.index(_key(name)))]
+            found = [min(found, key=lambda name: aliases.index(key(name)))]
         exact = [name for name in found if name == role]
         if len(found) > 1 and not exact:
             raise ValueError(
@@ -317,27 +179,6 @@ def _roles(table: _Table, chosen: dict[str, str]) -> dict[str, str]:
                 "where one was not recorded, put NaN"
             )
     return names
-
-
-def _numbers(name: str, values: Any) -> Array:
-    """Return a column as floats; what is blank is NaN, what is no number is refused with its row."""
-    array = np.asarray(values)
-    if array.dtype.kind in "fiu":
-        return array.astype(np.float64)
-    if array.dtype.kind in "OUST":
-        import pandas
-
-        numbers = pandas.to_numeric(pandas.Series(array), errors="coerce").to_numpy(dtype=np.float64)
-        texts = [str(value).strip().lower() for value in array]
-        blank = np.array([text in ("", "nan", "none", "null", "<na>", "na", "n/a", "nat") for text in texts])
-        wrong = np.flatnonzero(np.isnan(numbers) & ~blank)
-        if wrong.size == 0:
-            return numbers
-        raise ValueError(
-            f"{name} must hold real numbers, or nothing where not recorded, "
-            f"got {validation.shown(str(array[wrong[0]]))} in row {wrong[0] + 1}"
-        )
-    raise ValueError(f"{name} must hold real numbers, got {array.dtype}")
 
 
 # -- rows ---------------------------------------------------------------------------------------------------------

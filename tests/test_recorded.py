@@ -299,3 +299,28 @@ def test_files_of_other_kinds_are_refused(tmp_path):
         recorded_run(tmp_path / "run.pt")
     with pytest.raises(ValueError, match="run must be a file that exists"):
         recorded_run(tmp_path / "run.csv")
+
+
+def test_a_column_of_lookahead_is_read():
+    """Protects the threshold: a column that is left out would make it 1 + 2γ times too high."""
+    sharpness = np.linspace(1.0, 2.0, 5)
+    for run in (
+        {"sharpness": sharpness, "Lookahead": [np.nan, 0.5, 0.5, 0.5, 0.5]},
+        pd.DataFrame({"sharpness": sharpness, "lookahead": 0.5}),
+        xarray.Dataset({"sharpness": ("t", sharpness), "lookahead": ("t", np.full(5, 0.5))}),
+    ):
+        assert recorded_run(run, lr=1.0, momentum=0.0).attrs["lookahead"] == 0.5
+        assert recorded_run(run, lr=1.0, momentum=0.0, lookahead=0.25).attrs["lookahead"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("lookahead", "message"),
+    [
+        ([0.5, 0.5, 0.5, 0.5, 0.25], r"lookahead must be one number for the whole run, got 0.5 and 0.25"),
+        (-0.1, r"lookahead must be .*, got -0.1"),
+        (np.inf, r"lookahead must be .*, got inf"),
+    ],
+)
+def test_a_lookahead_that_is_none_is_refused(lookahead, message):
+    with pytest.raises(ValueError, match=message):
+        recorded_run({"sharpness": np.linspace(1.0, 2.0, 5), "lookahead": lookahead}, lr=1.0, momentum=0.0)
