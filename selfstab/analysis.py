@@ -189,6 +189,32 @@ def cautions_of(data: xarray.Dataset, catapult: int) -> list[str]:
     return [name for k, name in enumerate(CAUTIONS) if bits >> k & 1]
 
 
+def largest_of(data: xarray.Dataset, most: int) -> list[int]:
+    """Return the numbers of the catapults of the largest drop, in order; all of them if they are no more than `most`.
+
+    Parameters
+    ----------
+    data
+        What :func:`analyze` returns.
+    most
+        How many, at least 1.
+
+    Returns
+    -------
+    list of int
+        Numbers from 0.
+
+    Examples
+    --------
+    >>> import xarray
+    >>> largest_of(xarray.Dataset({"drop": ("catapult", [3.0, 1.0, 2.0])}), 2)
+    [0, 2]
+    """
+    most = validation.integer("most", most, at_least=1)
+    largest: list[int] = np.sort(np.argsort(-data["drop"].values, kind="stable")[:most]).tolist()
+    return largest
+
+
 class _Record:
     """The records of a run where sharpness is known, and the loss at every step where it is."""
 

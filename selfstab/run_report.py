@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from selfstab import finished, outputs, pages
-from selfstab.analysis import CAUTIONS, cautions_of
+from selfstab.analysis import CAUTIONS, cautions_of, largest_of
 
 if TYPE_CHECKING:
     import xarray
@@ -88,10 +88,8 @@ def summary(data: xarray.Dataset) -> list[str]:
 def _listed(data: xarray.Dataset, most: int) -> tuple[xarray.Dataset, str]:
     """Return the catapults of the largest drop, in order, and a sentence if they are not all."""
     numbered = data.assign(number=("catapult", np.arange(data.sizes["catapult"])))
-    if data.sizes["catapult"] <= most:
-        return numbered, ""
-    largest = np.sort(np.argsort(-data["drop"].values, kind="stable")[:most])
-    return numbered.isel(catapult=largest), f"Listed are the {most} of the largest drop."
+    listed = numbered.isel(catapult=largest_of(data, most))
+    return listed, f"Listed are the {most} of the largest drop." if data.sizes["catapult"] > most else ""
 
 
 def table(data: xarray.Dataset) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from selfstab import theory
+from selfstab.analysis import largest_of
 from selfstab.plotting.style import METHOD_COLOURS, THEORY_COLOUR, axes_or_new, require, styled
 
 if TYPE_CHECKING:
@@ -34,16 +35,8 @@ def _line(ax: Axes, data: xarray.Dataset, name: str, **look: Any) -> None:
     ax.plot(data["step"].values[known], data[name].values[known], **look)
 
 
-def _shown(data: xarray.Dataset) -> list[int]:
-    """Return the catapults that are marked: all, or those of the largest drop where there are very many."""
-    if data.sizes["catapult"] <= _MOST:
-        return list(range(data.sizes["catapult"]))
-    largest: list[int] = np.sort(np.argsort(-data["drop"].values, kind="stable")[:_MOST]).tolist()
-    return largest
-
-
 def _bands(ax: Axes, data: xarray.Dataset) -> None:
-    for n, k in enumerate(_shown(data)):
+    for n, k in enumerate(largest_of(data, _MOST)):
         begin, end = float(data["onset"][k]), float(data["died"][k])
         ax.axvspan(
             begin, end, color=_BAND, alpha=0.25, linewidth=0, zorder=0, label="catapult" if n == 0 else None
@@ -93,7 +86,7 @@ def draw_catapults(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     known = data["sharpness"].values[np.isfinite(data["sharpness"].values)]
     lowest, highest = float(known.min()), float(known.max())
     margin = 0.08 * (highest - lowest if highest > lowest else abs(highest) or 1.0)
-    for k in _shown(data):
+    for k in largest_of(data, _MOST):
         y0 = float(data["peak_excess"][k])
         end = y0 / float(data["relative_excess"][k]) + y0 - float(data["predicted_drop"][k])
         begin, died = float(data["onset"][k]), float(data["died"][k])
@@ -145,7 +138,7 @@ def draw_spikes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     _line(ax, data, "loss", color=_colour(data), label="loss $L$")
     loss = data["loss"].values
     known = np.isfinite(loss)
-    for k in _shown(data):
+    for k in largest_of(data, _MOST):
         base = np.interp(float(data["peak"][k]), data["step"].values[known], loss[known])
         base -= float(data["loss_spike"][k])
         top = base + float(data["predicted_loss_spike"][k])
