@@ -248,3 +248,9 @@ def test_pages_are_within_reach():
         if line and not line.startswith(":")
     }
     assert pages <= shown
+
+
+@pytest.mark.parametrize("name", report.companion("figures").NAMES)
+def test_every_figure_has_a_small_picture(name):
+    """Protects the manual's list of figures: each is shown, by a file a page can carry."""
+    assert 0 < (DOCS / "images" / f"{name}.png").stat().st_size <= 150_000

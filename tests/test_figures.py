@@ -181,6 +181,14 @@ def test_the_phase_diagrams_check_accepts_the_law():
     assert module("phase_diagrams").check(plane())
 
 
+def test_the_networks_diagram_is_held_against_the_corrected_law():
+    """Protects the correction: with coefficients of which the measured overshoot shows nothing the check fails."""
+    data = plane()
+    data["diagonal_network"] = data["diagonal_network"].assign_attrs(sharpness_curvature=3.0, quartic=0.0)
+    with pytest.raises(AssertionError, match="DiagonalNetwork: the overshoot is off the law"):
+        module("phase_diagrams").check(data)
+
+
 def absent(measured, phase):
     measured[:] = np.nan
 
