@@ -27,12 +27,17 @@ CAUTIONS: Final = {
     "several_unstable": "a second eigenvalue was above the threshold",
     "no_loss": "without a loss, the oscillation's own share of the sharpness is in y0 and in the drop",
     "lookahead_series": "the series with lookahead is used beyond small inertia numbers",
+    "begun": "the swing was under way where the record begins: y0 and the growth miss its beginning",
+    "noisy": "noise of the recorded sharpness is more than a twentieth of y0, which as a maximum it raises",
 }
 """Reasons not to trust the law's prediction for a catapult; several are told at once."""
 
 _SMALL: Final = 0.1
 _FEWEST: Final = 8
 _SERIES: Final = 0.2
+_NOISE: Final = 0.05
+_BEGUN: Final = 1e-3
+_ENOUGH: Final = 20
 
 _ALONG_CATAPULT: Final = {
     "steps_above": ("steps from onset to crossing", "step"),
@@ -230,6 +235,7 @@ class _Record:
         self.lookahead = lookahead
         self.smooth = _smoothed(self.sharpness, np.diff(self.steps))
         self.one_sided = bool((np.diff(self.steps) % 2 == 0).mean() > 0.5)
+        self.noise = _noise(self.smooth)
         self.second = at["second_sharpness"].values if "second_sharpness" in data else None
         self.loss: Array | None = None
         self.loss_steps = self.losses = np.empty(0)
@@ -311,6 +317,7 @@ class _Record:
         rise = 0.0 if np.isnan(rate) else rate * float(self.steps[died] - self.steps[top])
         if self.losses.size:
             self._spike(row, law["spike"], onset, self.steps[[died, end - 1]], drop + max(rise, 0.0))
+        begun = bool(row.pop("begun", 0.0))
         moved = float(np.ptp(self.limits[top : died + 1]))
         told = {
             "large_drop": max(drop, row["predicted_drop"]) > _SMALL * abs(float(self.smooth[top])),
@@ -323,6 +330,8 @@ class _Record:
             and bool((self.second[onset : died + 1] > self.limits[onset : died + 1]).any()),
             "no_loss": self.loss is None,
             "lookahead_series": bool(self.lookahead) and abs(row["inertia_number"]) > _SERIES,
+            "begun": begun,
+            "noisy": self.noise > _NOISE * y0,
         }
         row["cautions"] = sum(2**k for k, name in enumerate(CAUTIONS) if told[name])
         return row
@@ -341,10 +350,12 @@ class _Record:
         if losses.size < 4:
             return
         peak -= first
-        base = float(losses[: peak + 1].min())
+        # Where the record begins above the threshold, what the loss was before the swing is what it falls to.
+        base = float((losses if onset == 0 else losses[: peak + 1]).min())
         spike = float(losses[peak]) - base
         if not spike > 0:
             return
+        row["begun"] = float(onset == 0 and losses[0] - base > _BEGUN * spike)
         beta, lr, ahead = row["momentum"], row["lr"], self.lookahead
         swing = losses - base
         low, high = swing[: peak + 1] > 1e-3 * spike, swing[: peak + 1] > 0.03 * spike
@@ -370,6 +381,16 @@ class _Record:
         b2 = pushed * (1.0 - beta) / (lr * area * (1.0 + 2.0 * ahead) ** 2)
         row["stabilization"] = b2
         row["predicted_loss_spike"] = law / b2
+
+
+def _noise(smooth: Array) -> float:
+    """Return the deviation of white noise in the sharpness, from third differences of its smooth; 0 of few records.
+
+    The median leaves out the swings, and the (1, 2, 1)/4 mean's third difference has √12/4 of white noise's deviation.
+    """
+    if smooth.size < _ENOUGH:
+        return 0.0
+    return float(1.4826 * np.median(np.abs(np.diff(smooth, 3))) / (np.sqrt(12.0) / 4.0))
 
 
 def _close(values: Array, value: float) -> Array:

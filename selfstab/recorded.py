@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import xarray
 
 _ADAPTIVE: Final = ("beta2", "beta_2", "adam_beta2", "betas", "exp_avg_sq", "preconditioned_sharpness")
+_OTHERS: Final = r"ada|rmsprop|lion|lamb|shampoo|muon|lbfgs"
+"""Words in the names of optimizers of another kind."""
 
 _LONG_NAMES: Final = {
     "sharpness": ("largest Hessian eigenvalue", "1/lr"),
@@ -27,6 +30,8 @@ _LONG_NAMES: Final = {
 
 _LARGEST: Final = 2e307
 _FEWEST: Final = 3
+_BLOWN_UP: Final = 1e12
+"""Of the last loss over the least: what is not recorded after such a loss was no number."""
 
 
 def recorded_run(
@@ -156,6 +161,15 @@ def _roles(table: Table, chosen: dict[str, str]) -> dict[str, str]:
                 "run must be of gradient descent with heavy-ball or Nesterov momentum, "
                 f"got the column {name}: the threshold of Adam and its like is another"
             )
+        if key(name) in ("optimizer", "optimiser") and name not in names.values():
+            told = next(
+                (str(v) for v in table.columns[name] if re.search(_OTHERS, str(v), re.IGNORECASE)), ""
+            )
+            if told:
+                raise ValueError(
+                    "run must be of gradient descent with heavy-ball or Nesterov momentum, "
+                    f"got {told} in the column {name}: the threshold of Adam and its like is another"
+                )
     for role, aliases in ALIASES.items():
         if role in names:
             continue
@@ -251,6 +265,12 @@ def _until_divergence(
     last = int(kept[-1]) + 1 if kept.size else 0
     if last < end:
         notes.append(f"The last {end - last} rows hold no measurement; they have been left out.")
+        known = values["loss"][:last][np.isfinite(values["loss"][:last])] if "loss" in values else np.empty(0)
+        if not cause and known.size and known[-1] > _BLOWN_UP * np.abs(known).min():
+            diverged_at = int(values["step"][last])
+            notes[-1] = (
+                f"The run diverged: nothing is recorded from step {diverged_at} on, after the loss had blown up."
+            )
     return rows[:last], {role: column[:last] for role, column in values.items()}, diverged_at
 
 

@@ -75,6 +75,7 @@ def _file(path: Path) -> Table:
     try:
         if kind in (".csv", ".tsv"):
             separator = "," if kind == ".csv" else "\t"
+            _check_header(path, separator)
             return _frame(pandas.read_csv(path, sep=separator, skipinitialspace=True, index_col=False))
         if kind == ".npz":
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
@@ -88,7 +89,25 @@ def _file(path: Path) -> Table:
         raise ValueError(str(refused)) from None
     except Exception as error:  # each reader has its own kinds of error for a damaged file
         text = " ".join(str(error).split()) or type(error).__name__
+        if "pickle" in text:  # NumPy takes whatever it does not know for a pickle, and advises to load it
+            text = "it holds no arrays of numbers"
         raise ValueError(f"run must be a readable {kind} file, got {str(path)!r}: {text}") from None
+
+
+def _check_header(path: Path, separator: str) -> None:
+    """Refuse a table of text whose first row names no columns, or is cut by another separator."""
+    with path.open(encoding="utf-8-sig", errors="replace") as opened:
+        names = opened.readline().strip().split(separator)
+    for other, word in ((";", "semicolons"), (",", "commas"), ("\t", "tabs")):
+        if len(names) == 1 and other in names[0]:
+            wanted = "commas" if separator == "," else "tabs"
+            raise _Refused(f"run must have its columns separated by {wanted}, got {word} in {names[0]!r}")
+    try:
+        found = [float(name) for name in names if name.strip()]
+    except ValueError:
+        return
+    if found:
+        raise _Refused(f"run must name its columns in the first row, got numbers: {validation.shown(names)}")
 
 
 class _Refused(ValueError):
@@ -174,7 +193,9 @@ def numbers(name: str, values: Any) -> Array:
 
         found = pandas.to_numeric(pandas.Series(array), errors="coerce").to_numpy(dtype=np.float64)
         texts = [str(value).strip().lower() for value in array]
-        blank = np.array([text in ("", "nan", "none", "null", "<na>", "na", "n/a", "nat") for text in texts])
+        blank = np.array(
+            [text in ("", "nan", "none", "null", "<na>", "na", "n/a", "nat") for text in texts], dtype=bool
+        )
         wrong = np.flatnonzero(np.isnan(found) & ~blank)
         if wrong.size == 0:
             return found

@@ -138,3 +138,32 @@ def test_the_dataset_survives_files(tmp_path):
     with xarray.open_dataset(tmp_path / "seen.nc", engine="netcdf4") as read:
         assert np.array_equal(read["overshoot"], seen["overshoot"])
         assert read["cautions"].attrs["flag_meanings"].split() == list(analysis.CAUTIONS)
+
+
+def test_a_swing_under_way_where_the_record_begins_is_told_and_keeps_its_growth():
+    # Protects records that begin above the threshold: their least loss is the swing's own.
+    whole = catapult(0.5, 0.9)
+    loss, threshold = whole["loss"].values, float(whole["max_stable_sharpness"][0])
+    begin = int(np.argmax(loss > 0.01 * loss.max()))
+    assert float(whole["sharpness"][begin]) > threshold
+    assert "begun" in analysis.cautions_of(ss.analyze(whole.isel(step=slice(begin, None))), 0)
+    assert "begun" not in analysis.cautions_of(ss.analyze(whole), 0)
+    start, previous = ss.flip_start(ss.CubicTaylor(1.0), [0.0, 0.0], 3e-5)
+    run = ss.simulate(ss.CubicTaylor(1.0), ss.HeavyBall(3.8 * 1.002, 0.9), start, 6000, previous=previous)
+    seen = ss.analyze(run).isel(catapult=0)
+    assert float(seen["growth"]) == pytest.approx(float(seen["predicted_growth"]), rel=2e-3)
+
+
+def test_noise_of_the_recorded_sharpness_is_told():
+    # Protects against trust in a y0 that is a maximum of noise; the deviation is found within a fifth.
+    run = catapult(0.5, 0.9)
+    y0 = float(ss.analyze(run)["peak_excess"][0])
+    noise = np.random.default_rng(0).standard_normal(run.sizes["step"])
+    for share, told_of in ((0.0, False), (0.01, False), (0.2, True)):
+        noisy = run.assign(sharpness=run["sharpness"] + share * y0 * noise)
+        seen = ss.analyze(noisy)
+        largest = int(seen["drop"].values.argmax())
+        assert ("noisy" in analysis.cautions_of(seen, largest)) is told_of
+        if share:
+            smooth = ss.observables._smoothed(noisy["sharpness"].values, np.ones(run.sizes["step"] - 1))
+            assert analysis._noise(smooth) == pytest.approx(share * y0, rel=0.2)

@@ -324,3 +324,46 @@ def test_a_column_of_lookahead_is_read():
 def test_a_lookahead_that_is_none_is_refused(lookahead, message):
     with pytest.raises(ValueError, match=message):
         recorded_run({"sharpness": np.linspace(1.0, 2.0, 5), "lookahead": lookahead}, lr=1.0, momentum=0.0)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("step,sharpness,loss\n", "at least|must hold|no row|empty"),
+        ("step;sharpness;lr\n0;1;2\n", "separated by commas, got semicolons"),
+        ("step\tsharpness\n0\t1\n", "separated by commas, got tabs"),
+        ("0,1.0,3.8\n1,1.1,3.8\n", "name its columns in the first row"),
+    ],
+)
+def test_a_table_of_another_form_is_refused_in_words(tmp_path, content, message):
+    # Protects a first try: an exported table that is none of ours.
+    path = tmp_path / "run.csv"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        ss.analyze(path, momentum=0.9, lr=1.0)
+
+
+def test_a_damaged_archive_is_no_advice_to_load_pickles(tmp_path):
+    path = tmp_path / "run.npz"
+    path.write_bytes(b"\x00\x01garbage")
+    with pytest.raises(ValueError, match="holds no arrays of numbers"):
+        ss.analyze(path)
+
+
+@pytest.mark.parametrize("name", ["AdamW", "rmsprop", "Lion"])
+def test_another_optimizer_named_in_a_column_is_refused(run, name):
+    table = columns(run) | {"optimizer": np.full(run.sizes["step"], name)}
+    with pytest.raises(ValueError, match=f"got {name} in the column optimizer"):
+        ss.analyze(table)
+    ss.analyze(columns(run) | {"optimizer": np.full(run.sizes["step"], "SGD")})
+
+
+def test_a_run_that_ends_in_nan_after_a_blow_up_diverged():
+    # Protects runs of PyTorch, whose divergence is recorded as NaN; a run cut short is none.
+    loss = np.concatenate([10.0 ** np.linspace(-3, 20, 40), np.full(5, np.nan)])
+    table = {"sharpness": np.where(np.isnan(loss), np.nan, 3.0), "loss": loss, "lr": np.ones(45)}
+    seen = recorded_run(table, momentum=0.0)
+    assert int(seen["diverged_at"]) == 40
+    assert "diverged" in seen.attrs["notes"]
+    calm = table | {"loss": np.where(np.isnan(loss), np.nan, 0.5)}
+    assert int(recorded_run(calm, momentum=0.0)["diverged_at"]) == -1

@@ -130,7 +130,7 @@ def axes_or_new(ax: Axes | None, width: float = SINGLE_COLUMN, height: float = 2
 
 
 @styled
-def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+def save(figure: Figure, folder: Path | str, name: str) -> list[Path]:
     """Write a figure as PNG (300 dpi), SVG and PDF; the same figure gives the same bytes.
 
     Parameters
@@ -146,7 +146,15 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     -------
     list of Path
         The three files.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
     """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"folder must exist, got {str(folder)!r}")
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # laid out once for all formats
     dates: dict[str, dict[str, Any]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
