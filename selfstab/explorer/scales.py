@@ -96,7 +96,7 @@ class Axis:
         """Return the value at a place from 0 to 1; beyond them, the end."""
         at = min(max(float(place), 0.0), 1.0)
         if self.scale == "linear":
-            return self.low + at * (self.high - self.low)
+            return min(self.low + at * (self.high - self.low), self.high)  # not past it by rounding
         low, high = self._even(np.array([self.low, self.high]))
         even = float(low + at * (high - low))
         found = 1.0 - float(np.exp(-even)) if self.scale == "inverse" else float(np.exp(even))

@@ -103,7 +103,9 @@ def spike_factor(kappa: Any) -> Any:
     kappa = validation.broadcastable("kappa", kappa, at_least=0)
     rate = 1.0 / (0.5 + np.sqrt(0.25 + kappa))
     # κr² is 1 − r without cancellation at small κ.
-    return plain(1.0 + kappa * rate**2 * np.polynomial.chebyshev.chebval(2.0 * rate - 1.0, SPIKE_CHEBYSHEV))
+    return plain(
+        1.0 + kappa * rate * rate * np.polynomial.chebyshev.chebval(2.0 * rate - 1.0, SPIKE_CHEBYSHEV)
+    )
 
 
 @np.errstate(over="ignore", invalid="ignore")

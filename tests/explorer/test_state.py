@@ -5,7 +5,7 @@ from dataclasses import replace
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 
 from selfstab.explorer.scales import AXES, Axis
 from selfstab.explorer.state import FORMULA, MODELS, State, drawn_axis
@@ -25,6 +25,7 @@ def test_an_axis_places_its_values_evenly(axis, count):
     assert axis.place(axis.values(count)) == pytest.approx(np.linspace(0.0, 1.0, count), abs=1e-6)
 
 
+@example(("excess", -0.8409884582874464, 0.5), 1.0)
 @given(AXIS, st.floats(-0.5, 1.5))
 def test_a_place_and_its_value_agree(axis, place):
     # Protects the mark: it stands where one has clicked, at the end if that was beyond it.
