@@ -20,4 +20,4 @@ fine = ss.refine(
     progress=False,
 )
 ax = ss.plotting.draw_refined(fine, edges=True, sharpness=1.0)
-ss.plotting.legend(ax, loc="lower right")
+ss.plotting.legend(ax, loc="upper left")

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _BAND = "#ddaa33"
 _DOUBTED = "#999999"
 _MOST = 200
+_ABOVE = 6.0
+_BLOWN_UP = 1e3
 _MADE_BY = "what analyze returns"
 _CATAPULT = ("catapult",)
 
@@ -85,6 +87,12 @@ def draw_catapults(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     )
     known = data["sharpness"].values[np.isfinite(data["sharpness"].values)]
     lowest, highest = float(known.min()), float(known.max())
+    limits = data["max_stable_sharpness"].values
+    least = float(np.min(limits[np.isfinite(limits)], initial=np.inf))
+    if _BLOWN_UP * least < highest:  # a run that diverges: its last records are of any size
+        highest = _ABOVE * least
+    if least < _ABOVE * highest:  # how far the threshold is shows where it is near
+        highest = max(highest, least)
     margin = 0.08 * (highest - lowest if highest > lowest else abs(highest) or 1.0)
     for k in largest_of(data, _MOST):
         y0 = float(data["peak_excess"][k])
@@ -152,7 +160,12 @@ def draw_spikes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     positive = loss[known & (loss > 0)]
     if positive.size and (loss[known] >= 0).all():
         # A toy's loss falls to nothing, which must not leave its spike a sliver.
-        ax.set(yscale="log", ylim=(max(0.5 * positive.min(), 1e-10 * positive.max()), None))
+        top = float(positive.max())
+        if loss[known][-1] == top > _BLOWN_UP * np.median(positive):  # a run that diverges: it ends at any size
+            top = _BLOWN_UP * float(np.median(positive))
+            ax.set_ylim(top=top)
+        ax.set(yscale="log")
+        ax.set_ylim(bottom=max(0.5 * positive.min(), 1e-10 * top))
     ax.set(xlabel="step, $t$", ylabel="loss")
     return ax
 
