@@ -101,6 +101,9 @@ def recorded_run(
     rows = np.arange(1, size + 1)
     rows, values = _in_order(rows, values, names, notes)
     rows, values, diverged_at = _until_divergence(rows, values, names, notes)
+    if diverged_at < 0 and table.constants.get("diverged_at", -1.0) >= 0:  # our own runs stop before it
+        diverged_at = int(table.constants["diverged_at"])
+        notes.append(f"The run diverged at step {diverged_at}.")
     _check_settings(rows, values, names, notes)
     if ahead is None and "lookahead" in table.constants:
         ahead = validation.real("lookahead", table.constants["lookahead"], at_least=0)

@@ -139,7 +139,7 @@ def _dataset(data: xarray.Dataset) -> Table:
     columns = {name: long[name].values for name in along}
     # Our own runs carry the threshold, which is computed afresh, and their optimizer's settings.
     constants: dict[str, float] = {}
-    for name in ("lr", "momentum", "lookahead"):
+    for name in ("lr", "momentum", "lookahead", "diverged_at"):
         if name in data.variables and data[name].ndim == 0:
             constants[name] = float(data[name])
     try:

@@ -367,3 +367,13 @@ def test_a_run_that_ends_in_nan_after_a_blow_up_diverged():
     assert "diverged" in seen.attrs["notes"]
     calm = table | {"loss": np.where(np.isnan(loss), np.nan, 0.5)}
     assert int(recorded_run(calm, momentum=0.0)["diverged_at"]) == -1
+
+
+def test_a_divergence_of_our_own_run_is_kept(tmp_path):
+    loss = ss.Product()
+    start, previous = ss.flip_start(loss, loss.minimum(sharpness=4.0), 1e-3)
+    run = ss.simulate(loss, ss.HeavyBall(1.09, 0.9), start, 400, previous=previous)
+    assert int(run["diverged_at"]) > 0
+    run.to_netcdf(tmp_path / "run.nc")
+    for form in (run, tmp_path / "run.nc"):
+        assert int(ss.analyze(form)["diverged_at"]) == int(run["diverged_at"])

@@ -161,7 +161,9 @@ def draw_spikes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     if positive.size and (loss[known] >= 0).all():
         # A toy's loss falls to nothing, which must not leave its spike a sliver.
         top = float(positive.max())
-        if loss[known][-1] == top > _BLOWN_UP * np.median(positive):  # a run that diverges: it ends at any size
+        if (
+            loss[known][-1] == top > _BLOWN_UP * np.median(positive)
+        ):  # a run that diverges: it ends at any size
             top = _BLOWN_UP * float(np.median(positive))
             ax.set_ylim(top=top)
         ax.set(yscale="log")
