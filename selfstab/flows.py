@@ -290,15 +290,16 @@ def averaged_flow(
     optimizer
         lr (or its schedule) and momentum; lookahead must be 0.
     start
-        w at step 0, shape (dimension,), at the edge or below; or an :class:`Initialization`. A start beyond the edge
-        is brought back to it in the first substep.
+        w at step 0, shape (dimension,), at the edge or below; or an :class:`Initialization`. A start somewhat
+        beyond the edge is brought back to it at once; from far beyond the first substeps may leap.
     steps
         Number of updates, >= 0.
     directions
         How many directions may swing, >= 1: the top eigenvectors.
     substeps
         Pieces of a step, >= 1. The error is of second order in their length, of first order in the step in which a
-        direction starts or ends to swing.
+        direction starts or ends to swing. A step is 1/(1 − β) long in the flow's time: at β = 0.9 one piece let S pass
+        S* by 1% on a small network, four by 0.2%, sixteen by 0.03%.
     every
         Records are at steps 0, every, 2·every, ... and the last.
     keep

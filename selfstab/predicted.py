@@ -195,7 +195,8 @@ def predicted_dynamics(
         w_{−1}, shape (dimension,); by default `start`, a start at rest.
     form
         "basic"; "generalized", which takes the loss's own gradient along u in place of Sx; or "two-scale", heavy
-        ball of a slow point m and a swing x on ½[L(m + xu) + L(m − xu)], which follows deep catapults, too.
+        ball of a slow point m and a swing x on ½[L(m + xu) + L(m − xu)], which follows
+        catapults of κ up to about 10, too.
 
     Returns
     -------

@@ -21,7 +21,8 @@ WRONG_BEYOND: Final = 1e-3
 class FunctionLoss(Loss):
     r"""A loss given by its value and gradient, functions of a flat float64 vector.
 
-    What needs Hessian-vector products only works on it: runs, sharpness, catapults, spectra, predicted dynamics.
+    Everything that takes a loss works on it: runs, sharpness, catapults, spectra; predicted dynamics and flows, too,
+    whose third derivatives are differences of Hessian-vector products unless `third` is given.
     :meth:`from_jax` and :meth:`from_torch` take all derivatives from automatic differentiation.
 
     Parameters

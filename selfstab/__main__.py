@@ -1,0 +1,6 @@
+"""python -m selfstab: the command line."""
+
+from selfstab.cli import main
+
+if __name__ == "__main__":
+    main()
