@@ -50,7 +50,7 @@ def path(name, momentum=0.0, steps=60, keep=("weights", "top_eigenvector", "shar
     return ss.constrained_trajectory(loss, optimizer, start, steps, keep=keep)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ["slow", "network", pytest.param("wide", marks=pytest.mark.slow)])
 def test_without_momentum_it_is_that_of_damian_et_al(name):
     """Protects the definition: three linearized projections after a step, against an independent implementation."""
     loss, start, threshold = CASES[name]

@@ -96,6 +96,7 @@ def largest_error(form, scale, momentum):
     return float(np.abs(data.predicted_sharpness - data.sharpness).max() / np.abs(data.sharpness - 1.0).max())
 
 
+@pytest.mark.slow
 def test_orders_of_the_errors():
     """Protects what each form carries: the bracket errs at first order in the swing, the two-scale form at third."""
     order = {}
