@@ -14,6 +14,7 @@ from typing import Any
 from docutils import nodes
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx_gallery.scrapers import figure_rst
@@ -66,8 +67,11 @@ class Figures(SphinxDirective):
                 ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
             ).partition("\n")
             out.append(nodes.rubric(text=title.rstrip(".")))
-            if (ROOT / "docs" / "images" / f"{name}.png").exists():
-                out.append(nodes.image(uri=f"images/{name}.png", alt=title))
+            picture = ROOT / "docs" / "images" / f"{name}.png"
+            if picture.exists():
+                with Image.open(picture) as opened:  # all at one scale, whatever their width
+                    width = f"{opened.width // 2}px"
+                out.append(nodes.image(uri=f"images/{name}.png", alt=title, width=width))
             paragraph = nodes.paragraph(text=" ".join(caption.split()) + " ")
             paragraph += nodes.literal(text=f"selfstab figure {name}")
             out.append(paragraph)
