@@ -149,3 +149,17 @@ def test_overflow_is_infinite_and_silent():
     assert theory.growth_factor(1e308, 0.5) == np.inf
     assert theory.max_stable_sharpness(1e-309, 0.9) == np.inf
     assert theory.spectral_radius(1.7e308, 0.5, 1.0) == np.inf
+
+
+def test_moduli_with_lookahead_are_those_of_the_companion_matrix():
+    """Protects |λ|² = β − γηS of complex modes with a lookahead, and the real ones beside them."""
+    generator = np.random.default_rng(3)
+    for momentum, share, product in zip(
+        *generator.uniform([0.1, 0.0, 0.05], [0.98, 1.0, 1.2], (60, 3)).T, strict=True
+    ):
+        lookahead = share * momentum
+        roots = np.roots(
+            [1.0, -(1.0 + momentum - product * (1.0 + lookahead)), momentum - lookahead * product]
+        )
+        measured = theory.spectral_radius(product, momentum, lookahead)
+        assert measured == pytest.approx(np.abs(roots).max(), rel=1e-7)
