@@ -149,8 +149,13 @@ def run_blocks(
                 future = ended.get(timeout=LOOK_SECONDS)
             except Empty:
                 continue
-            _, block = under_way.pop(future.key)
-            accept(block, _result(future, block))
+            block = under_way[future.key][1]
+            values = _result(future, block)
+            if values is None:
+                future.add_done_callback(ended.put)
+                continue
+            del under_way[future.key]
+            accept(block, values)
             bar.update(len(block))
     except Exception as error:
         if client.status == "running":
@@ -163,15 +168,17 @@ def run_blocks(
             client.cancel([shared, *(future for future, _ in under_way.values())])
 
 
-def _result(future: Any, block: Block) -> Array:
+def _result(future: Any, block: Block) -> Array | None:
+    """Return a block's values, or nothing if its worker went before they came: the cluster runs it again, if it can."""
     from distributed import KilledWorker
 
     named = f"block {block.number} (repeat {block.repeat}, cells {block.first} to {block.first + block.count - 1})"
     try:
-        values: Array = future.result()
+        # Without a limit this waits for ever where the last worker took the announced result with it.
+        values: Array = future.result(timeout=ALONE_SECONDS)
     except KilledWorker as error:
         raise ConnectionError(
-            f"{named} was lost with {error.allowed_failures + 1} workers that died running it, perhaps for want of "
+            f"{named} was lost with {error.allowed_failures + 1} workers that died holding it, perhaps for want of "
             "memory; blocks that a store has are good"
         ) from None
     except CancelledError as error:
@@ -179,6 +186,8 @@ def _result(future: Any, block: Block) -> Array:
             f"{named} was cancelled by the cluster ({validation.shown(error, 120)}); blocks that a store has are good"
         ) from None
     except Exception as error:
+        if isinstance(error, TimeoutError) and future.status != "error":
+            return None
         error.add_note(f"in {named}")
         raise
     return values

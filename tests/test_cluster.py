@@ -174,44 +174,54 @@ def test_a_killed_worker_costs_only_its_blocks(local, client, workers, at_accept
 
 
 class Deadly(ss.DiagonalNetwork):
-    """Ends the process it runs in, unless that is the one that made it, where 0 lies between two starts."""
+    """Ends the process it runs in, unless that is the one that made it, where 0 lies between two starts.
 
-    def __init__(self, inputs, targets, error=None):
+    It does so once the file `after` is there, if one is given.
+    """
+
+    def __init__(self, inputs, targets, error=None, after=None):
         super().__init__(inputs, targets)
-        self.home, self.error = os.getpid(), error
+        self.home, self.error, self.after = os.getpid(), error, after
 
     def _gradient(self, w):
         if w[0] > 0.5 and os.getpid() != self.home:
             if self.error is not None:
                 raise self.error
+            if self.after is not None:
+                until(self.after.exists)
             os.kill(os.getpid(), signal.SIGKILL)
         return super()._gradient(w)
 
 
-def deadly(client, error=None):
-    loss = Deadly(DIAGONAL.inputs, DIAGONAL.targets, error)
+def deadly(client, error=None, after=None):
+    loss = Deadly(DIAGONAL.inputs, DIAGONAL.targets, error, after)
     axes = {"start.u0": np.append(np.full(20, 0.1), 0.9)}
     start = loss.initial_weights(scale=0.5)
     return ss.sweep(loss, ss.HeavyBall(0.1), axes, start=start, steps=3, progress=False, client=client)
 
 
-def test_a_block_that_kills_is_named(client, workers, monkeypatch, at_accept):
-    """Protects against a sweep that never ends: the block is named once as many workers died as are allowed."""
+def test_a_block_that_kills_is_named(client, workers, monkeypatch, at_accept, tmp_path):
+    """Protects against a sweep that never ends: the block is named once as many workers died as are allowed.
+
+    The others are accepted first: what a worker still holds when it dies counts against it, too.
+    """
     monkeypatch.setattr(workers.scheduler, "allowed_failures", 0)
-    seen = at_accept(lambda: None)
+    rest = tmp_path / "the_others_are_accepted"
+    seen = at_accept(rest.touch, at=10)
     with pytest.raises(
         ConnectionError, match=r"block 10 \(repeat 0, cells 20 to 20\) was lost with 1 workers"
     ) as e:
-        deadly(client)
+        deadly(client, after=rest)
     assert "\n" not in str(e.value)
-    assert set(seen) <= set(range(10))
+    assert seen == dict.fromkeys(range(10), 1)
     until(lambda: not our_tasks(workers))
 
 
-def test_an_error_on_a_worker_is_what_it_would_be_here(client, workers):
-    """Protects the type and the text of an error, and says where it was."""
-    with pytest.raises(ZeroDivisionError, match="of my own") as caught:
-        deadly(client, ZeroDivisionError("of my own"))
+@pytest.mark.parametrize("kind", [ZeroDivisionError, TimeoutError])
+def test_an_error_on_a_worker_is_what_it_would_be_here(client, workers, kind):
+    """Protects the type and the text of an error, and says where it was; a time-out is none of the cluster's."""
+    with pytest.raises(kind, match="of my own") as caught:
+        deadly(client, kind("of my own"))
     assert str(caught.value) == "of my own"
     assert caught.value.__notes__ == ["in block 10 (repeat 0, cells 20 to 20)"]
     until(lambda: not our_tasks(workers))
@@ -287,6 +297,23 @@ def test_without_workers_nothing_begins(few_threads, monkeypatch, at_accept):
     with pytest.raises(ConnectionError, match="workers are gone"):
         swept("mlp", client=client)
     with pytest.raises(ValueError, match="client must have workers"):
+        swept("mlp", client=client)
+
+
+def test_results_lost_with_the_last_worker_are_not_waited_for(few_threads, monkeypatch, at_accept):
+    """Protects against waiting for ever for a result that was announced, and went with its worker before it came."""
+    made, client = few_threads
+    monkeypatch.setattr(cluster, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(cluster, "ALONE_SECONDS", 0.2)
+
+    def lose_announced_results():
+        blocks = {key: state for key, state in client.futures.items() if key.rpartition("-")[2].isdigit()}
+        until(lambda: all(state.status == "finished" for state in blocks.values()))
+        assert len(blocks) > 1, "there must be results beyond the one accepted"
+        made.sync(next(iter(made.workers.values())).close)
+
+    at_accept(lose_announced_results)
+    with pytest.raises(ConnectionError, match="workers are gone"):
         swept("mlp", client=client)
 
 
