@@ -17,7 +17,7 @@ import numpy as np
 
 from selfstab import spectrum, validation
 from selfstab.krylov import NotFiniteError
-from selfstab.losses.protocol import Loss
+from selfstab.losses.protocol import Local, Loss
 from selfstab.optimizers import HeavyBall
 from selfstab.spectrum import Eigenpair
 from selfstab.trajectory import Problem, provenance
@@ -88,28 +88,36 @@ class Point:
 
     Parameters
     ----------
-    weights
-        w, shape (dimension,).
-    gradient
-        ∇L(w).
+    local
+        The loss's derivatives at w.
     top
         S(w) and u(w), with the residual.
     across
         ∇S⊥(w), the gradient of sharpness without its part along u.
     """
 
-    weights: Array
-    gradient: Array
+    local: Local
     top: Eigenpair
     across: Array
 
     @classmethod
     def at(cls, loss: Loss, weights: Array, guess: Array | None, accuracy: Accuracy) -> Point:
         """Evaluate the derivatives at the weights; `guess` is near u."""
-        top = eigenpair(loss, weights, guess, accuracy)
+        local = loss._at(weights)
+        top = eigenpair(local, guess, accuracy)
         u = top.vector
-        growth = loss._third(weights, u, u)
-        return cls(weights, loss._gradient(weights), top, growth - (u @ growth) * u)
+        growth = local.third(u, u)
+        return cls(local, top, growth - (u @ growth) * u)
+
+    @property
+    def weights(self) -> Array:
+        """w, shape (dimension,)."""
+        return self.local.weights
+
+    @property
+    def gradient(self) -> Array:
+        """∇L(w)."""
+        return self.local.gradient
 
     @property
     def sharpening(self) -> float:
@@ -227,10 +235,10 @@ class Recorder:
     def record(self, stage: Stage) -> None:
         """Record a step."""
         point = stage.point
-        second = _second_pair(self.loss, point, self.second_guess)
+        second = _second_pair(point, self.second_guess)
         self.second_guess = second.vector
         values = {
-            "constrained_loss": self.loss._value(point.weights),
+            "constrained_loss": point.local.value,
             "constrained_sharpness": point.top.value,
             "constrained_slope": point.slope,
             "progressive_sharpening": point.sharpening,
@@ -245,35 +253,31 @@ class Recorder:
             self.data[name].append(value)
 
 
-def eigenpair(loss: Loss, weights: Array, guess: Array | None, accuracy: Accuracy) -> Eigenpair:
-    """Return the top eigenpair at the weights; NaN where the Hessian is beyond the range of float64."""
+def eigenpair(local: Local, guess: Array | None, accuracy: Accuracy) -> Eigenpair:
+    """Return the top eigenpair at some weights; NaN where the Hessian is beyond the range of float64."""
     try:
-        if loss.explicit_hessian:
-            return loss._sharpness(weights, guess)
-        return spectrum.top_eigenpair(
-            loss._hessian_operator(weights), loss.dimension, guess=guess, **accuracy._asdict()
-        )
+        return local.top(guess, *accuracy)
     except NotFiniteError:
-        return Eigenpair(np.nan, np.full(loss.dimension, np.nan), np.nan)
+        return Eigenpair(np.nan, np.full_like(local.weights, np.nan), np.nan)
 
 
-def _second_pair(loss: Loss, point: Point, guess: Array | None) -> Eigenpair:
+def _second_pair(point: Point, guess: Array | None) -> Eigenpair:
     """Return the second largest eigenvalue at a point, with its vector."""
-    if loss.explicit_hessian:
-        pairs = spectrum.top_eigenpairs(loss._hessian(point.weights), 2)
+    if point.local.loss.explicit_hessian:
+        pairs = spectrum.top_eigenpairs(point.local.hessian, 2)
         return Eigenpair(float(pairs.values[1]), pairs.vectors[1], float(pairs.residuals[1]))
     # The first is known: the largest without u takes fewer products than two pairs together.
-    product, u, shift = loss._hessian_operator(point.weights), point.top.vector, 2.0 * abs(point.top.value)
+    product, u, shift = point.local.product, point.top.vector, 2.0 * abs(point.top.value)
 
     def deflated(v: Array) -> Array:
         return product(v) - (shift * (u @ v)) * u
 
-    pair = spectrum.top_eigenpair(deflated, loss.dimension, guess=guess, **SECOND._asdict())
+    pair = spectrum.top_eigenpair(deflated, len(u), guess=guess, **SECOND._asdict())
     for _ in range(_SHIFTS):
         if not abs(u @ pair.vector) > 0.5:
             break
         shift *= 10.0  # at a saddle all others lie below S − shift, and u came first again
-        pair = spectrum.top_eigenpair(deflated, loss.dimension, **SECOND._asdict())
+        pair = spectrum.top_eigenpair(deflated, len(u), **SECOND._asdict())
     return pair
 
 

@@ -33,7 +33,7 @@ class GradientFlow:
     loss
         The loss, of which only gradients are used.
     weights
-        Where it starts, and then where it is; NaN once the method has given up.
+        Where it starts, and then where it is, not to be set; NaN once the method has given up.
     tolerance
         Local error of a step over the norm of the weights.
     """
@@ -42,6 +42,7 @@ class GradientFlow:
     weights: Array
     tolerance: float = TOLERANCE
     _step: float = field(default=np.inf, repr=False)
+    _force: Array | None = field(default=None, repr=False)  # −∇L where the last piece of time ended
 
     def advance(self, time: float, sharpness: float) -> None:
         """Advance by a time.
@@ -56,10 +57,10 @@ class GradientFlow:
         w, left = self.weights, time
         stiffness = max(1.05 * sharpness, 0.0)
         with np.errstate(over="ignore", invalid="ignore"):
-            force = -self.loss._gradient(w)
+            force = -self.loss._gradient(w) if self._force is None else self._force
             for _ in range(_MOST_TRIALS):
                 if left <= 0.0:
-                    self.weights = w
+                    self.weights, self._force = w, force
                     return
                 pieces = max(1.0, np.ceil(left / self._step))
                 step = left / pieces
@@ -78,7 +79,7 @@ class GradientFlow:
                         left = 0.0  # exactly, whatever the rounding
                 growth = 0.8 * max(error, 1e-9) ** (-1.0 / 3.0) if np.isfinite(error) else 0.0
                 self._step = step * float(np.clip(growth, 0.1, 5.0))
-        self.weights = np.full_like(w, np.nan)
+        self.weights, self._force = np.full_like(w, np.nan), None
 
     def _chebyshev(self, w: Array, force: Array, step: float, stages: int) -> Array:
         """Return the weights after one step of the method."""

@@ -29,19 +29,22 @@ def _top(matrix: Array) -> tuple[float, float]:
     return float(values[0]), float(vectors[-1, 0])
 
 
-def lanczos(product: Callable[[Array], Array], start: Array, tolerance: float) -> tuple[Array, int]:
-    """Return the top Ritz vector and the number of products."""
+def lanczos(product: Callable[[Array], Array], start: Array, tolerance: float) -> tuple[Array, Array, int]:
+    """Return the top Ritz vector, its image by the matrix and the number of products.
+
+    The image is the products taken, combined as the vector is: it owes nothing to the basis being orthogonal.
+    """
     size = start.size
-    basis = np.empty((_BASIS, size))
+    basis, images = np.empty((_BASIS, size)), np.empty((_BASIS, size))
     projected = np.zeros((_BASIS, _BASIS))  # basis · A · basisᵀ
     basis[0] = start / np.linalg.norm(start)
     filled = 0
     for products in range(1, 1000 + 2 * size):  # noqa: B007 (returned)
-        image = product(basis[filled])
+        images[filled] = product(basis[filled])
         known = basis[: filled + 1]
         # Orthogonalising twice keeps the basis orthogonal to rounding ("twice is enough").
-        overlaps = known @ image
-        image = image - overlaps @ known
+        overlaps = known @ images[filled]
+        image = images[filled] - overlaps @ known
         correction = known @ image
         image -= correction @ known
         projected[filled, : filled + 1] = projected[: filled + 1, filled] = overlaps + correction
@@ -66,13 +69,16 @@ def lanczos(product: Callable[[Array], Array], start: Array, tolerance: float) -
             break
         if filled == _BASIS:
             basis[:_KEPT] = vectors[:, -_KEPT:].T @ basis
+            images[:_KEPT] = vectors[:, -_KEPT:].T @ images
             projected[:] = 0.0
             projected[range(_KEPT), range(_KEPT)] = values[-_KEPT:]
             filled = _KEPT
             vectors = np.eye(_KEPT)
         basis[filled] = image / beyond
     vector: Array = vectors[:, -1] @ basis[: len(vectors)]
-    return vector / np.linalg.norm(vector), products
+    image = vectors[:, -1] @ images[: len(vectors)]
+    length = np.linalg.norm(vector)
+    return vector / length, image / length, products
 
 
 def _independent(rows: Array, basis: Array) -> Array:

@@ -14,6 +14,7 @@ With w† the constrained trajectory, v = w − w† and x = u·v, three closed 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, get_args
@@ -95,9 +96,9 @@ class Expansion:
             force += (0.5 * x**2 - stage.push / point.stabilization) * point.across
         if self.generalized:
             force += (u @ loss._gradient(point.weights + x * u)) * u
-            force += loss._hessian_vector(point.weights, v - x * u)
+            force += point.local.product(v - x * u)
         else:
-            force += loss._hessian_vector(point.weights, v)
+            force += point.local.product(v)
         self.offset, self.before = v - stage.lr * force + momentum * (v - self.before), v
 
 
@@ -136,7 +137,7 @@ class TwoScale:
 
     def advance(self, loss: Loss, stage: Stage, momentum: float) -> None:
         """Take a step of heavy ball on the potential, m across u and x along it."""
-        top = eigenpair(loss, self.slow, self.vector, FINE)
+        top = eigenpair(loss._at(self.slow), self.vector, FINE)
         u, m, x = top.vector, self.slow, self.swing
         forward, backward = loss._gradient(m + x * u), loss._gradient(m - x * u)
         even, odd = 0.5 * (forward + backward), 0.5 * float(u @ (forward - backward))
@@ -282,8 +283,7 @@ class _Beside:
         self.predictions: list[Prediction] = []
         self.flow = GradientFlow(problem.loss, problem.start)
         self.last: Stage | None = None
-        still = np.zeros(problem.loss.dimension)
-        self.turns = dict.fromkeys(self.data, (still, still))
+        self.turns: dict[str, deque[Array]] = {of: deque(maxlen=4) for of in self.data}
 
     def record(self, state: State, stage: Stage) -> None:
         """Bring the predictions and the flow to the step, and record it."""
@@ -308,11 +308,20 @@ class _Beside:
         loss, u = self.problem.loss, stage.point.top.vector
         value = sharpness = residual = np.nan
         if not np.isnan(weights).any():
-            # What swings has turned u as it had two steps ago.
-            turns = self.turns[of]
-            pair = eigenpair(loss, weights, u + turns[0], RECORDED)
-            self.turns[of] = (turns[1], pair.vector - u)
-            value, sharpness, residual = loss._value(weights), pair.value, pair.residual
+            local = loss._at(weights)
+            pair = eigenpair(local, u + _turn_ahead(self.turns[of]), RECORDED)
+            self.turns[of].append(pair.vector - u)
+            value, sharpness, residual = local.value, pair.value, pair.residual
         x = float(u @ (weights - stage.point.weights))
         for name, number in zip(self.data[of], (value, sharpness, residual, x), strict=True):
             self.data[of][name].append(number)
+
+
+def _turn_ahead(turns: deque[Array]) -> Array | float:
+    """Return how far the top eigenvector will have turned from w†'s, given how far it had, to the last step.
+
+    What swings changes sides each step, so that it is extrapolated over every second one.
+    """
+    if len(turns) == 4:
+        return 2.0 * turns[2] - turns[0]
+    return turns[-2] if len(turns) >= 2 else 0.0

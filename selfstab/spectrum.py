@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.linalg import lapack
@@ -34,9 +35,9 @@ class Eigenpair:
     vector
         v, of norm 1, shape (dimension,).
     residual
-        ‖Av − λv‖, computed from one more product; some eigenvalue lies within it of `value`.
+        ‖Av − λv‖, computed from products with A; some eigenvalue lies within it of `value`.
     products
-        Matrix-vector products used, the residual's included.
+        Matrix-vector products used.
     """
 
     value: float
@@ -122,17 +123,19 @@ def top_eigenpair(
 
     with np.errstate(over="ignore", invalid="ignore"):  # a matrix that is not finite is answered below
         if not callable(matrix) and DENSE_UP_TO < size <= dense_up_to:
-            vector, products = _dense_top(matrix), 0
+            vector = _dense_top(matrix)
+            image, products = product(vector), 1
         elif size > DENSE_UP_TO:
-            vector, products = lanczos(product, _start(size, guess, mix), tolerance)
+            vector, image, products = lanczos(product, _start(size, guess, mix), tolerance)
         elif callable(matrix):
-            vector, products = _dense(np.array([matrix(row) for row in np.eye(size)]))[-1], size
+            vector = _dense(np.array([matrix(row) for row in np.eye(size)]))[-1]
+            image, products = product(vector), size + 1
         else:
-            vector, products = _dense(matrix)[-1], 0
-        image = product(vector)
+            vector = _dense(matrix)[-1]
+            image, products = product(vector), 1
     value = float(vector @ image)
     residual = float(np.linalg.norm(image - value * vector))
-    return Eigenpair(value, _signed(vector, guess), residual, products + 1)
+    return Eigenpair(value, _signed(vector, guess), residual, products)
 
 
 def _checked(
@@ -171,9 +174,16 @@ def _dense_top(matrix: Array) -> Array:
 
 
 def _start(size: int, guess: Array | None, mix: float) -> Array:
-    generic = np.random.default_rng(0).standard_normal(size)
-    generic /= np.linalg.norm(generic)
+    generic = _generic(size)
     return generic if guess is None else guess + mix * generic
+
+
+@lru_cache(maxsize=4)
+def _generic(size: int) -> Array:
+    vector = np.random.default_rng(0).standard_normal(size)
+    vector /= np.linalg.norm(vector)
+    vector.flags.writeable = False
+    return vector
 
 
 def _signed(vector: Array, guess: Array | None) -> Array:

@@ -201,7 +201,7 @@ def test_an_eigenpair_that_is_not_converged_is_flagged(monkeypatch):
         pair = real(*arguments)
         vector = pair.vector + 1e-3
         vector /= np.linalg.norm(vector)
-        image = loss.hessian(arguments[1]) @ vector
+        image = arguments[0].hessian @ vector
         value = float(vector @ image)
         return constrained.Eigenpair(value, vector, float(np.linalg.norm(image - value * vector)))
 

@@ -25,8 +25,7 @@ def explicit_hessian(network: Network, at: Pass) -> Array:
     the second sum for h > k only. Outputs are summed over in B already, so that what remains is one matrix product of
     (n, pairs of inputs) and (n, pairs of units); on the diagonal h = k one of each two symmetric pairs is enough.
     """
-    bends = [arriving * slopes[1] for arriving, slopes in zip(at.arriving, at.slopes, strict=True)]
-    bends.append(network.criterion.curvature(at.state))
+    bends = [*at.bends, network.criterion.curvature(at.state)]
     jacobians = _jacobians(at)
 
     hessian = np.empty((network.dimension, network.dimension))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,8 @@ from selfstab import spectrum, validation
 from selfstab.losses.activations import ACTIVATIONS, SMOOTHNESS
 from selfstab.losses.criteria import CRITERIA, checked_targets
 from selfstab.losses.hessian import explicit_hessian
-from selfstab.losses.passes import Network
+from selfstab.losses.passes import Network, Pass
+from selfstab.losses.protocol import Local
 from selfstab.losses.regression import Regression
 from selfstab.validation import Array
 
@@ -135,12 +138,6 @@ class MLP(Regression):
         return self._decayed(self._network.gradient(self._network.at(w, order=1)), w)
 
     @np.errstate(over="ignore", invalid="ignore")
-    def _value_and_gradient(self, w: Array) -> tuple[float, Array]:
-        at = self._network.at(w, order=1)  # one pass serves both
-        value = self._network.criterion.value(at.outputs) + self._penalty(w)
-        return value, self._decayed(self._network.gradient(at), w)
-
-    @np.errstate(over="ignore", invalid="ignore")
     def _hessian_vector(self, w: Array, v: Array) -> Array:
         return self._decayed(self._network.product(self._network.at(w, order=2), v), v)
 
@@ -156,6 +153,9 @@ class MLP(Regression):
         at = self._network.at(w, order=2)  # one pass serves all products
         return lambda v: self._decayed(self._network.product(at, v), v)
 
+    def _at(self, w: Array) -> Local:
+        return _LocalPass(self, w)
+
     def _third(self, w: Array, u: Array, v: Array) -> Array:
         return self._along(w, u, v)
 
@@ -166,7 +166,7 @@ class MLP(Regression):
         """Return the derivative of the gradient along directions; weight decay has none beyond the first."""
         self._check_order(len(directions) + 1)
         with np.errstate(over="ignore", invalid="ignore"):
-            return self._network.along(w, directions)
+            return self._network.along(self._network.at(w, len(directions) + 1), directions)
 
     def _penalty(self, w: Array) -> float:
         return 0.5 * self.weight_decay * float(w @ w) if self.weight_decay else 0.0
@@ -178,3 +178,34 @@ class MLP(Regression):
 
     def _layers(self, w: Array) -> list[Array]:
         return self._network.layers(w)
+
+
+@dataclass(frozen=True)
+class _LocalPass(Local):
+    """The derivatives of a network at one w, all from one pass."""
+
+    loss: MLP
+
+    @cached_property
+    def _pass(self) -> Pass:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.loss._network.at(self.weights, min(3, self.loss.highest_derivative))
+
+    @cached_property
+    def value(self) -> float:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.loss._network.criterion.value(self._pass.outputs) + self.loss._penalty(self.weights)
+
+    @cached_property
+    def gradient(self) -> Array:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.loss._decayed(self.loss._network.gradient(self._pass), self.weights)
+
+    @cached_property
+    def product(self) -> Callable[[Array], Array]:
+        return lambda v: self.loss._decayed(self.loss._network.product(self._pass, v), v)
+
+    def third(self, u: Array, v: Array) -> Array:
+        self.loss._check_order(3)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.loss._network.along(self._pass, (u, v))

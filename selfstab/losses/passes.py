@@ -42,13 +42,10 @@ class Pass:
     arriving: list[Array]
     """∂L/∂φ(z_k) = δ_{k+1} W_{k+1}ᵀ of each hidden layer, (n, width)."""
 
-
-@dataclass(frozen=True)
-class Tangent:
-    """The derivative of a pass along a direction of the weights, with its names; inputs without the ones."""
-
-    inputs: list[Array]
-    deltas: list[Array]
+    @cached_property
+    def bends(self) -> list[Array]:
+        """γ_k = ∂L/∂φ(z_k)·φ''(z_k) of each hidden layer, (n, width), of a pass of order 2 or more."""
+        return [arriving * slopes[1] for arriving, slopes in zip(self.arriving, self.slopes, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -99,9 +96,7 @@ class Network:
         state = self.criterion.state(outputs)
         deltas, arriving = [self.criterion.slope(state)], []
         for layer, derivatives in zip(reversed(layers), reversed(slopes), strict=False):
-            delta, back = deltas[-1], layer[:-1].T
-            # Of a single output it is an outer product, which needs no sums.
-            arriving.append(delta * back if len(back) == 1 else delta @ back)
+            arriving.append(_back(deltas[-1], layer, np.empty((len(self.data), len(layer) - 1))))
             deltas.append(arriving[-1] * derivatives[0])
         return Pass(layers, inputs, slopes, outputs, state, deltas[::-1], arriving[::-1])
 
@@ -113,40 +108,43 @@ class Network:
         return gradient
 
     def product(self, at: Pass, v: Array) -> Array:
-        """Return ∇²L v: the derivative along v of ∂L/∂W̄_k = ā_kᵀ δ_k."""
-        along = self._tangent(at, v)
+        """Return ∇²L v, the derivative along v of ∂L/∂W̄_k = ā_kᵀ δ_k, from a pass of order 2 or more."""
+        moves, samples = self.layers(v), len(self.data)
         product = np.empty(self.dimension)
-        for k, out in enumerate(self.layers(product)):
-            np.matmul(at.inputs[k].T, along.deltas[k], out=out)
+        parts = self.layers(product)
+        last = len(moves) - 1
+
+        inputs: list[Array] = []  # derivatives along v, as all that follow; of ā_{k+1}, without the ones
+        preactivations: list[Array] = []
+        for k, move in enumerate(moves):
+            z = np.matmul(at.inputs[k], move, out=_WORKSPACE.array(f"z{k}", (samples, move.shape[1])))
             if k > 0:
-                out[:-1] += along.inputs[k].T @ at.deltas[k]
+                moved = _WORKSPACE.array(f"moved z{k}", (samples, move.shape[1]))
+                z += np.matmul(inputs[-1], at.layers[k][:-1], out=moved)
+            if k < last:
+                space = _WORKSPACE.array(f"inputs{k}", (samples, move.shape[1]))
+                inputs.append(np.multiply(at.slopes[k][0], z, out=space))
+            preactivations.append(z)
+
+        delta = self.criterion.bend(at.state, preactivations[last])
+        for k in range(last, 0, -1):
+            np.matmul(at.inputs[k].T, delta, out=parts[k])
+            parts[k][:-1] += inputs[k - 1].T @ at.deltas[k]
+            space = _WORKSPACE.array(f"delta{k}", (samples, len(moves[k]) - 1))
+            moved = _WORKSPACE.array(f"moved delta{k}", (samples, len(moves[k]) - 1))
+            arriving = _back(delta, at.layers[k], space)
+            arriving += _back(at.deltas[k], moves[k], moved)
+            arriving *= at.slopes[k - 1][0]
+            arriving += np.multiply(at.bends[k - 1], preactivations[k - 1], out=moved)
+            delta = arriving
+        np.matmul(self._augmented.T, delta, out=parts[0])
         return product
 
-    def _tangent(self, at: Pass, direction: Array) -> Tangent:
-        layers = self.layers(direction)
-        last = len(layers) - 1
-        inputs: list[Array] = [np.zeros((0, 0))]  # of the data, which do not move: never used
-        preactivations = []
-        for k, layer in enumerate(layers):
-            z = at.inputs[k] @ layer
-            if k > 0:
-                z += inputs[k] @ at.layers[k][:-1]
-            preactivations.append(z)
-            if k < last:
-                inputs.append(at.slopes[k][0] * z)
-
-        deltas = [self.criterion.bend(at.state, preactivations[last])]
-        for k in range(last, 0, -1):
-            slope, bend = at.slopes[k - 1][:2]
-            arriving = deltas[-1] @ at.layers[k][:-1].T + at.deltas[k] @ layers[k][:-1].T
-            deltas.append(slope * arriving + bend * at.arriving[k - 1] * preactivations[k - 1])
-        return Tangent(inputs, deltas[::-1])
-
-    def along(self, w: Array, directions: Sequence[Array]) -> Array:
-        """Return ∇^(m+1) L(d_1, ..., d_m, ·), where m is the number of directions.
+    def along(self, at: Pass, directions: Sequence[Array]) -> Array:
+        """Return ∇^(m+1) L(d_1, ..., d_m, ·), where m is the number of directions, from a pass of that order.
 
         The passes run at w + Σ ε_i d_i over truncated series, one unit for each different direction; what is
-        asked for is the last coefficient of the gradient.
+        asked for is the last coefficient of the gradient. The pass given is their coefficient 0.
         """
         distinct: list[Array] = []
         orders: list[int] = []
@@ -160,7 +158,7 @@ class Network:
                 orders.append(1)
         algebra = truncation(tuple(orders))
         size, samples = algebra.size, len(self.data)
-        layers, moves = self.layers(w), [self.layers(direction) for direction in distinct]
+        layers, moves = at.layers, [self.layers(direction) for direction in distinct]
         last = len(layers) - 1
 
         inputs: list[Array] = []
@@ -168,50 +166,58 @@ class Network:
         outputs = np.empty((0, 0, 0))
         for k, layer in enumerate(layers):
             width = layer.shape[1]
-            z = _WORKSPACE.array(f"z{k}", (size, samples, width))
+            z = _WORKSPACE.array(f"series z{k}", (size, samples, width))
             if k == 0:
-                np.matmul(self._augmented, layer, out=z[0])
                 if last == 0:
                     z[1:] = 0.0
                 for unit, move in zip(algebra.units, moves, strict=True):
                     np.matmul(self._augmented, move[0], out=z[unit])
             else:
-                np.matmul(flat(inputs[-1]), layer, out=flat(z))
+                np.matmul(flat(inputs[-1][1:]), layer, out=flat(z[1:]))
+                moved = _WORKSPACE.array(f"moved z{k}", (samples, width))
                 for shifts, move in zip(algebra.shifts, moves, strict=True):
                     for to, source in shifts:
-                        z[to] += inputs[-1][source] @ move[k]
+                        z[to] += np.matmul(inputs[-1][source], move[k], out=moved)
             if k == last:
+                z[0] = at.outputs
                 outputs = z
                 break
-            derivatives = self.activation(z[0], len(directions) + 1)
             powers = algebra.powers(z, linear=k == 0)
-            values = _WORKSPACE.array(f"values{k}", (size, samples, width + 1))
+            values = _WORKSPACE.array(f"series values{k}", (size, samples, width + 1))
             values[:, :, -1] = 0.0
             values[0, :, -1] = 1.0
-            algebra.compose(powers, derivatives, out=values[:, :, :-1])
+            algebra.compose(powers, [at.inputs[k + 1][:, :-1], *at.slopes[k]], out=values[:, :, :-1])
             inputs.append(values)
-            slope = _WORKSPACE.array(f"slope{k}", (size, samples, width))
-            slopes.append(algebra.compose(powers, derivatives[1:], out=slope))
+            slope = _WORKSPACE.array(f"series slope{k}", (size, samples, width))
+            slopes.append(algebra.compose(powers, at.slopes[k], out=slope))
 
         result = np.empty(self.dimension)
         parts = self.layers(result)
         delta = self.criterion.series(algebra, outputs)
         for k in range(last, 0, -1):
             np.matmul(flat(inputs[k - 1]).T, flat(delta[::-1]), out=parts[k])
-            arriving = _WORKSPACE.array(f"arriving{k}", (size, samples, len(layers[k]) - 1))
-            np.matmul(flat(delta), layers[k][:-1].T, out=flat(arriving))
+            arriving = _WORKSPACE.array(f"series arriving{k}", (size, samples, len(layers[k]) - 1))
+            arriving[0] = at.arriving[k - 1]
+            _back(flat(delta[1:]), layers[k], flat(arriving[1:]))
+            moved = _WORKSPACE.array(f"moved delta{k}", arriving.shape[1:])
             for shifts, move in zip(algebra.shifts, moves, strict=True):
-                back = move[k][:-1].T
                 for to, source in shifts:
-                    arriving[to] += delta[source] @ back
+                    arriving[to] += _back(delta[source], move[k], moved)
             # Of the first layer's inputs, which do not move, only the last coefficient is asked for.
-            space = _WORKSPACE.array(f"delta{k}", arriving.shape)
+            space = _WORKSPACE.array(f"series delta{k}", arriving.shape)
             delta = algebra.product(
                 slopes[k - 1], arriving, only_last=k == 1, out=space[-1:] if k == 1 else space
             )
         np.matmul(self._augmented.T, delta[-1], out=parts[0])
         result *= algebra.factorial
         return result
+
+
+def _back(delta: Array, layer: Array, out: Array) -> Array:
+    """Return δ Wᵀ, what arrives at a layer's inputs but the ones."""
+    back = layer[:-1].T
+    # Of a single output it is an outer product, which needs no sums.
+    return np.multiply(delta, back, out=out) if len(back) == 1 else np.matmul(delta, back, out=out)
 
 
 class _Workspace(threading.local):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -86,6 +87,10 @@ class Loss(ABC):
     def _hessian_operator(self, w: Array) -> Callable[[Array], Array]:
         """Return v → ∇²L(w) v for many products at one w; what depends on w alone may be computed once."""
         return lambda v: self._hessian_vector(w, v)
+
+    def _at(self, w: Array) -> Local:
+        """Return the derivatives at one w, for a caller that needs several of them."""
+        return Local(self, w)
 
     def _sharpness(self, w: Array, guess: Array | None = None) -> spectrum.Eigenpair:
         """Return the top eigenpair at w; `guess` is a warm start, such as the last step's eigenvector."""
@@ -193,6 +198,56 @@ class Loss(ABC):
         at = self._weights("start", start)
         with np.errstate(over="ignore", invalid="ignore"):
             return damped_newton(self, at)
+
+
+@dataclass(frozen=True)
+class Local:
+    """A loss's derivatives at one w, trusted; each is computed when first asked for.
+
+    A loss for which they have work in common overrides this.
+
+    Parameters
+    ----------
+    loss
+        The loss.
+    weights
+        w, shape (dimension,).
+    """
+
+    loss: Loss
+    weights: Array
+
+    @cached_property
+    def value(self) -> float:
+        """L(w)."""
+        return self.loss._value(self.weights)
+
+    @cached_property
+    def gradient(self) -> Array:
+        """∇L(w)."""
+        return self.loss._gradient(self.weights)
+
+    @cached_property
+    def product(self) -> Callable[[Array], Array]:
+        """The function v → ∇²L(w) v."""
+        return self.loss._hessian_operator(self.weights)
+
+    @cached_property
+    def hessian(self) -> Array:
+        """∇²L(w)."""
+        return self.loss._hessian(self.weights)
+
+    def third(self, u: Array, v: Array) -> Array:
+        """Return ∇³L(w)(u, v, ·)."""
+        return self.loss._third(self.weights, u, v)
+
+    def top(self, guess: Array | None, tolerance: float, mix: float) -> spectrum.Eigenpair:
+        """Return the top eigenpair; tolerance and mix are an iteration's, which small losses do without."""
+        if self.loss.explicit_hessian:
+            return spectrum.top_eigenpair(self.hessian, guess=guess)
+        return spectrum.top_eigenpair(
+            self.product, self.loss.dimension, guess=guess, tolerance=tolerance, mix=mix
+        )
 
 
 @dataclass(frozen=True)

@@ -249,9 +249,6 @@ def test_weight_decay_adds_its_own_derivatives():
     assert np.allclose(decayed.hessian_vector(w, v) - plain.hessian_vector(w, v), v / 4, rtol=1e-12)
     assert np.array_equal(decayed.third(w, u, v), plain.third(w, u, v))
     assert decayed.sharpness(w)[0] == pytest.approx(plain.sharpness(w)[0] + 0.25, rel=1e-13)
-    value, gradient = decayed._value_and_gradient(w)
-    assert value == decayed.value(w)
-    assert np.array_equal(gradient, decayed.gradient(w))
 
 
 def test_cross_entropy_by_hand():
@@ -329,12 +326,26 @@ def test_results_are_not_overwritten_by_the_next_call():
     assert np.array_equal(loss.third(w, u, v), kept)
 
 
-def test_value_and_gradient_together(parity):
-    """Protects the joint pass."""
-    w = parity.initial_weights(0)
-    value, gradient = parity._value_and_gradient(w)
-    assert value == parity.value(w)
-    assert np.array_equal(gradient, parity.gradient(w))
+@settings(max_examples=40, deadline=None)
+@given(network=networks, decay=st.sampled_from([0.0, 0.3]))
+def test_derivatives_of_one_pass(network, decay):
+    """Protects what trajectories use: derivatives that share a pass are those asked for one by one, to the bit."""
+    given_, (w, u, v) = network
+    loss = MLP(
+        given_.widths, given_.inputs, given_.targets, given_.activation,
+        criterion=given_.criterion, weight_decay=decay,
+    )  # fmt: skip
+    local = loss._at(w)
+    for _ in range(2):  # nothing is overwritten by what is asked for next
+        assert local.value == loss.value(w)
+        assert np.array_equal(local.gradient, loss.gradient(w))
+        assert np.array_equal(local.hessian, loss.hessian(w))
+        assert np.array_equal(local.product(v), loss.hessian_vector(w, v))
+        if loss.highest_derivative >= 3:
+            assert np.array_equal(local.third(u, v), loss.third(w, u, v))
+        else:
+            with pytest.raises(ValueError, match="derivatives of order 3"):
+                local.third(u, v)
 
 
 def test_sharpness_by_lanczos_equals_the_explicit_hessian(parity):
