@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 
-def run(quick: bool = False, json_path: str | os.PathLike[str] | None = None) -> int:
-    """Measure everything, print the table and return the exit code.
+def names(words: Sequence[str] = ()) -> list[str]:
+    """Return the names of the lines, or of those that hold one of the words, in any case."""
+    from . import comparisons
+
+    return [case.name for case in comparisons.chosen(words, quick=False)]
+
+
+def run(
+    quick: bool = False, json_path: str | os.PathLike[str] | None = None, words: Sequence[str] = ()
+) -> int:
+    """Measure, print each line when it is measured and then the table, and return the exit code.
 
     Parameters
     ----------
@@ -14,12 +24,20 @@ def run(quick: bool = False, json_path: str | os.PathLike[str] | None = None) ->
         Small sizes and few samples, to see that all parts work; targets are then not judged.
     json_path
         Where to write versions, processor, date and all samples; None writes nothing.
+    words
+        Only lines whose names hold one of these, in any case; by default all.
 
     Returns
     -------
     int
-        0 if every target is met, 1 if one is missed or a measurement failed, 3 if a baseline is missing.
+        0 if every target is met, 1 if one is missed or a measurement failed, 3 if a baseline is missing, 130 if
+        interrupted.
+
+    Raises
+    ------
+    ValueError
+        If a word is in no line's name.
     """
     from . import comparisons
 
-    return comparisons.run(quick, json_path)
+    return comparisons.run(quick, json_path, comparisons.chosen(words, quick))

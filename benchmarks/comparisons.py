@@ -31,14 +31,31 @@ def cases(quick: bool) -> list[Case]:
     ]  # fmt: skip
 
 
-def run(quick: bool, json_path: str | os.PathLike[str] | None, chosen: Sequence[Case] | None = None) -> int:
-    """Measure the lines (all of them by default), print the table, write the JSON, return the exit code."""
-    lines = cases(quick) if chosen is None else chosen
+def chosen(words: Sequence[str], quick: bool) -> list[Case]:
+    """Return the lines whose names hold one of the words, in any case; all without words."""
+    lines = cases(quick)
+    for word in words:
+        if not any(word.lower() in case.name.lower() for case in lines):
+            raise ValueError(f"WORDS must be in a line's name, got {word!r}; selfstab bench --list shows all")
+    return [case for case in lines if not words or any(word.lower() in case.name.lower() for word in words)]
+
+
+def run(quick: bool, json_path: str | os.PathLike[str] | None, lines: Sequence[Case]) -> int:
+    """Measure the lines, print each and then the table, write the JSON, return the exit code.
+
+    Interrupted, it does so for the lines it has.
+    """
     load = harness.Load()
     rows: list[Row] = []
-    for k, case in enumerate(lines):
-        print(f"[{k + 1}/{len(lines)}] {case.name}", file=sys.stderr, flush=True)
-        rows.append(case.row())
+    interrupted = False
+    try:
+        for k, case in enumerate(lines):
+            print(f"[{k + 1}/{len(lines)}] {case.name}", file=sys.stderr, end="", flush=True)
+            rows.append(case.row())
+            print(f": {harness.summary(rows[-1])}", file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        interrupted = True
+        print("\ninterrupted", file=sys.stderr)
     report = load.report()
     if json_path is not None:
         harness.write_json(json_path, rows, quick=quick, load=report)
@@ -47,4 +64,4 @@ def run(quick: bool, json_path: str | os.PathLike[str] | None, chosen: Sequence[
     print(f"{about['processor']}, {about['cores']} cores; Python {about['python']}, {versions}")
     print(harness.load_line(report) + ("; quick: sizes too small to judge" if quick else "") + "\n")
     print(harness.table(rows))
-    return harness.exit_code(rows)
+    return 130 if interrupted else harness.exit_code(rows)

@@ -26,7 +26,7 @@ BUSY: Final = 0.1
 
 Verdict = Literal["met", "MISSED", "FAILED", "not measured", "not judged"]
 
-PACKAGES = ("selfstab", "numpy", "scipy", "sympy", "numba", "llvmlite", "xarray", "jax", "jaxlib")
+PACKAGES = ("selfstab", "numpy", "scipy", "sympy", "numba", "llvmlite", "xarray", "jax", "jaxlib", "torch")
 
 
 @dataclass(frozen=True)
@@ -140,12 +140,22 @@ def exit_code(rows: Iterable[Row]) -> int:
     return 3 if "not measured" in verdicts or not verdicts else 0
 
 
+def number(value: float | None) -> str:
+    """Return a number with three digits."""
+    return "-" if value is None else f"{value:.3g}"
+
+
+def summary(row: Row) -> str:
+    """Return one line on a row: its ratio and verdict, or why there are none."""
+    if row.ratio is None:
+        return f"{row.verdict}, {row.note}"
+    verdict = f"{number(row.ratio)} (target {row.target}: {row.verdict})"
+    return f"{verdict}, {number(row.ours)} against {number(row.baseline)} {row.unit}"
+
+
 def table(rows: Sequence[Row]) -> str:
     """Return the rows as text, with the notes below."""
     from tabulate import tabulate
-
-    def number(value: float | None) -> str:
-        return "-" if value is None else f"{value:.3g}"
 
     lines = [
         (row.name, row.unit, *map(number, (row.ours, row.baseline, row.ratio)), row.target, row.verdict)

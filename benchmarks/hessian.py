@@ -7,7 +7,6 @@ import sys
 from dataclasses import asdict
 from functools import cache
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,13 +27,12 @@ _GIBIBYTE = 2**30 / 1e6
 
 # A process on one core: what starts threads sees one core only.
 _ONE_CORE = """
-import importlib, json, os, sys
+import json, os
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {{max(os.sched_getaffinity(0))}})
 os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
-sys.path.insert(0, {path!r})
-module = importlib.import_module({name!r})
-print(json.dumps(module.{call}))
+from selfstab.report import companion
+print(json.dumps(companion("benchmarks.hessian").{call}))
 """
 
 
@@ -117,9 +115,7 @@ def _alone(call: str) -> tuple[list[tuple[float, float]], str]:
     """Run a function of this module in a process on one core."""
     if find_spec("jax") is None:
         raise BaselineMissing("JAX is not installed")
-    folder = str(Path(__file__).parents[__name__.count(".")])
-    code = _ONE_CORE.format(path=folder, name=__name__, call=call)
-    pairs, note = json.loads(output(sys.executable, "-c", code).splitlines()[-1])
+    pairs, note = json.loads(output(sys.executable, "-c", _ONE_CORE.format(call=call)).splitlines()[-1])
     return [(one, other) for one, other in pairs], note
 
 

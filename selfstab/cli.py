@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from selfstab import __version__
+from selfstab import __version__, cli_companions
 from selfstab.answers import OneLine, Resumable, in_words_of_options, interrupt_told
 
 if TYPE_CHECKING:
@@ -351,58 +351,6 @@ def _check_prediction(name: str, known: list[str]) -> None:
 
 
 @main.command()
-@click.argument("name", required=False)
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), default=Path("figures-output"), show_default=True
-)
-@click.option("--quick", is_flag=True, help="Coarser grids and fewer steps.")
-def figure(name: str | None, output: Path, quick: bool) -> None:
-    """Make one figure (PNG, SVG, PDF) and its data; without a NAME, list the figures.
-
-    Exits 1 if the numbers it shows are not what the theory says.
-    """
-    from selfstab import report
-
-    if name is None:
-        for known, title in report.titles().items():
-            click.echo(f"{known:24s} {title}")
-        return
-    try:
-        for line in report.make_figure(name, output, quick=quick):
-            click.echo(line)
-    except report.CheckFailed as failed:
-        click.echo(f"the numbers shown are not what the theory says: {failed}", err=True)
-        sys.exit(1)
-
-
-@main.command()
-@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("report"), show_default=True)
-@click.option("--quick", is_flag=True, help="Coarser grids and fewer steps: about a minute.")
-@click.option(
-    "--only", multiple=True, metavar="NAME", help="Only this figure (repeat for more), or 'predictions'."
-)
-@click.option("--fresh", is_flag=True, help="Make parts again that are finished in the folder.")
-def reproduce(output: Path, quick: bool, only: tuple[str, ...], fresh: bool) -> None:
-    """Make every figure and the table of predictions, in one folder with an index.html.
-
-    Parts that the same code, versions and settings have finished there are reused: interrupted, the same command goes
-    on.
-
-    Exits 1 if a figure's numbers or a prediction fail, 3 if a prediction could not run.
-    """
-    from selfstab import report
-
-    try:
-        code = report.reproduce(output, quick=quick, only=only or None, say=click.echo, fresh=fresh)
-    except KeyboardInterrupt:
-        click.echo(
-            f"interrupted; {output / 'index.html'} has what is finished, the same command goes on", err=True
-        )
-        sys.exit(130)
-    sys.exit(code)
-
-
-@main.command()
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=0, help="Port of 127.0.0.1.  [default: a free one]"
 )
@@ -417,36 +365,8 @@ def explore(port: int, browser: bool) -> None:
     server.serve(port, browser=browser, say=click.echo)
 
 
-@main.command()
-@click.argument("name", required=False)
-@click.option("--latex", is_flag=True, help="Print a LaTeX document instead.")
-@click.option(
-    "--html", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Write pages into DIR instead."
-)
-def derive(name: str | None, latex: bool, folder: Path | None) -> None:
-    """Print the derivation of a result, every step of it checked; without a NAME, run all of them."""
-    from selfstab import report
-
-    if latex and folder is not None:
-        raise ValueError("latex and html must not be given both")
-    if folder is not None and not folder.parent.is_dir():
-        raise ValueError(f"html must be in a folder that exists, got {str(folder)!r}")
-    run = report.companion("derivations.__main__").main
-    sys.exit(run([] if name is None else [name], latex, folder))
-
-
-@main.command()
-@click.option("--quick", is_flag=True, help="Small grids: a smoke test, not a measurement.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write all samples to this file.")
-def bench(quick: bool, json_path: Path | None) -> None:
-    """Measure speed as ratios against named baselines in the same run.
-
-    Exits 1 if a target is missed, 3 if a baseline is missing.
-    """
-    from selfstab import report
-
-    sys.exit(report.companion("benchmarks").run(quick=quick, json_path=json_path))
-
+for command in cli_companions.COMMANDS:
+    main.add_command(command)
 
 if __name__ == "__main__":
     main()
