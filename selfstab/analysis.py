@@ -11,7 +11,7 @@ import numpy as np
 from selfstab import observables, theory, validation
 from selfstab.observables import _smoothed
 from selfstab.recorded import recorded_run
-from selfstab.trajectory import _versions
+from selfstab.trajectory import versions
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def analyze(
     above = record.smooth > record.limits
     out["steps_above_threshold"] = ((), int(np.diff(record.steps)[above[:-1]].sum()))
     out["steps_above_threshold"].attrs.update(long_name="steps with S > S*", units="step")
-    out.attrs.update(notes=json.dumps(notes, ensure_ascii=False), versions=_versions())
+    out.attrs.update(notes=json.dumps(notes, ensure_ascii=False), versions=versions())
     return out
 
 

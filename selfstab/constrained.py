@@ -10,15 +10,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from selfstab import spectrum, validation
-from selfstab.krylov import NotFiniteError
-from selfstab.losses.protocol import Local, Loss
+from selfstab import continuous, validation
+from selfstab.losses.protocol import Loss
 from selfstab.optimizers import HeavyBall
+from selfstab.projection import ROUGH, Point, second_pair
 from selfstab.spectrum import Eigenpair
 from selfstab.trajectory import Problem, provenance
 from selfstab.validation import Array
@@ -26,33 +25,12 @@ from selfstab.validation import Array
 if TYPE_CHECKING:
     import xarray
 
-PROJECTIONS: Final = 3
-"""Linearized projections after a step, as in [Damian2023]_."""
-
 MARGIN: Final = 0.05
 """The second eigenvalue is near where it is within this share of what it is compared with."""
-
-
-class Accuracy(NamedTuple):
-    """How exact an eigenpair is: its residual over the eigenvalue, and the share of a random vector in its start."""
-
-    tolerance: float
-    mix: float
-
-
-ROUGH: Final = Accuracy(1e-5, 1e-6)
-"""Of the eigenpairs that a projection starts from: the next one mends what they leave."""
-
-FINE: Final = Accuracy(1e-8, 1e-4)
-"""Of the top eigenpairs on the constrained trajectory; the eigenvalue's error is of the residual's square."""
-
-SECOND: Final = Accuracy(1e-6, 1e-2)
-"""Of the second ones; they are searched most widely, and so find a top eigenvalue that was missed."""
 
 # Of (S − S*)/S*, and of Newton's step along u over the length S/b on which S changes.
 _CONSTRAINTS_MET = 1e-3
 _EIGENPAIR_MET = 1e-6  # of the residual over S
-_SHIFTS = 20  # to find a second eigenvalue that lies far below −S
 
 INVALID: Final = {
     1: "second_eigenvalue_near_threshold",
@@ -80,78 +58,6 @@ _KEEP: Final = {
     "top_eigenvector": ("u(w†_t), sign continuous in t", "1"),
     "sharpness_gradient": ("∇S⊥(w†_t)", "1/lr per weight"),
 }
-
-
-@dataclass(frozen=True)
-class Point:
-    """Weights, and the derivatives there that the theory needs.
-
-    Parameters
-    ----------
-    local
-        The loss's derivatives at w.
-    top
-        S(w) and u(w), with the residual.
-    across
-        ∇S⊥(w), the gradient of sharpness without its part along u.
-    """
-
-    local: Local
-    top: Eigenpair
-    across: Array
-
-    @classmethod
-    def at(cls, loss: Loss, weights: Array, guess: Array | None, accuracy: Accuracy) -> Point:
-        """Evaluate the derivatives at the weights; `guess` is near u."""
-        local = loss._at(weights)
-        top = eigenpair(local, guess, accuracy)
-        u = top.vector
-        growth = local.third(u, u)
-        return cls(local, top, growth - (u @ growth) * u)
-
-    @property
-    def weights(self) -> Array:
-        """w, shape (dimension,)."""
-        return self.local.weights
-
-    @property
-    def gradient(self) -> Array:
-        """∇L(w)."""
-        return self.local.gradient
-
-    @property
-    def sharpening(self) -> float:
-        """α = −∇L·∇S⊥."""
-        return -float(self.gradient @ self.across)
-
-    @cached_property
-    def stabilization(self) -> float:
-        """b² = ‖∇S⊥‖²."""
-        return float(self.across @ self.across)
-
-    @property
-    def slope(self) -> float:
-        """u·∇L."""
-        return float(self.top.vector @ self.gradient)
-
-    def projected(self, loss: Loss, threshold: float) -> Point:
-        """Return the point after the linearized projections onto {S ≤ S*, u·∇L = 0}.
-
-        As in [Damian2023]_ each takes S − S* as it was before Newton's step along u, and leaves what that changed to
-        the next: after a step of the trajectory, O(δ²), k of them leave O(δ^{2k}).
-        """
-        point = self
-        for k in range(PROJECTIONS):
-            point = point._projected_once(loss, threshold, FINE if k == PROJECTIONS - 1 else ROUGH)
-        return point
-
-    def _projected_once(self, loss: Loss, threshold: float, accuracy: Accuracy) -> Point:
-        top, moved = self.top, self.weights
-        if top.value > 0.0:
-            moved = moved - (self.slope / top.value) * top.vector  # Newton's step along u
-        if top.value > threshold and self.stabilization > 0.0:
-            moved = moved - ((top.value - threshold) / self.stabilization) * self.across
-        return Point.at(loss, moved, top.vector, accuracy)
 
 
 @dataclass(frozen=True)
@@ -235,7 +141,7 @@ class Recorder:
     def record(self, stage: Stage) -> None:
         """Record a step."""
         point = stage.point
-        second = _second_pair(point, self.second_guess)
+        second = second_pair(point, self.second_guess)
         self.second_guess = second.vector
         values = {
             "constrained_loss": point.local.value,
@@ -251,34 +157,6 @@ class Recorder:
         }
         for name, value in values.items():
             self.data[name].append(value)
-
-
-def eigenpair(local: Local, guess: Array | None, accuracy: Accuracy) -> Eigenpair:
-    """Return the top eigenpair at some weights; NaN where the Hessian is beyond the range of float64."""
-    try:
-        return local.top(guess, *accuracy)
-    except NotFiniteError:
-        return Eigenpair(np.nan, np.full_like(local.weights, np.nan), np.nan)
-
-
-def _second_pair(point: Point, guess: Array | None) -> Eigenpair:
-    """Return the second largest eigenvalue at a point, with its vector."""
-    if point.local.loss.explicit_hessian:
-        pairs = spectrum.top_eigenpairs(point.local.hessian, 2)
-        return Eigenpair(float(pairs.values[1]), pairs.vectors[1], float(pairs.residuals[1]))
-    # The first is known: the largest without u takes fewer products than two pairs together.
-    product, u, shift = point.local.product, point.top.vector, 2.0 * abs(point.top.value)
-
-    def deflated(v: Array) -> Array:
-        return product(v) - (shift * (u @ v)) * u
-
-    pair = spectrum.top_eigenpair(deflated, len(u), guess=guess, **SECOND._asdict())
-    for _ in range(_SHIFTS):
-        if not abs(u @ pair.vector) > 0.5:
-            break
-        shift *= 10.0  # at a saddle all others lie below S − shift, and u came first again
-        pair = spectrum.top_eigenpair(deflated, len(u), **SECOND._asdict())
-    return pair
 
 
 def _delta(point: Point) -> float:
@@ -306,11 +184,7 @@ def _invalid(stage: Stage, second: Eigenpair) -> int:
 
 def checked(loss: Any, optimizer: Any, start: Any, previous: Any, steps: Any) -> Problem:
     """Return the arguments of a constrained trajectory, validated."""
-    problem = Problem.checked(loss, optimizer, start, previous, steps, 1e6, 0.0, 0)
-    if problem.optimizer.lookahead != 0.0:
-        raise ValueError(
-            f"optimizer must have lookahead 0, for which the theory is made, got {problem.optimizer.lookahead:g}"
-        )
+    problem = continuous.checked(loss, optimizer, start, previous, steps, escape=1e6, order=3)
     if problem.loss.dimension < 2:
         raise ValueError(f"loss must have two weights or more, got {problem.loss.dimension}")
     return problem

@@ -1,4 +1,4 @@
-"""What the flows in place of a run share: their arguments, validated, and the datasets they return."""
+"""What trajectories in place of a run share: their arguments, validated, and the datasets of flows."""
 
 from __future__ import annotations
 
@@ -23,17 +23,13 @@ DIMENSIONS: Final = {
 def checked(
     loss: Any, optimizer: Any, start: Any, previous: Any, steps: Any, escape: Any, order: int
 ) -> Problem:
-    """Return the arguments of a flow, validated; `order` is the highest derivative it takes."""
+    """Return the arguments of a trajectory, validated; `order` is the highest derivative it takes."""
     problem = Problem.checked(loss, optimizer, start, previous, steps, escape, 0.0, 0)
     if problem.optimizer.lookahead != 0.0:
         raise ValueError(
             f"optimizer must have lookahead 0, for which the theory is made, got {problem.optimizer.lookahead:g}"
         )
-    made = getattr(problem.loss, "made", problem.loss)  # of a family
-    if order == 3 and getattr(made, "activation", None) == "relu":
-        raise ValueError(
-            "loss must have a third derivative, and a network of relu has none: got activation 'relu'"
-        )
+    problem.loss._check_order(order)
     return problem
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Final
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from selfstab.validation import Array
 _DIGITS = 1797
 _MNIST = 5000
 _SIDE = 28
+
+TARGETS: Final = ("onehot", "parity", "labels")
+"""What a digit may be asked for as."""
 
 
 def digits(samples: int = 500, target: str = "onehot") -> tuple[Array, Array]:
@@ -24,14 +28,15 @@ def digits(samples: int = 500, target: str = "onehot") -> tuple[Array, Array]:
     samples
         Number of images, 1 to 1797.
     target
-        "onehot": 1 in the digit's column and 0 elsewhere, minus 0.1; "parity": +1 for even, −1 for odd.
+        "onehot": 1 in the digit's column and 0 elsewhere, minus 0.1; "parity": +1 for even, −1 for odd; "labels": the
+        digit, as the cross-entropy takes it.
 
     Returns
     -------
     inputs : ndarray
         Shape (samples, 64), pixels between 0 and 1 before the mean is subtracted.
     targets : ndarray
-        Shape (samples, 10) for "onehot", (samples, 1) for "parity".
+        Shape (samples, 10) for "onehot", (samples, 1) for "parity", (samples,) for "labels".
 
     Raises
     ------
@@ -47,7 +52,7 @@ def digits(samples: int = 500, target: str = "onehot") -> tuple[Array, Array]:
     ((100, 64), (100, 1), array([ 1., -1.,  1., -1.]))
     """
     samples = validation.integer("samples", samples, at_least=1, at_most=_DIGITS)
-    validation.one_of("target", target, ("onehot", "parity"))
+    validation.one_of("target", target, TARGETS)
     try:
         from sklearn.datasets import load_digits
     except ImportError:
@@ -55,7 +60,7 @@ def digits(samples: int = 500, target: str = "onehot") -> tuple[Array, Array]:
     pixels, labels = load_digits(return_X_y=True)
     inputs = pixels[:samples] / 16.0
     inputs -= inputs.mean(axis=0)
-    return inputs, _targets(labels[:samples, None], target)
+    return inputs, _targets(labels[:samples], target)
 
 
 def mnist(samples: int = 500, target: str = "onehot", *, pool: int = 2) -> tuple[Array, Array]:
@@ -70,7 +75,8 @@ def mnist(samples: int = 500, target: str = "onehot", *, pool: int = 2) -> tuple
     samples
         Number of images, 1 to 5000.
     target
-        "onehot": 1 in the digit's column and 0 elsewhere, minus 0.1; "parity": +1 for even, −1 for odd.
+        "onehot": 1 in the digit's column and 0 elsewhere, minus 0.1; "parity": +1 for even, −1 for odd; "labels": the
+        digit, as the cross-entropy takes it.
     pool
         Side of the squares, a divisor of 28: 1, 2, 4, 7, 14 or 28.
 
@@ -79,7 +85,7 @@ def mnist(samples: int = 500, target: str = "onehot", *, pool: int = 2) -> tuple
     inputs : ndarray
         Shape (samples, (28/pool)²), pixels between 0 and 1 before the mean is subtracted.
     targets : ndarray
-        Shape (samples, 10) for "onehot", (samples, 1) for "parity".
+        Shape (samples, 10) for "onehot", (samples, 1) for "parity", (samples,) for "labels".
 
     Raises
     ------
@@ -95,7 +101,7 @@ def mnist(samples: int = 500, target: str = "onehot", *, pool: int = 2) -> tuple
     ((20, 49), (20, 1), array([ 1., -1.,  1.]))
     """
     samples = validation.integer("samples", samples, at_least=1, at_most=_MNIST)
-    validation.one_of("target", target, ("onehot", "parity"))
+    validation.one_of("target", target, TARGETS)
     pool = validation.integer("pool", pool, at_least=1, at_most=_SIDE)
     if _SIDE % pool:
         raise ValueError(f"pool must divide {_SIDE}, got {pool}")
@@ -104,7 +110,7 @@ def mnist(samples: int = 500, target: str = "onehot", *, pool: int = 2) -> tuple
     squares = pixels[:samples].reshape(samples, side, pool, side, pool).mean(axis=(2, 4))
     inputs = squares.reshape(samples, side * side) / 255.0
     inputs -= inputs.mean(axis=0)
-    return inputs, _targets(labels[:samples, None], target)
+    return inputs, _targets(labels[:samples], target)
 
 
 @cache
@@ -120,9 +126,11 @@ def _mnist() -> tuple[Array, Array]:
 
 
 def _targets(digit: Array, target: str) -> Array:
+    if target == "labels":
+        return digit.astype(np.float64)
     if target == "parity":
-        return np.where(digit % 2 == 0, 1.0, -1.0)
-    return np.where(digit == np.arange(10), 1.0, 0.0) - 0.1
+        return np.where(digit % 2 == 0, 1.0, -1.0)[:, None]
+    return np.where(digit[:, None] == np.arange(10), 1.0, 0.0) - 0.1
 
 
 def sparse_regression(

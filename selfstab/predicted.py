@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, get_args
 import numpy as np
 
 from selfstab import constrained, validation
-from selfstab.constrained import FINE, Accuracy, Stage, eigenpair
+from selfstab.constrained import Stage
 from selfstab.gradient_flow import GradientFlow
 from selfstab.losses.protocol import Loss
 from selfstab.optimizers import HeavyBall
+from selfstab.projection import FINE, Accuracy, eigenpair
 from selfstab.trajectory import Problem, State, states
 from selfstab.validation import Array
 

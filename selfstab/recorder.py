@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from selfstab import outputs, theory, validation
+from selfstab import outputs, readings, theory, validation
 from selfstab.krylov import NotFiniteError
+from selfstab.readings import Reading, number
 from selfstab.spectrum import top_eigenpair, top_eigenpairs
-from selfstab.trajectory import _versions
+from selfstab.trajectory import versions
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -31,19 +32,6 @@ _COLUMNS: Final = {
     "momentum": ("momentum of the update t -> t + 1", "1"),
     "max_stable_sharpness": ("2 (1 + momentum) / (lr (1 + 2 lookahead))", "1/lr"),
 }
-
-
-@dataclass(frozen=True)
-class _Reading:
-    """What a training loop shows at one step."""
-
-    loss: float
-    product: Callable[[Array], Any]
-    dimension: int
-    precision: str
-    lr: float | None = None
-    momentum: float | None = None
-    lookahead: float | None = None
 
 
 class Recorder:
@@ -103,12 +91,16 @@ class Recorder:
         if not isinstance(second, bool):
             raise TypeError(f"second must be True or False, got {validation.shown(second)}")
         self.second = second
-        self._read: Callable[[Any], _Reading] | None = None
+        self._read: Callable[[Any], Reading] | None = None
         self._needs_parameters = False
         self._guess: Array | None = None
         self._steps: list[int] = []
         self._rows: list[dict[str, float]] = []
         self._lookaheads: list[float] = []
+
+    def __repr__(self) -> str:
+        last = f", the last of step {self._steps[-1]}" if self._steps else ""
+        return f"Recorder({len(self._steps)} records, every {self.every} steps{last})"
 
     def due(self, step: int) -> bool:
         """Whether :meth:`log` would record this step."""
@@ -178,7 +170,7 @@ class Recorder:
         self._rows.append(row)
         self._lookaheads.append(ahead)
 
-    def _reading(self, parameters: Any, loss: Any, hessian_vector: Any, dimension: Any) -> _Reading:
+    def _reading(self, parameters: Any, loss: Any, hessian_vector: Any, dimension: Any) -> Reading:
         if self._needs_parameters and parameters is None:
             raise ValueError("parameters must be given to log, got None")
         if not self._needs_parameters and parameters is not None:
@@ -189,15 +181,13 @@ class Recorder:
             if hessian_vector is not None or dimension is not None:
                 raise ValueError("hessian_vector and dimension must be left out: the recorder has its own")
             reading = self._read(parameters)
-            return (
-                reading if loss is None else _Reading(**(reading.__dict__ | {"loss": _number("loss", loss)}))
-            )
+            return reading if loss is None else replace(reading, loss=number("loss", loss))
         if not callable(hessian_vector):
             raise TypeError(f"hessian_vector must be a function, got {validation.shown(hessian_vector)}")
         size = validation.integer("dimension", dimension, at_least=1)
-        return _Reading(_number("loss", loss), hessian_vector, size, "float64")
+        return Reading(number("loss", loss), hessian_vector, size, "float64")
 
-    def _sharpness(self, reading: _Reading) -> tuple[float, float, float]:
+    def _sharpness(self, reading: Reading) -> tuple[float, float, float]:
         """Return the sharpness, its residual and the second eigenvalue; NaN where the Hessian is not finite."""
 
         def product(v: Array) -> Array:
@@ -251,7 +241,7 @@ class Recorder:
             loss="recorded from a training loop",
             optimizer=json.dumps(settings),
             every=self.every,
-            versions=_versions(),
+            versions=versions(),
         )
         return out
 
@@ -277,6 +267,8 @@ class Recorder:
             arrays: dict[str, Any] = {str(name): data[name].values for name in data.variables}
             np.savez(target, **arrays)
             return
+        if target.suffix not in (".csv", ".nc", ".zarr"):
+            raise ValueError(f"path must end in .csv, .nc, .npz or .zarr, got {target.name!r}")
         outputs.check_output(target)
         outputs.write(data, target)
 
@@ -307,27 +299,8 @@ class Recorder:
         >>> recorder.dataset().sharpness.values.round(3)
         array([3.])
         """
-        import jax
-        import jax.numpy as jnp
-        from jax.flatten_util import ravel_pytree
-
-        if not callable(function):
-            raise TypeError(f"function must be a function, got {validation.shown(function)}")
         recorder = cls(**settings)
-        value = jax.jit(function)
-        product = jax.jit(lambda p, v: jax.jvp(jax.grad(function), (p,), (v,))[1])
-
-        def read(parameters: Any) -> _Reading:
-            flat, unravel = ravel_pytree(parameters)
-            if str(flat.dtype) not in TOLERANCES:
-                raise TypeError(f"parameters must be of float64 or float32, got {flat.dtype}")
-
-            def along(v: Array) -> Any:
-                return np.asarray(ravel_pytree(product(parameters, unravel(jnp.asarray(v, flat.dtype))))[0])
-
-            return _Reading(_number("loss", value(parameters)), along, flat.size, str(flat.dtype))
-
-        recorder._read, recorder._needs_parameters = read, True
+        recorder._read, recorder._needs_parameters = readings.of_jax(function), True
         return recorder
 
     @classmethod
@@ -360,72 +333,6 @@ class Recorder:
         TypeError, ValueError
             If an argument is of the wrong kind, or the optimizer is no SGD.
         """
-        import torch
-
         recorder = cls(**settings)
-        weights = [p for p in parameters if isinstance(p, torch.Tensor) and p.requires_grad]
-        if not weights:
-            raise ValueError("parameters must hold tensors that require gradients, got none")
-        precision = str(weights[0].dtype).removeprefix("torch.")
-        if any(p.dtype != weights[0].dtype for p in weights) or precision not in TOLERANCES:
-            raise TypeError(f"parameters must be of float64 or float32, all of one, got {precision} first")
-        if not callable(closure):
-            raise TypeError(f"closure must be a function, got {validation.shown(closure)}")
-        if not isinstance(optimizer, torch.optim.SGD):
-            raise TypeError(f"optimizer must be a torch.optim.SGD, got {validation.shown(optimizer)}")
-
-        def read(_: Any) -> _Reading:
-            lr, momentum, nesterov, decay = _sgd(optimizer)
-            with torch.enable_grad():
-                loss = closure()
-                if not isinstance(loss, torch.Tensor) or loss.ndim:
-                    raise TypeError(f"closure must return a scalar tensor, got {validation.shown(loss)}")
-                slopes = torch.autograd.grad(loss, weights, create_graph=True, materialize_grads=True)
-                flat = torch.cat([slope.reshape(-1) for slope in slopes])
-
-            def along(v: Array) -> Any:
-                direction = torch.as_tensor(v, dtype=flat.dtype, device=flat.device)
-                if not flat.requires_grad:  # a gradient that is constant
-                    return decay * v
-                images = torch.autograd.grad(
-                    flat @ direction, weights, retain_graph=True, materialize_grads=True
-                )
-                return torch.cat([image.reshape(-1) for image in images]).cpu().numpy() + decay * v
-
-            total = float(loss.detach())
-            if decay:
-                total += 0.5 * decay * sum(float((p.detach() ** 2).sum()) for p in weights)
-            return _Reading(
-                total, along, flat.numel(), precision, lr, momentum, momentum if nesterov else 0.0
-            )
-
-        recorder._read = read
+        recorder._read = readings.of_torch(parameters, closure, optimizer)
         return recorder
-
-
-def _number(name: str, value: Any) -> float:
-    """Return one number of any library's, perhaps not finite: divergence is a result."""
-    try:
-        array = np.asarray(value)
-        if array.shape != () or array.dtype.kind not in "fiu":
-            raise TypeError
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"{name} must be a single number, got {validation.shown(value)}") from None
-    return float(array)
-
-
-def _sgd(optimizer: Any) -> tuple[float, float, bool, float]:
-    """Return lr, momentum, whether it is Nesterov's, and the weight decay of all of an optimizer's groups."""
-    found = {
-        tuple(group[name] if isinstance(group[name], bool) else float(group[name]) for name in
-              ("lr", "momentum", "nesterov", "weight_decay", "dampening", "maximize"))
-        for group in optimizer.param_groups
-    }  # fmt: skip
-    if len(found) > 1:
-        raise ValueError(f"optimizer must have one lr and momentum in all its groups, got {sorted(found)}")
-    lr, momentum, nesterov, decay, dampening, maximize = found.pop()
-    if dampening or maximize:
-        raise ValueError(
-            f"optimizer must not dampen or maximize, got dampening={dampening}, maximize={maximize}"
-        )
-    return float(lr), float(momentum), bool(nesterov), float(decay)

@@ -364,16 +364,17 @@ def provenance(problem: Problem, seconds: float) -> dict[str, Any]:
         "seed": problem.seed,
         "start": _point(problem.start),
         "previous": _point(problem.previous),
-        "versions": _versions(),
+        "versions": versions(),
         "machine": platform.machine(),
         "seconds": seconds,
     }
 
 
 @cache
-def _versions() -> str:
-    versions = {name: version(name) for name in ("numpy", "numba", "scipy", "sympy", "xarray")}
-    return json.dumps(versions | {"selfstab": selfstab.__version__, "python": platform.python_version()})
+def versions() -> str:
+    """Return the versions of this package and of those that its numbers come from, as JSON."""
+    found = {name: version(name) for name in ("numpy", "numba", "scipy", "sympy", "xarray")}
+    return json.dumps(found | {"selfstab": selfstab.__version__, "python": platform.python_version()})
 
 
 def _point(weights: Array) -> str:

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from benchmarks import c_sweep, comparisons, harness, jax_sweep, numba_sweep, numpy_sweep, product_sweep
 from benchmarks.harness import Case, Row, Target
 from benchmarks.job import BaselineMissing, Extremes, Runner, SweepJob, agreement, sweep_job
 from benchmarks.product_sweep import ProductJob
+from selfstab.cli import main
+from selfstab.report import companion
 
 
 def row(verdict: harness.Verdict) -> Row:
@@ -116,6 +119,52 @@ def test_a_missing_baseline_and_a_failure_leave_the_other_lines_alone(
 
     assert comparisons.run(False, None, [*lines, case(failing)]) == 1
     assert "ZeroDivisionError: two lines" in capsys.readouterr().out
+
+
+def test_words_choose_lines() -> None:
+    """Protects `selfstab bench WORDS`: any word, any case; a word in no name is refused, not run as nothing."""
+    everything = comparisons.chosen([], quick=True)
+    chosen = comparisons.chosen(["EXPLORER", "import selfstab"], quick=True)
+    assert [one.name for one in chosen] == [
+        one.name for one in everything if "explorer" in one.name or "import selfstab" in one.name
+    ]
+    assert len(chosen) == 2
+    result = CliRunner().invoke(main, ["bench", "--list", "lobpcg"])
+    assert result.exit_code == 0
+    assert result.output.splitlines() == [one.name for one in comparisons.chosen(["LOBPCG"], quick=False)]
+    result = CliRunner().invoke(main, ["bench", "nothing of this name"])
+    assert result.exit_code == 2
+    assert "WORDS must be in a line's name, got 'nothing of this name'" in result.output
+
+
+def test_an_interrupted_run_shows_what_it_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects a long run's finished lines from Ctrl-C: printed as they come, in the table and in the JSON."""
+
+    def fine(one: Case) -> Row:
+        return harness.judged(one.name, one.unit, [(3.0, 2.0)], one.target)
+
+    def interrupted(_: Case) -> Row:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(harness.time, "sleep", lambda _: None)
+    path = tmp_path / "bench.json"
+    assert comparisons.run(False, path, [case(fine), case(interrupted), case(fine)]) == 130
+    told = capsys.readouterr()
+    assert "[1/3] a line: 1.5 (target >= 1: met), 3 against 2 s" in told.err
+    assert "interrupted" in told.err
+    assert [one["verdict"] for one in json.loads(path.read_text(encoding="utf-8"))["rows"]] == ["met"]
+
+
+def test_a_line_on_one_core_is_measured_from_a_clone() -> None:
+    """Protects the lines that run in a process of their own, which knows this package by the name it was imported as."""
+    pytest.importorskip("jax")
+    pytest.importorskip("sklearn")
+    (one,) = companion("benchmarks.comparisons").chosen(["training step"], quick=True)
+    found = one.row()
+    assert found.verdict == "not judged", found.note
+    assert found.ratio > 0.0
 
 
 def test_load_says_when_others_are_busy(monkeypatch: pytest.MonkeyPatch) -> None:

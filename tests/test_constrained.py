@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import selfstab as ss
-from selfstab import constrained
+from selfstab import constrained, projection
 from selfstab.verification.constrained import slow_loss, slow_start
 
 
@@ -113,9 +113,9 @@ def test_what_a_projection_leaves():
     for j, scale in enumerate(scales):
         loss = slow_loss(scale, 1.0)
         step = 2e-5 * scale**2 * np.array([-1.0, 0.6, -0.8])
-        point = constrained.Point.at(loss, slow_start() + step, None, constrained.FINE)
+        point = projection.Point.at(loss, slow_start() + step, None, projection.FINE)
         for k in range(3):
-            point = point._projected_once(loss, 1.0, constrained.FINE)
+            point = point._projected_once(loss, 1.0, projection.FINE)
             left[k, j] = max(point.top.value - 1.0, 0.0) + abs(point.slope)
     orders = [np.polyfit(np.log(scales), np.log(row), 1)[0] for row in left]
     assert orders[0] == pytest.approx(2.0, abs=0.1)
@@ -195,7 +195,7 @@ def test_the_second_eigenvalue_of_a_large_saddle(second):
 def test_an_eigenpair_that_is_not_converged_is_flagged(monkeypatch):
     """Protects against silent use: the residual is recorded, and a large one sets its bit."""
     loss, start, _ = CASES["network"]
-    real = constrained.eigenpair
+    real = projection.eigenpair
 
     def poor(*arguments):
         pair = real(*arguments)
@@ -203,9 +203,9 @@ def test_an_eigenpair_that_is_not_converged_is_flagged(monkeypatch):
         vector /= np.linalg.norm(vector)
         image = arguments[0].hessian @ vector
         value = float(vector @ image)
-        return constrained.Eigenpair(value, vector, float(np.linalg.norm(image - value * vector)))
+        return projection.Eigenpair(value, vector, float(np.linalg.norm(image - value * vector)))
 
-    monkeypatch.setattr(constrained, "eigenpair", poor)
+    monkeypatch.setattr(projection, "eigenpair", poor)
     data = ss.constrained_trajectory(loss, ss.HeavyBall(0.1), start, 2)
     assert (data.invalid.values & 4 == 4).all()
     assert (data.constrained_sharpness_residual > 1e-6 * data.constrained_sharpness).all()
@@ -214,9 +214,9 @@ def test_an_eigenpair_that_is_not_converged_is_flagged(monkeypatch):
 @pytest.mark.parametrize("which", ["top", "second"])
 def test_a_residual_that_is_not_a_number_is_flagged(monkeypatch, which):
     """Protects the flag from comparisons with NaN, which are false."""
-    name = {"top": "eigenpair", "second": "_second_pair"}[which]
-    real = getattr(constrained, name)
-    monkeypatch.setattr(constrained, name, lambda *arguments: replace(real(*arguments), residual=np.nan))
+    where, name = {"top": (projection, "eigenpair"), "second": (constrained, "second_pair")}[which]
+    real = getattr(where, name)
+    monkeypatch.setattr(where, name, lambda *arguments: replace(real(*arguments), residual=np.nan))
     loss, start, _ = CASES["network"]
     data = ss.constrained_trajectory(loss, ss.HeavyBall(0.1), start, 2)
     assert (data.invalid.values & 4 == 4).all()
@@ -243,6 +243,14 @@ def test_an_overflow_ends_the_records():
         (
             {"start": [1e5, 1e5], "optimizer": ss.HeavyBall(10.0)},
             r"start must lie where its projection .* 0\.2 is finite",
+        ),
+        (
+            {"loss": ss.MLP((2, 3, 1), [[1.0, 0.0]], [[1.0]], "relu"), "start": [0.1] * 13},
+            "activation must have derivatives of order 3 for this, got 'relu'",
+        ),
+        (
+            {"optimizer": ss.HeavyBall(0.1, 0.5, 0.5)},
+            "optimizer must have lookahead 0, for which the theory is made, got 0.5",
         ),
         ({"keep": ["loss"]}, "keep must be one of weights, top_eigenvector, sharpness_gradient, got 'loss'"),
     ],

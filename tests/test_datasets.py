@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from selfstab import datasets
+from selfstab import MLP, datasets
 
 
 def test_digits_are_the_first_images_centred_over_themselves():
@@ -29,6 +29,23 @@ def test_onehot_targets():
     assert targets.shape == (500, 10)
     assert np.array_equal(targets.argmax(axis=1), labels[:500])
     assert np.allclose(np.sort(targets, axis=1), [-0.1] * 9 + [0.9], rtol=0, atol=1e-16)
+
+
+@pytest.mark.parametrize("data", [datasets.digits, datasets.mnist])
+def test_labels_are_what_the_cross_entropy_takes(data):
+    """Protects labels: they are the columns of the ones, and a network takes them as it takes probabilities."""
+    inputs, labels = data(60, "labels")
+    same, columns = data(60, "onehot")
+    assert labels.shape == (60,)
+    assert np.array_equal(inputs, same)
+    assert np.array_equal(labels, columns.argmax(axis=1))
+    widths = (inputs.shape[1], 3, 10)
+    losses = [
+        MLP(widths, inputs, targets, criterion="cross-entropy")
+        for targets in (labels, np.where(columns > 0, 1.0, 0.0))
+    ]
+    w = losses[0].initial_weights(1)
+    assert losses[0].value(w) == losses[1].value(w)
 
 
 def test_parity_targets():
@@ -99,9 +116,9 @@ def test_sparse_regression_is_noiseless_and_seeded():
         (lambda: datasets.digits(0), ValueError, "samples must be an integer >= 1 and <= 1797, got 0"),
         (lambda: datasets.digits(1798), ValueError, "samples must be"),
         (lambda: datasets.digits(10.0), TypeError, "samples must be"),
-        (lambda: datasets.digits(10, "letters"), ValueError, "target must be one of onehot, parity"),
+        (lambda: datasets.digits(10, "letters"), ValueError, "target must be one of onehot, parity, labels"),
         (lambda: datasets.mnist(5001), ValueError, "samples must be an integer >= 1 and <= 5000, got 5001"),
-        (lambda: datasets.mnist(10, "letters"), ValueError, "target must be one of onehot, parity"),
+        (lambda: datasets.mnist(10, "letters"), ValueError, "target must be one of onehot, parity, labels"),
         (lambda: datasets.mnist(10, pool=3), ValueError, "pool must divide 28, got 3"),
         (lambda: datasets.sparse_regression(samples=0), ValueError, "samples must be"),
         (lambda: datasets.sparse_regression(features=0), ValueError, "features must be"),

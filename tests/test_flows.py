@@ -281,11 +281,11 @@ def test_a_large_network_by_products_alone():
 RELU = ss.MLP((2, 3, 1), [[1.0, 0.0]], [[1.0]], "relu")
 BAD = {
     "loss": ({"loss": 3}, TypeError, "loss must be a selfstab loss"),
-    "relu": ({"loss": RELU, "start": [0.1] * 13}, ValueError, "third derivative"),
+    "relu": ({"loss": RELU, "start": [0.1] * 13}, ValueError, "derivatives of order 3"),
     "family": (
         {"loss": ss.LossFamily(lambda seed: RELU, seed=0), "start": [0.1] * 13},
         ValueError,
-        "third derivative",
+        "derivatives of order 3",
     ),
     "optimizer": ({"optimizer": 0.1}, TypeError, "optimizer must be a HeavyBall"),
     "lookahead": ({"optimizer": ss.HeavyBall(0.1, 0.5, 0.5)}, ValueError, "lookahead"),

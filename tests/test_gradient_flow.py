@@ -55,6 +55,17 @@ def test_it_agrees_with_another_integrator(time):
     assert errors[1] < errors[0]
 
 
+def test_pieces_follow_on_each_other(same_bits):
+    """Protects the force kept from one piece of time to the next: a new flow, which has none, goes the same way."""
+    loss = ss.Chain(3)
+    flow = GradientFlow(loss, np.array([1.5, 0.4, 0.9]))
+    for time in (0.3, 0.0, 2.0, 0.7):
+        new = GradientFlow(loss, flow.weights, _step=flow._step)
+        for each in (flow, new):
+            each.advance(time, 5.0)
+        assert same_bits(flow.weights, new.weights)
+
+
 def test_no_time_moves_nothing():
     """Protects warmups from lr 0."""
     flow = GradientFlow(ss.Product(), np.array([2.0, 1.0]))

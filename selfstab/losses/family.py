@@ -11,7 +11,7 @@ import numpy as np
 
 from selfstab import spectrum, validation
 from selfstab.losses.identity import closure_of, hash_of
-from selfstab.losses.protocol import Loss
+from selfstab.losses.protocol import Local, Loss
 from selfstab.losses.symbolic import RESERVED
 from selfstab.validation import Array
 
@@ -166,6 +166,15 @@ class LossFamily(Loss):
 
     def _hessian_vector(self, w: Array, v: Array) -> Array:
         return self.made._hessian_vector(w, v)
+
+    def _hessian_operator(self, w: Array) -> Callable[[Array], Array]:
+        return self.made._hessian_operator(w)
+
+    def _at(self, w: Array) -> Local:
+        return self.made._at(w)
+
+    def _check_order(self, order: int) -> None:
+        self.made._check_order(order)
 
     def _third(self, w: Array, u: Array, v: Array) -> Array:
         return self.made._third(w, u, v)

@@ -28,6 +28,7 @@ _SETTINGS: Final[dict[str, dict[str, str]]] = {
         "samples": "500",
         "target": "parity",
         "activation": "tanh",
+        "criterion": "mse",
         "weight_decay": "0",
     },
     "DiagonalNetwork": {"samples": "40", "features": "100", "nonzeros": "5", "seed": "0", "depth": "2"},
@@ -91,7 +92,7 @@ def named_loss(
         widths = tuple(whole("widths", part) for part in chosen["widths"].split(","))
         data = digits(whole("samples", chosen["samples"]), chosen["target"])
         decay = number("weight_decay", chosen["weight_decay"])
-        return MLP(widths, *data, chosen["activation"], weight_decay=decay)
+        return MLP(widths, *data, chosen["activation"], criterion=chosen["criterion"], weight_decay=decay)
     if text == "DiagonalNetwork":
         from selfstab.datasets import sparse_regression
         from selfstab.losses.diagonal import DiagonalNetwork

@@ -54,6 +54,9 @@ class Loss(ABC):
         inner = ", ".join(f"{name}={value!r}" for name, value in self.parameters.items())
         return f"{type(self).__name__}({inner})"
 
+    def __repr__(self) -> str:
+        return self.description
+
     def replace(self, **parameters: float) -> Self:
         """Return the same loss with other values of its parameters."""
         validation.some_of("parameters", tuple(parameters), self.parameters)
@@ -244,7 +247,7 @@ class Local:
     def top(self, guess: Array | None, tolerance: float, mix: float) -> spectrum.Eigenpair:
         """Return the top eigenpair; tolerance and mix are an iteration's, which small losses do without."""
         if self.loss.explicit_hessian:
-            return spectrum.top_eigenpair(self.hessian, guess=guess)
+            return self.loss._sharpness(self.weights, guess)
         return spectrum.top_eigenpair(
             self.product, self.loss.dimension, guess=guess, tolerance=tolerance, mix=mix
         )

@@ -14,9 +14,6 @@ class Regression(Loss):
     inputs: Array
     targets: Array
 
-    def __repr__(self) -> str:
-        return self.description
-
     @property
     def data(self) -> str:
         """The data's shapes and the first 12 digits of the SHA-256 of shapes and bytes."""

@@ -59,6 +59,32 @@ def test_what_comes_for_free(kind):
     assert dict(mine.parameters) == {}
 
 
+@pytest.mark.parametrize(
+    "loss", [Bowl(), Matrixless(), ss.Product(), ss.DiagonalNetwork([[1.0]], [1.0]), ss.LossFamily(Bowl)]
+)
+def test_derivatives_at_one_point(loss, same_bits):
+    """Protects what trajectories use: the derivatives at a point are those asked for one by one."""
+    w, u, v = map(np.array, (POINT, U, V))
+    local = loss._at(w)
+    assert local.value == loss.value(w)
+    assert same_bits(local.gradient, loss.gradient(w))
+    assert same_bits(local.hessian, loss.hessian(w))
+    assert same_bits(local.product(v), loss.hessian_vector(w, v))
+    assert same_bits(local.third(u, v), loss.third(w, u, v))
+    assert local.top(None, 1e-12, 0.1).value == pytest.approx(loss.sharpness(w)[0], rel=1e-14)
+
+
+def test_a_family_works_as_what_it_makes():
+    """Protects the shortcuts of the loss made: its operator and its pass are used, and it refuses what it lacks."""
+    x = np.random.default_rng(0).standard_normal((5, 2))
+    family = ss.LossFamily(lambda width: ss.MLP((2, width, 1), x, x[:, 0], "relu"), width=3)
+    w = family.initial_weights()
+    assert type(family._at(w)) is type(family.made._at(w))
+    assert family._hessian_operator(w).__qualname__ == family.made._hessian_operator(w).__qualname__
+    with pytest.raises(ValueError, match="derivatives of order 3 for this, got 'relu'"):
+        family.third(w, w, w)
+
+
 @pytest.mark.parametrize("kind", [Bowl, Matrixless])
 def test_it_runs_and_sweeps_like_a_symbolic_one(kind, plain_engine):
     """Protects the general loops against the kernels: the same runs and measures, noise and divergence included."""
