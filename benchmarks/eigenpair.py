@@ -87,9 +87,8 @@ def _warm(case: Case, name: str, quick: bool) -> Row:
     theirs = float(np.linalg.norm(loss.hessian_vector(w, vector) - value * vector) / value)
 
     def ours() -> spectrum.Eigenpair:
-        at = loss._pass(w, order=2)
         return spectrum.top_eigenpair(
-            lambda v: loss._product(at, v), loss.dimension, guess=guess, tolerance=max(theirs, 1e-13)
+            loss._hessian_operator(w), loss.dimension, guess=guess, tolerance=max(theirs, 1e-13)
         )
 
     pair = ours()

@@ -1,4 +1,4 @@
-"""What a training loop of another library shows at one step: loss, Hessian-vector products and the optimizer's state."""
+"""What another library's training loop shows at one step: loss, Hessian-vector products and the optimizer's state."""
 
 from __future__ import annotations
 

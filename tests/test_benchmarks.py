@@ -158,13 +158,22 @@ def test_an_interrupted_run_shows_what_it_has(
 
 
 def test_a_line_on_one_core_is_measured_from_a_clone() -> None:
-    """Protects the lines that run in a process of their own, which knows this package by the name it was imported as."""
+    """Protects lines that run in a process of their own: it must find this package by the name of its import."""
     pytest.importorskip("jax")
     pytest.importorskip("sklearn")
     (one,) = companion("benchmarks.comparisons").chosen(["training step"], quick=True)
     found = one.row()
     assert found.verdict == "not judged", found.note
     assert found.ratio > 0.0
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # the baselines' own are theirs
+def test_no_line_fails() -> None:
+    """Protects the lines from what changes beneath them: at their quick sizes each is measured, or has no baseline."""
+    for one in comparisons.chosen([], quick=True):
+        found = one.row()
+        assert found.verdict in ("not judged", "not measured"), (found.name, found.verdict, found.note)
 
 
 def test_load_says_when_others_are_busy(monkeypatch: pytest.MonkeyPatch) -> None:

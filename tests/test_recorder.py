@@ -308,7 +308,7 @@ def test_a_record_goes_nowhere_else(tmp_path):
     """Protects what is saved, and what stands beside it."""
     recorder = logged()
     for path, message in (
-        (tmp_path / "run.txt", "output must end in"),
+        (tmp_path / "run.txt", r"path must end in \.csv, \.nc, \.npz or \.zarr, got"),
         (tmp_path / "no" / "run.npz", "a folder that exists"),
     ):
         with pytest.raises(ValueError, match=message):
