@@ -60,7 +60,14 @@ def test_what_comes_for_free(kind):
 
 
 @pytest.mark.parametrize(
-    "loss", [Bowl(), Matrixless(), ss.Product(), ss.DiagonalNetwork([[1.0]], [1.0]), ss.LossFamily(lambda seed: Bowl(), seed=0)]
+    "loss",
+    [
+        Bowl(),
+        Matrixless(),
+        ss.Product(),
+        ss.DiagonalNetwork([[1.0]], [1.0]),
+        ss.LossFamily(lambda seed: Bowl(), seed=0),
+    ],
 )
 def test_derivatives_at_one_point(loss, same_bits):
     """Protects what trajectories use: the derivatives at a point are those asked for one by one."""
