@@ -49,7 +49,8 @@ sphinx_gallery_conf = {
     "filename_pattern": "/plot_",
     "image_scrapers": (api.scrape,),
     "within_subsection_order": ExplicitOrder([f"plot_{name}.py" for name in (
-        "catapult", "film", "law", "phases", "refined", "orbits", "hysteresis", "network", "modes")] + ["*"]),
+        "catapult", "film", "law", "phases", "refined", "orbits", "hysteresis", "network", "predicted", "averages",
+        "comparison", "modes")] + ["*"]),
     "abort_on_example_error": True,
     "capture_repr": (),
     "download_all_examples": False,

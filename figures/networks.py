@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from selfstab import experiments
-from selfstab.plotting import style
+from selfstab.plotting import models, style
 
 from . import require
 
@@ -28,11 +28,6 @@ SHOWN = {
     "onehot_network": "digits, ten outputs",
     "deep_network": "digits, two hidden layers",
     "mnist_network": "MNIST, parity",
-}
-LOOKS = {
-    "gd_steps": ("GD", "--", "GD, equal steps"),
-    "gd_time": ("GD", "-", "GD, equal time"),
-    "phb": ("PHB", "-", "PHB"),
 }
 FLATTER = {"onehot_network": False, "deep_network": True, "mnist_network": True}
 
@@ -49,25 +44,11 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         loss, sharpness = axes[:, column]
         found = data[name]
         setting = json.loads(found.attrs["setting"])
-        for optimizer, (word, dash, label) in LOOKS.items():
-            at = found.sel(optimizer=optimizer)
-            for k, seed in enumerate(at["seed"].values[::-1]):
-                last = k == at.sizes["seed"] - 1
-                look = {
-                    "color": style.METHOD_COLOURS[word], "linestyle": dash, "linewidth": 0.9 if last else 0.4,
-                    "alpha": 1.0 if last else 0.45, "label": label if last else None,
-                }  # fmt: skip
-                loss.plot(at["effective_time"], at["loss"].sel(seed=seed), **look)
-                sharpness.plot(at["effective_time"], at["sharpness"].sel(seed=seed), **look)
-        threshold = found.sel(optimizer="phb")
-        sharpness.plot(threshold["effective_time"], threshold["max_stable_sharpness"], color=style.THEORY_COLOUR,
-                       linestyle="--", linewidth=0.8, label="threshold $S^*$")  # fmt: skip
-        sharpness.set_ylim(0.0, 1.1 * float(found["sharpness"].max()))
-        loss.set_yscale("log")
+        models.draw_comparison(found, loss, of="loss").set_xlabel("")
+        models.draw_comparison(found, sharpness)
         loss.set_title(rf"{title}, $\beta={setting['momentum']:g}$")
-        sharpness.set_xlabel(r"effective time, $\Sigma\eta_t/(1-\beta)$ (1/$S$)")
-    axes[0, 0].set_ylabel("loss, $L$")
-    axes[1, 0].set_ylabel("sharpness, $S$ (1/lr)")
+    for ax in axes[:, 1:].flat:
+        ax.set_ylabel("")
     style.label_panels(list(axes.flat))
     style.shared_legend(figure, [axes[1, 0]], columns=5)
     return figure

@@ -14,6 +14,7 @@ import selfstab as ss
 from selfstab import constrained, predicted
 from selfstab.losses.protocol import Loss
 from selfstab.verification import constrained as slow
+from selfstab.verification import predicted as verification
 
 FORMS = ("basic", "generalized", "two-scale")
 
@@ -289,3 +290,27 @@ def test_bad_input_is_refused(changes, error, message):
     } | changes
     with pytest.raises(error, match=message):
         ss.predicted_dynamics(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("momentum", "inertia", "follows"),
+    [(0.7, [1.0, 1.0, 0.8, 0.3], [True] * 4), (0.9, [11, 12, 9, 4], [False, False, False, True])],
+)
+def test_where_the_two_scale_form_ends(momentum, inertia, follows):
+    """Protects the manual's words on its domain: beyond κ = 4 a wide swing is not followed; these errors are printed.
+
+    Rounding decides how far off it is then, not whether.
+    """
+    loss = ss.MLP([64, 6, 1], *ss.datasets.digits(100, target="parity"))
+    run = ss.simulate(
+        loss, ss.HeavyBall(1.0, 0.9), loss.initial_weights(seed=0), 25, every=5, keep=["weights"]
+    )
+    for at, kappa, good in zip(run.weights.values[2:], inertia, follows, strict=True):
+        sharpness, u = loss.sharpness(at)
+        lr = 2.0 * (1.0 + momentum) / sharpness
+        data = ss.predicted_dynamics(loss, ss.HeavyBall(lr, momentum), at + 0.02 * u, 60, form="two-scale")
+        found = ss.theory.edge_inertia_number(lr, momentum, float(data.progressive_sharpening[0]))
+        assert found == pytest.approx(kappa, rel=0.05, abs=0.05)
+        error = verification.error(data)
+        print(f"β = {momentum}, κ = {found:.1f}: rms error {error:.2%} of the range")
+        assert error < 0.02 if good else error > 0.2

@@ -12,6 +12,7 @@ from selfstab.plotting.diagrams import (
     draw_overshoot_residual,
     draw_phases,
 )
+from selfstab.plotting.models import draw_comparison, draw_prediction
 from selfstab.plotting.plane import draw_plane
 from selfstab.plotting.quadratic import draw_modes
 from selfstab.plotting.recorded import draw_catapults, draw_measured_overshoot, draw_spikes
@@ -34,6 +35,7 @@ from selfstab.plotting.universality import (
 __all__ = [
     "animate_catapult",
     "draw_catapults",
+    "draw_comparison",
     "draw_continuation",
     "draw_displacement",
     "draw_final_sharpness",
@@ -47,6 +49,7 @@ __all__ = [
     "draw_overshoot_residual",
     "draw_phases",
     "draw_plane",
+    "draw_prediction",
     "draw_refined",
     "draw_sharpness",
     "draw_spectrum",

@@ -1,0 +1,36 @@
+"""
+Averaged flow and rod flow
+==========================
+
+Gradient descent at the edge of stability, kicked along the top eigenvector, and two paths about which it swings. The
+averaged flow is held at the threshold by the least swing that does it, and knows no cycles. The rod flow follows the
+midpoint of two consecutive iterates and the spread about it: it cycles, too.
+"""
+
+import selfstab as ss
+
+loss, threshold, steps = ss.MLP((64, 16, 1), *ss.datasets.digits(300, target="parity")), 3.0, 400
+descent = ss.simulate(
+    loss, ss.HeavyBall(0.5), loss.initial_weights(seed=0), 1000, keep=("sharpness", "weights")
+)
+w = descent.weights.values[int((descent.sharpness.values > threshold).argmax())]  # the first at the edge
+optimizer, start = ss.HeavyBall(2 / threshold), w + 0.05 * loss.sharpness(w)[1]
+run = ss.simulate(loss, optimizer, start, steps)
+flows = {
+    "averaged flow": ss.averaged_flow(loss, optimizer, start, steps),
+    "rod flow": ss.rod_flow(loss, optimizer, start, steps),
+}
+ax = ss.plotting.draw_sharpness(run, linewidth=0.5)
+for (name, flow), colour in zip(flows.items(), ("#bb5566", "#33bbee"), strict=True):
+    ss.plotting.draw_sharpness(flow, ax, threshold=False, label=name, color=colour)
+ax.set_ylim(2.93, 3.05)
+ss.plotting.legend(ax, loc="lower right", ncols=2)
+
+# %%
+# The run's loss lies above that of the paths, by what the swing adds: averaged over the swing the flows have it, too.
+
+ax = ss.plotting.draw_loss(run, linewidth=0.5)
+for (name, flow), colour in zip(flows.items(), ("#bb5566", "#33bbee"), strict=True):
+    ss.plotting.draw_loss(flow, ax, color=colour, linestyle=":", label=f"{name}, on the path")
+    ss.plotting.draw_loss(flow.assign(loss=flow.averaged_loss), ax, color=colour, label=f"{name}, averaged")
+ss.plotting.legend(ax)

@@ -1,0 +1,194 @@
+"""Figures of real models: predicted dynamics beside the run they are of, and comparisons of optimizers."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from selfstab import validation
+from selfstab.plotting.style import METHOD_COLOURS, THEORY_COLOUR, axes_or_new, require, styled
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
+
+_LABELS: Final = {
+    "sharpness": "sharpness, $S$ (1/lr)",
+    "x": "displacement, $|x|$ (weight)",
+    "loss": "loss, $L$",
+}
+
+_SCORES: Final = {
+    "test_loss": "test loss",
+    "test_accuracy": "test accuracy",
+    "distance": "distance to the sparse solution",
+}
+
+_LOOKS: Final = {
+    "gd_steps": ("GD", "--", "GD, equal steps"),
+    "gd_time": ("GD", "-", "GD, equal time"),
+    "phb": ("PHB", "-", "PHB"),
+}
+"""Of the optimizers of a comparison: whose colour, dash and label."""
+
+_TIMES: Final = {
+    "step": "step, $t$",
+    "effective_time": r"effective time, $\Sigma\eta_t/(1-\beta)$ (1/$S$)",
+}
+
+_FLOW_COLOUR: Final = "#33bbee"
+_INVALID_COLOUR: Final = "#dddddd"
+
+
+@styled
+def draw_prediction(
+    data: xarray.Dataset, ax: Axes | None = None, *, of: str = "sharpness", flow: bool = False, **line: Any
+) -> Axes:
+    """Draw predicted dynamics as a line over the run they predict, as points.
+
+    Beside the sharpness stands the threshold S*; beside the displacement δ, the swing that holds sharpness at S*;
+    beside the loss that of the constrained trajectory. Steps where the theory says of itself that it does not apply
+    (``invalid``) are shaded.
+
+    Parameters
+    ----------
+    data
+        What :func:`selfstab.predicted_dynamics` returns.
+    ax
+        Where to draw; by default the axes of a new figure.
+    of
+        sharpness, x or loss.
+    flow
+        Whether to draw the gradient flow's, too; it has no x.
+    **line
+        Passed to the prediction's line.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If data lacks one of these, or `of` is another.
+
+    Examples
+    --------
+    >>> import selfstab as ss
+    >>> loss = ss.CubicTaylor(1.0, progressive_sharpening=1e-4)
+    >>> data = ss.predicted_dynamics(loss, ss.HeavyBall(3.0, 0.5), [0.02, 0.0], 200)
+    >>> draw_prediction(data, of="x").get_ylabel()
+    'displacement, $|x|$ (weight)'
+    """
+    validation.one_of("of", of, _LABELS)
+    if not isinstance(flow, bool):
+        raise TypeError(f"flow must be True or False, got {validation.shown(flow)}")
+    if flow and of == "x":
+        raise ValueError("flow must be False where of is 'x', for the flow does not swing, got True")
+    beside = {"sharpness": "max_stable_sharpness", "x": "delta", "loss": "constrained_loss"}[of]
+    names = ("step", of, f"predicted_{of}", beside, "invalid", *([f"flow_{of}"] if flow else []))
+    require(
+        "data", data, dict.fromkeys(names, ("step",)), "of predicted_dynamics", attrs=("optimizer", "form")
+    )
+    ax = axes_or_new(ax)
+    step = data["step"].values
+    momentum = float(json.loads(data.attrs["optimizer"])["momentum"])
+    values, predicted = (np.asarray(data[name].values) for name in (of, f"predicted_{of}"))
+    if of == "x":
+        values, predicted = np.abs(values), np.abs(predicted)
+    invalid = data["invalid"].values != 0
+    if invalid.any():
+        ax.fill_between(
+            step, 0.0, 1.0, where=invalid.tolist(), step="mid", transform=ax.get_xaxis_transform(),
+            color=_INVALID_COLOUR, linewidth=0.0, label="outside the theory", zorder=0,
+        )  # fmt: skip
+    ax.plot(
+        step, values, linestyle="none", marker=".", markersize=3.6, markeredgewidth=0.0,
+        color=METHOD_COLOURS["GD" if momentum == 0.0 else "PHB"], label=rf"run, $\beta={momentum:g}$",
+    )  # fmt: skip
+    form = {"color": THEORY_COLOUR, "linewidth": 0.8, "label": f"{data.attrs['form']} prediction"}
+    ax.plot(step, predicted, **(form | line))
+    dashes = {
+        "sharpness": ("--", "threshold $S^*$"),
+        "x": (":", r"$\delta$, holds $S$ at $S^*$"),
+        "loss": (":", "constrained trajectory"),
+    }
+    dash, label = dashes[of]
+    ax.plot(step, data[beside].values, color=THEORY_COLOUR, linestyle=dash, linewidth=0.8, label=label)
+    if flow:
+        ax.plot(step, data[f"flow_{of}"].values, color=_FLOW_COLOUR, linewidth=0.8, label="gradient flow")
+    if of == "loss":
+        ax.set_yscale("log")
+    ax.set(xlabel=_TIMES["step"], ylabel=_LABELS[of])
+    return ax
+
+
+@styled
+def draw_comparison(
+    data: xarray.Dataset, ax: Axes | None = None, *, of: str = "sharpness", against: str = "effective_time"
+) -> Axes:
+    """Draw heavy ball beside gradient descent at the same threshold: the first seed strong, the others faint.
+
+    Parameters
+    ----------
+    data
+        What :func:`selfstab.experiments.compare` returns, or a preset such as
+        :func:`selfstab.experiments.digits_network`.
+    ax
+        Where to draw; by default the axes of a new figure.
+    of
+        sharpness, with the threshold S*, or any other variable along optimizer, seed and record: loss, test_loss, ...
+    against
+        The horizontal axis: effective_time or step.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If data lacks one of these.
+
+    Examples
+    --------
+    >>> from selfstab.experiments import Setting, SparseRegression, compare
+    >>> task = SparseRegression(samples=6, features=8, nonzeros=2, held_out=20)
+    >>> setting = Setting(threshold=3.0, momentum=0.5, warmup=20, steps=40, scale=0.3, records=8, seeds=(0,))
+    >>> draw_comparison(compare(task, setting, threads=1)).get_ylabel()
+    'sharpness, $S$ (1/lr)'
+    """
+    validation.one_of("against", against, _TIMES)
+    made_by = "of experiments.compare or one of its presets"
+    require("data", data, dict.fromkeys((against, "max_stable_sharpness"), ("optimizer", "record")), made_by)
+    if not isinstance(of, str):
+        raise TypeError(f"of must be the name of a variable, got {validation.shown(of)}")
+    require("data", data, {of: ("optimizer", "seed", "record")}, made_by)
+    ax = axes_or_new(ax)
+    for optimizer, (word, dash, label) in _LOOKS.items():
+        found = data.sel(optimizer=optimizer)
+        for k, seed in enumerate(found["seed"].values[::-1]):
+            first = k == found.sizes["seed"] - 1
+            ax.plot(
+                found[against].values, found[of].sel(seed=seed).values, color=METHOD_COLOURS[word], linestyle=dash,
+                linewidth=0.9 if first else 0.4, alpha=1.0 if first else 0.45, label=label if first else None,
+            )  # fmt: skip
+    values = data[of].values
+    if of == "sharpness":
+        heavy = data.sel(optimizer="phb")
+        limits = heavy["max_stable_sharpness"].values
+        shown = np.isfinite(limits)
+        ax.plot(heavy[against].values[shown], limits[shown], color=THEORY_COLOUR, linestyle="--", linewidth=0.8,
+                label="threshold $S^*$")  # fmt: skip
+        ax.set_ylim(0.0, 1.1 * float(values[np.isfinite(values)].max()))  # S* falls from infinity
+    elif (values[np.isfinite(values)] > 0.0).all():
+        ax.set_yscale("log")
+    if against == "effective_time":
+        ax.locator_params(axis="x", nbins=4)  # its numbers are long
+    named = str(data[of].attrs.get("long_name", of))
+    ax.set(xlabel=_TIMES[against], ylabel=(_LABELS | _SCORES).get(of, named))
+    return ax

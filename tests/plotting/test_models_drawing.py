@@ -1,0 +1,145 @@
+"""Figures of predictions and comparisons hold what the data hold, and refuse what lacks it."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray
+from matplotlib.colors import to_hex
+
+from selfstab.plotting import draw_comparison, draw_prediction
+from selfstab.plotting.style import METHOD_COLOURS
+
+# Matplotlib's releases shift antialiased pixels: 5 of 255 in the mean square hides no moved line.
+IMAGE = {"tolerance": 5, "remove_text": True, "savefig_kwargs": {"dpi": 80}, "style": "default"}
+
+
+def lines_of(ax):
+    return {line.get_label(): line for line in ax.lines}
+
+
+@pytest.fixture
+def predicted():
+    step = np.arange(60)
+    swing = 0.1 * np.exp(-((step - 30.0) ** 2) / 50.0)
+    data = xarray.Dataset(coords={"step": step})
+    for of, values in (
+        ("sharpness", 5.0 - 2.0 * swing),
+        ("x", (-1.0) ** step * swing),
+        ("loss", 0.1 + swing**2),
+    ):
+        data[of] = ("step", values)
+        data[f"predicted_{of}"] = ("step", 1.01 * values)
+        data[f"flow_{of}"] = ("step", np.linspace(5.0, 6.0, 60))
+    data["max_stable_sharpness"] = ("step", np.full(60, 5.0))
+    data["delta"] = ("step", np.full(60, 0.05))
+    data["constrained_loss"] = ("step", np.linspace(0.1, 0.09, 60))
+    data["invalid"] = ("step", np.where(step > 50, 1, 0).astype(np.int8))
+    data.attrs = {"optimizer": json.dumps({"lr": 0.4, "momentum": 0.7}), "form": "basic"}
+    return data
+
+
+@pytest.fixture
+def compared():
+    dims = ("optimizer", "seed", "record")
+    time = np.linspace(0.0, 100.0, 21)
+    data = xarray.Dataset(
+        coords={"optimizer": ["gd_steps", "gd_time", "phb"], "seed": [4, 7], "record": np.arange(21)}
+    )
+    rise = np.minimum(5.0, 1.0 + 0.1 * time)
+    shape = np.array([1.0, 1.0, 0.8])[:, None, None] * np.array([1.0, 0.95])[:, None]
+    data["sharpness"] = (dims, shape * rise)
+    data["test_accuracy"] = (dims, 0.9 * np.ones((3, 2, 21)))
+    data["test_accuracy"][0, 1, 3:] = np.nan
+    data["effective_time"] = (("optimizer", "record"), np.array([0.2, 1.0, 1.0])[:, None] * time)
+    with np.errstate(divide="ignore"):
+        limits = np.maximum(5.0, 100.0 / time)
+    data["max_stable_sharpness"] = (("optimizer", "record"), np.tile(limits, (3, 1)))
+    return data
+
+
+@pytest.mark.parametrize(
+    ("of", "beside", "label"),
+    [
+        ("sharpness", "max_stable_sharpness", "threshold $S^*$"),
+        ("x", "delta", "$\\delta$, holds $S$ at $S^*$"),
+        ("loss", "constrained_loss", "constrained trajectory"),
+    ],
+)
+def test_a_prediction_is_drawn_over_its_run(predicted, of, beside, label):
+    ax = draw_prediction(predicted, of=of)
+    lines = lines_of(ax)
+    run = lines["run, $\\beta=0.7$"]
+    assert run.get_ydata() == pytest.approx(np.abs(predicted[of].values))
+    assert run.get_marker() == "."
+    assert to_hex(run.get_color()) == METHOD_COLOURS["PHB"]
+    assert lines["basic prediction"].get_ydata() == pytest.approx(np.abs(predicted[f"predicted_{of}"].values))
+    assert lines[label].get_ydata() == pytest.approx(predicted[beside].values)
+    assert ax.get_yscale() == ("log" if of == "loss" else "linear")
+    assert "gradient flow" not in lines
+
+
+def test_steps_outside_the_theory_are_shaded(predicted):
+    ax = draw_prediction(predicted)
+    (shade,) = ax.collections
+    assert shade.get_label() == "outside the theory"
+    left, right = shade.get_paths()[0].vertices[:, 0].min(), shade.get_paths()[0].vertices[:, 0].max()
+    assert 50.0 <= left < 51.5
+    assert right == 59.0
+    assert not draw_prediction(predicted.assign(invalid=0 * predicted.invalid)).collections
+
+
+def test_the_flow_is_drawn_if_asked_for(predicted):
+    lines = lines_of(draw_prediction(predicted, flow=True, linestyle="--"))
+    assert lines["gradient flow"].get_ydata() == pytest.approx(predicted.flow_sharpness.values)
+    assert lines["basic prediction"].get_linestyle() == "--"
+
+
+def test_a_comparison_has_every_seed_and_theorys_threshold(compared):
+    ax = draw_comparison(compared)
+    assert len(ax.lines) == 3 * 2 + 1
+    lines = lines_of(ax)
+    assert lines["PHB"].get_ydata() == pytest.approx(compared.sharpness.sel(optimizer="phb", seed=4).values)
+    assert lines["GD, equal steps"].get_xdata()[-1] == pytest.approx(20.0)
+    assert np.isfinite(lines["threshold $S^*$"].get_ydata()).all()
+    assert ax.get_ylim() == pytest.approx((0.0, 5.5))
+
+
+def test_a_comparison_of_scores_keeps_gaps(compared):
+    ax = draw_comparison(compared, of="test_accuracy", against="effective_time")
+    assert ax.get_ylabel() == "test accuracy"
+    assert "threshold $S^*$" not in lines_of(ax)
+    assert sum(np.isnan(line.get_ydata()).sum() for line in ax.lines) == 18
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda p, _: draw_prediction(p, of="weights"), ValueError, "of must be one of sharpness, x, loss"),
+        (lambda p, _: draw_prediction(p, flow=1), TypeError, "flow must be True or False, got 1"),
+        (lambda p, _: draw_prediction(p, of="x", flow=True), ValueError, "flow must be False where of is 'x'"),
+        (
+            lambda p, _: draw_prediction(p.drop_vars("invalid")),
+            ValueError,
+            r"data must have the variable invalid \(of predicted_dynamics\)",
+        ),
+        (lambda *_: draw_prediction([1.0]), TypeError, "data must be a dataset"),
+        (lambda _, c: draw_comparison(c, of="loss"), ValueError, "data must have the variable loss"),
+        (lambda _, c: draw_comparison(c, of=3), TypeError, "of must be the name of a variable, got 3"),
+        (lambda _, c: draw_comparison(c, against="time"), ValueError, "against must be one of step, effective_time"),
+        (lambda p, _: draw_comparison(p), ValueError, "data must have the variable effective_time"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_drawn_is_refused(predicted, compared, call, error, message):
+    with pytest.raises(error, match=message):
+        call(predicted, compared)
+
+
+@pytest.mark.mpl_image_compare(**IMAGE)
+def test_picture_of_a_prediction(predicted):
+    return draw_prediction(predicted, flow=True).figure
+
+
+@pytest.mark.mpl_image_compare(**IMAGE)
+def test_picture_of_a_comparison(compared):
+    return draw_comparison(compared).figure
