@@ -38,6 +38,7 @@ NAMES: Final = (
     "diagonal_network",
     "networks",
     "flatter",
+    "flatter_networks",
 )
 """The figures, in the order of a report."""
 

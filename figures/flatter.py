@@ -65,10 +65,10 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     figure = style.new_figure(style.DOUBLE_COLUMN, 4.6)
     (scan, lr), (start, cost) = figure.subplots(2, 2)
     _draw_scan(data["lr"].isel(warmup=-1), scan)
-    _draw_map(data["lr"], lr, "warmup", "threshold")
-    image = _draw_map(data["start"], start, "momentum", "scale")
+    draw_map(data["lr"], lr, "warmup", "threshold")
+    image = draw_map(data["start"], start, "momentum", "scale")
     figure.colorbar(image, ax=[lr, start], label="mean sharpness, PHB/GD − 1", extend="both", fraction=0.05)
-    _draw_cost(data, cost)
+    draw_cost(data, cost)
     style.label_panels([scan, lr, start, cost])
     style.shared_legend(figure, [scan], columns=4)
     return figure
@@ -112,7 +112,8 @@ def _draw_scan(data: xarray.Dataset, ax: Axes) -> None:
     ax.set_ylim(top=1.12 * float(threshold.max()))
 
 
-def _draw_map(data: xarray.Dataset, ax: Axes, across: str, up: str) -> object:
+def draw_map(data: xarray.Dataset, ax: Axes, across: str, up: str) -> object:
+    """Draw the relative difference in mean sharpness over two axes of a survey, and return the image."""
     found = _compared(data, "mean_sharpness")
     log = {"warmup": True, "scale": True, "threshold": False, "momentum": False}
     edges = [
@@ -151,7 +152,7 @@ def _around(value: float) -> np.ndarray:
     return np.array([0.8 * value, 1.25 * value])
 
 
-def _points(data: dict[str, xarray.Dataset]) -> tuple[np.ndarray, np.ndarray]:
+def points(data: dict[str, xarray.Dataset]) -> tuple[np.ndarray, np.ndarray]:
     """Return heavy ball's sharpness and test loss over gradient descent's, of all runs in which both crossed."""
     ratios = []
     for name in ("mean_sharpness", "final_test_loss"):
@@ -165,8 +166,9 @@ def _points(data: dict[str, xarray.Dataset]) -> tuple[np.ndarray, np.ndarray]:
     return ratios[0][inside], ratios[1][inside]
 
 
-def _draw_cost(data: dict[str, xarray.Dataset], ax: Axes) -> None:
-    sharpness, test = _points(data)
+def draw_cost(data: dict[str, xarray.Dataset], ax: Axes) -> None:
+    """Draw test loss against mean sharpness, heavy ball's over gradient descent's, of each run."""
+    sharpness, test = points(data)
     ax.axhline(1.0, color="#bbbbbb", linewidth=0.6)
     ax.axvline(1.0, color="#bbbbbb", linewidth=0.6)
     ax.plot(sharpness, test, linestyle="none", marker="o", markersize=2.5, color=style.METHOD_COLOURS["PHB"],
@@ -176,11 +178,11 @@ def _draw_cost(data: dict[str, xarray.Dataset], ax: Axes) -> None:
     ax.set(xlabel="mean sharpness, PHB/GD", ylabel="test loss, PHB/GD")
 
 
-def check(data: dict[str, xarray.Dataset]) -> list[str]:
-    """Return the table; heavy ball of the largest momentum ends flatter in the mean, and of test loss no smaller."""
+def rows(data: dict[str, xarray.Dataset]) -> list[str]:
+    """Return a line for each cell of the surveys "lr" and "start"."""
     lines = []
     for part, axes in (("lr", ("warmup", "threshold")), ("start", ("momentum", "scale"))):
-        found = {number: _compared(data[part], number) for number in NUMBERS}
+        found = {number: _compared(data[part], number) for number in NUMBERS if number in data[part]}
         steps = _compared(data[part], "mean_sharpness", "gd_steps")
         for x in data[part][axes[0]].values:
             for y in data[part][axes[1]].values:
@@ -193,12 +195,18 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
                     f"{int(mean['compared'])} of {data[part].sizes['seed']} "
                     f"seeds; diverged {float(mean['diverged']):.0%}, GD {float(mean['diverged_gd']):.0%}."
                 )  # fmt: skip
+    return lines
+
+
+def check(data: dict[str, xarray.Dataset]) -> list[str]:
+    """Return the table; heavy ball of the largest momentum ends flatter in the mean, and of test loss no smaller."""
+    lines = rows(data)
     gd = data["lr"].sel(optimizer="gd_time")
     crossed = np.isfinite(gd["crossed_at"]) & np.isfinite(gd["mean_sharpness"])
     off = np.abs((gd["mean_sharpness"] / gd["threshold"] - 1.0).where(crossed))
     share = float((off < 0.03).sum() / crossed.sum())
     require(share > 0.7, f"gradient descent ends within 3% of the threshold in only {share:.0%} of the runs")
-    sharpness, test = _points(data)
+    sharpness, test = points(data)
     require(len(sharpness) >= 6, f"only {len(sharpness)} runs can be compared")
     low = data["start"].sel(momentum=0.5)
     near = _compared_values(low)
@@ -220,7 +228,7 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
 
 
 def _compared_values(data: xarray.Dataset) -> np.ndarray:
-    return _points({"one": data})[0]
+    return points({"one": data})[0]
 
 
 def _shown(row: xarray.Dataset) -> str:

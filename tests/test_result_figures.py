@@ -112,6 +112,36 @@ def test_the_check_of_flatter_minima(at_low, at_high, test_loss, message):
         figure.check(data)
 
 
+@pytest.mark.parametrize(
+    ("at_low", "at_high", "gd", "message"),
+    [
+        (0.99, 0.85, 1.0, None),
+        (0.9, 0.85, 1.0, "at β = 0.5 a run differs"),
+        (1.0, 0.97, 1.0, "of GD's sharpness"),
+        (1.0, np.nan, 1.0, "in only nan%"),
+        (1.0, 0.85, 1.2, "within 5% of the threshold in only 0%"),
+    ],
+)
+def test_the_check_of_flatter_networks(at_low, at_high, gd, message):
+    """Protects the claims drawn: level at β = 0.5, flatter from 0.7 on, gradient descent at the threshold."""
+    figure = report.companion("figures.flatter_networks")
+    data = {}
+    for name in figure.SHOWN:
+        low, high = (
+            survey_of({"momentum": [momentum], "scale": [1.0]}, ratio, 1.0)
+            for momentum, ratio in ((0.5, at_low), (0.9, at_high))
+        )
+        data[f"{name}_start"] = xarray.concat([low, high], "momentum")
+        data[f"{name}_lr"] = survey_of({"warmup": [100, 200], "threshold": [4.0, 5.0]}, at_high, 1.0)
+        data[f"{name}_lr"]["mean_sharpness"] *= gd
+    if message is None:
+        assert len(figure.check(data)) == 2 * (4 + 2 + 1)
+        assert figure.draw(data).axes
+        return
+    with pytest.raises(AssertionError, match=message):
+        figure.check(data)
+
+
 def test_the_check_of_the_networks():
     """Protects the claims drawn: ten outputs end level, one output flatter; a divergence fails."""
     figure = report.companion("figures.networks")

@@ -109,7 +109,11 @@ def draw_prediction(
         step, values, linestyle="none", marker=".", markersize=3.6, markeredgewidth=0.0,
         color=METHOD_COLOURS["GD" if momentum == 0.0 else "PHB"], label=rf"run, $\beta={momentum:g}$",
     )  # fmt: skip
-    form: dict[str, Any] = {"color": THEORY_COLOUR, "linewidth": 0.8, "label": f"{data.attrs['form']} prediction"}
+    form: dict[str, Any] = {
+        "color": THEORY_COLOUR,
+        "linewidth": 0.8,
+        "label": f"{data.attrs['form']} prediction",
+    }
     ax.plot(step, predicted, **(form | line))
     dashes = {
         "sharpness": ("--", "threshold $S^*$"),
