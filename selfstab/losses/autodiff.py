@@ -27,6 +27,10 @@ class Model:
     unflatten: Callable[[Array], Any]
     products: Callable[[Array], Callable[[Array], Array]] | None = None
     """w → (v → ∇²L(w) v), where that saves work."""
+    given: Array | None = None
+    """The weights that the template holds."""
+    trial: Callable[[Array], None] | None = None
+    """Raises unless the function computes at these weights, and depends on them."""
 
 
 def enable_float64() -> None:
@@ -90,10 +94,12 @@ def of_torch(function: Any, template: Any) -> Model:
     _check_function(function)
     flatten: Any = torch.as_tensor
     unflatten: Any = _as_it_is
+    given = None
     if isinstance(template, (int, np.integer)):
         dimension = validation.integer("template", template, at_least=1)
     else:
         flatten, unflatten, dimension = _of_tensors(template, torch)
+        given = flatten(template).detach().cpu().numpy().astype(np.float64)
 
     def taken(w: Array) -> Any:
         x = torch.tensor(w, dtype=torch.float64, requires_grad=True)
@@ -129,11 +135,26 @@ def of_torch(function: Any, template: Any) -> Model:
 
         return product
 
+    def trial(w: Array) -> None:
+        try:
+            function(unflatten(torch.tensor(w, dtype=torch.float64, requires_grad=True)))
+        except (RuntimeError, TypeError) as error:
+            raise TypeError(
+                "function must compute with float64 tensors of the template's form (call .double() on a module and its "
+                f"data), got {type(error).__name__}: {str(error).splitlines()[0]}"
+            ) from error
+        x, y = taken(w)
+        if not y.requires_grad or torch.autograd.grad(y, x, allow_unused=True)[0] is None:
+            raise ValueError(
+                "function must depend on the parameters it is given, got a result that does not: a module computes "
+                "with them through torch.func.functional_call"
+            )
+
     return Model(
         dimension, value, along, along, along, along,
         flatten=lambda tree: flatten(tree).detach().numpy(),
         unflatten=lambda w: unflatten(torch.from_numpy(w)),
-        products=products,
+        products=products, given=given, trial=trial,
     )  # fmt: skip
 
 

@@ -107,7 +107,7 @@ class FunctionLoss(Loss):
         self.name = getattr(value, "__name__", type(value).__name__) if name is None else name
         self.explicit_hessian = self._dimension <= spectrum.DENSE_UP_TO
         self.highest_derivative = 4 if {"third", "fourth"} & {*self._functions} else 3
-        self._made: tuple[str, Any, Any, str | None] | None = None
+        self._made: tuple[str, Any, Any, Any, str | None] | None = None
         self._model: autodiff.Model | None = None
         if at is not None:
             self.check(at)
@@ -240,29 +240,60 @@ class FunctionLoss(Loss):
             raise ValueError(f"value and gradient must be finite at {validation.shown(w)}, got {value} and a gradient"
                              f" of norm {np.linalg.norm(gradient)}")  # fmt: skip
         v = direction / np.linalg.norm(direction)
-        below: dict[str, tuple[str, Callable[[Array], Array], Array]] = {
-            "gradient": ("value", lambda x: np.array(self._value(x)), gradient @ v),
-        }
-        if "hessian_vector" in self._functions:
-            below["hessian_vector"] = ("gradient", self._gradient, self._hessian_vector(w, v))
-        if "third" in self._functions:
-            below["third"] = ("hessian_vector", lambda x: self._hessian_vector(x, v), self._third(w, v, v))
-        if "fourth" in self._functions:
-            below["fourth"] = ("third", lambda x: self._third(x, v, v), self._fourth(w, v, v, v))
-        step = self._step(w)
-        for name, (lower, function, claimed) in below.items():
-            if not np.isfinite(claimed).all():
+        for name in ("gradient", *(n for n in ("hessian_vector", "third", "fourth") if n in self._functions)):
+            lower, difference = self._off(name, w, v)
+            if not np.isfinite(difference):
                 raise ValueError(f"{name} must be finite at {validation.shown(w)}, got NaN or infinity")
-            found = self._difference(function, w, v, step)
-            # Rounding of what is subtracted: absolute, and amplified by the step.
-            noise = 100.0 * _EPSILON * float(np.linalg.norm(function(w))) / step
-            size = float(max(np.linalg.norm(claimed), np.linalg.norm(found)))
-            wrong = float(np.linalg.norm(found - claimed))
-            if not wrong <= WRONG_BEYOND * size + noise + (1e-6 if lower in self.differences else 0.0):
+            if difference > 0.0:
                 raise ValueError(
-                    f"{name} must be the derivative of {lower}, got a difference of {100 * wrong / size:.2g}% from "
+                    f"{name} must be the derivative of {lower}, got a difference of {100 * difference:.2g}% from "
                     "central differences"
                 )
+
+    @np.errstate(all="ignore")
+    def _off(self, name: str, w: Array, v: Array) -> tuple[str, float]:
+        """Return what a derivative is one of, and how far it is off differences of that along v; 0 within their error.
+
+        It is relative, and infinite where the derivative is not finite.
+        """
+        below: dict[str, tuple[str, Callable[[Array], Array], Callable[[], Array]]] = {
+            "gradient": (
+                "value",
+                lambda x: np.array(self._value(x)),
+                lambda: np.array(self._gradient(w) @ v),
+            ),
+            "hessian_vector": ("gradient", self._gradient, lambda: self._hessian_vector(w, v)),
+            "third": ("hessian_vector", lambda x: self._hessian_vector(x, v), lambda: self._third(w, v, v)),
+            "fourth": ("third", lambda x: self._third(x, v, v), lambda: self._fourth(w, v, v, v)),
+        }
+        lower, function, claimed = below[name]
+        given = claimed()
+        if not np.isfinite(given).all():
+            return lower, np.inf
+        step = self._step(w)
+        found = self._difference(function, w, v, step)
+        # Rounding of what is subtracted: absolute, and amplified by the step.
+        noise = 100.0 * _EPSILON * float(np.linalg.norm(function(w))) / step
+        size = float(max(np.linalg.norm(given), np.linalg.norm(found)))
+        wrong = float(np.linalg.norm(found - given))
+        allowed = WRONG_BEYOND * size + noise + (1e-6 if lower in self.differences else 0.0)
+        return lower, 0.0 if wrong <= allowed else wrong / size
+
+    def _without_wrong_derivatives(self, at: Any) -> None:
+        """Take third derivatives by differences, and no fourth, where automatic differentiation gets them wrong.
+
+        PyTorch does, silently, where an operation's second backward pass is itself no differentiable function, as of
+        layer and batch normalization.
+        """
+        w = self._weights("at", at)
+        v = np.random.default_rng(0).standard_normal(w.size)
+        v /= np.linalg.norm(v)
+        for name in ("third", "fourth"):
+            if name in self._functions and self._off(name, w, v)[1] != 0.0:
+                del self._functions[name]
+                if name == "third":
+                    self._functions.pop("fourth")
+                    self.highest_derivative = 3
 
     # -- parameters of any form ---------------------------------------------------------------------------------------
 
@@ -315,7 +346,7 @@ class FunctionLoss(Loss):
         >>> loss.dimension, loss.value([0.0, 0.0, 1.0]), loss.sharpness([0.0, 0.0, 1.0])[0]
         (3, 2.0, 4.0)
         """
-        return cls._from(autodiff.of_jax(function, template), ("from_jax", function, template, name), at)
+        return cls._from(autodiff.of_jax(function, template), ("from_jax", function, template, at, name))
 
     @classmethod
     def from_torch(
@@ -330,7 +361,8 @@ class FunctionLoss(Loss):
             ``torch.func.functional_call``.
         template
             The number of weights, for a function of a flat vector; or a tensor, a list or tuple of tensors, or a dict
-            of tensors such as ``dict(model.named_parameters())``, like the function's argument.
+            of tensors such as ``dict(model.named_parameters())``, like the function's argument. Their values are a
+            point at which the function is tried now.
         at, name
             As in the class.
 
@@ -342,20 +374,31 @@ class FunctionLoss(Loss):
         Raises
         ------
         TypeError, ValueError
-            If an argument is of the wrong kind. Later, if the function computes in float32: call ``.double()`` on
-            the module and its data.
+            If an argument is of the wrong kind, or the function fails at the point, computes in float32 (call
+            ``.double()`` on the module and its data) or does not depend on the parameters it is given.
+
+        Notes
+        -----
+        PyTorch gets third and fourth derivatives of some operations wrong without a word, those of
+        ``torch.nn.LayerNorm`` and of ``torch.nn.BatchNorm1d`` in training among them. Both are therefore compared with
+        differences where the function is tried; a wrong third derivative is replaced by differences of
+        Hessian-vector products, as `description` then says, and there is no fourth.
         """
-        return cls._from(autodiff.of_torch(function, template), ("from_torch", function, template, name), at)
+        return cls._from(autodiff.of_torch(function, template), ("from_torch", function, template, at, name))
 
     @classmethod
-    def _from(cls, model: autodiff.Model, made: tuple[str, Any, Any, str | None], at: Any) -> FunctionLoss:
-        _, function, _, name = made
+    def _from(cls, model: autodiff.Model, made: tuple[str, Any, Any, Any, str | None]) -> FunctionLoss:
+        _, function, _, at, name = made
         loss = cls(
             model.value, model.gradient, model.dimension,
             hessian_vector=model.hessian_vector, third=model.third, fourth=model.fourth,
             name=getattr(function, "__name__", type(function).__name__) if name is None else name,
         )  # fmt: skip
         loss._made, loss._model = made, model
+        tried = model.given if at is None else at
+        if model.trial is not None and tried is not None:
+            model.trial(loss._weights("at", tried))
+            loss._without_wrong_derivatives(tried)
         if at is not None:
             loss.check(at)
         return loss
@@ -375,8 +418,8 @@ def _rebuilt(value: Any, gradient: Any, dimension: int, options: dict[str, Any])
     return FunctionLoss(value, gradient, dimension, **options)
 
 
-def _remade(how: str, function: Any, template: Any, name: str | None) -> FunctionLoss:
+def _remade(how: str, function: Any, template: Any, at: Any, name: str | None) -> FunctionLoss:
     if how == "from_jax":
         autodiff.enable_float64()  # as it was where the loss was made
-        return FunctionLoss.from_jax(function, template, name=name)
-    return FunctionLoss.from_torch(function, template, name=name)
+        return FunctionLoss.from_jax(function, template, at=at, name=name)
+    return FunctionLoss.from_torch(function, template, at=at, name=name)

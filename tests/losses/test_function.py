@@ -171,18 +171,75 @@ def test_parameters_of_torch_modules():
     assert list(loss.unflatten(w)) == list(parameters)
     with pytest.raises(ValueError, match="parameters must have the shapes"):
         loss.flatten({name: torch.zeros(1) for name in parameters})
-    single = ss.FunctionLoss.from_torch(
-        lambda p: torch.func.functional_call(model, p, inputs).float().mean(), parameters
-    )
+    single = ss.FunctionLoss.from_torch(lambda p: p.float().sum(), 2)
     with pytest.raises(
         TypeError, match=r"function must return a scalar tensor of torch.float64, got torch.float32"
     ):
-        single.value(w)
+        single.value([1.0, 2.0])
     for template in ({}, "x", [1.0], None):
         with pytest.raises(TypeError, match="template must be a number of weights or a tensor"):
             ss.FunctionLoss.from_torch(lambda p: p, template)
     constant = ss.FunctionLoss.from_torch(lambda p: p @ torch.ones(2, dtype=torch.float64), 2)
     assert not constant.hessian([1.0, 2.0]).any()
+
+
+def test_torch_functions_are_tried_where_their_template_is():
+    """Protects against what would fail later, or never: float32, another signature, parameters that are not used."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: not run")
+    model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Tanh(), torch.nn.Linear(2, 1)).double()
+    parameters, inputs = dict(model.named_parameters()), torch.ones(4, 3, dtype=torch.float64)
+    call = torch.func.functional_call
+    for function, error, message in (
+        (lambda p: call(model, p, inputs).float().mean(), TypeError, "got torch.float32, shape"),
+        (
+            lambda p: call(model, p, inputs),
+            TypeError,
+            r"scalar tensor of torch.float64, got torch.float64, shape \(4",
+        ),
+        (
+            lambda p: call(model, p, inputs.float()).mean(),
+            TypeError,
+            r"call .double\(\).*got RuntimeError: mat1",
+        ),
+        (model, TypeError, "tensors of the template's form .* got TypeError: linear"),
+        (lambda p: model(inputs).mean(), ValueError, "function must depend on the parameters it is given"),
+        (lambda p: torch.ones((), dtype=torch.float64), ValueError, "function must depend on the parameters"),
+    ):
+        with pytest.raises(error, match=message):
+            ss.FunctionLoss.from_torch(function, parameters)
+
+
+def test_derivatives_that_torch_gets_wrong_are_not_used():
+    """Protects third derivatives: of normalizations PyTorch's are wrong by their own size, without a word."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: not run")
+    inputs = torch.tensor(np.random.default_rng(0).standard_normal((5, 3)))
+
+    def normalized(x, by_hand):
+        z = inputs @ x["a"]
+        if not by_hand:
+            return torch.nn.functional.layer_norm(z, (4,))
+        z = z - z.mean(1, keepdim=True)
+        return z / torch.sqrt((z**2).mean(1, keepdim=True) + 1e-5)
+
+    template = {"a": torch.tensor(np.random.default_rng(1).standard_normal((3, 4)))}
+    weights = torch.arange(4.0, dtype=torch.float64)
+    native, right = (
+        ss.FunctionLoss.from_torch(
+            lambda p, by=by: (torch.tanh(normalized(p, by)) * weights).mean(), template
+        )
+        for by in (False, True)
+    )
+    assert right.differences == ()
+    assert native.differences == ("third",)
+    w = right.flatten(template)
+    u, v = np.random.default_rng(2).standard_normal((2, 12))
+    assert native.third(w, u, v) == pytest.approx(
+        right.third(w, u, v), abs=1e-7 * np.linalg.norm(right.third(w, u, v))
+    )
+    with pytest.raises(ValueError, match="must have derivatives of order 4 for this"):
+        native.fourth(w, u, u, v)
+    again = cloudpickle.loads(cloudpickle.dumps(native))
+    assert again.description == native.description
 
 
 def test_jax_in_float32_is_refused():
