@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from selfstab import continuous, validation
+from selfstab import continuous, theory, validation
 from selfstab.losses.protocol import Loss
 from selfstab.optimizers import HeavyBall
 from selfstab.projection import ROUGH, Point, second_pair
@@ -219,9 +219,11 @@ def constrained_trajectory(
     -------
     xarray.Dataset
         Dimension step: ``constrained_loss``, ``constrained_sharpness``, ``constrained_slope`` (u·∇L);
-        ``progressive_sharpening`` α, ``stabilization`` b², ``delta`` δ and ``second_eigenvalue`` there; residuals of
-        the eigenpairs; ``invalid``, whose bits say why the theory does not apply at a step (0 where it does); ``lr``
-        and ``max_stable_sharpness`` of the update t → t + 1; ``constrained_diverged_at`` (−1 if never), before which
+        ``progressive_sharpening`` α, ``stabilization`` b², ``delta`` δ and ``second_eigenvalue`` there;
+        ``edge_inertia_number`` κ of the cycles that α drives; residuals of the eigenpairs; ``invalid``, whose bits say
+        which of the theory's conditions fails at a step (0: none): 1 and 2, the second eigenvalue is within 5% of the
+        threshold, or of S; 4, an eigenpair has not converged; 8, the constraints are not met. ``lr`` and
+        ``max_stable_sharpness`` of the update t → t + 1; ``constrained_diverged_at`` (−1 if never), before which
         records stop. Settings, versions and seconds are in attrs.
 
     Raises
@@ -285,7 +287,14 @@ def dataset(
         "step",
         problem.optimizer.thresholds(0, reached) if reached else np.empty(0),
     )
+    # Arguments of theory's function are above 0.
+    alpha, rates = data["progressive_sharpening"], out["lr"].values
+    driven = (alpha > 0.0) & (rates > 0.0)
+    kappa = np.zeros(reached)
+    kappa[driven] = theory.edge_inertia_number(rates[driven], problem.optimizer.momentum, alpha[driven])
+    out["edge_inertia_number"] = ("step", kappa)
     labels = described | {
+        "edge_inertia_number": ("κ of the cycle that α drives at the edge, 0 where α <= 0", "1"),
         "lr": ("learning rate of the update t -> t + 1", "1/sharpness"),
         "max_stable_sharpness": ("2 (1 + momentum) / lr", "1/lr"),
     }

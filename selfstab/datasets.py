@@ -29,7 +29,7 @@ def digits(samples: int = 500, target: str = "onehot") -> tuple[Array, Array]:
         Number of images, 1 to 1797.
     target
         "onehot": 1 in the digit's column and 0 elsewhere, minus 0.1; "parity": +1 for even, −1 for odd; "labels": the
-        digit, as the cross-entropy takes it.
+        digit, an int64, as the cross-entropy takes it.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def mnist(samples: int = 500, target: str = "onehot", *, pool: int = 2) -> tuple
         Number of images, 1 to 5000.
     target
         "onehot": 1 in the digit's column and 0 elsewhere, minus 0.1; "parity": +1 for even, −1 for odd; "labels": the
-        digit, as the cross-entropy takes it.
+        digit, an int64, as the cross-entropy takes it.
     pool
         Side of the squares, a divisor of 28: 1, 2, 4, 7, 14 or 28.
 
@@ -127,7 +127,7 @@ def _mnist() -> tuple[Array, Array]:
 
 def _targets(digit: Array, target: str) -> Array:
     if target == "labels":
-        return digit.astype(np.float64)
+        return digit.astype(np.int64)
     if target == "parity":
         return np.where(digit % 2 == 0, 1.0, -1.0)[:, None]
     return np.where(digit[:, None] == np.arange(10), 1.0, 0.0) - 0.1

@@ -363,7 +363,7 @@ def averaged_flow(
     out["invalid"] = (
         out["invalid"].astype(np.int8).assign_attrs(masks, long_name="why the flow does not apply")
     )
-    out.attrs.update(directions=directions, substeps=substeps)
+    out.attrs.update(flow="averaged flow", directions=directions, substeps=substeps)
     return out
 
 

@@ -290,7 +290,7 @@ def rod_flow(
     with threadpool_limits(1, user_api="blas"), np.errstate(all="ignore"):
         data, diverged_at = _followed(problem, ThinRod if thin else FullRod, substeps, every, keep)
     out = dataset(problem, every, data, VARIABLES | _KEEP, diverged_at, time.perf_counter() - began)
-    out.attrs.update(substeps=substeps, closure="rank one" if thin else "none")
+    out.attrs.update(flow="rod flow", substeps=substeps, closure="rank one" if thin else "none")
     return out
 
 

@@ -138,6 +138,8 @@ def test_below_the_threshold_it_is_heavy_ball(momentum):
     assert data.progressive_sharpening.values == pytest.approx(np.full(41, 0.02), rel=1e-12)
     assert data.stabilization.values == pytest.approx(np.full(41, 4.0), rel=1e-12)
     assert data.delta.values == pytest.approx(np.full(41, 0.1), rel=1e-12)
+    kappa = (1.0 + momentum) * optimizer.lr * np.sqrt(2.0 * 0.02) / (2.0 * (1.0 - momentum) ** 2)
+    assert data.edge_inertia_number.values == pytest.approx(np.full(41, kappa), rel=1e-12)
 
 
 def test_it_follows_a_threshold_that_moves():

@@ -37,6 +37,7 @@ def test_labels_are_what_the_cross_entropy_takes(data):
     inputs, labels = data(60, "labels")
     same, columns = data(60, "onehot")
     assert labels.shape == (60,)
+    assert labels.dtype == np.int64
     assert np.array_equal(inputs, same)
     assert np.array_equal(labels, columns.argmax(axis=1))
     widths = (inputs.shape[1], 3, 10)

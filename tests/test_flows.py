@@ -251,6 +251,7 @@ def test_records(same_bits):
             assert whole[name].attrs["long_name"]
     assert "weights" not in ss.averaged_flow(*call)
     assert {"loss", "optimizer", "start", "versions", "seconds", "substeps"} <= set(whole.attrs)
+    assert whole.attrs["flow"] == "averaged flow"
 
 
 @pytest.mark.parametrize("settings", [{"escape": 2.0}, {}])

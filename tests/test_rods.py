@@ -103,6 +103,7 @@ def test_the_threshold(momentum, thin, monkeypatch):
         optimizer = ss.HeavyBall(share * 2.0 * (1.0 + momentum), momentum)
         rod = ss.rod_flow(loss, optimizer, [0.1, 1.0], 60, previous=[-0.1, 1.0], keep=["axis"], every=15)
         assert rod.attrs["closure"] == ("rank one" if thin else "none")
+        assert rod.attrs["flow"] == "rod flow"
         along = np.abs(rod.axis.values[2:, 0])
         assert bool(along[-1] > along[0]) is grows
 

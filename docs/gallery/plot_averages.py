@@ -16,13 +16,10 @@ descent = ss.simulate(
 w = descent.weights.values[int((descent.sharpness.values > threshold).argmax())]  # the first at the edge
 optimizer, start = ss.HeavyBall(2 / threshold), w + 0.05 * loss.sharpness(w)[1]
 run = ss.simulate(loss, optimizer, start, steps)
-flows = {
-    "averaged flow": ss.averaged_flow(loss, optimizer, start, steps),
-    "rod flow": ss.rod_flow(loss, optimizer, start, steps),
-}
+flows = [flow(loss, optimizer, start, steps) for flow in (ss.averaged_flow, ss.rod_flow)]
 ax = ss.plotting.draw_sharpness(run, linewidth=0.5)
-for (name, flow), colour in zip(flows.items(), ("#bb5566", "#33bbee"), strict=True):
-    ss.plotting.draw_sharpness(flow, ax, threshold=False, label=name, color=colour)
+for flow in flows:
+    ss.plotting.draw_sharpness(flow, ax, threshold=False)
 ax.set_ylim(2.93, 3.05)
 ss.plotting.legend(ax, loc="lower right", ncols=2)
 
@@ -30,7 +27,7 @@ ss.plotting.legend(ax, loc="lower right", ncols=2)
 # The run's loss lies above that of the paths, by what the swing adds: averaged over the swing the flows have it, too.
 
 ax = ss.plotting.draw_loss(run, linewidth=0.5)
-for (name, flow), colour in zip(flows.items(), ("#bb5566", "#33bbee"), strict=True):
-    ss.plotting.draw_loss(flow, ax, color=colour, linestyle=":", label=f"{name}, on the path")
-    ss.plotting.draw_loss(flow.assign(loss=flow.averaged_loss), ax, color=colour, label=f"{name}, averaged")
+for flow in flows:
+    ss.plotting.draw_loss(flow, ax, linestyle=":", label=f"{flow.flow}, on the path")
+    ss.plotting.draw_loss(flow.assign(loss=flow.averaged_loss), ax, label=f"{flow.flow}, averaged")
 ss.plotting.legend(ax)

@@ -128,7 +128,7 @@ def verdict(data: xarray.Dataset, number: str = "mean_sharpness", against: str =
     data
         What :func:`survey` or :func:`compare` returns.
     number
-        One of the runs' numbers.
+        One of the runs' numbers, such as mean_sharpness or final_test_loss.
     against
         Which gradient descent: gd_time or gd_steps.
 
@@ -138,8 +138,8 @@ def verdict(data: xarray.Dataset, number: str = "mean_sharpness", against: str =
         Along the survey's axes: ``difference``, the mean over seeds of heavy ball's number over gradient descent's
         minus 1; ``spread``, its standard error; ``sign``, that of the difference where it is more than two standard
         errors (and two seeds are compared), else 0; ``compared``, the number of seeds compared, those in which both
-        crossed the threshold and neither diverged; ``diverged`` and ``diverged_gd``, the share of seeds in which heavy
-        ball, or gradient descent, diverged.
+        crossed the threshold and neither diverged; ``crossed`` and ``crossed_gd``, the share of seeds in which heavy
+        ball, or gradient descent, crossed it; ``diverged`` and ``diverged_gd``, in which they diverged.
 
     Raises
     ------
@@ -158,7 +158,11 @@ def verdict(data: xarray.Dataset, number: str = "mean_sharpness", against: str =
 
     if not isinstance(data, xarray.Dataset) or not {"optimizer", "seed"} <= {*data.dims}:
         raise TypeError(f"data must be what survey or compare returns, got {validation.shown(data)}")
-    numbers = [str(name) for name in data.data_vars if {"optimizer", "seed"} <= {*data[name].dims}]
+    numbers = [
+        str(name)
+        for name in data.data_vars
+        if {"optimizer", "seed"} <= {*data[name].dims} and "record" not in data[name].dims
+    ]
     validation.one_of("number", number, numbers)
     validation.one_of("against", against, METHODS[1:])
     heavy, plain = (data.sel(optimizer=name, drop=True) for name in ("phb", against))
@@ -170,6 +174,8 @@ def verdict(data: xarray.Dataset, number: str = "mean_sharpness", against: str =
     beyond = (count >= 2) & (abs(mean) > 2.0 * error)
     sign = (1 - 2 * (mean < 0.0).astype(np.int8)).where(beyond, 0).astype(np.int8)
     out = xarray.Dataset({"difference": mean, "spread": error, "sign": sign, "compared": count})
+    out["crossed"] = heavy["crossed_at"].notnull().mean("seed")
+    out["crossed_gd"] = plain["crossed_at"].notnull().mean("seed")
     out["diverged"] = heavy["diverged_at"].notnull().mean("seed")
     out["diverged_gd"] = plain["diverged_at"].notnull().mean("seed")
     described = {
@@ -177,6 +183,8 @@ def verdict(data: xarray.Dataset, number: str = "mean_sharpness", against: str =
         "spread": "standard error over seeds",
         "sign": "sign of the difference beyond two standard errors, else 0",
         "compared": "seeds compared",
+        "crossed": "share of seeds in which heavy ball's sharpness passed S* at a record",
+        "crossed_gd": "share of seeds in which gradient descent's did",
         "diverged": "share of seeds in which heavy ball diverged",
         "diverged_gd": "share of seeds in which gradient descent diverged",
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, get_args
 
 import numpy as np
 
@@ -112,6 +112,9 @@ class Digits:
     samples: int = 500
     held_out: int = 500
 
+    def __post_init__(self) -> None:
+        validation.one_of("target", self.target, get_args(Target))
+
     def trial(self, seed: int, scale: float) -> Trial:
         """Return the trial of a seed."""
         trained, every = (
@@ -137,6 +140,9 @@ class MNIST:
     samples: int = 500
     held_out: int = 500
     pool: int = 2
+
+    def __post_init__(self) -> None:
+        validation.one_of("target", self.target, get_args(Target))
 
     def trial(self, seed: int, scale: float) -> Trial:
         """Return the trial of a seed."""

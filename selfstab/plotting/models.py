@@ -49,8 +49,8 @@ def draw_prediction(
     """Draw predicted dynamics as a line over the run they predict, as points.
 
     Beside the sharpness stands the threshold S*; beside the displacement δ, the swing that holds sharpness at S*;
-    beside the loss that of the constrained trajectory. Steps where the theory says of itself that it does not apply
-    (``invalid``) are shaded.
+    beside the loss that of the constrained trajectory. Steps at which one of the theory's conditions fails (``invalid``
+    is not 0) are shaded; where none does, the prediction may still be off. A prediction that runs off is cut off.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def draw_prediction(
     if invalid.any():
         ax.fill_between(
             step, 0.0, 1.0, where=invalid.tolist(), step="mid", transform=ax.get_xaxis_transform(),
-            color=_INVALID_COLOUR, linewidth=0.0, label="outside the theory", zorder=0,
+            color=_INVALID_COLOUR, linewidth=0.0, label="conditions fail (invalid)", zorder=0,
         )  # fmt: skip
     ax.plot(
         step, values, linestyle="none", marker=".", markersize=3.6, markeredgewidth=0.0,
@@ -126,6 +126,12 @@ def draw_prediction(
         ax.plot(step, data[f"flow_{of}"].values, color=_FLOW_COLOUR, linewidth=0.8, label="gradient flow")
     if of == "loss":
         ax.set_yscale("log")
+    else:
+        low, high = ax.get_ylim()
+        shown = [values, *([data[beside].values] if of == "sharpness" else [])]
+        least, most = (float(f([f(part) for part in shown])) for f in (np.nanmin, np.nanmax))
+        reach = 0.5 * (most - least)
+        ax.set_ylim(max(low, least - reach), min(high, most + reach))
     ax.set(xlabel=_TIMES["step"], ylabel=_LABELS[of])
     return ax
 
@@ -188,9 +194,14 @@ def draw_comparison(
         shown = np.isfinite(limits)
         ax.plot(heavy[against].values[shown], limits[shown], color=THEORY_COLOUR, linestyle="--", linewidth=0.8,
                 label="threshold $S^*$")  # fmt: skip
-        ax.set_ylim(0.0, 1.1 * float(values[np.isfinite(values)].max()))  # S* falls from infinity
-    elif (values[np.isfinite(values)] > 0.0).all():
-        ax.set_yscale("log")
+        # S* falls from infinity, and the sharpness of what diverges rises to it.
+        ended = values if "diverged_at" not in data else data[of].where(data["diverged_at"].isnull()).values
+        largest = max(np.nanmax(ended, initial=0.0), 1.5 * limits[-1])
+        ax.set_ylim(0.0, 1.1 * min(float(np.nanmax(values, initial=0.0)), float(largest)))
+    else:
+        inside = values[np.isfinite(values)]
+        if inside.size and inside.min() > 0.0 and inside.max() > 10.0 * inside.min():
+            ax.set_yscale("log")
     if against == "effective_time":
         ax.locator_params(axis="x", nbins=4)  # its numbers are long
     named = str(data[of].attrs.get("long_name", of))

@@ -175,7 +175,10 @@ def draw_sharpness(
         )  # fmt: skip
     if threshold:
         limits = run["max_stable_sharpness"].values
-        shown = np.isfinite(limits)
+        # A warmup's first thresholds are far above all else: they would leave no room for it.
+        shown = limits <= 1.25 * np.nanmax(
+            [np.nanmax(run["sharpness"].values, initial=0.0), limits[-1]], initial=0.0
+        )
         ax.plot(
             at[shown],
             limits[shown],

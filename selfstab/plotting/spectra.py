@@ -71,9 +71,16 @@ def draw_spectrum(
     values = data["eigenvalue"].transpose("step", "rank").values
     top = data["rank"].values == 0
     others = values[:, ~top]
+    point: dict[str, Any] = {"marker": "o"} if at.size == 1 else {}  # which a line would not show
     if others.shape[1]:
         drawn = ax.plot(
-            at, others, color=BULK_COLOUR, linewidth=0.4, rasterized=others.shape[1] > _AS_PICTURE, zorder=1.8
+            at,
+            others,
+            color=BULK_COLOUR,
+            linewidth=0.4,
+            rasterized=others.shape[1] > _AS_PICTURE,
+            zorder=1.8,
+            **point,
         )
         drawn[0].set_label("other eigenvalues")
     if top.any():
@@ -81,6 +88,7 @@ def draw_spectrum(
         look = {
             "color": METHOD_COLOURS.get(name or "", THEORY_COLOUR),
             "label": f"{name or ''} sharpness".strip(),
+            **point,
         }
         ax.plot(at, values[:, top][:, 0], **(look | line))
     if threshold and "max_stable_sharpness" in data:

@@ -28,8 +28,10 @@ SINGLE_COLUMN: Final = 3.37
 DOUBLE_COLUMN: Final = 6.93
 """Width of both columns, in inches."""
 
-METHOD_COLOURS: Final = {"GD": "#0077bb", "PHB": "#ee7733"}
-"""Gradient descent and Polyak's heavy ball (from Paul Tol's colour-blind-safe 'vibrant' scheme)."""
+METHOD_COLOURS: Final = {
+    "GD": "#0077bb", "PHB": "#ee7733", "averaged flow": "#bb5566", "rod flow": "#33bbee",
+}  # fmt: skip
+"""Gradient descent, Polyak's heavy ball, and flows about them (from Paul Tol's colour-blind-safe schemes)."""
 
 THEORY_COLOUR: Final = "#222222"
 """Lines of theory."""
@@ -289,8 +291,8 @@ def _named(axes: list[Axes]) -> dict[str, Any]:
 
 
 def method(run: xarray.Dataset) -> str:
-    """Return GD or PHB, from the settings a run carries."""
-    return "GD" if momentum(run) == 0.0 else "PHB"
+    """Return GD or PHB, from the settings a run carries, or the name of the flow that stands in its place."""
+    return str(run.attrs.get("flow", "GD" if momentum(run) == 0.0 else "PHB"))
 
 
 def momentum(run: xarray.Dataset) -> float:

@@ -120,7 +120,9 @@ def test_a_verdict_needs_more_than_the_spread():
     assert float(mixed.difference) == pytest.approx(-0.05 / 3)
     assert float(mixed.spread) == pytest.approx(np.std([-0.2, 0.15, 0.0], ddof=1) / np.sqrt(3))
     assert int(verdict(made_up([0.8], [1.0])).sign) == 0
+    assert float(mixed.crossed) == float(mixed.crossed_gd) == 1.0
     none = verdict(made_up([0.8, 0.8], [1.0, 1.0], crossed=np.nan))
+    assert float(none.crossed) == float(none.crossed_gd) == 0.0
     assert int(none.compared) == 0
     assert int(none.sign) == 0
 
@@ -195,6 +197,13 @@ def test_a_preset_has_its_numbers(name):
         (lambda: verdict("data"), TypeError, "data must be what survey"),
         (lambda: verdict(made_up([1.0], [1.0]), "sharpest"), ValueError, "number must be one of"),
         (lambda: verdict(made_up([1.0], [1.0]), against="phb"), ValueError, "against must be one of"),
+        (
+            lambda: verdict(made_up([1.0], [1.0]).expand_dims("record"), "mean_sharpness"),
+            ValueError,
+            "number must be one of",
+        ),
+        (lambda: experiments.Digits(target="labels"), ValueError, "target must be one of parity, onehot, got 'labels'"),
+        (lambda: experiments.MNIST(target="foo"), ValueError, "target must be one of parity, onehot, got 'foo'"),
         (lambda: experiments.diagonal_network(quick=1), TypeError, "quick must be True or False"),
     ],
 )  # fmt: skip

@@ -79,14 +79,28 @@ def test_a_prediction_is_drawn_over_its_run(predicted, of, beside, label):
     assert "gradient flow" not in lines
 
 
-def test_steps_outside_the_theory_are_shaded(predicted):
+def test_steps_where_a_condition_fails_are_shaded(predicted):
     ax = draw_prediction(predicted)
     (shade,) = ax.collections
-    assert shade.get_label() == "outside the theory"
+    assert shade.get_label() == "conditions fail (invalid)"
     left, right = shade.get_paths()[0].vertices[:, 0].min(), shade.get_paths()[0].vertices[:, 0].max()
     assert 50.0 <= left < 51.5
     assert right == 59.0
     assert not draw_prediction(predicted.assign(invalid=0 * predicted.invalid)).collections
+
+
+def test_a_prediction_that_runs_off_leaves_the_run_its_room(predicted):
+    predicted["predicted_sharpness"][40:] = 1e4
+    low, high = draw_prediction(predicted).get_ylim()
+    values = predicted.sharpness.values
+    assert low < values.min()
+    assert 5.0 < high < 5.0 + 2.0 * (5.0 - values.min())
+
+
+def test_a_seed_that_diverges_leaves_the_others_their_room(compared):
+    compared["sharpness"][2, 1, 5:8] = 1e5
+    compared["diverged_at"] = (("optimizer", "seed"), [[np.nan, np.nan], [np.nan, np.nan], [np.nan, 40.0]])
+    assert draw_comparison(compared).get_ylim()[1] == pytest.approx(1.1 * 1.5 * 5.0)
 
 
 def test_the_flow_is_drawn_if_asked_for(predicted):
@@ -108,6 +122,7 @@ def test_a_comparison_has_every_seed_and_theorys_threshold(compared):
 def test_a_comparison_of_scores_keeps_gaps(compared):
     ax = draw_comparison(compared, of="test_accuracy", against="effective_time")
     assert ax.get_ylabel() == "test accuracy"
+    assert ax.get_yscale() == "linear"  # the scores lie within a decade
     assert "threshold $S^*$" not in lines_of(ax)
     assert sum(np.isnan(line.get_ydata()).sum() for line in ax.lines) == 18
 

@@ -40,6 +40,20 @@ def test_a_threshold_of_infinity_is_not_drawn(slow_run):
     assert np.isfinite(lines_of(ax)["threshold $S^*$"].get_ydata()).all()
 
 
+def test_a_warmups_first_thresholds_leave_the_run_its_room(slow_run):
+    slow_run["max_stable_sharpness"][:10] = np.linspace(50.0, 5.0, 10)
+    ax = runs.draw_sharpness(slow_run)
+    assert lines_of(ax)["threshold $S^*$"].get_xdata()[0] == 10
+
+
+def test_a_flow_is_named_and_coloured_as_one(slow_run):
+    ax = runs.draw_sharpness(slow_run)
+    for flow in ("averaged flow", "rod flow"):
+        runs.draw_sharpness(slow_run.assign_attrs(flow=flow), ax, threshold=False)
+        assert to_hex(lines_of(ax)[flow].get_color()) == METHOD_COLOURS[flow]
+    assert len(set(METHOD_COLOURS.values())) == len(METHOD_COLOURS)
+
+
 def test_time_of_points_from_the_explicit_hessian_is_that_of_their_steps(slow_run):
     slow_run["explicit_step"] = ("explicit", [0, 400])
     slow_run["explicit_sharpness"] = ("explicit", [1.0, 0.99])

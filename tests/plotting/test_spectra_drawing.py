@@ -88,3 +88,11 @@ def test_what_is_missing_is_named(spectrum, change, message):
 @pytest.mark.mpl_image_compare(**IMAGE)
 def test_picture_of_a_spectrum(spectrum):
     return draw_spectrum(spectrum).figure
+
+
+def test_one_point_is_shown_by_marks():
+    """Protects the spectrum at one point, of which a line would show nothing."""
+    data = xarray.Dataset(
+        {"eigenvalue": (("step", "rank"), [[3.0, 1.0, -0.5]])}, {"step": [0], "rank": [0, 1, -1]}
+    )
+    assert {line.get_marker() for line in draw_spectrum(data).lines} == {"o"}
