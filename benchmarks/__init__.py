@@ -6,11 +6,11 @@ import os
 from collections.abc import Sequence
 
 
-def names(words: Sequence[str] = ()) -> list[str]:
+def names(words: Sequence[str] = (), quick: bool = False) -> list[str]:
     """Return the names of the lines, or of those that hold one of the words, in any case."""
     from . import comparisons
 
-    return [case.name for case in comparisons.chosen(words, quick=False)]
+    return [case.name for case in comparisons.chosen(words, quick)]
 
 
 def run(

@@ -35,7 +35,7 @@ def chosen(words: Sequence[str], quick: bool) -> list[Case]:
     """Return the lines whose names hold one of the words, in any case; all without words."""
     lines = cases(quick)
     for word in words:
-        if not any(word.lower() in case.name.lower() for case in lines):
+        if not word or not any(word.lower() in case.name.lower() for case in lines):
             raise ValueError(f"WORDS must be in a line's name, got {word!r}; selfstab bench --list shows all")
     return [case for case in lines if not words or any(word.lower() in case.name.lower() for word in words)]
 
@@ -45,10 +45,11 @@ def run(quick: bool, json_path: str | os.PathLike[str] | None, lines: Sequence[C
 
     Interrupted, it does so for the lines it has.
     """
-    load = harness.Load()
+    load: harness.Load | None = None
     rows: list[Row] = []
     interrupted = False
     try:
+        load = harness.Load()
         for k, case in enumerate(lines):
             print(f"[{k + 1}/{len(lines)}] {case.name}", file=sys.stderr, end="", flush=True)
             rows.append(case.row())
@@ -56,9 +57,11 @@ def run(quick: bool, json_path: str | os.PathLike[str] | None, lines: Sequence[C
     except KeyboardInterrupt:
         interrupted = True
         print("\ninterrupted", file=sys.stderr)
+    if load is None:
+        return 130
     report = load.report()
     if json_path is not None:
-        harness.write_json(json_path, rows, quick=quick, load=report)
+        harness.write_json(json_path, rows, quick=quick, load=report, complete=not interrupted)
     about = harness.machine()
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     print(f"{about['processor']}, {about['cores']} cores; Python {about['python']}, {versions}")

@@ -259,12 +259,13 @@ def _processor() -> str:
 
 
 def write_json(
-    path: str | os.PathLike[str], rows: Sequence[Row], *, quick: bool, load: dict[str, Any]
+    path: str | os.PathLike[str], rows: Sequence[Row], *, quick: bool, load: dict[str, Any], complete: bool
 ) -> None:
-    """Write all that was measured, every sample included."""
+    """Write all that was measured, every sample included, and whether that is all that was to be."""
     document = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "quick": quick,
+        "complete": complete,
         "machine": machine(),
         "load": load,
         "rows": [asdict(row) for row in rows],

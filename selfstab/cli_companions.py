@@ -90,13 +90,13 @@ def bench(words: tuple[str, ...], listed: bool, quick: bool, json_path: Path | N
     With WORDS only the lines whose names hold one of them, such as hessian or "sweep / C". Each line is printed when
     it is measured.
 
-    Exits 1 if a target is missed, 3 if a baseline is missing.
+    Exits 1 if a target is missed, 3 if a baseline is missing, 130 if interrupted.
     """
     from selfstab import report
 
     benchmarks = report.companion("benchmarks")
     if listed:
-        click.echo("\n".join(benchmarks.names(words)))
+        click.echo("\n".join(benchmarks.names(words, quick)))
         return
     sys.exit(benchmarks.run(quick=quick, json_path=json_path, words=words))
 

@@ -29,7 +29,11 @@ def checked(
         raise ValueError(
             f"optimizer must have lookahead 0, for which the theory is made, got {problem.optimizer.lookahead:g}"
         )
-    problem.loss._check_order(order)
+    if order > problem.loss.highest_derivative:
+        raise ValueError(
+            f"loss must have derivatives of order {order} for this, got {problem.loss.description}, "
+            f"which has them up to order {problem.loss.highest_derivative}"
+        )
     return problem
 
 

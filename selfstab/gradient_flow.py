@@ -42,7 +42,9 @@ class GradientFlow:
     weights: Array
     tolerance: float = TOLERANCE
     _step: float = field(default=np.inf, repr=False)
-    _force: Array | None = field(default=None, repr=False)  # −∇L where the last piece of time ended
+    _force: Array | None = field(
+        default=None, init=False, repr=False
+    )  # −∇L where the last piece of time ended
 
     def advance(self, time: float, sharpness: float) -> None:
         """Advance by a time.
@@ -52,8 +54,12 @@ class GradientFlow:
         time
             In units of the learning rate, >= 0.
         sharpness
-            The largest Hessian eigenvalue at the weights, which sets the number of stages.
+            The largest Hessian eigenvalue at the weights, which sets the number of stages; where it is not finite the
+            method gives up.
         """
+        if not np.isfinite(sharpness):
+            self.weights = np.full_like(self.weights, np.nan)
+            return
         w, left = self.weights, time
         stiffness = max(1.05 * sharpness, 0.0)
         with np.errstate(over="ignore", invalid="ignore"):

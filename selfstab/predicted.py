@@ -312,6 +312,8 @@ class _Beside:
             local = loss._at(weights)
             pair = eigenpair(local, u + _turn_ahead(self.turns[of]), RECORDED)
             self.turns[of].append(pair.vector - u)
+            if np.isnan(pair.value):
+                self.turns[of].clear()  # of the next step nothing is known again
             value, sharpness, residual = local.value, pair.value, pair.residual
         x = float(u @ (weights - stage.point.weights))
         for name, number in zip(self.data[of], (value, sharpness, residual, x), strict=True):

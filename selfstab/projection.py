@@ -110,11 +110,16 @@ class Point:
 
 
 def eigenpair(local: Local, guess: Array | None, accuracy: Accuracy) -> Eigenpair:
-    """Return the top eigenpair at some weights; NaN where the Hessian is beyond the range of float64."""
-    try:
-        return local.top(guess, *accuracy)
-    except NotFiniteError:
-        return Eigenpair(np.nan, np.full_like(local.weights, np.nan), np.nan)
+    """Return the top eigenpair at some weights; NaN where they or the Hessian are beyond the range of float64.
+
+    A guess that is NaN, as it is after such a pair, gives NaN, too: what follows it has lost its direction.
+    """
+    if guess is None or np.isfinite(guess).all():
+        try:
+            return local.top(guess, *accuracy)
+        except NotFiniteError:
+            pass
+    return Eigenpair(np.nan, np.full_like(local.weights, np.nan), np.nan)
 
 
 def second_pair(point: Point, guess: Array | None) -> Eigenpair:

@@ -261,14 +261,16 @@ class Recorder:
         if not isinstance(path, (str, Path)):
             raise TypeError(f"path must be a text or a Path, got {validation.shown(path)}")
         target, data = Path(path), self.dataset()
+        if target.suffix not in (".csv", ".nc", ".npz", ".zarr"):
+            raise ValueError(f"path must end in .csv, .nc, .npz or .zarr, got {target.name!r}")
+        if not target.parent.is_dir():
+            raise ValueError(f"path must be in a folder that exists, got {str(path)!r}")
+        if target.suffix != ".zarr" and target.is_dir():
+            raise ValueError(f"path must be a file, got {str(path)!r}, which is a folder")
         if target.suffix == ".npz":
-            if not target.parent.is_dir():
-                raise ValueError(f"path must be in a folder that exists, got {str(path)!r}")
             arrays: dict[str, Any] = {str(name): data[name].values for name in data.variables}
             np.savez(target, **arrays)
             return
-        if target.suffix not in (".csv", ".nc", ".zarr"):
-            raise ValueError(f"path must end in .csv, .nc, .npz or .zarr, got {target.name!r}")
         outputs.check_output(target)
         outputs.write(data, target)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from scipy.linalg import lapack
@@ -128,7 +129,7 @@ def top_eigenpair(
         elif size > DENSE_UP_TO:
             vector, image, products = lanczos(product, _start(size, guess, mix), tolerance)
         elif callable(matrix):
-            vector = _dense(np.array([matrix(row) for row in np.eye(size)]))[-1]
+            vector = _dense(np.array([product(row) for row in np.eye(size)], dtype=np.float64))[-1]
             image, products = product(vector), size + 1
         else:
             vector = _dense(matrix)[-1]
@@ -145,7 +146,7 @@ def _checked(
     if callable(matrix):
         if dimension is None:
             raise ValueError("dimension must be given with a matrix that is a function, got None")
-        return matrix, validation.integer("dimension", dimension, at_least=1)
+        return _checked_product(matrix), validation.integer("dimension", dimension, at_least=1)
     if not isinstance(matrix, np.ndarray) or matrix.dtype != np.float64:
         raise TypeError(f"matrix must be a float64 array or a function, got {validation.shown(matrix)}")
     size = len(matrix) if matrix.ndim else 0
@@ -154,6 +155,21 @@ def _checked(
             f"matrix must be square with {dimension or 'one or more'} rows, got shape {matrix.shape}"
         )
     return matrix.__matmul__, size
+
+
+def _checked_product(matrix: Callable[[Array], Any]) -> Callable[[Array], Array]:
+    """Return the function, which from now on raises where it returns anything but a vector of real numbers."""
+
+    def product(v: Array) -> Array:
+        image = np.asarray(matrix(v))
+        if image.shape != v.shape or image.dtype.kind not in "fiu":
+            raise TypeError(
+                f"matrix must return {v.size} real numbers for a vector of as many, got shape {image.shape} of dtype "
+                f"{image.dtype}"
+            )
+        return image
+
+    return product
 
 
 def _dense(matrix: Array) -> Array:

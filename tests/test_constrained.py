@@ -248,7 +248,7 @@ def test_an_overflow_ends_the_records():
         ),
         (
             {"loss": ss.MLP((2, 3, 1), [[1.0, 0.0]], [[1.0]], "relu"), "start": [0.1] * 13},
-            "activation must have derivatives of order 3 for this, got 'relu'",
+            r"loss must have derivatives of order 3 for this, got MLP\(.*relu.* up to order 2",
         ),
         (
             {"optimizer": ss.HeavyBall(0.1, 0.5, 0.5)},

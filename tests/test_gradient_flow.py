@@ -78,3 +78,11 @@ def test_it_gives_up_at_an_infinity():
     flow = GradientFlow(ss.SymbolicLoss("-x**4 - y**4", ["x", "y"]), np.array([1.0, 1.0]))
     flow.advance(10.0, 0.0)
     assert np.isnan(flow.weights).all()
+
+
+def test_it_gives_up_where_the_sharpness_is_not_finite():
+    """Protects what stands beside it from an error: without a sharpness there is no step."""
+    for sharpness in (np.nan, np.inf):
+        flow = GradientFlow(ss.Product(), np.array([2.0, 1.0]))
+        flow.advance(1.0, sharpness)
+        assert np.isnan(flow.weights).all()

@@ -314,3 +314,22 @@ def test_where_the_two_scale_form_ends(momentum, inertia, follows):
         error = verification.error(data)
         print(f"β = {momentum}, κ = {found:.1f}: rms error {error:.2%} of the range")
         assert error < 0.02 if good else error > 0.2
+
+
+@pytest.mark.parametrize(
+    ("lr", "momentum", "start", "form"),
+    [
+        (2.0, 0.9, [-0.91545, 0.44039], "generalized"),
+        (0.5, 0.9, [0.658, -0.517], "two-scale"),
+    ],
+)
+def test_a_hessian_beyond_float64_is_a_result(lr, momentum, start, form):
+    """Protects divergence as a result: each trajectory ends or is NaN there, without an error or a warning."""
+    loss = ss.SymbolicLoss("x**2*(1+y)/2 - 0.05*y + exp(x*y*40)/1000000", ("x", "y"))
+    data = ss.predicted_dynamics(loss, ss.HeavyBall(lr, momentum), start, 150, form=form)
+    ends = ("diverged_at", "constrained_diverged_at", "predicted_diverged_at", "flow_diverged_at")
+    assert max(int(data[name]) for name in ends) >= 0
+    with pytest.raises(
+        ValueError, match=r"start must lie where its projection onto sharpness <= 0\.5 is finite"
+    ):
+        ss.predicted_dynamics(loss, ss.HeavyBall(4.0), [1.8016, 1.3151], 150)

@@ -307,9 +307,12 @@ def test_bad_jax_input_is_named():
 def test_a_record_goes_nowhere_else(tmp_path):
     """Protects what is saved, and what stands beside it."""
     recorder = logged()
+    (tmp_path / "folder.npz").mkdir()
     for path, message in (
         (tmp_path / "run.txt", r"path must end in \.csv, \.nc, \.npz or \.zarr, got"),
-        (tmp_path / "no" / "run.npz", "a folder that exists"),
+        (tmp_path / "no" / "run.npz", "path must be in a folder that exists"),
+        (tmp_path / "no" / "run.csv", "path must be in a folder that exists"),
+        (tmp_path / "folder.npz", "path must be a file, .* which is a folder"),
     ):
         with pytest.raises(ValueError, match=message):
             recorder.save(path)

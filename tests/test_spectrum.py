@@ -350,3 +350,24 @@ def test_bad_input_of_several_is_named(arguments, options, error, message):
     with pytest.raises(error, match=message) as caught:
         top_eigenpairs(*arguments, **options)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda v: v @ v,
+        lambda v: [v @ v],
+        lambda v: ["1.0"] * v.size,
+        lambda _: None,
+        lambda v: v * 1j,
+        lambda v: v[1:],
+    ],
+)
+@pytest.mark.parametrize("find", [top_eigenpair, lambda f, n: top_eigenpairs(f, 2, n)])
+def test_a_function_that_returns_no_vector_is_refused(size, wrong, find):
+    """Protects against numbers of nothing: arrays broadcast, and take texts for numbers."""
+    with pytest.raises(
+        TypeError, match=f"matrix must return {size} real numbers for a vector of as many, got shape"
+    ):
+        find(wrong, size)

@@ -154,7 +154,8 @@ class MLP(Regression):
         return lambda v: self._decayed(self._network.product(at, v), v)
 
     def _at(self, w: Array) -> Local:
-        return _LocalPass(self, w)
+        # A class made from this one may have derivatives of its own.
+        return _LocalPass(self, w) if type(self) is MLP else super()._at(w)
 
     def _third(self, w: Array, u: Array, v: Array) -> Array:
         return self._along(w, u, v)
@@ -182,7 +183,7 @@ class MLP(Regression):
 
 @dataclass(frozen=True)
 class _LocalPass(Local):
-    """The derivatives of a network at one w, all from one pass."""
+    """The derivatives of a network at one w: value, gradient, products and third derivatives from one pass."""
 
     loss: MLP
 

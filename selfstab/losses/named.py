@@ -90,6 +90,8 @@ def named_loss(
         from selfstab.losses.mlp import MLP
 
         widths = tuple(whole("widths", part) for part in chosen["widths"].split(","))
+        if chosen["criterion"] == "cross-entropy" and "target" not in settings:
+            chosen["target"] = "labels"
         data = digits(whole("samples", chosen["samples"]), chosen["target"])
         decay = number("weight_decay", chosen["weight_decay"])
         return MLP(widths, *data, chosen["activation"], criterion=chosen["criterion"], weight_decay=decay)

@@ -6,13 +6,17 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from matplotlib import cbook
+from matplotlib.lines import Line2D
 
 from selfstab import validation
-from selfstab.plotting.style import METHOD_COLOURS, THEORY_COLOUR, axes_or_new, require, styled
+from selfstab.plotting.style import METHOD_COLOURS, THEORY_COLOUR, axes_or_new, largest, require, styled
 
 if TYPE_CHECKING:
     import xarray
     from matplotlib.axes import Axes
+
+    from selfstab.validation import Array
 
 _LABELS: Final = {
     "sharpness": "sharpness, $S$ (1/lr)",
@@ -99,11 +103,11 @@ def draw_prediction(
     values, predicted = (np.asarray(data[name].values) for name in (of, f"predicted_{of}"))
     if of == "x":
         values, predicted = np.abs(values), np.abs(predicted)
-    invalid = data["invalid"].values != 0
-    if invalid.any():
-        ax.fill_between(
-            step, 0.0, 1.0, where=invalid.tolist(), step="mid", transform=ax.get_xaxis_transform(),
-            color=_INVALID_COLOUR, linewidth=0.0, label="conditions fail (invalid)", zorder=0,
+    half = 0.5 * float(np.diff(step).min()) if len(step) > 1 else 0.5
+    for k, (first, last) in enumerate(_stretches(data["invalid"].values != 0)):
+        ax.axvspan(
+            step[first] - half, step[last] + half, color=_INVALID_COLOUR, linewidth=0.0, zorder=0,
+            label="conditions fail (invalid)" if k == 0 else None,
         )  # fmt: skip
     ax.plot(
         step, values, linestyle="none", marker=".", markersize=3.6, markeredgewidth=0.0,
@@ -114,26 +118,41 @@ def draw_prediction(
         "linewidth": 0.8,
         "label": f"{data.attrs['form']} prediction",
     }
-    ax.plot(step, predicted, **(form | line))
+    ax.plot(step, predicted, **(form | cbook.normalize_kwargs(line, Line2D)))
     dashes = {
         "sharpness": ("--", "threshold $S^*$"),
         "x": (":", r"$\delta$, holds $S$ at $S^*$"),
         "loss": (":", "constrained trajectory"),
     }
     dash, label = dashes[of]
-    ax.plot(step, data[beside].values, color=THEORY_COLOUR, linestyle=dash, linewidth=0.8, label=label)
+    limits = np.asarray(data[beside].values)
+    if (
+        of == "sharpness"
+    ):  # a warmup's first thresholds are far above all else: they would leave no room for it
+        limits = np.where(limits <= 1.25 * largest(values, limits[-1:]), limits, np.nan)
+    ax.plot(step, limits, color=THEORY_COLOUR, linestyle=dash, linewidth=0.8, label=label)
     if flow:
         ax.plot(step, data[f"flow_{of}"].values, color=_FLOW_COLOUR, linewidth=0.8, label="gradient flow")
     if of == "loss":
         ax.set_yscale("log")
     else:
         low, high = ax.get_ylim()
-        shown = [values, *([data[beside].values] if of == "sharpness" else [])]
-        least, most = (float(f([f(part) for part in shown])) for f in (np.nanmin, np.nanmax))
-        reach = 0.5 * (most - least)
-        ax.set_ylim(max(low, least - reach), min(high, most + reach))
+        shown = np.concatenate([values, limits]) if of == "sharpness" else values
+        if (shown := shown[np.isfinite(shown)]).size and np.ptp(shown) > 0.0:
+            reach = 0.5 * float(np.ptp(shown))
+            ax.set_ylim(max(low, float(shown.min()) - reach), min(high, float(shown.max()) + reach))
     ax.set(xlabel=_TIMES["step"], ylabel=_LABELS[of])
     return ax
+
+
+def _stretches(holds: Array) -> list[tuple[int, int]]:
+    """Return the first and the last index of each stretch in which something holds.
+
+    >>> _stretches(np.array([True, False, True, True]))
+    [(0, 0), (2, 3)]
+    """
+    turns = np.flatnonzero(np.diff(np.concatenate([[False], holds, [False]]).astype(np.int8)))
+    return [(int(a), int(b) - 1) for a, b in turns.reshape(-1, 2)]
 
 
 @styled
@@ -177,14 +196,20 @@ def draw_comparison(
     require("data", data, dict.fromkeys((against, "max_stable_sharpness"), ("optimizer", "record")), made_by)
     if not isinstance(of, str):
         raise TypeError(f"of must be the name of a variable, got {validation.shown(of)}")
-    require("data", data, {of: ("optimizer", "seed", "record")}, made_by)
+    require("data", data, {of: ("optimizer", "seed", "record"), "optimizer": ("optimizer",)}, made_by)
+    held = [str(name) for name in data["optimizer"].values]
+    if not {*_LOOKS} <= {*held} or data.sizes["seed"] == 0:
+        raise ValueError(
+            f"data must hold the optimizers {', '.join(_LOOKS)} and at least one seed ({made_by}), "
+            f"got {', '.join(held) or 'none'} and {data.sizes['seed']} seeds"
+        )
     ax = axes_or_new(ax)
     for optimizer, (word, dash, label) in _LOOKS.items():
         found = data.sel(optimizer=optimizer)
-        for k, seed in enumerate(found["seed"].values[::-1]):
-            first = k == found.sizes["seed"] - 1
+        for k in reversed(range(found.sizes["seed"])):
+            first = k == 0
             ax.plot(
-                found[against].values, found[of].sel(seed=seed).values, color=METHOD_COLOURS[word], linestyle=dash,
+                found[against].values, found[of].isel(seed=k).values, color=METHOD_COLOURS[word], linestyle=dash,
                 linewidth=0.9 if first else 0.4, alpha=1.0 if first else 0.45, label=label if first else None,
             )  # fmt: skip
     values = data[of].values
@@ -196,8 +221,8 @@ def draw_comparison(
                 label="threshold $S^*$")  # fmt: skip
         # S* falls from infinity, and the sharpness of what diverges rises to it.
         ended = values if "diverged_at" not in data else data[of].where(data["diverged_at"].isnull()).values
-        largest = max(np.nanmax(ended, initial=0.0), 1.5 * limits[-1])
-        ax.set_ylim(0.0, 1.1 * min(float(np.nanmax(values, initial=0.0)), float(largest)))
+        top = largest(ended, 1.5 * limits[-1:])
+        ax.set_ylim(0.0, 1.1 * min(largest(values), top))
     else:
         inside = values[np.isfinite(values)]
         if inside.size and inside.min() > 0.0 and inside.max() > 10.0 * inside.min():

@@ -13,6 +13,7 @@ from selfstab.plotting.style import (
     METHOD_COLOURS,
     THEORY_COLOUR,
     axes_or_new,
+    largest,
     method,
     momentum,
     require,
@@ -176,9 +177,7 @@ def draw_sharpness(
     if threshold:
         limits = run["max_stable_sharpness"].values
         # A warmup's first thresholds are far above all else: they would leave no room for it.
-        shown = limits <= 1.25 * np.nanmax(
-            [np.nanmax(run["sharpness"].values, initial=0.0), limits[-1]], initial=0.0
-        )
+        shown = limits <= 1.25 * largest(run["sharpness"].values, limits[-1:])
         ax.plot(
             at[shown],
             limits[shown],

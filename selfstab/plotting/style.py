@@ -290,6 +290,16 @@ def _named(axes: list[Axes]) -> dict[str, Any]:
     return named
 
 
+def largest(*values: Array) -> float:
+    """Return the largest finite number of arrays, and no less than 0.
+
+    >>> largest(np.array([1.0, np.inf]), np.array([np.nan])), largest(np.array([]))
+    (1.0, 0.0)
+    """
+    every = np.concatenate([np.ravel(part) for part in values])
+    return float(every[np.isfinite(every)].max(initial=0.0))
+
+
 def method(run: xarray.Dataset) -> str:
     """Return GD or PHB, from the settings a run carries, or the name of the flow that stands in its place."""
     return str(run.attrs.get("flow", "GD" if momentum(run) == 0.0 else "PHB"))

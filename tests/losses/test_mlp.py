@@ -326,6 +326,37 @@ def test_results_are_not_overwritten_by_the_next_call():
     assert np.array_equal(loss.third(w, u, v), kept)
 
 
+def test_a_class_made_from_it_keeps_its_own_derivatives():
+    """Protects subclasses: what a trajectory takes is theirs, not the network's that they stand on."""
+
+    class Decayed(MLP):
+        def _value(self, w):
+            return super()._value(w) + 2.0 * w @ w
+
+        def _gradient(self, w):
+            return super()._gradient(w) + 4.0 * w
+
+        def _hessian(self, w):
+            return super()._hessian(w) + 4.0 * np.eye(w.size)
+
+        def _hessian_vector(self, w, v):
+            return super()._hessian_vector(w, v) + 4.0 * v
+
+        def _hessian_operator(self, w):
+            return lambda v: self._hessian_vector(w, v)
+
+    plain, (w, u, v) = random_network((2, 3, 1), "tanh")
+    mine, known = (
+        Decayed((2, 3, 1), plain.inputs, plain.targets),
+        MLP((2, 3, 1), plain.inputs, plain.targets, weight_decay=4.0),
+    )
+    for local in (mine._at(w), known._at(w)):
+        assert local.value == pytest.approx(known.value(w), rel=1e-14)
+        assert np.allclose(local.gradient, known.gradient(w), rtol=1e-13)
+        assert np.allclose(local.product(v), known.hessian_vector(w, v), rtol=1e-12)
+        assert np.allclose(local.third(u, v), known.third(w, u, v), rtol=1e-12)
+
+
 @settings(max_examples=40, deadline=None)
 @given(network=networks, decay=st.sampled_from([0.0, 0.3]))
 def test_derivatives_of_one_pass(network, decay):

@@ -81,12 +81,15 @@ def test_a_prediction_is_drawn_over_its_run(predicted, of, beside, label):
 
 def test_steps_where_a_condition_fails_are_shaded(predicted):
     ax = draw_prediction(predicted)
-    (shade,) = ax.collections
+    (shade,) = ax.patches
     assert shade.get_label() == "conditions fail (invalid)"
-    left, right = shade.get_paths()[0].vertices[:, 0].min(), shade.get_paths()[0].vertices[:, 0].max()
-    assert 50.0 <= left < 51.5
-    assert right == 59.0
-    assert not draw_prediction(predicted.assign(invalid=0 * predicted.invalid)).collections
+    assert (shade.get_x(), shade.get_width()) == (50.5, 9.0)
+    assert not draw_prediction(predicted.assign(invalid=0 * predicted.invalid)).patches
+    predicted["invalid"][:] = 0
+    predicted["invalid"][[0, 20, 22, 59]] = [1, 2, 4, 8]
+    assert [(p.get_x(), p.get_width()) for p in draw_prediction(predicted).patches] == [
+        (-0.5, 1.0), (19.5, 1.0), (21.5, 1.0), (58.5, 1.0)
+    ]  # fmt: skip
 
 
 def test_a_prediction_that_runs_off_leaves_the_run_its_room(predicted):
@@ -95,6 +98,22 @@ def test_a_prediction_that_runs_off_leaves_the_run_its_room(predicted):
     values = predicted.sharpness.values
     assert low < values.min()
     assert 5.0 < high < 5.0 + 2.0 * (5.0 - values.min())
+
+
+def test_a_prediction_over_a_warmup_keeps_its_room(predicted):
+    predicted["max_stable_sharpness"][:20] = np.r_[np.inf, np.linspace(100.0, 7.0, 19)]
+    assert draw_prediction(predicted).get_ylim()[1] < 7.0
+
+
+@pytest.mark.parametrize("of", ["sharpness", "x", "loss"])
+def test_records_of_nothing_are_drawn_as_nothing(predicted, of):
+    for data in (predicted.isel(step=[]), predicted.isel(step=[3]), predicted.where(predicted.step < 0)):
+        assert draw_prediction(data.assign(invalid=data.invalid.fillna(0)), of=of).lines
+
+
+def test_short_names_of_matplotlib_are_taken(predicted):
+    line = lines_of(draw_prediction(predicted, lw=2, c="red"))["basic prediction"]
+    assert (line.get_linewidth(), line.get_color()) == (2, "red")
 
 
 def test_a_seed_that_diverges_leaves_the_others_their_room(compared):
@@ -143,6 +162,13 @@ def test_a_comparison_of_scores_keeps_gaps(compared):
         (lambda _, c: draw_comparison(c, of=3), TypeError, "of must be the name of a variable, got 3"),
         (lambda _, c: draw_comparison(c, against="time"), ValueError, "against must be one of step, effective_time"),
         (lambda p, _: draw_comparison(p), ValueError, "data must have the variable effective_time"),
+        (
+            lambda _, c: draw_comparison(c.isel(optimizer=[0, 2])),
+            ValueError,
+            "data must hold the optimizers gd_steps, gd_time, phb and .* got gd_steps, phb and 2 seeds",
+        ),
+        (lambda _, c: draw_comparison(c.isel(seed=[])), ValueError, "at least one seed .* and 0 seeds"),
+        (lambda _, c: draw_comparison(c.drop_vars("optimizer")), ValueError, "data must have the variable optimizer"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_drawn_is_refused(predicted, compared, call, error, message):
