@@ -198,7 +198,9 @@ def test_a_preset_has_its_numbers(name):
         (lambda: verdict(made_up([1.0], [1.0]), "sharpest"), ValueError, "number must be one of"),
         (lambda: verdict(made_up([1.0], [1.0]), against="phb"), ValueError, "against must be one of"),
         (
-            lambda: verdict(made_up([1.0], [1.0]).expand_dims("record"), "mean_sharpness"),
+            lambda: verdict(
+                made_up([1.0], [1.0]).assign(loss=(("optimizer", "seed", "record"), np.ones((3, 1, 2)))), "loss"
+            ),
             ValueError,
             "number must be one of",
         ),
