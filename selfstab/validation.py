@@ -18,6 +18,7 @@ Array = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 _NONE = "must be left out, for this has none"
+_SHOWN = 8  # numbers of an array that a message has room for
 
 
 def shown(value: object, limit: int = 60) -> str:
@@ -68,9 +69,19 @@ def floats(name: str, value: Any, *, shape: tuple[int | None, ...] | None = None
                 + ")"
             )
             raise ValueError(f"{name} must have shape {wanted}, got shape {array.shape}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} must be finite, got {shown(value)}")
+    if not (finite := np.isfinite(array)).all():
+        raise ValueError(f"{name} must be finite, got {_not_finite(value, array, finite)}")
     return array
+
+
+def _not_finite(value: Any, array: Array, finite: np.ndarray[Any, np.dtype[np.bool_]]) -> str:
+    """Say what is not finite in an array, and where in one too large to be shown."""
+    if array.size <= _SHOWN:
+        return shown(value)
+    bad = np.argwhere(~finite)
+    first = tuple(int(k) for k in bad[0])
+    others = f", the first of {len(bad)}" if len(bad) > 1 else ""
+    return f"{float(array[first])} at {list(first)}{others}"
 
 
 def _refuse_mask(name: str, value: Any) -> None:

@@ -210,3 +210,19 @@ def test_malformed_calls_are_value_or_type_errors(name, plain_engine, data):
             "lr",
         ]
         assert any(word in message for word in blamed), message
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({(2, 1): np.nan}, r"x must be finite, got nan at \[2, 1\]$"),
+        ({(0, 3): -np.inf, (4, 0): np.nan}, r"x must be finite, got -inf at \[0, 3\], the first of 2$"),
+    ],
+)
+def test_where_a_large_array_is_not_finite(changes, message):
+    """Protects the message: of data of any size it says where to look."""
+    data = np.zeros((5, 4))
+    for at, value in changes.items():
+        data[at] = value
+    with pytest.raises(ValueError, match=message):
+        validation.floats("x", data)

@@ -109,8 +109,8 @@ class MLP(Regression):
     def _check_order(self, order: int) -> None:
         if order > self.highest_derivative:
             raise ValueError(
-                f"activation must have derivatives of order {order} for this, got {self.activation!r}, which has them "
-                f"up to order {self.highest_derivative}"
+                f"activation must have derivatives of order {order} for this, as tanh, gelu, softplus and linear have, "
+                f"got {self.activation!r}, which has them up to order {self.highest_derivative}"
             )
 
     def initial_weights(self, seed: int = 0, scale: float = 1.0) -> Array:
