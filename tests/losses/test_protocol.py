@@ -88,7 +88,7 @@ def test_a_family_works_as_what_it_makes():
     w = family.initial_weights()
     assert type(family._at(w)) is type(family.made._at(w))
     assert family._hessian_operator(w).__qualname__ == family.made._hessian_operator(w).__qualname__
-    with pytest.raises(ValueError, match="derivatives of order 3 for this.* got 'relu'"):
+    with pytest.raises(ValueError, match=r"derivatives of order 3 for this.* got 'relu'"):
         family.third(w, w, w)
 
 
