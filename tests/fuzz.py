@@ -26,7 +26,7 @@ import numpy as np
 from click.testing import CliRunner
 
 import selfstab as ss
-from selfstab import cli
+from selfstab import cli, experiments
 from selfstab.kernels import modules
 
 HANGS = 30
@@ -35,6 +35,9 @@ HANGS = 30
 LOSS = ss.Quadratic([1.0, 0.5])
 CUBIC = ss.CubicTaylor(1.0)
 RUN = {"loss": LOSS, "optimizer": ss.HeavyBall(0.5), "start": [1.0, 0.0], "steps": 2}
+AT_THE_EDGE = {"loss": CUBIC, "optimizer": ss.HeavyBall(2.0), "start": [0.1, 0.0], "steps": 2}
+TASK = experiments.SparseRegression(samples=4, features=5, nonzeros=1, held_out=5)
+SETTING = experiments.Setting(3.0, 0.5, 3, 8, scale=0.3, records=4, seeds=(0,))
 SWEEP = {**RUN, "axes": {"lr": [0.1, 0.2]}, "progress": False, "measure": ["final_loss"], "threads": 1}
 
 
@@ -47,6 +50,18 @@ def family(width):
 def refined():
     """Return a refined diagram."""
     return ss.refine(**RUN, axes={"lr": (0.1, 5.0, 3)}, levels=1, progress=False, threads=1)
+
+
+@cache
+def predicted():
+    """Return predicted dynamics."""
+    return ss.predicted_dynamics(**AT_THE_EDGE)
+
+
+@cache
+def compared():
+    """Return a comparison."""
+    return experiments.compare(TASK, SETTING, threads=1)
 
 
 CALLS = {
@@ -100,6 +115,30 @@ CALLS = {
     "LossFamily": (
         lambda make=family, **rest: ss.LossFamily(make, **rest), {"make": family, "width": 2}),
     "Initialization": (ss.Initialization, {"seed": 0, "scale": 1.0}),
+    "constrained_trajectory": (ss.constrained_trajectory, {**AT_THE_EDGE, "keep": ["weights"]}),
+    "predicted_dynamics": (ss.predicted_dynamics, {**AT_THE_EDGE, "previous": [0.0, 0.0], "form": "basic"}),
+    "averaged_flow": (ss.averaged_flow, {
+        **AT_THE_EDGE, "directions": 1, "substeps": 1, "every": 1, "keep": ["weights"], "escape": 10.0}),
+    "rod_flow": (ss.rod_flow, {
+        **AT_THE_EDGE, "previous": [0.0, 0.0], "substeps": 1, "every": 1, "keep": ["weights"], "escape": 10.0}),
+    "top_eigenpair": (ss.spectrum.top_eigenpair, {
+        "matrix": np.eye(3), "dimension": 3, "guess": [1.0, 0.0, 0.0], "tolerance": 1e-8, "mix": 0.1}),
+    "top_eigenpairs": (ss.spectrum.top_eigenpairs, {
+        "matrix": np.eye(3), "count": 2, "dimension": 3, "smallest": 1, "guess": [[1.0, 0.0, 0.0]], "tolerance": 1e-8}),
+    "Setting": (experiments.Setting, {
+        "threshold": 3.0, "momentum": 0.5, "warmup": 3, "steps": 8, "scale": 0.3, "records": 4, "noise": 0.0,
+        "seeds": (0,)}),
+    "compare": (experiments.compare, {"task": TASK, "setting": SETTING, "threads": 1}),
+    "survey": (experiments.survey, {"task": TASK, "setting": SETTING, "axes": {"threshold": [3.0]}, "threads": 1}),
+    "verdict": (lambda data=None, **rest: experiments.verdict(compared() if data is None else data, **rest), {
+        "number": "mean_sharpness", "against": "gd_time"}),
+    "Digits": (experiments.Digits, {"hidden": (2,), "target": "parity", "samples": 5, "held_out": 5}),
+    "draw_prediction": (
+        lambda data=None, **rest: ss.plotting.draw_prediction(predicted() if data is None else data, **rest),
+        {"ax": None, "of": "sharpness", "flow": True}),
+    "draw_comparison": (
+        lambda data=None, **rest: ss.plotting.draw_comparison(compared() if data is None else data, **rest),
+        {"ax": None, "of": "loss", "against": "step"}),
 }  # fmt: skip
 
 NUMBERS = [

@@ -6,11 +6,17 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from matplotlib import cbook
-from matplotlib.lines import Line2D
 
 from selfstab import validation
-from selfstab.plotting.style import METHOD_COLOURS, THEORY_COLOUR, axes_or_new, largest, require, styled
+from selfstab.plotting.style import (
+    METHOD_COLOURS,
+    THEORY_COLOUR,
+    axes_or_new,
+    largest,
+    line_properties,
+    require,
+    styled,
+)
 
 if TYPE_CHECKING:
     import xarray
@@ -118,7 +124,7 @@ def draw_prediction(
         "linewidth": 0.8,
         "label": f"{data.attrs['form']} prediction",
     }
-    ax.plot(step, predicted, **(form | cbook.normalize_kwargs(line, Line2D)))
+    ax.plot(step, predicted, **(form | line_properties(line)))
     dashes = {
         "sharpness": ("--", "threshold $S^*$"),
         "x": (":", r"$\delta$, holds $S$ at $S^*$"),

@@ -14,6 +14,7 @@ from selfstab.plotting.style import (
     THEORY_COLOUR,
     axes_or_new,
     largest,
+    line_properties,
     method,
     momentum,
     require,
@@ -57,7 +58,7 @@ def _against(run: xarray.Dataset, against: str) -> Array:
 
 def _look(run: xarray.Dataset, more: dict[str, Any]) -> dict[str, Any]:
     name = method(run)
-    return {"color": METHOD_COLOURS[name], "label": name} | more
+    return {"color": METHOD_COLOURS[name], "label": name} | line_properties(more)
 
 
 def slow_limit(run: xarray.Dataset) -> tuple[Array, Array]:

@@ -11,6 +11,7 @@ from selfstab.plotting.style import (
     THEORY_COLOUR,
     axes_or_new,
     axis_label,
+    line_properties,
     method,
     require,
     styled,
@@ -90,7 +91,7 @@ def draw_spectrum(
             "label": f"{name or ''} sharpness".strip(),
             **point,
         }
-        ax.plot(at, values[:, top][:, 0], **(look | line))
+        ax.plot(at, values[:, top][:, 0], **(look | line_properties(line)))
     if threshold and "max_stable_sharpness" in data:
         limits = data["max_stable_sharpness"].values
         # A warmup's first thresholds are far above all eigenvalues: they would leave no room for these.

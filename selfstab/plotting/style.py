@@ -127,7 +127,11 @@ def new_figure(width: float = SINGLE_COLUMN, height: float = 2.4) -> Figure:
 
 
 def axes_or_new(ax: Axes | None, width: float = SINGLE_COLUMN, height: float = 2.4) -> Axes:
-    """Return `ax`, or the axes of a new figure."""
+    """Return `ax`, or the axes of a new figure; TypeError if it is anything else."""
+    from matplotlib.axes import Axes
+
+    if ax is not None and not isinstance(ax, Axes):
+        raise TypeError(f"ax must be Matplotlib's axes or None, got {validation.shown(ax)}")
     return new_figure(width, height).add_subplot() if ax is None else ax
 
 
@@ -287,6 +291,25 @@ def _named(axes: list[Axes]) -> dict[str, Any]:
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             named.setdefault(label, handle)
+    return named
+
+
+def line_properties(line: Mapping[str, Any]) -> dict[str, Any]:
+    """Return properties of a line by their long names; TypeError if one is none.
+
+    >>> line_properties({"lw": 2, "color": "red"})
+    {'linewidth': 2, 'color': 'red'}
+    """
+    from matplotlib import cbook
+    from matplotlib.lines import Line2D
+
+    try:
+        named: dict[str, Any] = cbook.normalize_kwargs(dict(line), Line2D)
+        Line2D([], []).set(**named)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise TypeError(
+            f"line must be properties of a Matplotlib line, got {validation.shown(dict(line))}: {error}"
+        ) from None
     return named
 
 

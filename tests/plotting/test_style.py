@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfstab.plotting import style
+from selfstab.plotting import runs, style
 
 
 def test_the_style_ends_with_its_block_even_when_drawing_fails():
@@ -99,3 +99,18 @@ def test_panels_are_lettered_and_a_shared_legend_names_each_label_once():
     style.shared_legend(figure, axes, columns=2)
     assert [ax.get_title("left") for ax in axes] == ["(a) orbit", "(b) orbit"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["GD"]
+
+
+def test_axes_of_another_kind_are_refused(slow_run):
+    """Protects the door: a figure, or an array of axes, is no axes."""
+    for wrong in ([1], "lr", style.new_figure(), np.zeros(2)):
+        with pytest.raises(TypeError, match="ax must be Matplotlib's axes or None, got"):
+            runs.draw_sharpness(slow_run, wrong)
+
+
+def test_properties_of_a_line_are_named():
+    """Protects the door of **line: short names are taken, others refused by name."""
+    assert style.line_properties({"lw": 2, "c": "red"}) == {"linewidth": 2, "color": "red"}
+    for wrong in ({"colour": "red"}, {"lw": 1, "linewidth": 2}, {"linestyle": "dotty"}):
+        with pytest.raises(TypeError, match="line must be properties of a Matplotlib line, got"):
+            style.line_properties(wrong)
