@@ -67,12 +67,22 @@ def of_torch(parameters: Iterable[Any], closure: Any, optimizer: Any) -> Callabl
     if not isinstance(optimizer, torch.optim.SGD):
         raise TypeError(f"optimizer must be a torch.optim.SGD, got {validation.shown(optimizer)}")
 
+    tried: list[bool] = []
+
     def read(_: Any) -> Reading:
         lr, momentum, nesterov, decay = _sgd(optimizer)
         with torch.enable_grad():
             loss = closure()
             if not isinstance(loss, torch.Tensor) or loss.ndim:
                 raise TypeError(f"closure must return a scalar tensor, got {validation.shown(loss)}")
+            if not tried:
+                first, again = loss.detach(), closure().detach()
+                if not torch.equal(first, again) and not bool(torch.isnan(first)):
+                    raise ValueError(
+                        "closure must give one value at one point, as a module does after .eval() on data that do not "
+                        f"change, got {float(first):.6g} and {float(again):.6g}"
+                    )
+                tried.append(True)
             slopes = torch.autograd.grad(loss, weights, create_graph=True, materialize_grads=True)
             flat = torch.cat([slope.reshape(-1) for slope in slopes])
 

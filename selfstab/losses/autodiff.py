@@ -80,10 +80,29 @@ def of_jax(function: Any, template: Any) -> Model:
     def fourth(w: Any, u: Any, v: Any, z: Any) -> Any:
         return jax.jvp(lambda x: third(x, u, v), (w,), (z,))[1]
 
+    compiled_gradient = jax.jit(gradient)
+
+    def trial(w: Array) -> None:
+        try:
+            kind = jax.eval_shape(value, w)
+            if kind.shape != () or kind.dtype != jnp.float64:
+                raise TypeError(f"a result of shape {kind.shape} and dtype {kind.dtype}")
+        except Exception as error:
+            raise TypeError(
+                "function must be traceable by JAX and return one float64 number, got "
+                f"{type(error).__name__}: {str(error).splitlines()[0]}"
+            ) from error
+        aside = w + np.random.default_rng(0).standard_normal(w.size)
+        if not (np.asarray(compiled_gradient(w)).any() or np.asarray(compiled_gradient(aside)).any()):
+            raise ValueError(
+                "function must depend on the parameters it is given, got a gradient of zero at two points"
+            )
+
     return Model(
-        dimension, jax.jit(value), jax.jit(gradient), jax.jit(product), jax.jit(third), jax.jit(fourth),
+        dimension, jax.jit(value), compiled_gradient, jax.jit(product), jax.jit(third), jax.jit(fourth),
         flatten=_as_it_is if unravel is None else lambda tree: np.asarray(ravel_pytree(tree)[0]),
         unflatten=_as_it_is if unravel is None else unravel,
+        given=None if unravel is None else np.asarray(flat), trial=trial,
     )  # fmt: skip
 
 
@@ -148,6 +167,12 @@ def of_torch(function: Any, template: Any) -> Model:
             raise ValueError(
                 "function must depend on the parameters it is given, got a result that does not: a module computes "
                 "with them through torch.func.functional_call"
+            )
+        y, again = y.detach(), taken(w)[1].detach()
+        if not torch.equal(y, again) and not bool(torch.isnan(y)):
+            raise ValueError(
+                "function must give one value at one point, as a module does after .eval(), got "
+                f"{float(y):.6g} and {float(again):.6g} (dropout draws anew each time)"
             )
 
     return Model(

@@ -323,7 +323,8 @@ class FunctionLoss(Loss):
         function
             Parameters → L, a scalar; traceable by JAX.
         template
-            The number of weights, for a function of a flat vector; or a pytree of arrays like its argument.
+            The number of weights, for a function of a flat vector; or a pytree of arrays like its argument, whose
+            values are a point at which the function is tried now.
         at, name
             As in the class.
 
@@ -335,7 +336,8 @@ class FunctionLoss(Loss):
         Raises
         ------
         TypeError, ValueError
-            If an argument is of the wrong kind, or JAX computes in float32.
+            If an argument is of the wrong kind, JAX computes in float32, or the function cannot be traced, returns
+            anything but a float64 number or does not depend on the parameters it is given.
 
         Examples
         --------
@@ -375,7 +377,8 @@ class FunctionLoss(Loss):
         ------
         TypeError, ValueError
             If an argument is of the wrong kind, or the function fails at the point, computes in float32 (call
-            ``.double()`` on the module and its data) or does not depend on the parameters it is given.
+            ``.double()`` on the module and its data), does not depend on the parameters it is given or draws random
+            numbers (call ``.eval()`` on a module with dropout).
 
         Notes
         -----
@@ -398,7 +401,8 @@ class FunctionLoss(Loss):
         tried = model.given if at is None else at
         if model.trial is not None and tried is not None:
             model.trial(loss._weights("at", tried))
-            loss._without_wrong_derivatives(tried)
+            if made[0] == "from_torch":
+                loss._without_wrong_derivatives(tried)
         if at is not None:
             loss.check(at)
         return loss

@@ -119,7 +119,8 @@ def draw_prediction(
         step, values, linestyle="none", marker=".", markersize=3.6, markeredgewidth=0.0,
         color=METHOD_COLOURS["GD" if momentum == 0.0 else "PHB"], label=rf"run, $\beta={momentum:g}$",
     )  # fmt: skip
-    form: dict[str, Any] = {
+    mark: dict[str, Any] = {"marker": "_"} if len(step) == 1 else {}
+    form: dict[str, Any] = mark | {
         "color": THEORY_COLOUR,
         "linewidth": 0.8,
         "label": f"{data.attrs['form']} prediction",
@@ -136,19 +137,41 @@ def draw_prediction(
         of == "sharpness"
     ):  # a warmup's first thresholds are far above all else: they would leave no room for it
         limits = np.where(limits <= 1.25 * largest(values, limits[-1:]), limits, np.nan)
-    ax.plot(step, limits, color=THEORY_COLOUR, linestyle=dash, linewidth=0.8, label=label)
+    ax.plot(step, limits, color=THEORY_COLOUR, linestyle=dash, linewidth=0.8, label=label, **mark)
     if flow:
         ax.plot(step, data[f"flow_{of}"].values, color=_FLOW_COLOUR, linewidth=0.8, label="gradient flow")
     if of == "loss":
-        ax.set_yscale("log")
+        ax.set_yscale("log", nonpositive="mask")
     else:
         low, high = ax.get_ylim()
         shown = np.concatenate([values, limits]) if of == "sharpness" else values
+        if of == "sharpness" and "diverged_at" in data and int(data["diverged_at"]) >= 0:
+            shown = np.minimum(
+                shown, 3.0 * largest(limits[-1:])
+            )  # what runs off would leave no room for the rest
         if (shown := shown[np.isfinite(shown)]).size and np.ptp(shown) > 0.0:
             reach = 0.5 * float(np.ptp(shown))
             ax.set_ylim(max(low, float(shown.min()) - reach), min(high, float(shown.max()) + reach))
     ax.set(xlabel=_TIMES["step"], ylabel=_LABELS[of])
     return ax
+
+
+def _mark_divergences(data: xarray.Dataset, ax: Axes, of: str, against: str) -> None:
+    """Mark the last finite record of each seed that diverged; at the axes' edge if it is beyond."""
+    bottom, top = ax.get_ylim()
+    ax.set_ylim(bottom, top)
+    label: str | None = "diverged"
+    for optimizer, (word, *_) in _LOOKS.items():
+        found = data.sel(optimizer=optimizer)
+        for k in np.flatnonzero(np.isfinite(found["diverged_at"].values)):
+            values = found[of].isel(seed=int(k)).values
+            finite = np.flatnonzero(np.isfinite(values))
+            if finite.size:
+                ax.plot(
+                    found[against].values[finite[-1]], np.clip(values[finite[-1]], bottom, top), linestyle="none",
+                    marker="x", markersize=4.0, color=METHOD_COLOURS[word], label=label, clip_on=False, zorder=5,
+                )  # fmt: skip
+                label = None
 
 
 def _stretches(holds: Array) -> list[tuple[int, int]]:
@@ -166,6 +189,9 @@ def draw_comparison(
     data: xarray.Dataset, ax: Axes | None = None, *, of: str = "sharpness", against: str = "effective_time"
 ) -> Axes:
     """Draw heavy ball beside gradient descent at the same threshold: the first seed strong, the others faint.
+
+    A cross marks the last record of a run that diverged. Over effective time the threshold drawn is that of heavy ball
+    and of gradient descent at equal time; at equal steps the warmup ends sooner.
 
     Parameters
     ----------
@@ -224,7 +250,7 @@ def draw_comparison(
         limits = heavy["max_stable_sharpness"].values
         shown = np.isfinite(limits)
         ax.plot(heavy[against].values[shown], limits[shown], color=THEORY_COLOUR, linestyle="--", linewidth=0.8,
-                label="threshold $S^*$")  # fmt: skip
+                label="threshold $S^*$, " + ("equal time" if against == "effective_time" else "PHB"))  # fmt: skip
         # S* falls from infinity, and the sharpness of what diverges rises to it.
         ended = values if "diverged_at" not in data else data[of].where(data["diverged_at"].isnull()).values
         top = largest(ended, 1.5 * limits[-1:])
@@ -233,6 +259,8 @@ def draw_comparison(
         inside = values[np.isfinite(values)]
         if inside.size and inside.min() > 0.0 and inside.max() > 10.0 * inside.min():
             ax.set_yscale("log")
+    if "diverged_at" in data:
+        _mark_divergences(data, ax, of, against)
     if against == "effective_time":
         ax.locator_params(axis="x", nbins=4)  # its numbers are long
     named = str(data[of].attrs.get("long_name", of))

@@ -58,7 +58,8 @@ def _against(run: xarray.Dataset, against: str) -> Array:
 
 def _look(run: xarray.Dataset, more: dict[str, Any]) -> dict[str, Any]:
     name = method(run)
-    return {"color": METHOD_COLOURS[name], "label": name} | line_properties(more)
+    mark = {"marker": "o"} if run.sizes["step"] == 1 else {}  # which a line would not show
+    return {"color": METHOD_COLOURS[name], "label": name} | mark | line_properties(more)
 
 
 def slow_limit(run: xarray.Dataset) -> tuple[Array, Array]:

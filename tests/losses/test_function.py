@@ -204,9 +204,39 @@ def test_torch_functions_are_tried_where_their_template_is():
         (model, TypeError, "tensors of the template's form .* got TypeError: linear"),
         (lambda p: model(inputs).mean(), ValueError, "function must depend on the parameters it is given"),
         (lambda p: torch.ones((), dtype=torch.float64), ValueError, "function must depend on the parameters"),
+        (
+            lambda p: (call(model, p, inputs) * torch.rand(4, 1)).mean(),
+            ValueError,
+            "one value at one point, as a module",
+        ),
     ):
         with pytest.raises(error, match=message):
             ss.FunctionLoss.from_torch(function, parameters)
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "message"),
+    [
+        (
+            lambda p: jnp.ones(3).sum(),
+            ValueError,
+            "function must depend on the parameters it is given, got a gradient of",
+        ),
+        (lambda p: 3.0, TypeError, "function must be traceable by JAX and return one float64 number"),
+        (
+            lambda p: p["a"] ** 2,
+            TypeError,
+            r"return one float64 number, got TypeError: a result of shape \(3,\)",
+        ),
+        (lambda p: np.sin(p["a"]).sum(), TypeError, "got TracerArrayConversionError: "),
+        (lambda p: jnp.sum(p["a"] > 0), TypeError, "a result of shape .* int"),
+        (lambda p: p["b"].sum(), TypeError, "got KeyError: 'b'"),
+    ],
+)
+def test_jax_functions_are_tried_where_their_template_is(function, error, message):
+    """Protects against what would fail later, or never: no trace, no scalar, parameters that are not used."""
+    with pytest.raises(error, match=message):
+        ss.FunctionLoss.from_jax(function, {"a": jnp.ones(3)})
 
 
 def test_derivatives_that_torch_gets_wrong_are_not_used():

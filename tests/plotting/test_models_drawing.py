@@ -100,6 +100,12 @@ def test_a_prediction_that_runs_off_leaves_the_run_its_room(predicted):
     assert 5.0 < high < 5.0 + 2.0 * (5.0 - values.min())
 
 
+def test_a_run_that_diverges_leaves_the_prediction_its_room(predicted):
+    predicted["sharpness"][50:] = 1e8
+    predicted["diverged_at"] = 60
+    assert draw_prediction(predicted).get_ylim()[1] < 25.0
+
+
 def test_a_prediction_over_a_warmup_keeps_its_room(predicted):
     predicted["max_stable_sharpness"][:20] = np.r_[np.inf, np.linspace(100.0, 7.0, 19)]
     assert draw_prediction(predicted).get_ylim()[1] < 7.0
@@ -119,7 +125,13 @@ def test_short_names_of_matplotlib_are_taken(predicted):
 def test_a_seed_that_diverges_leaves_the_others_their_room(compared):
     compared["sharpness"][2, 1, 5:8] = 1e5
     compared["diverged_at"] = (("optimizer", "seed"), [[np.nan, np.nan], [np.nan, np.nan], [np.nan, 40.0]])
-    assert draw_comparison(compared).get_ylim()[1] == pytest.approx(1.1 * 1.5 * 5.0)
+    ax = draw_comparison(compared)
+    top = ax.get_ylim()[1]
+    assert top == pytest.approx(1.1 * 1.5 * 5.0)
+    compared["sharpness"][2, 1, 8:] = np.nan
+    cross = lines_of(draw_comparison(compared))["diverged"]
+    assert (cross.get_xdata()[0], cross.get_ydata()[0]) == (35.0, top)
+    assert to_hex(cross.get_color()) == METHOD_COLOURS["PHB"]
 
 
 def test_the_flow_is_drawn_if_asked_for(predicted):
@@ -134,7 +146,7 @@ def test_a_comparison_has_every_seed_and_theorys_threshold(compared):
     lines = lines_of(ax)
     assert lines["PHB"].get_ydata() == pytest.approx(compared.sharpness.sel(optimizer="phb", seed=4).values)
     assert lines["GD, equal steps"].get_xdata()[-1] == pytest.approx(20.0)
-    assert np.isfinite(lines["threshold $S^*$"].get_ydata()).all()
+    assert np.isfinite(lines["threshold $S^*$, equal time"].get_ydata()).all()
     assert ax.get_ylim() == pytest.approx((0.0, 5.5))
 
 

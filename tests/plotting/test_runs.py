@@ -46,6 +46,12 @@ def test_a_warmups_first_thresholds_leave_the_run_its_room(slow_run):
     assert lines_of(ax)["threshold $S^*$"].get_xdata()[0] == 10
 
 
+def test_a_single_record_is_shown_by_a_mark(slow_run):
+    run = slow_run.isel(step=[3]).drop_vars("initial_excess")
+    assert lines_of(runs.draw_sharpness(run))["GD"].get_marker() == "o"
+    assert lines_of(runs.draw_loss(run))["GD"].get_marker() == "o"
+
+
 def test_a_flow_is_named_and_coloured_as_one(slow_run):
     ax = runs.draw_sharpness(slow_run)
     for flow in ("averaged flow", "rod flow"):
