@@ -75,7 +75,7 @@ def cases(quick: bool) -> list[Case]:
     return [
         *(explicit("jax.hessian, jitted", widths, "hessian") for widths in networks),
         *(explicit("torch.func.hessian", widths, "torch") for widths in networks),
-        # jax.hessian is forward over reverse; reverse over reverse is the faster one here.
+        # jax.hessian is forward over reverse.
         explicit("JAX reverse over reverse", WIDTHS, "reverse", judge=False),
         explicit("jax.hessian, jitted, one thread", WIDTHS, "hessian", alone=True),
         Case("training step / jitted JAX, one thread", "1/s", Target(1 / 1.5), step),

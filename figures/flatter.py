@@ -2,7 +2,7 @@
 
 Heavy ball and gradient descent at the same threshold after warmup, for equal effective time, on sparse regression over
 several seeds of the data: (a) the mean sharpness at the end over the learning rate (lines: means over seeds; points:
-seeds; crosses: divergences); (b) the relative difference over warmup and learning rate, (c) over momentum and
+seeds; 2×: two seeds diverged); (b) the relative difference over warmup and learning rate, (c) over momentum and
 initialization, with the share of seeds in which heavy ball diverged, and a dot where the difference exceeds two
 standard errors; (d) test loss against sharpness, heavy ball's over gradient descent's. Heavy ball at β = 0.9 ends
 flatter or diverges, at β = 0.5 it does not differ; and where it ends flatter its test loss is larger.
@@ -104,7 +104,7 @@ def _draw_scan(data: xarray.Dataset, ax: Axes) -> None:
             if count:
                 ax.text(place + shift, 0.97 - 0.08 * k, f"{count}×", color=colour, ha="center", va="top", fontsize=6.0,
                         transform=ax.get_xaxis_transform())  # fmt: skip
-    ax.plot([], [], linestyle="none", marker="$×$", color="#777777", label="diverged (seeds)")
+    ax.plot([], [], linestyle="none", marker="$×$", color="#777777", label="number of seeds that diverged")
     ax.set(
         xlabel="threshold after warmup, $S^*=2(1+\\beta)/\\eta$ (1/lr)",
         ylabel="mean sharpness at the end (1/lr)",
@@ -173,7 +173,11 @@ def draw_cost(data: dict[str, xarray.Dataset], ax: Axes) -> None:
     ax.axvline(1.0, color="#bbbbbb", linewidth=0.6)
     ax.plot(sharpness, test, linestyle="none", marker="o", markersize=2.5, color=style.METHOD_COLOURS["PHB"],
             markerfacecolor="none")  # fmt: skip
-    ax.set_yscale("log", base=2)
+    ax.set_yscale("log")
+    ticks = np.array([0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0])
+    low, high = ax.get_ylim()
+    ax.set_yticks(ticks[(ticks >= low) & (ticks <= high)])
+    ax.set_yticks([], minor=True)
     ax.yaxis.set_major_formatter("{x:g}")
     ax.set(xlabel="mean sharpness, PHB/GD", ylabel="test loss, PHB/GD")
 

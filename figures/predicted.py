@@ -30,7 +30,7 @@ SHOWN = (0.0, 0.7, 0.9)
 FORMS = ("basic", "generalized", "two-scale")
 LINES = {"basic": (0, (2.5, 1.2)), "generalized": (0, (1, 1)), "two-scale": "-"}
 MARKERS = {"basic": "o", "generalized": "^", "two-scale": "D"}
-FORM_COLOURS = {"basic": "#bb5566", "generalized": "#999999", "two-scale": style.THEORY_COLOUR}
+FORM_COLOURS = {"basic": "#009988", "generalized": "#999999", "two-scale": style.THEORY_COLOUR}
 KEPT = ("sharpness", "x", "loss", "flow_sharpness", "constrained_loss", "max_stable_sharpness")
 
 

@@ -304,6 +304,18 @@ def test_bad_jax_input_is_named():
         recorder.log(0, jax.tree_util.tree_map(lambda leaf: leaf.astype(jnp.float16), layered(START)))
 
 
+def test_a_closure_that_draws_anew_is_refused():
+    """Protects records: the sharpness of a network with dropout is another one at each call, its residual small."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: not run")
+    model, closure = torch_network(torch)
+    optimizer = torch.optim.SGD(model.parameters(), lr=LR)
+    recorder = ss.Recorder.for_torch(model.parameters(), lambda: closure() * torch.rand(()), optimizer)
+    with pytest.raises(
+        ValueError, match=r"closure must give one value at one point, as a module does after \.eval"
+    ):
+        recorder.log(0)
+
+
 def test_a_record_goes_nowhere_else(tmp_path):
     """Protects what is saved, and what stands beside it."""
     recorder = logged()

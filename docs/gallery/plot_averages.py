@@ -3,8 +3,9 @@ Averaged flow and rod flow
 ==========================
 
 Gradient descent at the edge of stability, kicked along the top eigenvector, and two paths about which it swings. The
-averaged flow is held at the threshold by the least swing that does it, and knows no cycles. The rod flow follows the
-midpoint of two consecutive iterates and the spread about it: it cycles, too.
+averaged flow falls to the threshold from the start, which is above it, and lies on its line from there on: held by the
+least swing that does it, it knows no cycles. The rod flow follows the midpoint of two consecutive iterates and the
+spread about it: it cycles, too.
 """
 
 import selfstab as ss
@@ -26,7 +27,7 @@ ss.plotting.legend(ax, loc="lower right", ncols=2)
 # %%
 # The run's loss lies above that of the paths, by what the swing adds: averaged over the swing the flows have it, too.
 
-ax = ss.plotting.draw_loss(run, linewidth=0.5)
+ax = ss.plotting.draw_loss(run, linestyle="none", marker=".", markersize=2.5)
 for flow in flows:
     ss.plotting.draw_loss(flow, ax, linestyle=":", label=f"{flow.flow}, on the path")
     ss.plotting.draw_loss(flow.assign(loss=flow.averaged_loss), ax, label=f"{flow.flow}, averaged")

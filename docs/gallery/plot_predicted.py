@@ -24,13 +24,14 @@ ax = ss.plotting.draw_prediction(data)
 ss.plotting.legend(ax)
 
 # %%
-# The swing along the top eigenvector, and δ, the one that would hold the sharpness at the threshold.
+# How far the iterates swing to either side along the top eigenvector, \|x\|, and δ, the swing that would hold the
+# sharpness at the threshold.
 
 ax = ss.plotting.draw_prediction(data, of="x")
 ss.plotting.legend(ax)
 
 # %%
-# The loss, over that of the constrained trajectory.
+# The loss, and that of the constrained trajectory below it.
 
 ax = ss.plotting.draw_prediction(data, of="loss")
 ss.plotting.legend(ax)
