@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -95,7 +95,7 @@ def stages(problem: Problem) -> Iterator[Stage]:
     rates = problem.optimizer.rates(0, problem.steps + 1)
     thresholds = problem.optimizer.thresholds(0, problem.steps + 1)
     with np.errstate(all="ignore"):  # an overflow shows in the sharpness, and ends the trajectory there
-        point = Point.at(loss, problem.start, None, ROUGH).projected(loss, float(thresholds[0]))
+        point = Point.at(loss, problem.start, None, ROUGH).projected(float(thresholds[0]))
         velocity = _tangent(problem.velocity, point, float(thresholds[0]))
         before, last = point.top.value, point.top.vector
         for t in range(problem.steps + 1):
@@ -112,7 +112,7 @@ def stages(problem: Problem) -> Iterator[Stage]:
             if t < problem.steps:
                 moved = point.weights + beta * velocity - lr * point.gradient
                 ahead = 2.0 * point.top.vector - last
-                after = Point.at(loss, moved, ahead, ROUGH).projected(loss, later)
+                after = Point.at(loss, moved, ahead, ROUGH).projected(later)
                 velocity, before, last, point = after.weights - point.weights, now, point.top.vector, after
 
 
@@ -129,14 +129,8 @@ def _tangent(velocity: Array, point: Point, threshold: float) -> Array:
 class Recorder:
     """What is recorded along the constrained trajectory, by name; call it once a step."""
 
-    loss: Loss
-    data: dict[str, list[Any]]
+    data: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in (*VARIABLES, "invalid")})
     second_guess: Array | None = None
-
-    @classmethod
-    def of(cls, loss: Loss) -> Recorder:
-        """Return an empty recorder."""
-        return cls(loss, {name: [] for name in (*VARIABLES, "invalid")})
 
     def record(self, stage: Stage) -> None:
         """Record a step."""
@@ -251,7 +245,7 @@ def constrained_trajectory(
     from threadpoolctl import threadpool_limits
 
     began = time.perf_counter()
-    recorder = Recorder.of(problem.loss)
+    recorder = Recorder()
     kept: dict[str, list[Array]] = {name: [] for name in keep}
     with threadpool_limits(1, user_api="blas"):  # the bits of a product depend on the number of threads
         for stage in stages(problem):

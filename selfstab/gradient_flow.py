@@ -42,9 +42,8 @@ class GradientFlow:
     weights: Array
     tolerance: float = TOLERANCE
     _step: float = field(default=np.inf, repr=False)
-    _force: Array | None = field(
-        default=None, init=False, repr=False
-    )  # −∇L where the last piece of time ended
+    # −∇L where the last piece of time ended.
+    _force: Array | None = field(default=None, init=False, repr=False)
 
     def advance(self, time: float, sharpness: float) -> None:
         """Advance by a time.

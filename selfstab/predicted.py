@@ -242,7 +242,7 @@ def together(problem: Problem, forms: Sequence[str]) -> dict[str, xarray.Dataset
     began = time.perf_counter()
     with threadpool_limits(1, user_api="blas"), np.errstate(all="ignore"):
         beside = _Beside(problem, forms)
-        recorder = constrained.Recorder.of(problem.loss)
+        recorder = constrained.Recorder()
         run, path = states(problem), constrained.stages(problem)
         ended = {"diverged_at": -1, "constrained_diverged_at": -1}
         for t in range(problem.steps + 1):

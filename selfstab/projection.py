@@ -89,7 +89,7 @@ class Point:
         """u·∇L."""
         return float(self.top.vector @ self.gradient)
 
-    def projected(self, loss: Loss, threshold: float) -> Point:
+    def projected(self, threshold: float) -> Point:
         """Return the point after the linearized projections onto {S ≤ S*, u·∇L = 0}.
 
         As in [Damian2023]_ each takes S − S* as it was before Newton's step along u, and leaves what that changed to
@@ -97,16 +97,16 @@ class Point:
         """
         point = self
         for k in range(PROJECTIONS):
-            point = point._projected_once(loss, threshold, FINE if k == PROJECTIONS - 1 else ROUGH)
+            point = point._projected_once(threshold, FINE if k == PROJECTIONS - 1 else ROUGH)
         return point
 
-    def _projected_once(self, loss: Loss, threshold: float, accuracy: Accuracy) -> Point:
+    def _projected_once(self, threshold: float, accuracy: Accuracy) -> Point:
         top, moved = self.top, self.weights
         if top.value > 0.0:
             moved = moved - (self.slope / top.value) * top.vector  # Newton's step along u
         if top.value > threshold and self.stabilization > 0.0:
             moved = moved - ((top.value - threshold) / self.stabilization) * self.across
-        return Point.at(loss, moved, top.vector, accuracy)
+        return Point.at(self.local.loss, moved, top.vector, accuracy)
 
 
 def eigenpair(local: Local, guess: Array | None, accuracy: Accuracy) -> Eigenpair:

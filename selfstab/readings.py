@@ -67,9 +67,10 @@ def of_torch(parameters: Iterable[Any], closure: Any, optimizer: Any) -> Callabl
     if not isinstance(optimizer, torch.optim.SGD):
         raise TypeError(f"optimizer must be a torch.optim.SGD, got {validation.shown(optimizer)}")
 
-    tried: list[bool] = []
+    tried = False
 
     def read(_: Any) -> Reading:
+        nonlocal tried
         lr, momentum, nesterov, decay = _sgd(optimizer)
         with torch.enable_grad():
             loss = closure()
@@ -82,7 +83,7 @@ def of_torch(parameters: Iterable[Any], closure: Any, optimizer: Any) -> Callabl
                         "closure must give one value at one point, as a module does after .eval() on data that do not "
                         f"change, got {float(first):.6g} and {float(again):.6g}"
                     )
-                tried.append(True)
+                tried = True
             slopes = torch.autograd.grad(loss, weights, create_graph=True, materialize_grads=True)
             flat = torch.cat([slope.reshape(-1) for slope in slopes])
 

@@ -115,7 +115,7 @@ def test_what_a_projection_leaves():
         step = 2e-5 * scale**2 * np.array([-1.0, 0.6, -0.8])
         point = projection.Point.at(loss, slow_start() + step, None, projection.FINE)
         for k in range(3):
-            point = point._projected_once(loss, 1.0, projection.FINE)
+            point = point._projected_once(1.0, projection.FINE)
             left[k, j] = max(point.top.value - 1.0, 0.0) + abs(point.slope)
     orders = [np.polyfit(np.log(scales), np.log(row), 1)[0] for row in left]
     assert orders[0] == pytest.approx(2.0, abs=0.1)

@@ -30,7 +30,7 @@ class Model:
     given: Array | None = None
     """The weights that the template holds."""
     trial: Callable[[Array], None] | None = None
-    """Raises unless the function computes at these weights, and depends on them."""
+    """Raises unless the function gives one number at these weights, the same again, and depends on them."""
 
 
 def enable_float64() -> None:

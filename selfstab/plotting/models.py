@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -11,9 +10,13 @@ from selfstab import validation
 from selfstab.plotting.style import (
     METHOD_COLOURS,
     THEORY_COLOUR,
+    TIMES,
     axes_or_new,
+    draw_threshold,
     largest,
     line_properties,
+    method,
+    momentum,
     require,
     styled,
 )
@@ -42,11 +45,6 @@ _LOOKS: Final = {
     "phb": ("PHB", "-", "PHB"),
 }
 """Of the optimizers of a comparison: whose colour, dash and label."""
-
-_TIMES: Final = {
-    "step": "step, $t$",
-    "effective_time": r"effective time, $\Sigma\eta_t/(1-\beta)$ (1/$S$)",
-}
 
 _FLOW_COLOUR: Final = "#33bbee"
 _INVALID_COLOUR: Final = "#dddddd"
@@ -105,7 +103,6 @@ def draw_prediction(
     )
     ax = axes_or_new(ax)
     step = data["step"].values
-    momentum = float(json.loads(data.attrs["optimizer"])["momentum"])
     values, predicted = (np.asarray(data[name].values) for name in (of, f"predicted_{of}"))
     if of == "x":
         values, predicted = np.abs(values), np.abs(predicted)
@@ -117,7 +114,7 @@ def draw_prediction(
         )  # fmt: skip
     ax.plot(
         step, values, linestyle="none", marker=".", markersize=3.6, markeredgewidth=0.0,
-        color=METHOD_COLOURS["GD" if momentum == 0.0 else "PHB"], label=rf"run, $\beta={momentum:g}$",
+        color=METHOD_COLOURS[method(data)], label=rf"run, $\beta={momentum(data):g}$",
     )  # fmt: skip
     mark: dict[str, Any] = {"marker": "_"} if len(step) == 1 else {}
     form: dict[str, Any] = mark | {
@@ -126,33 +123,26 @@ def draw_prediction(
         "label": f"{data.attrs['form']} prediction",
     }
     ax.plot(step, predicted, **(form | line_properties(line)))
-    dashes = {
-        "sharpness": ("--", "threshold $S^*$"),
-        "x": (":", r"$\delta$, holds $S$ at $S^*$"),
-        "loss": (":", "constrained trajectory"),
-    }
-    dash, label = dashes[of]
     limits = np.asarray(data[beside].values)
-    if (
-        of == "sharpness"
-    ):  # a warmup's first thresholds are far above all else: they would leave no room for it
-        limits = np.where(limits <= 1.25 * largest(values, limits[-1:]), limits, np.nan)
-    ax.plot(step, limits, color=THEORY_COLOUR, linestyle=dash, linewidth=0.8, label=label, **mark)
+    if of == "sharpness":
+        shown = np.append(values, draw_threshold(ax, step, limits, near=np.append(values, limits[-1:])))
+        if "diverged_at" in data and int(data["diverged_at"]) >= 0:
+            # What runs off would leave no room for the rest.
+            shown = np.minimum(shown, 3.0 * largest(limits[-1:]))
+    else:
+        shown = values
+        label = {"x": r"$\delta$, holds $S$ at $S^*$", "loss": "constrained trajectory"}[of]
+        ax.plot(step, limits, color=THEORY_COLOUR, linestyle=":", linewidth=0.8, label=label, **mark)
     if flow:
         ax.plot(step, data[f"flow_{of}"].values, color=_FLOW_COLOUR, linewidth=0.8, label="gradient flow")
     if of == "loss":
         ax.set_yscale("log", nonpositive="mask")
     else:
         low, high = ax.get_ylim()
-        shown = np.concatenate([values, limits]) if of == "sharpness" else values
-        if of == "sharpness" and "diverged_at" in data and int(data["diverged_at"]) >= 0:
-            shown = np.minimum(
-                shown, 3.0 * largest(limits[-1:])
-            )  # what runs off would leave no room for the rest
         if (shown := shown[np.isfinite(shown)]).size and np.ptp(shown) > 0.0:
             reach = 0.5 * float(np.ptp(shown))
             ax.set_ylim(max(low, float(shown.min()) - reach), min(high, float(shown.max()) + reach))
-    ax.set(xlabel=_TIMES["step"], ylabel=_LABELS[of])
+    ax.set(xlabel=TIMES["step"], ylabel=_LABELS[of])
     return ax
 
 
@@ -223,7 +213,7 @@ def draw_comparison(
     >>> draw_comparison(compare(task, setting, threads=1)).get_ylabel()
     'sharpness, $S$ (1/lr)'
     """
-    validation.one_of("against", against, _TIMES)
+    validation.one_of("against", against, TIMES)
     made_by = "of experiments.compare or one of its presets"
     require("data", data, dict.fromkeys((against, "max_stable_sharpness"), ("optimizer", "record")), made_by)
     if not isinstance(of, str):
@@ -248,12 +238,12 @@ def draw_comparison(
     if of == "sharpness":
         heavy = data.sel(optimizer="phb")
         limits = heavy["max_stable_sharpness"].values
-        shown = np.isfinite(limits)
-        ax.plot(heavy[against].values[shown], limits[shown], color=THEORY_COLOUR, linestyle="--", linewidth=0.8,
-                label="threshold $S^*$, " + ("equal time" if against == "effective_time" else "PHB"))  # fmt: skip
-        # S* falls from infinity, and the sharpness of what diverges rises to it.
+        whose = "equal time" if against == "effective_time" else "PHB"
+        # All that are finite: the axis is cut below.
+        draw_threshold(ax, heavy[against].values, limits, near=limits, label=f"threshold $S^*$, {whose}")
+        # The sharpness of what diverges rises to infinity.
         ended = values if "diverged_at" not in data else data[of].where(data["diverged_at"].isnull()).values
-        top = largest(ended, 1.5 * limits[-1:])
+        top = largest(np.append(ended, 1.5 * limits[-1:]))
         ax.set_ylim(0.0, 1.1 * min(largest(values), top))
     else:
         inside = values[np.isfinite(values)]
@@ -264,5 +254,5 @@ def draw_comparison(
     if against == "effective_time":
         ax.locator_params(axis="x", nbins=4)  # its numbers are long
     named = str(data[of].attrs.get("long_name", of))
-    ax.set(xlabel=_TIMES[against], ylabel=(_LABELS | _SCORES).get(of, named))
+    ax.set(xlabel=TIMES[against], ylabel=(_LABELS | _SCORES).get(of, named))
     return ax

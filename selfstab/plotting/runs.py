@@ -12,8 +12,9 @@ from selfstab import outcomes, theory, validation
 from selfstab.plotting.style import (
     METHOD_COLOURS,
     THEORY_COLOUR,
+    TIMES,
     axes_or_new,
-    largest,
+    draw_threshold,
     line_properties,
     method,
     momentum,
@@ -27,18 +28,12 @@ if TYPE_CHECKING:
 
     from selfstab.validation import Array
 
-_AXIS_NAMES = {
-    "step": "step, $t$",
-    "effective_time": r"effective time, $\Sigma\eta_t/(1-\beta)$ (1/$S$)",
-}
-
-
 _STEP = ("step",)
 
 
 def _check(run: Any, against: str, *along_step: str) -> None:
     """Raise unless a run has its settings, the horizontal axis, and these variables along step."""
-    validation.one_of("against", against, _AXIS_NAMES)
+    validation.one_of("against", against, TIMES)
     require(
         "run", run, dict.fromkeys((against, *along_step), _STEP), "a run of simulate", attrs=("optimizer",)
     )
@@ -93,7 +88,7 @@ def slow_limit(run: xarray.Dataset) -> tuple[Array, Array]:
 
 
 def _name_time(ax: Axes, against: str) -> None:
-    ax.set_xlabel(_AXIS_NAMES[against])
+    ax.set_xlabel(TIMES[against])
     if against == "effective_time":
         ax.locator_params(axis="x", nbins=4)  # its numbers are long
 
@@ -133,7 +128,7 @@ def draw_displacement(run: xarray.Dataset, ax: Axes | None = None, **line: Any) 
             linestyle=":",
             label="slow limit" if sign > 0 else None,
         )
-    ax.set(xlabel=_AXIS_NAMES["step"], ylabel="displacement, $x$ (weight)")
+    ax.set(xlabel=TIMES["step"], ylabel="displacement, $x$ (weight)")
     return ax
 
 
@@ -178,16 +173,7 @@ def draw_sharpness(
         )  # fmt: skip
     if threshold:
         limits = run["max_stable_sharpness"].values
-        # A warmup's first thresholds are far above all else: they would leave no room for it.
-        shown = limits <= 1.25 * largest(run["sharpness"].values, limits[-1:])
-        ax.plot(
-            at[shown],
-            limits[shown],
-            color=THEORY_COLOUR,
-            linestyle="--",
-            linewidth=0.8,
-            label="threshold $S^*$",
-        )
+        draw_threshold(ax, at, limits, near=np.append(run["sharpness"].values, limits[-1:]))
     if "predicted_final_sharpness" in run:
         ax.axhline(
             float(run["predicted_final_sharpness"]), color=THEORY_COLOUR, linestyle="-.", linewidth=0.8,

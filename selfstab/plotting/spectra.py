@@ -11,6 +11,7 @@ from selfstab.plotting.style import (
     THEORY_COLOUR,
     axes_or_new,
     axis_label,
+    draw_threshold,
     line_properties,
     method,
     require,
@@ -93,17 +94,7 @@ def draw_spectrum(
         }
         ax.plot(at, values[:, top][:, 0], **(look | line_properties(line)))
     if threshold and "max_stable_sharpness" in data:
-        limits = data["max_stable_sharpness"].values
-        # A warmup's first thresholds are far above all eigenvalues: they would leave no room for these.
-        shown = limits <= 1.25 * np.nanmax(values)
-        ax.plot(
-            at[shown],
-            limits[shown],
-            color=THEORY_COLOUR,
-            linestyle="--",
-            linewidth=0.8,
-            label="threshold $S^*$",
-        )
+        draw_threshold(ax, at, data["max_stable_sharpness"].values, near=values)
     ax.set_xlabel("step, $t$" if against == "step" else axis_label(data, against))
     ax.set_ylabel("Hessian eigenvalues (1/lr)")
     return ax

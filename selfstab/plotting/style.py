@@ -36,6 +36,12 @@ METHOD_COLOURS: Final = {
 THEORY_COLOUR: Final = "#222222"
 """Lines of theory."""
 
+TIMES: Final = {
+    "step": "step, $t$",
+    "effective_time": r"effective time, $\Sigma\eta_t/(1-\beta)$ (1/$S$)",
+}
+"""What a run may be drawn against, and the words at the axis."""
+
 SEQUENTIAL: Final = "viridis"
 """Perceptual, colour-blind-safe map."""
 
@@ -313,14 +319,41 @@ def line_properties(line: Mapping[str, Any]) -> dict[str, Any]:
     return named
 
 
-def largest(*values: Array) -> float:
-    """Return the largest finite number of arrays, and no less than 0.
+def largest(values: Array) -> float:
+    """Return the largest finite number, and no less than 0.
 
-    >>> largest(np.array([1.0, np.inf]), np.array([np.nan])), largest(np.array([]))
+    >>> largest(np.array([1.0, np.inf, np.nan])), largest(np.array([]))
     (1.0, 0.0)
     """
-    every = np.concatenate([np.ravel(part) for part in values])
+    every = np.ravel(values)
     return float(every[np.isfinite(every)].max(initial=0.0))
+
+
+def draw_threshold(
+    ax: Axes, at: Array, limits: Array, *, near: Array, label: str = "threshold $S^*$"
+) -> Array:
+    """Draw thresholds S* no farther above what is drawn with them than a quarter, and return these.
+
+    A warmup's first thresholds are far above all else: they would leave no room for it.
+
+    Parameters
+    ----------
+    ax
+        Where to draw.
+    at, limits
+        The horizontal axis and S* there, shape (n,).
+    near
+        What is drawn with them, any shape.
+    label
+        For the legend.
+    """
+    shown = limits <= 1.25 * largest(near)
+    mark: dict[str, Any] = {"marker": "_"} if at.size == 1 else {}  # which a line would not show
+    ax.plot(
+        at[shown], limits[shown], color=THEORY_COLOUR, linestyle="--", linewidth=0.8, label=label, **mark
+    )  # fmt: skip
+    drawn: Array = limits[shown]
+    return drawn
 
 
 def method(run: xarray.Dataset) -> str:
