@@ -1,6 +1,6 @@
 import pickle, json, pathlib, shutil
 import numpy as np, selfstab as ss
-root = pathlib.Path("/work/main/tests/saved_by_0_1_0")
+root = pathlib.Path(__file__).parent
 loss = ss.Product()
 start, previous = ss.flip_start(loss, loss.minimum(sharpness=4.0), size=1e-3)
 every = ["final_loss","max_loss","final_sharpness","min_sharpness","max_sharpness","diverged_at","phase","overshoot","peak_excess","drop"]
