@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import selfstab as ss
-from selfstab import spectrum
+from selfstab.eigen import pairs as eigenpairs
 
 from .harness import Case, Disagreement, Row, Target, interleaved, judged, seconds
 from .job import BaselineMissing
@@ -86,8 +86,8 @@ def _warm(case: Case, name: str, quick: bool) -> Row:
     value, vector = map(np.asarray, compiled(w, guess))
     theirs = float(np.linalg.norm(loss.hessian_vector(w, vector) - value * vector) / value)
 
-    def ours() -> spectrum.Eigenpair:
-        return spectrum.top_eigenpair(
+    def ours() -> eigenpairs.Eigenpair:
+        return eigenpairs.top_eigenpair(
             loss._hessian_operator(w), loss.dimension, guess=guess, tolerance=max(theirs, 1e-13)
         )
 

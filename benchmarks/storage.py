@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 import selfstab as ss
-from selfstab.blocks import LARGEST_BLOCK
 from selfstab.kernels.measures import MEASURES
+from selfstab.sweeps.plan.blocks import LARGEST_BLOCK
 
 from .harness import PAIRS, Case, Row, Target, interleaved, judged, seconds
 

@@ -28,7 +28,7 @@ templates_path = ["_templates"]
 nitpicky = True
 # Types of other packages have their pages elsewhere, and a build reaches no network.
 nitpick_ignore_regex = [("py:.*", r"(?!selfstab\.).*")]
-nitpick_ignore = [("py:class", "selfstab.losses.protocol.Loss")]
+nitpick_ignore = [("py:class", "selfstab.losses.base.loss.Loss")]
 
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 2

@@ -2,16 +2,18 @@
 
 import sys
 
-from selfstab import report
+from selfstab.reports import reproduce
 
 
 def main(arguments: list[str]) -> None:
     quick = "--quick" in arguments
     names = [a for a in arguments if a != "--quick"]
     if not 1 <= len(names) <= 2:
-        print("\n".join(f"{name:18s} {title}" for name, title in report.titles().items()))
+        print("\n".join(f"{name:18s} {title}" for name, title in reproduce.titles().items()))
         return
-    for line in report.make_figure(names[0], names[1] if len(names) == 2 else "figures/output", quick=quick):
+    for line in reproduce.make_figure(
+        names[0], names[1] if len(names) == 2 else "figures/output", quick=quick
+    ):
         print(line)
 
 

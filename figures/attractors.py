@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 import selfstab as ss
-from selfstab.plotting import cells, style
+from selfstab.plotting import refined as refined_drawing
+from selfstab.plotting import style
 
 from . import require
 
@@ -56,12 +57,14 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     refined = data["refined"]
     shown = (np.abs(refined["momentum"] - MOMENTUM) < 0.02) & (np.abs(refined["lr"] - 3.0) < 0.07)
     # How deep the cells are is the picture; the two outcomes are on its two sides.
-    cells.draw_refined(refined.isel(cell=shown.values), axes[0], measure="level", edges=True, sharpness=1.0)
+    refined_drawing.draw_refined(
+        refined.isel(cell=shown.values), axes[0], measure="level", edges=True, sharpness=1.0
+    )
     axes[0].set(xlim=(2.96, 3.04), ylim=(0.488, 0.512), title="refined threshold")
-    cells.draw_orbits(data["orbits"], axes[1], sharpness=1.0, cycle=(0.0, -2.0, 0.0))
+    refined_drawing.draw_orbits(data["orbits"], axes[1], sharpness=1.0, cycle=(0.0, -2.0, 0.0))
     axes[1].set_title("period doubling")
     both = ((1.0 + MOMENTUM) * 16.0 / 9.0, (1.0 + MOMENTUM) * 2.0)
-    cells.draw_continuation(data["branches"], axes[2], bistable=both)
+    refined_drawing.draw_continuation(data["branches"], axes[2], bistable=both)
     axes[2].set_title(rf"hysteresis, $\beta={MOMENTUM:g}$")
     style.label_panels(axes)
     return figure

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import selfstab as ss
-from selfstab import outcomes
-from selfstab.plotting import diagrams, style
+from selfstab import phases
+from selfstab.plotting import phase_diagrams, style
 
 from . import require
 
@@ -64,7 +64,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     for column, (name, beta) in enumerate(MOMENTA.items()):
         whole, zoom = axes[0, column], axes[1, column]
         for ax, sweep in ((whole, data[name]), (zoom, data[f"{name}_zoom"])):
-            diagrams.draw_phases(sweep, ax)
+            phase_diagrams.draw_phases(sweep, ax)
             limits = ax.get_xlim(), ax.get_ylim()
             _minima(ax)
             ax.set(xlabel="start, $u$", ylabel="start, $v$", xlim=limits[0], ylim=limits[1], aspect="equal")
@@ -99,16 +99,16 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
         )
         # (u, v) ↦ (−u, −v) changes no product and no sum but in sign.
         require((phase == phase[::-1, ::-1]).all(), f"{name}: opposite starts end differently")
-        settled = np.isin(phase, (outcomes.MONOTONE, outcomes.OSCILLATING, outcomes.CATAPULT))
+        settled = np.isin(phase, (phases.MONOTONE, phases.OSCILLATING, phases.CATAPULT))
         require(settled.sum() > 500, f"{name}: only {settled.sum()} runs settle")
         sharpest = float(final[settled].max())
         require(
             sharpest <= THRESHOLD * (1.0 + 1e-6), f"{name}: a settled run is sharper than S*: {sharpest:.6g}"
         )
-        diverged = phase == outcomes.DIVERGED
+        diverged = phase == phases.DIVERGED
         require(diverged.any(), f"{name}: no run diverged")
         lines.append(
             f"{name}: {settled.mean():.1%} settle, none sharper than {sharpest:.6g} (S* = {THRESHOLD:g}); "
-            f"{(phase == outcomes.CATAPULT).mean():.1%} catapults, {diverged.mean():.1%} diverge."
+            f"{(phase == phases.CATAPULT).mean():.1%} catapults, {diverged.mean():.1%} diverge."
         )
     return lines

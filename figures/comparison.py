@@ -17,8 +17,8 @@ import numpy as np
 import xarray
 
 import selfstab as ss
-from selfstab import spectrum
-from selfstab.experiments.matched import Ending, effective_times
+from selfstab.eigen import pairs
+from selfstab.experiments.comparison import Ending, effective_times
 from selfstab.plotting import runs, style
 
 from . import require
@@ -26,7 +26,7 @@ from . import require
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from selfstab.losses.protocol import Loss
+    from selfstab.losses.base.loss import Loss
 
 MOMENTUM = 0.9
 STRETCH = 19
@@ -123,7 +123,7 @@ def _run(setting: Setting, threshold: float, kind: str, name: str) -> xarray.Dat
 def _explicit(loss: Loss, weights: np.ndarray) -> list[float]:
     values, guess = [], None
     for w in weights:
-        pair = spectrum.top_eigenpair(loss.hessian(w), guess=guess)
+        pair = pairs.top_eigenpair(loss.hessian(w), guess=guess)
         guess = pair.vector
         values.append(pair.value)
     return values

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import selfstab as ss
-from selfstab import outcomes, theory
-from selfstab.plotting import diagrams, style
+from selfstab import phases, theory
+from selfstab.plotting import phase_diagrams, style
 
 from . import require
 
@@ -91,19 +91,19 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         by_momentum, by_warmup, by_start = (
             data[f"{name}_{kind}"] for kind in ("momentum", "warmup", "start")
         )
-        diagrams.draw_phases(by_momentum, row[0], x="lr", y="momentum")
+        phase_diagrams.draw_phases(by_momentum, row[0], x="lr", y="momentum")
         beta = by_momentum["momentum"].values
         _line(row[0], theory.max_stable_sharpness(sharpness, beta), beta)  # η = 2(1 + β)/S
         row[0].set(xlabel=r"learning rate, $\eta$ (1/$S$)", ylabel=r"momentum, $\beta$")
         row[0].set_title(rf"{LOSSES[name]}, $S={sharpness:g}$")
-        diagrams.draw_phases(by_warmup, row[1])
+        phase_diagrams.draw_phases(by_warmup, row[1])
         _line(row[1], by_warmup["lr.steps"].values[[0, -1]], [_edge(sharpness)] * 2)
         row[1].set(
             xscale="log", xlabel="length of the warmup, $W$ (step)", ylabel=r"learning rate, $\eta$ (1/$S$)"
         )
         row[1].set_title(rf"warmup, $\beta={BETA:g}$")
         place = next(str(dim) for dim in by_start.dims if dim != "momentum")
-        diagrams.draw_phases(by_start, row[2], x="momentum", y=place)
+        phase_diagrams.draw_phases(by_start, row[2], x="momentum", y=place)
         difference = by_start["start_sharpness"].values[:, None] - _threshold(sharpness, beta)
         row[2].contour(beta, by_start[place], difference, [0.0], colors="white", linewidths=1.8)
         row[2].contour(beta, by_start[place], difference, [0.0], colors=style.THEORY_COLOUR, linestyles="--",
@@ -136,7 +136,7 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
         lr, phase = sweep["lr"].values, sweep["phase"].transpose("momentum", "lr").values
         edge = np.asarray(theory.max_stable_sharpness(sharpness, sweep["momentum"].values))[:, None]
         width = lr[1] - lr[0]
-        calm = np.isin(phase, (outcomes.MONOTONE, outcomes.OSCILLATING))
+        calm = np.isin(phase, (phases.MONOTONE, phases.OSCILLATING))
         below, above = lr < edge - width, (lr > edge + width) & (lr < NEAR * edge)
         require(
             calm[np.broadcast_to(below, calm.shape)].all(),
@@ -151,7 +151,7 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
         sweep = data[f"{name}_warmup"]
         phase = sweep["phase"].transpose("lr.end", "lr.steps").values
         beyond = sweep["lr.end"].values > 1.01 * _edge(sharpness)
-        lost = (phase[beyond] == outcomes.DIVERGED).mean(axis=0)
+        lost = (phase[beyond] == phases.DIVERGED).mean(axis=0)
         require(
             lost[:5].mean() > lost[-3:].mean() + 0.2, f"{name}: long warmups diverge as often as short ones"
         )

@@ -12,7 +12,8 @@ import numpy as np
 import xarray
 
 from selfstab import theory
-from selfstab.plotting import quadratic, style
+from selfstab.plotting import modes as modes_drawing
+from selfstab.plotting import style
 
 from . import require
 
@@ -39,7 +40,7 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
 @style.styled
 def draw(data: dict[str, xarray.Dataset]) -> Figure:
     figure = style.new_figure(style.SINGLE_COLUMN, 2.7)
-    quadratic.draw_modes(data["modes"], figure.add_subplot())
+    modes_drawing.draw_modes(data["modes"], figure.add_subplot())
     return figure
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from selfstab import experiments
-from selfstab.plotting import models, style
+from selfstab.plotting import predictions, style
 
 from . import require
 
@@ -44,8 +44,8 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         loss, sharpness = axes[:, column]
         found = data[name]
         setting = json.loads(found.attrs["setting"])
-        models.draw_comparison(found, loss, of="loss").set_xlabel("")
-        models.draw_comparison(found, sharpness)
+        predictions.draw_comparison(found, loss, of="loss").set_xlabel("")
+        predictions.draw_comparison(found, sharpness)
         loss.set_title(rf"{title}, $\beta={setting['momentum']:g}$")
     for ax in axes[:, 1:].flat:
         ax.set_ylabel("")

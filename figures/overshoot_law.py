@@ -15,14 +15,14 @@ import xarray
 
 import selfstab as ss
 from selfstab import theory
-from selfstab.plotting import diagrams, style
+from selfstab.plotting import phase_diagrams, style
 
 from . import require
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from selfstab.losses.symbolic import SymbolicLoss
+    from selfstab.losses.symbolic.loss import SymbolicLoss
 
 TITLE = "The overshoot law"
 
@@ -87,8 +87,8 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     figure = style.new_figure(style.SINGLE_COLUMN, 3.9)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
     law = data["overshoot_law"]
-    diagrams.draw_overshoot_law(law, upper)
-    diagrams.draw_overshoot_residual(law, lower)
+    phase_diagrams.draw_overshoot_law(law, upper)
+    phase_diagrams.draw_overshoot_residual(law, lower)
     upper.set_xlabel("")
     style.label_panels([upper, lower])
     return figure
@@ -100,10 +100,10 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
     expected = theory.overshoot(kappa)
     # The law's small parameter: the drop relative to the sharpness.
     relative_drop = 2.0 * excess * expected
-    judged = (excess >= LEAST_EXCESS) & (excess <= diagrams.UNIVERSAL_BELOW)
+    judged = (excess >= LEAST_EXCESS) & (excess <= phase_diagrams.UNIVERSAL_BELOW)
     require(judged.any(axis=1).all(), "a momentum has no overshoot at a small excess to be judged")
     lines = []
-    for name in diagrams.LOSS_MARKERS:
+    for name in phase_diagrams.LOSS_MARKERS:
         deviation = law[name].values / expected - 1.0
         bound = RELATIVE_DEVIATION * relative_drop + START_SHARE
         absent = judged & ~np.isfinite(deviation)
@@ -116,7 +116,7 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
         )
         worst = np.abs(np.where(judged, deviation, 0.0)).max(axis=1)
         lines.append(
-            f"{name}, {LEAST_EXCESS:g} <= ε <= {diagrams.UNIVERSAL_BELOW:g}: largest |overshoot/G(κ) − 1| = "
+            f"{name}, {LEAST_EXCESS:g} <= ε <= {phase_diagrams.UNIVERSAL_BELOW:g}: largest |overshoot/G(κ) − 1| = "
             + ", ".join(
                 f"{value:.1e} (β = {momentum:g}, {count} runs)"
                 for momentum, value, count in zip(MOMENTA, worst, judged.sum(axis=1), strict=True)

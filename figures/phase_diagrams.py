@@ -13,8 +13,8 @@ import numpy as np
 import xarray
 
 import selfstab as ss
-from selfstab import outcomes, theory
-from selfstab.plotting import diagrams, style
+from selfstab import phases, theory
+from selfstab.plotting import phase_diagrams, style
 
 from . import require
 
@@ -88,8 +88,8 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     figure = style.new_figure(style.DOUBLE_COLUMN, 7.4)
     axes = figure.subplots(3, 2)
     for row, (name, title) in zip(axes, LOSSES.items(), strict=True):
-        diagrams.draw_phases(data[name], row[0])
-        diagrams.draw_overshoot(data[name], row[1], largest=LARGEST_SHOWN)
+        phase_diagrams.draw_phases(data[name], row[0])
+        phase_diagrams.draw_overshoot(data[name], row[1], largest=LARGEST_SHOWN)
         row[0].set_title(f"{title}: outcome")
         row[1].set_title(f"{title}: overshoot")
     style.label_panels(list(axes.flat))
@@ -105,7 +105,7 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
             theory.inertia_number(sweep["excess"].values, sweep["momentum"].values[:, None])
         )
         measured, phase = sweep["overshoot"].values, sweep["phase"].values
-        share = {word: float((phase == code).mean()) for code, word in outcomes.LABELS.items()}
+        share = {word: float((phase == code).mean()) for code, word in phases.LABELS.items()}
         lines.append(
             f"{title}: "
             + ", ".join(f"{word} {100 * part:.3g}%" for word, part in share.items() if part > 0)
@@ -113,7 +113,7 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
         )
         small = 2.0 * sweep["excess"].values * expected <= SMALL_DROP
         require(small.any(), f"{title}: no cell where theory's drop is small")
-        caught = (phase[small] == outcomes.CATAPULT) & np.isfinite(measured[small])
+        caught = (phase[small] == phases.CATAPULT) & np.isfinite(measured[small])
         require(
             caught.all(),
             f"{title}: {(~caught).sum()} of {caught.size} cells where theory's drop is small are no catapults "

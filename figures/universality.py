@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray
 
-from selfstab import outcomes, theory
+from selfstab import phases, theory
 from selfstab.plotting import style
 from selfstab.plotting import universality as drawing
 from selfstab.verification import universality
@@ -49,7 +49,7 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
     shape = (len(names), momentum.size, kappa.size)
     dims = ("loss", "momentum", "kappa")
     overshoot, steps = np.full(shape, np.nan), np.zeros(shape, dtype=np.int64)
-    outcome = np.full(shape, outcomes.UNDECIDED, dtype=np.int8)
+    outcome = np.full(shape, phases.UNDECIDED, dtype=np.int8)
     parts = np.full((*shape, len(CAUSES)), np.nan)
     numbers = {name: np.empty(len(names)) for name in (*_NUMBERS, "flip")}
     for i, name in enumerate(names):
@@ -74,7 +74,7 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
     cells["excess"] = (dims[1:], excess, {"long_name": "relative excess at the start, S/S* - 1"})
     cells["overshoot"] = (dims, overshoot, {"long_name": "drop from minimum to minimum / (2 y0)"})
     cells["steps"] = (dims, steps, {"long_name": "length of the run; 0 where none was made"})
-    cells["outcome"] = (dims, outcome, {"long_name": "how the run ended"} | outcomes.flag_attributes())
+    cells["outcome"] = (dims, outcome, {"long_name": "how the run ended"} | phases.flag_attributes())
     cells["first_order"] = (
         (*dims, "cause"), parts, {"long_name": "overshoot/G - 1 to first order in the excess, by cause"})  # fmt: skip
     for number, values in numbers.items():
@@ -112,8 +112,8 @@ def _table(cells: xarray.Dataset) -> xarray.Dataset:
             ended = cells["outcome"].sel(here).values[ran]
             row: dict[str, object] = here | {
                 "cells": int(ran.sum()),
-                "diverged": int((ended == outcomes.DIVERGED).sum()),
-                "undecided": int((ended == outcomes.UNDECIDED).sum()),
+                "diverged": int((ended == phases.DIVERGED).sum()),
+                "undecided": int((ended == phases.UNDECIDED).sum()),
                 "worst": np.nan, "at_kappa": np.nan, "at_excess": np.nan, "relative_drop": np.nan,
                 "first_order": np.nan, "beyond": 0, "reason": "no overshoot",
             }  # fmt: skip

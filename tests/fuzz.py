@@ -26,7 +26,9 @@ import numpy as np
 from click.testing import CliRunner
 
 import selfstab as ss
-from selfstab import cli, experiments
+from selfstab import experiments
+from selfstab.cli.main import main as selfstab_command
+from selfstab.eigen import pairs
 from selfstab.kernels import modules
 
 HANGS = 30
@@ -121,9 +123,9 @@ CALLS = {
         **AT_THE_EDGE, "directions": 1, "substeps": 1, "every": 1, "keep": ["weights"], "escape": 10.0}),
     "rod_flow": (ss.rod_flow, {
         **AT_THE_EDGE, "previous": [0.0, 0.0], "substeps": 1, "every": 1, "keep": ["weights"], "escape": 10.0}),
-    "top_eigenpair": (ss.spectrum.top_eigenpair, {
+    "top_eigenpair": (pairs.top_eigenpair, {
         "matrix": np.eye(3), "dimension": 3, "guess": [1.0, 0.0, 0.0], "tolerance": 1e-8, "mix": 0.1}),
-    "top_eigenpairs": (ss.spectrum.top_eigenpairs, {
+    "top_eigenpairs": (pairs.top_eigenpairs, {
         "matrix": np.eye(3), "count": 2, "dimension": 3, "smallest": 1, "guess": [[1.0, 0.0, 0.0]], "tolerance": 1e-8}),
     "Setting": (experiments.Setting, {
         "threshold": 3.0, "momentum": 0.5, "warmup": 3, "steps": 8, "scale": 0.3, "records": 4, "noise": 0.0,
@@ -239,7 +241,7 @@ def malformed_command(rng):
     runner = CliRunner()
 
     def call():
-        done = runner.invoke(cli.main, words, catch_exceptions=True)
+        done = runner.invoke(selfstab_command, words, catch_exceptions=True)
         if done.exit_code == 0:
             raise AssertionError("exit code 0 in spite of an unknown option")
         if done.exit_code != 2:

@@ -5,7 +5,7 @@ A task and a setting make a comparison (:func:`compare`) or, over a grid, a surv
 :func:`digits_network`, :func:`onehot_network`, :func:`deep_network`, :func:`mnist_network`.
 """
 
-from selfstab.experiments.matched import METHODS, SUMMARIES, Setting, compare
+from selfstab.experiments.comparison import METHODS, SUMMARIES, Setting, compare
 from selfstab.experiments.presets import (
     PRESETS,
     Preset,

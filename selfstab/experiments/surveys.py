@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from selfstab import validation
-from selfstab.experiments.matched import (
+from selfstab.experiments.comparison import (
     METHODS,
     Job,
     Setting,

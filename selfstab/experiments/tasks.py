@@ -9,9 +9,9 @@ from typing import Final, Literal, Protocol, get_args
 import numpy as np
 
 from selfstab import datasets, validation
-from selfstab.losses.diagonal import DiagonalNetwork
-from selfstab.losses.mlp import MLP
-from selfstab.losses.protocol import Loss
+from selfstab.losses.base.loss import Loss
+from selfstab.losses.networks.diagonal import DiagonalNetwork
+from selfstab.losses.networks.mlp import MLP
 from selfstab.validation import Array
 
 SCORES: Final = {

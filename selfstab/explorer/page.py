@@ -14,8 +14,8 @@ import numpy as np
 from bokeh.events import DoubleTap, Pan, Tap
 from bokeh.models import ColumnDataSource, CustomJS
 
-from selfstab import outcomes
-from selfstab.explorer import exports, kernels, views
+from selfstab import phases
+from selfstab.explorer import compilation, exports, views
 from selfstab.explorer.controls import Controls
 from selfstab.explorer.plots import Pictures
 from selfstab.explorer.state import State
@@ -83,7 +83,7 @@ class _Page:
             self.controls.say(str(error), bad=True)
             return
         compiling = "compiling the kernels of this model: some ten seconds, once on this machine ..."
-        self.controls.say("running ..." if kernels.is_ready(state) else compiling)
+        self.controls.say("running ..." if compilation.is_ready(state) else compiling)
         self.worker.ask(state)
 
     def change(self, make: Callable[[], State]) -> None:
@@ -157,7 +157,7 @@ class _Page:
             "orbits": self.pictures.draw_orbits,
         }
         try:
-            kernels.compile_for(state)
+            compilation.compile_for(state)
             seconds: dict[str, float] = {}
             began = time.perf_counter()
             for name, data in views.pictures(state, self.held, wanted):
@@ -183,8 +183,8 @@ def _summary(state: State, data: xarray.Dataset) -> str:
     found, law = views.measured(data), views.law(state)
     code = int(found["phase"])
     diverged = int(data["diverged_at"])
-    word = outcomes.LABELS[code] + (f" at step {diverged}" if diverged >= 0 else "")
-    badge = f'<span class="badge" style="background:{outcomes.COLOURS[code]}">&nbsp;</span>{word}'
+    word = phases.LABELS[code] + (f" at step {diverged}" if diverged >= 0 else "")
+    badge = f'<span class="badge" style="background:{phases.COLOURS[code]}">&nbsp;</span>{word}'
     threshold = float(data["max_stable_sharpness"][-1])
     last, largest = float(data["sharpness"][-1]), float(np.abs(data["displacement"]).max())
     if diverged >= 0:

@@ -20,7 +20,7 @@ from bokeh.models import (
 from bokeh.palettes import Viridis256
 from bokeh.plotting import figure
 
-from selfstab import outcomes
+from selfstab import phases
 from selfstab.explorer import views
 from selfstab.explorer.scales import Axis
 from selfstab.explorer.state import State, drawn_axis
@@ -30,7 +30,7 @@ from selfstab.plotting.style import METHOD_COLOURS, THEORY_COLOUR
 if TYPE_CHECKING:
     import xarray
 
-_CODES: Final = list(outcomes.LABELS)
+_CODES: Final = list(phases.LABELS)
 _NONE: Final = np.full((2, 2), np.nan, dtype=np.float32)
 """An image of nothing."""
 
@@ -82,7 +82,7 @@ class Pictures:
 
     def _ends(self, plot: Any, x: str, y: str) -> None:
         plot.scatter(x, y, source=self.end_source, marker="x", size=9, line_width=2,
-                     color=outcomes.COLOURS[outcomes.DIVERGED])  # fmt: skip
+                     color=phases.COLOURS[phases.DIVERGED])  # fmt: skip
 
     def _series(self) -> None:
         self.sharpness = figure(name="sharpness", y_axis_label="sharpness S", **_LOOK)
@@ -104,9 +104,9 @@ class Pictures:
 
     def _diagram(self) -> None:
         words = "".join(
-            f'<span class="key"><span class="badge" style="background:{outcomes.COLOURS[code]}">&nbsp;</span>'
+            f'<span class="key"><span class="badge" style="background:{phases.COLOURS[code]}">&nbsp;</span>'
             f"{word}</span>"
-            for code, word in outcomes.LABELS.items()
+            for code, word in phases.LABELS.items()
         )
         self.legend = Div(name="legend", text=words, stylesheets=[DIV_STYLE], sizing_mode="stretch_width")
         self.diagram = plot = figure(name="diagram", x_range=Range1d(0, 1), y_range=Range1d(0, 1), **_LOOK)
@@ -115,7 +115,7 @@ class Pictures:
         blank = np.ones((2, 2), dtype=np.uint8)
         self.image = ColumnDataSource(box | {"phase": [blank], "overshoot": [_NONE]})
         where: dict[str, Any] = {"x": "x", "y": "y", "dw": "dw", "dh": "dh", "source": self.image}
-        palette = [outcomes.COLOURS[code] for code in _CODES]
+        palette = [phases.COLOURS[code] for code in _CODES]
         plot.image(
             "phase",
             color_mapper=LinearColorMapper(palette=palette, low=-0.5, high=len(palette) - 0.5),

@@ -95,7 +95,7 @@ def serve(port: int, *, browser: bool, say: Callable[[str], None]) -> None:
     """
     from bokeh.util.logconfig import basicConfig
 
-    from selfstab.explorer.kernels import prepare
+    from selfstab.explorer.compilation import prepare
 
     basicConfig(level="ERROR")
     server = made(port)

@@ -12,12 +12,12 @@ import numpy as np
 
 from selfstab import theory, validation
 from selfstab.explorer.scales import AXES, Axis
+from selfstab.losses.base.loss import flip_start
 from selfstab.losses.named import numbers
-from selfstab.losses.protocol import flip_start
-from selfstab.losses.symbolic import SymbolicLoss
+from selfstab.losses.symbolic.loss import SymbolicLoss
 from selfstab.losses.toys import TOYS
-from selfstab.optimizers import HeavyBall
-from selfstab.schedules import LinearWarmup
+from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.optimizers.schedules import LinearWarmup
 from selfstab.validation import Array
 
 FORMULA: Final = "Formula"

@@ -13,9 +13,9 @@ import numpy as np
 from selfstab import observables, theory
 from selfstab.explorer.scales import Axis
 from selfstab.explorer.state import FLAT, Setup, State, drawn_axis
-from selfstab.grid import sweep
-from selfstab.orbit_diagrams import orbits
-from selfstab.trajectory import simulate
+from selfstab.runs.simulate import simulate
+from selfstab.sweeps.orbits import orbits
+from selfstab.sweeps.sweep import sweep
 
 if TYPE_CHECKING:
     import xarray

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from selfstab.kernels.arithmetic import HEADER, plain_namespace
-from selfstab.kernels.disk import check_files_of, write_whole
+from selfstab.kernels.cache_files import check_files_of, write_whole
 
 _lock = threading.Lock()
 _loaded: dict[str, ModuleType] = {}

@@ -9,10 +9,11 @@ from typing import Any, Final, Self
 
 import numpy as np
 
-from selfstab import spectrum, validation
-from selfstab.losses.identity import closure_of, hash_of
-from selfstab.losses.protocol import Local, Loss
-from selfstab.losses.symbolic import RESERVED
+from selfstab import validation
+from selfstab.eigen import pairs
+from selfstab.losses.base.fingerprint import closure_of, hash_of
+from selfstab.losses.base.loss import Local, Loss
+from selfstab.losses.symbolic.loss import RESERVED
 from selfstab.validation import Array
 
 _KEPT: Final = 16
@@ -182,7 +183,7 @@ class LossFamily(Loss):
     def _fourth(self, w: Array, u: Array, v: Array, z: Array) -> Array:
         return self.made._fourth(w, u, v, z)
 
-    def _sharpness(self, w: Array, guess: Array | None = None) -> spectrum.Eigenpair:
+    def _sharpness(self, w: Array, guess: Array | None = None) -> pairs.Eigenpair:
         return self.made._sharpness(w, guess)
 
 

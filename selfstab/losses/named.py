@@ -9,9 +9,9 @@ from typing import Any, Final
 import numpy as np
 
 from selfstab import validation
+from selfstab.losses.base.loss import Initialization, Loss
 from selfstab.losses.family import LossFamily
-from selfstab.losses.protocol import Initialization, Loss
-from selfstab.losses.symbolic import SymbolicLoss
+from selfstab.losses.symbolic.loss import SymbolicLoss
 from selfstab.losses.toys import TOYS
 from selfstab.validation import Array
 
@@ -87,7 +87,7 @@ def named_loss(
         return LossFamily(NamedMaker(text, tuple(chosen.items())), **counts)
     if text == "MLP":
         from selfstab.datasets import digits
-        from selfstab.losses.mlp import MLP
+        from selfstab.losses.networks.mlp import MLP
 
         widths = tuple(whole("widths", part) for part in chosen["widths"].split(","))
         if chosen["criterion"] == "cross-entropy" and "target" not in settings:
@@ -97,7 +97,7 @@ def named_loss(
         return MLP(widths, *data, chosen["activation"], criterion=chosen["criterion"], weight_decay=decay)
     if text == "DiagonalNetwork":
         from selfstab.datasets import sparse_regression
-        from selfstab.losses.diagonal import DiagonalNetwork
+        from selfstab.losses.networks.diagonal import DiagonalNetwork
 
         numbers_by_name = {name: whole(name, text) for name, text in chosen.items()}
         depth = numbers_by_name.pop("depth")

@@ -10,7 +10,7 @@ import numpy as np
 import sympy
 
 from selfstab import validation
-from selfstab.losses.symbolic import SymbolicLoss
+from selfstab.losses.symbolic.loss import SymbolicLoss
 from selfstab.validation import Array
 
 

@@ -4,18 +4,18 @@
 `animate_catapult` a GIF or MP4.
 """
 
+from selfstab.plotting.analysis import draw_catapults, draw_measured_overshoot, draw_spikes
 from selfstab.plotting.animation import animate_catapult
-from selfstab.plotting.cells import draw_continuation, draw_orbits, draw_refined
-from selfstab.plotting.diagrams import (
+from selfstab.plotting.modes import draw_modes
+from selfstab.plotting.phase_diagrams import (
     draw_overshoot,
     draw_overshoot_law,
     draw_overshoot_residual,
     draw_phases,
 )
-from selfstab.plotting.models import draw_comparison, draw_prediction
 from selfstab.plotting.plane import draw_plane
-from selfstab.plotting.quadratic import draw_modes
-from selfstab.plotting.recorded import draw_catapults, draw_measured_overshoot, draw_spikes
+from selfstab.plotting.predictions import draw_comparison, draw_prediction
+from selfstab.plotting.refined import draw_continuation, draw_orbits, draw_refined
 from selfstab.plotting.runs import (
     draw_displacement,
     draw_final_sharpness,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from selfstab import outcomes, theory, validation
+from selfstab import phases, theory, validation
 from selfstab.plotting.style import (
     METHOD_COLOURS,
     THEORY_COLOUR,
@@ -291,7 +291,7 @@ def mark_divergence(run: xarray.Dataset, ax: Axes, variable: str, *, against: st
     height = np.clip(run[variable].values[-1:], *ax.get_ylim())
     ax.plot(
         _against(run, against)[-1:], height, linestyle="none", marker="x", markersize=5.0,
-        color=outcomes.COLOURS[outcomes.DIVERGED], label="diverged", zorder=5, clip_on=False,
+        color=phases.COLOURS[phases.DIVERGED], label="diverged", zorder=5, clip_on=False,
     )  # fmt: skip
 
 
@@ -348,7 +348,7 @@ def draw_final_sharpness(data: Mapping[str, Mapping[str, xarray.Dataset]], ax: A
                 )
             if int(run["diverged_at"]) >= 0:
                 ax.text(at, 0.5, "diverged", rotation=90, ha="center", va="center", fontsize=6.0,
-                        transform=ax.get_xaxis_transform(), color=outcomes.COLOURS[outcomes.DIVERGED])  # fmt: skip
+                        transform=ax.get_xaxis_transform(), color=phases.COLOURS[phases.DIVERGED])  # fmt: skip
             limits.append(float(run["max_stable_sharpness"][-1]))
     for marker, word in _ENDS.values():
         ax.plot([], [], marker=marker, color="#777777", linestyle="none", label=word)
@@ -413,8 +413,6 @@ def draw_threshold_scan(
             clip_on=False,
         )
     if lost:
-        ax.plot(
-            [], [], marker="x", color=outcomes.COLOURS[outcomes.DIVERGED], linestyle="none", label="diverged"
-        )
+        ax.plot([], [], marker="x", color=phases.COLOURS[phases.DIVERGED], linestyle="none", label="diverged")
     ax.set(xlabel="threshold after warmup, $S^*$ (1/lr)", ylabel="final sharpness (1/lr)")
     return ax

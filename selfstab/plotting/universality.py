@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
-from selfstab import outcomes, theory
-from selfstab.plotting.diagrams import _momentum_colours
+from selfstab import phases, theory
+from selfstab.plotting.phase_diagrams import _momentum_colours
 from selfstab.plotting.style import THEORY_COLOUR, axes_or_new, require, styled
 
 if TYPE_CHECKING:
@@ -52,9 +52,7 @@ def _lost(data: xarray.Dataset) -> list[tuple[int, str]]:
     """Return the outcomes without an overshoot that the runs came to, with their labels."""
     made = data["outcome"].values[data["steps"].values > 0]
     return [
-        (code, outcomes.LABELS[code])
-        for code in (outcomes.DIVERGED, outcomes.UNDECIDED)
-        if (made == code).any()
+        (code, phases.LABELS[code]) for code in (phases.DIVERGED, phases.UNDECIDED) if (made == code).any()
     ]
 
 
@@ -110,13 +108,13 @@ def draw_universality(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
 
 def _crosses(data: xarray.Dataset, ax: Axes) -> None:
     """Mark runs without an overshoot at the upper edge, each in the colour of its outcome."""
-    outcome = np.where(data["steps"].values > 0, data["outcome"].values, outcomes.CATAPULT)
+    outcome = np.where(data["steps"].values > 0, data["outcome"].values, phases.CATAPULT)
     at = np.broadcast_to(data["kappa"].values, outcome.shape)
     for code, label in _lost(data):
         where = at[outcome == code]
         ax.plot(
             where, np.full(where.size, 0.97), transform=ax.get_xaxis_transform(), clip_on=False, linestyle="none",
-            marker="x", markersize=4.0, color=outcomes.COLOURS[code], label=label,
+            marker="x", markersize=4.0, color=phases.COLOURS[code], label=label,
         )  # fmt: skip
 
 
@@ -147,7 +145,7 @@ def draw_universality_key(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     cross: dict[str, Any] = {"linestyle": "none", "marker": "x"}
     left: list[tuple[str, dict[str, Any]]] = [(r"theory, $G(\kappa)$", {"color": THEORY_COLOUR})]
     left += [(str(loss), _look(k)) for k, loss in enumerate(data["loss"].values)]
-    left += [(label, cross | {"color": outcomes.COLOURS[code]}) for code, label in _lost(data)]
+    left += [(label, cross | {"color": phases.COLOURS[code]}) for code, label in _lost(data)]
     momenta = data["momentum"].values
     right = [
         (rf"$\beta={momentum:g}$", point | {"color": colour})

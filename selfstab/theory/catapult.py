@@ -7,9 +7,9 @@ from typing import Any, Final
 import numpy as np
 
 from selfstab import validation
-from selfstab.theory.broadcast import joined, plain
-from selfstab.theory.overshoot_coefficients import CHEBYSHEV, FAR, TABLE
-from selfstab.theory.spike_coefficients import CHEBYSHEV as SPIKE_CHEBYSHEV
+from selfstab.theory.arguments import joined, plain
+from selfstab.theory.overshoot_table import CHEBYSHEV, FAR, TABLE
+from selfstab.theory.spike_table import CHEBYSHEV as SPIKE_CHEBYSHEV
 from selfstab.validation import Array
 
 SERIES: Final = (1, 1, 2, 1, -10, -22, 100, 3223 / 7, -9406 / 7, -76862 / 7, 157700 / 7)

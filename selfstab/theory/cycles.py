@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from selfstab import validation
-from selfstab.theory.broadcast import joined, plain
+from selfstab.theory.arguments import joined, plain
 
 
 def _derivatives(second: Any, third: Any, fourth: Any) -> dict[str, Any]:

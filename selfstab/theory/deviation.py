@@ -7,9 +7,9 @@ from typing import Any, Final
 import numpy as np
 
 from selfstab import validation
-from selfstab.theory.broadcast import joined, plain
+from selfstab.theory.arguments import joined, plain
 from selfstab.theory.catapult import overshoot
-from selfstab.theory.deviation_coefficients import SCALES, TABLE, P, Q, R
+from selfstab.theory.deviation_table import SCALES, TABLE, P, Q, R
 from selfstab.theory.stabilization import inertia_number
 from selfstab.validation import Array
 

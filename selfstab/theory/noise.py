@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from selfstab import validation
-from selfstab.theory.broadcast import joined, plain
+from selfstab.theory.arguments import joined, plain
 from selfstab.validation import Array
 
 _ITERATIONS: Final = 12

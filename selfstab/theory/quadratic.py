@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from selfstab import validation
-from selfstab.theory.broadcast import joined, plain
+from selfstab.theory.arguments import joined, plain
 from selfstab.validation import Array
 
 MONOTONE: Final = 0

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from selfstab import validation
-from selfstab.theory.broadcast import joined, plain
+from selfstab.theory.arguments import joined, plain
 from selfstab.theory.catapult import overshoot
 from selfstab.theory.stabilization import inertia_number
 from selfstab.validation import Array

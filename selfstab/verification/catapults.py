@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from selfstab import theory
-from selfstab.losses.protocol import flip_start
-from selfstab.losses.symbolic import SymbolicLoss
+from selfstab.losses.base.loss import flip_start
+from selfstab.losses.symbolic.loss import SymbolicLoss
 from selfstab.losses.toys import CubicTaylor, Product
-from selfstab.observables import measure
-from selfstab.optimizers import HeavyBall
+from selfstab.observables.measures import measure
+from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.runs.simulate import simulate
 from selfstab.theory.catapult import SERIES
-from selfstab.trajectory import simulate
 from selfstab.validation import Array
 from selfstab.verification.registry import Measurement, Prediction
 

@@ -13,9 +13,9 @@ from typing import Final
 import numpy as np
 
 from selfstab import theory
-from selfstab.losses.symbolic import SymbolicLoss
-from selfstab.optimizers import HeavyBall
-from selfstab.trajectory import simulate
+from selfstab.losses.symbolic.loss import SymbolicLoss
+from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.runs.simulate import simulate
 from selfstab.validation import Array
 from selfstab.verification.registry import Measurement, Prediction
 

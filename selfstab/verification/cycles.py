@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 
 from selfstab import theory
-from selfstab.losses.symbolic import SymbolicLoss
+from selfstab.losses.symbolic.loss import SymbolicLoss
 from selfstab.losses.toys import DoubleWell
-from selfstab.optimizers import HeavyBall
-from selfstab.trajectory import simulate
+from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.runs.simulate import simulate
 from selfstab.validation import Array
 from selfstab.verification.fits import recurrence_roots
 from selfstab.verification.registry import Measurement, Prediction

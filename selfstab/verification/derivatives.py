@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from selfstab.datasets import digits
-from selfstab.losses.mlp import MLP
+from selfstab.losses.networks.mlp import MLP
 from selfstab.validation import Array
 from selfstab.verification.registry import Measurement, Prediction
 

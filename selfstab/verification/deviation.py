@@ -10,7 +10,7 @@ import numpy as np
 import sympy
 
 from selfstab import theory
-from selfstab.losses.symbolic import SymbolicLoss
+from selfstab.losses.symbolic.loss import SymbolicLoss
 from selfstab.losses.toys import Minimalist, Product
 from selfstab.validation import Array
 from selfstab.verification.catapults import _catapult, _excess

@@ -1,6 +1,6 @@
 """Predictions on real models beyond the digits' network: where momentum ends flatter, and where not.
 
-The experiments' quick presets; their comparison avoids the traps that :mod:`selfstab.experiments.matched` names.
+The experiments' quick presets; their comparison avoids the traps that :mod:`selfstab.experiments.comparison` names.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from selfstab.experiments import (
     mnist_network,
     onehot_network,
 )
-from selfstab.experiments.matched import Job, Setting
+from selfstab.experiments.comparison import Job, Setting
 from selfstab.validation import Array
 from selfstab.verification.registry import Measurement, Prediction
 

@@ -11,13 +11,13 @@ import numpy as np
 
 from selfstab import theory
 from selfstab.datasets import digits
-from selfstab.flows import averaged_flow as averaged
-from selfstab.losses.mlp import MLP
-from selfstab.losses.protocol import Loss, flip_start
+from selfstab.flows.averaged import averaged_flow as averaged
+from selfstab.flows.rod import FullRod, Step, rod_flow
+from selfstab.losses.base.loss import Loss, flip_start
+from selfstab.losses.networks.mlp import MLP
 from selfstab.losses.toys import DoubleWell, Quadratic
-from selfstab.optimizers import HeavyBall
-from selfstab.rods import FullRod, Step, rod_flow
-from selfstab.trajectory import simulate
+from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.runs.simulate import simulate
 from selfstab.validation import Array
 from selfstab.verification.constrained import CURVATURE, slow_loss, slow_start
 from selfstab.verification.cycles import settled_cycle

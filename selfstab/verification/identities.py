@@ -9,8 +9,8 @@ import numpy as np
 
 from selfstab import theory
 from selfstab.losses.toys import CubicTaylor
-from selfstab.optimizers import HeavyBall
-from selfstab.trajectory import simulate
+from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.runs.simulate import simulate
 from selfstab.validation import Array
 from selfstab.verification.registry import Measurement, Prediction
 

@@ -17,10 +17,10 @@ import numpy as np
 
 from selfstab import theory
 from selfstab.datasets import digits
-from selfstab.losses.mlp import MLP
-from selfstab.optimizers import HeavyBall
-from selfstab.schedules import LinearWarmup
-from selfstab.trajectory import simulate
+from selfstab.losses.networks.mlp import MLP
+from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.optimizers.schedules import LinearWarmup
+from selfstab.runs.simulate import simulate
 from selfstab.validation import Array
 from selfstab.verification.registry import Measurement, Prediction
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 
 from selfstab import theory
-from selfstab.losses.protocol import Loss
-from selfstab.optimizers import HeavyBall
-from selfstab.trajectory import simulate
+from selfstab.losses.base.loss import Loss
+from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.runs.simulate import simulate
 from selfstab.validation import Array
 from selfstab.verification.registry import Measurement, Prediction
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from selfstab.constrained import checked, constrained_trajectory
 from selfstab.datasets import digits
-from selfstab.losses.mlp import MLP
-from selfstab.optimizers import HeavyBall
-from selfstab.predicted import Form, together
-from selfstab.trajectory import simulate
+from selfstab.flows.constrained import checked, constrained_trajectory
+from selfstab.flows.predicted import Form, together
+from selfstab.losses.networks.mlp import MLP
+from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.runs.simulate import simulate
 from selfstab.validation import Array
 from selfstab.verification.registry import Measurement, Prediction
 

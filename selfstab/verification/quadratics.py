@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from selfstab import theory
-from selfstab.grid import sweep
 from selfstab.losses.toys import Quadratic
-from selfstab.optimizers import HeavyBall
+from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.runs.simulate import simulate
+from selfstab.sweeps.sweep import sweep
 from selfstab.theory.quadratic import DIVERGENT, FLIP, MONOTONE, OSCILLATING
-from selfstab.trajectory import simulate
 from selfstab.validation import Array
 from selfstab.verification.fits import recurrence_roots
 from selfstab.verification.registry import Measurement, Prediction

@@ -15,15 +15,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from selfstab import outcomes, theory
+from selfstab import phases, theory
 from selfstab.datasets import digits, sparse_regression
-from selfstab.losses.diagonal import DiagonalNetwork
-from selfstab.losses.mlp import MLP
-from selfstab.losses.protocol import Loss, flip_start
-from selfstab.losses.symbolic import SymbolicLoss
+from selfstab.losses.base.loss import Loss, flip_start
+from selfstab.losses.networks.diagonal import DiagonalNetwork
+from selfstab.losses.networks.mlp import MLP
+from selfstab.losses.symbolic.loss import SymbolicLoss
 from selfstab.losses.toys import Chain, CubicTaylor, Minimalist, Product
-from selfstab.optimizers import HeavyBall
-from selfstab.trajectory import simulate
+from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.runs.simulate import simulate
 from selfstab.validation import Array
 from selfstab.verification.registry import Measurement, Prediction
 
@@ -210,13 +210,13 @@ def catapult(start: Start, momentum: float, kappa: float) -> Drop:
         steps = min(wanted, start.most_steps)
         run = simulate(start.loss, optimizer, first, steps, previous=previous, every=steps)
         if run["diverged_at"] >= 0:
-            return Drop(math.nan, excess, steps, outcomes.DIVERGED)
+            return Drop(math.nan, excess, steps, phases.DIVERGED)
         begun, ended = run["loss"].values
         if ended <= begun * (start.quiet / start.flip) ** 2:
             drop = start.sharpness - float(run["sharpness"][-1])
-            return Drop(drop / (2.0 * y0), excess, steps, outcomes.CATAPULT)
+            return Drop(drop / (2.0 * y0), excess, steps, phases.CATAPULT)
         if steps == start.most_steps:
-            return Drop(math.nan, excess, steps, outcomes.UNDECIDED)
+            return Drop(math.nan, excess, steps, phases.UNDECIDED)
         wanted = 4 * steps
 
 

@@ -8,12 +8,12 @@ from typing import Final
 import numpy as np
 
 from selfstab import theory
-from selfstab.grid import sweep
 from selfstab.losses.toys import CubicTaylor, Quadratic
-from selfstab.optimizers import HeavyBall
-from selfstab.schedules import LinearWarmup
-from selfstab.theory.overshoot_coefficients import FAR
-from selfstab.trajectory import simulate
+from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.optimizers.schedules import LinearWarmup
+from selfstab.runs.simulate import simulate
+from selfstab.sweeps.sweep import sweep
+from selfstab.theory.overshoot_table import FAR
 from selfstab.validation import Array
 from selfstab.verification.registry import Measurement, Prediction
 

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import xarray
-from serving import serving
+
+from tests.explorer.serving import serving
 
 pytest.importorskip("bokeh", reason="not run: Bokeh (extra 'explore') is missing")
 playwright = pytest.importorskip(

@@ -9,7 +9,8 @@ import sys
 
 import psutil
 import pytest
-from serving import serving
+
+from tests.explorer.serving import serving
 
 pytest.importorskip("bokeh", reason="not run: Bokeh (extra 'explore') is missing")
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from selfstab import outcomes, theory
+from selfstab import phases, theory
 from selfstab.explorer import views
 from selfstab.explorer.scales import Axis
 from selfstab.explorer.script import script
@@ -126,7 +126,7 @@ def test_strips_are_the_diagram(plain_engine, monkeypatch, same_cells):
 def test_the_default_is_a_large_catapult():
     # Protects the first look.
     found = views.measured(views.run(State()))
-    assert found["phase"] == outcomes.CATAPULT
+    assert found["phase"] == phases.CATAPULT
     assert found["overshoot"] > 5.0
 
 

@@ -16,10 +16,10 @@ from itertools import pairwise
 import mpmath
 import numpy as np
 import pytest
-import rounding
-from rounding import Bound, above, times, up
 
 from selfstab.kernels import elementary, modules
+from tests.kernels import rounding
+from tests.kernels.rounding import Bound, above, times, up
 
 NAMES = ("exp", "expm1", "sinh", "cosh", "tanh", "log", "log1p", "sin", "cos")
 ENTRIES = "".join(

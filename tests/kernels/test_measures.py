@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 import selfstab as ss
-from selfstab import outcomes
+from selfstab import phases
 from selfstab.kernels.measures import MEASURES
 
 ALL = tuple(MEASURES)
@@ -23,7 +23,7 @@ def cell(lr, momentum=0.0, *, alpha=0.0, start=(1e-3, 0.0), previous=None, steps
 
 
 def label(measured):
-    return outcomes.LABELS[int(measured["phase"])]
+    return phases.LABELS[int(measured["phase"])]
 
 
 def doubling(steps, escape):
@@ -115,7 +115,7 @@ def test_a_two_cycle_is_an_edge():
     """Protects the steady kind of cycling: above S = 2/η the double well has a stable 2-cycle and no swing at all."""
     lr, keep = 1.05, ("loss", "sharpness", "weights", "velocity")
     run = ss.simulate(ss.DoubleWell(), ss.HeavyBall(lr), [1.01], 1500, keep=keep)
-    assert ss.observables.measure(run, ["phase"])["phase"] == outcomes.EDGE
+    assert ss.observables.measure(run, ["phase"])["phase"] == phases.EDGE
     p, q, again = run.weights.values[-3:, 0]
     assert again == pytest.approx(p, rel=1e-12)
     assert abs(p - q) > 0.1
@@ -161,9 +161,9 @@ def test_overshoot_at_large_momentum_is_the_law(kappa):
 
 def test_attributes_say_what_a_code_means():
     """Protects the reading of files by other tools (CF conventions)."""
-    assert list(outcomes.LABELS) == outcomes.flag_attributes()["flag_values"]
-    assert outcomes.flag_attributes()["flag_meanings"].split() == list(outcomes.LABELS.values())
-    assert set(outcomes.COLOURS) == set(outcomes.LABELS)
+    assert list(phases.LABELS) == phases.flag_attributes()["flag_values"]
+    assert phases.flag_attributes()["flag_meanings"].split() == list(phases.LABELS.values())
+    assert set(phases.COLOURS) == set(phases.LABELS)
     for name, measure in MEASURES.items():
         assert measure.attributes["long_name"], name
 
@@ -201,12 +201,12 @@ def test_the_sharpness_of_a_flip_is_smoothed():
     t = np.arange(400)
     # Neither settled nor steady: only rises through the threshold could make it an edge.
     swings = record(9.5 + 2.0 * (-1.0) ** t, (-1.0) ** t * 0.99**t)
-    assert ss.observables.measure(swings, ["phase"])["phase"] == outcomes.UNDECIDED
+    assert ss.observables.measure(swings, ["phase"])["phase"] == phases.UNDECIDED
     waves = record(9.5 + 2.0 * np.sin(t / 5), (-1.0) ** t * 0.99**t)
-    assert ss.observables.measure(waves, ["phase"])["phase"] == outcomes.EDGE
+    assert ss.observables.measure(waves, ["phase"])["phase"] == phases.EDGE
 
 
-@pytest.mark.parametrize(("factor", "expected"), [(1.09, outcomes.EDGE), (1.12, outcomes.UNDECIDED)])
+@pytest.mark.parametrize(("factor", "expected"), [(1.09, phases.EDGE), (1.12, phases.UNDECIDED)])
 def test_steady_is_ten_percent(factor, expected):
     """Protects "cycling": the largest flips of the third and fourth quarter are within 10% of each other."""
     t = np.arange(401)
@@ -216,7 +216,7 @@ def test_steady_is_ten_percent(factor, expected):
     )
 
 
-@pytest.mark.parametrize(("sharpness", "expected"), [(9.1, outcomes.EDGE), (8.9, outcomes.UNDECIDED)])
+@pytest.mark.parametrize(("sharpness", "expected"), [(9.1, phases.EDGE), (8.9, phases.UNDECIDED)])
 def test_an_edge_is_at_the_threshold(sharpness, expected):
     """Protects "cycling at the threshold": a steady flip 11% below it, such as noise keeps up, is no edge."""
     run = record(np.full(401, sharpness), (-1.0) ** np.arange(401))
@@ -229,14 +229,14 @@ def test_noise_far_below_the_threshold_is_no_edge():
         ss.Quadratic([1.0]), ss.HeavyBall(0.5), {"momentum": [0.0, 0.9]},
         start=[0.0], steps=2000, measure=["phase"], noise=1e-3, progress=False,
     )  # fmt: skip
-    assert data.phase.values.tolist() == [outcomes.UNDECIDED] * 2
+    assert data.phase.values.tolist() == [phases.UNDECIDED] * 2
 
 
 @pytest.mark.parametrize("steps", range(1, 10))
 def test_a_short_growing_run_is_not_settled(steps):
     """Protects short runs: the last step always counts as late."""
     run = ss.simulate(ss.Quadratic([1.0]), ss.HeavyBall(2.5), [1.0], steps, keep=KEEP)
-    assert ss.observables.measure(run, ["phase"])["phase"] == outcomes.UNDECIDED
+    assert ss.observables.measure(run, ["phase"])["phase"] == phases.UNDECIDED
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.9])

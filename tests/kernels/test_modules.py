@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import selfstab as ss
-from selfstab.kernels import arithmetic, disk, modules
+from selfstab.kernels import arithmetic, cache_files, modules
 
 SMALL = """\
 @entry
@@ -122,7 +122,7 @@ def test_a_sweep_in_a_second_process_does_not_compile(tmp_path):
 
 SOURCES = """if True:
     import hashlib, sympy, selfstab as ss
-    from selfstab.kernels.source import Variant
+    from selfstab.kernels.writer import Variant
     x, y, c = sympy.symbols("x y c")
     losses = [ss.CubicTaylor(1.0), ss.Product(), ss.Minimalist(), ss.Coupled(1.0, 1.0), ss.Chain(3)]
     wild = sympy.exp(c*x*y) + sympy.Max(x, y, c*x) + abs(x + y)**3 + sympy.tanh(x/c)*sympy.log(1 + y**2)
@@ -206,7 +206,7 @@ def test_a_full_disk_means_memory(cold_cache, monkeypatch):
         raise OSError(28, "No space left on device")
 
     module = modules.compiled(SMALL)
-    monkeypatch.setattr(disk.Path, "replace", full)
+    monkeypatch.setattr(cache_files.Path, "replace", full)
     out = np.empty(1)
     module.double(np.ones(1), out)
     assert out[0] == 2.0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray
 
-from selfstab import outcomes, theory
+from selfstab import phases, theory
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def plane():
     coords = {"momentum": momentum, "excess": excess}
     data = xarray.Dataset(coords=coords)
     data["overshoot"] = (tuple(coords), np.where(diverged, np.nan, overshoot))
-    data["phase"] = (tuple(coords), np.where(diverged, outcomes.DIVERGED, outcomes.CATAPULT).astype(np.int8))
+    data["phase"] = (tuple(coords), np.where(diverged, phases.DIVERGED, phases.CATAPULT).astype(np.int8))
     return data
 
 

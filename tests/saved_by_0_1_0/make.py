@@ -1,23 +1,78 @@
-import pickle, json, pathlib, shutil
-import numpy as np, selfstab as ss
-root = pathlib.Path(__file__).parent
-loss = ss.Product()
-start, previous = ss.flip_start(loss, loss.minimum(sharpness=4.0), size=1e-3)
-every = ["final_loss","max_loss","final_sharpness","min_sharpness","max_sharpness","diverged_at","phase","overshoot","peak_excess","drop"]
-data = ss.sweep(loss, ss.HeavyBall(1.0), {"momentum":[0.0,0.5,0.9],"excess":[-0.1,0.01,0.05,0.6]}, start=start, previous=previous, steps=600, measure=every, store=root/"product.zarr", progress=False)
-data.load().to_netcdf(root/"product.nc")
-# noise, warmup, lookahead, repeats; some blocks are missing (removed below)
-warm = ss.sweep(ss.CubicTaylor(4.0, 1e-4), ss.HeavyBall(ss.LinearWarmup(0.0,1.0,300),0.7,0.7), {"lookahead":[0.0,0.35,0.7],"lr.steps":[100,300],"start.x":[0.01,0.02]}, start=[0.0,0.0], steps=400, noise=1e-4, seed=3, repeats=2, measure=["final_sharpness","phase","diverged_at"], store=root/"warmup.zarr", progress=False)
-warm.load().to_netcdf(root/"warmup.nc")
-for p in sorted((root/"warmup.zarr/selfstab-sweep/done").iterdir()): print(p)
-net = ss.DiagonalNetwork(*ss.datasets.sparse_regression(4,3,1,0))
-d = ss.sweep(net, ss.HeavyBall(0.1,0.5), {"lr":[0.05,0.1]}, start=ss.Initialization(0,0.5), steps=50, measure=["final_loss","final_sharpness","phase"], store=root/"network.zarr", progress=False)
-d.load().to_netcdf(root/"network.nc")
-run = ss.simulate(loss, ss.HeavyBall(0.97,0.9), start, 300, previous=previous, keep=["loss","sharpness","weights","velocity","gradient_norm","top_eigenvector"])
-run.to_netcdf(root/"run.nc"); run.to_zarr(root/"run.zarr", consolidated=False)
-np.savez(root/"run.npz", lambda_max=run.sharpness, loss=run.loss, lr=run.lr)
-m = ss.MLP((4,3,1), *[np.arange(8.).reshape(2,4)/8, np.array([[1.],[-1.]])])
-objs = {"heavy_ball": ss.HeavyBall(ss.LinearWarmup(0.1,0.2,5),0.9,0.1), "constant": ss.HeavyBall(ss.Constant(0.1)), "product": loss, "cubic": ss.CubicTaylor(4.0), "quadratic": ss.Quadratic([2.,1.]), "formula": ss.SymbolicLoss("(u*v-c)**2/2",["u","v"],{"c":1.0}), "mlp": m, "diagonal": net, "initialization": ss.Initialization(1,0.5)}
-for k,o in objs.items():
-    try: (root/f"{k}.pickle").write_bytes(pickle.dumps(o)); print(k, len(pickle.dumps(o)))
-    except Exception as e: print(k, "no", e)
+"""How the files beside this one were made, by selfstab 0.1.0; run again, it would write those of today."""
+
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+import selfstab as ss
+from selfstab.kernels.measures import MEASURES
+
+HERE = Path(__file__).parent
+QUIET = {"progress": False}
+
+
+def pack(name: str) -> None:
+    """Put a folder into an archive beside it."""
+    shutil.make_archive(str(HERE / name), "zip", HERE / name)
+    shutil.rmtree(HERE / name)
+
+
+def main() -> None:
+    """Write the stores, the datasets and the pickles."""
+    product = ss.Product()
+    start, previous = ss.flip_start(product, product.minimum(sharpness=4.0), size=1e-3)
+    axes = {"momentum": [0.0, 0.5, 0.9], "excess": [-0.1, 0.01, 0.05, 0.6]}
+    data = ss.sweep(
+        product, ss.HeavyBall(1.0), axes, start=start, previous=previous, steps=600, measure=[*MEASURES],
+        store=HERE / "product.zarr", **QUIET,
+    )  # fmt: skip
+    data.load().to_netcdf(HERE / "product.nc")
+    pack("product.zarr")
+
+    axes = {"lookahead": [0.0, 0.35, 0.7], "lr.steps": [100, 300], "start.x": [0.01, 0.02]}
+    data = ss.sweep(
+        ss.CubicTaylor(4.0, 1e-4), ss.HeavyBall(ss.LinearWarmup(0.0, 1.0, 300), 0.7, 0.7), axes, start=[0.0, 0.0],
+        steps=400, noise=1e-4, seed=3, repeats=2, measure=["final_sharpness", "phase", "diverged_at"],
+        store=HERE / "warmup.zarr", **QUIET,
+    )  # fmt: skip
+    data.load().to_netcdf(HERE / "warmup.nc")
+    # As a kill leaves it: the second repeat is missing.
+    (HERE / "warmup.zarr/selfstab-sweep/done/c.1.0").unlink()
+    for name in ("final_sharpness", "phase", "diverged_at"):
+        (HERE / f"warmup.zarr/{name}/c.0.0.0.1").unlink(missing_ok=True)
+    pack("warmup.zarr")
+
+    network = ss.DiagonalNetwork(*ss.datasets.sparse_regression(4, 3, 1, 0))
+    data = ss.sweep(
+        network, ss.HeavyBall(0.1, 0.5), {"lr": [0.05, 0.1]}, start=ss.Initialization(0, 0.5), steps=50,
+        measure=["final_loss", "final_sharpness", "phase"], store=HERE / "network.zarr", **QUIET,
+    )  # fmt: skip
+    data.load().to_netcdf(HERE / "network.nc")
+    pack("network.zarr")
+
+    keep = ["loss", "sharpness", "weights", "velocity", "gradient_norm", "top_eigenvector"]
+    run = ss.simulate(product, ss.HeavyBall(0.97, 0.9), start, 300, previous=previous, keep=keep)
+    run.to_netcdf(HERE / "run.nc")
+    run.to_zarr(HERE / "run.zarr", consolidated=False)
+    pack("run.zarr")
+    np.savez(HERE / "run.npz", lambda_max=run.sharpness, loss=run.loss, lr=run.lr)
+
+    objects = {
+        "heavy_ball": ss.HeavyBall(ss.LinearWarmup(0.1, 0.2, 5), 0.9, 0.1),
+        "constant": ss.HeavyBall(ss.Constant(0.1)),
+        "product": product,
+        "cubic": ss.CubicTaylor(4.0),
+        "quadratic": ss.Quadratic([2.0, 1.0]),
+        "formula": ss.SymbolicLoss("(u*v-c)**2/2", ["u", "v"], {"c": 1.0}),
+        "mlp": ss.MLP((4, 3, 1), np.arange(8.0).reshape(2, 4) / 8, np.array([[1.0], [-1.0]])),
+        "diagonal": network,
+        "initialization": ss.Initialization(1, 0.5),
+    }
+    for name, value in objects.items():
+        (HERE / f"{name}.pickle").write_bytes(pickle.dumps(value))
+
+
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,7 @@ from scipy.integrate import solve_ivp
 from derivations import a5_deviation, deviation_table
 from selfstab import theory
 from selfstab.theory import deviation
-from selfstab.theory.deviation_coefficients import TABLE
+from selfstab.theory.deviation_table import TABLE
 
 
 def derivatives(loss, weights, point):

@@ -11,7 +11,7 @@ from scipy.integrate import solve_ivp
 from derivations import a5_overshoot, overshoot_table, spike_table
 from selfstab import theory
 from selfstab.theory import catapult
-from selfstab.theory.overshoot_coefficients import FAR, TABLE
+from selfstab.theory.overshoot_table import FAR, TABLE
 
 
 def manifold_start(kappa, s, sqrt):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from selfstab import theory
-from selfstab.losses.mlp import MLP
-from selfstab.predicted import Expansion, TwoScale
+from selfstab.flows.predicted import Expansion, TwoScale
+from selfstab.losses.networks.mlp import MLP
 from selfstab.verification import (
     PREDICTIONS,
     catapults,

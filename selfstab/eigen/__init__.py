@@ -1,0 +1,1 @@
+"""Eigenpairs of Hessians, and the guard of BLAS threads."""

@@ -1,0 +1,1 @@
+"""Trajectories that stand in for a run: flows, constrained and predicted ones."""

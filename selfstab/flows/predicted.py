@@ -1,0 +1,331 @@
+"""Predicted dynamics: what swings about the constrained trajectory, beside the real run and the gradient flow.
+
+With w† the constrained trajectory, v = w − w† and x = u·v, three closed predictions of a run:
+
+- basic: v follows the loss's Taylor series about w†, up to the terms of second order that act on the swing and on
+  sharpness. Without momentum it is the predicted dynamics of [Damian2023]_.
+- generalized: the same with the loss's own gradient along u, u·∇L(w† + xu), as in their code.
+- two-scale: a slow point m and a swing x along its top eigenvector obey heavy ball on one potential,
+  ½[L(m + xu) + L(m − xu)] = L(m) + ½S(m)x² + c₄(m)x⁴/24 + ..., m across u and x along it; along u the slow point is
+  where the potential's slope vanishes. It knows w† only by where it starts. What it leaves out of the run is the
+  swing's bend, odd in x and across u, of third order, and the turning of u; deep swings of sharpness it follows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, get_args
+
+import numpy as np
+
+from selfstab import validation
+from selfstab.flows import constrained
+from selfstab.flows.constrained import Stage
+from selfstab.flows.gradient import GradientFlow
+from selfstab.flows.projection import FINE, Accuracy, eigenpair
+from selfstab.losses.base.loss import Loss
+from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.runs.simulate import Problem, State, states
+from selfstab.validation import Array
+
+if TYPE_CHECKING:
+    import xarray
+
+Form = Literal["basic", "generalized", "two-scale"]
+"""The predictions there are."""
+
+RECORDED: Final = Accuracy(1e-6, 1e-4)
+"""Of the eigenpairs beside the constrained trajectory; the sharpness's error is of the residual's square."""
+
+_SPLITS = 4  # Newton steps to the slow point of a start; each gains a factor of the swing
+
+VARIABLES: Final = {
+    "loss": ("L(w_t)", "loss"),
+    "sharpness": ("largest Hessian eigenvalue at w_t", "1/lr"),
+    "x": ("u·(w_t − w†_t), displacement along the top eigenvector at w†_t", "weight"),
+    "predicted_loss": ("loss at the predicted weights", "loss"),
+    "predicted_sharpness": ("largest Hessian eigenvalue at the predicted weights", "1/lr"),
+    "predicted_x": ("predicted displacement along the top eigenvector at w†_t", "weight"),
+    "flow_loss": ("loss of the gradient flow at time Σ lr/(1 − momentum)", "loss"),
+    "flow_sharpness": ("largest Hessian eigenvalue on the gradient flow", "1/lr"),
+    "sharpness_residual": ("‖Hu − Su‖ at w_t", "1/lr"),
+    "predicted_sharpness_residual": ("‖Hu − Su‖ at the predicted weights", "1/lr"),
+    "flow_sharpness_residual": ("‖Hu − Su‖ on the gradient flow", "1/lr"),
+}  # fmt: skip
+"""What is recorded beside the constrained trajectory: long name and unit."""
+
+
+class Prediction(Protocol):
+    """The state of a prediction."""
+
+    def weights(self, stage: Stage) -> Array:
+        """Return the predicted weights at a step."""
+
+    def advance(self, loss: Loss, stage: Stage, momentum: float) -> None:
+        """Go from step t to t + 1, given the constrained trajectory's step t."""
+
+
+@dataclass
+class Expansion:
+    """The basic and the generalized prediction: v = w − w† by the loss's expansion about w†.
+
+    Parameters
+    ----------
+    offset, before
+        v_t and v_{t−1}.
+    generalized
+        Whether the force along u is the loss's own, u·∇L(w† + xu), in place of Sx.
+    """
+
+    offset: Array
+    before: Array
+    generalized: bool = False
+
+    def weights(self, stage: Stage) -> Array:
+        """Return w† + v."""
+        return stage.point.weights + self.offset
+
+    def advance(self, loss: Loss, stage: Stage, momentum: float) -> None:
+        """Take v_{t+1} = v_t − η[½(x² − δ²)∇S⊥ + Hv + xyu] + β(v_t − v_{t−1})."""
+        point, v = stage.point, self.offset
+        u = point.top.vector
+        x, y = u @ v, point.across @ v
+        force = (x * y) * u
+        if point.stabilization > 0.0:
+            force += (0.5 * x**2 - stage.push / point.stabilization) * point.across
+        if self.generalized:
+            force += (u @ loss._gradient(point.weights + x * u)) * u
+            force += point.local.product(v - x * u)
+        else:
+            force += point.local.product(v)
+        self.offset, self.before = v - stage.lr * force + momentum * (v - self.before), v
+
+
+@dataclass
+class TwoScale:
+    """The two-scale prediction: a slow point and a swing along its top eigenvector.
+
+    Parameters
+    ----------
+    slow, slow_before
+        m_t and m_{t−1}.
+    swing, swing_before
+        x_t and x_{t−1}.
+    vector
+        u(m_{t−1}), from which the eigensolver starts.
+    """
+
+    slow: Array
+    slow_before: Array
+    swing: float
+    swing_before: float
+    vector: Array
+
+    @classmethod
+    def started(cls, loss: Loss, stage: Stage, weights: Array, before: Array) -> TwoScale:
+        """Split the first weights, and those before them, into a slow point and a swing."""
+        u, path = stage.point.top.vector, stage.point.weights
+        slow, swing = _split(loss, stage, weights, float(u @ (weights - path)))
+        slow_before, swing_before = _split(loss, stage, before, float(u @ (before - path + stage.velocity)))
+        return cls(slow, slow_before, swing, swing_before, u)
+
+    def weights(self, stage: Stage) -> Array:
+        """Return m + xu."""
+        del stage
+        return self.slow + self.swing * self.vector
+
+    def advance(self, loss: Loss, stage: Stage, momentum: float) -> None:
+        """Take a step of heavy ball on the potential, m across u and x along it."""
+        top = eigenpair(loss._at(self.slow), self.vector, FINE)
+        u, m, x = top.vector, self.slow, self.swing
+        forward, backward = loss._gradient(m + x * u), loss._gradient(m - x * u)
+        even, odd = 0.5 * (forward + backward), 0.5 * float(u @ (forward - backward))
+        moved = m - stage.lr * even + momentum * (m - self.slow_before)
+        moved -= (u @ (moved - m)) * u
+        if top.value > 0.0:
+            moved -= ((u @ even) / top.value) * u  # to where the potential's slope along u vanishes
+        self.slow, self.slow_before = moved, m
+        self.swing, self.swing_before = x - stage.lr * odd + momentum * (x - self.swing_before), x
+        self.vector = u
+
+
+def _started(form: str, problem: Problem, stage: Stage) -> Prediction:
+    """Return the state at step 0: the run's own weights and velocity."""
+    w, previous = problem.start, problem.previous
+    path = stage.point.weights
+    offset, before = w - path, previous - (path - stage.velocity)
+    if form != "two-scale":
+        return Expansion(offset, before, generalized=form == "generalized")
+    return TwoScale.started(problem.loss, stage, w, previous)
+
+
+def _split(loss: Loss, stage: Stage, weights: Array, swing: float) -> tuple[Array, float]:
+    """Return m and x with m + xu the weights and no slope of the potential along u at m, from a first guess of x."""
+    u, sharpness = stage.point.top.vector, stage.point.top.value
+    slow = weights - swing * u
+    for _ in range(_SPLITS if sharpness > 0.0 else 0):
+        slope = 0.5 * float(u @ (loss._gradient(slow + swing * u) + loss._gradient(slow - swing * u)))
+        slow, swing = slow - (slope / sharpness) * u, swing + slope / sharpness
+    return slow, swing
+
+
+def predicted_dynamics(
+    loss: Loss, optimizer: HeavyBall, start: Any, steps: int, *, previous: Any = None, form: Form = "basic"
+) -> xarray.Dataset:
+    r"""Run a loss, its constrained trajectory, the predicted dynamics and the gradient flow side by side.
+
+    .. math::
+        v_{t+1} = v_t − η\left[½(x² − δ²)∇S^⊥ + ∇²L\,v + xy\,u\right] + β(v_t − v_{t−1}),
+        \quad v = w − w^†,\ x = u·v,\ y = ∇S^⊥·v
+
+    is the basic form, with all derivatives at w†, the constrained trajectory (:func:`constrained_trajectory`).
+
+    Parameters
+    ----------
+    loss
+        A loss of two weights or more, with third derivatives.
+    optimizer
+        lr (or its schedule) and momentum; lookahead must be 0.
+    start
+        w_0 of the run, shape (dimension,), near the edge of stability: best a point on it with a small kick along the
+        top eigenvector. Or an :class:`Initialization`.
+    steps
+        Number of updates, >= 0.
+    previous
+        w_{−1}, shape (dimension,); by default `start`, a start at rest.
+    form
+        "basic"; "generalized", which takes the loss's own gradient along u in place of Sx; or "two-scale", heavy
+        ball of a slow point m and a swing x on ½[L(m + xu) + L(m − xu)], which follows catapults, too: of κ
+        up to 1 on all networks tried, up to about 10 where the swing stays small beside what turns u.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dimension step: ``loss``, ``sharpness`` and ``x`` of the run; ``predicted_loss``, ``predicted_sharpness`` and
+        ``predicted_x``; ``flow_loss`` and ``flow_sharpness`` of the gradient flow from the start, in time η/(1 − β)
+        per step; all of :func:`constrained_trajectory`; each sharpness's residual. The sign of u is free, hence of x,
+        and continuous in t. ``diverged_at`` and ``constrained_diverged_at`` (−1 if never) end the records;
+        ``predicted_diverged_at`` and ``flow_diverged_at`` are the first steps at which those variables are NaN.
+        Settings, versions and seconds are in attrs.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind, shape or range, or the start's projection is not finite.
+
+    Notes
+    -----
+    Without momentum the basic form is [Damian2023]_'s; with momentum, and for the two-scale form, see
+    derivations/m1_constrained.py. The flow's local error is `selfstab.flows.gradient.TOLERANCE` of the weights' norm.
+
+    Examples
+    --------
+    >>> import numpy as np, selfstab as ss
+    >>> loss = ss.CubicTaylor(1.0, progressive_sharpening=1e-4)
+    >>> run = ss.predicted_dynamics(loss, ss.HeavyBall(3.0, 0.5), [0.02, 0.0], 200)
+    >>> bool(np.abs(run.predicted_sharpness - run.sharpness).max() < 1e-8)   # exact on the model it is made from
+    True
+    >>> round(float(run.delta[0]), 6)
+    0.014142
+    """
+    problem = constrained.checked(loss, optimizer, start, previous, steps)
+    name = validation.one_of("form", form, get_args(Form))
+    return together(problem, (name,))[name]
+
+
+def together(problem: Problem, forms: Sequence[str]) -> dict[str, xarray.Dataset]:
+    """Return what :func:`predicted_dynamics` does for each form, with one run and one w† for all."""
+    from threadpoolctl import threadpool_limits
+
+    began = time.perf_counter()
+    with threadpool_limits(1, user_api="blas"), np.errstate(all="ignore"):
+        beside = _Beside(problem, forms)
+        recorder = constrained.Recorder()
+        run, path = states(problem), constrained.stages(problem)
+        ended = {"diverged_at": -1, "constrained_diverged_at": -1}
+        for t in range(problem.steps + 1):
+            state, stage = next(run, None), next(path, None)
+            if state is None or stage is None:
+                ended["diverged_at"] = t if state is None else -1
+                ended["constrained_diverged_at"] = t if stage is None else -1
+                break
+            recorder.record(stage)
+            beside.record(state, stage)
+    seconds = time.perf_counter() - began
+    out = {}
+    for form in forms:
+        prefixes = {"run": "", form: "predicted_", "flow": "flow_"}
+        records = {
+            f"{prefix}{name}": np.array(values)
+            for of, prefix in prefixes.items()
+            for name, values in beside.data[of].items()
+        }
+        data = {name: records[name] for name in VARIABLES}
+        data |= {name: np.array(values) for name, values in recorder.data.items()}
+        for name in ("predicted", "flow"):
+            bad = np.isnan(data[f"{name}_sharpness"])
+            ended[f"{name}_diverged_at"] = int(np.argmax(bad)) if bad.any() else -1
+        out[form] = constrained.dataset(problem, data, VARIABLES | constrained.VARIABLES, ended, seconds)
+        out[form].attrs["form"] = form
+    return out
+
+
+class _Beside:
+    """The run, the predictions and the flow beside the constrained trajectory, with what is recorded of each."""
+
+    def __init__(self, problem: Problem, forms: Sequence[str]) -> None:
+        self.problem, self.forms = problem, forms
+        self.data: dict[str, dict[str, list[float]]] = {
+            of: {name: [] for name in ("loss", "sharpness", "sharpness_residual", "x")}
+            for of in ("run", "flow", *forms)
+        }
+        self.predictions: list[Prediction] = []
+        self.flow = GradientFlow(problem.loss, problem.start)
+        self.last: Stage | None = None
+        self.turns: dict[str, deque[Array]] = {of: deque(maxlen=4) for of in self.data}
+
+    def record(self, state: State, stage: Stage) -> None:
+        """Bring the predictions and the flow to the step, and record it."""
+        if self.last is None:
+            self.predictions = [_started(form, self.problem, stage) for form in self.forms]
+        else:
+            momentum = self.problem.optimizer.momentum
+            for prediction in self.predictions:
+                prediction.advance(self.problem.loss, self.last, momentum)
+            if not np.isnan(self.flow.weights).any():
+                self.flow.advance(self.last.lr / (1.0 - momentum), self.data["flow"]["sharpness"][-1])
+        self.last = stage
+        self._append("run", state.weights, stage)
+        self._append("flow", self.flow.weights, stage)
+        for form, prediction in zip(self.forms, self.predictions, strict=True):
+            weights = prediction.weights(stage)
+            inside = bool(np.abs(weights).max() <= self.problem.escape)
+            self._append(form, weights if inside else np.full_like(weights, np.nan), stage)
+
+    def _append(self, of: str, weights: Array, stage: Stage) -> None:
+        """Record a step of one trajectory."""
+        loss, u = self.problem.loss, stage.point.top.vector
+        value = sharpness = residual = np.nan
+        if not np.isnan(weights).any():
+            local = loss._at(weights)
+            pair = eigenpair(local, u + _turn_ahead(self.turns[of]), RECORDED)
+            self.turns[of].append(pair.vector - u)
+            if np.isnan(pair.value):
+                self.turns[of].clear()  # of the next step nothing is known again
+            value, sharpness, residual = local.value, pair.value, pair.residual
+        x = float(u @ (weights - stage.point.weights))
+        for name, number in zip(self.data[of], (value, sharpness, residual, x), strict=True):
+            self.data[of][name].append(number)
+
+
+def _turn_ahead(turns: deque[Array]) -> Array | float:
+    """Return how far the top eigenvector will have turned from w†'s, given how far it had, to the last step.
+
+    What swings changes sides each step, so that it is extrapolated over every second one.
+    """
+    if len(turns) == 4:
+        return 2.0 * turns[2] - turns[0]
+    return turns[-2] if len(turns) >= 2 else 0.0

@@ -1,0 +1,133 @@
+"""Source templates of single runs: trace a run, evaluate along it, read measures off recorded arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from selfstab.kernels.measures import FINISH, GROUPS, groups_of
+from selfstab.kernels.writer import WINDOWS, LossText, indented, value_text
+
+
+def run_source(loss: LossText, title: str) -> str:
+    """Return the module of one run and of values along it: entries ``trace`` and ``evaluate``."""
+    weights = list(loss.weights)
+    velocities = ["v" + w[1:] for w in weights]
+    ahead = [f"ahead_{w}" for w in weights]
+    lines, results = loss.code(["gradient"], prefix="ahead_")
+    parameters = [f"{p} = parameters[{k}]" for k, p in enumerate(loss.parameters)]
+    parameters += [f"{name} = {formula}" for name, formula in loss.constants]
+    step = [
+        *(
+            f"{a} = choose(lookahead > 0.0, fma(lookahead, {v}, {w}), {w})"
+            for a, w, v in zip(ahead, weights, velocities, strict=True)
+        ),
+        *lines,
+    ]
+    for j, (w, v, g) in enumerate(zip(weights, velocities, results["gradient"], strict=True)):
+        step += [
+            f"force = {g}",
+            f"force = choose(noisy, force + noise[noisy * t, {j}], force)",
+            f"next_{v} = fma(-lr[t], force, momentum * {v})",
+            f"next_{w} = {w} + next_{v}",
+        ]
+    good = " and ".join(f"abs(next_{w}) <= escape" for w in weights)
+    record = [f"records[k, {j}] = {name}" for j, name in enumerate([*weights, *velocities])]
+    value_lines, value = loss.code(["value"])
+    sharp_lines, sharp = loss.code(["sharpness"])
+    return f'''\
+"""{title}"""
+
+inf = np.inf
+nan = np.nan
+
+{loss.functions}
+@entry
+def trace(start, velocity, lr, momentum, lookahead, parameters, noise, noisy, every, escape, records):
+    """Record weights and velocities at steps 0, every, 2 every, ... and the last; return the step of divergence."""
+{indented([f"{w} = start[{j}]" for j, w in enumerate(weights)], 1)}\
+{indented([f"{v} = velocity[{j}]" for j, v in enumerate(velocities)], 1)}\
+{indented(parameters, 1)}\
+    steps = lr.size
+    k = 0
+{indented(record, 1)}\
+    for t in range(steps):
+{indented(step, 2)}\
+        if not ({good}):
+            return t + 1
+{indented([f"{name} = next_{name}" for name in [*weights, *velocities]], 2)}\
+        if (t + 1) % every == 0 or t + 1 == steps:
+            k += 1
+{indented(record, 3)}\
+    return -1
+
+
+@entry
+def evaluate(points, parameters, losses, sharpnesses):
+    """Put the loss and the sharpness at each row of `points` into the arrays that are not empty."""
+    matrix = np.empty(({len(weights)}, {len(weights)}))
+{indented(parameters, 1)}\
+    for k in range(points.shape[0]):
+{indented([f"{w} = points[k, {j}]" for j, w in enumerate(weights)], 2)}\
+        if losses.size > 0:
+{indented([*value_lines, f"losses[k] = {value['value'][0]}"], 3)}\
+        if sharpnesses.size > 0:
+{indented([*sharp_lines, f"sharpnesses[k] = {sharp['sharpness'][0]}"], 3)}\
+'''
+
+
+def state_names(measures: Sequence[str]) -> list[str]:
+    """Return the names of what the measures carry along a run."""
+    return [name for g in groups_of(measures) for name in GROUPS[g].state]
+
+
+def observe_source(measures: Sequence[str]) -> str:
+    """Return the module that reads measures off recorded arrays, part by part; its entry is ``observe``.
+
+    ``observe(sharpness, loss, threshold, step2, flip2, turn, first, steps, ended, state, out)``: the first three have
+    an element per state from step `first` on, the next three per update. All parts but the last have as many states as
+    updates; the last has one more, and it alone gets a place for the measures, `out`, that is not empty. `state`, an
+    element for each of :func:`state_names`, is carried from part to part. `steps` counts the updates of the whole run.
+    """
+    groups = groups_of(measures)
+    state = [f"{name} = {formula}" for g in groups for name, formula in GROUPS[g].state.items()]
+    kept = [f"state[{k}]" for k in range(len(state))]
+    carried = state_names(measures)
+    at_state = [line for g in groups for line in GROUPS[g].at_state]
+    at_update = [line for g in groups for line in GROUPS[g].at_update]
+    ends = [line for g in groups for line in FINISH.get(g, ())]
+    values = [f"out[{k}] = {value_text(name)}" for k, name in enumerate(measures)]
+    read = [
+        "sharpness = sharpnesses[k]",
+        "height = sharpness",
+        "loss = losses[k]",
+        "threshold = thresholds[k]",
+    ]
+    return f'''\
+"""Measures read off recorded arrays."""
+
+inf = np.inf
+nan = np.nan
+
+
+@entry
+def observe(sharpnesses, losses, thresholds, step2s, flip2s, turns, first, steps, ended, state, out):
+    """Read the measures off one part of a run."""
+    scale = 1.0
+    if first == 0:
+        k = 0
+{indented([*read, *state], 2)}\
+    else:
+{indented([f"{name} = {place}" for name, place in zip(carried, kept, strict=True)] or ["pass"], 2)}\
+    for k in range(step2s.size):
+        t = first + k
+{indented([*WINDOWS, *read, *at_state], 2)}\
+        step2 = step2s[k]
+        flip2 = flip2s[k]
+        turn = turns[k]
+{indented(at_update, 2)}\
+    if out.size > 0:
+        k = step2s.size
+        t = first + k
+{indented([*read, *at_state, *ends, *values], 2)}\
+{indented([f"{place} = {name}" for name, place in zip(carried, kept, strict=True)], 1)}\
+'''

@@ -1,0 +1,125 @@
+"""Source template of a sweep: a grid of cells in blocks of lanes."""
+
+from __future__ import annotations
+
+from selfstab.kernels.writer import CHUNK, LANES, LossText, Variant, Writer, indented
+
+
+def sweep_source(loss: LossText, variant: Variant, title: str) -> str:
+    """Return the module that runs a grid of cells of one loss; its entry is ``run``.
+
+    ``run(inputs, table, noise, steps, escape, out, ends)`` runs a cell for each row of `inputs`, whose columns are
+    those of :meth:`Variant.inputs`. out has shape (measures, cells); ends, unless it is empty, (cells, 2 · weights): it
+    gets the last weights and velocities.
+    """
+    w = Writer(loss, variant)
+    weights = len(loss.weights)
+    good = " and ".join(f"abs(next_{name}) <= escape" for name in loss.weights)
+    one = w.one_step()
+    return f'''\
+"""{title}"""
+
+LANES = {LANES}
+CHUNK = {CHUNK}
+ROWS = {len(w.rows)}
+MOVING = {len(w.moving)}
+inf = np.inf
+nan = np.nan
+
+{loss.functions}
+@compiled
+def begin(lane, inputs, table, matrix):
+    """Put a cell's inputs and its state at step 0 into `lane`."""
+{indented(w.begin(), 1)}
+
+@compiled
+def advance(rows, first, last, steps, table, noise, matrix):
+    """Take all lanes through the updates first -> first + 1, ..., last - 1 -> last, two a pass; their count is even."""
+    for pair in range(first, last, 2):
+        for i in range(LANES):
+{indented(w.load([*w.stepping, "peak"], "rows"), 3)}\
+{indented(["t = pair", *one, "t = pair + 1", *one], 3)}\
+{indented(w.store([*w.moving, "peak"], "rows"), 3)}
+
+@compiled
+def locate(lane, first, last, steps, table, noise, escape, matrix):
+    """Take one lane through the same updates up to the escape; return the step at which it is out."""
+{indented(w.load(w.stepping, "lane"), 1)}\
+    for t in range(first, last):
+{indented(w.windows(), 2)}\
+{indented(w.step(), 2)}\
+        if not ({good}):
+{indented([*w.store(w.moving, "lane"), "return t + 1"], 3)}\
+{indented([*w.moved(), *w.accept()], 2)}\
+{indented(w.store(w.moving, "lane"), 1)}\
+    return -1
+
+
+@compiled
+def finish(lane, ended, steps, table, matrix, out, cell):
+    """Write a cell's measures; `ended` is the step at which it diverged, or -1."""
+{indented(w.finish(), 1)}
+
+{w.repeated()}\
+@compiled
+def run_block(rows, saved, final, lane, ended, count, steps, table, noise, escape, matrix):
+    """Run one block of lanes, already begun, to its end; put each lane's last state into `final`."""
+    left = count
+    t = 0
+    while t < steps and left > 0:
+        last = t + CHUNK if t + CHUNK < steps else steps
+        even = last - (last - t) % 2
+        for k in range(MOVING * LANES):
+            saved[k] = rows[k]
+        advance(rows, t, even, steps, table, noise, matrix)
+        for i in range(count):
+            if ended[i] >= 0:
+                continue
+            # The peak of ‖w‖² is over the states before `even`. A weight that is not finite stays so.
+            inside = rows[{w.place("peak", "rows")}] < 0.999 * escape * escape
+            for k in range({weights}):
+                inside = inside and abs(rows[k * LANES + i]) <= escape
+            if inside and even == last:
+                continue
+            # An escape is found again from the chunk's start; an odd last step is taken from where the lane is.
+            for k in range(ROWS):
+                lane[k] = rows[k * LANES + i] if inside or k >= MOVING else saved[k * LANES + i]
+            ended[i] = locate(lane, even if inside else t, last, steps, table, noise, escape, matrix)
+            lane[{w.rows.index("peak")}] = 0.0
+            for k in range(ROWS):
+                rows[k * LANES + i] = lane[k]
+                final[k * LANES + i] = lane[k]
+            left -= 1 if ended[i] >= 0 else 0
+{indented(w.onwards(), 2)}\
+    for i in range(count):
+        if ended[i] < 0:
+            for k in range(ROWS):
+                final[k * LANES + i] = rows[k * LANES + i]
+
+
+@entry
+def run(inputs, table, noise, steps, escape, out, ends):
+    """Run a cell for each row of inputs."""
+    rows = np.empty(ROWS * LANES)
+    saved = np.empty(MOVING * LANES)
+    final = np.empty(ROWS * LANES)
+    lane = np.empty(ROWS)
+    ended = np.empty(LANES, np.int64)
+    matrix = np.empty(({len(loss.weights)}, {len(loss.weights)}))
+    for first in range(0, inputs.shape[0], LANES):
+        lanes = inputs.shape[0] - first if inputs.shape[0] - first < LANES else LANES
+        for i in range(LANES):
+            # Lanes beyond the last cell repeat it, so that every lane computes with numbers.
+            begin(lane, inputs[first + (i if i < lanes else lanes - 1)], table, matrix)
+            for k in range(ROWS):
+                rows[k * LANES + i] = lane[k]
+            ended[i] = -1
+        run_block(rows, saved, final, lane, ended, lanes, steps, table, noise, escape, matrix)
+        for i in range(lanes):
+            for k in range(ROWS):
+                lane[k] = final[k * LANES + i]
+            finish(lane, ended[i], steps, table, matrix, out, first + i)
+            if ends.shape[0] > 0:
+                for k in range({2 * len(loss.weights)}):
+                    ends[first + i, k] = lane[k]
+'''

@@ -1,0 +1,1 @@
+"""What every loss is and has."""

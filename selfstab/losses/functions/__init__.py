@@ -1,0 +1,1 @@
+"""Losses made of any function, PyTorch's and JAX's among them."""

@@ -1,0 +1,430 @@
+"""Any model: a loss from functions of the user's own, on NumPy vectors, in JAX or in PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+
+from selfstab import validation
+from selfstab.eigen import pairs
+from selfstab.losses.base.loss import Loss
+from selfstab.losses.functions import autodiff
+from selfstab.validation import Array
+
+_EPSILON: Final = float(np.finfo(np.float64).eps)
+
+WRONG_BEYOND: Final = 1e-3
+"""Relative difference from central differences beyond which a derivative is taken to be wrong."""
+
+
+class FunctionLoss(Loss):
+    r"""A loss given by its value and gradient, functions of a flat float64 vector.
+
+    Everything that takes a loss works on it: runs, sharpness, catapults, spectra; predicted dynamics and flows, too,
+    whose third derivatives are differences of Hessian-vector products unless `third` is given.
+    :meth:`from_jax` and :meth:`from_torch` take all derivatives from automatic differentiation.
+
+    Parameters
+    ----------
+    value
+        w → L(w), one number; w has shape (dimension,).
+    gradient
+        w → ∇L(w), float64, shape (dimension,).
+    dimension
+        Number of weights, >= 1.
+    hessian_vector
+        (w, v) → ∇²L(w) v, shape (dimension,). Without it, central differences of the gradient,
+        (∇L(w + hv̂) − ∇L(w − hv̂))·\|v\|/2h with v̂ of norm 1 and h = ``difference_step``: off by about
+        (4·10⁻¹¹ of the gradient's and its third derivative's size) where the weights' natural scale is
+        max(1, ‖w‖), so that residuals of eigenpairs stop there, too.
+    third
+        (w, u, v) → ∇³L(w)(u, v, ·), shape (dimension,). Without it, central differences of `hessian_vector`,
+        off likewise; without that one either, mixed second differences of the gradient, off by about 10⁻⁸.
+    fourth
+        (w, u, v, z) → ∇⁴L(w)(u, v, z, ·), shape (dimension,). Without it, central differences of `third`; without
+        that one either, there is none.
+    difference_step
+        h of first differences, > 0, in units of the weights; by default ε^⅓·max(1, ‖w‖) = 6·10⁻⁶·max(1, ‖w‖), where
+        the truncation h² equals the rounding ε/h. Second differences take h^¾.
+    at
+        A point at which the functions are tried now: see :meth:`check`.
+    name
+        What to call the loss in datasets; by default the name of `value`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind or range, or fails at the point. Later, when a function returns anything
+        but float64 numbers of the right shape. Infinity and NaN are results: a run ends there.
+
+    Notes
+    -----
+    The functions get copies, and what they return is copied. ``sweep`` runs in processes where that is worth it;
+    functions then go through cloudpickle. Their warnings of floating-point arithmetic are silent.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import selfstab as ss
+    >>> loss = FunctionLoss(lambda w: np.cosh(w).sum(), lambda w: np.sinh(w), dimension=2, at=[0.1, 0.2])
+    >>> value, vector = loss.sharpness([0.0, 1.0])
+    >>> round(value, 6), vector.round(6)  # cosh(1)
+    (1.543081, array([0., 1.]))
+    >>> run = ss.simulate(loss, ss.HeavyBall(0.1, 0.9), [0.5, 0.5], steps=200)
+    >>> round(float(run.sharpness[-1]), 6)
+    1.0
+    """
+
+    def __init__(
+        self,
+        value: Callable[[Array], Any],
+        gradient: Callable[[Array], Any],
+        dimension: int,
+        *,
+        hessian_vector: Callable[[Array, Array], Any] | None = None,
+        third: Callable[[Array, Array, Array], Any] | None = None,
+        fourth: Callable[[Array, Array, Array, Array], Any] | None = None,
+        difference_step: float | None = None,
+        at: Any = None,
+        name: str | None = None,
+    ) -> None:
+        self._functions: dict[str, Callable[..., Any]] = {}
+        given = {"value": value, "gradient": gradient, "hessian_vector": hessian_vector, "third": third,
+                 "fourth": fourth}  # fmt: skip
+        for word, function in given.items():
+            if function is None and word not in ("value", "gradient"):
+                continue
+            if not callable(function):
+                raise TypeError(f"{word} must be a function, got {validation.shown(function)}")
+            self._functions[word] = function
+        self._dimension = validation.integer("dimension", dimension, at_least=1)
+        if difference_step is not None:
+            difference_step = validation.real("difference_step", difference_step, above=0)
+        self.difference_step = difference_step
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"name must be a text, got {validation.shown(name)}")
+        self.name = getattr(value, "__name__", type(value).__name__) if name is None else name
+        self.explicit_hessian = self._dimension <= pairs.DENSE_UP_TO
+        self.highest_derivative = 4 if {"third", "fourth"} & {*self._functions} else 3
+        self._made: tuple[str, Any, Any, Any, str | None] | None = None
+        self._model: autodiff.Model | None = None
+        if at is not None:
+            self.check(at)
+
+    @property
+    def dimension(self) -> int:
+        """Number of weights."""
+        return self._dimension
+
+    @property
+    def differences(self) -> tuple[str, ...]:
+        """Names of the derivatives that are taken by differences."""
+        return tuple(
+            name
+            for name, order in (("hessian_vector", 2), ("third", 3), ("fourth", 4))
+            if name not in self._functions and order <= self.highest_derivative
+        )
+
+    @property
+    def description(self) -> str:
+        """The name, the number of weights, and which derivatives are differences."""
+        by = f", by differences: {', '.join(self.differences)}" if self.differences else ""
+        return f"FunctionLoss({self.name}, dimension={self.dimension}{by})"
+
+    # -- derivatives, trusted -----------------------------------------------------------------------------------------
+
+    def _call(self, name: str, *at: Array) -> Array:
+        """Return what one of the functions returns, checked; of any shape for the value."""
+        with np.errstate(all="ignore"):
+            returned = self._functions[name](*(point.copy() for point in at))
+        try:
+            array = np.asarray(returned)
+        except Exception:  # whatever a foreign array raises
+            array = np.empty(0, dtype=object)
+        if array.dtype != np.float64 and array.dtype.kind not in "iu":
+            of = f"dtype {array.dtype}" if array.dtype.kind in "fcb" else validation.shown(returned)
+            raise TypeError(f"{name} must return float64 numbers, got {of}")
+        shape = () if name == "value" else (self._dimension,)
+        if array.shape != shape:
+            what = "one number" if name == "value" else f"an array of shape {shape}"
+            raise ValueError(f"{name} must return {what}, got shape {array.shape}")
+        return np.array(array, dtype=np.float64)
+
+    def _value(self, w: Array) -> float:
+        return float(self._call("value", w))
+
+    def _gradient(self, w: Array) -> Array:
+        return self._call("gradient", w)
+
+    def _hessian_vector(self, w: Array, v: Array) -> Array:
+        if "hessian_vector" in self._functions:
+            return self._call("hessian_vector", w, v)
+        return self._difference(self._gradient, w, v, self._step(w))
+
+    def _hessian(self, w: Array) -> Array:
+        columns = np.array([self._hessian_vector(w, row) for row in np.eye(self._dimension)])
+        with np.errstate(over="ignore", invalid="ignore"):
+            hessian: Array = 0.5 * (columns + columns.T)
+        return hessian
+
+    def _third(self, w: Array, u: Array, v: Array) -> Array:
+        if "third" in self._functions:
+            return self._call("third", w, u, v)
+        if "hessian_vector" in self._functions:
+            return self._difference(lambda at: self._hessian_vector(at, v), w, u, self._step(w))
+        step = self._step(w) ** 0.75
+        return self._difference(lambda at: self._difference(self._gradient, at, v, step), w, u, step)
+
+    def _fourth(self, w: Array, u: Array, v: Array, z: Array) -> Array:
+        if "fourth" in self._functions:
+            return self._call("fourth", w, u, v, z)
+        if "third" in self._functions:
+            return self._difference(lambda at: self._third(at, u, v), w, z, self._step(w))
+        raise NotImplementedError(
+            "fourth needs the function fourth, or third to take differences of, got neither"
+        )
+
+    def _hessian_operator(self, w: Array) -> Callable[[Array], Array]:
+        if self._model is None or self._model.products is None:
+            return super()._hessian_operator(w)
+        return self._model.products(w)
+
+    def _step(self, w: Array) -> float:
+        if self.difference_step is not None:
+            return self.difference_step
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float(np.cbrt(_EPSILON) * max(1.0, float(np.linalg.norm(w))))
+
+    @staticmethod
+    def _difference(function: Callable[[Array], Array], w: Array, v: Array, step: float) -> Array:
+        """Return the derivative of a function along v by a central difference over ±step."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            length = float(np.linalg.norm(v))
+            if length == 0.0:
+                return np.zeros_like(w)
+            move = v * (step / length)
+            difference: Array = (function(w + move) - function(w - move)) * (length / (2.0 * step))
+        return difference
+
+    # -- trying it --------------------------------------------------------------------------------------------------
+
+    @np.errstate(all="ignore")
+    def check(self, at: Any) -> None:
+        """Try all functions at a point: shapes, float64, finite, and each derivative that of the one before it.
+
+        Derivatives are compared with central differences along the gradient (a fixed random direction where it is
+        zero), whose own error is far below `WRONG_BEYOND`, except near a kink.
+
+        Parameters
+        ----------
+        at
+            Where to try, shape (dimension,); a point of no symmetry says most.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If anything is wrong; the message names the function.
+
+        Examples
+        --------
+        >>> FunctionLoss(lambda w: w @ w, lambda w: w, 1, at=[1.0])
+        Traceback (most recent call last):
+        ...
+        ValueError: gradient must be the derivative of value, got a difference of 50% from central differences
+        """
+        w = self._weights("at", at)
+        value, gradient = self._value(w), self._gradient(w)
+        direction = gradient if gradient.any() else np.random.default_rng(0).standard_normal(w.size)
+        if not (np.isfinite(value) and np.isfinite(gradient).all()):
+            raise ValueError(f"value and gradient must be finite at {validation.shown(w)}, got {value} and a gradient"
+                             f" of norm {np.linalg.norm(gradient)}")  # fmt: skip
+        v = direction / np.linalg.norm(direction)
+        for name in ("gradient", *(n for n in ("hessian_vector", "third", "fourth") if n in self._functions)):
+            lower, difference = self._off(name, w, v)
+            if not np.isfinite(difference):
+                raise ValueError(f"{name} must be finite at {validation.shown(w)}, got NaN or infinity")
+            if difference > 0.0:
+                raise ValueError(
+                    f"{name} must be the derivative of {lower}, got a difference of {100 * difference:.2g}% from "
+                    "central differences"
+                )
+
+    @np.errstate(all="ignore")
+    def _off(self, name: str, w: Array, v: Array) -> tuple[str, float]:
+        """Return what a derivative is one of, and how far it is off differences of that along v; 0 within their error.
+
+        It is relative, and infinite where the derivative is not finite.
+        """
+        below: dict[str, tuple[str, Callable[[Array], Array], Callable[[], Array]]] = {
+            "gradient": (
+                "value",
+                lambda x: np.array(self._value(x)),
+                lambda: np.array(self._gradient(w) @ v),
+            ),
+            "hessian_vector": ("gradient", self._gradient, lambda: self._hessian_vector(w, v)),
+            "third": ("hessian_vector", lambda x: self._hessian_vector(x, v), lambda: self._third(w, v, v)),
+            "fourth": ("third", lambda x: self._third(x, v, v), lambda: self._fourth(w, v, v, v)),
+        }
+        lower, function, claimed = below[name]
+        given = claimed()
+        if not np.isfinite(given).all():
+            return lower, np.inf
+        step = self._step(w)
+        found = self._difference(function, w, v, step)
+        # Rounding of what is subtracted: absolute, and amplified by the step.
+        noise = 100.0 * _EPSILON * float(np.linalg.norm(function(w))) / step
+        size = float(max(np.linalg.norm(given), np.linalg.norm(found)))
+        wrong = float(np.linalg.norm(found - given))
+        allowed = WRONG_BEYOND * size + noise + (1e-6 if lower in self.differences else 0.0)
+        return lower, 0.0 if wrong <= allowed else wrong / size
+
+    def _without_wrong_derivatives(self, at: Any) -> None:
+        """Take third derivatives by differences, and no fourth, where automatic differentiation gets them wrong.
+
+        PyTorch does, silently, where an operation's second backward pass is itself no differentiable function, as of
+        layer and batch normalization.
+        """
+        w = self._weights("at", at)
+        v = np.random.default_rng(0).standard_normal(w.size)
+        v /= np.linalg.norm(v)
+        for name in ("third", "fourth"):
+            if name in self._functions and self._off(name, w, v)[1] != 0.0:
+                del self._functions[name]
+                if name == "third":
+                    self._functions.pop("fourth")
+                    self.highest_derivative = 3
+
+    # -- parameters of any form ---------------------------------------------------------------------------------------
+
+    def flatten(self, parameters: Any) -> Array:
+        """Return parameters of the template's form as one vector, shape (dimension,)."""
+        flat = parameters if self._model is None else self._model.flatten(parameters)
+        return self._weights("parameters", flat)
+
+    def unflatten(self, w: Any) -> Any:
+        """Return weights in the template's form; the inverse of :meth:`flatten`."""
+        at = self._weights("w", w)
+        return at if self._model is None else self._model.unflatten(at)
+
+    # -- automatic differentiation ------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_jax(
+        cls, function: Callable[[Any], Any], template: Any, *, at: Any = None, name: str | None = None
+    ) -> FunctionLoss:
+        """Return the loss of a JAX function; derivatives up to the fourth are compiled by JAX in float64.
+
+        Hessian-vector products are forward over reverse, as are the third and fourth derivatives. JAX must be told to
+        compute in float64 first: ``jax.config.update("jax_enable_x64", True)``.
+
+        Parameters
+        ----------
+        function
+            Parameters → L, a scalar; traceable by JAX.
+        template
+            The number of weights, for a function of a flat vector; or a pytree of arrays like its argument, whose
+            values are a point at which the function is tried now.
+        at, name
+            As in the class.
+
+        Returns
+        -------
+        FunctionLoss
+            :meth:`flatten` and :meth:`unflatten` go between its vectors and the template's form.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is of the wrong kind, JAX computes in float32, or the function cannot be traced, returns
+            anything but a float64 number or does not depend on the parameters it is given.
+
+        Examples
+        --------
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> jax.config.update("jax_enable_x64", True)
+        >>> loss = FunctionLoss.from_jax(lambda p: jnp.cosh(p["a"]).sum() * p["b"] ** 2, {"a": jnp.ones(2), "b": 1.0})
+        >>> loss.dimension, loss.value([0.0, 0.0, 1.0]), loss.sharpness([0.0, 0.0, 1.0])[0]
+        (3, 2.0, 4.0)
+        """
+        return cls._from(autodiff.of_jax(function, template), ("from_jax", function, template, at, name))
+
+    @classmethod
+    def from_torch(
+        cls, function: Callable[[Any], Any], template: Any, *, at: Any = None, name: str | None = None
+    ) -> FunctionLoss:
+        """Return the loss of a PyTorch function; derivatives up to the fourth are by repeated backward passes.
+
+        Parameters
+        ----------
+        function
+            Parameters → L, a scalar float64 tensor; differentiable by autograd. For a module, through
+            ``torch.func.functional_call``.
+        template
+            The number of weights, for a function of a flat vector; or a tensor, a list or tuple of tensors, or a dict
+            of tensors such as ``dict(model.named_parameters())``, like the function's argument. Their values are a
+            point at which the function is tried now.
+        at, name
+            As in the class.
+
+        Returns
+        -------
+        FunctionLoss
+            :meth:`flatten` and :meth:`unflatten` go between its vectors and the template's form.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is of the wrong kind, or the function fails at the point, computes in float32 (call
+            ``.double()`` on the module and its data), does not depend on the parameters it is given or draws random
+            numbers (call ``.eval()`` on a module with dropout).
+
+        Notes
+        -----
+        PyTorch gets third and fourth derivatives of some operations wrong without a word, those of
+        ``torch.nn.LayerNorm`` and of ``torch.nn.BatchNorm1d`` in training among them. Both are therefore compared with
+        differences where the function is tried; a wrong third derivative is replaced by differences of
+        Hessian-vector products, as `description` then says, and there is no fourth.
+        """
+        return cls._from(autodiff.of_torch(function, template), ("from_torch", function, template, at, name))
+
+    @classmethod
+    def _from(cls, model: autodiff.Model, made: tuple[str, Any, Any, Any, str | None]) -> FunctionLoss:
+        _, function, _, at, name = made
+        loss = cls(
+            model.value, model.gradient, model.dimension,
+            hessian_vector=model.hessian_vector, third=model.third, fourth=model.fourth,
+            name=getattr(function, "__name__", type(function).__name__) if name is None else name,
+        )  # fmt: skip
+        loss._made, loss._model = made, model
+        tried = model.given if at is None else at
+        if model.trial is not None and tried is not None:
+            model.trial(loss._weights("at", tried))
+            if made[0] == "from_torch":
+                loss._without_wrong_derivatives(tried)
+        if at is not None:
+            loss.check(at)
+        return loss
+
+    def __reduce__(self) -> Any:
+        # Compiled functions stay behind; a process of its own makes them anew.
+        if self._made is not None:
+            return _remade, self._made
+        given = {
+            name: function for name, function in self._functions.items() if name not in ("value", "gradient")
+        }
+        options = given | {"difference_step": self.difference_step, "name": self.name}
+        return _rebuilt, (self._functions["value"], self._functions["gradient"], self._dimension, options)
+
+
+def _rebuilt(value: Any, gradient: Any, dimension: int, options: dict[str, Any]) -> FunctionLoss:
+    return FunctionLoss(value, gradient, dimension, **options)
+
+
+def _remade(how: str, function: Any, template: Any, at: Any, name: str | None) -> FunctionLoss:
+    if how == "from_jax":
+        autodiff.enable_float64()  # as it was where the loss was made
+        return FunctionLoss.from_jax(function, template, at=at, name=name)
+    return FunctionLoss.from_torch(function, template, at=at, name=name)

@@ -1,0 +1,1 @@
+"""Networks whose derivatives are written out."""

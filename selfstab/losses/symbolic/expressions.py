@@ -1,0 +1,235 @@
+"""Text to SymPy by a whitelist: numbers, names, + − * / ** and the known functions; nothing is ever evaluated."""
+
+from __future__ import annotations
+
+import ast
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+import sympy
+
+from selfstab.kernels import arithmetic
+from selfstab.losses.symbolic.size import check_nodes
+
+LONGEST: Final = 2000
+DEEPEST: Final = 60
+LARGEST_POWER: Final = 64
+LARGEST_NUMBER: Final = 10**300
+
+FUNCTIONS: Final[dict[str, Any]] = {
+    "sqrt": sympy.sqrt, "exp": sympy.exp, "log": sympy.log, "sin": sympy.sin, "cos": sympy.cos, "tan": sympy.tan,
+    "asin": sympy.asin, "acos": sympy.acos, "atan": sympy.atan, "sinh": sympy.sinh, "cosh": sympy.cosh,
+    "tanh": sympy.tanh, "asinh": sympy.asinh, "acosh": sympy.acosh, "atanh": sympy.atanh, "erf": sympy.erf,
+    "Abs": sympy.Abs, "abs": sympy.Abs,
+}  # fmt: skip
+_KNOWN: Final = (*arithmetic.FUNCTIONS, "Abs", "Max", "Min", "sign", "Heaviside")
+_VALUES: Final[dict[str, Callable[..., float]]] = {
+    **{name: getattr(math, name) for name in FUNCTIONS if hasattr(math, name)},
+    "Abs": abs, "Max": max, "Min": min, "Add": lambda *a: math.fsum(a), "Mul": lambda *a: math.prod(a), "Pow": math.pow,
+    "sign": lambda a: float(np.sign(a)), "Heaviside": lambda a, at_zero=0.5: float(np.heaviside(a, at_zero)),
+}  # fmt: skip
+_ARITHMETIC: Final = (sympy.Symbol, sympy.NumberSymbol, sympy.Add, sympy.Mul)
+_CONSTANT: Final = "have a real value of magnitude at most 1e300 in float64, and so do their parts"
+_NO_VALUE: Final = (ValueError, OverflowError, ZeroDivisionError, KeyError)
+_CONSTANTS: Final = {"pi": sympy.pi, "E": sympy.E}
+_OPERATORS: Final[dict[type[ast.operator], Any]] = {
+    ast.Add: lambda a, b: a + b,
+    ast.Sub: lambda a, b: a - b,
+    ast.Mult: lambda a, b: a * b,
+    ast.Div: lambda a, b: a / b,
+}
+
+
+def checked(expression: sympy.Expr) -> sympy.Expr:
+    """Return the expression with its powers in exact form, if it is one that kernels can compute.
+
+    Raises
+    ------
+    ValueError
+        If it holds a number, a constant part or a power that is too large, something that is not real and finite, or
+        a function or a construct that is not known, or if it is too long.
+
+    Examples
+    --------
+    >>> checked(sympy.Symbol("u") ** 2.0)
+    u**2
+    """
+    check_nodes(expression)
+    nodes = [*sympy.preorder_traversal(expression)]
+    for node in nodes:
+        if node in (sympy.I, sympy.zoo, sympy.nan, sympy.oo, -sympy.oo):
+            raise ValueError(f"expression must be real and finite, got {node}")
+        if isinstance(node, sympy.Number):
+            if max(abs(node), getattr(node, "q", 1)) > LARGEST_NUMBER:
+                raise ValueError(
+                    "expression must have numbers of magnitude at most 1e300, numerators and denominators too"
+                )
+        elif not (isinstance(node, (*_ARITHMETIC, sympy.Pow)) or _is_known_function(node)):
+            raise ValueError(
+                f"expression must be built of + - * / ** and {', '.join(_KNOWN)}, got {type(node).__name__}"
+            )
+    # Before SymPy compares any of them: it may take for ever over constants that no float64 holds.
+    try:
+        _value(expression)
+    except _NO_VALUE:
+        raise ValueError(f"expression must be real and finite: its constants must {_CONSTANT}") from None
+    for node in nodes:
+        if node.is_real is False:
+            raise ValueError(f"expression must be real and finite, got {node}")
+        if isinstance(node, sympy.Pow) and abs(_value(node.exp) or 0.0) > LARGEST_POWER:
+            raise ValueError(f"expression must have powers of magnitude at most {LARGEST_POWER}")
+    return expression.replace(
+        lambda node: node.is_Pow and node.exp.is_Float and node.exp == int(2 * node.exp) / 2,
+        lambda node: sympy.Pow(node.base, sympy.Rational(int(2 * node.exp), 2)),
+    )
+
+
+@lru_cache(maxsize=2**14)
+def _value(node: sympy.Basic) -> float | None:
+    """Return a constant's value by float arithmetic, or None for what holds a symbol.
+
+    Any constant within `node` that has no value of magnitude at most 1e300 raises one of ``_NO_VALUE``.
+    """
+    if isinstance(node, sympy.Symbol):
+        return None
+    if isinstance(node, (sympy.Number, sympy.NumberSymbol)):
+        value = float(node)
+    else:
+        found = [_value(part) for part in node.args]
+        parts = [part for part in found if part is not None]
+        if len(parts) < len(found):
+            return None
+        value = _VALUES[type(node).__name__](*parts)
+    if not abs(value) <= LARGEST_NUMBER:
+        raise OverflowError
+    return value
+
+
+def _is_known_function(node: sympy.Basic) -> bool:
+    return isinstance(node, sympy.Function | sympy.Max | sympy.Min) and type(node).__name__ in _KNOWN and (
+        not isinstance(node, sympy.core.function.AppliedUndef)
+    )  # fmt: skip
+
+
+def parse(text: str, symbols: Mapping[str, sympy.Symbol]) -> sympy.Expr:
+    """Return the expression that `text` writes in the names of `symbols`.
+
+    Parameters
+    ----------
+    text
+        A formula such as ``"(u*v - 1)**2/2"``.
+    symbols
+        Every name the formula may use, with its symbol.
+
+    Raises
+    ------
+    ValueError
+        If the text is too long or deep, is not a formula, or uses a name or construct that is not known; the message
+        points at the column.
+
+    Examples
+    --------
+    >>> u = sympy.Symbol("u", real=True)
+    >>> parse("u**2/2", {"u": u})
+    u**2/2
+    """
+    if len(text) > LONGEST:
+        raise ValueError(f"expression must have at most {LONGEST} characters, got {len(text)}")
+    indent = len(text) - len(text.lstrip())
+    if (power := text.find("^")) >= 0:
+        raise ValueError(
+            f"expression must be a formula, got {text!r}: column {power + 1}: use ** for powers, not ^"
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            tree = ast.parse(text.strip(), mode="eval")
+    except SyntaxError as error:
+        raise ValueError(
+            f"expression must be a formula, got {text!r}: column {(error.offset or 1) + indent}: {error.msg}"
+        ) from None
+    except (ValueError, RecursionError, MemoryError):
+        raise ValueError(f"expression must be a formula, got {text[:40]!r}") from None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.expr):
+            node.col_offset += indent
+    try:
+        result: sympy.Expr = _convert(tree.body, symbols, 0)
+    except _Refused as error:
+        raise ValueError(f"expression must be a formula, got {text!r}: {error}") from None
+    return result
+
+
+class _Refused(ValueError):
+    """What is wrong, and where."""
+
+
+def _refuse(node: ast.AST, what: str) -> _Refused:
+    return _Refused(f"column {getattr(node, 'col_offset', 0) + 1}: {what}")
+
+
+def _convert(node: ast.expr, symbols: Mapping[str, sympy.Symbol], depth: int) -> Any:
+    if depth > DEEPEST:
+        raise _refuse(node, f"nested deeper than {DEEPEST} levels")
+    if isinstance(node, ast.Constant):
+        if isinstance(node.value, bool) or not isinstance(node.value, (int, float)):
+            raise _refuse(node, f"{node.value!r} is not a number")
+        if abs(node.value) > 1e300:
+            raise _refuse(node, "a number must be at most 1e300")
+        return sympy.Integer(node.value) if isinstance(node.value, int) else sympy.Float(node.value)
+    if isinstance(node, ast.Name):
+        if node.id in symbols:
+            return symbols[node.id]
+        if node.id in _CONSTANTS:
+            return _CONSTANTS[node.id]
+        raise _refuse(node, f"unknown name {node.id!r}; known are {', '.join([*symbols, *_CONSTANTS])}")
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
+        inner = _convert(node.operand, symbols, depth + 1)
+        return -inner if isinstance(node.op, ast.USub) else inner
+    if isinstance(node, ast.BinOp):
+        # A chain such as a + b + c nests to the left: only the right sides are a level down.
+        chain = []
+        first: ast.expr = node
+        while isinstance(first, ast.BinOp):
+            chain.append(first)
+            first = first.left
+        result = _convert(first, symbols, depth + 1)
+        for link in reversed(chain):
+            result = _bounded(link, _combined(link, result, _convert(link.right, symbols, depth + 1)))
+        return result
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        name = node.func.id
+        if name not in FUNCTIONS:
+            raise _refuse(node, f"unknown function {name!r}; known are {', '.join(FUNCTIONS)}")
+        if len(node.args) != 1 or node.keywords:
+            raise _refuse(node, f"{name} takes one argument")
+        return _bounded(node, FUNCTIONS[name](_convert(node.args[0], symbols, depth + 1)))
+    raise _refuse(node, "only numbers, names, + - * / ** and function calls are allowed")
+
+
+def _bounded(node: ast.expr, made: Any) -> Any:
+    """Return what was made of a node; ValueError if it holds a constant that is too large, or is none."""
+    try:
+        _value(made)
+    except _NO_VALUE:
+        raise _refuse(node, f"constants must {_CONSTANT}") from None
+    return made
+
+
+def _combined(node: ast.BinOp, left: Any, right: Any) -> Any:
+    if isinstance(node.op, ast.Pow):
+        power = _value(right)
+        if power is None or abs(power) > LARGEST_POWER:
+            raise _refuse(node.right, f"a power must be a number of magnitude at most {LARGEST_POWER}")
+        # Checked at once: powers of powers grow beyond any memory.
+        return checked(left**right)
+    if isinstance(node.op, ast.Div) and right.is_zero:
+        raise _refuse(node.right, "division by zero")
+    if type(node.op) not in _OPERATORS:
+        raise _refuse(node, "only numbers, names, + - * / ** and function calls are allowed")
+    return _OPERATORS[type(node.op)](left, right)

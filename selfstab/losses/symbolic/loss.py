@@ -1,0 +1,345 @@
+"""Any loss a user writes in SymPy: derivatives, kernels and values from one expression."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property, lru_cache
+from itertools import combinations_with_replacement, permutations
+from types import MappingProxyType
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import sympy
+
+from selfstab import validation
+from selfstab.eigen import pairs
+from selfstab.kernels import elementary, modules
+from selfstab.kernels.measures import MEASURES
+from selfstab.kernels.run_template import run_source
+from selfstab.kernels.sweep_template import sweep_source
+from selfstab.kernels.writer import Variant
+from selfstab.losses.base.loss import Loss
+from selfstab.losses.symbolic.expressions import checked, parse
+from selfstab.losses.symbolic.formulas import Formulas
+from selfstab.losses.symbolic.printing import lines_of
+from selfstab.losses.symbolic.size import check_nodes, check_operations
+from selfstab.validation import Array
+
+RESERVED = ("lr", "excess", "noise", "momentum", "lookahead", "repeat", "seed", "step", "weight", *MEASURES)
+"""Names a loss parameter must not have, since sweeps and datasets use them."""
+
+_PLAIN_STEPS = 3_000
+"""Up to this many steps plain CPython is faster than loading Numba; the bits are the same."""
+
+
+class SymbolicLoss(Loss):
+    """A loss written as a SymPy expression.
+
+    Gradient, Hessian, sharpness and third derivatives are derived from the expression, printed as source text,
+    and compiled when a sweep or a long run needs it. exp, log, sin, cos, tanh and their kin are within one unit in the
+    last place; sin and cos of arguments beyond 2^40 are nan, and end a run as a divergence.
+
+    Parameters
+    ----------
+    expression
+        The loss L(variables; parameters), real and at least twice differentiable almost everywhere: a SymPy
+        expression, or text such as ``"(u*v - 1)**2/2"`` in + − * / ** and the common functions.
+    variables
+        The weights, in order: symbols or names, or names in one text such as ``"u, v"``.
+    parameters
+        Value by symbol or name for every other symbol of the expression.
+
+    Raises
+    ------
+    TypeError
+        If the expression is not one, or a parameter's value is not a number.
+    ValueError
+        If the expression has undeclared symbols, none of the variables, complex or unknown parts, or more than 10000
+        operations in its value, gradient and Hessian together (the time SymPy takes grows with them), or if a name is
+        repeated, reserved or not a Python identifier.
+
+    Examples
+    --------
+    >>> loss = SymbolicLoss("(u*v - c)**2/2", ["u", "v"], {"c": 1.0})
+    >>> loss.value([2.0, 1.0])
+    0.5
+    >>> loss.gradient([2.0, 1.0])
+    array([1., 2.])
+    >>> print(loss.sharpness([2.0, 0.5])[0])
+    4.25
+    """
+
+    domain: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
+    """Bounds of parameters, each alone, by ``above``, ``at_least``, ``below``, ``at_most``: ``{"b": {"above": 0}}``."""
+
+    def __init__(
+        self,
+        expression: sympy.Expr | str,
+        variables: Iterable[sympy.Symbol | str],
+        parameters: Mapping[sympy.Symbol | str, float] | None = None,
+    ) -> None:
+        weights = _names("variables", variables)
+        if not isinstance(parameters, Mapping | None):
+            raise TypeError(f"parameters must map names to values, got {validation.shown(parameters)}")
+        # A symbol and a text may name one parameter, so the names are checked before they become keys.
+        _names("parameters", [*weights, *map(str, parameters or {})])
+        given = {str(key): value for key, value in (parameters or {}).items()}
+        for name in given:
+            if name in RESERVED:
+                raise ValueError(
+                    f"parameters must not be named like a sweep's axes, measures ({', '.join(RESERVED)}), got {name!r}"
+                )
+        symbols = {name: sympy.Symbol(name, real=True) for name in [*weights, *given]}
+        self.expression = _expression(expression, symbols)
+        free = {s.name for s in self.expression.free_symbols}
+        if unknown := sorted(free - set(symbols)):
+            raise ValueError(
+                f"expression must use declared symbols only ({', '.join(symbols)}), got {', '.join(unknown)}"
+            )
+        if not free & set(weights):
+            raise ValueError(
+                f"expression must use at least one of the variables {', '.join(weights)}, got {self.expression}"
+            )
+        check_operations(self.expression, set(weights))
+        self._names = tuple(weights)
+        self._parameters = {name: validation.real(name, value) for name, value in given.items()}
+        self._check_parameters()
+        _ = self._derived.functions  # unknown functions are refused here, not at the first call
+
+    def _check_parameters(self) -> None:
+        for name, bounds in self.domain.items():
+            validation.real(name, self._parameters[name], **bounds)
+
+    # -- what it is -----------------------------------------------------------------------------------------------
+
+    @property
+    def dimension(self) -> int:
+        """Number of weights."""
+        return len(self._names)
+
+    @property
+    def weight_names(self) -> tuple[str, ...]:
+        """The variables' names."""
+        return self._names
+
+    @property
+    def parameters(self) -> Mapping[str, float]:
+        """Value by name, read-only; :meth:`replace` changes them."""
+        return MappingProxyType(self._parameters)
+
+    @property
+    def description(self) -> str:
+        """The expression with its variables and parameters, on one line."""
+        inner = "".join(f", {name}={value!r}" for name, value in self._parameters.items())
+        return f"{type(self).__name__}({_text(self.expression)}; {', '.join(self._names)}{inner})"
+
+    def __repr__(self) -> str:
+        return self.description
+
+    def replace(self, **parameters: float) -> Self:
+        """Return the same loss with other values of its parameters.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a name is not a parameter's, or a value is not a finite number in the loss's domain.
+        """
+        validation.some_of("parameters", tuple(parameters), self._parameters)
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._parameters = self._parameters | {n: validation.real(n, v) for n, v in parameters.items()}
+        other._check_parameters()
+        return other
+
+    def source(self, measure: Sequence[str] = ("final_loss", "final_sharpness", "phase")) -> str:
+        """Return the generated kernel of a sweep over constant lr with these measures, as text."""
+        return self.sweep_source(Variant(validation.some_of("measure", measure, MEASURES)))
+
+    # -- kernels --------------------------------------------------------------------------------------------------
+
+    @property
+    def _derived(self) -> _Derived:
+        return _derived(self.expression, self._names, tuple(self._parameters), type(self).__name__)
+
+    @property
+    def formulas(self) -> Formulas:
+        """The loss's formulas in the kernels' names."""
+        return self._derived.formulas
+
+    def sweep_source(self, variant: Variant) -> str:
+        """Return the text of the module that sweeps this loss."""
+        return self._derived.sweep_source(variant)
+
+    @property
+    def _values(self) -> Array:
+        return np.array([*self._parameters.values()], dtype=np.float64)
+
+    def _run_entry(self, name: str, steps: int) -> Callable[..., Any]:
+        if steps <= _PLAIN_STEPS:
+            plain: Callable[..., Any] = modules.plain(self._derived.run_source)[name]
+            return plain
+        compiled: Callable[..., Any] = getattr(modules.compiled(self._derived.run_source), name)
+        return compiled
+
+    def _evaluate(self, points: Array, *, loss: bool = False, sharpness: bool = False) -> tuple[Array, Array]:
+        """Return the losses and sharpnesses at rows of `points`; an empty array for what is not asked."""
+        losses, sharpnesses = np.empty(len(points) if loss else 0), np.empty(len(points) if sharpness else 0)
+        self._run_entry("evaluate", len(points))(points, self._values, losses, sharpnesses)
+        return losses, sharpnesses
+
+    # -- derivatives ----------------------------------------------------------------------------------------------
+
+    def _value(self, w: Array) -> float:
+        return float(self._derived.functions["value"](*w, *self._values)[0])
+
+    def _gradient(self, w: Array) -> Array:
+        return np.array(self._derived.functions["gradient"](*w, *self._values))
+
+    def _hessian(self, w: Array) -> Array:
+        n = self.dimension
+        out = np.empty((n, n))
+        lower = np.tril_indices(n)
+        out[lower] = self._derived.functions["hessian"](*w, *self._values)
+        out.T[lower] = out[lower]
+        return out
+
+    def _third(self, w: Array, u: Array, v: Array) -> Array:
+        return np.array(self._derived.third(*w, *self._values, *u, *v))
+
+    def _fourth(self, w: Array, u: Array, v: Array, z: Array) -> Array:
+        n = self.dimension
+        indices = np.array(list(_sorted_indices(n, 4))).T
+        tensor = np.empty((n, n, n, n))
+        parts = np.array(self._derived.fourth(*w, *self._values))
+        for order in permutations(indices):
+            tensor[tuple(order)] = parts
+        along: Array = np.einsum("ijkl,i,j,k->l", tensor, u, v, z)
+        return along
+
+    def _sharpness(self, w: Array, guess: Array | None = None) -> pairs.Eigenpair:
+        """Return the top eigenpair; its value is the kernels', so that all parts show the same bits."""
+        pair = pairs.top_eigenpair(self._hessian(w), guess=guess)
+        value = float(self._evaluate(w[None], sharpness=True)[1][0])
+        return pairs.Eigenpair(value, pair.vector, pair.residual, pair.products)
+
+
+def _names(name: str, values: Iterable[sympy.Symbol | str]) -> list[str]:
+    if isinstance(values, sympy.Symbol):
+        values = [values]
+    elif isinstance(values, str):
+        values = [word.strip() for word in values.split(",")]
+    try:
+        found = [str(v) for v in values]
+    except TypeError:
+        raise TypeError(f"{name} must be symbols or names, got {validation.shown(values)}") from None
+    for word in found:
+        # Python reads identifiers in this normal form: two names that share it would be one in a kernel.
+        if not word.isidentifier() or word != unicodedata.normalize("NFKC", word):
+            raise ValueError(
+                f"{name} must have names that are Python identifiers in normal form, got {word!r}"
+            )
+    if name == "variables" and not found:
+        raise ValueError("variables must name at least one weight, got none")
+    if len(set(found)) != len(found):
+        raise ValueError(f"{name} must not repeat a name, got {', '.join(found)}")
+    return found
+
+
+def _expression(expression: Any, symbols: Mapping[str, sympy.Symbol]) -> sympy.Expr:
+    if isinstance(expression, str):
+        result = parse(expression, symbols)
+    elif isinstance(expression, sympy.Expr):
+        check_nodes(expression)
+        # A symbol is known by its name: assumptions a user gave it do not matter.
+        result = expression.xreplace(
+            {s: symbols[s.name] for s in expression.free_symbols if s.name in symbols}
+        )
+    else:
+        raise TypeError(f"expression must be a SymPy expression or text, got {validation.shown(expression)}")
+    return checked(result)
+
+
+class _Derived:
+    """What follows from an expression alone, whatever its parameters' values; made on first use."""
+
+    def __init__(self, formulas: Formulas, title: str) -> None:
+        self.formulas, self._title = formulas, title
+        self._sweeps: dict[Variant, str] = {}
+
+    def sweep_source(self, variant: Variant) -> str:
+        if variant not in self._sweeps:
+            self._sweeps[variant] = sweep_source(self.formulas, variant, self._title)
+        return self._sweeps[variant]
+
+    @cached_property
+    def run_source(self) -> str:
+        return run_source(self.formulas, self._title)
+
+    @cached_property
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        """Scalar functions (weights, parameters) of value, gradient and Hessian, run by plain CPython."""
+        f = self.formulas
+        hessian = [f.hessian[i, j] for i in range(f.hessian.rows) for j in range(i + 1)]
+        return _plain_functions(f, {"value": [f.expression], "gradient": f.gradient, "hessian": hessian})
+
+    @cached_property
+    def third(self) -> Callable[..., Any]:
+        """The function (weights, parameters, a, b) → ∇³L(a, b, ·), run by plain CPython."""
+        f = self.formulas
+        n = f.hessian.rows
+        w = [sympy.Symbol(name, real=True) for name in f.weights]
+        a = [sympy.Symbol(f"a_{i}", real=True) for i in range(n)]
+        b = [sympy.Symbol(f"b_{i}", real=True) for i in range(n)]
+        form = sum(f.hessian[i, j] * a[i] * b[j] for i in range(n) for j in range(n))
+        out = [_smooth_part(sympy.diff(form, s)) for s in w]
+        return _plain_functions(f, {"third": out}, extra=[s.name for s in [*a, *b]])["third"]
+
+    @cached_property
+    def fourth(self) -> Callable[..., Any]:
+        """The function (weights, parameters) → ∂⁴L/∂w_i∂w_j∂w_k∂w_l for i <= j <= k <= l, run by plain CPython."""
+        f = self.formulas
+        w = [sympy.Symbol(name, real=True) for name in f.weights]
+        parts = {index: f.hessian[index] for index in _sorted_indices(len(w), 2)}
+        for order in (3, 4):
+            parts = {
+                index: _smooth_part(sympy.diff(parts[index[:-1]], w[index[-1]]))
+                for index in _sorted_indices(len(w), order)
+            }
+        return _plain_functions(f, {"fourth": list(parts.values())})["fourth"]
+
+
+def _smooth_part(derivative: sympy.Expr) -> sympy.Expr:
+    """Return a derivative without what the jump of a slope leaves at the kink."""
+    return derivative.replace(sympy.DiracDelta, lambda *_: sympy.Integer(0))
+
+
+def _sorted_indices(size: int, order: int) -> Iterable[tuple[int, ...]]:
+    return combinations_with_replacement(range(size), order)
+
+
+@lru_cache(maxsize=64)
+def _text(expression: sympy.Expr) -> str:
+    """Return an expression as text, which takes SymPy milliseconds."""
+    return str(expression)
+
+
+@lru_cache(maxsize=64)
+def _derived(
+    expression: sympy.Expr, weights: tuple[str, ...], parameters: tuple[str, ...], kind: str
+) -> _Derived:
+    symbols = [[sympy.Symbol(name, real=True) for name in names] for names in (weights, parameters)]
+    return _Derived(Formulas(expression, *symbols), f"{kind}: L({', '.join(weights)}) = {expression}")
+
+
+def _plain_functions(
+    formulas: Formulas, pieces: Mapping[str, list[sympy.Expr]], extra: Iterable[str] = ()
+) -> dict[str, Callable[..., Any]]:
+    arguments = ", ".join([*formulas.weights, *formulas.parameters, *extra])
+    source = ""
+    for name, expressions in pieces.items():
+        lines, results = lines_of(expressions, "e")
+        body = "".join(f"    {line}\n" for line in lines)
+        source += f"@compiled\ndef {name}({arguments}):\n{body}    return [{', '.join(results)}]\n\n\n"
+    functions = modules.plain(elementary.definitions(source) + source)
+    return {name: functions[name] for name in pieces}

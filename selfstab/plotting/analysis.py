@@ -1,0 +1,231 @@
+"""Figures of recorded runs: their catapults, the spikes of the loss, the overshoot beside the law."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from selfstab import theory
+from selfstab.plotting.style import METHOD_COLOURS, THEORY_COLOUR, axes_or_new, require, styled
+from selfstab.records.analyze import largest_of
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
+
+_BAND = "#ddaa33"
+_DOUBTED = "#999999"
+_MOST = 200
+_ABOVE = 6.0
+_BLOWN_UP = 1e3
+_MADE_BY = "what analyze returns"
+_CATAPULT = ("catapult",)
+
+
+def _check(data: Any, along_step: tuple[str, ...], along_catapult: tuple[str, ...]) -> None:
+    variables = dict.fromkeys(along_step, ("step",)) | dict.fromkeys(along_catapult, _CATAPULT)
+    require("data", data, variables, _MADE_BY)
+
+
+def _colour(data: xarray.Dataset) -> str:
+    return METHOD_COLOURS["PHB" if (data["momentum"].values > 0).any() else "GD"]
+
+
+def _line(ax: Axes, data: xarray.Dataset, name: str, **look: Any) -> None:
+    known = np.isfinite(data[name].values)
+    ax.plot(data["step"].values[known], data[name].values[known], **look)
+
+
+def _bands(ax: Axes, data: xarray.Dataset) -> None:
+    for n, k in enumerate(largest_of(data, _MOST)):
+        begin, end = float(data["onset"][k]), float(data["died"][k])
+        ax.axvspan(
+            begin, end, color=_BAND, alpha=0.25, linewidth=0, zorder=0, label="catapult" if n == 0 else None
+        )
+
+
+@styled
+def draw_catapults(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
+    """Draw a recorded run's sharpness and threshold, its catapults marked, and where the law lets each end.
+
+    Parameters
+    ----------
+    data
+        What :func:`selfstab.analyze` returns.
+    ax
+        Where to draw; by default the axes of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes. Each catapult is shaded from onset to its end and numbered; a bar stands at S* + y₀ minus the
+        predicted drop, black where the law is to hold and grey where it carries a caution. Of
+        more than 200 catapults those of the largest drop are marked.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If data lacks a variable; the message names it.
+    """
+    _check(
+        data,
+        ("sharpness", "max_stable_sharpness", "momentum"),
+        ("onset", "died", "drop", "peak_excess", "relative_excess", "predicted_drop", "cautions"),
+    )
+    ax = axes_or_new(ax)
+    _bands(ax, data)
+    _line(ax, data, "sharpness", color=_colour(data), label="sharpness $S$")
+    _line(
+        ax,
+        data,
+        "max_stable_sharpness",
+        color=THEORY_COLOUR,
+        linestyle="--",
+        linewidth=0.8,
+        label="threshold $S^*$",
+    )
+    known = data["sharpness"].values[np.isfinite(data["sharpness"].values)]
+    lowest, highest = float(known.min()), float(known.max())
+    limits = data["max_stable_sharpness"].values
+    least = float(np.min(limits[np.isfinite(limits)], initial=np.inf))
+    if _BLOWN_UP * least < highest:  # a run that diverges: its last records are of any size
+        highest = _ABOVE * least
+    if least < _ABOVE * highest:  # how far the threshold is shows where it is near
+        highest = max(highest, least)
+    margin = 0.08 * (highest - lowest if highest > lowest else abs(highest) or 1.0)
+    for k in largest_of(data, _MOST):
+        y0 = float(data["peak_excess"][k])
+        end = y0 / float(data["relative_excess"][k]) + y0 - float(data["predicted_drop"][k])
+        begin, died = float(data["onset"][k]), float(data["died"][k])
+        trusted = int(data["cautions"][k]) == 0
+        if end > lowest - 4.0 * margin:
+            ax.hlines(
+                end, begin, died, color=THEORY_COLOUR if trusted else _DOUBTED, linewidth=1.4,
+                label="the law's end" if trusted else "the law's end, with cautions",
+            )  # fmt: skip
+            lowest = min(lowest, end)
+        if data.sizes["catapult"] <= 12:
+            ax.annotate(
+                str(k), (begin, 1.0), xycoords=("data", "axes fraction"), fontsize=6, ha="left", va="bottom"
+            )
+    # lr's warmup begins with a threshold of any height.
+    ax.set_ylim(lowest - margin, highest + 2.0 * margin)
+    ax.set(xlabel="step, $t$", ylabel="sharpness (1/lr)")
+    return ax
+
+
+@styled
+def draw_spikes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
+    """Draw a recorded run's loss, its catapults shaded, and the height predicted for each spike.
+
+    Parameters
+    ----------
+    data
+        What :func:`selfstab.analyze` returns of a run with a loss.
+    ax
+        Where to draw; by default the axes of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes, logarithmic where no loss is below 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If data lacks a variable; the message names it.
+    """
+    _check(
+        data,
+        ("loss", "momentum"),
+        ("onset", "died", "drop", "peak", "loss_spike", "predicted_loss_spike", "cautions"),
+    )
+    ax = axes_or_new(ax)
+    _bands(ax, data)
+    _line(ax, data, "loss", color=_colour(data), label="loss $L$")
+    loss = data["loss"].values
+    known = np.isfinite(loss)
+    for k in largest_of(data, _MOST):
+        base = np.interp(float(data["peak"][k]), data["step"].values[known], loss[known])
+        base -= float(data["loss_spike"][k])
+        top = base + float(data["predicted_loss_spike"][k])
+        trusted = int(data["cautions"][k]) == 0
+        if np.isfinite(top):
+            ax.hlines(
+                top, float(data["onset"][k]), float(data["died"][k]), linewidth=1.4,
+                color=THEORY_COLOUR if trusted else _DOUBTED,
+                label="predicted spike" if trusted else "predicted spike, with cautions",
+            )  # fmt: skip
+    positive = loss[known & (loss > 0)]
+    if positive.size and (loss[known] >= 0).all():
+        # A toy's loss falls to nothing, which must not leave its spike a sliver.
+        top = float(positive.max())
+        if (
+            loss[known][-1] == top > _BLOWN_UP * np.median(positive)
+        ):  # a run that diverges: it ends at any size
+            top = _BLOWN_UP * float(np.median(positive))
+            ax.set_ylim(top=top)
+        ax.set(yscale="log")
+        ax.set_ylim(bottom=max(0.5 * positive.min(), 1e-10 * top))
+    ax.set(xlabel="step, $t$", ylabel="loss")
+    return ax
+
+
+@styled
+def draw_measured_overshoot(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
+    """Draw the overshoot of a recorded run's catapults against κ, beside the law.
+
+    Parameters
+    ----------
+    data
+        What :func:`selfstab.analyze` returns.
+    ax
+        Where to draw; by default the axes of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes. Filled markers: catapults without cautions; open ones: with. The line is G(κ); with lookahead, where
+        the law depends on more than κ, bars are the prediction for each.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If data lacks a variable; the message names it.
+    """
+    _check(data, ("momentum",), ("inertia_number", "overshoot", "predicted_overshoot", "cautions"))
+    ax = axes_or_new(ax)
+    kappa, measured = data["inertia_number"].values, data["overshoot"].values
+    trusted = data["cautions"].values == 0
+    colour = _colour(data)
+    for chosen, face, label in (
+        (trusted, colour, "measured"),
+        (~trusted, "white", "measured, with cautions"),
+    ):
+        if chosen.any():
+            ax.plot(kappa[chosen], measured[chosen], "o", color=colour, markerfacecolor=face, label=label)
+    if float(data.attrs.get("lookahead", 0.0)) == 0.0:
+        around = kappa if kappa.size else np.array([1.0])
+        fine = np.geomspace(0.1 * around.min(), 10.0 * around.max(), 200)
+        ax.plot(fine, theory.overshoot(fine), color=THEORY_COLOUR, label=r"the law, $G(\kappa)$", zorder=1)
+    elif kappa.size:
+        ax.plot(
+            kappa, data["predicted_overshoot"].values, "_", color=THEORY_COLOUR, markersize=9,
+            label="the law's series",
+        )  # fmt: skip
+    if kappa.size <= 12:
+        for k in range(kappa.size):
+            ax.annotate(
+                str(k),
+                (kappa[k], measured[k]),
+                xytext=(3, -3),
+                textcoords="offset points",
+                fontsize=6,
+                va="top",
+            )
+    if (kappa > 0).all():
+        ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set(xlabel=r"inertia number, $\kappa$", ylabel="overshoot, drop/(2$y_0$)")
+    return ax

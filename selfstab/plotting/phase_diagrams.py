@@ -1,0 +1,365 @@
+"""Figures of sweeps: the overshoot law and phase diagrams."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from selfstab import phases, theory, validation
+from selfstab.plotting.style import (
+    BLANK,
+    SEQUENTIAL,
+    THEORY_COLOUR,
+    axes_or_new,
+    axis_label,
+    cell_edges,
+    is_geometric,
+    new_figure,
+    require,
+    shared_legend,
+    styled,
+)
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
+
+UNIVERSAL_BELOW: Final = 0.03
+"""Relative excess up to which a measured overshoot is held against the universal law (filled markers)."""
+
+LOSS_MARKERS: Final = {"CubicTaylor": "o", "Product": "s"}
+
+
+def _momentum_colours(values: Any) -> list[tuple[float, float, float, float]]:
+    import matplotlib
+
+    return [tuple(row) for row in matplotlib.colormaps[SEQUENTIAL](np.linspace(0.0, 0.88, len(values)))]
+
+
+def _points(data: xarray.Dataset, ax: Axes, height: Any) -> None:
+    """Draw one marker per measured overshoot: filled where ε is small, open where not."""
+    for loss, marker in LOSS_MARKERS.items():
+        if loss not in data:
+            continue
+        for k, colour in enumerate(_momentum_colours(data["momentum"].values)):
+            kappa, measured = data["kappa"].values[k], data[loss].values[k]
+            excess = data["excess"].values[k]
+            for small in (True, False):
+                chosen = np.isfinite(measured) & ((excess <= UNIVERSAL_BELOW) == small)
+                ax.plot(
+                    kappa[chosen], height(kappa[chosen], measured[chosen]), linestyle="none", marker=marker,
+                    color=colour, markerfacecolor=colour if small else "none", markersize=3.0, markeredgewidth=0.6,
+                )  # fmt: skip
+
+
+def _key(data: xarray.Dataset, ax: Axes) -> None:
+    """Name the markers: a colour for each momentum, a shape for each loss, open where ε is large."""
+    momenta = data["momentum"].values
+    grey: dict[str, Any] = {
+        "color": "#777777",
+        "linestyle": "none",
+        "markersize": 3.0,
+        "markeredgewidth": 0.6,
+    }
+    for momentum, colour in zip(momenta, _momentum_colours(momenta), strict=True):
+        ax.plot(
+            [], [], linestyle="none", marker="D", markersize=3.0, color=colour, label=rf"$\beta={momentum:g}$"
+        )
+    for loss, marker in LOSS_MARKERS.items():
+        if loss in data:
+            ax.plot([], [], marker=marker, label=loss, **grey)
+    ax.plot([], [], marker="o", markerfacecolor="none", label=rf"$\varepsilon>{UNIVERSAL_BELOW:g}$", **grey)
+    ax.legend(loc="upper left", ncols=2)
+
+
+def _check_law(data: xarray.Dataset) -> None:
+    along = ("momentum", "point")
+    require(
+        "data", data, {"momentum": ("momentum",), "kappa": along, "excess": along}, "overshoots against κ"
+    )
+    losses = {name: along for name in LOSS_MARKERS if name in data}
+    if not losses:
+        raise ValueError(
+            f"data must have one of the variables {', '.join(LOSS_MARKERS)} (overshoots against κ), "
+            f"got {', '.join(map(str, data.data_vars))}"
+        )
+    require("data", data, losses, "overshoots against κ")
+
+
+@styled
+def draw_overshoot_law(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
+    """Draw the measured overshoot against the inertia number κ, on the universal curve G(κ).
+
+    Filled markers: relative excess ε <= 0.03, where the law is to hold; open ones: larger ε. Runs that diverged or did
+    not settle have no overshoot and no marker.
+
+    Parameters
+    ----------
+    data
+        Variables named after losses (CubicTaylor, Product), ``kappa`` and ``excess``, each along (momentum, point).
+    ax
+        Where to draw; by default the axes of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If data lacks one of these; the message names it.
+    """
+    _check_law(data)
+    ax = axes_or_new(ax)
+    data = data.transpose("momentum", "point", ...)
+    kappa = data["kappa"].values
+    _points(data, ax, lambda _, measured: measured)
+    fine = np.geomspace(np.nanmin(kappa), np.nanmax(kappa), 400)
+    ax.plot(fine, theory.overshoot(fine), color=THEORY_COLOUR, label=r"theory, $G(\kappa)$", zorder=1)
+    _key(data, ax)
+    ax.set(xscale="log", yscale="log", xlabel=r"inertia number, $\kappa=\varepsilon((1+\beta)/(1-\beta))^2$")
+    ax.set(ylabel="overshoot, drop/(2$y_0$)")
+    return ax
+
+
+@styled
+def draw_overshoot_residual(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
+    """Draw the measured overshoot over the law's, less one, against κ; markers as in :func:`draw_overshoot_law`.
+
+    Parameters
+    ----------
+    data, ax
+        As for :func:`draw_overshoot_law`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes, linear within ±0.001 and logarithmic beyond.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If data lacks one of these; the message names it.
+    """
+    _check_law(data)
+    ax = axes_or_new(ax, height=1.6)
+    data = data.transpose("momentum", "point", ...)
+    _points(data, ax, lambda kappa, measured: measured / theory.overshoot(kappa) - 1.0)
+    ax.axhline(0.0, color=THEORY_COLOUR, zorder=1, label="theory")
+    ax.set_xscale("log")
+    ax.set_yscale("symlog", linthresh=1e-3, linscale=0.6)
+    ax.set_ylim(-1.5, 1.0)
+    ax.set(
+        xlabel=r"inertia number, $\kappa=\varepsilon((1+\beta)/(1-\beta))^2$",
+        ylabel="overshoot/$G(\\kappa)-1$",
+    )
+    return ax
+
+
+_MOMENTUM_TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
+
+
+@dataclass(frozen=True)
+class _Map:
+    """A sweep over two axes, sorted along both, and where it goes."""
+
+    data: xarray.Dataset
+    x: str
+    y: str
+    of_theory: bool
+    """Whether it is over momentum and excess: 1 − β and ε on logarithmic axes, with theory's contours."""
+
+    @classmethod
+    def checked(cls, data: xarray.Dataset, variables: tuple[str, ...], x: str | None, y: str | None) -> _Map:
+        words = " and ".join(repr(name) for name in variables)
+        made_by = f"a sweep with measure{'s' * (len(variables) > 1)} {words}"
+        require("data", data, dict.fromkeys(variables), made_by)
+        dims = [str(dim) for dim in data[variables[0]].dims]
+        chosen = [
+            validation.one_of(word, name, dims) for word, name in (("y", y), ("x", x)) if name is not None
+        ]
+        long = [dim for dim in dims if data.sizes[dim] > 1 or dim in chosen]
+        if len(chosen) == 2 and chosen[0] == chosen[1]:
+            raise ValueError(f"x and y must be two dimensions, got {chosen[0]} twice")
+        if len(long) != 2 or min(data.sizes[dim] for dim in long) < 2:
+            sizes = ", ".join(f"{dim} ({data.sizes[dim]})" for dim in dims) or "none"
+            more = [dim for dim in long if dim not in chosen][2 - len(chosen) :]
+            advice = f": select one value of {', '.join(more)}, as data.isel({more[0]}=0)" if more else ""
+            raise ValueError(
+                f"data must have more than one value along two dimensions exactly, got {sizes}{advice}"
+            )
+        over_theory = {*long} == {"momentum", "excess"}
+        # As theory's planes are drawn: ε upwards, whatever the order of the sweep's axes.
+        up, right = ("excess", "momentum") if over_theory else (long[0], long[1])
+        if (x or right) == up or (y or up) == right:
+            up, right = right, up
+        flat = data[list(variables)].squeeze([dim for dim in dims if dim not in long]).sortby([up, right])
+        of_theory = over_theory and up == "excess" and bool(flat["excess"].min() > 0.0)
+        of_theory = of_theory and bool(flat["momentum"].max() < 1.0)
+        return cls(flat.transpose(up, right), right, up, of_theory)
+
+    def values(self, name: str) -> Any:
+        """Return a variable, shape (values of y, values of x)."""
+        return self.data[name].values
+
+    def edges(self) -> tuple[Any, Any]:
+        """Return the edges of the cells along x and y."""
+        x, y = self.data[self.x].values, self.data[self.y].values
+        if self.of_theory:
+            return cell_edges(1.0 - x, log=True), cell_edges(y, log=True)
+        return cell_edges(x, log=is_geometric(x)), cell_edges(y, log=is_geometric(y))
+
+    def dress(self, ax: Axes, contours: tuple[float, ...]) -> None:
+        """Scale and name the axes."""
+        if self.of_theory:
+            _plane(ax, self.data, contours)
+            return
+        across, up = self.edges()
+        for word, name, ends in (("x", self.x, across), ("y", self.y, up)):
+            scale = "log" if is_geometric(self.data[name].values) else "linear"
+            ax.set(
+                **{f"{word}scale": scale, f"{word}label": axis_label(self.data, name)},
+                **{f"{word}lim": (ends[0], ends[-1])},
+            )
+
+
+def _plane(ax: Axes, data: xarray.Dataset, contours: tuple[float, ...]) -> None:
+    """Dress the axes of a phase diagram: 1 − β on a logarithmic axis named by β, and theory's contours of κ."""
+    momentum, excess = data["momentum"].values, data["excess"].values
+    ax.set(xscale="log", yscale="log")  # before the contours, whose labels are placed on the page
+    if contours:
+        kappa = theory.inertia_number(excess[:, None], momentum)
+        lines = ax.contour(1.0 - momentum, excess, kappa, levels=contours, colors="white", linewidths=0.7)
+        # Labels where the lines cross a third of the axis of ε: there (1 + β)/(1 − β) = √(κ/ε).
+        third = float((excess.min() ** 2 * excess.max()) ** (1 / 3))
+        places = [(2.0 / (1.0 + np.sqrt(level / third)), third) for level in contours]
+        inside = [at for at in places if 1.0 - momentum.max() < at[0] < 1.0 - momentum.min()]
+        if inside:
+            ax.clabel(lines, fmt=lambda level: rf"$\kappa={level:g}$", fontsize=5.5, manual=inside)
+    ax.set(ylabel=r"relative excess, $\varepsilon=S/S^*-1$", xlabel=r"momentum, $\beta$")
+    ax.set_xlim(1.0 - momentum.min(), 1.0 - momentum.max())
+    ax.set_ylim(excess.min(), excess.max())
+    shown = [b for b in _MOMENTUM_TICKS if momentum.min() <= b <= momentum.max()]
+    ax.set_xticks([1.0 - b for b in shown], [f"{b:g}" for b in shown])
+    ax.minorticks_off()
+
+
+@styled
+def draw_phases(
+    data: xarray.Dataset, ax: Axes | None = None, *, x: str | None = None, y: str | None = None,
+    contours: tuple[float, ...] = (0.1, 1.0, 10.0),
+) -> Axes:  # fmt: skip
+    """Draw how runs end over two axes of a sweep, each outcome in its colour.
+
+    Cells that have not been run, as in the store of an unfinished sweep, are white. Axes are logarithmic where the
+    sweep's values are spaced geometrically. Over (β, ε), the axes are 1 − β and ε, with theory's contours of κ.
+
+    Outcomes are named for a legend, which a new figure has below the axes. In axes of your own, call
+    ``ax.legend()`` within :func:`paper`, whose legends have a frame, or leave the cells free with
+    ``ax.figure.legend(loc="outside lower center")`` in a figure of layout "constrained".
+
+    Parameters
+    ----------
+    data
+        ``phase`` of :func:`selfstab.sweep`, more than one value along two dimensions exactly.
+    ax
+        Where to draw; by default the axes of a new figure.
+    x, y
+        The dimension drawn to the right and the one drawn upwards; by default the second and the first (β and ε).
+    contours
+        Values of κ, over (β, ε).
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If data has no phase, or not more than one value along two dimensions exactly, or x or y is none of them.
+
+    Examples
+    --------
+    >>> import numpy as np, selfstab as ss
+    >>> axes = {"lr": np.geomspace(0.1, 10.0, 5), "start.w": [0.5, 1.0, 2.0]}
+    >>> data = ss.sweep(ss.DoubleWell(), ss.HeavyBall(0.1), axes, start=[1.0], steps=9, progress=False)
+    >>> draw_phases(data).get_ylabel()
+    'learning rate (1/sharpness)'
+    """
+    from matplotlib.colors import BoundaryNorm, ListedColormap
+
+    plane = _Map.checked(data, ("phase",), x, y)
+    figure = new_figure() if ax is None else None
+    ax = axes_or_new(ax) if figure is None else figure.add_subplot()
+    codes = list(phases.LABELS)
+    phase = plane.values("phase")
+    known = np.isin(phase, codes)
+    ax.pcolormesh(
+        *plane.edges(), np.ma.masked_array(phase, ~known),
+        cmap=ListedColormap([phases.COLOURS[c] for c in codes]),
+        norm=BoundaryNorm(np.arange(min(codes), max(codes) + 2) - 0.5, len(codes)), rasterized=True,
+    )  # fmt: skip
+    plane.dress(ax, contours)
+    name_outcomes(ax, phase)
+    if not known.all():
+        ax.plot([], [], label="not run", **BLANK)
+    if figure is not None:
+        shared_legend(figure, [ax], columns=3)
+    return ax
+
+
+def name_outcomes(ax: Axes, phase: Any) -> None:
+    """Name the outcomes that are there for a legend."""
+    for code, label in phases.LABELS.items():
+        if (phase == code).any():
+            ax.plot([], [], linestyle="none", marker="s", color=phases.COLOURS[code], label=label)
+
+
+@styled
+def draw_overshoot(
+    data: xarray.Dataset, ax: Axes | None = None, *, x: str | None = None, y: str | None = None,
+    contours: tuple[float, ...] = (0.1, 1.0, 10.0), largest: float | None = None,
+) -> Axes:  # fmt: skip
+    """Draw the overshoot over two axes of a sweep on a logarithmic scale.
+
+    A run without an overshoot is in the colour of how it ended. Axes and contours are those of :func:`draw_phases`.
+
+    Parameters
+    ----------
+    data
+        ``overshoot`` and ``phase`` of :func:`selfstab.sweep`, more than one value along two dimensions exactly.
+    ax
+        Where to draw; by default the axes of a new figure.
+    x, y, contours
+        As for :func:`draw_phases`.
+    largest
+        End of the colour scale; by default the largest overshoot.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If data has no overshoot or no phase, or in the cases of :func:`draw_phases`.
+    """
+    from matplotlib.colors import LogNorm
+
+    plane = _Map.checked(data, ("overshoot", "phase"), x, y)
+    ax = axes_or_new(ax)
+    draw_phases(data, ax, x=plane.x, y=plane.y, contours=())
+    values = np.ma.masked_invalid(plane.values("overshoot"))
+    if values.count():
+        top = float(values.max()) if largest is None else largest
+        beyond = "max" if float(values.max()) > top else "neither"
+        norm = LogNorm(min(max(float(values.min()), 0.3), top), top)
+        mesh = ax.pcolormesh(*plane.edges(), values, cmap=SEQUENTIAL, norm=norm, rasterized=True)
+        ax.figure.colorbar(mesh, ax=ax, label="overshoot, drop/(2$y_0$)", pad=0.02, extend=beyond)
+    plane.dress(ax, contours)
+    return ax

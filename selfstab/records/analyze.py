@@ -1,0 +1,405 @@
+"""A recorded training run held against the theory: threshold, catapults, and what the overshoot law says of each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from selfstab import observables, theory, validation
+from selfstab.observables.measures import _smoothed
+from selfstab.records.read import recorded_run
+from selfstab.runs.simulate import versions
+from selfstab.validation import Array
+
+if TYPE_CHECKING:
+    import xarray
+
+CAUTIONS: Final = {
+    "large_drop": "the drop is more than a tenth of the sharpness: the loss's own curvature enters",
+    "settings_moved": "lr or momentum changed during the swing by more than a tenth of y0 in the threshold",
+    "sharpening": "progressive sharpening during the swing is more than a tenth of y0: the law is for none",
+    "coarse": "fewer than 8 records between onset and crossing",
+    "one_sided": "sharpness is recorded at even strides: only one side of the flip is seen, y0 and drop may be off",
+    "cut_short": "the swing had not died when the next one began, or the record ended",
+    "several_unstable": "a second eigenvalue was above the threshold",
+    "no_loss": "without a loss, the oscillation's own share of the sharpness is in y0 and in the drop",
+    "lookahead_series": "the series with lookahead is used beyond small inertia numbers",
+    "begun": "the swing was under way where the record begins: y0 and the growth miss its beginning",
+    "noisy": "noise of the recorded sharpness is more than a twentieth of y0, which as a maximum it raises",
+}
+"""Reasons not to trust the law's prediction for a catapult; several are told at once."""
+
+_SMALL: Final = 0.1
+_FEWEST: Final = 8
+_SERIES: Final = 0.2
+_NOISE: Final = 0.05
+_BEGUN: Final = 1e-3
+_ENOUGH: Final = 20
+
+_ALONG_CATAPULT: Final = {
+    "steps_above": ("steps from onset to crossing", "step"),
+    "lr": ("learning rate at the step of y0", "1/sharpness"),
+    "momentum": ("momentum at the step of y0", "1"),
+    "inertia_number": ("kappa", "1"),
+    "predicted_overshoot": ("the overshoot law at kappa", "1"),
+    "predicted_drop": ("2 y0 times the predicted overshoot", "1/lr"),
+    "sharpening_rate": ("rise of the sharpness per step before the onset", "1/(lr step)"),
+    "progressive_sharpening": ("alpha, (1 - momentum) / lr times the sharpening rate", "1/lr^2"),
+    "growth": ("measured growth of the swing per step", "1"),
+    "predicted_growth": ("spectral radius, its geometric mean over the same records", "1"),
+    "stabilization": ("b^2, from the area under the loss's spike", "1/(lr^2 weight^2)"),
+    "predicted_loss_spike": ("S* y0^2 / b^2 times the law's factor at kappa", "loss"),
+}
+
+
+def analyze(
+    run: Any,
+    *,
+    lr: float | None = None,
+    momentum: float | None = None,
+    lookahead: float | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> xarray.Dataset:
+    r"""Hold a recorded run of gradient descent with momentum against the theory of catapults.
+
+    .. math:: S^* = \frac{2(1 + β)}{η(1 + 2γ)}, \quad κ = ε\frac{(1 + β)^2}{(1 − β)^2}, \quad
+        \text{drop} = 2 y_0 G(κ)
+
+    Parameters
+    ----------
+    run
+        A path to .csv, .tsv, .npz, .nc or .zarr, a pandas.DataFrame, an xarray.Dataset (such as :func:`simulate`
+        returns) or a mapping of one-dimensional arrays. Columns are found by the names of
+        ``selfstab.records.read.ALIASES``, whatever their case: sharpness is needed; lr and momentum are, unless given
+        below; step, loss and second_sharpness help. A step is one update, and what stands beside it belongs to the
+        weights before that update.
+    lr, momentum
+        η > 0 and β in [0, 1), where they were constant and not recorded. The update is w − η∇L + β(w − w₋), as of
+        PyTorch's SGD; where the gradient is averaged, β v + (1 − β)g, η is the learning rate times 1 − β.
+    lookahead
+        γ >= 0, by default what the run carries, else 0; equal to the momentum for Nesterov's.
+    columns
+        The names of columns that are not found, {"sharpness": NAME, ...}.
+
+    Returns
+    -------
+    xarray.Dataset
+        Along step: sharpness, loss (if recorded), lr, momentum, max_stable_sharpness S*_t, and excess S − S* of the
+        smoothed sharpness, all NaN where not recorded. Along catapult, what :func:`catapults` gives and
+
+        - steps_above; lr, momentum; inertia_number κ (κ_e with lookahead), predicted_overshoot G(κ), predicted_drop;
+        - sharpening_rate: slope of S per step over the later half of the records between the last swing's end and
+          the onset (NaN where fewer than 4); progressive_sharpening: α = (1 − β)/η times it;
+        - growth, predicted_growth: of |x| per step, from half the slope of ln(L − least L) while that is between
+          1/1000 and 3/100 of the spike, and the spectral radius at the sharpness recorded there (NaN where fewer
+          than 4 losses are);
+        - stabilization: b², from the area under the spike: a swing pushes by ηb²x²/2 a step, x² = 2(L − L₀)/S, L₀ the
+          line from the loss before it to that after, and pushes 1/(1 − β) times that in all. The record holds no
+          weights, so that b² and x are known in these units only;
+        - predicted_loss_spike: S*y₀²/b² at this b², times the factor by which the law's orbit swings wider at κ. It
+          tests the spike's height against its area and the drop, not on its own;
+        - cautions: bits, of CAUTIONS in order, that say why the law should not be trusted here.
+
+        Scalars steps_above_threshold (of the whole record) and diverged_at. Attributes notes (JSON), on how the
+        record was read, and lookahead.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a column is missing or ambiguous, or a value is none that can be read; the message names the column, the
+        row (counted from 1) and what is allowed.
+
+    Notes
+    -----
+    Rows are sorted by step; rows of one step are joined unless they contradict each other. NaN means not recorded:
+    sharpness may have strides and gaps, a loss between two others is taken from their line, lr and momentum hold until
+    the next value. The run ends where loss or sharpness is infinite, and must not come back.
+
+    The law is for a sharpness near S*, a constant lr, one unstable direction and no progressive sharpening during the
+    swing; it says nothing of Adam and its like, nor of steps dominated by the noise of minibatches.
+    Source: new here; proofs in ``derivations/a5_overshoot.py`` and ``derivations/a5b_lookahead.py``.
+
+    Examples
+    --------
+    >>> import selfstab as ss
+    >>> loss = ss.CubicTaylor(curvature=1.0)
+    >>> start, previous = ss.flip_start(loss, loss.minimum(), size=1e-6)
+    >>> run = ss.simulate(loss, ss.HeavyBall(lr=3.606, momentum=0.8), start, 6000, previous=previous)
+    >>> seen = ss.analyze(run)
+    >>> [round(float(seen[name][0]), 3) for name in ("inertia_number", "overshoot", "predicted_overshoot")]
+    [0.135, 1.17, 1.17]
+    """
+    data = recorded_run(run, lr=lr, momentum=momentum, lookahead=lookahead, columns=columns)
+    ahead = float(data.attrs["lookahead"])
+    notes = json.loads(data.attrs["notes"])
+    with np.errstate(divide="ignore"):
+        limits = 2.0 * (1.0 + data["momentum"].values) / (data["lr"].values * (1.0 + 2.0 * ahead))
+    data["max_stable_sharpness"] = ("step", np.where(limits > 2e307, np.inf, limits))
+    data["max_stable_sharpness"].attrs.update(
+        long_name="2 (1 + momentum) / (lr (1 + 2 lookahead))", units="1/lr"
+    )
+    if (np.diff(data["momentum"].values) != 0).any():
+        notes.append("Momentum changes: the threshold follows it, the law takes the value at the step of y0.")
+    record = _Record(data, ahead, notes)
+    found = observables.catapults(record.sharpness, record.limits, record.loss, record.steps)
+    columns_found = {str(name): found[name].values for name in found.data_vars}
+    rows = record.rows(columns_found)
+    excess = np.full(data.sizes["step"], np.nan)
+    excess[record.known] = record.smooth - record.limits
+    data["excess"] = ("step", excess, {"long_name": "S - S*, smoothed over the flip", "units": "1/lr"})
+    out = data.merge(found)
+    for name, (long_name, units) in _ALONG_CATAPULT.items():
+        dtype = np.int64 if units == "step" else np.float64
+        label = f"catapult_{name}" if name in ("lr", "momentum") else name
+        out[label] = ("catapult", np.array([row[name] for row in rows], dtype=dtype))
+        out[label].attrs.update(long_name=long_name, units=units)
+    out["cautions"] = ("catapult", np.array([row["cautions"] for row in rows], dtype=np.int64))
+    out["cautions"].attrs.update(
+        long_name="why the law should not be trusted",
+        flag_masks=[2**k for k in range(len(CAUTIONS))],
+        flag_meanings=" ".join(CAUTIONS),
+    )
+    above = record.smooth > record.limits
+    out["steps_above_threshold"] = ((), int(np.diff(record.steps)[above[:-1]].sum()))
+    out["steps_above_threshold"].attrs.update(long_name="steps with S > S*", units="step")
+    out.attrs.update(notes=json.dumps(notes, ensure_ascii=False), versions=versions())
+    return out
+
+
+def cautions_of(data: xarray.Dataset, catapult: int) -> list[str]:
+    """Return the names of the cautions of one catapult.
+
+    Parameters
+    ----------
+    data
+        What :func:`analyze` returns.
+    catapult
+        Its number, from 0.
+
+    Returns
+    -------
+    list of str
+        Keys of CAUTIONS.
+
+    Examples
+    --------
+    >>> import xarray
+    >>> cautions_of(xarray.Dataset({"cautions": ("catapult", [5])}), 0)
+    ['large_drop', 'sharpening']
+    """
+    bits = int(data["cautions"][validation.integer("catapult", catapult, at_least=0)])
+    return [name for k, name in enumerate(CAUTIONS) if bits >> k & 1]
+
+
+def largest_of(data: xarray.Dataset, most: int) -> list[int]:
+    """Return the numbers of the catapults of the largest drop, in order; all of them if they are no more than `most`.
+
+    Parameters
+    ----------
+    data
+        What :func:`analyze` returns.
+    most
+        How many, at least 1.
+
+    Returns
+    -------
+    list of int
+        Numbers from 0.
+
+    Examples
+    --------
+    >>> import xarray
+    >>> largest_of(xarray.Dataset({"drop": ("catapult", [3.0, 1.0, 2.0])}), 2)
+    [0, 2]
+    """
+    most = validation.integer("most", most, at_least=1)
+    largest: list[int] = np.sort(np.argsort(-data["drop"].values, kind="stable")[:most]).tolist()
+    return largest
+
+
+class _Record:
+    """The records of a run where sharpness is known, and the loss at every step where it is."""
+
+    def __init__(self, data: xarray.Dataset, lookahead: float, notes: list[str]) -> None:
+        self.known = np.flatnonzero(np.isfinite(data["sharpness"].values))
+        at = data.isel(step=self.known)
+        self.steps, self.sharpness, self.limits = (
+            at[name].values for name in ("step", "sharpness", "max_stable_sharpness")
+        )
+        self.lr, self.momentum = at["lr"].values, at["momentum"].values
+        # np.interp would convert all steps anew for each catapult.
+        self.positions = self.steps.astype(np.float64)
+        self.lookahead = lookahead
+        self.smooth = _smoothed(self.sharpness, np.diff(self.steps))
+        self.one_sided = bool((np.diff(self.steps) % 2 == 0).mean() > 0.5)
+        self.noise = _noise(self.smooth)
+        self.second = at["second_sharpness"].values if "second_sharpness" in data else None
+        self.loss: Array | None = None
+        self.loss_steps = self.losses = np.empty(0)
+        if "loss" in data:
+            recorded = np.isfinite(data["loss"].values)
+            self.loss_steps, self.losses = data["step"].values[recorded], data["loss"].values[recorded]
+            inside = self.steps.clip(self.loss_steps[0], self.loss_steps[-1]) == self.steps
+            if not inside.all() or self.losses.size < self.steps.size / 2:
+                notes.append("The loss is recorded too rarely beside the sharpness and is not used.")
+                self.losses = np.empty(0)
+            else:
+                self.loss = np.interp(self.steps, self.loss_steps, self.losses)
+                lacking = int((~np.isin(self.steps, self.loss_steps)).sum())
+                if lacking:
+                    notes.append(
+                        f"The loss at {lacking} records of the sharpness is read from the line between others."
+                    )
+
+    def _at(self, step: float) -> int:
+        return int(np.searchsorted(self.positions, step))
+
+    def rows(self, found: Mapping[str, Array]) -> list[dict[str, float]]:
+        """Return what is known of each catapult beyond what :func:`catapults` found."""
+        tops = [self._top(found, k) for k in range(found["onset"].size)]
+        laws = self._laws(found, np.array(tops, dtype=np.int64))
+        return [
+            self._row(found, k, tops[k], {name: float(values[k]) for name, values in laws.items()})
+            for k in range(len(tops))
+        ]
+
+    def _top(self, found: Mapping[str, Array], number: int) -> int:
+        """Return the record of y0."""
+        onset, crossing = (self._at(found[name][number]) for name in ("onset", "crossing"))
+        swing = slice(onset, crossing + 1)
+        return onset + int(
+            np.argmax(_close(self.smooth[swing] - self.limits[swing], found["peak_excess"][number]))
+        )
+
+    def _laws(self, found: Mapping[str, Array], tops: Array) -> dict[str, Array]:
+        """Return what theory says of all catapults; spike is the loss's, times b²."""
+        excess, y0, beta, ahead = (
+            found["relative_excess"], found["peak_excess"], self.momentum[tops], self.lookahead,
+        )  # fmt: skip
+        kappa = (
+            theory.lookahead_inertia_number(excess, beta, ahead)
+            if ahead
+            else theory.inertia_number(excess, beta)
+        )
+        law = theory.lookahead_overshoot(excess, beta, ahead) if ahead else theory.overshoot(kappa)
+        swing_out = theory.lookahead_displacement(y0, beta, ahead)
+        factor = 1.0 if ahead else theory.spike_factor(kappa)
+        return {
+            "inertia_number": kappa,
+            "predicted_overshoot": law,
+            "predicted_drop": 2.0 * y0 * law,
+            "spike": 0.5 * self.limits[tops] * swing_out**2 * factor,
+        }
+
+    def _row(
+        self, all_found: Mapping[str, Array], number: int, top: int, law: Mapping[str, float]
+    ) -> dict[str, float]:
+        found = {name: float(values[number]) for name, values in all_found.items()}
+        onset, crossing, died = (self._at(found[name]) for name in ("onset", "crossing", "died"))
+        y0, drop = found["peak_excess"], found["drop"]
+        beta, lr = float(self.momentum[top]), float(self.lr[top])
+        begin = self._at(float(all_found["died"][number - 1])) if number else 0
+        following = all_found["onset"][number + 1 : number + 2]
+        end = self._at(float(following[0])) if following.size else self.steps.size
+        rate = _slope(self.steps, self.smooth, begin, onset)
+        row: dict[str, float] = {
+            "steps_above": found["crossing"] - found["onset"],
+            "lr": lr,
+            "momentum": beta,
+            "sharpening_rate": rate,
+            "progressive_sharpening": rate * (1.0 - beta) / lr,
+            **{name: value for name, value in law.items() if name != "spike"},
+        }
+        row |= dict.fromkeys(("growth", "predicted_growth", "stabilization", "predicted_loss_spike"), np.nan)
+        rise = 0.0 if np.isnan(rate) else rate * float(self.steps[died] - self.steps[top])
+        if self.losses.size:
+            self._spike(row, law["spike"], onset, self.steps[[died, end - 1]], drop + max(rise, 0.0))
+        begun = bool(row.pop("begun", 0.0))
+        moved = float(np.ptp(self.limits[top : died + 1]))
+        told = {
+            "large_drop": max(drop, row["predicted_drop"]) > _SMALL * abs(float(self.smooth[top])),
+            "settings_moved": not moved <= _SMALL * y0,
+            "sharpening": rise > _SMALL * y0,
+            "coarse": crossing - onset < _FEWEST,
+            "one_sided": self.one_sided,
+            "cut_short": died >= end - 1,
+            "several_unstable": self.second is not None
+            and bool((self.second[onset : died + 1] > self.limits[onset : died + 1]).any()),
+            "no_loss": self.loss is None,
+            "lookahead_series": bool(self.lookahead) and abs(row["inertia_number"]) > _SERIES,
+            "begun": begun,
+            "noisy": self.noise > _NOISE * y0,
+        }
+        row["cautions"] = sum(2**k for k, name in enumerate(CAUTIONS) if told[name])
+        return row
+
+    def _spike(self, row: dict[str, float], law: float, onset: int, calm: Array, pushed: float) -> None:
+        """Fill in what the loss's spike says: the growth, b² by its area, and its height by that."""
+        first, died, last = (
+            int(np.searchsorted(self.loss_steps, step)) for step in (self.steps[onset], *calm)
+        )
+        last = min(last, self.losses.size - 1)
+        peak = first + int(np.argmax(self.losses[first : died + 1]))
+        # The last hundredth of the spike has an area too; further on, the loss's own descent would.
+        last = min(last, 2 * died - peak)
+        last = died + int(np.argmin(self.losses[died : last + 1]))
+        losses, steps = self.losses[first : last + 1], self.loss_steps[first : last + 1]
+        if losses.size < 4:
+            return
+        peak -= first
+        # Where the record begins above the threshold, what the loss was before the swing is what it falls to.
+        base = float((losses if onset == 0 else losses[: peak + 1]).min())
+        spike = float(losses[peak]) - base
+        if not spike > 0:
+            return
+        row["begun"] = float(onset == 0 and losses[0] - base > _BEGUN * spike)
+        beta, lr, ahead = row["momentum"], row["lr"], self.lookahead
+        swing = losses - base
+        low, high = swing[: peak + 1] > 1e-3 * spike, swing[: peak + 1] > 0.03 * spike
+        # The last time it rises through each: it may have been there before.
+        begin = int(np.flatnonzero(~low)[-1]) + 1 if (~low).any() else 0
+        end = int(np.flatnonzero(~high)[-1]) + 1 if (~high).any() else 0
+        if end - begin >= 4:
+            window = slice(begin, end)
+            slope = np.polyfit(steps[window] - steps[begin], 0.5 * np.log(swing[window]), 1)[0]
+            here = np.interp(steps[window], self.positions, self.smooth)
+            rate = np.interp(steps[window], self.positions, self.lr)
+            radius = theory.spectral_radius(np.maximum(rate * here, 0.0), beta, ahead)
+            row["growth"] = float(np.exp(slope))
+            row["predicted_growth"] = float(np.exp(np.log(radius).mean()))
+        foot = int(np.argmin(losses[: peak + 1]))
+        line = np.interp(steps, [steps[foot], steps[-1]], [base, min(float(losses[-1]), float(losses[peak]))])
+        sharpness = np.interp(steps, self.positions, self.smooth)
+        above = np.where(sharpness > 0, np.maximum(losses - line, 0.0) / np.maximum(sharpness, 1e-300), 0.0)
+        area = float(np.trapezoid(above[foot:], steps[foot:]))
+        if not (area > 0 and pushed > 0):
+            return
+        # At the flip the gradient is taken (1 + 2 lookahead) times as far out.
+        b2 = pushed * (1.0 - beta) / (lr * area * (1.0 + 2.0 * ahead) ** 2)
+        row["stabilization"] = b2
+        row["predicted_loss_spike"] = law / b2
+
+
+def _noise(smooth: Array) -> float:
+    """Return the deviation of white noise in the sharpness, from third differences of its smooth; 0 of few records.
+
+    The median leaves out the swings, and the (1, 2, 1)/4 mean's third difference has √12/4 of white noise's deviation.
+    """
+    if smooth.size < _ENOUGH:
+        return 0.0
+    return float(1.4826 * np.median(np.abs(np.diff(smooth, 3))) / (np.sqrt(12.0) / 4.0))
+
+
+def _close(values: Array, value: float) -> Array:
+    return np.where(np.isfinite(values), -np.abs(values - value), -np.inf)
+
+
+def _slope(steps: Array, values: Array, begin: int, end: int) -> float:
+    """Return the slope over the later half of records begin, ..., end; NaN where fewer than 4."""
+    first = begin + (end - begin) // 2
+    if end + 1 - first < 4:
+        return float("nan")
+    return float(np.polyfit(steps[first : end + 1] - steps[first], values[first : end + 1], 1)[0])

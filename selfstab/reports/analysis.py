@@ -1,0 +1,386 @@
+"""The report on a recorded run: a table for the screen, a record for machines, a page to read without network."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from selfstab.records import outputs
+from selfstab.records.analyze import CAUTIONS, cautions_of, largest_of
+from selfstab.reports import pages
+from selfstab.reports import parts as report_parts
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.figure import Figure
+
+_COLUMNS: Final = {
+    "onset": "onset",
+    "crossing": "crossing",
+    "died": "died",
+    "peak_excess": "y₀",
+    "relative_excess": "ε",
+    "inertia_number": "κ",
+    "drop": "drop",
+    "predicted_drop": "law's drop",
+    "overshoot": "overshoot",
+    "predicted_overshoot": "law's G",
+    "loss_spike": "loss spike",
+    "predicted_loss_spike": "predicted",
+    "growth": "growth",
+    "predicted_growth": "predicted",
+    "sharpening_rate": "sharpening",
+    "steps_above": "steps above",
+}
+_ON_SCREEN: Final = (
+    "onset", "died", "relative_excess", "inertia_number", "drop", "overshoot", "predicted_overshoot", "loss_spike",
+    "predicted_loss_spike",
+)  # fmt: skip
+
+_OF_SHARPNESS: Final = (
+    "onset", "crossing", "died", "peak_excess", "relative_excess", "inertia_number", "drop", "predicted_drop",
+    "overshoot", "predicted_overshoot",
+)  # fmt: skip
+_OF_LOSS: Final = (
+    "loss_spike", "predicted_loss_spike", "growth", "predicted_growth", "sharpening_rate", "steps_above",
+)  # fmt: skip
+
+_MOST_ON_SCREEN: Final = 40
+_MOST_ON_PAGE: Final = 200
+
+# -- text ---------------------------------------------------------------------------------------------------------
+
+
+def summary(data: xarray.Dataset) -> list[str]:
+    """Return what a run is in lines of text: its length, settings, and how often it catapults.
+
+    Parameters
+    ----------
+    data
+        What :func:`selfstab.analyze` returns.
+
+    Returns
+    -------
+    list of str
+        Sentences.
+    """
+    step = data["step"].values
+    lines = [
+        f"{data.sizes['step']} records, steps {step[0]} to {step[-1]}; "
+        f"lr {_range(data['lr'].values)}, momentum {_range(data['momentum'].values)}"
+        + (f", lookahead {data.attrs['lookahead']:g}" if data.attrs["lookahead"] else "")
+        + f"; threshold {_range(data['max_stable_sharpness'].values)}."
+    ]
+    count = data.sizes["catapult"]
+    lines.append(
+        f"{count} catapult{'s' * (count != 1)}; {int(data['steps_above_threshold'])} steps above the threshold."
+    )
+    if int(data["diverged_at"]) >= 0:
+        lines.append(f"Diverged at step {int(data['diverged_at'])}.")
+    return lines
+
+
+def _listed(data: xarray.Dataset, most: int) -> tuple[xarray.Dataset, str]:
+    """Return the catapults of the largest drop, in order, and a sentence if they are not all."""
+    numbered = data.assign(number=("catapult", np.arange(data.sizes["catapult"])))
+    listed = numbered.isel(catapult=largest_of(data, most))
+    return listed, f"Listed are the {most} of the largest drop." if data.sizes["catapult"] > most else ""
+
+
+def table(data: xarray.Dataset) -> str:
+    """Return the summary, the catapults' table, cautions and notes as text for the screen.
+
+    Parameters
+    ----------
+    data
+        What :func:`selfstab.analyze` returns.
+
+    Returns
+    -------
+    str
+        Several lines.
+    """
+    from tabulate import tabulate
+
+    parts = summary(data)
+    data, cut = _listed(data, _MOST_ON_SCREEN)
+    parts += [cut] if cut else []
+    told = [cautions_of(data, k) for k in range(data.sizes["catapult"])]
+    if told:
+        rows = [
+            [
+                int(data["number"][k]),
+                *(_shown(data[name].values[k]) for name in _ON_SCREEN),
+                ", ".join(told[k]),
+            ]
+            for k in range(len(told))
+        ]
+        parts.append(
+            tabulate(
+                rows,
+                headers=["", *(_COLUMNS[name] for name in _ON_SCREEN), "cautions"],
+                disable_numparse=True,
+                stralign="right",
+            )
+        )
+    parts += [f"{name}: {text}" for name, text in CAUTIONS.items() if any(name in names for names in told)]
+    parts += [f"note: {note}" for note in json.loads(data.attrs["notes"])]
+    return "\n".join(parts)
+
+
+def as_json(data: xarray.Dataset) -> str:
+    """Return the analysis as JSON for machines, what is not defined as null.
+
+    Parameters
+    ----------
+    data
+        What :func:`selfstab.analyze` returns.
+
+    Returns
+    -------
+    str
+        An object with steps, lookahead, diverged_at, steps_above_threshold, notes, and a list of catapults.
+    """
+    names = [str(name) for name, variable in data.data_vars.items() if variable.dims == ("catapult",)]
+    catapults = [
+        {name: _plain(data[name].values[k]) for name in names} | {"cautions": cautions_of(data, k)}
+        for k in range(data.sizes["catapult"])
+    ]
+    step = data["step"].values
+    return json.dumps(
+        {
+            "records": int(data.sizes["step"]),
+            "steps": [int(step[0]), int(step[-1])],
+            "lookahead": float(data.attrs["lookahead"]),
+            "diverged_at": int(data["diverged_at"]),
+            "steps_above_threshold": int(data["steps_above_threshold"]),
+            "catapults": catapults,
+            "notes": json.loads(data.attrs["notes"]),
+            "versions": json.loads(data.attrs["versions"]),
+        },
+        indent=1,
+        ensure_ascii=False,
+        allow_nan=False,
+    )
+
+
+def _plain(value: Any) -> int | float | None:
+    if isinstance(value, np.integer):
+        return int(value)
+    return float(value) if math.isfinite(value) else None
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, np.integer):
+        return str(int(value))
+    return "" if math.isnan(value) else f"{value:.4g}"
+
+
+def _range(values: Any) -> str:
+    low, high = float(np.min(values)), float(np.max(values))
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+
+# -- files --------------------------------------------------------------------------------------------------------
+
+
+def check_output(path: Path) -> None:
+    """Raise unless an analysis can be written to `path` without harm to what is there.
+
+    Parameters
+    ----------
+    path
+        A page .html, a dataset .nc or .zarr, the catapults' table .csv, or a folder (no suffix) for page, pictures and
+        data: new, empty, or written by an earlier analysis.
+
+    Raises
+    ------
+    ValueError, ImportError
+        If it cannot.
+    """
+    if path.suffix in (".nc", ".zarr", ".csv"):
+        outputs.check_output(path)
+        return
+    if path.suffix not in (".html", ""):
+        raise ValueError(f"output must end in .html, .nc, .zarr or .csv or be a folder, got {path.name!r}")
+    if not path.parent.is_dir():
+        raise ValueError(f"output must be in a folder that exists, got {str(path)!r}")
+    if path.suffix == ".html" and path.exists() and not path.is_file():
+        raise ValueError(f"output must be a file, got {str(path)!r}, which is none; nothing was changed")
+    if path.suffix == "" and path.exists():
+        if not path.is_dir():
+            raise ValueError(
+                f"output must be a folder, got {str(path)!r}, which is none; nothing was changed"
+            )
+        held = {entry.name for entry in path.iterdir()}
+        if held and not {"index.html", "catapults.csv"} <= held:
+            raise ValueError(
+                f"output must be a new folder or one of an earlier analysis, got {str(path)!r}; nothing was changed"
+            )
+
+
+def write(data: xarray.Dataset, path: Path, name: str) -> None:
+    """Write an analysis: a page, a dataset, the catapults' table, or a folder with all of it.
+
+    Parameters
+    ----------
+    data
+        What :func:`selfstab.analyze` returns.
+    path
+        As for :func:`check_output`.
+    name
+        What the run is called on the page.
+    """
+    from selfstab.plotting import style
+
+    check_output(path)
+    if path.suffix in (".nc", ".zarr"):
+        outputs.write(data, path)
+    elif path.suffix == ".csv":
+        outputs.write(data[_of_catapults(data)], path)
+    elif path.suffix == ".html":
+        report_parts.put(path, page(data, name))
+    else:
+        path.mkdir(exist_ok=True)
+        # First what an earlier folder is known by.
+        outputs.write(data[_of_catapults(data)], path / "catapults.csv")
+        report_parts.put(path / "index.html", page(data, name))
+        for picture, (draw, _) in pictures(data).items():
+            style.save(draw(data), path, picture)
+        outputs.write(data, path / "analysis.zarr")
+
+
+def _of_catapults(data: xarray.Dataset) -> list[str]:
+    return [str(name) for name, variable in data.data_vars.items() if variable.dims == ("catapult",)]
+
+
+# -- pictures -----------------------------------------------------------------------------------------------------
+
+
+def _draw_run(data: xarray.Dataset) -> Figure:
+    """Draw sharpness and loss of the whole run, one above the other."""
+    from selfstab import plotting
+    from selfstab.plotting import style
+
+    with_loss = "loss" in data
+    with plotting.paper():
+        figure = style.new_figure(style.DOUBLE_COLUMN, 4.2 if with_loss else 2.4)
+        axes = list(np.atleast_1d(figure.subplots(1 + with_loss, sharex=True)))
+        plotting.draw_catapults(data, axes[0])
+        if with_loss:
+            plotting.draw_spikes(data, axes[1])
+            axes[0].set_xlabel("")
+        style.shared_legend(figure, axes, columns=4)
+    return figure
+
+
+def _draw_largest(data: xarray.Dataset) -> Figure:
+    """Draw the catapult of the largest drop."""
+    largest = int(np.argmax(data["drop"].values))
+    begin, died = int(data["onset"][largest]), int(data["died"][largest])
+    margin = max(died - begin, 4)
+    near = data.sel(step=slice(begin - margin, died + margin))
+    if int(np.isfinite(near["sharpness"].values).sum()) < 2:
+        near = data
+    figure = _draw_run(near.isel(catapult=[largest]))
+    step = near["step"].values
+    figure.axes[0].set_xlim(float(step[0]), float(step[-1]))
+    figure.axes[0].texts[0].set_text(str(largest))
+    return figure
+
+
+def _draw_law(data: xarray.Dataset) -> Figure:
+    from selfstab import plotting
+    from selfstab.plotting import style
+
+    with plotting.paper():
+        figure = style.new_figure(style.SINGLE_COLUMN, 2.6)
+        ax = plotting.draw_measured_overshoot(data, figure.add_subplot())
+        plotting.legend(ax)
+    return figure
+
+
+def pictures(data: xarray.Dataset) -> dict[str, tuple[Callable[[Any], Figure], str]]:
+    """Return what draws each picture of the page, and what it says, by name.
+
+    Parameters
+    ----------
+    data
+        What :func:`selfstab.analyze` returns.
+
+    Returns
+    -------
+    dict
+        Function of data and caption, by the file's name.
+    """
+    found: dict[str, tuple[Callable[[Any], Figure], str]] = {
+        "run": (
+            _draw_run,
+            "The run. Shaded: catapults, from onset to where the swing has died. Bars: where the overshoot law lets "
+            "the sharpness end, and how high it lets the loss rise; grey where it carries a caution.",
+        )
+    }
+    if data.sizes["catapult"]:
+        found["largest_catapult"] = (_draw_largest, "The catapult of the largest drop.")
+        found["overshoot"] = (
+            _draw_law,
+            "Overshoot of each catapult, drop/(2y₀), against the inertia number, beside the law. "
+            "Open markers: catapults for which the law carries a caution.",
+        )
+    return found
+
+
+def _inline(figure: Figure) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=200)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def page(data: xarray.Dataset, name: str) -> str:
+    """Return the report's HTML: one page without scripts, with its pictures in it.
+
+    Parameters
+    ----------
+    data
+        What :func:`selfstab.analyze` returns.
+    name
+        What the run is called.
+
+    Returns
+    -------
+    str
+        The page.
+    """
+    drawn = [(caption, _inline(draw(data))) for draw, caption in pictures(data).values()]
+    lines = summary(data)
+    data, cut = _listed(data, _MOST_ON_PAGE)
+    told = [cautions_of(data, k) for k in range(data.sizes["catapult"])]
+    count = range(data.sizes["catapult"])
+    tables = [
+        (
+            [_COLUMNS[name] for name in names],
+            [[_shown(data[name].values[k]) for name in names] for k in count],
+        )
+        for names in (_OF_SHARPNESS, _OF_LOSS)
+        if told and np.isfinite([data[name].values for name in names]).any()
+    ]
+    return pages.filled(
+        "run.html",
+        name=name,
+        summary=[*lines, cut] if cut else lines,
+        pictures=drawn,
+        numbers=data["number"].values.tolist(),
+        tables=tables,
+        told=told,
+        cautions={key: text for key, text in CAUTIONS.items() if any(key in names for names in told)},
+        notes=json.loads(data.attrs["notes"]),
+        versions=json.loads(data.attrs["versions"]),
+        lookahead=float(data.attrs["lookahead"]),
+    )

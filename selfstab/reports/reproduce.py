@@ -1,0 +1,391 @@
+"""The main job: every figure and the table of predictions, in one folder with a page to read."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import json
+import math
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+import selfstab
+from selfstab import validation
+from selfstab.reports import pages
+from selfstab.reports import parts as report_parts
+
+if TYPE_CHECKING:
+    import xarray
+
+PREDICTIONS: Final = "predictions"
+"""What the table of predictions is called among the parts of a report."""
+
+PARTS: Final = "parts"
+"""The folder of a report that keeps what is known of each finished part."""
+
+_VERSIONS_OF: Final = ("numpy", "scipy", "sympy", "numba", "xarray", "zarr", "matplotlib")
+
+
+class CheckFailed(Exception):
+    """The numbers a figure shows are not what theory says; the figure has been written."""
+
+
+def companion(name: str) -> ModuleType:
+    """Return a module of the packages that come with this one: figures, benchmarks, derivations.
+
+    An installed wheel carries them as ``selfstab._figures`` and so on; in a clone they stand beside this package, and
+    are imported under the same name.
+
+    Parameters
+    ----------
+    name
+        A dotted name such as ``figures`` or ``figures.modes``.
+
+    Raises
+    ------
+    ImportError
+        If the package is in neither place, or has no such module.
+
+    Examples
+    --------
+    >>> companion("figures").NAMES[0]
+    'modes'
+    """
+    package, _, rest = name.partition(".")
+    alias = f"selfstab._{package}"
+    if alias not in sys.modules and importlib.util.find_spec(alias) is None:
+        beside = Path(selfstab.__file__).parents[1] / package / "__init__.py"
+        if not beside.exists():
+            raise ImportError(
+                f"{package} must be installed with selfstab or stand beside it, found neither {alias} nor {beside}"
+            )
+        spec = importlib.util.spec_from_file_location(
+            alias, beside, submodule_search_locations=[str(beside.parent)]
+        )
+        assert spec is not None and spec.loader is not None  # noqa: PT018 (a file's spec always has both)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[alias] = module
+        spec.loader.exec_module(module)
+    return importlib.import_module(f"{alias}.{rest}" if rest else alias)
+
+
+def titles() -> dict[str, str]:
+    """Return the figures' titles by name, in the report's order."""
+    return {name: companion(f"figures.{name}").TITLE for name in companion("figures").NAMES}
+
+
+@dataclass
+class Made:
+    """A figure as made: its files, what its check verified, and what failed."""
+
+    name: str
+    title: str
+    text: str
+    lines: list[str] = field(default_factory=list)
+    failure: str = ""
+    files: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    reused: bool = False
+
+    @property
+    def picture(self) -> str:
+        """The PNG's file name, or nothing if it was not drawn."""
+        return next((f for f in self.files if f.endswith(".png")), "")
+
+
+def _make(name: str, folder: Path, quick: bool) -> Made:
+    """Compute, save, draw and check one figure; what goes wrong is kept, not raised."""
+    began = time.perf_counter()
+    module = companion(f"figures.{name}")
+    made = Made(name, module.TITLE, (module.__doc__ or "").partition("\n")[2].strip())
+    try:
+        data = module.compute(quick)
+        made.files.append(_save_data(data, folder, name))
+        made.files += _save_figure(module.draw(data), folder, name)
+        made.lines = module.check(data)
+    except AssertionError as error:
+        made.failure = f"Check failed: {error}"
+    except Exception as error:  # one broken figure must not keep the others from the page
+        made.failure = f"{type(error).__name__}: {error}"
+    made.seconds = time.perf_counter() - began
+    return made
+
+
+def _save_figure(figure: Any, folder: Path, name: str) -> list[str]:
+    from selfstab.plotting import style
+
+    return [path.name for path in style.save(figure, folder, name)]
+
+
+def _save_data(data: Mapping[str, xarray.Dataset], folder: Path, name: str) -> str:
+    """Write a figure's datasets as the groups of one Zarr store."""
+    import xarray
+
+    path = folder / f"{name}.zarr"
+    # Zarr has no specification for fixed-length strings, and warns of them.
+    parts = {
+        key: part.assign({n: v.astype(object) for n, v in part.variables.items() if v.dtype.kind == "U"})
+        for key, part in data.items()
+    }
+    xarray.DataTree.from_dict(parts).to_zarr(path, mode="w", consolidated=False)
+    return path.name
+
+
+def make_figure(name: str, output: Path | str, quick: bool = False) -> Iterator[str]:
+    """Make one figure: NAME.png, NAME.svg, NAME.pdf and its data NAME.zarr.
+
+    Parameters
+    ----------
+    name
+        A figure's name, see :func:`titles`.
+    output
+        The folder; it is made if missing.
+    quick
+        Coarser grids and fewer steps.
+
+    Yields
+    ------
+    str
+        The files written, then the numbers verified.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no such figure.
+    CheckFailed
+        After the files are written, if a number shown is not what theory says, or the figure could not be made.
+    """
+    name = validation.one_of("name", name, companion("figures").NAMES)
+    folder = Path(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    made = _make(name, folder, quick)
+    yield from (str(folder / file) for file in made.files)
+    yield from made.lines
+    if made.failure:
+        raise CheckFailed(f"{name}: {made.failure}")
+
+
+# -- parts --------------------------------------------------------------------------------------------------------
+
+
+def part_key(name: str, quick: bool) -> str:
+    """Return what a part of the report stands on as a hash: the code, the versions of what it uses, and the settings.
+
+    Parameters
+    ----------
+    name
+        A figure, or "predictions".
+    quick
+        Whether grids are coarse.
+
+    Returns
+    -------
+    str
+        SHA-256 in hexadecimal. Any change of a source file of the package gives another for all parts, one of a
+        figure's script for figures.
+    """
+    sources = sorted(Path(selfstab.__file__).parent.rglob("*.py"))
+    if name != PREDICTIONS:
+        beside = getattr(companion("figures"), "__file__", None)
+        sources += sorted(Path(beside).parent.glob("*.py")) if beside else []
+    return report_parts.key([name, str(quick and name != PREDICTIONS), json.dumps(_versions())], sources)
+
+
+def _figure_part(folder: Path, name: str, quick: bool, make: bool) -> Made | None:
+    """Return a figure: the finished one, else a new one, or None if it is not to be made."""
+    key = part_key(name, quick)
+    kept = report_parts.recall(folder / PARTS, name, key)
+    if kept is not None:
+        try:
+            return Made(**kept | {"reused": True})
+        except TypeError:  # kept by a version whose parts have other fields
+            pass
+    if not make:
+        return None
+    report_parts.forget(folder / PARTS, name)
+    made = _make(name, folder, quick)
+    if not made.failure:
+        report_parts.keep(folder / PARTS, name, key, asdict(made), made.files)
+    return made
+
+
+@dataclass
+class _Table:
+    """The table of predictions: its rows, the exit code they ask for, and how long it took."""
+
+    rows: list[dict[str, str]]
+    code: int
+    summary: str
+    seconds: float = 0.0
+    reused: bool = False
+
+
+def _predictions_part(folder: Path, make: bool) -> _Table | None:
+    """Return the table of predictions, as :func:`_figure_part` does a figure."""
+    key = part_key(PREDICTIONS, False)
+    kept = report_parts.recall(folder / PARTS, PREDICTIONS, key)
+    if kept is not None:
+        try:
+            return _Table(**kept | {"reused": True})
+        except TypeError:
+            pass
+    if not make:
+        return None
+    report_parts.forget(folder / PARTS, PREDICTIONS)
+    began = time.perf_counter()
+    found = _Table(*_predictions())
+    found.seconds = time.perf_counter() - began
+    if found.code == 0:
+        report_parts.keep(folder / PARTS, PREDICTIONS, key, asdict(found))
+    return found
+
+
+def reproduce(
+    output: Path | str,
+    quick: bool = False,
+    only: Sequence[str] | None = None,
+    say: Callable[[str], Any] = print,
+    *,
+    fresh: bool = False,
+) -> int:
+    """Make every figure and the table of predictions, in a folder with the page index.html.
+
+    Parts that are finished in the folder, by the same code, versions and settings, and whose files are as they were
+    written, are reused; what failed is made again. Interrupted, the call leaves a page of what is finished.
+
+    Parameters
+    ----------
+    output
+        The folder; it is made if missing, and files of the same names are replaced.
+    quick
+        Coarser grids and fewer steps.
+    only
+        Parts by name: figures, and "predictions" for the table. By default all. The page shows what else is finished
+        in the folder, too.
+    say
+        Called with a line of progress for each part.
+    fresh
+        Whether to make finished parts again.
+
+    Returns
+    -------
+    int
+        0 if all numbers hold, 1 if a figure or a prediction fails, 3 if none fails but a prediction could not run.
+        Everything is written first, and the page shows what failed.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a part is not known; nothing has run then.
+    """
+    names = list(companion("figures").NAMES)
+    parts = (
+        [*names, PREDICTIONS]
+        if only is None
+        else list(validation.some_of("only", only, [*names, PREDICTIONS]))
+    )
+    folder = Path(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    began = time.perf_counter()
+    if fresh:
+        for name in parts:
+            report_parts.forget(folder / PARTS, name)
+    figures: dict[str, Made] = {}
+    table: _Table | None = None
+    asked: list[int] = []
+    try:
+        for name in (n for n in names if n in parts):
+            made = _figure_part(folder, name, quick, make=True)
+            assert made is not None
+            figures[name] = made
+            asked.append(1 if made.failure else 0)
+            say(f"{name}: {made.failure or 'done'} ({_time(made)})")
+        if PREDICTIONS in parts:
+            table = _predictions_part(folder, make=True)
+            assert table is not None
+            asked.append(table.code)
+            say(f"{PREDICTIONS}: {table.summary} ({_time(table)})")
+    finally:
+        # After an interrupt, too: the page shows what is finished.
+        for name in names:
+            if name not in figures and (found := _figure_part(folder, name, quick, make=False)):
+                figures[name] = found
+        table = table or _predictions_part(folder, make=False)
+        spent = f"{time.perf_counter() - began:.0f}"
+        settings = {"quick": str(quick), "seconds": spent, **_versions()}
+        shown = [figures[name] for name in names if name in figures]
+        report_parts.put(folder / "index.html", page(shown, table.rows if table else [], settings))
+    code = 1 if 1 in asked else max(asked, default=0)
+    say(f"{folder / 'index.html'}: {'all holds' if code == 0 else 'not all holds'} ({spent} s)")
+    return code
+
+
+def _time(part: Made | _Table) -> str:
+    return f"finished before, {part.seconds:.1f} s" if part.reused else f"{part.seconds:.1f} s"
+
+
+def _predictions() -> tuple[list[dict[str, str]], int, str]:
+    """Return the table's rows as text, the exit code they ask for, and a line that counts verdicts."""
+    from selfstab import verification
+
+    try:
+        data = verification.verify()
+    except Exception as error:  # the figures' page must be written all the same
+        row = dict.fromkeys(("prediction", "statement", "measured", "predicted", "error", "order"), "")
+        reason = f"{type(error).__name__}: {error}"
+        return [row | {"prediction": "verify", "verdict": "fails", "reason": reason}], 1, reason
+    rows = []
+    for k in range(data.sizes["prediction"]):
+        row = {name: _shown(data[name].values[k]) for name in ("prediction", *map(str, data.data_vars))}
+        rows.append({"reason": "", "order": ""} | row)
+    verdicts = [row["verdict"] for row in rows]
+    summary = ", ".join(f"{verdicts.count(word)} {word}" for word in dict.fromkeys(verdicts))
+    return rows, verification.exit_code(data), summary
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    number = float(value)
+    return "" if math.isnan(number) else f"{number:.6g}"
+
+
+def _versions() -> dict[str, str]:
+    versions = {"selfstab": selfstab.__version__, "python": platform.python_version()}
+    return (
+        versions
+        | {name: importlib.metadata.version(name) for name in _VERSIONS_OF}
+        | {"machine": platform.machine()}
+    )
+
+
+def page(
+    figures: Sequence[Made], predictions: Sequence[Mapping[str, str]], settings: Mapping[str, str]
+) -> str:
+    """Return the report's HTML; it needs no network, and refers to files beside it.
+
+    Parameters
+    ----------
+    figures
+        What was made.
+    predictions
+        Rows of text with prediction, statement, measured, predicted, error, order, verdict and reason.
+    settings
+        What to list below.
+    """
+    failures = [f"{made.name}: {made.failure}" for made in figures if made.failure]
+    failures += [
+        f"{row['prediction']}: {row['verdict']}. {row['reason']}"
+        for row in predictions
+        if row["verdict"] != "holds"
+    ]
+    return pages.filled(
+        "reproduce.html", figures=figures, predictions=predictions, settings=settings, failures=failures
+    )

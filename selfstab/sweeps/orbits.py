@@ -1,0 +1,252 @@
+"""Orbit diagrams: the states that runs end in, over the settings."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from selfstab import validation
+from selfstab.kernels.measures import MEASURES
+from selfstab.losses.base.loss import Loss
+from selfstab.losses.symbolic.loss import SymbolicLoss
+from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.runs.simulate import KEEP, Problem, State, provenance, states, values_at
+from selfstab.sweeps.plan.blocks import Block, block_size, cut, free_memory
+from selfstab.sweeps.plan.plan import Plan, described
+from selfstab.sweeps.runners import pool
+from selfstab.sweeps.runners.cells import one_blas_thread
+from selfstab.validation import Array
+
+if TYPE_CHECKING:
+    import xarray
+
+_KEEP: Final = ("weights", "velocity", "loss", "sharpness")
+
+_PART: Final = 2**15
+"""Updates between two looks at the schedule, the noise and an interrupt: tables have this many rows at most."""
+
+
+def orbits(
+    loss: Loss,
+    optimizer: HeavyBall,
+    axes: Mapping[str, Any],
+    *,
+    start: Any,
+    steps: int,
+    last: int = 64,
+    previous: Any = None,
+    keep: Sequence[str] = ("weights",),
+    escape: float = 1e6,
+    noise: float = 0.0,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: bool = True,
+) -> xarray.Dataset:
+    """Run every combination of the axes' values and keep the last states of each run.
+
+    After a transient, the states are those of the attractor: one at a minimum, two on a two-cycle, a band of them
+    where the run is chaotic.
+
+    Parameters
+    ----------
+    loss, optimizer, axes, start, steps, previous, escape, noise, seed, threads, progress
+        As in :func:`sweep`. Losses that are not symbolic run a cell at a time.
+    last
+        How many states are kept: those at the steps steps − last + 1, ..., steps; from 1 to steps + 1.
+    keep
+        Any of weights, velocity, loss, sharpness.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dimensions: the axes' names in order, then step (and weight). Variables: those of `keep`, with the bits that
+        :func:`simulate` records at these steps (of a loss that is not symbolic the sharpness to rounding only), nan
+        from a divergence on; ``diverged_at`` without the dimension step, −1 if never. Settings, versions and seconds
+        are in attrs.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind, shape or range; nothing has run then.
+    MemoryError
+        If the states take more than half of the free memory; nothing has run then.
+
+    Examples
+    --------
+    >>> import selfstab as ss
+    >>> loss = ss.SymbolicLoss("w**2/2 - w**3/3", "w")  # at momentum 0 the logistic map with r = 1 + lr
+    >>> axes = {"lr": [1.9, 2.3, 2.5]}
+    >>> data = ss.orbits(loss, ss.HeavyBall(1.0), axes, start=[0.1], steps=2000, last=16)
+    >>> [len(set(row.round(6))) for row in data.weights.values[..., 0]]
+    [1, 2, 4]
+    """
+    began = time.perf_counter()
+    plan = Plan.checked(
+        loss, optimizer, axes, start, steps, previous, ("diverged_at",), escape, noise, seed, 1
+    )
+    wanted = validation.some_of("keep", keep, _KEEP)
+    if not wanted:
+        raise ValueError(f"keep must name at least one of {', '.join(_KEEP)}, got none")
+    _check_dimension(plan, wanted)
+    last = validation.integer("last", last, at_least=1, at_most=plan.problem.steps + 1)
+    threads = pool.checked_threads(threads, progress)
+    dimension = loss.dimension
+    rows = {name: (dimension,) if name in ("weights", "velocity") else () for name in wanted}
+    size = plan.cells * last * sum(8 * math.prod(row) for row in rows.values())
+    if size > (free := free_memory()) // 2:
+        raise MemoryError(
+            f"the states take {size / 1e9:.3g} GB, more than half of the {free / 1e9:.3g} GB of free memory: "
+            "keep fewer of them"
+        )
+    kept = {name: np.full((plan.cells, last, *row), np.nan) for name, row in rows.items()}
+    diverged_at = np.empty(plan.cells, dtype=np.int64)
+    entry = _Entries(loss, plan.cells * plan.problem.steps) if isinstance(loss, SymbolicLoss) else None
+
+    stopped = threading.Event()
+
+    def work(block: Block) -> None:
+        for cell in range(block.first, block.first + block.count):
+            problem, _ = plan.cell(cell)
+            if entry is None:
+                found, diverged_at[cell] = _general(problem, last, wanted, stopped)
+            else:
+                found, diverged_at[cell] = entry.states(problem, last, wanted, stopped)
+            for name, values in found.items():
+                if values.size:
+                    kept[name][cell, : len(values)] = values
+
+    block = block_size(plan.cells, plan.problem.steps, threads, kernel=entry is not None)
+    with pool.progress_bar(plan.cells, "cell", progress) as bar:
+        pool.run_blocks(work, cut(plan.cells, 1, block), threads, bar, stopped.set)
+    out = _dataset(plan, kept, diverged_at, last)
+    out.attrs.update(provenance(plan.problem, time.perf_counter() - began), last=last)
+    return out
+
+
+def _check_dimension(plan: Plan, keep: Sequence[str]) -> None:
+    if {"weights", "velocity"} & {*keep} and (other := plan.of_other_dimension()) is not None:
+        raise ValueError(
+            f"keep must not name weights or velocity where their number changes, got {other.dimension} of them with "
+            f"{dict(other.parameters)}, not {plan.problem.loss.dimension}"
+        )
+
+
+class _Entries:
+    """The compiled source of single runs, with states of a run's end."""
+
+    def __init__(self, loss: SymbolicLoss, work: int) -> None:
+        # Plain CPython where there is little to do: the bits are the same.
+        self._trace: Callable[..., int] = loss._run_entry("trace", work)
+        self._evaluate: Callable[..., None] = loss._run_entry("evaluate", work)
+
+    def states(
+        self, problem: Problem, last: int, keep: Sequence[str], stopped: threading.Event
+    ) -> tuple[dict[str, Array], int]:
+        """Return what is kept of the last states that the run reached, and the step at which it diverged."""
+        loss, n, steps = problem.loss, problem.loss.dimension, problem.steps
+        assert isinstance(loss, SymbolicLoss)
+        first = steps - last + 1
+        w, v, diverged_at = problem.start, problem.velocity, -1
+        for begin in range(0, first, _PART):
+            _go_on(stopped)
+            ends = np.empty((2, 2 * n))
+            end = min(begin + _PART, first)
+            diverged_at = self._part(problem, w, v, begin, end, end - begin, ends)
+            if diverged_at >= 0:
+                return {name: np.empty(0) for name in keep}, diverged_at
+            w, v = ends[1, :n], ends[1, n:]
+        records = np.empty((last, 2 * n))
+        reached = last
+        # Where the state at `first` alone is kept, a part without updates records it.
+        for begin in range(first, max(steps, first + 1), _PART):
+            _go_on(stopped)
+            end = min(begin + _PART, steps)
+            part = records[begin - first : end - first + 1]
+            diverged_at = self._part(problem, w, v, begin, end, 1, part)
+            if diverged_at >= 0:
+                reached = diverged_at - first
+                break
+            w, v = part[-1, :n].copy(), part[-1, n:].copy()
+        weights = np.ascontiguousarray(records[:reached, :n])
+        losses = np.empty(reached if "loss" in keep else 0)
+        sharpnesses = np.empty(reached if "sharpness" in keep else 0)
+        self._evaluate(weights, loss._values, losses, sharpnesses)
+        data = {
+            "weights": weights,
+            "velocity": records[:reached, n:],
+            "loss": losses,
+            "sharpness": sharpnesses,
+        }
+        return {name: data[name] for name in keep}, diverged_at
+
+    def _part(
+        self, problem: Problem, w: Array, v: Array, begin: int, end: int, every: int, records: Array
+    ) -> int:
+        """Run the updates `begin`, ..., end − 1 with the schedule and the noise that they have; see the kernel."""
+        optimizer, loss = problem.optimizer, problem.loss
+        assert isinstance(loss, SymbolicLoss)
+        noisy = problem.noise > 0
+        # A number of the optimizer's own needs no check that it is a learning rate.
+        lr = optimizer.lr
+        rates = np.full(end - begin, lr) if isinstance(lr, float) else optimizer.rates(begin, end)
+        found = self._trace(
+            w, v, rates, optimizer.momentum, optimizer.lookahead, loss._values,
+            problem.noise_at(begin, end) if noisy else np.zeros((1, loss.dimension)), noisy, every, problem.escape,
+            records,
+        )  # fmt: skip
+        return int(found) + begin if found >= 0 else -1
+
+
+def _go_on(stopped: threading.Event) -> None:
+    if stopped.is_set():
+        raise CancelledError
+
+
+def _general(
+    problem: Problem, last: int, keep: Sequence[str], stopped: threading.Event
+) -> tuple[dict[str, Array], int]:
+    """Return the same of a loss that has no kernel."""
+    loss, reached, first = problem.loss, 0, problem.steps - last + 1
+    window: deque[State] = deque(maxlen=last)
+
+    def until_stopped(path: Iterable[State]) -> Iterator[State]:
+        for state in path:
+            _go_on(stopped)
+            yield state
+
+    with one_blas_thread():
+        for state in until_stopped(states(problem)):
+            reached = state.step
+            if reached >= first:
+                window.append(state)
+        data = values_at(loss, until_stopped(window), keep)
+    return {name: data[name] for name in keep}, -1 if reached == problem.steps else reached + 1
+
+
+def _dataset(plan: Plan, kept: Mapping[str, Array], diverged_at: Any, last: int) -> xarray.Dataset:
+    problem = plan.problem
+    out = described(plan, {}).assign_coords(step=np.arange(problem.steps - last + 1, problem.steps + 1))
+    for name, array in kept.items():
+        dims = (*plan.axes, "step", "weight")[: len(plan.axes) + array.ndim - 1]
+        long_name, units = KEEP[name]
+        out[name] = (
+            dims,
+            array.reshape(*plan.shape, *array.shape[1:]),
+            {"long_name": long_name, "units": units},
+        )
+    if "weight" in out.dims:
+        out = out.assign_coords(weight=np.array(problem.loss.weight_names, dtype=object))
+    out["diverged_at"] = (
+        tuple(plan.axes),
+        diverged_at.reshape(plan.shape),
+        MEASURES["diverged_at"].attributes,
+    )
+    out["step"].attrs["long_name"] = "number of updates"
+    return out

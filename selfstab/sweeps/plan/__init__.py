@@ -1,0 +1,1 @@
+"""What a sweep runs, and how it is cut."""

@@ -1,0 +1,404 @@
+"""The axes of a grid: their names and ranges, and the cells they make."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from selfstab import phases, validation
+from selfstab.kernels.measures import MEASURES
+from selfstab.kernels.writer import Rate
+from selfstab.losses.base.loss import Initialization, Loss
+from selfstab.losses.family import LossFamily
+from selfstab.losses.symbolic.loss import SymbolicLoss
+from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.optimizers.schedules import Constant, LinearWarmup, numeric_fields, with_fields
+from selfstab.runs.simulate import Problem
+from selfstab.validation import Array, Integers
+
+if TYPE_CHECKING:
+    import xarray
+
+MOST_RUNS: Final = 2**60
+"""Most cells of all repeats; beyond it their numbers leave the integers."""
+
+_ROWS: Final = 2**16
+
+_RANGES: Final[dict[str, dict[str, Any]]] = {
+    "momentum": {"at_least": 0, "below": 1},
+    "lookahead": {"at_least": 0},
+    "lr": {"above": 0},
+    "excess": {"above": -1},
+    "noise": {"at_least": 0},
+    "start.seed": {"at_least": 0, "at_most": 2**53},
+    "start.scale": {"at_least": 0},
+}
+_RAMP_RANGES: Final[dict[str, dict[str, Any]]] = {
+    "lr.start": {"at_least": 0},
+    "lr.end": {"above": 0},
+    "lr.steps": {"at_least": 1},
+}
+LONG_NAMES: Final = {
+    "momentum": ("momentum", "1"),
+    "lookahead": ("lookahead", "1"),
+    "lr": ("learning rate", "1/sharpness"),
+    "excess": ("relative excess of the sharpness at the start, S/S* - 1", "1"),
+    "noise": ("standard deviation of the gradient noise", "loss per weight"),
+    "start.seed": ("seed of the initial weights", "1"),
+    "start.scale": ("scale of the initial weights", "1"),
+    "lr.start": ("learning rate at the start of the warmup", "1/sharpness"),
+    "lr.end": ("learning rate after the warmup", "1/sharpness"),
+    "lr.steps": ("length of the warmup", "step"),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The validated arguments of a sweep."""
+
+    problem: Problem
+    axes: dict[str, Array]
+    measures: tuple[str, ...]
+    repeats: int
+    rate: Rate
+    moves_with_start: bool
+    initialization: Initialization | None = None
+
+    @classmethod
+    def checked(
+        cls, loss: Any, optimizer: Any, axes: Any, start: Any, steps: Any, previous: Any, measure: Any, escape: Any,
+        noise: Any, seed: Any, repeats: Any, *, sharpness: bool = True,
+    ) -> Plan:  # fmt: skip
+        """Return the plan, or raise before anything runs; without `sharpness` that at the starts is yet to check."""
+        problem = Problem.checked(loss, optimizer, start, previous, steps, escape, noise, seed)
+        if not isinstance(axes, Mapping):
+            raise TypeError(f"axes must map names to values, got {validation.shown(axes)}")
+        if not axes:
+            raise ValueError("axes must name at least one axis, got none")
+        drawn = start if isinstance(start, Initialization) else None
+        _check_names(problem, axes, drawn)
+        rate = _rate(problem.optimizer, axes)
+        values = {name: _axis(problem, name, value) for name, value in axes.items()}
+        plan = cls(
+            problem, values, validation.some_of("measure", measure, MEASURES),
+            validation.integer("repeats", repeats, at_least=1), rate, previous is None, drawn,
+        )  # fmt: skip
+        plan._check_initializations()
+        plan._check_family()
+        if not plan.measures:
+            raise ValueError(f"measure must name at least one of {', '.join(MEASURES)}, got none")
+        if (runs := plan.cells * plan.repeats) > MOST_RUNS:
+            raise ValueError(f"axes and repeats must make at most 2**60 cells, got {validation.shown(runs)}")
+        if sharpness:
+            plan.check_sharpness_at_start()
+        return plan
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of values of each axis."""
+        return tuple(v.size for v in self.axes.values())
+
+    @property
+    def cells(self) -> int:
+        """Number of cells of the grid."""
+        return math.prod(self.shape)
+
+    def cell(self, index: int) -> tuple[Problem, dict[str, float]]:
+        """Return the problem of one cell, built from the public objects, and its values by axis."""
+        at = dict(zip(self.axes, np.unravel_index(index, self.shape), strict=True))
+        values = {name: float(self.axes[name][k]) for name, k in at.items()}
+        problem, loss = self.problem, self._loss(values)
+        start = self._start(loss, values)
+        previous = start if self.moves_with_start else problem.previous
+        previous = _point(previous, loss, "previous", values)
+        optimizer = replace(
+            problem.optimizer,
+            momentum=values.get("momentum", problem.optimizer.momentum),
+            lookahead=values.get("lookahead", problem.optimizer.lookahead),
+        )
+        if self.rate == "excess":
+            threshold_lr = 2.0 * (1.0 + optimizer.momentum)
+            ahead = 1.0 + 2.0 * optimizer.lookahead
+            optimizer = replace(
+                optimizer, lr=(1.0 + values["excess"]) * threshold_lr / (loss._sharpness(start).value * ahead)
+            )
+        elif "lr" in values:
+            optimizer = replace(optimizer, lr=values["lr"])
+        else:
+            optimizer = scheduled(optimizer, values)
+        noise = values.get("noise", problem.noise)
+        cell = replace(problem, loss=loss, start=start, previous=previous, optimizer=optimizer, noise=noise)
+        return cell, values
+
+    def _loss(self, values: Mapping[str, float]) -> Loss:
+        own = {name: v for name, v in values.items() if name in self.problem.loss.parameters}
+        return self.problem.loss.replace(**own) if own else self.problem.loss
+
+    def _start(self, loss: Loss, values: Mapping[str, float]) -> Array:
+        drawn = None if self.initialization is None else _initialization(self.initialization, values)
+        if loss.dimension != self.problem.loss.dimension and not self._may_change_dimension:
+            raise ValueError(_other_dimension(self.problem.loss, loss))
+        if drawn is None:
+            point = self.problem.start
+        else:
+            # One formula for all its parameters: what it draws does not depend on them.
+            drawer = self.problem.loss if isinstance(loss, SymbolicLoss) else loss
+            point = drawn.weights(drawer)
+            _check_drawn(point, drawn, self.problem.escape)
+        return _point(point, loss, "start", values)
+
+    @property
+    def _may_change_dimension(self) -> bool:
+        """Whether losses of other dimensions have a start, and no axis names a weight."""
+        of_weights = (n for n in self.axes if n.startswith(("start.", "previous.")) and n not in _RANGES)
+        return self.initialization is not None and self.moves_with_start and not any(of_weights)
+
+    def starts(self, values: Mapping[str, Array], count: int) -> Array:
+        """Return a symbolic loss's starts in `count` cells with these values of axes, shape (count, dimension)."""
+        loss = self.problem.loss
+        if self.initialization is None or not {"start.seed", "start.scale"} & {*values}:
+            points = np.tile(self.problem.start, (count, 1))
+        else:
+            drawn = self.initialization
+            seeds = values.get("start.seed", np.full(count, float(drawn.seed)))
+            scales = values.get("start.scale", np.full(count, drawn.scale))
+            pairs, which = np.unique(np.stack([seeds, scales]), axis=1, return_inverse=True)
+            draws = [
+                _initialization(drawn, {"start.seed": seed, "start.scale": scale})
+                for seed, scale in pairs.T.tolist()
+            ]
+            points = np.array([draw.weights(loss) for draw in draws])[which]
+        for j, name in enumerate(loss.weight_names):
+            points[:, j] = values.get(f"start.{name}", points[:, j])
+        return points
+
+    def _check_initializations(self) -> None:
+        """Raise ValueError if what is drawn is beyond the escape: by the largest scale, or by any seed."""
+        if self.initialization is None:
+            return
+        seeds = self.axes.get("start.seed", np.array([float(self.initialization.seed)]))
+        scales = self.axes.get("start.scale", np.array([self.initialization.scale]))
+        for seed, scale in [(s, scales.max()) for s in seeds] + [(seeds[0], c) for c in scales]:
+            drawn = _initialization(self.initialization, {"start.seed": seed, "start.scale": scale})
+            _check_drawn(drawn.weights(self.problem.loss), drawn, self.problem.escape)
+
+    def _check_family(self) -> None:
+        """Raise if the losses made along some axis have no start."""
+        if not self._may_change_dimension and (other := self.of_other_dimension()) is not None:
+            raise ValueError(_other_dimension(self.problem.loss, other))
+
+    def of_other_dimension(self) -> Loss | None:
+        """Return a loss along some axis whose dimension is not that of the plan's loss, if there is one."""
+        if not isinstance(family := self.problem.loss, LossFamily):
+            return None
+        along = ((name, v) for name in family.parameters for v in self.axes.get(name, ()))
+        made = (family.replace(**{name: v}) for name, v in along)
+        return next((other for other in made if other.dimension != family.dimension), None)
+
+    def check_sharpness_at_start(self, cells: Integers | None = None) -> None:
+        """Raise ValueError if lr is set by a relative excess, and S(start) <= 0 in some cell: by default of all."""
+        if self.rate != "excess":
+            return
+        loss = self.problem.loss
+        of_loss = [name for name in self.axes if name in loss.parameters]
+        names = [*of_loss, *(name for name in self.axes if name.startswith("start."))]
+        if not isinstance(loss, SymbolicLoss):
+            for column in itertools.chain.from_iterable(rows.T for rows in self._settings(names, cells)):
+                values = dict(zip(names, column.tolist(), strict=True))
+                start = self._start(own := self._loss(values), values)
+                _check_sharpness(np.array([own._sharpness(start).value]), start[None], values)
+            return
+        sharpness = self._sharpness_by_parameters(loss, tuple(of_loss))
+        for rows in self._settings(names, cells):
+            # Starts with the same loss stand side by side.
+            for part in np.split(rows, 1 + np.flatnonzero(np.diff(rows[: len(of_loss)]).any(axis=0)), axis=1):
+                chosen = tuple(part[: len(of_loss), 0].tolist())
+                points = self.starts(dict(zip(names, part, strict=True)), part.shape[1])
+                _check_sharpness(sharpness(chosen, points), points, dict(zip(of_loss, chosen, strict=True)))
+
+    def _sharpness_by_parameters(
+        self, loss: SymbolicLoss, names: tuple[str, ...]
+    ) -> Callable[[tuple[float, ...], Array], Array]:
+        """Return the function (values of these loss parameters, points) → sharpness at each point."""
+        # The kernel is called at once: a loss of its own for each of many values would take longer than they do.
+        evaluate = loss._run_entry("evaluate", self.cells)
+        values, nothing = loss._values, np.empty(0)
+        columns = [[*loss.parameters].index(name) for name in names]
+
+        def of_symbolic(chosen: tuple[float, ...], points: Array) -> Array:
+            values[columns] = chosen
+            found = np.empty(len(points))
+            evaluate(points, values, nothing, found)
+            return found
+
+        return of_symbolic
+
+    def _settings(self, names: Sequence[str], cells: Integers | None) -> Iterator[Array]:
+        """Yield the values that these axes take together, in all cells or some; shape (names, at most _ROWS)."""
+        if cells is not None and names:
+            index = dict(zip(self.axes, np.unravel_index(cells, self.shape), strict=True))
+            found = np.unique(np.stack([self.axes[name][index[name]] for name in names]), axis=1)
+            yield from (found[:, k : k + _ROWS] for k in range(0, found.shape[1], _ROWS))
+            return
+        shape = tuple(self.axes[name].size for name in names)
+        for first in range(0, total := math.prod(shape), _ROWS):
+            count = min(_ROWS, total - first)
+            at = np.unravel_index(np.arange(first, first + count), shape) if shape else ()
+            rows = [self.axes[name][k] for name, k in zip(names, at, strict=True)]
+            yield np.array(rows).reshape(len(names), count)
+
+
+def described(plan: Plan, arrays: Mapping[str, Any]) -> xarray.Dataset:
+    """Return arrays by measure as a dataset with the coordinates and attributes of the plan."""
+    import xarray
+
+    dims = [*plan.axes, "repeat"] if plan.repeats > 1 else [*plan.axes]
+    coordinates: dict[str, Any] = {}
+    for name, values in plan.axes.items():
+        long_name, units = LONG_NAMES.get(name, (name, "1"))
+        coordinates[name] = (name, values, {"long_name": long_name, "units": units})
+    if plan.repeats > 1:
+        coordinates["repeat"] = np.arange(plan.repeats)
+    flags = {"phase": phases.flag_attributes()}
+    # Made at once: xarray checks the whole dataset at each variable added to it.
+    out = xarray.Dataset(
+        {
+            name: (dims, array, MEASURES[name].attributes | flags.get(name, {}))
+            for name, array in arrays.items()
+        },
+        coordinates,
+    )
+    if plan.initialization is not None:
+        out.attrs["initialization"] = json.dumps(asdict(plan.initialization))
+    return out
+
+
+def scheduled(optimizer: HeavyBall, values: Mapping[str, float]) -> HeavyBall:
+    """Return the optimizer with the numbers of its schedule that are set by values of axes, ``lr.NAME``."""
+    if isinstance(optimizer.lr, float):
+        return optimizer
+    own = {name.removeprefix("lr."): v for name, v in values.items() if name.startswith("lr.")}
+    return replace(optimizer, lr=with_fields(optimizer.lr, own)) if own else optimizer
+
+
+def _point(point: Array, loss: Loss, word: str, values: Mapping[str, float]) -> Array:
+    point = point.copy()
+    for j, name in enumerate(loss.weight_names):
+        point[j] = values.get(f"{word}.{name}", point[j])
+    return point
+
+
+def _initialization(drawn: Initialization, values: Mapping[str, float]) -> Initialization:
+    return Initialization(
+        validation.whole("start.seed", values.get("start.seed", drawn.seed)),
+        values.get("start.scale", drawn.scale),
+    )
+
+
+def _check_drawn(point: Array, drawn: Initialization, escape: float) -> None:
+    if np.abs(point).max() > escape:
+        raise ValueError(f"start must lie within escape = {escape:g}, got weights beyond it from {drawn}")
+
+
+def _other_dimension(loss: Loss, other: Loss) -> str:
+    return (
+        f"start must be an Initialization, without previous and axes of weights, where the loss's dimension changes: "
+        f"it is {loss.dimension} with {dict(loss.parameters)} and {other.dimension} with {dict(other.parameters)}"
+    )
+
+
+def _check_sharpness(found: Array, points: Array, values: Mapping[str, float]) -> None:
+    # Below 1e-300 the lr that ε asks for is beyond float64.
+    good = found > 1e-300
+    if not good.all():
+        worst = int(np.argmin(good))
+        where = "".join(f", {name} = {v:g}" for name, v in values.items() if not name.startswith("start."))
+        raise ValueError(
+            f"excess must start where the sharpness is above 0, got {found[worst]:g} at "
+            f"start = {validation.shown(points[worst].tolist())}{where}"
+        )
+
+
+def _rate(optimizer: HeavyBall, axes: Mapping[str, Any]) -> Rate:
+    is_scheduled = not isinstance(optimizer.lr, (float, Constant))
+    if "excess" in axes:
+        if "lr" in axes or is_scheduled:
+            other = "an lr axis" if "lr" in axes else f"the schedule {optimizer.lr!r}"
+            raise ValueError(f"excess must be the only setting of the learning rate, got {other} beside it")
+        return "excess"
+    if is_scheduled:
+        if "lr" in axes:
+            own = _of_schedule(optimizer)
+            use = f"; use {', '.join(own)}" if own else ""
+            raise ValueError(f"lr must not be an axis beside the schedule {optimizer.lr!r}{use}")
+        return "ramp" if isinstance(optimizer.lr, LinearWarmup) else "table"
+    return "constant"
+
+
+def _of_schedule(optimizer: HeavyBall) -> list[str]:
+    """Return the axes that set numbers of the optimizer's schedule."""
+    constant = isinstance(optimizer.lr, (float, Constant))
+    return [] if constant else [f"lr.{name}" for name in numeric_fields(optimizer.lr)]
+
+
+def _check_names(problem: Problem, axes: Mapping[Any, Any], drawn: Initialization | None) -> None:
+    weights = problem.loss.weight_names
+    shown = weights if len(weights) <= 8 else (*weights[:3], "...")
+    known = ["momentum", "lookahead", "lr", "excess", "noise", *_of_schedule(problem.optimizer)]
+    known += problem.loss.parameters
+    if drawn is not None:
+        if taken := {"seed", "scale"} & {*weights}:
+            raise ValueError(
+                f"start must be weights where one of them is called {min(taken)}, got an Initialization"
+            )
+        known += ["start.seed", "start.scale"]
+    points = {f"{word}.{w}" for word in ("start", "previous") for w in weights}
+    for name in axes:
+        if name in ("start.seed", "start.scale") and name not in known and name not in points:
+            raise ValueError(f"axes: {name} needs a start that is an Initialization, got weights")
+        if name in _RAMP_RANGES and name not in known:
+            raise ValueError(
+                f"axes: {name} needs an optimizer with a LinearWarmup, got {problem.optimizer.lr!r}"
+            )
+        if not isinstance(name, str) or (name not in known and name not in points):
+            listed = ", ".join([*known, *(f"start.{w}" for w in shown), *(f"previous.{w}" for w in shown)])
+            raise ValueError(f"axes must be named among {listed}, got {validation.shown(name)}")
+
+
+def _axis(problem: Problem, name: str, value: Any) -> Array:
+    shown = f"axes[{name!r}]"
+    values = validation.floats(shown, value, shape=(None,))
+    if values.size == 0:
+        raise ValueError(f"{shown} must hold at least one value, got none")
+    if name in problem.loss.parameters:
+        if isinstance(problem.loss, SymbolicLoss):
+            return validation.broadcastable(f"{shown}: {name}", values, **problem.loss.domain.get(name, {}))
+        for v in values:
+            _accepted(shown, v, lambda v: problem.loss.replace(**{name: v}))
+        return values
+    validation.broadcastable(shown, values, **_RANGES.get(name, {}))
+    if name == "start.seed":
+        for v in values[values != np.floor(values)][:1]:
+            validation.whole(shown, v)
+    if name.startswith("lr.") and isinstance(problem.optimizer.lr, LinearWarmup):
+        validation.broadcastable(shown, values, **_RAMP_RANGES[name])
+    elif name.startswith("lr."):
+        for v in values:
+            _accepted(shown, v, lambda v: problem.check_rates(scheduled(problem.optimizer, {name: v})))
+    elif name.startswith("start.") and name not in _RANGES:
+        validation.broadcastable(shown, values, at_least=-problem.escape, at_most=problem.escape)
+    return values
+
+
+def _accepted(shown: str, value: float, make: Callable[[float], object]) -> None:
+    """Raise ValueError if what an axis sets does not take the value."""
+    try:
+        make(float(value))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{shown}: {' '.join(str(error).split())}") from error

@@ -1,0 +1,258 @@
+"""Cells of any loss, one at a time: what a loss without a kernel is swept by."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from selfstab.kernels.measures import groups_of, needs_of
+from selfstab.kernels.run_template import observe_source
+from selfstab.observables.measures import Observer
+from selfstab.runs.simulate import Problem, State, states, top_pair
+from selfstab.sweeps.plan.plan import Plan
+from selfstab.validation import Array, Integers
+
+if TYPE_CHECKING:
+    from loky import ProcessPoolExecutor
+
+WORTH_SECONDS: Final = 5.0
+"""Work of one process from which on a sweep is worth starting others, which takes them a second or two."""
+
+LOOK_SECONDS: Final = 1.0
+"""How often a process looks whether its parent lives."""
+
+_PROBE_STEPS = 8
+
+_lock = threading.Lock()
+_holders: list[Any] = []
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Hold BLAS at one thread: the bits of a product depend on their number. Threads may hold it together."""
+    from threadpoolctl import threadpool_limits
+
+    with _lock:
+        # The first to come sets the limit, the last to go takes it back.
+        limits = _holders[0] if _holders else threadpool_limits(1, user_api="blas")
+        _holders.append(limits)
+    try:
+        yield
+    finally:
+        with _lock:
+            _holders.pop()
+            if not _holders:
+                limits.restore_original_limits()
+
+
+class CellRunner:
+    """Runs cells of a plan whose loss has no kernel.
+
+    NumPy on small arrays holds Python's lock most of the time, so threads would wait for each other. A sweep that is
+    worth it runs in processes; else cells run here, one at a time. The bits are the same.
+
+    Parameters
+    ----------
+    plan
+        What is run.
+    processes
+        Most processes.
+    runs
+        Number of runs, where it is not that of the plan's cells and repeats.
+    first
+        One of the cells that are run.
+    """
+
+    compile_seconds = 0.0
+
+    def __init__(self, plan: Plan, processes: int = 1, *, runs: int | None = None, first: int = 0) -> None:
+        self.plan, self._first = plan, first
+        self._runs = plan.cells * plan.repeats if runs is None else runs
+        self._processes = min(processes, self._runs)
+        self._workers: ProcessPoolExecutor | None = None
+        self._alone, self._stopped = threading.Lock(), threading.Event()
+
+    @property
+    def source(self) -> str:
+        """Text of what measures a run."""
+        return observe_source(self.plan.measures)
+
+    def prepare(self, compiling: Callable[[], None] | None = None) -> None:
+        """Start the processes if the sweep is worth it, by the time that a few steps of its first cell take."""
+        if self._processes == 1 or self._workers is not None or self._expected_seconds() < WORTH_SECONDS:
+            return
+        import cloudpickle
+        from loky import ProcessPoolExecutor
+
+        try:
+            plan = cloudpickle.dumps(self.plan)
+        except Exception as error:  # whatever what the user's code holds raises
+            raise TypeError(f"loss must be picklable to run in processes, or threads 1: {error}") from error
+        # Each starts as a new interpreter that does not run the user's script again.
+        self._workers = ProcessPoolExecutor(self._processes, initializer=_hold, initargs=(plan, os.getpid()))
+
+    def _expected_seconds(self) -> float:
+        problem, _ = self.plan.cell(self._first)
+        seconds = 0.0
+        with one_blas_thread():
+            for steps in (1, _PROBE_STEPS):  # the first is slow for reasons of its own
+                began = time.perf_counter()
+                followed(replace(problem, steps=min(steps, problem.steps)), self.plan.measures, 0)
+                seconds = time.perf_counter() - began
+        return seconds / _PROBE_STEPS * problem.steps * self._runs
+
+    def run(self, cells: Integers, repeat: int = 0) -> Array:
+        """Return the measures of the cells with these flat indices, shape (measures, cells), in the plan's order."""
+        if self._workers is not None:
+            found: Array = self._workers.submit(_run_held, cells, repeat).result()
+            return found
+        with self._alone:
+            return _run(self.plan, cells, repeat, self._stopped)
+
+    def continued(self, cells: Integers, weights: Array, velocities: Array) -> tuple[Array, Array, Array]:
+        """Return the same as :meth:`selfstab.sweeps.runners.lanes.LaneRunner.continued`."""
+        if self._workers is not None:
+            found: tuple[Array, Array, Array] = self._workers.submit(
+                _continue_held, cells, weights, velocities
+            ).result()
+            return found
+        with self._alone:
+            return _continue(self.plan, cells, weights, velocities, self._stopped)
+
+    def stop(self) -> None:
+        """End what runs at once, also in the midst of a cell: its processes, or with CancelledError a run here."""
+        self._stopped.set()
+        if self._workers is not None:
+            self._workers.shutdown(wait=True, kill_workers=True)
+
+
+def _run(plan: Plan, cells: Integers, repeat: int, stopped: threading.Event | None = None) -> Array:
+    out = np.empty((len(plan.measures), len(cells)))
+    with one_blas_thread():
+        for k, cell in enumerate(cells):
+            found, _ = followed(plan.cell(int(cell))[0], plan.measures, repeat, stopped)
+            out[:, k] = [found[name] for name in plan.measures]
+    return out
+
+
+@dataclass(frozen=True)
+class _Resumed(Problem):
+    """A run that starts with a velocity of its own, which start − previous would round."""
+
+    resumed: Array
+
+    @property
+    def velocity(self) -> Array:
+        """v_0, shape (dimension,)."""
+        return self.resumed
+
+
+def _continue(
+    plan: Plan, cells: Integers, weights: Array, velocities: Array, stopped: threading.Event | None = None
+) -> tuple[Array, Array, Array]:
+    out = np.empty((len(plan.measures), len(cells)))
+    ends, end_velocities = np.empty_like(weights), np.empty_like(weights)
+    with one_blas_thread():
+        for k, cell in enumerate(cells):
+            problem, _ = plan.cell(int(cell))
+            settings = {field.name: getattr(problem, field.name) for field in fields(problem)}
+            resumed = _Resumed(**(settings | {"start": weights[k]}), resumed=velocities[k])
+            found, last = followed(resumed, plan.measures, 0, stopped)
+            out[:, k] = [found[name] for name in plan.measures]
+            ends[k], end_velocities[k] = last.weights, last.velocity
+    return out, ends, end_velocities
+
+
+# -- in a process of its own ---------------------------------------------------------------------------------------
+
+_held: bytes = b""
+
+
+def _hold(plan: bytes, parent: int) -> None:
+    global _held
+    _held = plan
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent is gone, also in the midst of a cell."""
+    while os.getppid() == parent:
+        time.sleep(LOOK_SECONDS)
+    os._exit(1)
+
+
+@cache
+def _held_plan() -> Plan:
+    # Unpacked by the first cell, not as the process starts: a failure then comes out with its reason.
+    plan: Plan = pickle.loads(_held)
+    return plan
+
+
+def _run_held(cells: Integers, repeat: int) -> Array:
+    return _run(_held_plan(), cells, repeat)
+
+
+def _continue_held(cells: Integers, weights: Array, velocities: Array) -> tuple[Array, Array, Array]:
+    return _continue(_held_plan(), cells, weights, velocities)
+
+
+# -- one cell ------------------------------------------------------------------------------------------------------
+
+
+def followed(
+    problem: Problem, measures: Sequence[str], repeat: int, stopped: threading.Event | None = None
+) -> tuple[dict[str, float], State]:
+    """Run one cell of a loss that has no kernel; return its measures and its last state.
+
+    Raises
+    ------
+    CancelledError
+        At the first step after `stopped` is set.
+    """
+    groups = groups_of(measures)
+    needs = needs_of(groups)
+    # What is read at the end only is computed there only.
+    each = needs_of(groups, at_steps=True)
+    loss, guess, last = problem.loss, None, None
+    at_last = (np.nan, np.nan)
+    observer = Observer(measures, problem.steps, problem.optimizer.thresholds)
+    for state in states(problem, repeat):
+        if stopped is not None and stopped.is_set():
+            raise CancelledError
+        # An overflow shows in what is measured.
+        with np.errstate(over="ignore", invalid="ignore"):
+            if last is not None:
+                observer.state(*at_last)
+                if "motion" in needs:
+                    change = state.velocity - last.velocity
+                    observer.update(
+                        float(state.velocity @ state.velocity), 0.0625 * float(change @ change),
+                        float(state.velocity @ last.velocity),
+                    )  # fmt: skip
+            value = loss._value(state.weights) if "loss" in each else np.nan
+        last = state
+        if "sharpness" in each:
+            pair = top_pair(loss, state.weights, guess)
+            guess = pair.vector
+            at_last = (pair.value, value)
+        else:
+            at_last = (np.nan, value)
+    assert last is not None  # there is a state at step 0
+    sharpness, value = at_last
+    if "sharpness" in needs - each:
+        sharpness = top_pair(loss, last.weights, None).value
+    if "loss" in needs - each:
+        with np.errstate(over="ignore", invalid="ignore"):
+            value = loss._value(last.weights)
+    observer.state(sharpness, value)
+    return observer.values(-1 if last.step == problem.steps else last.step + 1), last

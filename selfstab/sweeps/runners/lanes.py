@@ -1,0 +1,216 @@
+"""Cells of a symbolic loss, in compiled blocks of lanes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from selfstab.kernels import modules
+from selfstab.kernels.measures import MEASURES
+from selfstab.kernels.writer import Variant
+from selfstab.losses.symbolic.loss import SymbolicLoss
+from selfstab.optimizers.schedules import LinearWarmup
+from selfstab.sweeps.plan.plan import Plan, scheduled
+from selfstab.validation import Array, Integers
+
+
+class LaneRunner:
+    """Runs cells of a plan whose loss is symbolic; its kernel is compiled, or loaded, on first use."""
+
+    def __init__(self, plan: Plan, loss: SymbolicLoss, *, resumes: bool = False) -> None:
+        self.plan, self._loss = plan, loss
+        self.compile_seconds = 0.0
+        optimizer = plan.problem.optimizer
+        # In one order, so that a set of measures has one kernel.
+        self._measures = tuple(name for name in MEASURES if name in plan.measures)
+        self._variant = Variant(
+            self._measures, plan.rate, optimizer.lookahead > 0 or "lookahead" in plan.axes,
+            plan.problem.noise > 0 or "noise" in plan.axes, resumes,
+        )  # fmt: skip
+        self._columns = self._variant.inputs(loss.formulas)
+        self._fixed = self._fixed_inputs()
+        self._lock = threading.Lock()
+        self._noise: dict[int, Array] = {}
+        self._loaded: ModuleType | None = None
+
+    @cached_property
+    def source(self) -> str:
+        """Text of the kernel."""
+        return self._loss.sweep_source(self._variant)
+
+    def _tables(self, cells: Integers, repeat: int) -> Iterator[tuple[Integers, Array, Array]]:
+        """Yield groups of the cells, each with its tables of lr and of noise by step."""
+        plan = self.plan
+        names = [n for n in plan.axes if n == "noise" or (plan.rate == "table" and n.startswith("lr."))]
+        noise = self._noise_of(repeat)
+        if not names:
+            yield np.arange(len(cells)), self._table({}), noise
+            return
+        index = dict(zip(plan.axes, np.unravel_index(cells, plan.shape), strict=True))
+        chosen, which = np.unique(
+            np.stack([plan.axes[name][index[name]] for name in names]), axis=1, return_inverse=True
+        )
+        for k, at in enumerate(chosen.T.tolist()):
+            values = dict(zip(names, at, strict=True))
+            own = noise
+            if "noise" in values:
+                with np.errstate(over="ignore"):
+                    # Adding −0.0 changes no gradient, not even the sign of a zero.
+                    own = values["noise"] * noise if values["noise"] > 0.0 else np.full(noise.shape, -0.0)
+            yield np.flatnonzero(which == k), self._table(values), own
+
+    def _table(self, values: Mapping[str, float]) -> Array:
+        problem = self.plan.problem
+        if self.plan.rate != "table":
+            return np.zeros(1)
+        return scheduled(problem.optimizer, values).rates(0, problem.steps + 1)
+
+    def prepare(self, compiling: Callable[[], None] | None = None) -> None:
+        """Compile the kernel, or load it; `compiling` is called if it is compiled."""
+        self._module(compiling)
+
+    def _module(self, compiling: Callable[[], None] | None = None) -> ModuleType:
+        with self._lock:
+            if self._loaded is None:
+                began = time.perf_counter()
+                self._loaded = modules.compiled(self.source)
+                nothing = np.empty((0, len(self._columns)))
+                # The first call compiles, or loads what was compiled before.
+                with _heard(compiling) as compilation:
+                    _call(self._loaded, nothing, np.zeros(1), np.zeros((1, 1)), self.plan, self._measures)
+                self.compile_seconds = time.perf_counter() - began if compilation.begun else 0.0
+            return self._loaded
+
+    def stop(self) -> None:
+        """Nothing to do: threads end with their block."""
+
+    def run(self, cells: Integers, repeat: int = 0) -> Array:
+        """Return the measures of the cells with these flat indices, shape (measures, cells), in the plan's order."""
+        out, _ = self._run(cells, self.inputs(cells), repeat)
+        return out
+
+    def continued(self, cells: Integers, weights: Array, velocities: Array) -> tuple[Array, Array, Array]:
+        """Run the cells from these weights and velocities, each of shape (cells, dimension).
+
+        Returns the measures, as :meth:`run` does, and the last weights and velocities.
+        """
+        inputs = self.inputs(cells)
+        n = self._loss.dimension
+        inputs[:, -2 * n : -n], inputs[:, -n:] = weights, velocities
+        out, ends = self._run(cells, inputs, 0, 2 * n)
+        return out, ends[:, :n], ends[:, n:]
+
+    def _run(self, cells: Integers, inputs: Array, repeat: int, ends: int = 0) -> tuple[Array, Array]:
+        module = self._module()
+        out, last = np.empty((len(self._measures), len(cells))), np.empty((len(cells) if ends else 0, ends))
+        for part, table, noise in self._tables(cells, repeat):
+            found, left = _call(module, inputs[part], table, noise, self.plan, self._measures, ends)
+            out[:, part] = found
+            if ends:
+                last[part] = left
+        return out[[self._measures.index(name) for name in self.plan.measures]], last
+
+    def inputs(self, cells: Integers) -> Array:
+        """Return what the kernel gets: a row for each cell, a column for each of its inputs."""
+        plan, place = self.plan, self._place
+        out = np.tile(self._fixed, (len(cells), 1))
+        index = np.unravel_index(cells, plan.shape)
+        values = {name: v[at] for (name, v), at in zip(plan.axes.items(), index, strict=True)}
+        if any(name.startswith("start.") for name in values):
+            n = self._loss.dimension
+            out[:, -2 * n : -n] = plan.starts(values, len(cells))
+            if plan.moves_with_start and not self._variant.resumes:
+                out[:, -n:] = out[:, -2 * n : -n]
+        for name, column in values.items():
+            if name in place:
+                out[:, place[name]] = column
+        return out
+
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        """Where the kernel keeps each input, by the axis that sets it."""
+        formulas, loss = self._loss.formulas, self._loss
+        public = dict(zip(formulas.parameters, loss.parameters, strict=True))
+        for word in ("start", "previous", "velocity"):
+            public |= {
+                f"{word}.{w}": f"{word}.{n}" for w, n in zip(formulas.weights, loss.weight_names, strict=True)
+            }
+        return {public.get(name, name): k for k, name in enumerate(self._columns)}
+
+    def _fixed_inputs(self) -> Array:
+        problem, optimizer, loss = self.plan.problem, self.plan.problem.optimizer, self._loss
+        fixed = np.zeros(len(self._columns))
+        fixed[: len(loss.parameters)] = loss._values
+        settings = {
+            "momentum": optimizer.momentum,
+            "lookahead": optimizer.lookahead,
+            "lr": optimizer.rates(0, 1)[0],
+        }
+        if isinstance(ramp := optimizer.lr, LinearWarmup):
+            settings |= {"lr.start": ramp.start, "lr.end": ramp.end, "lr.steps": ramp.steps}
+        for name, setting in settings.items():
+            if name in self._place:
+                fixed[self._place[name]] = setting
+        n = loss.dimension
+        fixed[-2 * n :] = [*problem.start, *(problem.velocity if self._variant.resumes else problem.previous)]
+        return fixed
+
+    def _noise_of(self, repeat: int) -> Array:
+        problem = self.plan.problem
+        if not self._variant.noise:
+            return np.zeros((1, 1))
+        with self._lock:
+            if repeat not in self._noise:
+                # Blocks come repeat after repeat: those under way need the last two at most.
+                self._noise = {k: v for k, v in self._noise.items() if k == repeat - 1}
+                # Along an axis of noise the levels multiply the one table.
+                level = 1.0 if "noise" in self.plan.axes else problem.noise
+                self._noise[repeat] = replace(problem, noise=level).noise_at(0, problem.steps, repeat)
+            return self._noise[repeat]
+
+
+class _Compilation:
+    """Hears of Numba's compilations, and passes on the news of the first."""
+
+    def __init__(self, say: Callable[[], None] | None) -> None:
+        self._say, self.begun = say, False
+
+    def notify(self, _event: Any) -> None:
+        """Take an event, the beginning or the end of a compilation."""
+        if not self.begun:
+            self.begun = True
+            if self._say is not None:
+                self._say()
+
+
+@contextmanager
+def _heard(say: Callable[[], None] | None) -> Iterator[_Compilation]:
+    """Listen to Numba, which compiles or loads as it sees fit."""
+    from numba.core import event
+
+    event.Listener.register(_Compilation)
+    with event.install_listener("numba:compile", _Compilation(say)) as compilation:
+        yield compilation
+
+
+def _call(
+    module: ModuleType,
+    inputs: Array,
+    table: Array,
+    noise: Array,
+    plan: Plan,
+    measures: Sequence[str],
+    ends: int = 0,
+) -> tuple[Array, Array]:
+    out = np.empty((len(measures), len(inputs)))
+    last = np.empty((len(inputs) if ends else 0, ends))
+    module.run(inputs, table, noise, plan.problem.steps, plan.problem.escape, out, last)
+    return out, last

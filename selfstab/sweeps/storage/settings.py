@@ -1,0 +1,387 @@
+"""A sweep's settings as plain values, and back: what a store keeps to know its sweep again.
+
+The settings are a flat dictionary: a name such as ``problem.optimizer.momentum``, and a number, a text, a list of
+them, or what identifies an array. They are read off the plan's fields one by one, so that a field nobody thought of
+is in them too, or refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import platform
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import sympy
+
+import selfstab
+from selfstab import validation
+from selfstab.losses.base.fingerprint import hash_of
+from selfstab.losses.base.loss import Initialization, Loss
+from selfstab.losses.family import LossFamily
+from selfstab.losses.named import NamedMaker
+from selfstab.losses.networks.diagonal import DiagonalNetwork
+from selfstab.losses.networks.mlp import MLP
+from selfstab.losses.symbolic.expressions import checked, parse
+from selfstab.losses.symbolic.loss import SymbolicLoss
+from selfstab.losses.toys import TOYS
+from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.optimizers.schedules import Constant, LinearWarmup, Schedule, rates
+from selfstab.sweeps.plan.plan import Plan, scheduled
+
+Settings = dict[str, Any]
+Arrays = dict[str, npt.NDArray[Any]]
+
+_LISTED: Final = 64
+"""Up to this many numbers an array is listed; a longer one is identified by its shape and hash."""
+
+_RATES: Final = 2**16
+
+_ALL_RATES: Final = 2**24
+"""Up to this many learning rates along an axis are compared; of more, those at values spread over the axis."""
+
+_TABLES: Final = 2**12
+"""Up to this many values of an axis have their learning rates compared; of more, some spread over the axis."""
+
+_LOSSES: Final = 256
+"""Up to this many losses that a family makes along an axis are compared; of more, some spread over the axis."""
+
+_SCHEDULES: Final[dict[str, type[Constant] | type[LinearWarmup]]] = {
+    "Constant": Constant,
+    "LinearWarmup": LinearWarmup,
+}
+_ON_DATA: Final[dict[str, type[MLP] | type[DiagonalNetwork]]] = {
+    "MLP": MLP,
+    "DiagonalNetwork": DiagonalNetwork,
+}
+
+
+def settings_of(plan: Plan) -> tuple[Settings, Arrays]:
+    """Return all of a plan's settings as plain values, and by the same names the arrays that are too long to list.
+
+    Code of the user's own is known by a hash of it, and by what it gives along each axis, the other axes' numbers
+    being those of the plan's problem: the learning rates, at no more than 4096 values nor so many that there are more
+    than 2²⁴ rates, and the losses that a family makes, at no more than 256 values.
+
+    Raises
+    ------
+    TypeError
+        If a setting is of a kind that has no plain values.
+    """
+    settings: Settings = {}
+    arrays: Arrays = {}
+    for name, value in _leaves("plan", plan, plan.problem.steps):
+        short = name.removeprefix("plan.")
+        if isinstance(value, np.ndarray):
+            settings[short] = _identified(value)
+            if isinstance(settings[short], dict):
+                arrays[short] = value
+        else:
+            settings[short] = value
+    return settings | dict(_along_axes(plan)), arrays
+
+
+def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """Say what differs between two dictionaries of settings, the more telling first.
+
+    >>> differences({"seed": 0, "lr": 0.0}, {"seed": 0, "lr": -0.0})
+    ['lr is 0.0 there and -0.0 here']
+    """
+    found = []
+    for name in dict.fromkeys([*stored, *asked]):
+        # As text: −0.0 is not 0.0, and 1 is not True.
+        there, here = (json.dumps(side[name]) if name in side else "not set" for side in (stored, asked))
+        if there != here:
+            found.append(f"{name.removeprefix('problem.')} is {_short(there)} there and {_short(here)} here")
+    return found
+
+
+def made_by(plan: Plan, source: str) -> Settings:
+    """Return what else decides the bits of a plan's results: versions, machine and the generated source's hash."""
+    blas = not isinstance(plan.problem.loss, SymbolicLoss)
+    return versions(blas) | {"kernel": f"sha256 {hashlib.sha256(source.encode()).hexdigest()}"}
+
+
+def versions(blas: bool) -> dict[str, str]:
+    """Return what the bits of a cell depend on; the BLAS, which picks its code by the processor, only where asked."""
+    found = {name: version(name) for name in ("numpy", "numba", "llvmlite", "scipy", "sympy")}
+    found |= {
+        "selfstab": selfstab.__version__,
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        "machine": " ".join([platform.system(), platform.machine(), *platform.libc_ver()]).strip(),
+    }
+    if blas:
+        from threadpoolctl import threadpool_info
+
+        import_module("scipy.linalg")  # it brings a BLAS of its own
+        libraries = {
+            " ".join(str(library.get(key)) for key in ("internal_api", "version", "architecture"))
+            for library in threadpool_info()
+            if library["user_api"] == "blas"
+        }
+        found["blas"] = ", ".join(sorted(libraries))
+    return found
+
+
+def plan_of(settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> Plan:
+    """Return the plan with these settings; nothing in them is evaluated.
+
+    Raises
+    ------
+    ValueError
+        If the settings are not a sweep's, or hold code of the user's own, which only the user's call can give.
+    """
+    try:
+        known = _Reader(settings, arrays)
+        plan = Plan.checked(
+            known.loss(), known.optimizer(), {name: known.array(f"axes.{name}") for name in settings["axes"]},
+            known.start(), settings["problem.steps"],
+            None if settings["moves_with_start"] is True else known.array("problem.previous"),
+            settings["measures"], settings["problem.escape"], settings["problem.noise"], settings["problem.seed"],
+            settings["repeats"],
+        )  # fmt: skip
+        changed = differences(settings, settings_of(plan)[0])
+    except KeyError as error:
+        raise ValueError(f"settings lack {error}") from None
+    except (
+        TypeError,
+        AttributeError,
+        IndexError,
+        ArithmeticError,
+        RecursionError,
+        MemoryError,
+        NotImplementedError,
+    ) as error:
+        raise ValueError(f"settings are not a sweep's: {' '.join(str(error).split())}") from None
+    if changed:
+        raise ValueError(f"settings are not those of one sweep: {changed[0]}")
+    return plan
+
+
+def _leaves(name: str, value: Any, steps: int) -> Iterator[tuple[str, Any]]:
+    """Yield the plain values and the arrays that make up `value`, by name."""
+    if value is None or isinstance(value, (bool, int, str)):
+        yield name, value
+    elif isinstance(value, float):
+        yield name, float(value) if np.isfinite(value) else str(value)
+    elif isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+        yield name, value
+    elif isinstance(value, (tuple, list)) and all(isinstance(v, (int, float, str)) for v in value):
+        yield name, list(value)
+    elif isinstance(value, Mapping):
+        yield name, list(value)
+        for key, inner in value.items():
+            yield from _leaves(f"{name}.{key}", inner, steps)
+    elif isinstance(value, Loss):
+        yield name, type(value).__name__
+        for key, inner in _state(value).items():
+            yield from _own(f"{name}.{key}", inner, steps)
+    elif isinstance(value, Schedule) and type(value) not in _SCHEDULES.values():
+        yield name, f"{type(value).__name__}, a schedule of your own"
+        if is_dataclass(value):
+            for given in [field.name for field in fields(value) if field.init]:
+                yield from _own(f"{name}.{given}", getattr(value, given), steps)
+        yield f"{name}.rates", _hash_of_rates([value], steps)
+        yield f"{name}.code", hash_of(type(value))
+    elif is_dataclass(value) and not isinstance(value, type):
+        yield name, type(value).__name__
+        for field in fields(value):
+            yield from _leaves(f"{name}.{field.name}", getattr(value, field.name), steps)
+    else:
+        raise TypeError(f"store cannot keep {name.removeprefix('plan.')} = {validation.shown(value)}")
+
+
+def _own(name: str, value: Any, steps: int) -> Iterator[tuple[str, Any]]:
+    """Yield what makes up a value of the user's own, by name, or where it is of another kind its hash."""
+    try:
+        yield from [*_leaves(name, value, steps)]
+    except TypeError:
+        try:
+            yield name, hash_of(value)
+        except TypeError as error:
+            raise TypeError(f"store cannot keep {name.removeprefix('plan.')}: {error}") from None
+
+
+def _along_axes(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Yield a hash of what the user's own code gives along each axis that sets its numbers, by name."""
+    loss, optimizer, steps = plan.problem.loss, plan.problem.optimizer, plan.problem.steps
+    built_in = (float, *_SCHEDULES.values())
+    for axis, values in plan.axes.items():
+        if isinstance(loss, LossFamily) and axis in loss.parameters:
+            made = [_hash_of_loss(loss.replace(**{axis: v}).made, steps) for v in _spread(values, _LOSSES)]
+            yield f"problem.loss.made along {axis}", hash_of(made)
+        elif axis.startswith("lr.") and not isinstance(optimizer.lr, built_in):
+            chosen = _spread(values, min(_TABLES, max(2, _ALL_RATES // (steps + 1))))
+            schedules = (scheduled(optimizer, {axis: v}).schedule for v in chosen)
+            yield f"problem.optimizer.lr.rates along {axis}", _hash_of_rates(schedules, steps)
+
+
+def _spread(values: npt.NDArray[np.float64], most: int) -> list[float]:
+    at = np.linspace(0, values.size - 1, min(values.size, most)).astype(int)
+    chosen: list[float] = values[at].tolist()
+    return chosen
+
+
+def _hash_of_loss(loss: Loss, steps: int) -> str:
+    parts = [(n, _identified(v) if isinstance(v, np.ndarray) else v) for n, v in _leaves("loss", loss, steps)]
+    return hash_of(parts)
+
+
+def _state(loss: Loss) -> dict[str, Any]:
+    """Return all that a loss is made of."""
+    if isinstance(loss, SymbolicLoss):
+        return {
+            "expression": _text_of(loss),
+            "variables": loss.weight_names,
+            "parameters": loss.parameters,
+        }
+    if isinstance(loss, LossFamily):
+        if isinstance(make := loss.make, NamedMaker):
+            return {"maker": make.name, "settings": dict(make.settings), "parameters": loss.parameters}
+        return {"maker": loss.maker, "parameters": loss.parameters, "made": loss.made}
+    if type(loss) in _ON_DATA.values():
+        arguments = [*inspect.signature(type(loss)).parameters, "explicit_hessian"]
+        return {name: getattr(loss, name) for name in arguments}
+    derived = {
+        n for kind in type(loss).__mro__ for n, v in vars(kind).items() if isinstance(v, cached_property)
+    }
+    own = {name: value for name, value in vars(loss).items() if name not in derived}
+    return {"code": hash_of(type(loss)), "parameters": loss.parameters, **own}
+
+
+def _text_of(loss: SymbolicLoss) -> str:
+    """Return the expression as text that parses to it again; where there is none, in SymPy's own form."""
+    # SymPy prints floats with 15 digits; a symbol that is called like the number has them all.
+    exact = {number: sympy.Symbol(repr(float(number))) for number in loss.expression.atoms(sympy.Float)}
+    text = str(loss.expression.xreplace(exact))
+    symbols = {name: sympy.Symbol(name, real=True) for name in [*loss.weight_names, *loss.parameters]}
+    try:
+        if checked(parse(text, symbols)) == loss.expression:
+            return text
+    except ValueError:
+        pass
+    return str(sympy.srepr(loss.expression))
+
+
+def _hash_of_rates(schedules: Iterable[Schedule], steps: int) -> str:
+    digest = hashlib.sha256()
+    for schedule in schedules:
+        for first in range(0, steps + 1, _RATES):
+            table = rates(schedule, first, min(first + _RATES, steps + 1))
+            digest.update(table.astype("<f8").tobytes())
+    return f"sha256 {digest.hexdigest()}"
+
+
+def _identified(array: npt.NDArray[Any]) -> Any:
+    """Return a short array's numbers, or a longer one's shape, type and hash."""
+    if array.dtype == np.float64 and array.ndim == 1 and array.size <= _LISTED and np.isfinite(array).all():
+        return array.tolist()
+    return {"shape": list(array.shape), "dtype": array.dtype.str, "sha256": sha256(array)}
+
+
+def sha256(array: npt.NDArray[Any]) -> str:
+    """Return the hash of an array's numbers, the same on machines of either byte order."""
+    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    return hashlib.sha256(little.tobytes()).hexdigest()
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:60]}...{text[-16:]}"
+
+
+class _Reader:
+    """Makes objects of settings again, from known classes only."""
+
+    def __init__(self, settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        self._settings, self._arrays = settings, arrays
+
+    def array(self, name: str) -> npt.NDArray[Any]:
+        """Return an array, listed or kept beside the settings."""
+        value = self._settings[name]
+        if isinstance(value, dict):
+            return self._arrays[name]
+        return validation.floats(name, value, shape=(None,))
+
+    def start(self) -> Initialization | npt.NDArray[Any]:
+        """Return the start, or what draws it."""
+        if self._settings["initialization"] is None:
+            return self.array("problem.start")
+        return Initialization(self._settings["initialization.seed"], self._settings["initialization.scale"])
+
+    def optimizer(self) -> HeavyBall:
+        """Return the optimizer with its schedule."""
+        name = "problem.optimizer"
+        lr = self._settings[f"{name}.lr"]
+        if isinstance(lr, str):
+            if lr not in _SCHEDULES:
+                raise ValueError(f"settings hold {validation.shown(lr)}: call sweep again as before")
+            kind = _SCHEDULES[lr]
+            lr = kind(**{field.name: self._settings[f"{name}.lr.{field.name}"] for field in fields(kind)})
+        return HeavyBall(lr, self._settings[f"{name}.momentum"], self._settings[f"{name}.lookahead"])
+
+    def loss(self) -> Loss:
+        """Return the loss: a formula, a toy by its name, or a network on data kept beside the settings."""
+        name = "problem.loss"
+        kind = self._settings[name]
+        if kind == "LossFamily" and f"{name}.settings" in self._settings:
+            return self._family()
+        if kind in _ON_DATA:
+            return self._network(_ON_DATA[kind])
+        if kind not in ("SymbolicLoss", *TOYS):
+            what = "a LossFamily: the same sweep(...) call goes on"
+            if kind != "LossFamily":
+                what = f"{validation.shown(kind)}, a loss of your own: call sweep again as before"
+            raise ValueError(f"settings hold {what}")
+        variables = self._settings[f"{name}.variables"]
+        names = self._settings[f"{name}.parameters"]
+        parameters = {n: self._settings[f"{name}.parameters.{n}"] for n in names}
+        if kind == "SymbolicLoss":
+            return self._formula(self._settings[f"{name}.expression"], variables, parameters)
+        if kind == "Quadratic":
+            return TOYS[kind]([*parameters.values()])
+        if kind == "Chain":
+            return TOYS[kind](len(variables))
+        return TOYS[kind](**parameters)
+
+    def _family(self) -> LossFamily:
+        name = "problem.loss"
+        settings, numbers = (
+            {n: self._settings[f"{name}.{word}.{n}"] for n in self._settings[f"{name}.{word}"]}
+            for word in ("settings", "parameters")
+        )
+        make = NamedMaker(self._settings[f"{name}.maker"], tuple(settings.items()))
+        return LossFamily(make, **numbers)
+
+    def _formula(self, text: Any, variables: Any, parameters: Mapping[str, Any]) -> SymbolicLoss:
+        if not isinstance(text, str) or not isinstance(variables, list):
+            raise ValueError("settings must hold a formula as text and its variables as a list")
+        try:
+            return SymbolicLoss(text, variables, parameters)
+        except ValueError as error:
+            raise ValueError(
+                f"settings hold a formula that is no plain text: call sweep again as before ({error})"
+            ) from None
+
+    def _network(self, kind: type[MLP] | type[DiagonalNetwork]) -> Loss:
+        name = "problem.loss"
+        given: dict[str, Any] = {}
+        for key in inspect.signature(kind).parameters:
+            value = self._settings[f"{name}.{key}"]
+            whole = isinstance(value, dict) or key in ("inputs", "targets")
+            given[key] = self.array(f"{name}.{key}") if whole else value
+        loss = kind(**given)
+        explicit = self._settings[f"{name}.explicit_hessian"]
+        if not isinstance(explicit, bool):
+            raise ValueError(
+                f"settings must say whether the Hessian is explicit, got {validation.shown(explicit)}"
+            )
+        loss.explicit_hessian = explicit
+        return loss

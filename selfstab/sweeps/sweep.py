@@ -1,0 +1,341 @@
+"""A grid of runs: every combination of the axes' values, measured without keeping trajectories."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from selfstab.kernels.measures import MEASURES
+from selfstab.losses.symbolic.loss import SymbolicLoss
+from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.runs.simulate import provenance
+from selfstab.sweeps.plan.blocks import Block, Runner, block_size, cut, free_memory
+from selfstab.sweeps.plan.plan import Plan, described
+from selfstab.sweeps.runners import pool
+from selfstab.sweeps.runners.cells import CellRunner
+from selfstab.sweeps.runners.lanes import LaneRunner
+from selfstab.validation import Array
+
+if TYPE_CHECKING:
+    import xarray
+    from distributed import Client
+
+    from selfstab.losses.base.loss import Loss
+
+
+def sweep(
+    loss: Loss,
+    optimizer: HeavyBall,
+    axes: Mapping[str, Any],
+    *,
+    start: Any,
+    steps: int,
+    previous: Any = None,
+    measure: Sequence[str] = ("final_loss", "final_sharpness", "min_sharpness", "diverged_at", "phase"),
+    escape: float = 1e6,
+    noise: float = 0.0,
+    seed: int = 0,
+    repeats: int = 1,
+    threads: int | None = None,
+    store: str | Path | None = None,
+    client: Client | str | None = None,
+    progress: bool = True,
+) -> xarray.Dataset:
+    """Run every combination of the axes' values and measure each run.
+
+    Symbolic losses run in compiled blocks of lanes on all cores. A kernel compiles in ten to thirty seconds; later
+    sweeps, in other processes too, load it from the disk. What needs a kernel of its own: another formula, a new set
+    of measures, another kind of learning rate (constant or an lr axis, excess, warmup, any other schedule), and noise
+    or lookahead where there was none. Other numbers, axes, starts and lengths do not.
+
+    Other losses run a cell at a time, in as many processes. Of networks, measures of the sharpness cost the most:
+    final_sharpness needs one eigenproblem a run; min_sharpness, max_sharpness, phase, overshoot, peak_excess and drop
+    need one a step. final_loss, max_loss and diverged_at need none.
+
+    A cell's numbers depend on its own values only: not on the grid around it, the
+    number of threads or the other measures. (One exception: an iteration finds the sharpness of
+    large networks. It begins at the last step's eigenvector if some measure needs each step's, which shows in the
+    residual of 1e-10 that it leaves.)
+
+    Parameters
+    ----------
+    loss
+        Any loss of this package.
+    optimizer
+        What the axes do not set.
+    axes
+        Values by name, one-dimensional and finite. Names: ``momentum``, ``lookahead``, ``lr``; ``excess``, the relative
+        ε = S(start)/S* − 1, which sets a constant lr = (1 + ε)·2(1 + β)/(S(start)(1 + 2γ)); ``lr.start``, ``lr.end``,
+        ``lr.steps`` of a :class:`LinearWarmup`, and ``lr.NAME`` of each number of a schedule of your own that is a
+        dataclass; ``noise``; ``start.NAME`` and ``previous.NAME`` of a weight; ``start.seed`` and ``start.scale`` of an
+        :class:`Initialization`; a loss parameter's name, which with a :class:`LossFamily` is any number a loss is
+        made from, such as its data's seed. What is an integer where it is not an axis takes whole values only.
+    start, previous
+        w_0, an :class:`Initialization` or of shape (dimension,), and w_{−1} (by default `start`), where no axis sets
+        them. Without `previous`, a cell starts at rest wherever it starts. From an Initialization, the losses of a
+        family may differ in dimension.
+    steps
+        Number of updates of each run, >= 0.
+    measure
+        Any of final_loss, max_loss, final_sharpness, min_sharpness, max_sharpness, diverged_at, phase, overshoot,
+        peak_excess, drop (see below); nothing else is computed.
+    escape, noise, seed
+        As in :func:`simulate`. The noise depends on (seed, repeat, step, component), so all cells of a repeat share it.
+    repeats
+        Number of noise realizations, >= 1; more than one adds the dimension ``repeat``.
+    threads
+        Number of threads, >= 1; by default one for each CPU. Of losses that are not symbolic, the number of processes
+        that share a sweep of more than a few seconds.
+    store
+        Folder of a Zarr store, new or of this sweep, that keeps each block as soon as it is done. Killed at any
+        moment and called again with the same arguments, a sweep computes what is missing, and what was damaged, with
+        a warning; the bits are those of an unbroken run. A store of other settings, of other versions or in use by
+        another process is refused, and nothing of it changed. Where nothing has been computed yet, it holds NaN, or
+        the least integer: mask it by ``data.where(data.phase != -128)``. ``xarray.open_zarr`` opens it,
+        ``selfstab sweep --resume`` goes on with it.
+    client
+        A ``dask.distributed.Client``, or the address of a scheduler: blocks run on its workers (extra ``dask``).
+    progress
+        Whether to show a bar with rate and time left (in terminals and notebooks only).
+
+    Returns
+    -------
+    xarray.Dataset
+        Dimensions: the axes' names in order, then ``repeat`` if there is more than one. A variable per measure:
+
+        - final_loss, final_sharpness: at the last step; max_loss, min_sharpness, max_sharpness: over all steps.
+          For a run that diverged: over the steps before.
+        - diverged_at: the first step with max|w_i| > escape or a weight not finite, −1 if none.
+        - phase: int8 with CF flag attributes; the first that applies of
+          −1 diverged;
+          0 undecided: neither settled nor cycling, where *settled* means that the largest step ‖w_{t+1} − w_t‖ of the
+          last eighth is below 10⁻³ of the largest of the run, and *cycling* that the smoothed sharpness came within
+          10% of the threshold in the last quarter, and either rose through it at least twice in the second half, or
+          reversals go on in the last eighth and the largest flips ‖w_{t+1} − 2w_t + w_{t−1}‖/4 of the third and
+          fourth quarter agree within 10%;
+          4 edge: cycling and not settled;
+          3 catapult: the smoothed sharpness was above the threshold, then below it for good, the flip grew meanwhile,
+          and the sharpness ended lower;
+          2 oscillating: some step reversed, v_{t+1}·v_t < 0 by more than rounding;
+          1 monotone.
+        - peak_excess (y0): of the largest swing, the largest smoothed S − S* up to when the flip was still at least √10
+          times below its peak. drop: the fall of the sharpness from there to when the flip was least after the peak.
+          overshoot: drop/(2 y0). NaN without a catapult, when diverged, or undecided.
+
+        *Smoothed* is the (1, 2, 1)/4 mean of three consecutive steps (at the second step the mean of two; the first
+        is no onset). For maps, mask what diverged: ``data.final_sharpness.where(data.phase != -1)``. Settings,
+        versions and seconds are in attrs. With a store, values are read from it when they are used, and seconds are
+        those of all runs that filled it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind, shape or range; nothing has run then.
+    MemoryError
+        If the results take more than half of the free memory and there is no store; nothing has run then.
+    OSError
+        If the store cannot be written, as on a full disk; the blocks that are done stay good.
+
+    Examples
+    --------
+    >>> import selfstab as ss
+    >>> loss = ss.CubicTaylor(curvature=1.0)
+    >>> start, previous = ss.flip_start(loss, loss.minimum(), size=1e-6)
+    >>> axes = {"momentum": [0.0, 0.9], "excess": [0.001]}
+    >>> data = ss.sweep(loss, ss.HeavyBall(1.0), axes, start=start, previous=previous, steps=30_000,
+    ...                 measure=["overshoot"])
+    >>> data.overshoot.values.round(3)
+    array([[1.001],
+           [1.549]])
+    """
+    began = time.perf_counter()
+    plan = Plan.checked(
+        loss, optimizer, axes, start, steps, previous, measure, escape, noise, seed, repeats, sharpness=False
+    )
+    # What is too large to hold is refused before each start is looked at.
+    if store is None:
+        _check_memory(plan)
+    plan.check_sharpness_at_start()
+    return _swept(plan, threads, store, client, progress, began)
+
+
+def resume(
+    store: str | Path,
+    *,
+    threads: int | None = None,
+    client: Client | str | None = None,
+    progress: bool = True,
+) -> xarray.Dataset:
+    """Go on with the sweep that a store holds; its settings are in the store.
+
+    Parameters
+    ----------
+    store
+        Folder of a store that ``sweep(..., store=...)`` made.
+    threads, client, progress
+        As in :func:`sweep`.
+
+    Returns
+    -------
+    xarray.Dataset
+        What the sweep returns.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no such store, or its loss or schedule is a class of your own, which :func:`sweep` must be given.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import selfstab as ss
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     data = ss.sweep(ss.DoubleWell(), ss.HeavyBall(0.1), {"start.w": [0.5, 2.0]}, start=[1.0], steps=9,
+    ...                     measure=["final_loss"], store=folder + "/wells.zarr").load()
+    ...     resume(folder + "/wells.zarr").load().equals(data)
+    True
+    """
+    from selfstab.sweeps.storage.store import Store
+
+    began = time.perf_counter()
+    return _swept(Store.plan(store), threads, store, client, progress, began)
+
+
+def _swept(
+    plan: Plan,
+    threads: int | None,
+    store: str | Path | None,
+    client: Client | str | None,
+    progress: bool,
+    began: float,
+) -> xarray.Dataset:
+    """Run a plan where it is asked to."""
+    count = pool.checked_threads(threads, progress)
+    if client is None:
+        return _swept_on(plan, count, store, None, progress, began)
+    if threads is not None:
+        raise ValueError(
+            f"threads must be left out beside a client, whose workers have their own, got {threads!r}"
+        )
+    from selfstab.sweeps.runners import cluster
+
+    with cluster.connected(client) as workers:
+        return _swept_on(plan, cluster.threads(workers), store, workers, progress, began)
+
+
+def _swept_on(
+    plan: Plan,
+    threads: int,
+    store: str | Path | None,
+    workers: Client | None,
+    progress: bool,
+    began: float,
+) -> xarray.Dataset:
+    """Run a plan on this process's threads, or on those of a cluster's workers."""
+    runner = runner_of(plan, 1 if workers else threads)
+    if store is not None:
+        from selfstab.sweeps.storage.store import Store
+
+        kept = Store.opened(store, plan, threads, runner)
+        with kept:
+            _run(plan, runner, kept, threads, workers, progress)
+        return kept.dataset()
+    held = _Memory(plan, threads)
+    _run(plan, runner, held, threads, workers, progress)
+    return held.dataset(time.perf_counter() - began, runner.compile_seconds)
+
+
+def runner_of(plan: Plan, processes: int = 1, *, runs: int | None = None, first: int = 0) -> Runner:
+    """Return what runs the cells of a plan: lanes for a symbolic loss, else a cell at a time in some processes.
+
+    Where only some of the cells are run, `runs` is their number, and `first` is one of them.
+    """
+    loss = plan.problem.loss
+    if isinstance(loss, SymbolicLoss):
+        return LaneRunner(plan, loss)
+    return CellRunner(plan, processes, runs=runs, first=first)
+
+
+def _run(
+    plan: Plan, runner: Runner, results: Results, threads: int, workers: Client | None, progress: bool
+) -> None:
+    """Run the blocks that are missing and hand over what they give."""
+    total = plan.cells * plan.repeats
+    with pool.progress_bar(total, "cell", progress, done=results.done) as bar:
+        if results.done == total:
+            return
+        if workers is not None:
+            from selfstab.sweeps.runners import cluster
+
+            cluster.run_blocks(workers, plan, runner_of, results.accept, results.missing(), bar)
+            return
+        pool.prepared(runner.prepare, bar)
+
+        def work(block: Block) -> None:
+            cells = np.arange(block.first, block.first + block.count)
+            results.accept(block, runner.run(cells, block.repeat))
+
+        try:
+            pool.run_blocks(work, results.missing(), threads, bar, runner.stop)
+        finally:
+            runner.stop()
+
+
+class Results(Protocol):
+    """Takes the results of blocks, each once, from any thread."""
+
+    @property
+    def done(self) -> int:
+        """Number of cells that need not be run."""
+
+    def missing(self) -> Iterable[Block]:
+        """Return the blocks to run."""
+
+    def accept(self, block: Block, values: Array) -> None:
+        """Take the values of a block, shape (measures, cells)."""
+
+
+def _check_memory(plan: Plan) -> None:
+    """Raise MemoryError if the results take more than half of the free memory."""
+    size = plan.cells * plan.repeats * sum(np.dtype(MEASURES[name].dtype).itemsize for name in plan.measures)
+    if size > (free := free_memory()) // 2:
+        raise MemoryError(
+            f"the results take {size / 1e9:.3g} GB, more than half of the {free / 1e9:.3g} GB of free memory: "
+            "give the sweep a store"
+        )
+
+
+class _Memory:
+    """Results in arrays."""
+
+    done = 0
+
+    def __init__(self, plan: Plan, threads: int) -> None:
+        self._plan = plan
+        shape = (plan.cells, plan.repeats)
+        self._arrays = {name: np.empty(shape, MEASURES[name].dtype) for name in plan.measures}
+        symbolic = isinstance(plan.problem.loss, SymbolicLoss)
+        self._block = block_size(plan.cells, plan.problem.steps, threads, kernel=symbolic)
+
+    def missing(self) -> Iterable[Block]:
+        """Return the blocks to run."""
+        return cut(self._plan.cells, self._plan.repeats, self._block)
+
+    def accept(self, block: Block, values: Array) -> None:
+        """Take the values of a block, shape (measures, cells)."""
+        for name, row in zip(self._plan.measures, values, strict=True):
+            self._arrays[name][block.first : block.first + block.count, block.repeat] = row
+
+    def dataset(self, seconds: float, compile_seconds: float) -> xarray.Dataset:
+        """Return the arrays with their coordinates and attributes."""
+        plan = self._plan
+        shape = (*plan.shape, plan.repeats) if plan.repeats > 1 else plan.shape
+        out = described(plan, {name: array.reshape(shape) for name, array in self._arrays.items()})
+        out.attrs.update(
+            provenance(plan.problem, seconds), compile_seconds=compile_seconds, repeats=plan.repeats
+        )
+        return out

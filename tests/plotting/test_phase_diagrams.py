@@ -1,0 +1,214 @@
+"""Sweeps: theory's curve and contours, filled and open markers, and a colour for every cell."""
+
+import numpy as np
+import pytest
+import xarray
+from matplotlib.colors import to_hex
+
+from selfstab import phases, theory
+from selfstab.plotting import phase_diagrams, style
+
+# Matplotlib's releases shift antialiased pixels: 5 of 255 in the mean square hides no moved line.
+IMAGE = {"tolerance": 5, "remove_text": True, "savefig_kwargs": {"dpi": 80}, "style": "default"}
+
+
+def points_of(ax, *, filled):
+    lines = [line for line in ax.lines if line.get_marker() == "o" and len(line.get_xdata())]
+    chosen = [line for line in lines if (line.get_markerfacecolor() != "none") == filled]
+    return sorted((x, y) for line in chosen for x, y in zip(*line.get_data(), strict=True))
+
+
+def test_markers_are_filled_where_the_law_is_to_hold(law):
+    ax = phase_diagrams.draw_overshoot_law(law)
+    assert [x for x, _ in points_of(ax, filled=True)] == [0.01, 0.1, 1.0, 10.0]  # ε <= 0.03
+    assert points_of(ax, filled=False) == [(0.1, pytest.approx(1.1 * theory.overshoot(0.1)))]
+    curve = next(line for line in ax.lines if str(line.get_label()).startswith("theory"))
+    kappa, height = curve.get_data()
+    assert (kappa.min(), kappa.max()) == (pytest.approx(0.01), pytest.approx(10.0))
+    assert height == pytest.approx(theory.overshoot(kappa))
+
+
+def test_residuals_are_relative_to_the_law(law):
+    ax = phase_diagrams.draw_overshoot_residual(law)
+    assert [y for _, y in points_of(ax, filled=True)] == pytest.approx([0.0] * 4, abs=1e-15)
+    assert points_of(ax, filled=False)[0][1] == pytest.approx(0.1)
+
+
+def test_every_cell_has_the_colour_of_its_outcome(plane):
+    ax = phase_diagrams.draw_phases(plane)
+    mesh = ax.collections[0]
+    colours = mesh.cmap(mesh.norm(mesh.get_array().ravel()))
+    expected = [
+        phases.COLOURS[code] for code in plane["phase"].transpose("excess", "momentum").values.ravel()
+    ]
+    assert [to_hex(colour) for colour in colours] == expected
+    named = {line.get_label() for line in ax.lines}
+    assert {"diverged", "catapult"} <= named
+
+
+def test_contours_are_lines_of_equal_inertia(plane):
+    ax = phase_diagrams.draw_phases(plane, contours=(1.0,))
+    contour = ax.collections[-1]
+    momentum = 1.0 - plane["momentum"].values
+    for x, y in np.concatenate([path.vertices for path in contour.get_paths()]):
+        # Interpolated within cells half a decade wide, along one axis at a time.
+        nearest = momentum[np.abs(momentum - x).argmin()]
+        if np.isclose(x, nearest):
+            assert theory.inertia_number(y, 1.0 - x) == pytest.approx(1.0, rel=0.2)
+
+
+def test_overshoot_is_masked_where_there_is_none(plane):
+    ax = phase_diagrams.draw_overshoot(plane)
+    outcome, overshoot = ax.collections[:2]
+    assert outcome.get_array().shape == (9, 7)
+    hidden = np.ma.getmaskarray(overshoot.get_array())
+    assert (hidden == np.isnan(plane["overshoot"].transpose("excess", "momentum").values)).all()
+    assert hidden.any()
+
+
+def test_momentum_is_named_on_an_axis_of_one_minus_momentum(plane):
+    ax = phase_diagrams.draw_overshoot(plane)
+    named = [1.0 - float(label.get_text()) for label in ax.get_xticklabels()]
+    assert ax.get_xticks() == pytest.approx(named)
+    assert ax.get_xscale() == ax.get_yscale() == "log"
+    assert ax.get_xlim()[0] > ax.get_xlim()[1]
+
+
+def test_cells_not_run_are_blank_and_named(plane):
+    """Protects pictures of unfinished stores: what has not been run is not drawn as diverged."""
+    plane["phase"][4:, :3] = -128  # what a store of int8 holds there
+    ax = phase_diagrams.draw_phases(plane)
+    hidden = np.ma.getmaskarray(ax.collections[0].get_array())
+    assert (hidden == (plane["phase"].transpose("excess", "momentum").values == -128)).all()
+    labels = [text.get_text() for text in ax.figure.legends[0].get_texts()]
+    assert labels == ["diverged", "catapult", "not run"]
+    again = phase_diagrams.draw_phases(plane.where(plane["phase"] != -128))  # NaN, as masked by the reader
+    assert (np.ma.getmaskarray(again.collections[0].get_array()) == hidden).all()
+
+
+def test_a_store_without_any_overshoot_yet_is_drawn(plane):
+    ax = phase_diagrams.draw_overshoot(plane.assign(overshoot=plane["overshoot"] * np.nan))
+    assert len(ax.figure.axes) == 1  # no colour bar
+
+
+def rates(lr):
+    # Over lr and a weight at the start, neighbours with different outcomes.
+    w = np.array([-1.0, 0.0, 1.0, 3.0])
+    phase = (np.arange(lr.size)[:, None] + np.arange(w.size)) % 6 - 1
+    about = {"long_name": "learning rate", "units": "1/sharpness"}
+    coords = {"lr": ("lr", lr, about), "start.w": w}
+    return xarray.Dataset({"phase": (("lr", "start.w"), phase.astype(np.int8))}, coords)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("geometric", [False, True])
+def test_any_two_axes_are_drawn_each_cell_around_its_values(swapped, geometric):
+    """Protects maps over other axes: each value lies in its cell, edges are midpoints of the axis as it is scaled."""
+    lr = np.geomspace(0.1, 10.0, 5) if geometric else np.linspace(0.1, 10.0, 5)
+    data = rates(lr)
+    ax = phase_diagrams.draw_phases(data[{"lr": slice(None, None, -1)}], **({"x": "lr"} if swapped else {}))
+    mesh = ax.collections[0]
+    corners, codes = np.asarray(mesh.get_coordinates()), mesh.get_array()
+    across, up = corners[0, :, 0], corners[:, 0, 1]
+    at_lr, at_w = (across, up) if swapped else (up, across)
+    middle = np.sqrt(lr[1:] * lr[:-1]) if geometric else 0.5 * (lr[1:] + lr[:-1])
+    assert at_lr[1:-1] == pytest.approx(middle)
+    assert at_w == pytest.approx([-1.5, -0.5, 0.5, 2.0, 4.0])
+    expected = data["phase"].values
+    assert (codes == (expected.T if swapped else expected)).all()
+    names, scales = (ax.get_xlabel(), ax.get_ylabel()), (ax.get_xscale(), ax.get_yscale())
+    where = 0 if swapped else 1
+    assert (names[where], names[1 - where]) == ("learning rate (1/sharpness)", "start.w")
+    assert (scales[where], scales[1 - where]) == ("log" if geometric else "linear", "linear")
+    assert len(ax.collections) == 1  # κ means nothing here
+
+
+def test_theorys_plane_is_drawn_only_as_it_is_meant(plane):
+    """Protects sweeps over β and ε the other way round, or with ε below the threshold."""
+    other = phase_diagrams.draw_phases(plane, x="excess")
+    assert (other.get_xlabel(), other.get_ylabel()) == ("excess", "momentum")
+    assert len(other.collections) == 1
+    below = phase_diagrams.draw_phases(plane.assign_coords(excess=np.linspace(-0.5, 0.5, 9)))
+    assert (below.get_xlabel(), below.get_yscale()) == ("momentum", "linear")
+
+
+def test_one_value_along_other_axes_is_no_obstacle(plane):
+    ax = phase_diagrams.draw_phases(plane.expand_dims(lookahead=[0.0]))
+    assert ax.collections[0].get_array().shape == (9, 7)
+
+
+@pytest.mark.parametrize(
+    ("draw", "change", "match"),
+    [
+        ("draw_phases", lambda d: d.drop_vars("phase"), "data must have the variable phase .*got .*overshoot"),
+        (
+            "draw_overshoot", lambda d: d.drop_vars("overshoot"),
+            r"data must have the variable overshoot \(a sweep with measures 'overshoot' and 'phase'\), got",
+        ),
+        (
+            "draw_phases", lambda d: d.expand_dims(repeat=[0, 1]),
+            r"got repeat \(2\), momentum \(7\), excess \(9\): select one value of excess, as data.isel\(excess=0\)",
+        ),
+        ("draw_phases", lambda d: d[{"excess": [0]}], r"two dimensions exactly, got momentum \(7\), excess \(1\)"),
+        ("draw_overshoot_law", lambda d: d, "data must have the variable kappa"),
+        ("draw_overshoot_residual", lambda d: d, "data must have the variable kappa"),
+        (
+            "draw_overshoot_law",
+            lambda d: d.assign(kappa=d["overshoot"]),
+            "must have kappa along momentum, point .*got it along momentum, excess",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_drawn_is_named(plane, draw, change, match):
+    """Protects the doors: a line that names what is missing and what is there."""
+    with pytest.raises(ValueError, match=match) as caught:
+        getattr(phase_diagrams, draw)(change(plane))
+    assert "\n" not in str(caught.value)
+
+
+def test_dimensions_that_are_chosen_are_checked(plane):
+    with pytest.raises(ValueError, match="x must be one of momentum, excess, got 'lr'"):
+        phase_diagrams.draw_phases(plane, x="lr")
+    with pytest.raises(ValueError, match="two dimensions, got excess twice"):
+        phase_diagrams.draw_phases(plane, x="excess", y="excess")
+    with pytest.raises(ValueError, match="select one value of repeat, as"):
+        phase_diagrams.draw_phases(plane.expand_dims(repeat=[0, 1]), x="excess", y="momentum")
+    with pytest.raises(TypeError, match="data must be a dataset"):
+        phase_diagrams.draw_phases(plane["phase"])
+
+
+def test_a_law_without_a_known_loss_is_named(law):
+    with pytest.raises(ValueError, match=r"one of the variables CubicTaylor, Product .*got kappa, excess"):
+        phase_diagrams.draw_overshoot_law(law.drop_vars("CubicTaylor"))
+
+
+def test_a_legend_over_dark_cells_has_a_light_ground(plane):
+    """Protects legends of maps: words are dark, and so is the colour of divergence."""
+    ax = style.new_figure().add_subplot()
+    phase_diagrams.draw_phases(plane, ax)
+    with style.paper():
+        frame = ax.legend().get_frame()
+    assert frame.get_visible()
+    assert to_hex(frame.get_facecolor()) == to_hex(frame.get_edgecolor()) == "#ffffff"
+    assert frame.get_alpha() >= 0.9
+
+
+@pytest.mark.mpl_image_compare(**IMAGE)
+def test_picture_of_the_law(law):
+    return phase_diagrams.draw_overshoot_law(law).figure
+
+
+@pytest.mark.mpl_image_compare(**IMAGE)
+def test_picture_of_the_overshoot(plane):
+    return phase_diagrams.draw_overshoot(plane, largest=5.0).figure
+
+
+@pytest.mark.mpl_image_compare(**IMAGE)
+def test_picture_of_phases_in_theorys_plane(plane):
+    plane["phase"][4:, :3] = -128
+    return phase_diagrams.draw_phases(plane).figure
+
+
+@pytest.mark.mpl_image_compare(**IMAGE)
+def test_picture_of_phases_over_other_axes():
+    return phase_diagrams.draw_phases(rates(np.geomspace(0.1, 10.0, 7))).figure

@@ -1,0 +1,33 @@
+"""Tables on the screen: a store larger than memory is read a part at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray
+
+from selfstab.records import outputs
+
+
+def test_a_table_of_parts_is_the_table_of_the_whole(monkeypatch):
+    """Protects large stores: least, largest, counts and what is not defined are the same read in parts."""
+    rng = np.random.default_rng(0)
+    loss = rng.normal(size=(7, 5))
+    loss[2, 3] = np.nan
+    data = xarray.Dataset(
+        {
+            "final_loss": (("a", "b"), loss),
+            "phase": (("a", "b"), rng.integers(-1, 5, (7, 5)).astype(np.int8)),
+        },
+        attrs={"seconds": 1.0, "compile_seconds": 0.0},
+    )
+    whole = outputs.sweep_table(data)
+    assert "1 of 35 not defined" in whole
+    largest = []
+    monkeypatch.setattr(outputs, "_PART", 11)
+    parts = outputs._parts
+    monkeypatch.setattr(outputs, "_parts", lambda v: (largest.append(p.size) or p for p in parts(v)))
+    in_parts = outputs.sweep_table(data)
+    assert max(largest) <= 11
+    middle = f"{np.nanmedian(loss):.6g}"
+    assert middle in whole
+    assert in_parts.replace(" ", "") == whole.replace(middle, "").replace(" ", "")
