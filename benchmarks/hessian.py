@@ -31,7 +31,7 @@ import json, os
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {{max(os.sched_getaffinity(0))}})
 os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
-from selfstab.reports.reproduce import companion
+from selfstab.reports.companions import companion
 print(json.dumps(companion("benchmarks.hessian").{call}))
 """
 

@@ -21,7 +21,10 @@ They are loaded on first use, so that ``import selfstab`` costs little more than
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
+
+from selfstab.moved import MovedModules
 
 __version__ = "0.1.0"
 
@@ -29,7 +32,7 @@ _HOMES = {
     "HeavyBall": "optimizers.heavy_ball",
     "Constant": "optimizers.schedules",
     "LinearWarmup": "optimizers.schedules",
-    "Initialization": "losses.base.loss",
+    "Initialization": "losses.base.starts",
     "FunctionLoss": "losses.functions.function",
     "LossFamily": "losses.family",
     "SymbolicLoss": "losses.symbolic.loss",
@@ -42,7 +45,7 @@ _HOMES = {
     "Coupled": "losses.toys",
     "DiagonalNetwork": "losses.networks.diagonal",
     "MLP": "losses.networks.mlp",
-    "flip_start": "losses.base.loss",
+    "flip_start": "losses.base.starts",
     "simulate": "runs.simulate",
     "averaged_flow": "flows.averaged",
     "rod_flow": "flows.rod",
@@ -54,7 +57,7 @@ _HOMES = {
     "orbits": "sweeps.orbits",
     "refine": "sweeps.refinement",
     "rasterize": "sweeps.refinement",
-    "catapults": "observables.measures",
+    "catapults": "observables.detection",
     "hessian_spectrum": "runs.spectrum",
     "Recorder": "records.recorder",
     "analyze": "records.analyze",
@@ -63,6 +66,9 @@ _HOMES = {
 _ROOMS = ("datasets", "experiments", "observables", "plotting", "theory")
 
 __all__ = sorted([*_HOMES, *_ROOMS, "__version__"])
+
+
+sys.meta_path.append(MovedModules())
 
 
 def __getattr__(name: str) -> Any:

@@ -7,8 +7,8 @@ from selfstab.flows.averaged import averaged_flow as averaged_flow
 from selfstab.flows.constrained import constrained_trajectory as constrained_trajectory
 from selfstab.flows.predicted import predicted_dynamics as predicted_dynamics
 from selfstab.flows.rod import rod_flow as rod_flow
-from selfstab.losses.base.loss import Initialization as Initialization
-from selfstab.losses.base.loss import flip_start as flip_start
+from selfstab.losses.base.starts import Initialization as Initialization
+from selfstab.losses.base.starts import flip_start as flip_start
 from selfstab.losses.family import LossFamily as LossFamily
 from selfstab.losses.functions.function import FunctionLoss as FunctionLoss
 from selfstab.losses.networks.diagonal import DiagonalNetwork as DiagonalNetwork
@@ -21,7 +21,7 @@ from selfstab.losses.toys import DoubleWell as DoubleWell
 from selfstab.losses.toys import Minimalist as Minimalist
 from selfstab.losses.toys import Product as Product
 from selfstab.losses.toys import Quadratic as Quadratic
-from selfstab.observables import catapults as catapults
+from selfstab.observables.detection import catapults as catapults
 from selfstab.optimizers.heavy_ball import HeavyBall as HeavyBall
 from selfstab.optimizers.schedules import Constant as Constant
 from selfstab.optimizers.schedules import LinearWarmup as LinearWarmup

@@ -69,13 +69,13 @@ def reproduce(output: Path, quick: bool, only: tuple[str, ...], fresh: bool) -> 
 )
 def derive(name: str | None, latex: bool, folder: Path | None) -> None:
     """Print the derivation of a result, every step of it checked; without a NAME, run all of them."""
-    from selfstab.reports import reproduce as reproduction
-
     if latex and folder is not None:
         raise ValueError("latex and html must not be given both")
     if folder is not None and not folder.parent.is_dir():
         raise ValueError(f"html must be in a folder that exists, got {str(folder)!r}")
-    run = reproduction.companion("derivations.__main__").main
+    from selfstab.reports.companions import companion
+
+    run = companion("derivations.__main__").main
     sys.exit(run([] if name is None else [name], latex, folder))
 
 
@@ -92,9 +92,9 @@ def bench(words: tuple[str, ...], listed: bool, quick: bool, json_path: Path | N
 
     Exits 1 if a target is missed, 3 if a baseline is missing, 130 if interrupted.
     """
-    from selfstab.reports import reproduce as reproduction
+    from selfstab.reports.companions import companion
 
-    benchmarks = reproduction.companion("benchmarks")
+    benchmarks = companion("benchmarks")
     if listed:
         click.echo("\n".join(benchmarks.names(words, quick)))
         return

@@ -85,7 +85,7 @@ def _loss(options: dict[str, Any], axes: Container[str] = ()) -> Loss:
 
 
 def _start(loss: Loss, options: dict[str, Any]) -> tuple[Array, Array | None]:
-    from selfstab.losses.base.loss import flip_start
+    from selfstab.losses.base.starts import flip_start
     from selfstab.losses.named import named_start
     from selfstab.losses.symbolic.loss import SymbolicLoss
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from selfstab import theory, validation
 from selfstab.explorer.scales import AXES, Axis
-from selfstab.losses.base.loss import flip_start
+from selfstab.losses.base.starts import flip_start
 from selfstab.losses.named import numbers
 from selfstab.losses.symbolic.loss import SymbolicLoss
 from selfstab.losses.toys import TOYS

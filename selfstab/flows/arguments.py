@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from selfstab.runs.simulate import Problem, provenance
+from selfstab.runs.dataset import provenance
+from selfstab.runs.problem import Problem
 from selfstab.validation import Array
 
 if TYPE_CHECKING:

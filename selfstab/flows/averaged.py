@@ -21,7 +21,7 @@ from selfstab.flows.complementarity import balance, packed, unpacked
 from selfstab.flows.gradient import GradientFlow
 from selfstab.losses.base.loss import Loss
 from selfstab.optimizers.heavy_ball import HeavyBall
-from selfstab.runs.simulate import Problem
+from selfstab.runs.problem import Problem
 from selfstab.validation import Array
 
 if TYPE_CHECKING:

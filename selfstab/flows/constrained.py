@@ -20,7 +20,8 @@ from selfstab.flows import arguments
 from selfstab.flows.projection import ROUGH, Point, second_pair
 from selfstab.losses.base.loss import Loss
 from selfstab.optimizers.heavy_ball import HeavyBall
-from selfstab.runs.simulate import Problem, provenance
+from selfstab.runs.dataset import provenance
+from selfstab.runs.problem import Problem
 from selfstab.validation import Array
 
 if TYPE_CHECKING:

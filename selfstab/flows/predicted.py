@@ -28,7 +28,8 @@ from selfstab.flows.gradient import GradientFlow
 from selfstab.flows.projection import FINE, Accuracy, eigenpair
 from selfstab.losses.base.loss import Loss
 from selfstab.optimizers.heavy_ball import HeavyBall
-from selfstab.runs.simulate import Problem, State, states
+from selfstab.runs.problem import Problem
+from selfstab.runs.states import State, states
 from selfstab.validation import Array
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from selfstab import validation
 from selfstab.flows.arguments import checked, dataset
 from selfstab.losses.base.loss import Loss
 from selfstab.optimizers.heavy_ball import HeavyBall
-from selfstab.runs.simulate import Problem, top_pair
+from selfstab.runs.problem import Problem
+from selfstab.runs.simulate import top_pair
 from selfstab.validation import Array
 
 if TYPE_CHECKING:

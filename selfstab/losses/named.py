@@ -9,7 +9,8 @@ from typing import Any, Final
 import numpy as np
 
 from selfstab import validation
-from selfstab.losses.base.loss import Initialization, Loss
+from selfstab.losses.base.loss import Loss
+from selfstab.losses.base.starts import Initialization
 from selfstab.losses.family import LossFamily
 from selfstab.losses.symbolic.loss import SymbolicLoss
 from selfstab.losses.toys import TOYS

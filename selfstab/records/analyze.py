@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from selfstab import observables, theory, validation
-from selfstab.observables.measures import _smoothed
+from selfstab.observables.detection import smoothed
+from selfstab.provenance import versions
 from selfstab.records.read import recorded_run
-from selfstab.runs.simulate import versions
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -233,7 +233,7 @@ class _Record:
         # np.interp would convert all steps anew for each catapult.
         self.positions = self.steps.astype(np.float64)
         self.lookahead = lookahead
-        self.smooth = _smoothed(self.sharpness, np.diff(self.steps))
+        self.smooth = smoothed(self.sharpness, np.diff(self.steps))
         self.one_sided = bool((np.diff(self.steps) % 2 == 0).mean() > 0.5)
         self.noise = _noise(self.smooth)
         self.second = at["second_sharpness"].values if "second_sharpness" in data else None

@@ -13,9 +13,9 @@ import numpy as np
 from selfstab import theory, validation
 from selfstab.eigen.krylov import NotFiniteError
 from selfstab.eigen.pairs import top_eigenpair, top_eigenpairs
+from selfstab.provenance import versions
 from selfstab.records import outputs, training_loops
 from selfstab.records.training_loops import Reading, number
-from selfstab.runs.simulate import versions
 from selfstab.validation import Array
 
 if TYPE_CHECKING:

@@ -16,9 +16,13 @@ from selfstab import validation
 from selfstab.kernels.measures import MEASURES
 from selfstab.losses.base.loss import Loss
 from selfstab.losses.symbolic.loss import SymbolicLoss
+from selfstab.machine import free_memory
 from selfstab.optimizers.heavy_ball import HeavyBall
-from selfstab.runs.simulate import KEEP, Problem, State, provenance, states, values_at
-from selfstab.sweeps.plan.blocks import Block, block_size, cut, free_memory
+from selfstab.runs.dataset import KEEP, provenance
+from selfstab.runs.problem import Problem
+from selfstab.runs.simulate import values_at
+from selfstab.runs.states import State, states
+from selfstab.sweeps.plan.blocks import Block, block_size, cut
 from selfstab.sweeps.plan.plan import Plan, described
 from selfstab.sweeps.runners import pool
 from selfstab.sweeps.runners.cells import one_blas_thread

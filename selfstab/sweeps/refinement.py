@@ -18,7 +18,7 @@ from selfstab.kernels.measures import MEASURES
 from selfstab.losses.base.loss import Loss
 from selfstab.losses.symbolic.loss import SymbolicLoss
 from selfstab.optimizers.heavy_ball import HeavyBall
-from selfstab.runs.simulate import provenance
+from selfstab.runs.dataset import provenance
 from selfstab.sweeps.plan.blocks import Block, block_size, cut
 from selfstab.sweeps.plan.cell_tree import Grown, covering, grown_tree
 from selfstab.sweeps.plan.plan import LONG_NAMES, MOST_RUNS, Plan, described

@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from selfstab.kernels.measures import MEASURES
 from selfstab.losses.symbolic.loss import SymbolicLoss
+from selfstab.machine import free_memory
 from selfstab.optimizers.heavy_ball import HeavyBall
-from selfstab.runs.simulate import provenance
-from selfstab.sweeps.plan.blocks import Block, Runner, block_size, cut, free_memory
+from selfstab.runs.dataset import provenance
+from selfstab.sweeps.plan.blocks import Block, block_size, cut
 from selfstab.sweeps.plan.plan import Plan, described
+from selfstab.sweeps.plan.protocols import Results, Runner
 from selfstab.sweeps.runners import pool
 from selfstab.sweeps.runners.cells import CellRunner
 from selfstab.sweeps.runners.lanes import LaneRunner
@@ -283,20 +285,6 @@ def _run(
             pool.run_blocks(work, results.missing(), threads, bar, runner.stop)
         finally:
             runner.stop()
-
-
-class Results(Protocol):
-    """Takes the results of blocks, each once, from any thread."""
-
-    @property
-    def done(self) -> int:
-        """Number of cells that need not be run."""
-
-    def missing(self) -> Iterable[Block]:
-        """Return the blocks to run."""
-
-    def accept(self, block: Block, values: Array) -> None:
-        """Take the values of a block, shape (measures, cells)."""
 
 
 def _check_memory(plan: Plan) -> None:

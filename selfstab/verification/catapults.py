@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from selfstab import theory
-from selfstab.losses.base.loss import flip_start
+from selfstab.losses.base.starts import flip_start
 from selfstab.losses.symbolic.loss import SymbolicLoss
 from selfstab.losses.toys import CubicTaylor, Product
 from selfstab.observables.measures import measure

@@ -13,7 +13,8 @@ from selfstab import theory
 from selfstab.datasets import digits
 from selfstab.flows.averaged import averaged_flow as averaged
 from selfstab.flows.rod import FullRod, Step, rod_flow
-from selfstab.losses.base.loss import Loss, flip_start
+from selfstab.losses.base.loss import Loss
+from selfstab.losses.base.starts import flip_start
 from selfstab.losses.networks.mlp import MLP
 from selfstab.losses.toys import DoubleWell, Quadratic
 from selfstab.optimizers.heavy_ball import HeavyBall

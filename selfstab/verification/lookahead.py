@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from selfstab import theory
-from selfstab.losses.base.loss import flip_start
+from selfstab.losses.base.starts import flip_start
 from selfstab.losses.toys import CubicTaylor
 from selfstab.observables.measures import measure
 from selfstab.optimizers.heavy_ball import HeavyBall

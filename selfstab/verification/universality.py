@@ -17,7 +17,8 @@ import numpy as np
 
 from selfstab import phases, theory
 from selfstab.datasets import digits, sparse_regression
-from selfstab.losses.base.loss import Loss, flip_start
+from selfstab.losses.base.loss import Loss
+from selfstab.losses.base.starts import flip_start
 from selfstab.losses.networks.diagonal import DiagonalNetwork
 from selfstab.losses.networks.mlp import MLP
 from selfstab.losses.symbolic.loss import SymbolicLoss

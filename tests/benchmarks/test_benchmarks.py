@@ -15,7 +15,7 @@ from benchmarks.harness import Case, Row, Target
 from benchmarks.job import BaselineMissing, Extremes, Runner, SweepJob, agreement, sweep_job
 from benchmarks.product_sweep import ProductJob
 from selfstab.cli.main import main
-from selfstab.reports.reproduce import companion
+from selfstab.reports.companions import companion
 
 
 def row(verdict: harness.Verdict) -> Row:

@@ -12,7 +12,7 @@ import pytest
 
 import selfstab
 from selfstab import theory, verification
-from selfstab.reports import reproduce
+from selfstab.reports.companions import companion
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted(path for path in (DOCS / "theory").glob("*.md") if path.stem != "index")
@@ -69,7 +69,7 @@ def test_a_page_has_every_section(name):
 
 def test_each_derivation_has_a_page_that_renders_it():
     # Protects against a proof that no reader finds, and a page that shows another's.
-    scripts = reproduce.companion("derivations.__main__").scripts()
+    scripts = companion("derivations.__main__").scripts()
     assert {*scripts, EMPIRICAL} == set(NAMES)
     for name in scripts:
         assert f"```{{derivation}} {name}\n" in sections(name)["Proof"]
@@ -86,7 +86,7 @@ def test_a_picture_exists_and_its_command_makes_it(name):
         assert path.stat().st_size < 150_000
         assert f"`selfstab figure {path.stem}`" in body.replace("\n", " ")
     assert len(re.findall(r"^:alt: .{20}", body, re.MULTILINE)) == len(pictures)
-    known = reproduce.companion("figures").NAMES
+    known = companion("figures").NAMES
     assert all(figure in known for figure in re.findall(r"selfstab figure (\w+)", body))
 
 
@@ -251,7 +251,7 @@ def test_pages_are_within_reach():
     assert pages <= shown
 
 
-@pytest.mark.parametrize("name", reproduce.companion("figures").NAMES)
+@pytest.mark.parametrize("name", companion("figures").NAMES)
 def test_every_figure_has_a_small_picture(name):
     """Protects the manual's list of figures: each is shown, by a file a page can carry."""
     assert 0 < (DOCS / "images" / f"{name}.png").stat().st_size <= 150_000

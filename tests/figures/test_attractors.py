@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from selfstab.plotting.style import DOUBLE_COLUMN
-from selfstab.reports import reproduce
+from selfstab.reports.companions import companion
 
-attractors = reproduce.companion("figures.attractors")
+attractors = companion("figures.attractors")
 
 
 @pytest.fixture(scope="module")

@@ -12,13 +12,13 @@ import xarray
 from matplotlib.figure import Figure
 
 from selfstab.plotting.style import DOUBLE_COLUMN, SINGLE_COLUMN
-from selfstab.reports import reproduce
+from selfstab.reports.companions import companion
 
-NAMES = reproduce.companion("figures").NAMES
+NAMES = companion("figures").NAMES
 
 
 def module(name):
-    return reproduce.companion(f"figures.{name}")
+    return companion(f"figures.{name}")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -79,8 +79,8 @@ def test_an_absent_number_fails_the_check(computed, name, key, variable):
 def test_the_checks_hold_under_python_o():
     # python -O drops assert statements; the checks must not be such.
     code = """
-from selfstab.reports import reproduce
-figure = report.companion("figures.modes")
+from selfstab.reports.companions import companion
+figure = companion("figures.modes")
 data = figure.compute(quick=True)
 figure.check(data)
 data["modes"]["spectral_radius"] *= 1.0 + 1e-6
@@ -101,7 +101,7 @@ except AssertionError as error:
 
 
 def test_no_check_is_an_assert_statement():
-    for path in Path(reproduce.companion("figures").__file__).parent.glob("*.py"):
+    for path in Path(companion("figures").__file__).parent.glob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         assert not [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)], path.name
 

@@ -10,7 +10,7 @@ import xarray
 from matplotlib.figure import Figure
 
 from selfstab.plotting.style import DOUBLE_COLUMN, SINGLE_COLUMN
-from selfstab.reports import reproduce
+from selfstab.reports.companions import companion
 
 SHOWN = {
     "thresholds": [("thresholds", "threshold", 1.01), ("thresholds", "growth", 1.0001)],
@@ -39,7 +39,7 @@ SHOWN = {
 
 
 def figure(name):
-    return reproduce.companion(f"figures.{name}")
+    return companion(f"figures.{name}")
 
 
 @cache
@@ -98,7 +98,7 @@ def survey_of(axes, ratio, test_loss):
 )
 def test_the_check_of_flatter_minima(at_low, at_high, test_loss, message):
     """Protects the claims drawn: no gain at β = 0.5, a gain at 0.9, paid for by the test loss."""
-    figure = reproduce.companion("figures.flatter")
+    figure = companion("figures.flatter")
     low = survey_of({"momentum": [0.5], "scale": [0.1]}, at_low, 1.0)
     high = survey_of({"momentum": [0.9], "scale": [0.1]}, at_high, test_loss)
     data = {
@@ -124,7 +124,7 @@ def test_the_check_of_flatter_minima(at_low, at_high, test_loss, message):
 )
 def test_the_check_of_flatter_networks(at_low, at_high, gd, message):
     """Protects the claims drawn: level at β = 0.5, flatter from 0.7 on, gradient descent at the threshold."""
-    figure = reproduce.companion("figures.flatter_networks")
+    figure = companion("figures.flatter_networks")
     data = {}
     for name in figure.SHOWN:
         low, high = (
@@ -144,7 +144,7 @@ def test_the_check_of_flatter_networks(at_low, at_high, gd, message):
 
 def test_the_check_of_the_networks():
     """Protects the claims drawn: ten outputs end level, one output flatter; a divergence fails."""
-    figure = reproduce.companion("figures.networks")
+    figure = companion("figures.networks")
 
     def data(ten, one):
         found = {}

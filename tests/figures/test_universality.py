@@ -7,10 +7,10 @@ import pytest
 
 from selfstab import phases, theory
 from selfstab.plotting.style import DOUBLE_COLUMN
-from selfstab.reports import reproduce
+from selfstab.reports.companions import companion
 from selfstab.verification import universality
 
-FIGURE = reproduce.companion("figures.universality")
+FIGURE = companion("figures.universality")
 
 
 @pytest.fixture(scope="module")

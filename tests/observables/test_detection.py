@@ -9,6 +9,7 @@ import xarray as xr
 import selfstab as ss
 from selfstab import theory
 from selfstab.kernels.measures import MEASURES
+from selfstab.observables.detection import smoothed
 
 THRESHOLD = 10.0
 
@@ -246,16 +247,16 @@ def test_alternation_is_taken_out_of_records_with_gaps(strides):
     """Protects irregular records: what alternates from step to step goes, a straight line stays to half a stride."""
     step = np.concatenate([[0], np.cumsum(strides)])
     alternation = 0.3 * (-1.0) ** step
-    out = ss.observables._smoothed(alternation, np.diff(step))
+    out = smoothed(alternation, np.diff(step))
     first = 1 if strides[0] % 2 == 0 else 0  # before the first odd stride nothing tells the two apart
     assert np.abs(out[first:]).max() < 1e-15
-    line = ss.observables._smoothed(step.astype(float), np.diff(step))
+    line = smoothed(step.astype(float), np.diff(step))
     assert np.abs(line - step).max() <= 0.5 * max(strides)
 
 
 def test_records_at_even_strides_are_taken_as_they_are():
     values = np.random.default_rng(0).normal(size=9)
-    assert np.array_equal(ss.observables._smoothed(values, np.full(8, 2)), values)
+    assert np.array_equal(smoothed(values, np.full(8, 2)), values)
 
 
 # -- a catapult's run beside theory ---------------------------------------------------------------------------------

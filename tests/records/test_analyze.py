@@ -9,6 +9,7 @@ import pytest
 
 import selfstab as ss
 from selfstab import theory
+from selfstab.observables.detection import smoothed
 from selfstab.records import analyze as analyze_module
 
 
@@ -166,5 +167,5 @@ def test_noise_of_the_recorded_sharpness_is_told():
         largest = int(seen["drop"].values.argmax())
         assert ("noisy" in analyze_module.cautions_of(seen, largest)) is told_of
         if share:
-            smooth = ss.observables._smoothed(noisy["sharpness"].values, np.ones(run.sizes["step"] - 1))
+            smooth = smoothed(noisy["sharpness"].values, np.ones(run.sizes["step"] - 1))
             assert analyze_module._noise(smooth) == pytest.approx(share * y0, rel=0.2)

@@ -10,6 +10,7 @@ import xarray
 
 from selfstab.plotting import style
 from selfstab.reports import reproduce as reproduction
+from selfstab.reports.companions import companion
 
 
 def fake(title, check, draw=None):
@@ -110,7 +111,7 @@ def counted(figures, monkeypatch):
 
     monkeypatch.setattr(reproduction, "_save_figure", save)
     for name in ("good", "bad", "broken"):
-        module = reproduction.companion(f"figures.{name}")
+        module = companion(f"figures.{name}")
 
         def compute(quick, name=name, before=module.compute):
             times[name] = times.get(name, 0) + 1
@@ -143,7 +144,7 @@ def test_a_part_is_made_again_once_anything_it_stands_on_has_changed(figures, mo
         source = tmp_path / "package" / "figures.py"
         source.parent.mkdir()
         source.write_text("new")
-        monkeypatch.setattr(reproduction.companion("figures"), "__file__", str(source), raising=False)
+        monkeypatch.setattr(companion("figures"), "__file__", str(source), raising=False)
     elif change == "versions":
         monkeypatch.setattr(reproduction, "_versions", lambda: {"numpy": "0.0"})
     elif change == "picture":
@@ -189,7 +190,7 @@ def test_predictions_that_hold_are_reused_and_others_run_again(figures, predicti
 
 def test_an_interrupt_leaves_a_page_of_what_is_finished_and_nothing_half_kept(figures, monkeypatch, tmp_path):
     times = counted(figures, monkeypatch)
-    module = reproduction.companion("figures.bad")
+    module = companion("figures.bad")
     draw = module.draw
 
     def interrupted(data):
@@ -267,7 +268,7 @@ def test_an_unknown_figure_is_refused_before_anything_runs(figures, tmp_path):
 
 
 def test_companions_are_found_and_absent_ones_named():
-    assert reproduction.titles()["modes"] == reproduction.companion("figures.modes").TITLE
-    assert reproduction.companion("figures") is reproduction.companion("figures")
+    assert reproduction.titles()["modes"] == companion("figures.modes").TITLE
+    assert companion("figures") is companion("figures")
     with pytest.raises(ImportError, match="nonsense must be installed with selfstab or stand beside it"):
-        reproduction.companion("nonsense")
+        companion("nonsense")

@@ -14,12 +14,13 @@ import numpy as np
 from selfstab import phases, validation
 from selfstab.kernels.measures import MEASURES
 from selfstab.kernels.writer import Rate
-from selfstab.losses.base.loss import Initialization, Loss
+from selfstab.losses.base.loss import Loss
+from selfstab.losses.base.starts import Initialization
 from selfstab.losses.family import LossFamily
 from selfstab.losses.symbolic.loss import SymbolicLoss
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.optimizers.schedules import Constant, LinearWarmup, numeric_fields, with_fields
-from selfstab.runs.simulate import Problem
+from selfstab.runs.problem import Problem
 from selfstab.validation import Array, Integers
 
 if TYPE_CHECKING:

@@ -18,7 +18,9 @@ import numpy as np
 from selfstab.kernels.measures import groups_of, needs_of
 from selfstab.kernels.run_template import observe_source
 from selfstab.observables.measures import Observer
-from selfstab.runs.simulate import Problem, State, states, top_pair
+from selfstab.runs.problem import Problem
+from selfstab.runs.simulate import top_pair
+from selfstab.runs.states import State, states
 from selfstab.sweeps.plan.plan import Plan
 from selfstab.validation import Array, Integers
 

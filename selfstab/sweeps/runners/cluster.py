@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from selfstab import validation
 from selfstab.losses.symbolic.loss import SymbolicLoss
-from selfstab.sweeps.plan.blocks import Block, Runner
+from selfstab.sweeps.plan.blocks import Block
 from selfstab.sweeps.plan.plan import Plan
+from selfstab.sweeps.plan.protocols import Runner
 from selfstab.sweeps.storage.settings import made_by, versions
 from selfstab.validation import Array
 

@@ -11,18 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 from selfstab import validation
+from selfstab.machine import available_threads
 
 B = TypeVar("B", bound=Sized)
 
 MOST_THREADS: Final = 1024
 """Most threads of a sweep: a larger number is a slip, and would stall the machine."""
-
-
-def available_threads() -> int:
-    """Return the number of CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def checked_threads(threads: Any, progress: Any) -> int:

@@ -18,8 +18,9 @@ from numcodecs.zstd import Zstd
 from selfstab import validation
 from selfstab.kernels.measures import MEASURES
 from selfstab.losses.symbolic.loss import SymbolicLoss
-from selfstab.runs.simulate import provenance
-from selfstab.sweeps.plan.blocks import LARGEST_BLOCK, Block, block_size, free_memory
+from selfstab.machine import free_memory
+from selfstab.runs.dataset import provenance
+from selfstab.sweeps.plan.blocks import LARGEST_BLOCK, Block, block_size
 from selfstab.sweeps.plan.plan import Plan, described
 from selfstab.sweeps.storage.settings import Arrays, Settings, sha256
 from selfstab.validation import Array

@@ -25,7 +25,8 @@ import sympy
 import selfstab
 from selfstab import validation
 from selfstab.losses.base.fingerprint import hash_of
-from selfstab.losses.base.loss import Initialization, Loss
+from selfstab.losses.base.loss import Loss
+from selfstab.losses.base.starts import Initialization
 from selfstab.losses.family import LossFamily
 from selfstab.losses.named import NamedMaker
 from selfstab.losses.networks.diagonal import DiagonalNetwork

@@ -29,8 +29,9 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.kernels.measures import MEASURES
-from selfstab.sweeps.plan.blocks import Block, Runner
+from selfstab.sweeps.plan.blocks import Block
 from selfstab.sweeps.plan.plan import Plan
+from selfstab.sweeps.plan.protocols import Runner
 from selfstab.sweeps.storage import layout
 from selfstab.sweeps.storage.layout import RECORD, Chunks
 from selfstab.sweeps.storage.settings import Arrays, Settings, differences, made_by, plan_of, settings_of

@@ -15,8 +15,8 @@ import pytest
 import tqdm
 
 import selfstab as ss
-from selfstab import observables
 from selfstab.kernels.measures import MEASURES
+from selfstab.observables import measures
 from selfstab.sweeps.plan.plan import Plan
 from selfstab.sweeps.runners import cells
 from selfstab.sweeps.runners.cells import CellRunner
@@ -91,7 +91,7 @@ def test_measures_do_not_depend_on_the_parts_they_are_read_in(monkeypatch, same_
     """Protects memory that does not grow with the steps: parts of any length give the measures of the whole."""
     whole = swept(steps=45)
     for part in (1, 7, 46):
-        monkeypatch.setattr(observables, "_PART", part)
+        monkeypatch.setattr(measures, "_PART", part)
         same_cells(swept(steps=45), whole)
 
 

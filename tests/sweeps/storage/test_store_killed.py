@@ -106,8 +106,8 @@ def child(tmp_path_factory):
     errors = tmp_path_factory.mktemp("child") / "errors"
     with errors.open("w") as file:
         parent = subprocess.Popen(
-            [sys.executable, "-c", _PARENT, str(Path(__file__).parents[3])], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=file, text=True,
+            [sys.executable, "-c", _PARENT, str(Path(__file__).parents[3])], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=file, text=True,
         )  # fmt: skip
 
     def run(store: Path, at: int = 0, how: int = 0, after: float | None = None) -> int:

@@ -1,0 +1,128 @@
+"""Where the modules of version 0.1 are now, so that its pickles and scripts still load; each use warns.
+
+Their names were never public. Pickles hold them all the same: that of a schedule says ``selfstab.schedules``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Final
+
+MOVED: Final = {
+    "analysis": "records.analyze",
+    "answers": "cli.errors",
+    "axes": "sweeps.plan.plan",
+    "blocks": "sweeps.plan.blocks",
+    "branches": "sweeps.continuation",
+    "cells": "sweeps.runners.cells",
+    "cli_companions": "cli.companions",
+    "cluster": "sweeps.runners.cluster",
+    "complementarity": "flows.complementarity",
+    "constrained": "flows.constrained",
+    "continuous": "flows.arguments",
+    "curvatures": "runs.spectrum",
+    "experiments.matched": "experiments.comparison",
+    "explorer.kernels": "explorer.compilation",
+    "finished": "reports.parts",
+    "gradient_flow": "flows.gradient",
+    "grid": "sweeps.sweep",
+    "kernels.disk": "kernels.cache_files",
+    "kernels.noise": "runs.noise",
+    "kernels.pool": "sweeps.runners.pool",
+    "kernels.records": "kernels.run_template",
+    "kernels.source": "kernels.writer",
+    "kernels.sweeps": "kernels.sweep_template",
+    "krylov": "eigen.krylov",
+    "lanes": "sweeps.runners.lanes",
+    "layout": "sweeps.storage.layout",
+    "losses.activations": "losses.networks.activations",
+    "losses.autodiff": "losses.functions.autodiff",
+    "losses.criteria": "losses.networks.criteria",
+    "losses.diagonal": "losses.networks.diagonal",
+    "losses.expressions": "losses.symbolic.expressions",
+    "losses.formulas": "losses.symbolic.formulas",
+    "losses.function": "losses.functions.function",
+    "losses.growth": "losses.symbolic.size",
+    "losses.hessian": "losses.networks.hessian",
+    "losses.identity": "losses.base.fingerprint",
+    "losses.mlp": "losses.networks.mlp",
+    "losses.newton": "losses.base.newton",
+    "losses.passes": "losses.networks.passes",
+    "losses.printing": "losses.symbolic.printing",
+    "losses.protocol": "losses.base.loss",
+    "losses.regression": "losses.networks.regression",
+    "losses.taylor": "losses.networks.series",
+    "orbit_diagrams": "sweeps.orbits",
+    "outcomes": "phases",
+    "outputs": "records.outputs",
+    "pages": "reports.pages",
+    "plotting.cells": "plotting.refined",
+    "plotting.diagrams": "plotting.phase_diagrams",
+    "plotting.models": "plotting.predictions",
+    "plotting.quadratic": "plotting.modes",
+    "plotting.recorded": "plotting.analysis",
+    "predicted": "flows.predicted",
+    "projection": "flows.projection",
+    "readings": "records.training_loops",
+    "recorded": "records.read",
+    "recorder": "records.recorder",
+    "refinement": "sweeps.refinement",
+    "report": "reports.reproduce",
+    "rods": "flows.rod",
+    "run_report": "reports.analysis",
+    "schedules": "optimizers.schedules",
+    "specification": "sweeps.storage.settings",
+    "spectrum": "eigen.pairs",
+    "store": "sweeps.storage.store",
+    "tables": "records.sources",
+    "theory.broadcast": "theory.arguments",
+    "theory.deviation_coefficients": "theory.deviation_table",
+    "theory.overshoot_coefficients": "theory.overshoot_table",
+    "theory.spike_coefficients": "theory.spike_table",
+    "trajectory": "runs.simulate",
+    "tree": "sweeps.plan.cell_tree",
+}
+"""Module of version 0.1 and the module that it has become, both without the package's name."""
+
+SPLIT: Final = {
+    "blocks": ("machine", "sweeps.plan.protocols"),
+    "kernels.pool": ("machine",),
+    "losses.protocol": ("losses.base.starts",),
+    "trajectory": ("runs.problem", "runs.states", "runs.dataset", "provenance"),
+}
+"""Further modules that took names of a module of version 0.1."""
+
+
+class MovedModules(MetaPathFinder, Loader):
+    """Finds a module of version 0.1 under its old name."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return how to load a module of version 0.1; None for any other name."""
+        package, _, name = fullname.partition(".")
+        return ModuleSpec(fullname, self) if package == "selfstab" and name in MOVED else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Return a module with all names of those that took its place."""
+        name = spec.name.partition(".")[2]
+        warnings.warn(
+            f"the module {spec.name} is now selfstab.{MOVED[name]}; the old name goes with version 0.3. "
+            "A pickle is renewed by saving it again",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        module = ModuleType(spec.name)
+        for home in (MOVED[name], *SPLIT.get(name, ())):
+            vars(module).update(
+                {n: v for n, v in vars(importlib.import_module(f"selfstab.{home}")).items() if n[:2] != "__"}
+            )
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing is left to run."""

@@ -1,0 +1,90 @@
+"""The arguments of a run, validated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from selfstab import validation
+from selfstab.losses.base.loss import Loss
+from selfstab.losses.base.starts import Initialization
+from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.optimizers.schedules import Constant, LinearWarmup
+from selfstab.runs.noise import normal
+from selfstab.validation import Array
+
+MOST_STEPS: Final = 2**53
+"""Beyond it a step is not exact in float64."""
+
+
+NOISE_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The validated arguments of a run."""
+
+    loss: Loss
+    optimizer: HeavyBall
+    start: Array
+    previous: Array
+    steps: int
+    escape: float
+    noise: float
+    seed: int
+
+    @classmethod
+    def checked(
+        cls,
+        loss: Any,
+        optimizer: Any,
+        start: Any,
+        previous: Any,
+        steps: Any,
+        escape: Any,
+        noise: Any,
+        seed: Any,
+    ) -> Problem:
+        """Return the problem, or raise before anything runs."""
+        if not isinstance(loss, Loss):
+            raise TypeError(f"loss must be a selfstab loss, got {validation.shown(loss)}")
+        if not isinstance(optimizer, HeavyBall):
+            raise TypeError(f"optimizer must be a HeavyBall, got {validation.shown(optimizer)}")
+        if isinstance(start, Initialization):
+            start = start.weights(loss)
+        first = validation.floats("start", start, shape=(loss.dimension,))
+        before = (
+            first.copy()
+            if previous is None
+            else validation.floats("previous", previous, shape=(loss.dimension,))
+        )
+        steps = validation.integer("steps", steps, at_least=0, at_most=MOST_STEPS)
+        escape = validation.real("escape", escape, above=0)
+        if np.abs(first).max() > escape:
+            raise ValueError(f"start must lie within escape = {escape:g}, got {validation.shown(start)}")
+        problem = cls(
+            loss, optimizer, first, before,
+            steps, escape,
+            validation.real("noise", noise, at_least=0), validation.integer("seed", seed, at_least=0, at_most=2**63),
+        )  # fmt: skip
+        problem.check_rates(optimizer)
+        return problem
+
+    def check_rates(self, optimizer: HeavyBall) -> None:
+        """Raise if the schedule of an optimizer, this one or another, gives a step no learning rate."""
+        if not isinstance(optimizer.schedule, (Constant, LinearWarmup)):
+            for t in range(0, self.steps + 1, NOISE_ROWS):
+                optimizer.rates(t, min(t + NOISE_ROWS, self.steps + 1))
+
+    def noise_at(self, first: int, last: int, repeat: int = 0) -> Array:
+        """Return the noise of the updates first, ..., last − 1; shape (last − first, dimension)."""
+        with np.errstate(over="ignore"):
+            return self.noise * normal(self.seed, repeat, first, last, self.loss.dimension)
+
+    @property
+    def velocity(self) -> Array:
+        """v_0 = start − previous, shape (dimension,)."""
+        with np.errstate(over="ignore"):
+            return self.start - self.previous
