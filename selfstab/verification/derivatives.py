@@ -51,7 +51,7 @@ def _prediction(order: int, criterion: str) -> Prediction:
         where="digits, parity, 200 samples, MLP 64-32 tanh with "
         + ("one output" if criterion == "mse" else "two outputs")
         + ", initial weights, d along w/|w| + gradient",
-        source="selfstab/losses/passes.py",
+        source="selfstab/losses/networks/passes.py",
         measure=lambda: _remainder(order, criterion),
         small_parameter="h",
         expected_order=order + 1.0,

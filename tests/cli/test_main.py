@@ -21,8 +21,10 @@ from click.testing import CliRunner, Result
 
 import selfstab as ss
 from selfstab import verification
+from selfstab.cli import tables
 from selfstab.cli.main import main
-from selfstab.losses.named import NAMES, named_axis, named_loss, named_start
+from selfstab.cli.parsing import named_axis, named_start
+from selfstab.losses.named import NAMES, named_loss
 from selfstab.records import outputs
 from selfstab.reports import reproduce
 from selfstab.sweeps.runners.cells import CellRunner
@@ -347,8 +349,8 @@ def test_compiling_is_told_apart() -> None:
     data = xarray.Dataset(
         {"drop": (("a", "b"), np.zeros((2, 3)))}, attrs={"seconds": 29.4, "compile_seconds": 28.2}
     )
-    assert outputs.sweep_table(data).splitlines()[0] == "a 2 × b 3: 1.2 s, and 28.2 s to compile"
-    assert outputs.sweep_table(data.assign_attrs(compile_seconds=0.0)).splitlines()[0] == "a 2 × b 3: 29.4 s"
+    assert tables.sweep_table(data).splitlines()[0] == "a 2 × b 3: 1.2 s, and 28.2 s to compile"
+    assert tables.sweep_table(data.assign_attrs(compile_seconds=0.0)).splitlines()[0] == "a 2 × b 3: 29.4 s"
 
 
 def test_an_interrupt_is_answered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray
 
-from selfstab.records import outputs
+from selfstab.cli import tables
 
 
 def test_a_table_of_parts_is_the_table_of_the_whole(monkeypatch):
@@ -20,13 +20,13 @@ def test_a_table_of_parts_is_the_table_of_the_whole(monkeypatch):
         },
         attrs={"seconds": 1.0, "compile_seconds": 0.0},
     )
-    whole = outputs.sweep_table(data)
+    whole = tables.sweep_table(data)
     assert "1 of 35 not defined" in whole
     largest = []
-    monkeypatch.setattr(outputs, "_PART", 11)
-    parts = outputs._parts
-    monkeypatch.setattr(outputs, "_parts", lambda v: (largest.append(p.size) or p for p in parts(v)))
-    in_parts = outputs.sweep_table(data)
+    monkeypatch.setattr(tables, "_PART", 11)
+    parts = tables._parts
+    monkeypatch.setattr(tables, "_parts", lambda v: (largest.append(p.size) or p for p in parts(v)))
+    in_parts = tables.sweep_table(data)
     assert max(largest) <= 11
     middle = f"{np.nanmedian(loss):.6g}"
     assert middle in whole

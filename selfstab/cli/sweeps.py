@@ -1,0 +1,123 @@
+"""The command for many runs: sweep."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from selfstab.cli.errors import Resumable, in_words_of_options, interrupt_told
+from selfstab.cli.options import LOSS_HELP, loss_of, optimizer_of, problem_options, start_of, write_output
+
+if TYPE_CHECKING:
+    import xarray
+
+
+@click.command(cls=Resumable, epilog=LOSS_HELP)
+@problem_options
+@click.option("-a", "--axis", "axes", multiple=True, required=True, metavar="NAME=VALUES",
+              help="a,b,c or lin:FIRST:LAST:COUNT or log:FIRST:LAST:COUNT of momentum, lookahead, lr, excess, "
+                   "noise, lr.start, lr.end, lr.steps, start.NAME, previous.NAME, start.seed or start.scale (with "
+                   "--start initial), or a parameter of the loss or its data.")  # fmt: skip
+@click.option("-m", "--measure", "measures", multiple=True, metavar="NAME",
+              default=("final_loss", "final_sharpness", "min_sharpness", "diverged_at", "phase"), show_default=True,
+              help="Also max_loss, max_sharpness, overshoot, peak_excess, drop.")  # fmt: skip
+@click.option("--repeats", type=int, default=1, show_default=True, help="Noise realizations.")
+@click.option("--threads", type=int, help="Number of threads (default: one for each CPU).")
+@click.option("--scheduler", metavar="ADDRESS", help="Run on a Dask cluster, such as tcp://127.0.0.1:8786.")
+@click.option(
+    "--store",
+    metavar="FOLDER",
+    help="Keep each finished block in this Zarr store: the same command, "
+    "killed and started again, goes on from there.",
+)
+@click.option(
+    "--resume", metavar="STORE", help="Go on with the sweep of a store; nothing else need be given."
+)
+@click.option("--progress/--no-progress", default=True, help="Show a bar (in a terminal only).")  # fmt: skip
+def sweep(
+    axes: tuple[str, ...],
+    measures: tuple[str, ...],
+    repeats: int,
+    threads: int | None,
+    scheduler: str | None,
+    store: str | None,
+    resume: str | None,
+    progress: bool,
+    **options: Any,
+) -> None:
+    """Run a grid of settings and measure each run.
+
+    Example: selfstab sweep CubicTaylor --start minimum --flip 1e-3 --steps 2000 -a momentum=lin:0:0.95:64 -a
+    excess=log:0.001:0.3:64 -m overshoot -m phase -o diagram.zarr
+    """
+    import warnings
+
+    from selfstab.cli import tables
+    from selfstab.records import outputs
+
+    if options["output"] is not None:
+        outputs.check_output(options["output"], store or resume)
+    if scheduler is not None and threads is not None:
+        raise ValueError(
+            f"--threads must be left out beside --scheduler, whose workers have theirs, got {threads}"
+        )
+    where: dict[str, Any] = {"threads": threads, "client": scheduler, "progress": progress}
+    with warnings.catch_warnings():
+        # A damaged store is told in one line.
+        warnings.filterwarnings("always", message="store ")
+        warnings.showwarning = lambda message, *_, **__: click.echo(f"note: {message}", err=True)
+        try:
+            with interrupt_told():
+                if resume is None:
+                    data = _swept(axes, measures, repeats, options, where | {"store": store})
+                else:
+                    from selfstab.sweeps.sweep import resume as run
+
+                    data = run(resume, **where)
+        except (ValueError, ImportError, OSError) as error:
+            raise in_words_of_options(error, scheduler, resume) from error
+        except KeyboardInterrupt:
+            kept = store or resume
+            click.echo(
+                "interrupted" + (f"; selfstab sweep --resume {shlex.quote(kept)} goes on" if kept else ""),
+                err=True,
+            )
+            sys.exit(130)
+    click.echo(tables.sweep_table(data))
+    write_output(data, options["output"])
+
+
+def _swept(
+    axes: tuple[str, ...],
+    measures: tuple[str, ...],
+    repeats: int,
+    options: dict[str, Any],
+    where: dict[str, Any],
+) -> xarray.Dataset:
+    from selfstab.cli.parsing import named_axis, named_initialization
+    from selfstab.sweeps.sweep import sweep as run
+
+    grid: dict[str, Any] = {}
+    for name, values in map(named_axis, axes):
+        if name in grid:
+            raise ValueError(f"axis {name} must be given once, got it twice")
+        grid[name] = values
+    setting = next((name for name in ("lr", "lr.end", "excess") if name in grid), None)
+    if setting is not None and options["lr"] is not None:
+        raise ValueError(
+            f"--lr must be left out beside the axis {setting}, which sets it, got {options['lr']:g}"
+        )
+    loss = loss_of(options, grid)
+    start, previous = start_of(loss, options)
+    # Axes may set what the weights are drawn from.
+    drawn = None if options["flip"] is not None else named_initialization(options["start"] or "initial")
+    # An axis may set the lr; the optimizer then holds a number that is not used.
+    lr = options["lr"] if setting is None else 1.0
+    return run(
+        loss, optimizer_of(options, lr), grid, start=drawn or start, steps=options["steps"], previous=previous,
+        measure=measures, escape=options["escape"], noise=options["noise"], seed=options["seed"], repeats=repeats,
+        **where,
+    )  # fmt: skip
