@@ -16,6 +16,7 @@ import numpy as np
 from selfstab import spectrum, validation
 from selfstab.complementarity import balance, packed, unpacked
 from selfstab.continuous import checked, dataset
+from selfstab.eigen.blas import one_blas_thread
 from selfstab.gradient_flow import GradientFlow
 from selfstab.krylov import NotFiniteError
 from selfstab.losses.protocol import Loss
@@ -341,12 +342,10 @@ def averaged_flow(
     substeps = validation.integer("substeps", substeps, at_least=1)
     every = validation.integer("every", every, at_least=1)
     keep = validation.some_of("keep", keep, _KEEP)
-    from threadpoolctl import threadpool_limits
-
     began = time.perf_counter()
     data: dict[str, list[Any]] = {name: [] for name in (*VARIABLES, *keep, "invalid")}
     reached = -1
-    with threadpool_limits(1, user_api="blas"):  # the bits of a product depend on the number of threads
+    with one_blas_thread():  # the bits of a product depend on the number of threads
         for stage in stages(problem, directions, substeps):
             reached = stage.step
             if stage.step % every == 0 or stage.step == problem.steps:

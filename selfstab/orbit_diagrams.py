@@ -15,7 +15,7 @@ import numpy as np
 from selfstab import validation
 from selfstab.axes import Plan, described
 from selfstab.blocks import Block, block_size, cut, free_memory
-from selfstab.cells import one_blas_thread
+from selfstab.eigen.blas import one_blas_thread
 from selfstab.kernels import pool
 from selfstab.kernels.measures import MEASURES
 from selfstab.losses.protocol import Loss

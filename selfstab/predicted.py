@@ -23,6 +23,7 @@ import numpy as np
 
 from selfstab import constrained, validation
 from selfstab.constrained import Stage
+from selfstab.eigen.blas import one_blas_thread
 from selfstab.gradient_flow import GradientFlow
 from selfstab.losses.protocol import Loss
 from selfstab.optimizers import HeavyBall
@@ -237,10 +238,8 @@ def predicted_dynamics(
 
 def together(problem: Problem, forms: Sequence[str]) -> dict[str, xarray.Dataset]:
     """Return what :func:`predicted_dynamics` does for each form, with one run and one w† for all."""
-    from threadpoolctl import threadpool_limits
-
     began = time.perf_counter()
-    with threadpool_limits(1, user_api="blas"), np.errstate(all="ignore"):
+    with one_blas_thread(), np.errstate(all="ignore"):
         beside = _Beside(problem, forms)
         recorder = constrained.Recorder()
         run, path = states(problem), constrained.stages(problem)

@@ -16,6 +16,7 @@ import numpy as np
 
 import selfstab
 from selfstab import validation
+from selfstab.eigen.blas import one_blas_thread
 from selfstab.kernels.noise import normal
 from selfstab.krylov import NotFiniteError
 from selfstab.losses.protocol import Initialization, Loss
@@ -266,8 +267,6 @@ def _norm(vector: Array) -> float:
 
 
 def _general(problem: Problem, every: int, keep: tuple[str, ...]) -> tuple[dict[str, Array], int]:
-    from threadpoolctl import threadpool_limits
-
     reached = 0
 
     def recorded() -> Iterator[State]:
@@ -278,7 +277,7 @@ def _general(problem: Problem, every: int, keep: tuple[str, ...]) -> tuple[dict[
                 yield state
 
     # One BLAS thread: the bits of a product depend on the number of threads.
-    with threadpool_limits(1, user_api="blas"):
+    with one_blas_thread():
         data = values_at(problem.loss, recorded(), keep)
     return data, -1 if reached == problem.steps else reached + 1
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfstab import theory, validation
-from selfstab.cells import one_blas_thread
+from selfstab.eigen.blas import one_blas_thread
 from selfstab.experiments.tasks import SCORES, Task, Trial
 from selfstab.kernels import pool
 from selfstab.optimizers import HeavyBall
