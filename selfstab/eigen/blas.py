@@ -135,12 +135,13 @@ class _Guard(AbstractContextManager[None]):
             self._interventions += path in numbers
             numbers[path] = number  # the newest: it is what the others want
             if not _set(library, 1):
+                least = library.get_num_threads()
                 del numbers[path]
                 _set(library, number)
                 raise RuntimeError(
-                    f"the BLAS library {path} must compute with one thread for bits that repeat, got"
-                    f" {library.get_num_threads()} after it was set to 1; set OPENBLAS_NUM_THREADS, MKL_NUM_THREADS,"
-                    " BLIS_NUM_THREADS and OMP_NUM_THREADS to 1 before Python starts"
+                    f"the BLAS library {path} must compute with one thread for bits that repeat, got {least} after it"
+                    " was set to 1; set OPENBLAS_NUM_THREADS, MKL_NUM_THREADS, BLIS_NUM_THREADS and OMP_NUM_THREADS"
+                    " to 1 before Python starts"
                 )
 
     def _leave(self) -> None:
