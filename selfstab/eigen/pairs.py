@@ -1,7 +1,7 @@
 """Top eigenpairs of symmetric matrices, each with its residual.
 
 The result depends in its last bits on the number of BLAS threads; callers that need equal bits run it under
-``threadpoolctl.threadpool_limits(1)``.
+:func:`selfstab.eigen.blas.one_blas_thread`.
 """
 
 from __future__ import annotations

@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfstab import theory, validation
+from selfstab.eigen.blas import one_blas_thread
 from selfstab.experiments.tasks import SCORES, Task, Trial
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.optimizers.schedules import LinearWarmup
 from selfstab.runs.simulate import simulate
 from selfstab.sweeps.runners import pool
-from selfstab.sweeps.runners.cells import one_blas_thread
 from selfstab.validation import Array
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.eigen import pairs
+from selfstab.eigen.blas import one_blas_thread
 from selfstab.eigen.krylov import NotFiniteError
 from selfstab.flows.arguments import checked, dataset
 from selfstab.flows.complementarity import balance, packed, unpacked
@@ -342,12 +343,10 @@ def averaged_flow(
     substeps = validation.integer("substeps", substeps, at_least=1)
     every = validation.integer("every", every, at_least=1)
     keep = validation.some_of("keep", keep, _KEEP)
-    from threadpoolctl import threadpool_limits
-
     began = time.perf_counter()
     data: dict[str, list[Any]] = {name: [] for name in (*VARIABLES, *keep, "invalid")}
     reached = -1
-    with threadpool_limits(1, user_api="blas"):  # the bits of a product depend on the number of threads
+    with one_blas_thread():  # the bits of a product depend on the number of threads
         for stage in stages(problem, directions, substeps):
             reached = stage.step
             if stage.step % every == 0 or stage.step == problem.steps:

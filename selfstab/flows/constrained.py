@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from selfstab import theory, validation
+from selfstab.eigen.blas import one_blas_thread
 from selfstab.eigen.pairs import Eigenpair
 from selfstab.flows import arguments
 from selfstab.flows.projection import ROUGH, Point, second_pair
@@ -244,12 +245,10 @@ def constrained_trajectory(
     """
     problem = checked(loss, optimizer, start, None, steps)
     keep = validation.some_of("keep", keep, _KEEP)
-    from threadpoolctl import threadpool_limits
-
     began = time.perf_counter()
     recorder = Recorder()
     kept: dict[str, list[Array]] = {name: [] for name in keep}
-    with threadpool_limits(1, user_api="blas"):  # the bits of a product depend on the number of threads
+    with one_blas_thread():  # the bits of a product depend on the number of threads
         for stage in stages(problem):
             recorder.record(stage)
             point = stage.point

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, get_args
 import numpy as np
 
 from selfstab import validation
+from selfstab.eigen.blas import one_blas_thread
 from selfstab.flows import constrained
 from selfstab.flows.constrained import Stage
 from selfstab.flows.gradient import GradientFlow
@@ -239,10 +240,8 @@ def predicted_dynamics(
 
 def together(problem: Problem, forms: Sequence[str]) -> dict[str, xarray.Dataset]:
     """Return what :func:`predicted_dynamics` does for each form, with one run and one w† for all."""
-    from threadpoolctl import threadpool_limits
-
     began = time.perf_counter()
-    with threadpool_limits(1, user_api="blas"), np.errstate(all="ignore"):
+    with one_blas_thread(), np.errstate(all="ignore"):
         beside = _Beside(problem, forms)
         recorder = constrained.Recorder()
         run, path = states(problem), constrained.stages(problem)

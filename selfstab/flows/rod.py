@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 
 from selfstab import validation
+from selfstab.eigen.blas import one_blas_thread
 from selfstab.flows.arguments import checked, dataset
 from selfstab.losses.base.loss import Loss
 from selfstab.optimizers.heavy_ball import HeavyBall
@@ -283,12 +284,10 @@ def rod_flow(
     substeps = validation.integer("substeps", substeps, at_least=1)
     every = validation.integer("every", every, at_least=1)
     keep = validation.some_of("keep", keep, _KEEP)
-    from threadpoolctl import threadpool_limits
-
     began = time.perf_counter()
     thin = problem.loss.dimension > FULL_UP_TO
     # One BLAS thread: the bits of a product depend on the number of threads. An overflow ends the flow.
-    with threadpool_limits(1, user_api="blas"), np.errstate(all="ignore"):
+    with one_blas_thread(), np.errstate(all="ignore"):
         data, diverged_at = _followed(problem, ThinRod if thin else FullRod, substeps, every, keep)
     out = dataset(problem, every, data, VARIABLES | _KEEP, diverged_at, time.perf_counter() - began)
     out.attrs.update(flow="rod flow", substeps=substeps, closure="rank one" if thin else "none")

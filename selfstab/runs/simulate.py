@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from selfstab import validation
+from selfstab.eigen.blas import one_blas_thread
 from selfstab.eigen.krylov import NotFiniteError
 from selfstab.eigen.pairs import Eigenpair
 from selfstab.losses.base.loss import Loss
@@ -142,8 +143,6 @@ def _norm(vector: Array) -> float:
 
 
 def _general(problem: Problem, every: int, keep: tuple[str, ...]) -> tuple[dict[str, Array], int]:
-    from threadpoolctl import threadpool_limits
-
     reached = 0
 
     def recorded() -> Iterator[State]:
@@ -154,7 +153,7 @@ def _general(problem: Problem, every: int, keep: tuple[str, ...]) -> tuple[dict[
                 yield state
 
     # One BLAS thread: the bits of a product depend on the number of threads.
-    with threadpool_limits(1, user_api="blas"):
+    with one_blas_thread():
         data = values_at(problem.loss, recorded(), keep)
     return data, -1 if reached == problem.steps else reached + 1
 

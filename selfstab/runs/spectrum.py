@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from selfstab import validation
+from selfstab.eigen.blas import one_blas_thread
 from selfstab.eigen.krylov import NotFiniteError
 from selfstab.eigen.pairs import Eigenpairs, top_eigenpairs
 from selfstab.losses.base.loss import Loss
@@ -82,7 +83,6 @@ def hessian_spectrum(
     (array([ 3.,  2., -1.]), array([ 0,  1, -1]))
     """
     import xarray
-    from threadpoolctl import threadpool_limits
 
     if not isinstance(loss, Loss):
         raise TypeError(f"loss must be a selfstab loss, got {validation.shown(loss)}")
@@ -112,7 +112,7 @@ def hessian_spectrum(
         )
 
     # One BLAS thread: the bits of a product depend on the number of threads.
-    with threadpool_limits(1, user_api="blas"), np.errstate(over="ignore", invalid="ignore"):
+    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
         found = _all(loss, points) if full else _ends(loss, points, largest, smallest, tolerance, vectors)
     rank = np.arange(loss.dimension) if full else np.r_[0:largest, -smallest:0]
     step = np.arange(len(points)) if run is None else run["step"].values

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from selfstab import validation
+from selfstab.eigen.blas import one_blas_thread
 from selfstab.kernels.measures import MEASURES
 from selfstab.losses.base.loss import Loss
 from selfstab.losses.symbolic.loss import SymbolicLoss
@@ -25,7 +26,6 @@ from selfstab.runs.states import State, states
 from selfstab.sweeps.plan.blocks import Block, block_size, cut
 from selfstab.sweeps.plan.plan import Plan, described
 from selfstab.sweeps.runners import pool
-from selfstab.sweeps.runners.cells import one_blas_thread
 from selfstab.validation import Array
 
 if TYPE_CHECKING:

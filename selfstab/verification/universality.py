@@ -17,6 +17,7 @@ import numpy as np
 
 from selfstab import phases, theory
 from selfstab.datasets import digits, sparse_regression
+from selfstab.eigen.blas import one_blas_thread
 from selfstab.losses.base.loss import Loss
 from selfstab.losses.base.starts import flip_start
 from selfstab.losses.networks.diagonal import DiagonalNetwork
@@ -128,11 +129,9 @@ def _toy(loss: SymbolicLoss, minimum: tuple[float, ...]) -> Start:
 
 
 def _network(loss: Loss, weights: Array) -> Start:
-    from threadpoolctl import threadpool_limits
-
     # A step costs as much as thousands of a toy's: larger flips at the start and the end save a third of them.
     # One BLAS thread: the bits of a product depend on the number of threads.
-    with threadpool_limits(1, user_api="blas"):
+    with one_blas_thread():
         return Start.at(loss, loss.minimum(weights), flip=1e-3, quiet=1e-5, most_steps=20_000)
 
 

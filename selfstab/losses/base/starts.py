@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfstab import validation
+from selfstab.eigen.blas import one_blas_thread
 from selfstab.losses.base.loss import Loss
 from selfstab.validation import Array
 
@@ -83,8 +84,6 @@ def flip_start(loss: Loss, weights: Any, size: float) -> tuple[Array, Array]:
         raise TypeError(f"loss must be a selfstab loss, got {validation.shown(loss)}")
     centre = loss._weights("weights", weights)
     size = validation.real("size", size, above=0)
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, user_api="blas"):  # the bits of a product depend on the number of threads
+    with one_blas_thread():  # the bits of a product depend on the number of threads
         _, u = loss.sharpness(centre)
     return centre + size * u, centre - size * u

@@ -6,15 +6,15 @@ import os
 import pickle
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from selfstab.eigen.blas import one_blas_thread
 from selfstab.kernels.measures import groups_of, needs_of
 from selfstab.kernels.run_template import observe_source
 from selfstab.observables.measures import Observer
@@ -34,27 +34,6 @@ LOOK_SECONDS: Final = 1.0
 """How often a process looks whether its parent lives."""
 
 _PROBE_STEPS = 8
-
-_lock = threading.Lock()
-_holders: list[Any] = []
-
-
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Hold BLAS at one thread: the bits of a product depend on their number. Threads may hold it together."""
-    from threadpoolctl import threadpool_limits
-
-    with _lock:
-        # The first to come sets the limit, the last to go takes it back.
-        limits = _holders[0] if _holders else threadpool_limits(1, user_api="blas")
-        _holders.append(limits)
-    try:
-        yield
-    finally:
-        with _lock:
-            _holders.pop()
-            if not _holders:
-                limits.restore_original_limits()
 
 
 class CellRunner:
