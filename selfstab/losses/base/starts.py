@@ -82,7 +82,7 @@ def flip_start(loss: Loss, weights: Any, size: float) -> tuple[Array, Array]:
     """
     if not isinstance(loss, Loss):
         raise TypeError(f"loss must be a selfstab loss, got {validation.shown(loss)}")
-    centre = loss._weights("weights", weights)
+    centre = loss.checked_weights("weights", weights)
     size = validation.real("size", size, above=0)
     with one_blas_thread():  # the bits of a product depend on the number of threads
         _, u = loss.sharpness(centre)
