@@ -17,8 +17,9 @@ from selfstab.kernels.measures import MEASURES
 from selfstab.losses.base.loss import Loss
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.runs.dataset import provenance
-from selfstab.sweeps.plan.blocks import Block, block_size, cut
+from selfstab.sweeps.plan.blocks import Block, cut
 from selfstab.sweeps.plan.plan import Plan, described
+from selfstab.sweeps.plan.request import Request
 from selfstab.sweeps.runners import pool
 from selfstab.sweeps.runners.cells import CellRunner
 from selfstab.sweeps.runners.lanes import LaneRunner
@@ -91,7 +92,12 @@ def continuation(
     array([1.   , 1.275, 1.43 , 1.633])
     """
     began = time.perf_counter()
-    plan = Plan.checked(loss, optimizer, axes, start, steps, previous, measure, escape, noise, seed, 1)
+    request = Request(
+        loss=loss, optimizer=optimizer, axes=axes, start=start, steps=steps, previous=previous, measure=measure,
+        escape=escape, noise=noise, seed=seed,
+    )  # fmt: skip
+    plan = Plan.checked(request)
+    plan.check_sharpness_at_start()
     _check_along(plan, along)
     chosen = validation.one_of("direction", direction, ("both", *_DIRECTIONS))
     directions = _DIRECTIONS if chosen == "both" else (chosen,)
@@ -132,7 +138,7 @@ def continuation(
         stopped.set()
         runner.stop()
 
-    size = block_size(count, plan.problem.steps * len(lines), threads, kernel=kernel is not None)
+    size = runner.block_size(count, plan.problem.steps * len(lines), threads)
     with pool.progress_bar(count * len(directions), "line", progress) as bar:
         try:
             pool.prepared(runner.prepare, bar)

@@ -25,6 +25,7 @@ from selfstab.runs.simulate import values_at
 from selfstab.runs.states import State, states
 from selfstab.sweeps.plan.blocks import Block, block_size, cut
 from selfstab.sweeps.plan.plan import Plan, described
+from selfstab.sweeps.plan.request import Request
 from selfstab.sweeps.runners import pool
 from selfstab.validation import Array
 
@@ -92,9 +93,12 @@ def orbits(
     [1, 2, 4]
     """
     began = time.perf_counter()
-    plan = Plan.checked(
-        loss, optimizer, axes, start, steps, previous, ("diverged_at",), escape, noise, seed, 1
-    )
+    request = Request(
+        loss=loss, optimizer=optimizer, axes=axes, start=start, steps=steps, previous=previous,
+        measure=("diverged_at",), escape=escape, noise=noise, seed=seed,
+    )  # fmt: skip
+    plan = Plan.checked(request)
+    plan.check_sharpness_at_start()
     wanted = validation.some_of("keep", keep, _KEEP)
     if not wanted:
         raise ValueError(f"keep must name at least one of {', '.join(_KEEP)}, got none")

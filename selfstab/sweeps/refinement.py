@@ -18,9 +18,10 @@ from selfstab.kernels.measures import MEASURES
 from selfstab.losses.base.loss import Loss
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.runs.dataset import provenance
-from selfstab.sweeps.plan.blocks import Block, block_size, cut
+from selfstab.sweeps.plan.blocks import Block, cut
 from selfstab.sweeps.plan.cell_tree import Grown, covering, grown_tree
 from selfstab.sweeps.plan.plan import LONG_NAMES, MOST_RUNS, Plan, described
+from selfstab.sweeps.plan.request import Request
 from selfstab.sweeps.runners import pool
 from selfstab.sweeps.sweep import runner_of
 from selfstab.validation import Array
@@ -106,10 +107,11 @@ def refine(
     began = time.perf_counter()
     levels = validation.integer("levels", levels, at_least=0, at_most=60)
     box = Box.checked(axes, geometric, levels)
-    plan = Plan.checked(
-        loss, optimizer, box.checked_values(levels), start, steps, previous, measure, escape, noise, seed, 1,
-        sharpness=False,
+    request = Request(
+        loss=loss, optimizer=optimizer, axes=box.checked_values(levels), start=start, steps=steps, previous=previous,
+        measure=measure, escape=escape, noise=noise, seed=seed,
     )  # fmt: skip
+    plan = Plan.checked(request)
     rule = _Rule.checked(plan.measures, jumps)
     max_cells = validation.integer("max_cells", max_cells, at_least=math.prod(box.shape))
     threads = pool.checked_threads(threads, progress)
@@ -259,8 +261,7 @@ class _Runs:
             part = slice(block.first, block.first + block.count)
             out[:, part] = runner.run(cells[part])
 
-        kernel = plan.problem.loss.kernel is not None
-        size = block_size(len(cells), plan.problem.steps, self._threads, kernel=kernel)
+        size = runner.block_size(len(cells), plan.problem.steps, self._threads)
         self._bar.total += len(cells)
         try:
             pool.prepared(runner.prepare, self._bar)

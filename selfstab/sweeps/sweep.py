@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from selfstab.kernels.measures import MEASURES
-from selfstab.machine import free_memory
 from selfstab.optimizers.heavy_ball import HeavyBall
-from selfstab.runs.dataset import provenance
-from selfstab.sweeps.plan.blocks import Block, block_size, cut
-from selfstab.sweeps.plan.plan import Plan, described
+from selfstab.sweeps.plan.blocks import Block
+from selfstab.sweeps.plan.plan import Plan
 from selfstab.sweeps.plan.protocols import Results, Runner
+from selfstab.sweeps.plan.request import Request
 from selfstab.sweeps.runners import pool
 from selfstab.sweeps.runners.cells import CellRunner
 from selfstab.sweeps.runners.lanes import LaneRunner
-from selfstab.validation import Array
+from selfstab.sweeps.storage.memory import Memory, check_memory
 
 if TYPE_CHECKING:
     import xarray
     from distributed import Client
 
     from selfstab.losses.base.loss import Loss
+    from selfstab.sweeps.storage.settings import Identity
 
 
 def sweep(
@@ -154,14 +155,22 @@ def sweep(
            [1.549]])
     """
     began = time.perf_counter()
-    plan = Plan.checked(
-        loss, optimizer, axes, start, steps, previous, measure, escape, noise, seed, repeats, sharpness=False
-    )
+    request = Request(
+        loss=loss, optimizer=optimizer, axes=axes, start=start, steps=steps, previous=previous, measure=measure,
+        escape=escape, noise=noise, seed=seed, repeats=repeats,
+    )  # fmt: skip
+    plan = Plan.checked(request)
     # What is too large to hold is refused before each start is looked at.
     if store is None:
-        _check_memory(plan)
+        check_memory(plan)
     plan.check_sharpness_at_start()
-    return _swept(plan, threads, store, client, progress, began)
+    with _execution(threads, client, progress) as execution:
+        runner = runner_of(plan, execution.processes)
+        if store is None:
+            return _run(plan, runner, Memory(plan, execution.threads, runner, began), execution)
+        from selfstab.sweeps.storage.settings import Identity
+
+        return _stored(store, Identity.of(plan), runner, execution)
 
 
 def resume(
@@ -202,22 +211,32 @@ def resume(
     """
     from selfstab.sweeps.storage.store import Store
 
-    began = time.perf_counter()
-    return _swept(Store.plan(store), threads, store, client, progress, began)
+    identity = Store.identity(store)
+    with _execution(threads, client, progress) as execution:
+        return _stored(store, identity, runner_of(identity.plan, execution.processes), execution)
 
 
-def _swept(
-    plan: Plan,
-    threads: int | None,
-    store: str | Path | None,
-    client: Client | str | None,
-    progress: bool,
-    began: float,
-) -> xarray.Dataset:
-    """Run a plan where it is asked to."""
+@dataclass(frozen=True)
+class _Execution:
+    """Where a plan runs: on so many threads of this process, or of a cluster's workers."""
+
+    threads: int
+    workers: Client | None
+    progress: bool
+
+    @property
+    def processes(self) -> int:
+        """Most processes that a runner here may start; workers start none."""
+        return 1 if self.workers else self.threads
+
+
+@contextmanager
+def _execution(threads: int | None, client: Client | str | None, progress: bool) -> Iterator[_Execution]:
+    """Check where a plan is to run, and connect to the cluster if it is one."""
     count = pool.checked_threads(threads, progress)
     if client is None:
-        return _swept_on(plan, count, store, None, progress, began)
+        yield _Execution(count, None, progress)
+        return
     if threads is not None:
         raise ValueError(
             f"threads must be left out beside a client, whose workers have their own, got {threads!r}"
@@ -225,29 +244,15 @@ def _swept(
     from selfstab.sweeps.runners import cluster
 
     with cluster.connected(client) as workers:
-        return _swept_on(plan, cluster.threads(workers), store, workers, progress, began)
+        yield _Execution(cluster.threads(workers), workers, progress)
 
 
-def _swept_on(
-    plan: Plan,
-    threads: int,
-    store: str | Path | None,
-    workers: Client | None,
-    progress: bool,
-    began: float,
-) -> xarray.Dataset:
-    """Run a plan on this process's threads, or on those of a cluster's workers."""
-    runner = runner_of(plan, 1 if workers else threads)
-    if store is not None:
-        from selfstab.sweeps.storage.store import Store
+def _stored(store: str | Path, identity: Identity, runner: Runner, execution: _Execution) -> xarray.Dataset:
+    """Run what a store lacks of a sweep."""
+    from selfstab.sweeps.storage.store import Store
 
-        kept = Store.opened(store, plan, threads, runner)
-        with kept:
-            _run(plan, runner, kept, threads, workers, progress)
-        return kept.dataset()
-    held = _Memory(plan, threads)
-    _run(plan, runner, held, threads, workers, progress)
-    return held.dataset(time.perf_counter() - began, runner.compile_seconds)
+    results = Store.opened(store, identity, execution.threads, runner)
+    return _run(identity.plan, runner, results, execution)
 
 
 def runner_of(plan: Plan, processes: int = 1, *, runs: int | None = None, first: int = 0) -> Runner:
@@ -261,68 +266,29 @@ def runner_of(plan: Plan, processes: int = 1, *, runs: int | None = None, first:
     return CellRunner(plan, processes, runs=runs, first=first)
 
 
-def _run(
-    plan: Plan, runner: Runner, results: Results, threads: int, workers: Client | None, progress: bool
-) -> None:
-    """Run the blocks that are missing and hand over what they give."""
+def _run(plan: Plan, runner: Runner, results: Results, execution: _Execution) -> xarray.Dataset:
+    """Run the blocks that are missing, hand over what they give, and return the dataset."""
     total = plan.cells * plan.repeats
-    with pool.progress_bar(total, "cell", progress, done=results.done) as bar:
-        if results.done == total:
-            return
-        if workers is not None:
-            from selfstab.sweeps.runners import cluster
+    with results, pool.progress_bar(total, "cell", execution.progress, done=results.done) as bar:
+        if results.done < total:
+            if execution.workers is not None:
+                from selfstab.sweeps.runners import cluster
 
-            cluster.run_blocks(workers, plan, runner_of, results.accept, results.missing(), bar)
-            return
-        pool.prepared(runner.prepare, bar)
-
-        def work(block: Block) -> None:
-            cells = np.arange(block.first, block.first + block.count)
-            results.accept(block, runner.run(cells, block.repeat))
-
-        try:
-            pool.run_blocks(work, results.missing(), threads, bar, runner.stop)
-        finally:
-            runner.stop()
+                cluster.run_blocks(execution.workers, plan, runner_of, results.accept, results.missing(), bar)
+            else:
+                _run_here(runner, results, execution.threads, bar)
+    return results.dataset()
 
 
-def _check_memory(plan: Plan) -> None:
-    """Raise MemoryError if the results take more than half of the free memory."""
-    size = plan.cells * plan.repeats * sum(np.dtype(MEASURES[name].dtype).itemsize for name in plan.measures)
-    if size > (free := free_memory()) // 2:
-        raise MemoryError(
-            f"the results take {size / 1e9:.3g} GB, more than half of the {free / 1e9:.3g} GB of free memory: "
-            "give the sweep a store"
-        )
+def _run_here(runner: Runner, results: Results, threads: int, bar: Any) -> None:
+    """Run the blocks that are missing on threads of this process."""
+    pool.prepared(runner.prepare, bar)
 
+    def work(block: Block) -> None:
+        cells = np.arange(block.first, block.first + block.count)
+        results.accept(block, runner.run(cells, block.repeat))
 
-class _Memory:
-    """Results in arrays."""
-
-    done = 0
-
-    def __init__(self, plan: Plan, threads: int) -> None:
-        self._plan = plan
-        shape = (plan.cells, plan.repeats)
-        self._arrays = {name: np.empty(shape, MEASURES[name].dtype) for name in plan.measures}
-        kernel = plan.problem.loss.kernel is not None
-        self._block = block_size(plan.cells, plan.problem.steps, threads, kernel=kernel)
-
-    def missing(self) -> Iterable[Block]:
-        """Return the blocks to run."""
-        return cut(self._plan.cells, self._plan.repeats, self._block)
-
-    def accept(self, block: Block, values: Array) -> None:
-        """Take the values of a block, shape (measures, cells)."""
-        for name, row in zip(self._plan.measures, values, strict=True):
-            self._arrays[name][block.first : block.first + block.count, block.repeat] = row
-
-    def dataset(self, seconds: float, compile_seconds: float) -> xarray.Dataset:
-        """Return the arrays with their coordinates and attributes."""
-        plan = self._plan
-        shape = (*plan.shape, plan.repeats) if plan.repeats > 1 else plan.shape
-        out = described(plan, {name: array.reshape(shape) for name, array in self._arrays.items()})
-        out.attrs.update(
-            provenance(plan.problem, seconds), compile_seconds=compile_seconds, repeats=plan.repeats
-        )
-        return out
+    try:
+        pool.run_blocks(work, results.missing(), threads, bar, runner.stop)
+    finally:
+        runner.stop()

@@ -21,6 +21,7 @@ from selfstab.losses.family import LossFamily
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.optimizers.schedules import Constant, LinearWarmup, numeric_fields, with_fields
 from selfstab.runs.problem import Problem
+from selfstab.sweeps.plan.request import Request
 from selfstab.validation import Array, Integers
 
 if TYPE_CHECKING:
@@ -72,12 +73,17 @@ class Plan:
     initialization: Initialization | None = None
 
     @classmethod
-    def checked(
-        cls, loss: Any, optimizer: Any, axes: Any, start: Any, steps: Any, previous: Any, measure: Any, escape: Any,
-        noise: Any, seed: Any, repeats: Any, *, sharpness: bool = True,
-    ) -> Plan:  # fmt: skip
-        """Return the plan, or raise before anything runs; without `sharpness` that at the starts is yet to check."""
-        problem = Problem.checked(loss, optimizer, start, previous, steps, escape, noise, seed)
+    def checked(cls, request: Request) -> Plan:
+        """Return the plan of a request, or raise before anything runs.
+
+        That the sharpness at each start is above 0, where an excess sets lr, is left to
+        :meth:`check_sharpness_at_start`: it takes time where there are many.
+        """
+        axes, start, previous = request.axes, request.start, request.previous
+        problem = Problem.checked(
+            request.loss, request.optimizer, start, previous,
+            request.steps, request.escape, request.noise, request.seed,
+        )  # fmt: skip
         if not isinstance(axes, Mapping):
             raise TypeError(f"axes must map names to values, got {validation.shown(axes)}")
         if not axes:
@@ -87,8 +93,8 @@ class Plan:
         rate = _rate(problem.optimizer, axes)
         values = {name: _axis(problem, name, value) for name, value in axes.items()}
         plan = cls(
-            problem, values, validation.some_of("measure", measure, MEASURES),
-            validation.integer("repeats", repeats, at_least=1), rate, previous is None, drawn,
+            problem, values, validation.some_of("measure", request.measure, MEASURES),
+            validation.integer("repeats", request.repeats, at_least=1), rate, previous is None, drawn,
         )  # fmt: skip
         plan._check_initializations()
         plan._check_family()
@@ -96,8 +102,6 @@ class Plan:
             raise ValueError(f"measure must name at least one of {', '.join(MEASURES)}, got none")
         if (runs := plan.cells * plan.repeats) > MOST_RUNS:
             raise ValueError(f"axes and repeats must make at most 2**60 cells, got {validation.shown(runs)}")
-        if sharpness:
-            plan.check_sharpness_at_start()
         return plan
 
     @property

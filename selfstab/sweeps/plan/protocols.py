@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
 
 from selfstab.sweeps.plan.blocks import Block
 from selfstab.validation import Array, Integers
+
+if TYPE_CHECKING:
+    import xarray
 
 
 class Runner(Protocol):
@@ -20,6 +24,9 @@ class Runner(Protocol):
     def source(self) -> str:
         """Text of the generated code that gives the numbers."""
 
+    def block_size(self, cells: int, steps: int, threads: int) -> int:
+        """Return the number of cells of a block, of a grid of `cells` runs of so many steps."""
+
     def prepare(self, compiling: Callable[[], None] | None = None) -> None:
         """Do once what all cells need; `compiling` is called if a kernel is compiled for it."""
 
@@ -31,7 +38,16 @@ class Runner(Protocol):
 
 
 class Results(Protocol):
-    """Takes the results of blocks, each once, from any thread."""
+    """Takes the results of blocks, each once, from any thread; a context that is entered before the first.
+
+    A new kind of store is a class with these members, beside ``sweeps/storage/memory.py`` and ``store.py``.
+    """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
     @property
     def done(self) -> int:
@@ -42,3 +58,6 @@ class Results(Protocol):
 
     def accept(self, block: Block, values: Array) -> None:
         """Take the values of a block, shape (measures, cells)."""
+
+    def dataset(self) -> xarray.Dataset:
+        """Return the results, once all blocks have been taken."""

@@ -21,6 +21,7 @@ from selfstab.observables.measures import Observer
 from selfstab.runs.problem import Problem
 from selfstab.runs.simulate import top_pair
 from selfstab.runs.states import State, states
+from selfstab.sweeps.plan.blocks import block_size
 from selfstab.sweeps.plan.plan import Plan
 from selfstab.validation import Array, Integers
 
@@ -67,6 +68,10 @@ class CellRunner:
     def source(self) -> str:
         """Text of what measures a run."""
         return observe_source(self.plan.measures)
+
+    def block_size(self, cells: int, steps: int, threads: int) -> int:
+        """Return the number of cells of a block: few, for each takes its time."""
+        return block_size(cells, steps, threads, kernel=False)
 
     def prepare(self, compiling: Callable[[], None] | None = None) -> None:
         """Start the processes if the sweep is worth it, by the time that a few steps of its first cell take."""

@@ -18,6 +18,7 @@ from selfstab.kernels.measures import MEASURES
 from selfstab.kernels.writer import Variant
 from selfstab.losses.base.kernel import Kernel
 from selfstab.optimizers.schedules import LinearWarmup
+from selfstab.sweeps.plan.blocks import block_size
 from selfstab.sweeps.plan.plan import Plan, scheduled
 from selfstab.validation import Array, Integers
 
@@ -88,6 +89,10 @@ class LaneRunner:
                     _call(self._loaded, nothing, np.zeros(1), np.zeros((1, 1)), self.plan, self._measures)
                 self.compile_seconds = time.perf_counter() - began if compilation.begun else 0.0
             return self._loaded
+
+    def block_size(self, cells: int, steps: int, threads: int) -> int:
+        """Return the number of cells of a block: whole lanes."""
+        return block_size(cells, steps, threads, kernel=True)
 
     def stop(self) -> None:
         """Nothing to do: threads end with their block."""

@@ -19,8 +19,9 @@ from selfstab import validation
 from selfstab.kernels.measures import MEASURES
 from selfstab.machine import free_memory
 from selfstab.runs.dataset import provenance
-from selfstab.sweeps.plan.blocks import LARGEST_BLOCK, Block, block_size
+from selfstab.sweeps.plan.blocks import LARGEST_BLOCK, Block
 from selfstab.sweeps.plan.plan import Plan, described
+from selfstab.sweeps.plan.protocols import Runner
 from selfstab.sweeps.storage.settings import Arrays, Settings, sha256
 from selfstab.validation import Array
 
@@ -123,10 +124,9 @@ def document_of(root: Path) -> Settings | None:
     return {name: document.get(name) for name in ("format", "settings", "made_by", "chunk")}
 
 
-def new_document(plan: Plan, threads: int, settings: Settings, found: Settings) -> Settings:
+def new_document(plan: Plan, threads: int, runner: Runner, settings: Settings, found: Settings) -> Settings:
     """Return what a new store says of itself: the settings, what made it, and how it is cut."""
-    kernel = plan.problem.loss.kernel is not None
-    each = block_size(plan.cells, plan.problem.steps, threads, kernel=kernel)
+    each = runner.block_size(plan.cells, plan.problem.steps, threads)
     size = min(LARGEST_BLOCK, max(each, -(-plan.cells * plan.repeats // MOST_BLOCKS)))
     return {
         "format": FORMAT,

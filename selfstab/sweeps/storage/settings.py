@@ -12,7 +12,7 @@ import inspect
 import json
 import platform
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any, Final
@@ -34,6 +34,7 @@ from selfstab.losses.toys import TOYS
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.optimizers.schedules import Constant, LinearWarmup, Schedule, rates
 from selfstab.sweeps.plan.plan import Plan, scheduled
+from selfstab.sweeps.plan.request import Request
 
 Settings = dict[str, Any]
 Arrays = dict[str, npt.NDArray[Any]]
@@ -129,8 +130,30 @@ def versions(blas: bool) -> dict[str, str]:
     return found
 
 
-def plan_of(settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> Plan:
-    """Return the plan with these settings; nothing in them is evaluated.
+@dataclass(frozen=True)
+class Identity:
+    """A plan with all of its settings, which tell it from any other.
+
+    Parameters
+    ----------
+    plan
+        What is run.
+    settings, arrays
+        What :func:`settings_of` returns for it; hashes of code and of rates take time.
+    """
+
+    plan: Plan
+    settings: Settings
+    arrays: Arrays
+
+    @classmethod
+    def of(cls, plan: Plan) -> Identity:
+        """Return the identity of a plan."""
+        return cls(plan, *settings_of(plan))
+
+
+def identity_of(settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> Identity:
+    """Return the plan with these settings, and the settings; nothing in them is evaluated.
 
     Raises
     ------
@@ -139,14 +162,23 @@ def plan_of(settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]])
     """
     try:
         known = _Reader(settings, arrays)
-        plan = Plan.checked(
-            known.loss(), known.optimizer(), {name: known.array(f"axes.{name}") for name in settings["axes"]},
-            known.start(), settings["problem.steps"],
-            None if settings["moves_with_start"] is True else known.array("problem.previous"),
-            settings["measures"], settings["problem.escape"], settings["problem.noise"], settings["problem.seed"],
-            settings["repeats"],
-        )  # fmt: skip
-        changed = differences(settings, settings_of(plan)[0])
+        request = Request(
+            loss=known.loss(),
+            optimizer=known.optimizer(),
+            axes={name: known.array(f"axes.{name}") for name in settings["axes"]},
+            start=known.start(),
+            steps=settings["problem.steps"],
+            previous=None if settings["moves_with_start"] is True else known.array("problem.previous"),
+            measure=settings["measures"],
+            escape=settings["problem.escape"],
+            noise=settings["problem.noise"],
+            seed=settings["problem.seed"],
+            repeats=settings["repeats"],
+        )
+        plan = Plan.checked(request)
+        plan.check_sharpness_at_start()
+        identity = Identity.of(plan)
+        changed = differences(settings, identity.settings)
     except KeyError as error:
         raise ValueError(f"settings lack {error}") from None
     except (
@@ -161,7 +193,7 @@ def plan_of(settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]])
         raise ValueError(f"settings are not a sweep's: {' '.join(str(error).split())}") from None
     if changed:
         raise ValueError(f"settings are not those of one sweep: {changed[0]}")
-    return plan
+    return identity
 
 
 def _leaves(name: str, value: Any, steps: int) -> Iterator[tuple[str, Any]]:

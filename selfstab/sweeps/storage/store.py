@@ -34,7 +34,7 @@ from selfstab.sweeps.plan.plan import Plan
 from selfstab.sweeps.plan.protocols import Runner
 from selfstab.sweeps.storage import layout
 from selfstab.sweeps.storage.layout import RECORD, Chunks
-from selfstab.sweeps.storage.settings import Arrays, Settings, differences, made_by, plan_of, settings_of
+from selfstab.sweeps.storage.settings import Arrays, Identity, Settings, differences, identity_of, made_by
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Store:
         self._writes = False
 
     @classmethod
-    def opened(cls, path: str | Path, plan: Plan, threads: int, runner: Runner) -> Store:
+    def opened(cls, path: str | Path, identity: Identity, threads: int, runner: Runner) -> Store:
         """Return the store of a plan: a new one, or one that holds some of its results; it is locked from now on.
 
         Raises
@@ -74,8 +74,7 @@ class Store:
             If the path is no place for a store, holds something else, or the results of another sweep, of other
             versions, or in use by another process. Nothing is changed then.
         """
-        root = _folder(path)
-        settings, arrays = settings_of(plan)
+        root, plan = _folder(path), identity.plan
         found = made_by(plan, runner.source)
         _refuse_foreign(root)
         try:
@@ -86,19 +85,19 @@ class Store:
         try:
             document = layout.document_of(root)
             if document is None:
-                document = layout.new_document(plan, threads, settings, found)
+                document = layout.new_document(plan, threads, runner, identity.settings, found)
             else:
-                _refuse_another(root, document, settings, found)
+                _refuse_another(root, document, identity.settings, found)
             store = cls(root, plan, threads, runner, layout.chunks_of(root, plan, document), lock)
-            store._check(document, arrays)
+            store._check(document, identity.arrays)
         except BaseException:
             lock.close()
             raise
         return store
 
     @staticmethod
-    def plan(path: str | Path) -> Plan:
-        """Return the plan of the sweep that a store holds; nothing of it is evaluated.
+    def identity(path: str | Path) -> Identity:
+        """Return the sweep that a store holds; nothing of its settings is evaluated.
 
         Raises
         ------
@@ -116,7 +115,7 @@ class Store:
                 for name, value in settings.items()
                 if isinstance(value, dict)
             }
-            return plan_of(settings, arrays)
+            return identity_of(settings, arrays)
         except ValueError as error:
             raise ValueError(f"store {str(path)!r} cannot be resumed by itself: {error}") from None
 
@@ -254,13 +253,13 @@ class Store:
         # Before the first block a store is as a kill left it.
         if numbers and restored:
             warnings.warn(
-                f"store {str(self.path)!r}: {restored[0]} was damaged and is written anew", stacklevel=6
+                f"store {str(self.path)!r}: {restored[0]} was damaged and is written anew", stacklevel=5
             )
         if damage:
             warnings.warn(
                 f"store {str(self.path)!r}: {len(damage)} of {len(numbers)} blocks are damaged and run again: "
                 f"{damage[0]}",
-                stacklevel=6,
+                stacklevel=5,
             )
 
     def _numbers(self) -> Iterator[int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import psutil
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
@@ -15,8 +14,8 @@ import selfstab as ss
 from selfstab.cli.main import main
 from selfstab.kernels.writer import LANES
 from selfstab.sweeps import sweep as sweep_module
-from selfstab.sweeps.plan import blocks
 from selfstab.sweeps.plan.blocks import BLOCK_WORK, CELL_WORK, LARGEST_BLOCK, block_size, cut
+from selfstab.sweeps.storage import memory
 
 LOSS, OPTIMIZER = ss.CubicTaylor(1.0), ss.HeavyBall(0.1)
 MANY = np.linspace(0.1, 0.2, 1_000_000)
@@ -52,12 +51,13 @@ def test_results_beyond_half_of_the_memory_need_a_store(monkeypatch, tmp_path):
     """Protects the machine: 100 cells of final_loss and phase are 900 bytes, which fit if 1800 are free."""
     axes = {"lr": np.linspace(0.1, 0.2, 100)}
     settings = {"measure": ["final_loss", "phase"], "steps": 0}
-    monkeypatch.setattr(sweep_module, "free_memory", lambda: 1799)
+    monkeypatch.setattr(memory, "free_memory", lambda: 1799)
     with pytest.raises(MemoryError, match=r"take 9e-07 GB, more than half of the 1.8e-06 GB .*a store$"):
         swept(axes, **settings)
-    monkeypatch.setattr(sweep_module, "_swept", lambda *_: "swept")
+    monkeypatch.setattr(sweep_module, "_run", lambda *_: "swept")
+    monkeypatch.setattr(sweep_module, "_stored", lambda *_: "swept")
     assert swept(axes, store=tmp_path / "large.zarr", **settings) == "swept"
-    monkeypatch.setattr(sweep_module, "free_memory", lambda: 1800)
+    monkeypatch.setattr(memory, "free_memory", lambda: 1800)
     assert swept(axes, **settings) == "swept"
 
 
@@ -113,47 +113,3 @@ def test_cells_beyond_the_integers_are_refused(axes, repeats, stored, tmp_path):
         swept(axes, repeats=repeats, store=path if stored else None)
     assert "\n" not in str(caught.value)
     assert not path.exists()
-
-
-GROUPS = {
-    "v2": ("0::/user.slice/job", "", "memory.max", "memory.current", "inactive_file"),
-    "v1": ("9:name=systemd:/\n4:cpu,memory:/user.slice/job", "memory", "memory.limit_in_bytes",
-           "memory.usage_in_bytes", "total_inactive_file"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("version", GROUPS)
-@pytest.mark.parametrize(
-    ("limits", "free"),
-    [
-        ({}, 10_000),
-        ({"user.slice/job": ("max", 5, 0)}, 10_000),
-        ({"user.slice/job": (4000, 1000, 0)}, 3000),
-        ({"user.slice/job": (4000, 3000, 2500)}, 3500),
-        ({"user.slice/job": (4000, 1000, 0), "user.slice": (5000, 4500, 100)}, 600),
-        ({"": (2000, 500, 0)}, 1500),
-        ({"user.slice/job": (1000, 1200, 0)}, 0),
-        ({"user.slice/job": (50_000, 0, 0)}, 10_000),
-    ],
-)
-def test_free_memory_is_what_the_control_groups_leave(version, limits, free, monkeypatch, tmp_path):
-    """Protects jobs and containers: the tightest group counts, its own or one above; cached files give way."""
-    member, folder, limit, used, cached = GROUPS[version]
-    (tmp_path / "member").write_text(f"1:pids:/\n{member}\n")
-    for group, (most, now, cache) in limits.items():
-        at = tmp_path / folder / group
-        at.mkdir(parents=True, exist_ok=True)
-        (at / limit).write_text(f"{most}\n")
-        (at / used).write_text(f"{now}\n")
-        (at / "memory.stat").write_text(f"anon 7\n{cached} {cache}\nactive_file 9\n")
-    monkeypatch.setattr(blocks, "_MEMBERSHIP", tmp_path / "member")
-    monkeypatch.setattr(blocks, "_GROUPS", tmp_path)
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 10_000}))
-    assert blocks.free_memory() == free
-
-
-def test_free_memory_without_control_groups(monkeypatch, tmp_path):
-    """Protects systems that have none."""
-    monkeypatch.setattr(blocks, "_MEMBERSHIP", tmp_path / "none")
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 123}))
-    assert blocks.free_memory() == 123

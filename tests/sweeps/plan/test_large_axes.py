@@ -7,6 +7,7 @@ import pytest
 
 import selfstab as ss
 from selfstab.sweeps.plan.plan import Plan
+from selfstab.sweeps.plan.request import Request
 
 CUBIC = ss.CubicTaylor(1.0)
 
@@ -17,19 +18,11 @@ def test_a_parameters_values_are_checked_together(monkeypatch):
     values = np.linspace(0.5, 1.0, 10**6)
     for axes in ({"stabilization": values}, {"curvature": values}):
         plan = Plan.checked(
-            CUBIC,
-            ss.HeavyBall(0.1),
-            axes,
-            [0.1, 0.0],
-            1,
-            None,
-            ["final_loss"],
-            10.0,
-            0.0,
-            0,
-            1,
-            sharpness=False,
-        )
+            Request(
+                loss=CUBIC, optimizer=ss.HeavyBall(0.1), axes=axes, start=[0.1, 0.0], steps=1, measure=["final_loss"],
+                escape=10.0,
+            )
+        )  # fmt: skip
         assert plan.cells == 10**6
     with pytest.raises(
         ValueError, match=r"axes\['stabilization'\]: stabilization must be in \(0, inf\), got -1.0"

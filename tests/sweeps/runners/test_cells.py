@@ -18,6 +18,7 @@ import selfstab as ss
 from selfstab.kernels.measures import MEASURES
 from selfstab.observables import measures
 from selfstab.sweeps.plan.plan import Plan
+from selfstab.sweeps.plan.request import Request
 from selfstab.sweeps.runners import cells
 from selfstab.sweeps.runners.cells import CellRunner
 
@@ -55,8 +56,11 @@ def test_processes_change_no_bit(worth_it, same_cells):
 
 
 def plan_of(steps):
+    optimizer, start = ss.HeavyBall(0.1), ss.Initialization()
     return Plan.checked(
-        LARGE, ss.HeavyBall(0.1), {"lr": [0.1, 0.2]}, ss.Initialization(), steps, None, ALL, 1e6, 0.0, 0, 1
+        Request(
+            loss=LARGE, optimizer=optimizer, axes={"lr": [0.1, 0.2]}, start=start, steps=steps, measure=ALL
+        )
     )
 
 

@@ -20,7 +20,9 @@ from selfstab.cli.main import main
 from selfstab.sweeps import sweep as sweep_module
 from selfstab.sweeps.plan.blocks import Block
 from selfstab.sweeps.plan.plan import Plan
+from selfstab.sweeps.plan.request import Request
 from selfstab.sweeps.runners import cluster
+from selfstab.sweeps.storage.memory import Memory
 
 RNG = np.random.default_rng(1)
 NET = ss.MLP([3, 4, 1], RNG.standard_normal((10, 3)), RNG.standard_normal((10, 1)))
@@ -86,7 +88,7 @@ def at_accept(monkeypatch):
 
     def install(do, at=3):
         seen = Counter()
-        accept = sweep_module._Memory.accept
+        accept = Memory.accept
 
         def counted(self, block, values):
             seen[block.number] += 1
@@ -94,7 +96,7 @@ def at_accept(monkeypatch):
                 do()
             accept(self, block, values)
 
-        monkeypatch.setattr(sweep_module._Memory, "accept", counted)
+        monkeypatch.setattr(Memory, "accept", counted)
         return seen
 
     return install
@@ -141,10 +143,8 @@ def test_tasks_under_way_are_few_and_the_plan_travels_once(client, workers, at_a
     """Protects the memory of client and scheduler: neither holds a task for each block of a large grid."""
     most = []
     at_accept(lambda: None)
-    accept = sweep_module._Memory.accept
-    monkeypatch.setattr(
-        sweep_module._Memory, "accept", lambda *args: (most.append(len(our_tasks(workers))), accept(*args))
-    )
+    accept = Memory.accept
+    monkeypatch.setattr(Memory, "accept", lambda *args: (most.append(len(our_tasks(workers))), accept(*args)))
     sent = client.run(lambda: cluster._unpacked.cache_info().misses)
     swept("mlp", client=client)
     assert len(most) == 24
@@ -252,9 +252,15 @@ def test_other_versions_are_refused_before_anything_runs(client, workers, monkey
 
 def plan_of(name="mlp"):
     loss, axes, settings = CASES[name]
-    return Plan.checked(
-        loss, ss.HeavyBall(0.5), axes, settings["start"], 3, None, ["final_loss"], 1e6, 0.0, 0, 1
+    request = Request(
+        loss=loss,
+        optimizer=ss.HeavyBall(0.5),
+        axes=axes,
+        start=settings["start"],
+        steps=3,
+        measure=["final_loss"],
     )
+    return Plan.checked(request)
 
 
 def test_a_worker_that_joins_later_is_looked_at_too(monkeypatch):

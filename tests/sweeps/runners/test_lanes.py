@@ -12,8 +12,8 @@ from selfstab.kernels import sweep_template, writer
 from selfstab.kernels.arithmetic import plain_namespace
 from selfstab.kernels.measures import MEASURES
 from selfstab.runs.noise import normal
-from selfstab.sweeps import sweep as sweep_module
 from selfstab.sweeps.plan.blocks import cut
+from selfstab.sweeps.storage import memory
 from tests import twin
 
 ALL = tuple(MEASURES)
@@ -104,7 +104,7 @@ def test_threads_blocks_and_order_change_no_bit(name, results, monkeypatch, same
         def backwards(cells, repeats, _, size=size):
             return reversed([*cut(cells, repeats, size)])
 
-        monkeypatch.setattr(sweep_module, "cut", backwards)
+        monkeypatch.setattr(memory, "cut", backwards)
         same_cells(results[name], swept(name, threads=threads))
 
 

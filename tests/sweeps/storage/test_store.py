@@ -29,11 +29,12 @@ from selfstab.cli.main import main
 from selfstab.losses import family
 from selfstab.losses.base.loss import Loss
 from selfstab.sweeps.plan.plan import Plan
+from selfstab.sweeps.plan.request import Request
 from selfstab.sweeps.runners.lanes import LaneRunner
 from selfstab.sweeps.storage import layout
 from selfstab.sweeps.storage import settings as settings_module
 from selfstab.sweeps.storage.layout import RECORD, Chunks, chunk_shape
-from selfstab.sweeps.storage.settings import differences, plan_of, settings_of
+from selfstab.sweeps.storage.settings import Identity, differences, identity_of, settings_of
 from selfstab.sweeps.storage.store import Store
 from selfstab.sweeps.sweep import resume, runner_of
 
@@ -331,16 +332,8 @@ def test_settings_without_plain_values_are_refused():
 
 
 def plan_for(loss=CUBIC, optimizer=LR, axes=AXES, **changes):
-    given = {
-        "previous": None,
-        "measure": ("final_loss", "phase"),
-        "escape": 1e6,
-        "noise": 0.0,
-        "seed": 0,
-        "repeats": 1,
-    }
-    given |= START | changes
-    return Plan.checked(loss, optimizer, axes, **given)
+    settings = {"measure": ("final_loss", "phase")} | START | changes
+    return Plan.checked(Request(loss=loss, optimizer=optimizer, axes=axes, **settings))
 
 
 def another(value):
@@ -528,7 +521,10 @@ def test_one_process_writes(swept, made):
     finally:
         child.kill()
         child.communicate()
-    with Store.opened(made, plan, 1, runner_of(plan)), pytest.raises(ValueError, match="must not be in use"):
+    with (
+        Store.opened(made, Identity.of(plan), 1, runner_of(plan)),
+        pytest.raises(ValueError, match="must not be in use"),
+    ):
         swept(made)
     swept(made)
 
@@ -610,10 +606,10 @@ class Steps:
 def same_plan(plan):
     """Make the plan again from its settings as a file keeps them."""
     settings, arrays = settings_of(plan)
-    again = plan_of(json.loads(json.dumps(settings)), arrays)
-    assert not differences(settings_of(again)[0], settings)
-    assert runner_of(again).source == runner_of(plan).source
-    return again
+    again = identity_of(json.loads(json.dumps(settings)), arrays)
+    assert not differences(again.settings, settings)
+    assert runner_of(again.plan).source == runner_of(plan).source
+    return again.plan
 
 
 X, A = sympy.symbols("x a", real=True)
@@ -873,7 +869,7 @@ def test_an_expression_that_is_no_text_resumes_by_the_same_call_only():
         plan_for(ss.SymbolicLoss(sympy.Max(X, 0) ** 2, [X]), axes={"lr": [0.1]}, start=[1.0])
     )
     with pytest.raises(ValueError, match="a formula that is no plain text: call sweep again as before"):
-        plan_of(settings, arrays)
+        identity_of(settings, arrays)
 
 
 # -- settings that somebody changed -----------------------------------------------------------------------------------
@@ -903,7 +899,7 @@ def test_changed_settings_are_an_error_or_a_sweep(changes, without):
     """Protects against a store from somebody else: a clean error, or a plan with just these settings; no code runs."""
     changed = {name: value for name, value in (PLAIN | changes).items() if name not in without}
     with contextlib.suppress(ValueError):
-        assert not differences(changed, settings_of(plan_of(changed, {}))[0])
+        assert not differences(changed, identity_of(changed, {}).settings)
 
 
 @settings(max_examples=60, deadline=None)
