@@ -19,10 +19,10 @@ MOST_THREADS: Final = 1024
 
 
 def available_threads() -> int:
-    """Return the number of CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Return the number of CPUs this process may use: by its affinity, and by the quota of its container."""
+    from loky import cpu_count
+
+    return int(cpu_count())
 
 
 def checked_threads(threads: Any, progress: Any) -> int:
