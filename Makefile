@@ -2,15 +2,17 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+OLDEST := .venv-oldest
 QUICK ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-full lint types imports bench docs images screenshot predictions test-browser clean
+.PHONY: help setup reproduce test test-full test-oldest lint types imports bench docs images screenshot predictions test-browser clean
 
 help:
 	@echo "make reproduce [QUICK=1]  every figure and the table of predictions, into report/"
 	@echo "make test                 the tests (under 5 minutes)"
 	@echo "make test-full            the tests that take long, too"
+	@echo "make test-oldest          the tests with the oldest dependencies that pyproject.toml allows"
 	@echo "make test-browser         the explorer in Chromium, if there is one"
 	@echo "make lint types imports   ruff, mypy, import-linter"
 	@echo "make bench                speed as ratios against named baselines"
@@ -35,6 +37,17 @@ test: setup
 
 test-full: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal --mpl -q
+
+# The lowest version of each dependency, and the newest of what these need. It is made anew, since an installed version
+# that is allowed stays.
+$(OLDEST)/.installed: pyproject.toml
+	$(PYTHON) -m venv --clear $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(OLDEST)/bin/uv pip install --quiet --python $(OLDEST) --resolution lowest-direct --editable '.[test]'
+	@touch $@
+
+test-oldest: $(OLDEST)/.installed
+	$(OLDEST)/bin/python -m pytest -n 2 --dist worksteal --mpl -m 'not slow' -q
 
 lint: setup
 	$(BIN)/ruff check .
@@ -75,4 +88,4 @@ predictions: setup
 	$(BIN)/selfstab verify --json > docs/theory/predictions.json
 
 clean:
-	rm -rf $(VENV) docs/_build report .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) docs/_build report .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

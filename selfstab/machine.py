@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -43,7 +42,7 @@ def free_memory() -> int:
 
 
 def available_threads() -> int:
-    """Return the number of CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Return the number of CPUs this process may use: by its affinity, and by the quota of its container."""
+    from loky import cpu_count
+
+    return int(cpu_count())

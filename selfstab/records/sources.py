@@ -76,7 +76,11 @@ def _file(path: Path) -> Table:
         if kind in (".csv", ".tsv"):
             separator = "," if kind == ".csv" else "\t"
             _check_header(path, separator)
-            return _frame(pandas.read_csv(path, sep=separator, skipinitialspace=True, index_col=False))
+            # To the last bit, which is the default from pandas 3.1 on.
+            old = tuple(map(int, pandas.__version__.split(".")[:2])) < (3, 1)
+            exact: dict[str, Any] = {"float_precision": "round_trip"} if old else {}
+            frame = pandas.read_csv(path, sep=separator, skipinitialspace=True, index_col=False, **exact)
+            return _frame(frame)
         if kind == ".npz":
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
                 return _mapping({name: arrays[name] for name in arrays.files})
@@ -198,7 +202,12 @@ def numbers(name: str, values: Any) -> Array:
         )
         wrong = np.flatnonzero(np.isnan(found) & ~blank)
         if wrong.size == 0:
-            return found
+            # Python reads a text to the last bit, older pandas does not.
+            exact = [
+                float(value) if isinstance(value, str) and not np.isnan(number) else number
+                for value, number in zip(array, found, strict=True)
+            ]
+            return np.array(exact, dtype=np.float64)
         raise ValueError(
             f"{name} must hold real numbers, or nothing where not recorded, "
             f"got {validation.shown(str(array[wrong[0]]))} in row {wrong[0] + 1}"

@@ -129,7 +129,7 @@ BAD = [
     (("simulate", *PRODUCT[:-2], "--lr", "1"), "Missing option '--steps'"),
     (("simulate",), "Missing argument 'LOSS'"),
     (("simulation",), "No such command 'simulation'"),
-    (("--nothing",), "No such option '--nothing'"),
+    (("--nothing",), "--nothing"),
     (("--debug", "simulate", *PRODUCT, "--lr", "abc"), "is not a valid float"),
     (
         ("simulate", *PRODUCT, "--lr", "1", "-o", "no-such-folder/run.csv"),

@@ -355,13 +355,16 @@ def _locked(root: Path) -> IO[bytes]:
         raise _unwritten(root, error, False) from None
     try:
         _lock(file)
-    except OSError:
+    except (BlockingIOError, PermissionError):
         file.seek(0)
         owner = file.read(20).decode(errors="replace")
         file.close()
         raise ValueError(
             f"store must not be in use, got {str(root)!r}, which process {owner or '?'} writes"
         ) from None
+    except OSError as error:  # a file system without locks
+        file.close()
+        raise _unwritten(root, error, False) from None
     file.truncate(0)
     file.write(str(os.getpid()).encode())
     file.flush()

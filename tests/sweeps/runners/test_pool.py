@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import fcntl
 import io
 import os
@@ -182,3 +183,28 @@ def test_a_resumed_sweep_begins_where_it_stopped(monkeypatch, tmp_path):
     swept(store=tmp_path / "lr.zarr", threads=1)
     swept(store=tmp_path / "lr.zarr", threads=1)
     assert bars == [(6, 0), (6, 4), (6, 6)]
+
+
+@pytest.mark.parametrize(
+    ("affinity", "quota", "count"),
+    [
+        (64, "max 100000", 64),
+        (5, "max 100000", 5),
+        (64, "300000 100000", 3),
+        (64, "150000 100000", 2),
+        (2, "300000 100000", 2),
+    ],
+)
+def test_the_quota_of_a_container_limits_the_threads(monkeypatch, affinity, quota, count):
+    """Protects containers: a machine of 64 CPUs may grant three, by its affinity or by the time that a group gets."""
+    read, exists = open, os.path.exists
+    file = "/sys/fs/cgroup/cpu.max"
+    monkeypatch.delenv("LOKY_MAX_CPU_COUNT", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(affinity)), raising=False)
+    monkeypatch.setattr(os.path, "exists", lambda path: path == file or exists(path))
+    monkeypatch.setattr(
+        builtins, "open", lambda path, *a, **k: io.StringIO(quota) if path == file else read(path, *a, **k)
+    )
+    assert pool.checked_threads(None, progress=True) == count
+    assert pool.checked_threads(7, progress=True) == 7

@@ -529,6 +529,20 @@ def test_one_process_writes(swept, made):
     swept(made)
 
 
+def test_a_file_system_without_locks_is_not_in_use(swept, monkeypatch, tmp_path):
+    """Protects the message: no other process writes where the system has no locks, and nothing is written there."""
+
+    def failing(file):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules[Store.__module__], "_lock", failing)
+        with pytest.raises(OSError, match=r"store '.*' cannot be written: No locks available"):
+            swept(tmp_path / "a.zarr")
+    assert not list((tmp_path / "a.zarr").rglob("zarr.json"))
+    swept(tmp_path / "a.zarr")
+
+
 _HOLD = """
 import os, sys, time
 from pathlib import Path
