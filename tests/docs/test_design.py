@@ -7,6 +7,7 @@ import inspect
 import re
 import tomllib
 from collections import Counter
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -52,34 +53,69 @@ def test_the_layers_are_those_of_the_import_contract():
 # -- the vocabulary -----------------------------------------------------------------------------------------------
 
 
+KEEP = ("loss", "sharpness", "weights", "velocity", "gradient_norm", "top_eigenvector")
+FAST = {"optimizer": ss.HeavyBall(0.97, 0.5)}
+
+
 @cache
-def datasets() -> dict[str, xarray.Dataset]:
-    """Return what public functions return, on small runs, by the function's name."""
+def network() -> tuple[ss.DiagonalNetwork, np.ndarray, np.ndarray]:
+    """Return a small network, for which nothing is compiled, with a start and what precedes it."""
     rng = np.random.default_rng(0)
-    network = ss.DiagonalNetwork(rng.normal(size=(4, 3)), rng.normal(size=4))
-    start, previous = ss.flip_start(network, network.initial_weights(scale=0.6), 1e-2)
-    optimizer = ss.HeavyBall(0.1, 0.5)
-    keep = ("loss", "sharpness", "weights", "velocity", "gradient_norm", "top_eigenvector")
-    product = ss.Product()
-    minimum = product.minimum(sharpness=4.0)
-    first, before = ss.flip_start(product, minimum, 1e-3)
-    fast = ss.HeavyBall(0.97, 0.5)
-    run = ss.simulate(product, fast, first, 400, previous=before, keep=keep)
-    swept = ss.sweep(
-        network, ss.HeavyBall(1.0), {"momentum": [0.0, 0.5], "excess": [0.01], "noise": [0.0, 1e-9]},
-        start=start, previous=previous, steps=8, measure=[*MEASURES], progress=False, threads=1,
+    loss = ss.DiagonalNetwork(rng.normal(size=(4, 3)), rng.normal(size=4))
+    return loss, *ss.flip_start(loss, loss.initial_weights(scale=0.6), 1e-2)
+
+
+@cache
+def catapult() -> tuple[ss.Product, np.ndarray, np.ndarray, xarray.Dataset]:
+    """Return a toy, the minimum that its catapult starts at, the start, and the run."""
+    loss = ss.Product()
+    minimum = loss.minimum(sharpness=4.0)
+    start, previous = ss.flip_start(loss, minimum, 1e-3)
+    run = ss.simulate(loss, start=start, steps=400, previous=previous, keep=KEEP, **FAST)
+    return loss, minimum, start, run
+
+
+def simulated() -> xarray.Dataset:
+    loss, start, previous = network()
+    return ss.simulate(loss, ss.HeavyBall(0.1, 0.5), start, 5, previous=previous, keep=KEEP)
+
+
+def swept() -> xarray.Dataset:
+    loss, start, previous = network()
+    axes = {"momentum": [0.0, 0.5], "excess": [0.01], "noise": [0.0, 1e-9]}
+    return ss.sweep(
+        loss, ss.HeavyBall(1.0), axes, start=start, previous=previous, steps=8, measure=[*MEASURES], threads=1,
+        progress=False,
     )  # fmt: skip
-    return {
-        "simulate": ss.simulate(network, optimizer, start, 5, previous=previous, keep=keep),
-        "sweep": swept,
-        "catapults": ss.catapults(run.sharpness, run.max_stable_sharpness, run.loss),
-        "observables.swing": ss.observables.swing(run, product, minimum),
-        "analyze": ss.analyze(run),
-        "constrained_trajectory": ss.constrained_trajectory(product, fast, first, 5),
-        "predicted_dynamics": ss.predicted_dynamics(product, fast, first, 5, previous=before),
-        "averaged_flow": ss.averaged_flow(product, fast, first, 5),
-        "rod_flow": ss.rod_flow(product, fast, first, 5, previous=before),
-    }
+
+
+def detected() -> xarray.Dataset:
+    run = catapult()[-1]
+    return ss.catapults(run.sharpness, run.max_stable_sharpness, run.loss)
+
+
+def beside(function: Callable[..., xarray.Dataset]) -> xarray.Dataset:
+    loss, _, start, _ = catapult()
+    return function(loss, start=start, steps=5, **FAST)
+
+
+MAKERS: dict[str, Callable[[], xarray.Dataset]] = {
+    "simulate": simulated,
+    "sweep": swept,
+    "catapults": detected,
+    "observables.swing": lambda: ss.observables.swing(catapult()[-1], *catapult()[:2]),
+    "analyze": lambda: ss.analyze(catapult()[-1]),
+    "constrained_trajectory": lambda: beside(ss.constrained_trajectory),
+    "predicted_dynamics": lambda: beside(ss.predicted_dynamics),
+    "averaged_flow": lambda: beside(ss.averaged_flow),
+    "rod_flow": lambda: beside(ss.rod_flow),
+}
+
+
+@cache
+def dataset(where: str) -> xarray.Dataset:
+    """Return what a public function returns, on a small run."""
+    return MAKERS[where]()
 
 
 def defined(where: str) -> object:
@@ -97,8 +133,8 @@ def names_of(where: str) -> set[str]:
     names = {where.rpartition(".")[2], *dir(value)}
     if callable(value):
         names |= {*inspect.signature(value).parameters}
-    if where in datasets():
-        names |= {str(name) for name in datasets()[where].variables}
+    if where in MAKERS:
+        names |= {str(name) for name in dataset(where).variables}
     return names
 
 
@@ -146,8 +182,8 @@ def test_units_are_those_of_the_datasets():
     """Protects a reader of data: a name has one unit in the table and in every dataset that has a unit for it."""
     units = {name: unit for _, name, unit, _ in TERMS if unit}
     compared = set()
-    for where, data in datasets().items():
-        for name, variable in data.variables.items():
+    for where in MAKERS:
+        for name, variable in dataset(where).variables.items():
             if str(name) in units and "units" in variable.attrs:
                 assert dimension(variable.attrs["units"]) == dimension(units[str(name)]), (where, name)
                 compared.add(str(name))
@@ -164,7 +200,7 @@ def test_a_word_and_a_symbol_stand_once():
 
 def public_names() -> set[str]:
     """Return public names, their parameters, and the variables of datasets."""
-    names = {str(name) for data in datasets().values() for name in data.variables} | set(MEASURES)
+    names = {str(name) for where in MAKERS for name in dataset(where).variables} | set(MEASURES)
     for room in (ss, ss.theory, ss.plotting, ss.observables, ss.datasets):
         listed = getattr(room, "__all__", dir(room))
         for name in listed:
