@@ -14,7 +14,7 @@ help:
 	@echo "make test-full            the tests that take long, too"
 	@echo "make test-oldest          the tests with the oldest dependencies that pyproject.toml allows"
 	@echo "make test-browser         the explorer in Chromium, if there is one"
-	@echo "make lint types imports   ruff, mypy, import-linter"
+	@echo "make lint types imports   ruff and the schemas of .github, mypy, import-linter"
 	@echo "make bench                speed as ratios against named baselines"
 	@echo "make docs                 the manual, into docs/_build/html"
 	@echo "make screenshot           the manual's picture of the explorer, anew"
@@ -52,6 +52,9 @@ test-oldest: $(OLDEST)/.installed
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
 
 types: setup
 	$(BIN)/mypy

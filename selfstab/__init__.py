@@ -26,7 +26,7 @@ from typing import Any
 
 from selfstab.moved import MovedModules
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "HeavyBall": "optimizers.heavy_ball",

@@ -112,7 +112,7 @@ class MovedModules(MetaPathFinder, Loader):
         """Return a module with all names of those that took its place."""
         name = spec.name.partition(".")[2]
         warnings.warn(
-            f"the module {spec.name} is now selfstab.{MOVED[name]}; the old name goes with version 0.3. "
+            f"the module {spec.name} is now selfstab.{MOVED[name]}; the old name goes with version 0.4. "
             "A pickle is renewed by saving it again",
             DeprecationWarning,
             stacklevel=2,

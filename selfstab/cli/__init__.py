@@ -1,1 +1,6 @@
-"""The command line."""
+"""The command line, one file a group of commands.
+
+``main`` puts the groups together, ``options`` holds the options that they share, ``errors`` turns what is raised
+into one line. A new command goes into the file of its group, or into a new file for a new group, and into the list
+in ``main``.
+"""

@@ -2,4 +2,5 @@
 
 ``state`` says what is looked at, ``views`` runs it, ``script`` writes the Python lines that do the same, ``exports``
 makes files of it; ``page`` and ``server`` (extra ``explore``) are the page, on this machine only.
+A model of the page goes into ``state``, a control into ``controls``.
 """

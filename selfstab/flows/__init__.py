@@ -1,1 +1,6 @@
-"""Trajectories that stand in for a run: flows, constrained and predicted ones."""
+"""Trajectories that stand in for a run, or beside one: flows, and the constrained and predicted ones.
+
+Each file is one of them, or a piece that several use (``arguments``, ``projection``, ``complementarity``,
+``gradient``). A new one is a new file that takes a loss, an optimizer, a start and steps, as a run does, and
+returns a dataset along step.
+"""

@@ -1,7 +1,8 @@
 """Figures of datasets: draw_*(data, ax=None); nothing here simulates.
 
 `paper` is the context of the style, `legend` a legend in it, `save` writes PNG, SVG and PDF,
-`animate_catapult` a GIF or MP4.
+`animate_catapult` a GIF or MP4. One kind of data a file; ``style`` holds colours, widths and fonts. A drawing that is
+of use to one figure only goes into the figure's script.
 """
 
 from selfstab.plotting.analysis import draw_catapults, draw_measured_overshoot, draw_spikes

@@ -1,1 +1,5 @@
-"""Recorded training runs."""
+"""Training runs recorded elsewhere: reading, recording and analysing them.
+
+``sources`` and ``read`` bring a file or arrays into one form, ``analyze`` holds it against the theory,
+``recorder`` logs a training loop, ``outputs`` writes datasets. A new format of recorded runs goes here.
+"""

@@ -1,7 +1,7 @@
 """Closed forms: what theory says of momentum at large learning rates, without simulating anything.
 
 Arguments broadcast as NumPy's do; scalars give floats. Each formula is proved by a script in
-``derivations/``.
+``derivations/``. One topic a file: a new closed form goes into the file of its topic, and into the lists below.
 """
 
 from selfstab.theory.catapult import final_sharpness, overshoot, spike_factor

@@ -1,4 +1,8 @@
-"""Theory against simulation: every closed form with the run that could refute it, and the verdict."""
+"""Theory against simulation: every closed form with the run that could refute it, and the verdict.
+
+One topic a file, each with its list of predictions; ``registry`` says what a prediction is and how it is judged,
+``fits`` fits orders. A new prediction goes into the list of its topic, a new topic into the list below.
+"""
 
 from __future__ import annotations
 
