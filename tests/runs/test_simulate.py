@@ -109,7 +109,7 @@ def test_a_run_in_two_parts(name):
 
 @pytest.fixture
 def compilations(monkeypatch):
-    """The generated sources that are compiled from now on: without one, a run was plain CPython's."""
+    """Return the generated sources that are compiled from now on: none, where a run was plain CPython's."""
     sources, compiled = [], modules.compiled
 
     def watched(source):
