@@ -46,7 +46,6 @@ _LOOKS: Final = {
 }
 """Of the optimizers of a comparison: whose colour, dash and label."""
 
-_FLOW_COLOUR: Final = "#33bbee"
 _INVALID_COLOUR: Final = "#dddddd"
 
 
@@ -134,7 +133,8 @@ def draw_prediction(
         label = {"x": r"$\delta$, holds $S$ at $S^*$", "loss": "constrained trajectory"}[of]
         ax.plot(step, limits, color=THEORY_COLOUR, linestyle=":", linewidth=0.8, label=label, **mark)
     if flow:
-        ax.plot(step, data[f"flow_{of}"].values, color=_FLOW_COLOUR, linewidth=0.8, label="gradient flow")
+        ax.plot(step, data[f"flow_{of}"].values, color=METHOD_COLOURS["gradient flow"], linewidth=0.8,
+                label="gradient flow")  # fmt: skip
     if of == "loss":
         ax.set_yscale("log", nonpositive="mask")
     else:

@@ -182,9 +182,24 @@ def test_dimensions_that_are_chosen_are_checked(plane):
         phase_diagrams.draw_phases(plane["phase"])
 
 
-def test_a_law_without_a_known_loss_is_named(law):
-    with pytest.raises(ValueError, match=r"one of the variables CubicTaylor, Product .*got kappa, excess"):
+def test_a_law_without_a_loss_is_named(law):
+    with pytest.raises(
+        ValueError, match=r"the overshoots of a loss along momentum, point .*, got kappa, excess$"
+    ):
         phase_diagrams.draw_overshoot_law(law.drop_vars("CubicTaylor"))
+
+
+def test_a_loss_of_any_name_is_drawn(law):
+    """Protects the law's drawing for other losses: each variable along its dimensions has a marker and its name."""
+    data = law.rename(CubicTaylor="mine").assign(yours=law["CubicTaylor"], other=("point", [1.0, 2.0, 3.0]))
+    ax = phase_diagrams.draw_overshoot_law(data)
+    markers = {
+        line.get_marker() for line in ax.lines if len(line.get_xdata()) and line.get_marker() != "None"
+    }
+    assert markers == {"o", "s"}
+    named = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert {"mine", "yours"} < {*named}
+    assert "other" not in named
 
 
 def test_a_legend_over_dark_cells_has_a_light_ground(plane):
