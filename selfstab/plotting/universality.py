@@ -42,8 +42,8 @@ class _Runs:
     kappa: Array
     overshoot: Array
     outcome: npt.NDArray[np.int64]
-    made: npt.NDArray[np.bool_]
-    """Whether a run was made: one of no steps, or not of a known outcome, was not."""
+    present: npt.NDArray[np.bool_]
+    """Whether there is a run: of no steps, or without a known outcome, there is none."""
 
     @classmethod
     def checked(cls, data: Any) -> _Runs:
@@ -73,18 +73,18 @@ class _Runs:
             kappa, overshoot, outcome, (steps > 0) & np.isin(outcome, list(phases.LABELS)),
         )  # fmt: skip
 
-    def lost(self) -> list[tuple[int, str]]:
+    def failures(self) -> list[tuple[int, str]]:
         """Return the outcomes without an overshoot that the runs came to, with their labels."""
         return [
             (code, phases.LABELS[code])
             for code in (phases.DIVERGED, phases.UNDECIDED)
-            if (self.outcome[self.made] == code).any()
+            if (self.outcome[self.present] == code).any()
         ]
 
     def crosses(self, ax: Axes) -> None:
         """Mark runs without an overshoot at the upper edge, each in the colour of its outcome."""
-        for code, label in self.lost():
-            at = self.kappa[self.made & (self.outcome == code)]
+        for code, label in self.failures():
+            at = self.kappa[self.present & (self.outcome == code)]
             ax.plot(
                 at, np.full(at.size, 0.97), transform=ax.get_xaxis_transform(), clip_on=False, linestyle="none",
                 marker="x", markersize=4.0, color=phases.COLOURS[code], label=label,
@@ -175,7 +175,7 @@ def draw_universality_key(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     cross: dict[str, Any] = {"linestyle": "none", "marker": "x"}
     left: list[tuple[str, dict[str, Any]]] = [(r"theory, $G(\kappa)$", {"color": THEORY_COLOUR})]
     left += [(loss, _look(k)) for k, loss in enumerate(runs.losses)]
-    left += [(label, cross | {"color": phases.COLOURS[code]}) for code, label in runs.lost()]
+    left += [(label, cross | {"color": phases.COLOURS[code]}) for code, label in runs.failures()]
     right = [
         (rf"$\beta={momentum:g}$", point | {"color": colour})
         for momentum, colour in zip(runs.momentum, momentum_colours(runs.momentum), strict=True)
@@ -230,13 +230,13 @@ def draw_universality_deviation(data: xarray.Dataset, ax: Axes | None = None) ->
             f"data must be of one loss, got {len(runs.losses)}: select one, as data.isel(loss=0)"
         )
     ax = axes_or_new(ax)
-    made, kappa = runs.made[0], runs.kappa[0]
+    present, kappa = runs.present[0], runs.kappa[0]
     deviation = runs.overshoot[0] / theory.overshoot(kappa) - 1.0
     colours = momentum_colours(runs.momentum)
     if "first_order" in data:
         first_order = data["first_order"].sum("cause").transpose(*data["overshoot"].dims).values
         for k, size in enumerate(np.abs(first_order).reshape(kappa.shape)):
-            ax.plot(kappa[k][made[k]], size[made[k]], color=colours[k], linewidth=0.8, zorder=1)
+            ax.plot(kappa[k][present[k]], size[present[k]], color=colours[k], linewidth=0.8, zorder=1)
     for k, colour in enumerate(colours):
         for less in (True, False):
             chosen = (deviation[k] < 0.0) if less else (deviation[k] >= 0.0)

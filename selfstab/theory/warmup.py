@@ -224,12 +224,12 @@ def onset_excess(gain: Any, momentum: Any, ramp: Any) -> Any:
 
 def _onset(target: Array, momentum: Array) -> Array:
     """Return ε with I(ε) = target, by Newton's method on logarithms: the slope lies between 1 and 2."""
-    wanted = np.where(target > 0.0, target, 1.0)
-    excess = np.maximum(wanted, np.sqrt(wanted))  # whose square does not underflow
+    positive = np.where(target > 0.0, target, 1.0)
+    excess = np.maximum(positive, np.sqrt(positive))  # whose square does not underflow
     for _ in range(_ITERATIONS):
-        found = _accumulated(excess, momentum)
-        slope = excess * np.log1p(_growth(excess, momentum)) / found
-        excess = excess * np.exp(np.log(wanted / found) / slope)
+        accumulated = _accumulated(excess, momentum)
+        slope = excess * np.log1p(_growth(excess, momentum)) / accumulated
+        excess = excess * np.exp(np.log(positive / accumulated) / slope)
     return np.where(target > 0.0, excess, 0.0)
 
 
