@@ -36,6 +36,11 @@ METHODS = {"phb": (MOMENTUM, 1), "gd_steps": (0.0, 1), "gd": (0.0, STRETCH)}
 """Momentum, and steps as a multiple of heavy ball's."""
 KINDS = {"constant": "Constant lr", "warmup": "Warmup"}
 WORDS = {"phb": "PHB", "gd_steps": "GD, equal steps", "gd": "GD, equal time"}
+LOOKS = {
+    "phb": {"color": style.METHOD_COLOURS["PHB"]},
+    "gd_steps": {"color": style.METHOD_COLOURS["GD"], "markerfacecolor": "none", "linestyle": "--"},
+    "gd": {"color": style.METHOD_COLOURS["GD"]},
+}
 
 
 @dataclass(frozen=True)
@@ -153,9 +158,9 @@ def draw(data: Mapping[str, xarray.Dataset]) -> Figure:
     groups = {
         title.lower(): {name: data[f"{kind}_{name}"] for name in METHODS} for kind, title in KINDS.items()
     }
-    runs.draw_final_sharpness(groups, axes[0, 2])
+    runs.draw_final_sharpness(groups, axes[0, 2], hollow=("gd_steps",))
     axes[0, 2].set_title("at the end")
-    runs.draw_threshold_scan(data["scan"], axes[1, 2], words=WORDS)
+    runs.draw_threshold_scan(data["scan"], axes[1, 2], words=WORDS, looks=LOOKS)
     axes[1, 2].set_title("warmup, range of lr")
     style.label_panels(list(axes.flat))
     style.shared_legend(figure, [axes[1, 2], axes[0, 2]], columns=8)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 TITLE = "The overshoot law"
 
+LOSSES = ("CubicTaylor", "Product")
 MOMENTA = (0.0, 0.5, 0.8, 0.95, 0.99)
 START = 1e-4
 """Start flip over the largest swing of the smallest excess of a sweep."""
@@ -103,7 +104,7 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
     judged = (excess >= LEAST_EXCESS) & (excess <= phase_diagrams.UNIVERSAL_BELOW)
     require(judged.any(axis=1).all(), "a momentum has no overshoot at a small excess to be judged")
     lines = []
-    for name in phase_diagrams.LOSS_MARKERS:
+    for name in LOSSES:
         deviation = law[name].values / expected - 1.0
         bound = RELATIVE_DEVIATION * relative_drop + START_SHARE
         absent = judged & ~np.isfinite(deviation)

@@ -4,8 +4,9 @@
 
 Each mutant is one change of one node of a module's syntax tree, made in memory. The tests that ran the function it
 stands in (or, for a module's constants, any function of the module), and tests of the same files that call nothing,
-are run in a forked process, the quickest first, up to the first failure. Functions under a decorator and constants
-of a module are mutated, too. Left alone are docstrings, annotations and the texts of errors.
+are run in a forked process, the quickest first, up to the first failure. Decorators, such as the ranges of a closed
+form's arguments, and constants of a module are mutated, too. Left alone are docstrings, annotations and the texts of
+errors.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ SECONDS = 300
 
 BROKEN = 99
 """How a process ends that could not run the tests."""
+
+CHECK = "closed_form.<locals>.decorate.<locals>.checked"
+"""What a closed form's name stands for: it checks the arguments and calls the formula."""
 
 SWAPS: dict[type[ast.AST], tuple[type[ast.AST], ...]] = {
     ast.Add: (ast.Sub,), ast.Sub: (ast.Add,), ast.Mult: (ast.Div,), ast.Div: (ast.Mult,), ast.Pow: (ast.Mult,),
@@ -90,7 +94,7 @@ def places(tree: ast.Module) -> Iterator[tuple[str, ast.AST, str, int | None]]:
         if isinstance(node, (ast.Raise, ast.JoinedStr)):
             return
         for field, value in ast.iter_fields(node):
-            if field in ("annotation", "returns", "decorator_list", "type_params"):
+            if field in ("annotation", "returns", "type_params"):
                 continue
             children = value if isinstance(value, list) else [value]
             for k, child in enumerate(children):
@@ -175,6 +179,9 @@ class _Watch:
         def watch(frame, event, _):
             if event == "call" and frame.f_code.co_filename.startswith(package):
                 seen.add((Path(frame.f_code.co_filename).stem, frame.f_code.co_qualname.split(".")[0]))
+                # A refusal never gets to the formula: its declaration is what is tested.
+                if frame.f_code.co_qualname == CHECK and (formula := frame.f_locals.get("formula")):
+                    seen.add((formula.__module__.rpartition(".")[2], formula.__qualname__))
 
         sys.setprofile(watch)
 

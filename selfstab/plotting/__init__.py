@@ -1,5 +1,7 @@
 """Figures of datasets: draw_*(data, ax=None); nothing here simulates.
 
+What a run's dataset must hold is the table of `selfstab.plotting.contract`.
+
 `paper` is the context of the style, `legend` a legend in it, `save` writes PNG, SVG and PDF,
 `animate_catapult` a GIF or MP4. One kind of data a file; ``style`` holds colours, widths and fonts. A drawing that is
 of use to one figure only goes into the figure's script.

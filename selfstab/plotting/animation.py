@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from selfstab import validation
+from selfstab.plotting.contract import require_run
 from selfstab.plotting.style import (
     METHOD_COLOURS,
     SINGLE_COLUMN,
@@ -16,7 +17,6 @@ from selfstab.plotting.style import (
     method,
     momentum,
     new_figure,
-    require,
     shared_legend,
     styled,
 )
@@ -49,8 +49,8 @@ def animate_catapult(
     Parameters
     ----------
     runs
-        One run with ``displacement``, ``sharpness`` and ``max_stable_sharpness`` along step, as
-        :func:`selfstab.observables.swing` returns it, or several by name.
+        One run with ``displacement``, ``sharpness`` and ``max_stable_sharpness``, as
+        :func:`selfstab.observables.swing` returns it (see ``selfstab.plotting.contract``), or several by name.
     path
         The film, a .gif or an .mp4; its folder must exist. An .mp4 needs ffmpeg, from the system or the extra `film`.
     frames
@@ -87,20 +87,14 @@ def animate_catapult(
     import xarray
 
     # A dataset is a mapping, too.
-    shown = dict(runs) if isinstance(runs, Mapping) and not isinstance(runs, xarray.Dataset) else {"": runs}
-    if not shown:
+    by_name = dict(runs) if isinstance(runs, Mapping) and not isinstance(runs, xarray.Dataset) else {"": runs}
+    if not by_name:
         raise ValueError("runs must hold a run or more, got none")
-    variables: dict[str, tuple[str, ...]] = dict.fromkeys(
-        ("step", "displacement", "sharpness", "max_stable_sharpness"), ("step",)
-    )
-    for name, run in shown.items():
-        require(
-            f"runs[{name!r}]" if name else "run",
-            run,
-            variables,
-            "a run of observables.swing",
-            attrs=("optimizer",),
-        )
+    for name, run in by_name.items():
+        require_run(
+            run, "step", "displacement", "sharpness", "max_stable_sharpness",
+            name=f"runs[{name!r}]" if name else "run",
+        )  # fmt: skip
     film = Path(path)
     validation.one_of("path's suffix", film.suffix.lower(), FORMATS)
     if not film.parent.is_dir():
@@ -110,12 +104,12 @@ def animate_catapult(
     speed = validation.integer("frames_per_second", frames_per_second, at_least=1, at_most=100)
     writer = _writer(film, speed)
 
-    width = SINGLE_COLUMN * (1.0 if len(shown) == 1 else 2.05)
+    width = SINGLE_COLUMN * (1.0 if len(by_name) == 1 else 2.05)
     figure = new_figure(width, 2.6)
     panels = [
         _Panel(ax, name, run, trail)
         for ax, (name, run) in zip(
-            figure.subplots(1, len(shown), squeeze=False)[0], shown.items(), strict=True
+            figure.subplots(1, len(by_name), squeeze=False)[0], by_name.items(), strict=True
         )
     ]
     shared_legend(figure, [panel.ax for panel in panels], columns=2)

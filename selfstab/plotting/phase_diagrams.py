@@ -10,12 +10,14 @@ import numpy as np
 from selfstab import phases, theory, validation
 from selfstab.plotting.style import (
     BLANK,
+    MARKERS,
     SEQUENTIAL,
     THEORY_COLOUR,
     axes_or_new,
     axis_label,
     cell_edges,
     is_geometric,
+    momentum_colours,
     new_figure,
     require,
     shared_legend,
@@ -29,21 +31,22 @@ if TYPE_CHECKING:
 UNIVERSAL_BELOW: Final = 0.03
 """Relative excess up to which a measured overshoot is held against the universal law (filled markers)."""
 
-LOSS_MARKERS: Final = {"CubicTaylor": "o", "Product": "s"}
+_ALONG: Final = ("momentum", "point")
 
 
-def _momentum_colours(values: Any) -> list[tuple[float, float, float, float]]:
-    import matplotlib
-
-    return [tuple(row) for row in matplotlib.colormaps[SEQUENTIAL](np.linspace(0.0, 0.88, len(values)))]
+def _loss_markers(data: xarray.Dataset) -> dict[str, str]:
+    """Return a marker for each loss: the variables along momentum and point but κ and ε are overshoots."""
+    losses = [
+        str(name) for name in data.data_vars
+        if {*data[name].dims} == {*_ALONG} and name not in ("kappa", "excess")
+    ]  # fmt: skip
+    return {loss: MARKERS[k % len(MARKERS)] for k, loss in enumerate(losses)}
 
 
 def _points(data: xarray.Dataset, ax: Axes, height: Any) -> None:
     """Draw one marker per measured overshoot: filled where ε is small, open where not."""
-    for loss, marker in LOSS_MARKERS.items():
-        if loss not in data:
-            continue
-        for k, colour in enumerate(_momentum_colours(data["momentum"].values)):
+    for loss, marker in _loss_markers(data).items():
+        for k, colour in enumerate(momentum_colours(data["momentum"].values)):
             kappa, measured = data["kappa"].values[k], data[loss].values[k]
             excess = data["excess"].values[k]
             for small in (True, False):
@@ -63,29 +66,24 @@ def _key(data: xarray.Dataset, ax: Axes) -> None:
         "markersize": 3.0,
         "markeredgewidth": 0.6,
     }
-    for momentum, colour in zip(momenta, _momentum_colours(momenta), strict=True):
+    for momentum, colour in zip(momenta, momentum_colours(momenta), strict=True):
         ax.plot(
             [], [], linestyle="none", marker="D", markersize=3.0, color=colour, label=rf"$\beta={momentum:g}$"
         )
-    for loss, marker in LOSS_MARKERS.items():
-        if loss in data:
-            ax.plot([], [], marker=marker, label=loss, **grey)
+    for loss, marker in _loss_markers(data).items():
+        ax.plot([], [], marker=marker, label=loss, **grey)
     ax.plot([], [], marker="o", markerfacecolor="none", label=rf"$\varepsilon>{UNIVERSAL_BELOW:g}$", **grey)
     ax.legend(loc="upper left", ncols=2)
 
 
 def _check_law(data: xarray.Dataset) -> None:
-    along = ("momentum", "point")
-    require(
-        "data", data, {"momentum": ("momentum",), "kappa": along, "excess": along}, "overshoots against κ"
-    )
-    losses = {name: along for name in LOSS_MARKERS if name in data}
-    if not losses:
+    variables = {"momentum": ("momentum",), "kappa": _ALONG, "excess": _ALONG}
+    require("data", data, variables, "overshoots against κ")
+    if not _loss_markers(data):
         raise ValueError(
-            f"data must have one of the variables {', '.join(LOSS_MARKERS)} (overshoots against κ), "
+            "data must have the overshoots of a loss along momentum, point beside kappa and excess, "
             f"got {', '.join(map(str, data.data_vars))}"
         )
-    require("data", data, losses, "overshoots against κ")
 
 
 @styled
@@ -98,7 +96,8 @@ def draw_overshoot_law(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     data
-        Variables named after losses (CubicTaylor, Product), ``kappa`` and ``excess``, each along (momentum, point).
+        ``kappa`` and ``excess`` along (momentum, point); every other variable along these holds the overshoots of a
+        loss, whose name it bears.
     ax
         Where to draw; by default the axes of a new figure.
 
@@ -242,8 +241,8 @@ def _plane(ax: Axes, data: xarray.Dataset, contours: tuple[float, ...]) -> None:
     ax.set(ylabel=r"relative excess, $\varepsilon=S/S^*-1$", xlabel=r"momentum, $\beta$")
     ax.set_xlim(1.0 - momentum.min(), 1.0 - momentum.max())
     ax.set_ylim(excess.min(), excess.max())
-    shown = [b for b in _MOMENTUM_TICKS if momentum.min() <= b <= momentum.max()]
-    ax.set_xticks([1.0 - b for b in shown], [f"{b:g}" for b in shown])
+    ticks = [b for b in _MOMENTUM_TICKS if momentum.min() <= b <= momentum.max()]
+    ax.set_xticks([1.0 - b for b in ticks], [f"{b:g}" for b in ticks])
     ax.minorticks_off()
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from selfstab import theory
-from selfstab.plotting.style import SEQUENTIAL, THEORY_COLOUR, axes_or_new, require, styled
+from selfstab.plotting.contract import require_run
+from selfstab.plotting.style import SEQUENTIAL, THEORY_COLOUR, axes_or_new, styled
 
 if TYPE_CHECKING:
     import xarray
     from matplotlib.axes import Axes
-
-_STEP: Final = ("step",)
 
 
 @styled
@@ -25,8 +24,8 @@ def draw_plane(run: xarray.Dataset, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     run
-        ``displacement`` (x), ``sharpness`` and ``max_stable_sharpness`` along step; perhaps the scalars
-        ``initial_excess`` (y₀) with ``stabilization`` (b²), and ``predicted_final_sharpness``.
+        With ``displacement``, ``sharpness`` and ``max_stable_sharpness``; perhaps ``initial_excess`` with
+        ``stabilization``, and ``predicted_final_sharpness``. See ``selfstab.plotting.contract``.
     ax
         Where to draw; by default the axes of a new figure.
 
@@ -40,8 +39,7 @@ def draw_plane(run: xarray.Dataset, ax: Axes | None = None) -> Axes:
     TypeError, ValueError
         If the run lacks one of these; the message names it.
     """
-    along = ("step", "displacement", "sharpness", "max_stable_sharpness")
-    require("run", run, dict.fromkeys(along, _STEP), "a run of simulate, with x assigned as displacement")
+    require_run(run, "step", "displacement", "sharpness", "max_stable_sharpness", settings=False)
     ax = axes_or_new(ax)
     x, sharpness = run["displacement"].values, run["sharpness"].values
     ax.plot(x, sharpness, color="#cccccc", linewidth=0.3, zorder=1)

@@ -46,7 +46,6 @@ _LOOKS: Final = {
 }
 """Of the optimizers of a comparison: whose colour, dash and label."""
 
-_FLOW_COLOUR: Final = "#33bbee"
 _INVALID_COLOUR: Final = "#dddddd"
 
 
@@ -125,23 +124,24 @@ def draw_prediction(
     ax.plot(step, predicted, **(form | line_properties(line)))
     limits = np.asarray(data[beside].values)
     if of == "sharpness":
-        shown = np.append(values, draw_threshold(ax, step, limits, near=np.append(values, limits[-1:])))
+        heights = np.append(values, draw_threshold(ax, step, limits, near=np.append(values, limits[-1:])))
         if "diverged_at" in data and int(data["diverged_at"]) >= 0:
             # What runs off would leave no room for the rest.
-            shown = np.minimum(shown, 3.0 * largest(limits[-1:]))
+            heights = np.minimum(heights, 3.0 * largest(limits[-1:]))
     else:
-        shown = values
+        heights = values
         label = {"x": r"$\delta$, holds $S$ at $S^*$", "loss": "constrained trajectory"}[of]
         ax.plot(step, limits, color=THEORY_COLOUR, linestyle=":", linewidth=0.8, label=label, **mark)
     if flow:
-        ax.plot(step, data[f"flow_{of}"].values, color=_FLOW_COLOUR, linewidth=0.8, label="gradient flow")
+        ax.plot(step, data[f"flow_{of}"].values, color=METHOD_COLOURS["gradient flow"], linewidth=0.8,
+                label="gradient flow")  # fmt: skip
     if of == "loss":
         ax.set_yscale("log", nonpositive="mask")
     else:
         low, high = ax.get_ylim()
-        if (shown := shown[np.isfinite(shown)]).size and np.ptp(shown) > 0.0:
-            reach = 0.5 * float(np.ptp(shown))
-            ax.set_ylim(max(low, float(shown.min()) - reach), min(high, float(shown.max()) + reach))
+        if (heights := heights[np.isfinite(heights)]).size and np.ptp(heights) > 0.0:
+            reach = 0.5 * float(np.ptp(heights))
+            ax.set_ylim(max(low, float(heights.min()) - reach), min(high, float(heights.max()) + reach))
     ax.set(xlabel=TIMES["step"], ylabel=_LABELS[of])
     return ax
 
@@ -152,13 +152,13 @@ def _mark_divergences(data: xarray.Dataset, ax: Axes, of: str, against: str) -> 
     ax.set_ylim(bottom, top)
     label: str | None = "diverged"
     for optimizer, (word, *_) in _LOOKS.items():
-        found = data.sel(optimizer=optimizer)
-        for k in np.flatnonzero(np.isfinite(found["diverged_at"].values)):
-            values = found[of].isel(seed=int(k)).values
+        runs = data.sel(optimizer=optimizer)
+        for k in np.flatnonzero(np.isfinite(runs["diverged_at"].values)):
+            values = runs[of].isel(seed=int(k)).values
             finite = np.flatnonzero(np.isfinite(values))
             if finite.size:
                 ax.plot(
-                    found[against].values[finite[-1]], np.clip(values[finite[-1]], bottom, top), linestyle="none",
+                    runs[against].values[finite[-1]], np.clip(values[finite[-1]], bottom, top), linestyle="none",
                     marker="x", markersize=4.0, color=METHOD_COLOURS[word], label=label, clip_on=False, zorder=5,
                 )  # fmt: skip
                 label = None
@@ -219,19 +219,19 @@ def draw_comparison(
     if not isinstance(of, str):
         raise TypeError(f"of must be the name of a variable, got {validation.shown(of)}")
     require("data", data, {of: ("optimizer", "seed", "record"), "optimizer": ("optimizer",)}, made_by)
-    held = [str(name) for name in data["optimizer"].values]
-    if not {*_LOOKS} <= {*held} or data.sizes["seed"] == 0:
+    optimizers = [str(name) for name in data["optimizer"].values]
+    if not {*_LOOKS} <= {*optimizers} or data.sizes["seed"] == 0:
         raise ValueError(
             f"data must hold the optimizers {', '.join(_LOOKS)} and at least one seed ({made_by}), "
-            f"got {', '.join(held) or 'none'} and {data.sizes['seed']} seeds"
+            f"got {', '.join(optimizers) or 'none'} and {data.sizes['seed']} seeds"
         )
     ax = axes_or_new(ax)
     for optimizer, (word, dash, label) in _LOOKS.items():
-        found = data.sel(optimizer=optimizer)
-        for k in reversed(range(found.sizes["seed"])):
+        runs = data.sel(optimizer=optimizer)
+        for k in reversed(range(runs.sizes["seed"])):
             first = k == 0
             ax.plot(
-                found[against].values, found[of].isel(seed=k).values, color=METHOD_COLOURS[word], linestyle=dash,
+                runs[against].values, runs[of].isel(seed=k).values, color=METHOD_COLOURS[word], linestyle=dash,
                 linewidth=0.9 if first else 0.4, alpha=1.0 if first else 0.45, label=label if first else None,
             )  # fmt: skip
     values = data[of].values

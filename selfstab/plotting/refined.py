@@ -108,16 +108,16 @@ def draw_refined(
         name_outcomes(ax, values)
     else:
         steps = measure == "diverged_at"
-        shown = values >= 0 if steps else np.isfinite(values)
-        if shown.any():
+        drawable = values >= 0 if steps else np.isfinite(values)
+        if drawable.any():
             if steps:  # a start beyond the escape radius diverged at step 0, which has no logarithm
-                look["norm"] = LogNorm(max(values[shown].min(), 1), max(values.max(), 2), clip=True)
+                look["norm"] = LogNorm(max(values[drawable].min(), 1), max(values.max(), 2), clip=True)
             mesh = PolyCollection(
-                [*corners[shown]], array=values[shown], cmap=SEQUENTIAL, antialiased=edges, **look
+                [*corners[drawable]], array=values[drawable], cmap=SEQUENTIAL, antialiased=edges, **look
             )
             ax.add_collection(mesh)
             ax.figure.colorbar(mesh, ax=ax, label=_name(measure), pad=0.02)
-        if steps and not shown.all():
+        if steps and not drawable.all():
             ax.plot([], [], label="never", **BLANK)
     first, second = box.names
     ax.set(xlabel=_name(second), ylabel=_name(first))

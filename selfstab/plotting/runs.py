@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from selfstab import phases, theory, validation
+from selfstab.plotting.contract import require_run
 from selfstab.plotting.style import (
     METHOD_COLOURS,
+    SERIES,
     THEORY_COLOUR,
     TIMES,
     axes_or_new,
@@ -28,23 +30,10 @@ if TYPE_CHECKING:
 
     from selfstab.validation import Array
 
-_STEP = ("step",)
 
-
-def _check(run: Any, against: str, *along_step: str) -> None:
-    """Raise unless a run has its settings, the horizontal axis, and these variables along step."""
-    validation.one_of("against", against, TIMES)
-    require(
-        "run", run, dict.fromkeys((against, *along_step), _STEP), "a run of simulate", attrs=("optimizer",)
-    )
-
-
-def _check_catapult(run: Any, *along_step: str) -> None:
-    """Raise unless a run has these variables along step and the scalars of the slow limit."""
-    variables: dict[str, tuple[str, ...]] = dict.fromkeys(("step", *along_step), _STEP)
-    variables |= {"initial_excess": (), "stabilization": ()}
-    made_by = "a run of simulate, with x, S - S*, y0 and b^2 assigned under these names"
-    require("run", run, variables, made_by, attrs=("optimizer",))
+def _check(run: Any, against: str, *names: str) -> None:
+    """Raise unless a run has its settings, the horizontal axis, and these variables."""
+    require_run(run, validation.one_of("against", against, TIMES), *names)
 
 
 def _against(run: xarray.Dataset, against: str) -> Array:
@@ -63,7 +52,7 @@ def slow_limit(run: xarray.Dataset) -> tuple[Array, Array]:
     Parameters
     ----------
     run
-        ``displacement`` along step, the scalars ``initial_excess`` (y₀) and ``stabilization`` (b²), and a run's attrs.
+        With ``displacement``, ``initial_excess`` and ``stabilization``, see ``selfstab.plotting.contract``.
 
     Returns
     -------
@@ -75,7 +64,7 @@ def slow_limit(run: xarray.Dataset) -> tuple[Array, Array]:
     TypeError, ValueError
         If one of these is missing, or the learning rate is not constant.
     """
-    _check_catapult(run, "displacement")
+    require_run(run, "step", "displacement", "initial_excess", "stabilization")
     setting = json.loads(run.attrs["optimizer"])["lr"]
     if not isinstance(setting, int | float):
         raise ValueError(f"run must have a constant learning rate, got {validation.shown(setting)}")
@@ -141,8 +130,8 @@ def draw_sharpness(
     Parameters
     ----------
     run
-        ``sharpness`` and ``max_stable_sharpness`` along step; perhaps the scalar ``predicted_final_sharpness``; perhaps
-        ``explicit_sharpness`` along explicit_step, drawn as points.
+        With ``sharpness`` and ``max_stable_sharpness``; perhaps ``predicted_final_sharpness``, and
+        ``explicit_sharpness`` with ``explicit_step``, drawn as points. See ``selfstab.plotting.contract``.
     ax
         Where to draw; by default the axes of a new figure.
     against
@@ -191,7 +180,7 @@ def draw_loss(run: xarray.Dataset, ax: Axes | None = None, *, against: str = "st
     Parameters
     ----------
     run
-        ``loss`` along step; perhaps the scalars ``initial_excess`` and ``stabilization``.
+        With ``loss``; perhaps ``initial_excess`` and ``stabilization``. See ``selfstab.plotting.contract``.
     ax
         Where to draw; by default the axes of a new figure.
     against
@@ -234,7 +223,7 @@ def draw_orbit(
     Parameters
     ----------
     run
-        ``displacement`` and ``excess`` (S − S*) along step; the scalars ``initial_excess`` and ``stabilization``.
+        With ``displacement``, ``excess``, ``initial_excess`` and ``stabilization``, see ``selfstab.plotting.contract``.
     ax
         Where to draw; by default the axes of a new figure.
     reach
@@ -252,7 +241,7 @@ def draw_orbit(
     TypeError, ValueError
         If the run lacks one of these; the message names it.
     """
-    _check_catapult(run, "displacement", "excess")
+    require_run(run, "step", "displacement", "excess", "initial_excess", "stabilization")
     ax = axes_or_new(ax)
     y0, b2 = float(run["initial_excess"]), float(run["stabilization"])
     largest = theory.max_displacement(y0, b2)
@@ -279,7 +268,7 @@ def mark_divergence(run: xarray.Dataset, ax: Axes, variable: str, *, against: st
     Parameters
     ----------
     run
-        A run with `variable` along step.
+        A run with `variable`, see ``selfstab.plotting.contract``.
     ax
         Where it is drawn.
     variable
@@ -303,16 +292,20 @@ _ENDS = {
 
 
 @styled
-def draw_final_sharpness(data: Mapping[str, Mapping[str, xarray.Dataset]], ax: Axes | None = None) -> Axes:
+def draw_final_sharpness(
+    data: Mapping[str, Mapping[str, xarray.Dataset]], ax: Axes | None = None, *, hollow: Collection[str] = ()
+) -> Axes:
     """Draw how sharp runs end, three ways, and the threshold; a group of columns for each kind of run.
 
     Parameters
     ----------
     data
-        Runs by name in groups by name, with the scalars ``window_mean``, ``least_after_crossing`` and ``end``.
-        Names that end in _steps have open markers.
+        Runs by name in groups by name, with ``window_mean``, ``least_after_crossing``, ``end``, ``diverged_at`` and
+        ``max_stable_sharpness``, see ``selfstab.plotting.contract``.
     ax
         Where to draw; by default the axes of a new figure.
+    hollow
+        Names of the runs whose markers are open.
 
     Returns
     -------
@@ -324,12 +317,9 @@ def draw_final_sharpness(data: Mapping[str, Mapping[str, xarray.Dataset]], ax: A
     TypeError, ValueError
         If data lacks one of these; the message names it.
     """
-    made_by = "runs of simulate with the scalars of how they end assigned"
     for group, runs in data.items():
         for name, run in runs.items():
-            variables: dict[str, tuple[str, ...]] = dict.fromkeys((*_ENDS, "diverged_at"), ())
-            variables["max_stable_sharpness"] = _STEP
-            require(f"data[{group!r}][{name!r}]", run, variables, made_by, attrs=("optimizer",))
+            require_run(run, *_ENDS, "diverged_at", "max_stable_sharpness", name=f"data[{group!r}][{name!r}]")
     ax = axes_or_new(ax)
     limits = []
     for place, runs in enumerate(data.values()):
@@ -337,7 +327,7 @@ def draw_final_sharpness(data: Mapping[str, Mapping[str, xarray.Dataset]], ax: A
             at = place + 0.25 * (k - 0.5 * (len(runs) - 1))
             colour = METHOD_COLOURS[method(run)]
             for variable, (marker, _) in _ENDS.items():
-                face = "none" if name.endswith("_steps") else colour
+                face = "none" if name in hollow else colour
                 ax.plot(
                     at,
                     float(run[variable]),
@@ -360,20 +350,26 @@ def draw_final_sharpness(data: Mapping[str, Mapping[str, xarray.Dataset]], ax: A
 
 @styled
 def draw_threshold_scan(
-    data: xarray.Dataset, ax: Axes | None = None, *, words: Mapping[str, str] | None = None
+    data: xarray.Dataset,
+    ax: Axes | None = None,
+    *,
+    words: Mapping[str, str] | None = None,
+    looks: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Axes:
     """Draw the final sharpness of each method against the threshold, with the line S = S* where the edge is.
 
-    A run that diverged stands at the upper end of the axis, in the colour of that outcome.
+    A run that diverged is a cross at the upper end of the axis, in its method's colour.
 
     Parameters
     ----------
     data
-        Variables named after methods (those that start with phb are heavy ball's) along threshold.
+        A variable for each method along threshold, under any name: the sharpness at the end, NaN where it diverged.
     ax
         Where to draw; by default the axes of a new figure.
     words
-        What to call methods.
+        What to call methods; by default their variables' names.
+    looks
+        Properties of methods' lines, such as color, linestyle and markerfacecolor; by default a colour each.
 
     Returns
     -------
@@ -393,16 +389,14 @@ def draw_threshold_scan(
     threshold = data["threshold"].values
     ax.axline((threshold[0], threshold[0]), slope=1.0, color=THEORY_COLOUR, linestyle="--", linewidth=0.8,
               label="threshold $S^*$")  # fmt: skip
-    lost: list[tuple[float, float, str]] = []
-    for k, name in enumerate(data.data_vars):
-        word = (words or {}).get(str(name), str(name))
+    divergences: list[tuple[float, float, str]] = []
+    for k, name in enumerate(map(str, data.data_vars)):
         values = data[name].values
-        colour = METHOD_COLOURS["PHB" if str(name).startswith("phb") else "GD"]
-        open_face = "none" if str(name).endswith("_steps") else colour
-        ax.plot(threshold, values, marker="o", color=colour, markerfacecolor=open_face, label=word,
-                linestyle="--" if open_face == "none" else "-", linewidth=0.8)  # fmt: skip
-        lost.extend((at, 0.97 - 0.06 * k, colour) for at in threshold[~np.isfinite(values)])
-    for at, height, colour in lost:
+        look: dict[str, Any] = {"marker": "o", "color": SERIES[k % len(SERIES)], "linewidth": 0.8}
+        look |= {"label": (words or {}).get(name, name)} | line_properties((looks or {}).get(name, {}))
+        ax.plot(threshold, values, **look)
+        divergences.extend((at, 0.97 - 0.06 * k, look["color"]) for at in threshold[~np.isfinite(values)])
+    for at, height, colour in divergences:
         ax.plot(
             at,
             height,
@@ -412,7 +406,7 @@ def draw_threshold_scan(
             transform=ax.get_xaxis_transform(),
             clip_on=False,
         )
-    if lost:
+    if divergences:
         ax.plot([], [], marker="x", color=phases.COLOURS[phases.DIVERGED], linestyle="none", label="diverged")
     ax.set(xlabel="threshold after warmup, $S^*$ (1/lr)", ylabel="final sharpness (1/lr)")
     return ax

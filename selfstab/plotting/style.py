@@ -30,8 +30,15 @@ DOUBLE_COLUMN: Final = 6.93
 
 METHOD_COLOURS: Final = {
     "GD": "#0077bb", "PHB": "#ee7733", "averaged flow": "#bb5566", "rod flow": "#33bbee",
+    "gradient flow": "#997700",
 }  # fmt: skip
 """Gradient descent, Polyak's heavy ball, and flows about them (from Paul Tol's colour-blind-safe schemes)."""
+
+SERIES: Final = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")
+"""Colours of things that have none of their own, in turn (Paul Tol's 'bright' scheme)."""
+
+MARKERS: Final = ("o", "s", "D", "^", "v", "P")
+"""Markers of things that have none of their own, in turn."""
 
 THEORY_COLOUR: Final = "#222222"
 """Lines of theory."""
@@ -220,14 +227,14 @@ def require(
 
     if not isinstance(data, xarray.Dataset):
         raise TypeError(f"{name} must be a dataset ({made_by}), got {validation.shown(data)}")
-    for kind, wanted, held in (
+    for kind, required, present in (
         ("variable", variables, data.variables),
         ("attribute", attrs, data.attrs),
     ):
-        if missing := [word for word in wanted if word not in held]:
+        if missing := [word for word in required if word not in present]:
             what = f"the {kind}{'s' * (len(missing) > 1)} {', '.join(missing)}"
             raise ValueError(
-                f"{name} must have {what} ({made_by}), got {', '.join(map(str, held)) or 'none'}"
+                f"{name} must have {what} ({made_by}), got {', '.join(map(str, present)) or 'none'}"
             )
     for word, dims in variables.items():
         if dims is not None and {*data[word].dims} != {*dims}:
@@ -347,13 +354,13 @@ def draw_threshold(
     label
         For the legend.
     """
-    shown = limits <= 1.25 * largest(near)
+    near_enough = limits <= 1.25 * largest(near)
     mark: dict[str, Any] = {"marker": "_"} if at.size == 1 else {}  # which a line would not show
+    thresholds: Array = limits[near_enough]
     ax.plot(
-        at[shown], limits[shown], color=THEORY_COLOUR, linestyle="--", linewidth=0.8, label=label, **mark
+        at[near_enough], thresholds, color=THEORY_COLOUR, linestyle="--", linewidth=0.8, label=label, **mark
     )  # fmt: skip
-    drawn: Array = limits[shown]
-    return drawn
+    return thresholds
 
 
 def method(run: xarray.Dataset) -> str:
@@ -364,6 +371,11 @@ def method(run: xarray.Dataset) -> str:
 def momentum(run: xarray.Dataset) -> float:
     """Return the momentum of a run, from the settings it carries."""
     return float(json.loads(run.attrs["optimizer"])["momentum"])
+
+
+def momentum_colours(values: Any) -> list[tuple[float, float, float, float]]:
+    """Return a colour of the sequential map for each momentum, in order."""
+    return [tuple(row) for row in matplotlib.colormaps[SEQUENTIAL](np.linspace(0.0, 0.88, len(values)))]
 
 
 def is_geometric(values: Any) -> bool:

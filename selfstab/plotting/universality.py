@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from selfstab import phases, theory
-from selfstab.plotting.phase_diagrams import _momentum_colours
-from selfstab.plotting.style import THEORY_COLOUR, axes_or_new, require, styled
+from selfstab.plotting.style import (
+    MARKERS,
+    SERIES,
+    THEORY_COLOUR,
+    axes_or_new,
+    momentum_colours,
+    require,
+    styled,
+)
+from selfstab.validation import Array
 
 if TYPE_CHECKING:
     import xarray
     from matplotlib.axes import Axes
-
-LOSS_LOOKS: Final = (
-    ("o", "#4477aa"),
-    ("s", "#ee6677"),
-    ("D", "#228833"),
-    ("^", "#ccbb44"),
-    ("v", "#66ccee"),
-    ("P", "#aa3377"),
-)
-"""Marker and colour of each loss in turn (Paul Tol's 'bright' scheme); a seventh repeats the first."""
 
 LEAST_DEVIATION: Final = 1e-8
 """Smaller deviations are beyond the runs' accuracy and below the axis."""
@@ -30,30 +30,73 @@ LEAST_DEVIATION: Final = 1e-8
 _KAPPA: Final = r"inertia number, $\kappa=\varepsilon((1+\beta)/(1-\beta))^2$"
 
 
-_CELLS: Final = ("loss", "momentum", "kappa")
+_MADE_BY: Final = "overshoots of runs, as sweep measures them"
 
 
-def _check(data: Any, dims: tuple[str, ...], **more: tuple[str, ...]) -> None:
-    """Raise unless data has overshoots with their steps and outcomes along these dimensions, and what is more."""
-    variables: dict[str, tuple[str, ...]] = dict.fromkeys(("overshoot", "steps", "outcome"), dims)
-    variables |= {name: (name,) for name in dims} | more
-    require("data", data, variables, "overshoots against momentum and kappa")
+@dataclass(frozen=True)
+class _Runs:
+    """Overshoots by loss and momentum: arrays of shape (losses, momenta, runs)."""
+
+    losses: list[str]
+    momentum: Array
+    kappa: Array
+    overshoot: Array
+    outcome: npt.NDArray[np.int64]
+    present: npt.NDArray[np.bool_]
+    """Whether there is a run: of no steps, or without a known outcome, there is none."""
+
+    @classmethod
+    def checked(cls, data: Any) -> _Runs:
+        """Return a dataset's runs; what it has no dimension of, it has one of."""
+        import xarray
+
+        ended = "outcome" if "outcome" in getattr(data, "variables", ()) else "phase"
+        require("data", data, dict.fromkeys(("overshoot", ended, "momentum")), _MADE_BY)
+        if "kappa" not in data.variables:
+            require("data", data, {"excess": None}, f"{_MADE_BY}, with kappa or excess")
+            kappa = (
+                data["momentum"].copy(data=theory.inertia_number(1.0, data["momentum"].values))
+                * data["excess"]
+            )
+            data = data.assign(kappa=kappa)
+        if "loss" not in data.variables:
+            data = data.assign_coords(loss="measured")
+        steps = data["steps"] if "steps" in data.variables else xarray.ones_like(data["overshoot"])
+        arrays = [data["kappa"], data["overshoot"], data[ended], steps]
+        for name in ("loss", "momentum"):
+            if name not in data["overshoot"].dims:
+                arrays = [array.expand_dims(name) for array in arrays]
+        arrays = [array.transpose("loss", "momentum", ...).values for array in xarray.broadcast(*arrays)]
+        kappa, overshoot, outcome, steps = (array.reshape(*array.shape[:2], -1) for array in arrays)
+        return cls(
+            [str(name) for name in np.atleast_1d(data["loss"].values)], np.atleast_1d(data["momentum"].values),
+            kappa, overshoot, outcome, (steps > 0) & np.isin(outcome, list(phases.LABELS)),
+        )  # fmt: skip
+
+    def failures(self) -> list[tuple[int, str]]:
+        """Return the outcomes without an overshoot that the runs came to, with their labels."""
+        return [
+            (code, phases.LABELS[code])
+            for code in (phases.DIVERGED, phases.UNDECIDED)
+            if (self.outcome[self.present] == code).any()
+        ]
+
+    def crosses(self, ax: Axes) -> None:
+        """Mark runs without an overshoot at the upper edge, each in the colour of its outcome."""
+        for code, label in self.failures():
+            at = self.kappa[self.present & (self.outcome == code)]
+            ax.plot(
+                at, np.full(at.size, 0.97), transform=ax.get_xaxis_transform(), clip_on=False, linestyle="none",
+                marker="x", markersize=4.0, color=phases.COLOURS[code], label=label,
+            )  # fmt: skip
 
 
 def _look(k: int) -> dict[str, Any]:
-    marker, colour = LOSS_LOOKS[k % len(LOSS_LOOKS)]
+    """Return the marker and colour of the loss k; a seventh repeats the first."""
     return {
-        "linestyle": "none", "marker": marker, "color": colour, "markersize": 3.6, "markeredgewidth": 0.6,
-        "markerfacecolor": "none",
+        "linestyle": "none", "marker": MARKERS[k % len(MARKERS)], "color": SERIES[k % len(SERIES)],
+        "markersize": 3.6, "markeredgewidth": 0.6, "markerfacecolor": "none",
     }  # fmt: skip
-
-
-def _lost(data: xarray.Dataset) -> list[tuple[int, str]]:
-    """Return the outcomes without an overshoot that the runs came to, with their labels."""
-    made = data["outcome"].values[data["steps"].values > 0]
-    return [
-        (code, phases.LABELS[code]) for code in (phases.DIVERGED, phases.UNDECIDED) if (made == code).any()
-    ]
 
 
 @styled
@@ -66,7 +109,9 @@ def draw_universality(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     data
-        ``overshoot``, ``steps`` (0 where no run was made) and ``outcome``, each along (loss, momentum, kappa).
+        ``overshoot`` and ``phase`` (or ``outcome``), as :func:`selfstab.sweep` measures them over momentum and
+        another axis; perhaps along loss, too. κ is ``kappa``, or that of the coordinates momentum and ``excess``. Where
+        ``steps`` is there and 0 no run was made.
     ax
         Where to draw; by default the axes of a new figure.
 
@@ -82,40 +127,25 @@ def draw_universality(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
 
     Examples
     --------
-    >>> import selfstab as ss, xarray
-    >>> coords = {"loss": ["Product"], "momentum": [0.9], "kappa": [0.1, 1.0]}
-    >>> law = ss.theory.overshoot([0.1, 1.0])
-    >>> data = xarray.Dataset({name: (tuple(coords), values) for name, values in {
-    ...     "overshoot": [[law]], "steps": [[[9, 9]]], "outcome": [[[3, 3]]]}.items()}, coords)
+    >>> import selfstab as ss
+    >>> loss = ss.CubicTaylor(1.0)
+    >>> start, previous = ss.flip_start(loss, loss.minimum(), size=1e-5)
+    >>> axes = {"momentum": [0.0, 0.9], "excess": [1e-3, 1e-2]}
+    >>> data = ss.sweep(loss, ss.HeavyBall(1.0), axes, start=start, previous=previous, steps=9000,
+    ...                 measure=["phase", "overshoot"], progress=False)
     >>> draw_universality(data).get_ylabel()
     'overshoot, drop/(2$y_0$)'
     """
-    _check(data, _CELLS)
+    runs = _Runs.checked(data)
     ax = axes_or_new(ax)
-    data = data.transpose("loss", "momentum", "kappa", ...)
-    kappa = data["kappa"].values
-    at = np.broadcast_to(kappa, data["overshoot"].shape[1:])
-    fine = np.geomspace(kappa.min(), kappa.max(), 400)
+    fine = np.geomspace(runs.kappa.min(), runs.kappa.max(), 400)
     ax.plot(fine, theory.overshoot(fine), color=THEORY_COLOUR, label=r"theory, $G(\kappa)$", zorder=1)
     ax.set(xscale="log", yscale="log", xlabel=_KAPPA, ylabel="overshoot, drop/(2$y_0$)")
-    for k, loss in enumerate(data["loss"].values):
-        measured = data["overshoot"].values[k]
-        shown = np.isfinite(measured)
-        ax.plot(at[shown], measured[shown], label=loss, **_look(k))
-        _crosses(data.isel(loss=k), ax)
+    for k, (loss, kappa, overshoot) in enumerate(zip(runs.losses, runs.kappa, runs.overshoot, strict=True)):
+        measured = np.isfinite(overshoot)
+        ax.plot(kappa[measured], overshoot[measured], label=loss, **_look(k))
+    runs.crosses(ax)
     return ax
-
-
-def _crosses(data: xarray.Dataset, ax: Axes) -> None:
-    """Mark runs without an overshoot at the upper edge, each in the colour of its outcome."""
-    outcome = np.where(data["steps"].values > 0, data["outcome"].values, phases.CATAPULT)
-    at = np.broadcast_to(data["kappa"].values, outcome.shape)
-    for code, label in _lost(data):
-        where = at[outcome == code]
-        ax.plot(
-            where, np.full(where.size, 0.97), transform=ax.get_xaxis_transform(), clip_on=False, linestyle="none",
-            marker="x", markersize=4.0, color=phases.COLOURS[code], label=label,
-        )  # fmt: skip
 
 
 @styled
@@ -137,19 +167,18 @@ def draw_universality_key(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     TypeError, ValueError
         If data lacks one of these; the message names it.
     """
-    _check(data, _CELLS)
+    runs = _Runs.checked(data)
     ax = axes_or_new(ax)
     ax.set_axis_off()
     grey: dict[str, Any] = {"color": "#777777"}
     point = grey | {"linestyle": "none", "marker": "o", "markersize": 3.0}
     cross: dict[str, Any] = {"linestyle": "none", "marker": "x"}
     left: list[tuple[str, dict[str, Any]]] = [(r"theory, $G(\kappa)$", {"color": THEORY_COLOUR})]
-    left += [(str(loss), _look(k)) for k, loss in enumerate(data["loss"].values)]
-    left += [(label, cross | {"color": phases.COLOURS[code]}) for code, label in _lost(data)]
-    momenta = data["momentum"].values
+    left += [(loss, _look(k)) for k, loss in enumerate(runs.losses)]
+    left += [(label, cross | {"color": phases.COLOURS[code]}) for code, label in runs.failures()]
     right = [
         (rf"$\beta={momentum:g}$", point | {"color": colour})
-        for momentum, colour in zip(momenta, _momentum_colours(momenta), strict=True)
+        for momentum, colour in zip(runs.momentum, momentum_colours(runs.momentum), strict=True)
     ]
     right += [
         ("less than $G$", point),
@@ -175,13 +204,13 @@ def draw_universality_deviation(data: xarray.Dataset, ax: Axes | None = None) ->
     """Draw the size of one loss's relative deviation from the law against κ, one colour for each momentum.
 
     Filled where the overshoot is less than G(κ), open where it is more. Lines are theory's first order in ε, over the
-    κ of the runs made.
+    κ of the runs made, where data has it.
 
     Parameters
     ----------
     data
-        Of one loss: ``overshoot``, ``steps`` and ``outcome`` along (momentum, kappa), ``first_order`` (its relative
-        deviation to first order in ε) along (momentum, kappa, cause), ``sigma``, ``tau`` and the coordinate loss.
+        As for :func:`draw_universality`, of one loss; perhaps ``first_order`` (its relative deviation to first order
+        in ε) along the overshoot's dimensions and cause, and the loss's ``sigma`` and ``tau``.
     ax
         Where to draw; by default the axes of a new figure.
 
@@ -193,22 +222,26 @@ def draw_universality_deviation(data: xarray.Dataset, ax: Axes | None = None) ->
     Raises
     ------
     TypeError, ValueError
-        If data lacks one of these; the message names it.
+        If data lacks one of these, or is of several losses; the message names it.
     """
-    one = {"loss": (), "sigma": (), "tau": ()}
-    _check(data, _CELLS[1:], first_order=("momentum", "kappa", "cause"), **one)
+    runs = _Runs.checked(data)
+    if len(runs.losses) > 1:
+        raise ValueError(
+            f"data must be of one loss, got {len(runs.losses)}: select one, as data.isel(loss=0)"
+        )
     ax = axes_or_new(ax)
-    data = data.transpose("momentum", "kappa", ...)
-    kappa = data["kappa"].values
-    deviation = data["overshoot"].values / theory.overshoot(kappa) - 1.0
-    first = np.abs(data["first_order"].sum("cause").values)
-    for k, colour in enumerate(_momentum_colours(data["momentum"].values)):
-        made = data["steps"].values[k] > 0
-        ax.plot(kappa[made], first[k][made], color=colour, linewidth=0.8, zorder=1)
+    present, kappa = runs.present[0], runs.kappa[0]
+    deviation = runs.overshoot[0] / theory.overshoot(kappa) - 1.0
+    colours = momentum_colours(runs.momentum)
+    if "first_order" in data:
+        first_order = data["first_order"].sum("cause").transpose(*data["overshoot"].dims).values
+        for k, size in enumerate(np.abs(first_order).reshape(kappa.shape)):
+            ax.plot(kappa[k][present[k]], size[present[k]], color=colours[k], linewidth=0.8, zorder=1)
+    for k, colour in enumerate(colours):
         for less in (True, False):
             chosen = (deviation[k] < 0.0) if less else (deviation[k] >= 0.0)
             ax.plot(
-                kappa[chosen], np.abs(deviation[k][chosen]), linestyle="none", marker="o", color=colour,
+                kappa[k][chosen], np.abs(deviation[k][chosen]), linestyle="none", marker="o", color=colour,
                 markerfacecolor=colour if less else "none", markersize=2.6, markeredgewidth=0.6,
             )  # fmt: skip
     ax.axhline(0.01, color="#777777", linestyle=":", linewidth=0.8, zorder=0)
@@ -218,8 +251,9 @@ def draw_universality_deviation(data: xarray.Dataset, ax: Axes | None = None) ->
     ax.set_ylim(LEAST_DEVIATION, 3.0)
     ax.set_yticks(10.0 ** np.arange(-8, 1, 2))
     ax.tick_params(axis="y", which="minor", left=False)
-    _crosses(data, ax)
-    ax.set_title(str(data["loss"].item()))
-    numbers = rf"$\sigma={float(data['sigma']):.2g}$, $\tau={float(data['tau']):.2g}$"
-    ax.text(0.97, 0.05, numbers, transform=ax.transAxes, ha="right", fontsize=6.0)
+    runs.crosses(ax)
+    ax.set_title(runs.losses[0])
+    if {"sigma", "tau"} <= {*data.variables}:
+        numbers = rf"$\sigma={float(data['sigma']):.2g}$, $\tau={float(data['tau']):.2g}$"
+        ax.text(0.97, 0.05, numbers, transform=ax.transAxes, ha="right", fontsize=6.0)
     return ax

@@ -6,8 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from selfstab import validation
-from selfstab.theory.arguments import joined, plain
+from selfstab.theory.arguments import NOT_NEGATIVE, POSITIVE, closed_form
 from selfstab.theory.overshoot_table import CHEBYSHEV, FAR, TABLE
 from selfstab.theory.spike_table import CHEBYSHEV as SPIKE_CHEBYSHEV
 from selfstab.validation import Array
@@ -16,6 +15,7 @@ SERIES: Final = (1, 1, 2, 1, -10, -22, 100, 3223 / 7, -9406 / 7, -76862 / 7, 157
 """Coefficients of κ⁰, κ¹, ... in the series of G at κ = 0 (asymptotic): ``derivations/a5_overshoot.py``."""
 
 
+@closed_form(kappa=NOT_NEGATIVE)
 def overshoot(kappa: Any) -> Any:
     """Return the drop of sharpness in a catapult, in units of the slow limit's 2y₀.
 
@@ -34,11 +34,6 @@ def overshoot(kappa: Any) -> Any:
         G, nondimensional, exactly 1 at κ = 0. The relative errors of G and of G − 1 are below 1e-11 up to
         κ = 10⁴; beyond, the fitted asymptotic form is within 1e-9.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If kappa is not real, below 0 or not finite.
-
     Notes
     -----
     Source: new here; series and definition in ``derivations/a5_overshoot.py``, coefficients from
@@ -51,7 +46,6 @@ def overshoot(kappa: Any) -> Any:
     >>> [round(g, 6) for g in overshoot([0.1, 1.0, 10.0]).tolist()]
     [1.119906, 2.653417, 13.31219]
     """
-    kappa = validation.broadcastable("kappa", kappa, at_least=0)
     lowest, highest = TABLE
     small, far = kappa < lowest, kappa > highest
     inside = np.clip(kappa, lowest, highest)
@@ -59,13 +53,14 @@ def overshoot(kappa: Any) -> Any:
     scaled = np.polynomial.chebyshev.chebval(position, CHEBYSHEV)
     table = 1.0 + inside / (1.0 + inside) ** (1.0 / 3.0) * scaled
     series = np.polynomial.polynomial.polyval(np.minimum(kappa, lowest), SERIES)
-    return plain(np.where(small, series, np.where(far, _far(np.where(far, kappa, highest)), table)))
+    return np.where(small, series, np.where(far, _far(np.where(far, kappa, highest)), table))
 
 
 def _far(kappa: Array) -> Array:
     return 0.5 + kappa ** (2.0 / 3.0) * np.polynomial.polynomial.polyval(kappa**-0.5, FAR)
 
 
+@closed_form(kappa=NOT_NEGATIVE)
 def spike_factor(kappa: Any) -> Any:
     """Return the height of a catapult's spike in the loss, in units of the slow limit's S*y₀²/b².
 
@@ -84,11 +79,6 @@ def spike_factor(kappa: Any) -> Any:
         F, nondimensional, exactly 1 at κ = 0; the relative error is below 1e-11. The spike is :func:`loss_spike`
         times it to leading order in the relative excess.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If kappa is not real, below 0 or not finite.
-
     Notes
     -----
     Source: new here; limits in ``derivations/a5_overshoot.py``, coefficients from ``derivations/spike_table.py``.
@@ -100,15 +90,12 @@ def spike_factor(kappa: Any) -> Any:
     >>> [round(f, 6) for f in spike_factor([0.1, 1.0, 10.0]).tolist()]
     [1.201336, 2.289323, 4.08273]
     """
-    kappa = validation.broadcastable("kappa", kappa, at_least=0)
     rate = 1.0 / (0.5 + np.sqrt(0.25 + kappa))
     # κr² is 1 − r without cancellation at small κ.
-    return plain(
-        1.0 + kappa * rate * rate * np.polynomial.chebyshev.chebval(2.0 * rate - 1.0, SPIKE_CHEBYSHEV)
-    )
+    return 1.0 + kappa * rate * rate * np.polynomial.chebyshev.chebval(2.0 * rate - 1.0, SPIKE_CHEBYSHEV)
 
 
-@np.errstate(over="ignore", invalid="ignore")
+@closed_form(threshold=POSITIVE, y0=NOT_NEGATIVE, kappa=NOT_NEGATIVE)
 def final_sharpness(threshold: Any, y0: Any, kappa: Any) -> Any:
     """Return the sharpness at which a catapult ends.
 
@@ -129,11 +116,6 @@ def final_sharpness(threshold: Any, y0: Any, kappa: Any) -> Any:
         S_f in the unit of `threshold`. In the cubic model, whose law this is, sharpness has no floor: a
         result near or below 0 says that the catapult is too large for it.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: new here; proof in ``derivations/a5_overshoot.py``.
@@ -143,9 +125,4 @@ def final_sharpness(threshold: Any, y0: Any, kappa: Any) -> Any:
     >>> final_sharpness(4.0, 0.5, 0.0)
     3.5
     """
-    threshold, y0, kappa = joined(
-        threshold=validation.broadcastable("threshold", threshold, above=0),
-        y0=validation.broadcastable("y0", y0, at_least=0),
-        kappa=validation.broadcastable("kappa", kappa, at_least=0),
-    )
-    return plain(threshold - y0 * (2.0 * overshoot(kappa) - 1.0))
+    return threshold - y0 * (2.0 * overshoot(kappa) - 1.0)

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from selfstab import validation
-from selfstab.theory.arguments import joined, plain
+from selfstab.theory.arguments import MOMENTUM, POSITIVE, REAL, closed_form
 
 
-@np.errstate(over="ignore", invalid="ignore")
+@closed_form(lr=POSITIVE, momentum=MOMENTUM, zeta=REAL)
 def cycle_drift(lr: Any, momentum: Any, zeta: Any) -> Any:
     """Return the rate at which cycles of any size at the edge gain energy on ½(y + ζx)x² − ε(x + y).
 
@@ -32,11 +31,6 @@ def cycle_drift(lr: Any, momentum: Any, zeta: Any) -> Any:
         dE/d(εt) over ⟨y₁²⟩, to leading order in ε; below 0 cycles die out. Small cycles, whose E is ⟨y₁²⟩, grow by
         exp of half of it per unit of εt.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: new here for β > 0; proof in ``derivations/a7_drift.py``.
@@ -48,17 +42,13 @@ def cycle_drift(lr: Any, momentum: Any, zeta: Any) -> Any:
     >>> round(cycle_drift(1.0, 0.5, 2.0), 12)
     -24.0
     """
-    lr, momentum, zeta = joined(
-        lr=validation.broadcastable("lr", lr, above=0),
-        momentum=validation.broadcastable("momentum", momentum, at_least=0, below=1),
-        zeta=validation.broadcastable("zeta", zeta),
-    )
     rest = 1.0 - momentum
     # A product of differences keeps its digits next to the critical ζ.
     grows, damps = np.sqrt(2.0) * (1.0 + momentum), 3.0 * zeta * rest
-    return plain(lr**2 * ((grows - damps) / rest**2) * ((grows + damps) / rest) / (1.0 + momentum))
+    return lr**2 * ((grows - damps) / rest**2) * ((grows + damps) / rest) / (1.0 + momentum)
 
 
+@closed_form(momentum=MOMENTUM)
 def critical_coupling(momentum: Any) -> Any:
     """Return the coupling ζ beyond which cycles at the edge die out on ½(y + ζx)x² − ε(x + y).
 
@@ -74,11 +64,6 @@ def critical_coupling(momentum: Any) -> Any:
     float or ndarray
         ζ > 0; −ζ is critical, too.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If momentum is not real, out of range or not finite.
-
     Notes
     -----
     Source: new here for β > 0; proof in ``derivations/a7_drift.py``.
@@ -88,5 +73,4 @@ def critical_coupling(momentum: Any) -> Any:
     >>> round(critical_coupling(0.5), 6)
     1.414214
     """
-    momentum = validation.broadcastable("momentum", momentum, at_least=0, below=1)
-    return plain(np.sqrt(2.0) / 3.0 * ((1.0 + momentum) / (1.0 - momentum)))
+    return np.sqrt(2.0) / 3.0 * ((1.0 + momentum) / (1.0 - momentum))

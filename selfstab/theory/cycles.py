@@ -6,19 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from selfstab import validation
-from selfstab.theory.arguments import joined, plain
+from selfstab.theory.arguments import MOMENTUM, POSITIVE, REAL, closed_form
 
 
-def _derivatives(second: Any, third: Any, fourth: Any) -> dict[str, Any]:
-    return {
-        "second": validation.broadcastable("second", second, above=0),
-        "third": validation.broadcastable("third", third),
-        "fourth": validation.broadcastable("fourth", fourth),
-    }
-
-
-@np.errstate(over="ignore", invalid="ignore")
+@closed_form(lr=POSITIVE, momentum=MOMENTUM, second=POSITIVE, third=REAL, fourth=REAL)
 def flip_coefficient(lr: Any, momentum: Any, second: Any, third: Any, fourth: Any) -> Any:
     """Return the cubic coefficient of the flip at the threshold, above 0 where stable two-cycles are born.
 
@@ -38,11 +29,6 @@ def flip_coefficient(lr: Any, momentum: Any, second: Any, third: Any, fourth: An
     float or ndarray
         c per squared unit of the weight: its sign is that of 3L₃²/L₂ − L₄ at every β.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: proof in ``derivations/a9_two_cycles.py``.
@@ -52,15 +38,10 @@ def flip_coefficient(lr: Any, momentum: Any, second: Any, third: Any, fourth: An
     >>> flip_coefficient(1.5, 0.5, 2.0, 6.0, 6.0)
     24.0
     """
-    lr, momentum, second, third, fourth = joined(
-        lr=validation.broadcastable("lr", lr, above=0),
-        momentum=validation.broadcastable("momentum", momentum, at_least=0, below=1),
-        **_derivatives(second, third, fourth),
-    )
-    return plain(lr * (3.0 * third * (third / second) - fourth) / (6.0 * (1.0 - momentum)))
+    return lr * (3.0 * third * (third / second) - fourth) / (6.0 * (1.0 - momentum))
 
 
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")
+@closed_form(excess=REAL, second=POSITIVE, third=REAL, fourth=REAL)
 def two_cycle_half_amplitude(excess: Any, second: Any, third: Any, fourth: Any) -> Any:
     """Return half the distance of the two points of the cycle near a minimum, to leading order in e.
 
@@ -79,11 +60,6 @@ def two_cycle_half_amplitude(excess: Any, second: Any, third: Any, fourth: Any) 
         A in units of the weight; NaN where there is no cycle: e and 3L₃²/L₂ − L₄ must have one sign, both above 0
         for a stable cycle, both below for an unstable one.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: proof in ``derivations/a9_two_cycles.py``.
@@ -93,14 +69,11 @@ def two_cycle_half_amplitude(excess: Any, second: Any, third: Any, fourth: Any) 
     >>> two_cycle_half_amplitude(0.04, 2.0, 6.0, 6.0)
     0.1
     """
-    excess, second, third, fourth = joined(
-        excess=validation.broadcastable("excess", excess), **_derivatives(second, third, fourth)
-    )
     squared = 6.0 * second * excess / (3.0 * third * (third / second) - fourth)
-    return plain(np.sqrt(np.where(np.isfinite(squared) & (squared >= 0.0), squared, np.nan)))
+    return np.sqrt(np.where(np.isfinite(squared) & (squared >= 0.0), squared, np.nan))
 
 
-@np.errstate(over="ignore", invalid="ignore")
+@closed_form(lr_times_first=REAL, lr_times_second=REAL, momentum=MOMENTUM)
 def two_cycle_growth(lr_times_first: Any, lr_times_second: Any, momentum: Any) -> Any:
     """Return the factor by which a small deviation from a two-cycle grows over its two steps.
 
@@ -119,11 +92,6 @@ def two_cycle_growth(lr_times_first: Any, lr_times_second: Any, momentum: Any) -
     float or ndarray
         |λ| per two steps, nondimensional.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: new here; proof in ``derivations/a9_two_cycles.py``.
@@ -135,12 +103,7 @@ def two_cycle_growth(lr_times_first: Any, lr_times_second: Any, momentum: Any) -
     >>> two_cycle_growth(1.5, 2.0, 0.5)
     0.5
     """
-    first, second, momentum = joined(
-        lr_times_first=validation.broadcastable("lr_times_first", lr_times_first),
-        lr_times_second=validation.broadcastable("lr_times_second", lr_times_second),
-        momentum=validation.broadcastable("momentum", momentum, at_least=0, below=1),
-    )
-    p = (1.0 + momentum - first) * (1.0 + momentum - second)
+    p = (1.0 + momentum - lr_times_first) * (1.0 + momentum - lr_times_second)
     beyond = (p < 0.0) | (p > 4.0 * momentum)
     width = np.sqrt(np.abs(p)) * np.sqrt(np.abs(p - 4.0 * momentum))
-    return plain(np.where(beyond, 0.5 * (np.abs(p - 2.0 * momentum) + width), momentum))
+    return np.where(beyond, 0.5 * (np.abs(p - 2.0 * momentum) + width), momentum)

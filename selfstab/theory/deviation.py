@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from selfstab import validation
-from selfstab.theory.arguments import joined, plain
+from selfstab.theory.arguments import MOMENTUM, NOT_NEGATIVE, REAL, Range, closed_form
 from selfstab.theory.catapult import overshoot
 from selfstab.theory.deviation_table import SCALES, TABLE, P, Q, R
 from selfstab.theory.stabilization import inertia_number
@@ -41,6 +41,7 @@ SERIES: Final = (
 """Coefficients of κ⁰, κ¹, ... in the series of P, Q and R at κ = 0 (asymptotic): ``derivations/a5_deviation.py``."""
 
 
+@closed_form(kappa=Range(at_least=0, at_most=TABLE[1]), sharpness_curvature=REAL, quartic=REAL)
 def overshoot_deviation(kappa: Any, sharpness_curvature: Any = 0.0, quartic: Any = 0.0) -> Any:
     """Return how much the overshoot on a loss differs from the law's G(κ), per relative excess ε.
 
@@ -63,11 +64,6 @@ def overshoot_deviation(kappa: Any, sharpness_curvature: Any = 0.0, quartic: Any
     float or ndarray
         D, nondimensional. The relative errors of P and Q are below 1e-8, that of R below 1e-6.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: new here; proof in ``derivations/a5_deviation.py``, coefficients from ``derivations/deviation_table.py``.
@@ -77,14 +73,8 @@ def overshoot_deviation(kappa: Any, sharpness_curvature: Any = 0.0, quartic: Any
     >>> round(overshoot_deviation(0.0, sharpness_curvature=5 / 6, quartic=-1 / 3), 12)
     -1.0
     """
-    kappa, sigma, tau = joined(
-        kappa=validation.broadcastable("kappa", kappa, at_least=0, at_most=TABLE[1]),
-        sharpness_curvature=validation.broadcastable("sharpness_curvature", sharpness_curvature),
-        quartic=validation.broadcastable("quartic", quartic),
-    )
     of_curvature, of_quartic, of_map = (_universal(k, kappa) for k in range(3))
-    with np.errstate(over="ignore"):
-        return plain(sigma * of_curvature + tau * of_quartic + of_map)
+    return sharpness_curvature * of_curvature + quartic * of_quartic + of_map
 
 
 def _universal(which: int, kappa: Array) -> Array:
@@ -98,6 +88,7 @@ def _universal(which: int, kappa: Array) -> Array:
     return np.where(kappa < lowest, series, scaled * inside**-power * (1.0 + inside) ** -far)
 
 
+@closed_form(excess=NOT_NEGATIVE, momentum=MOMENTUM, sharpness_curvature=REAL, quartic=REAL)
 def overshoot_on_loss(excess: Any, momentum: Any, sharpness_curvature: Any = 0.0, quartic: Any = 0.0) -> Any:
     """Return the drop of sharpness in a catapult on a general loss, in units of 2y₀, with its first correction.
 
@@ -120,11 +111,6 @@ def overshoot_on_loss(excess: Any, momentum: Any, sharpness_curvature: Any = 0.0
     float or ndarray
         drop/(2y₀), nondimensional, without the remainder.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: new here; proof in ``derivations/a5_deviation.py``.
@@ -138,7 +124,7 @@ def overshoot_on_loss(excess: Any, momentum: Any, sharpness_curvature: Any = 0.0
     """
     kappa = inertia_number(excess, momentum)
     deviation = overshoot_deviation(kappa, sharpness_curvature, quartic)
-    return plain(overshoot(kappa) + np.asarray(excess) * deviation)
+    return overshoot(kappa) + excess * deviation
 
 
 def deviation_coefficients(

@@ -7,8 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from selfstab import validation
-from selfstab.theory.arguments import joined, plain
+from selfstab.theory.arguments import MOMENTUM, NOT_NEGATIVE, POSITIVE, closed_form
 from selfstab.validation import Array
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
@@ -20,19 +19,10 @@ _EXPONENTIAL: Final = [2.0 / math.factorial(k + 2) for k in range(14)]
 """Coefficients of 2(e^q − 1 − q)/q²."""
 
 
-def _cycle(lr: Any, momentum: Any, progressive_sharpening: Any) -> tuple[Array, Array]:
-    """Return √(2a) = η√(2α) and β, validated and broadcast."""
-    lr, momentum, alpha = joined(
-        lr=validation.broadcastable("lr", lr, above=0),
-        momentum=validation.broadcastable("momentum", momentum, at_least=0, below=1),
-        progressive_sharpening=validation.broadcastable(
-            "progressive_sharpening", progressive_sharpening, above=0
-        ),
-    )
-    return lr * np.sqrt(2.0 * alpha), momentum
+_CYCLE: Final = {"lr": POSITIVE, "momentum": MOMENTUM, "progressive_sharpening": POSITIVE}
 
 
-@np.errstate(over="ignore")
+@closed_form(progressive_sharpening=NOT_NEGATIVE, stabilization=POSITIVE)
 def edge_displacement(progressive_sharpening: Any, stabilization: Any = 1.0) -> Any:
     """Return the swing at which self-stabilization balances progressive sharpening, at every momentum.
 
@@ -50,11 +40,6 @@ def edge_displacement(progressive_sharpening: Any, stabilization: Any = 1.0) -> 
     float or ndarray
         δ in units of the weights.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: [Damian2023]_; proof in ``derivations/a7_edge.py``.
@@ -64,16 +49,10 @@ def edge_displacement(progressive_sharpening: Any, stabilization: Any = 1.0) -> 
     >>> edge_displacement(0.5, stabilization=4.0)
     0.5
     """
-    alpha, b2 = joined(
-        progressive_sharpening=validation.broadcastable(
-            "progressive_sharpening", progressive_sharpening, at_least=0
-        ),
-        stabilization=validation.broadcastable("stabilization", stabilization, above=0),
-    )
-    return plain(np.sqrt(2.0 * alpha) / np.sqrt(b2))
+    return np.sqrt(2.0 * progressive_sharpening) / np.sqrt(stabilization)
 
 
-@np.errstate(over="ignore")
+@closed_form(**_CYCLE)
 def edge_inertia_number(lr: Any, momentum: Any, progressive_sharpening: Any) -> Any:
     """Return the inertia number of cycles at the edge of stability.
 
@@ -93,11 +72,6 @@ def edge_inertia_number(lr: Any, momentum: Any, progressive_sharpening: Any) -> 
     float or ndarray
         κ, nondimensional.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: new here; proof in ``derivations/a4_inertia.py``.
@@ -107,11 +81,11 @@ def edge_inertia_number(lr: Any, momentum: Any, progressive_sharpening: Any) -> 
     >>> round(edge_inertia_number(1.0, 0.9, 0.5e-4), 12)
     0.95
     """
-    rate, momentum = _cycle(lr, momentum, progressive_sharpening)
-    return plain((1.0 + momentum) * rate / (2.0 * (1.0 - momentum) ** 2))
+    rate = lr * np.sqrt(2.0 * progressive_sharpening)  # √(2a)
+    return (1.0 + momentum) * rate / (2.0 * (1.0 - momentum) ** 2)
 
 
-@np.errstate(over="ignore", divide="ignore")
+@closed_form(**_CYCLE)
 def cycle_period(lr: Any, momentum: Any, progressive_sharpening: Any) -> Any:
     """Return the period of small cycles of sharpness about the threshold, to leading order in a.
 
@@ -131,11 +105,6 @@ def cycle_period(lr: Any, momentum: Any, progressive_sharpening: Any) -> Any:
     float or ndarray
         Steps per cycle; infinity where it overflows.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: proof in ``derivations/a7_edge.py``.
@@ -145,11 +114,11 @@ def cycle_period(lr: Any, momentum: Any, progressive_sharpening: Any) -> Any:
     >>> round(cycle_period(1.0, 0.5, 0.5e-4), 6)
     314.159265
     """
-    rate, momentum = _cycle(lr, momentum, progressive_sharpening)
-    return plain(2.0 * np.pi * (1.0 - momentum) / rate)
+    rate = lr * np.sqrt(2.0 * progressive_sharpening)  # √(2a)
+    return 2.0 * np.pi * (1.0 - momentum) / rate
 
 
-@np.errstate(over="ignore", divide="ignore")
+@closed_form(lr=POSITIVE, momentum=MOMENTUM, progressive_sharpening=NOT_NEGATIVE, largest_excess=NOT_NEGATIVE)
 def slow_period(lr: Any, momentum: Any, progressive_sharpening: Any, largest_excess: Any) -> Any:
     """Return the period of cycles of any size about the threshold, in the slow limit.
 
@@ -174,11 +143,6 @@ def slow_period(lr: Any, momentum: Any, progressive_sharpening: Any, largest_exc
     float or ndarray
         Steps per cycle; infinity without progressive sharpening, and where it overflows.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: new here; proof in ``derivations/a3_slow_limit.py``.
@@ -188,17 +152,9 @@ def slow_period(lr: Any, momentum: Any, progressive_sharpening: Any, largest_exc
     >>> slow_period(1.0, 0.5, 0.5e-4, [0.0, 0.02, 0.2]).round(3)
     array([ 314.159,  511.129, 4022.644])
     """
-    lr, momentum, alpha, y_max = joined(
-        lr=validation.broadcastable("lr", lr, above=0),
-        momentum=validation.broadcastable("momentum", momentum, at_least=0, below=1),
-        progressive_sharpening=validation.broadcastable(
-            "progressive_sharpening", progressive_sharpening, at_least=0
-        ),
-        largest_excess=validation.broadcastable("largest_excess", largest_excess, at_least=0),
-    )
-    root = np.sqrt(alpha)
-    size = np.divide(y_max, root, out=np.full_like(root, np.inf), where=root > 0.0)
-    return plain((1.0 - momentum) / lr * ((2.0 * size + _bent(size)) / root))
+    root = np.sqrt(progressive_sharpening)
+    size = np.divide(largest_excess, root, out=np.full_like(root, np.inf), where=root > 0.0)
+    return (1.0 - momentum) / lr * ((2.0 * size + _bent(size)) / root)
 
 
 def _bent(size: Array) -> Array:
@@ -233,7 +189,7 @@ def _logarithm(s: Array) -> Array:
     return np.asarray(q)
 
 
-@np.errstate(over="ignore")
+@closed_form(**_CYCLE)
 def cycle_growth(lr: Any, momentum: Any, progressive_sharpening: Any) -> Any:
     """Return the factor by which small cycles grow from one to the next, to leading order in κ.
 
@@ -253,11 +209,6 @@ def cycle_growth(lr: Any, momentum: Any, progressive_sharpening: Any) -> Any:
     float or ndarray
         The factor per cycle, above 1; infinity where it overflows.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: new here; proof in ``derivations/a7_edge.py``.
@@ -268,4 +219,4 @@ def cycle_growth(lr: Any, momentum: Any, progressive_sharpening: Any) -> Any:
     1.027016
     """
     kappa = edge_inertia_number(lr, momentum, progressive_sharpening)
-    return plain(np.exp(2.0 * np.pi * kappa))
+    return np.exp(2.0 * np.pi * kappa)

@@ -5,20 +5,14 @@ Everything here holds for −(1 − β)/4 < γ, where the flip is the first inst
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from selfstab import validation
-from selfstab.theory.arguments import joined, plain
+from selfstab.theory.arguments import MOMENTUM, NOT_NEGATIVE, POSITIVE, REAL, Range, closed_form
 from selfstab.validation import Array
 
-
-def _family(momentum: Any, lookahead: Any) -> dict[str, Array]:
-    return {
-        "lookahead": validation.broadcastable("lookahead", lookahead, above=-0.25),
-        "momentum": validation.broadcastable("momentum", momentum, at_least=0, below=1),
-    }
+_LOOKAHEAD: Final = Range(above=-0.25)
 
 
 def _friction(momentum: Array, lookahead: Array) -> Array:
@@ -30,6 +24,7 @@ def _friction(momentum: Array, lookahead: Array) -> Array:
     return friction
 
 
+@closed_form(lookahead=_LOOKAHEAD, momentum=MOMENTUM)
 def envelope_momentum(momentum: Any, lookahead: Any = 0.0) -> Any:
     """Return the momentum β_e that the envelope of the oscillation obeys; sharpness keeps β itself.
 
@@ -47,11 +42,6 @@ def envelope_momentum(momentum: Any, lookahead: Any = 0.0) -> Any:
     float or ndarray
         β_e in (−1, 1), nondimensional.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: new here; proof in ``derivations/a5b_lookahead.py``.
@@ -61,12 +51,11 @@ def envelope_momentum(momentum: Any, lookahead: Any = 0.0) -> Any:
     >>> round(envelope_momentum(0.9, 0.9), 12)
     -0.321428571429
     """
-    lookahead, momentum = joined(**_family(momentum, lookahead))
     _friction(momentum, lookahead)
-    return plain((momentum - 2.0 * lookahead) / (1.0 + 2.0 * lookahead))
+    return (momentum - 2.0 * lookahead) / (1.0 + 2.0 * lookahead)
 
 
-@np.errstate(over="ignore")
+@closed_form(excess=REAL, lookahead=_LOOKAHEAD, momentum=MOMENTUM)
 def lookahead_rate(excess: Any, momentum: Any, lookahead: Any = 0.0) -> Any:
     """Return the rate μ at which a catapult grows from a relative excess over the threshold, to leading order.
 
@@ -86,11 +75,6 @@ def lookahead_rate(excess: Any, momentum: Any, lookahead: Any = 0.0) -> Any:
     float or ndarray
         μ per step.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: new here; proof in ``derivations/a5b_lookahead.py``.
@@ -100,14 +84,11 @@ def lookahead_rate(excess: Any, momentum: Any, lookahead: Any = 0.0) -> Any:
     >>> [round(lookahead_rate(0.01, 0.9, gamma), 6) for gamma in (0.0, 0.9)]
     [0.38, 0.028757]
     """
-    excess, lookahead, momentum = joined(
-        excess=validation.broadcastable("excess", excess), **_family(momentum, lookahead)
-    )
     friction = _friction(momentum, lookahead)
-    return plain(2.0 * (1.0 + momentum) * ((1.0 + 2.0 * lookahead) / friction) * excess)
+    return 2.0 * (1.0 + momentum) * ((1.0 + 2.0 * lookahead) / friction) * excess
 
 
-@np.errstate(over="ignore")
+@closed_form(excess=REAL, lookahead=_LOOKAHEAD, momentum=MOMENTUM)
 def lookahead_inertia_number(excess: Any, momentum: Any, lookahead: Any = 0.0) -> Any:
     """Return the number κ_e that takes the inertia number's place to second order in the overshoot.
 
@@ -130,11 +111,6 @@ def lookahead_inertia_number(excess: Any, momentum: Any, lookahead: Any = 0.0) -
     float or ndarray
         κ_e, nondimensional; :func:`inertia_number` at γ = 0.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: new here; proof in ``derivations/a5b_lookahead.py``.
@@ -144,9 +120,6 @@ def lookahead_inertia_number(excess: Any, momentum: Any, lookahead: Any = 0.0) -
     >>> [round(lookahead_inertia_number(0.01, 0.9, gamma), 6) for gamma in (0.0, 0.9)]
     [3.61, 0.170414]
     """
-    excess, lookahead, momentum = joined(
-        excess=validation.broadcastable("excess", excess), **_family(momentum, lookahead)
-    )
     friction = _friction(momentum, lookahead)
     rate = lookahead_rate(excess, momentum, lookahead)
     bracket = (
@@ -154,10 +127,10 @@ def lookahead_inertia_number(excess: Any, momentum: Any, lookahead: Any = 0.0) -
         - 2.0 * lookahead
         + (1.0 + momentum) * (1.0 / (1.0 - momentum) + 0.5 / friction)
     )
-    return plain(rate * bracket / 3.0)
+    return rate * bracket / 3.0
 
 
-@np.errstate(over="ignore")
+@closed_form(y0=NOT_NEGATIVE, stabilization=POSITIVE, lookahead=_LOOKAHEAD, momentum=MOMENTUM)
 def lookahead_displacement(y0: Any, momentum: Any, lookahead: Any = 0.0, stabilization: Any = 1.0) -> Any:
     """Return the largest swing of a catapult without progressive sharpening, in the slow limit.
 
@@ -179,11 +152,6 @@ def lookahead_displacement(y0: Any, momentum: Any, lookahead: Any = 0.0, stabili
     float or ndarray
         A_max in units of the weights.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: new here; proof in ``derivations/a5b_lookahead.py``.
@@ -193,16 +161,11 @@ def lookahead_displacement(y0: Any, momentum: Any, lookahead: Any = 0.0, stabili
     >>> [round(lookahead_displacement(0.1, 0.9, gamma), 6) for gamma in (0.0, 0.9)]
     [0.141421, 0.02325]
     """
-    y0, stabilization, lookahead, momentum = joined(
-        y0=validation.broadcastable("y0", y0, at_least=0),
-        stabilization=validation.broadcastable("stabilization", stabilization, above=0),
-        **_family(momentum, lookahead),
-    )
     share = np.sqrt((1.0 - momentum) / _friction(momentum, lookahead))
-    return plain(np.sqrt(2.0) * y0 / np.sqrt(stabilization) * share)
+    return np.sqrt(2.0) * y0 / np.sqrt(stabilization) * share
 
 
-@np.errstate(over="ignore", invalid="ignore")
+@closed_form(excess=NOT_NEGATIVE, lookahead=_LOOKAHEAD, momentum=MOMENTUM)
 def lookahead_overshoot(excess: Any, momentum: Any, lookahead: Any = 0.0) -> Any:
     """Return the drop of sharpness in a small catapult, in units of 2y₀, through third order in the rate μ.
 
@@ -225,11 +188,6 @@ def lookahead_overshoot(excess: Any, momentum: Any, lookahead: Any = 0.0) -> Any
     float or ndarray
         G, nondimensional, exactly 1 at ε = 0.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: new here; proof in ``derivations/a5b_lookahead.py``.
@@ -239,9 +197,6 @@ def lookahead_overshoot(excess: Any, momentum: Any, lookahead: Any = 0.0) -> Any
     >>> [round(lookahead_overshoot(0.001, 0.9, gamma), 6) for gamma in (0.45, 0.9)]
     [1.025008, 1.017624]
     """
-    excess, lookahead, momentum = joined(
-        excess=validation.broadcastable("excess", excess, at_least=0), **_family(momentum, lookahead)
-    )
     q = (1.0 + momentum) / _friction(momentum, lookahead)
     r = (1.0 + momentum) / (1.0 - momentum)
     c, g = lookahead, lookahead / (1.0 + 2.0 * lookahead)
@@ -257,4 +212,4 @@ def lookahead_overshoot(excess: Any, momentum: Any, lookahead: Any = 0.0) -> Any
     ) / 1080.0
     kappa = lookahead_inertia_number(excess, momentum, lookahead)
     rate = lookahead_rate(excess, momentum, lookahead)
-    return plain(1.0 + kappa * (1.0 + 2.0 * kappa) + third * rate * rate * rate)
+    return 1.0 + kappa * (1.0 + 2.0 * kappa) + third * rate * rate * rate

@@ -6,18 +6,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from selfstab import validation
-from selfstab.theory.arguments import joined, plain
+from selfstab.theory.arguments import MOMENTUM, NOT_NEGATIVE, POSITIVE, REAL, closed_form
 from selfstab.validation import Array
 
 _ITERATIONS: Final = 12
 
 
-def _momentum(value: Any) -> Array:
-    return validation.broadcastable("momentum", value, at_least=0, below=1)
-
-
-@np.errstate(over="ignore", invalid="ignore")
+@closed_form(lr_times_mean=NOT_NEGATIVE, momentum=MOMENTUM)
 def max_stable_noise(lr_times_mean: Any, momentum: Any) -> Any:
     """Return the largest variance of the curvature, times η², at which the mean square does not grow.
 
@@ -35,11 +30,6 @@ def max_stable_noise(lr_times_mean: Any, momentum: Any) -> Any:
     float or ndarray
         η²s², nondimensional; NaN for ημ > 2(1 + β), where even the mean diverges.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: proof in ``derivations/a10_noise.py``.
@@ -49,15 +39,11 @@ def max_stable_noise(lr_times_mean: Any, momentum: Any) -> Any:
     >>> max_stable_noise(1.0, [0.0, 0.5])
     array([1.        , 0.66666667])
     """
-    product, momentum = joined(
-        lr_times_mean=validation.broadcastable("lr_times_mean", lr_times_mean, at_least=0),
-        momentum=_momentum(momentum),
-    )
-    room = 2.0 * (1.0 + momentum) - product
-    return plain(np.where(room >= 0.0, (1.0 - momentum) / (1.0 + momentum) * product * room, np.nan))
+    room = 2.0 * (1.0 + momentum) - lr_times_mean
+    return np.where(room >= 0.0, (1.0 - momentum) / (1.0 + momentum) * lr_times_mean * room, np.nan)
 
 
-@np.errstate(over="ignore")
+@closed_form(lr=POSITIVE, momentum=MOMENTUM, mean_sharpness=NOT_NEGATIVE)
 def max_stable_batch_sharpness(lr: Any, momentum: Any, mean_sharpness: Any) -> Any:
     """Return the batch sharpness E h²/E h at which the mean square begins to grow.
 
@@ -77,11 +63,6 @@ def max_stable_batch_sharpness(lr: Any, momentum: Any, mean_sharpness: Any) -> A
     float or ndarray
         B in units of 1/lr; NaN for μ > 2(1 + β)/η, where even the mean diverges.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: proof in ``derivations/a10_noise.py``.
@@ -91,16 +72,11 @@ def max_stable_batch_sharpness(lr: Any, momentum: Any, mean_sharpness: Any) -> A
     >>> max_stable_batch_sharpness(0.5, 0.5, [0.0, 3.0, 6.0])
     array([2., 4., 6.])
     """
-    lr, momentum, mean = joined(
-        lr=validation.broadcastable("lr", lr, above=0),
-        momentum=_momentum(momentum),
-        mean_sharpness=validation.broadcastable("mean_sharpness", mean_sharpness, at_least=0),
-    )
-    line = 2.0 * (1.0 - momentum) / lr + 2.0 * momentum / (1.0 + momentum) * mean
-    return plain(np.where(mean <= 2.0 * (1.0 + momentum) / lr, line, np.nan))
+    line = 2.0 * (1.0 - momentum) / lr + 2.0 * momentum / (1.0 + momentum) * mean_sharpness
+    return np.where(mean_sharpness <= 2.0 * (1.0 + momentum) / lr, line, np.nan)
 
 
-@np.errstate(over="ignore", invalid="ignore")
+@closed_form(lr_times_mean=REAL, lr_times_deviation=NOT_NEGATIVE, momentum=MOMENTUM)
 def mean_square_growth(lr_times_mean: Any, lr_times_deviation: Any, momentum: Any) -> Any:
     """Return the factor per step by which E x² grows when the curvature is drawn anew at each step.
 
@@ -121,11 +97,6 @@ def mean_square_growth(lr_times_mean: Any, lr_times_deviation: Any, momentum: An
     float or ndarray
         The factor per step, nondimensional; |λ|² of the quadratic's mode without noise.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: proof in ``derivations/a10_noise.py``.
@@ -137,12 +108,7 @@ def mean_square_growth(lr_times_mean: Any, lr_times_deviation: Any, momentum: An
     >>> round(mean_square_growth(1.0, 0.0, 0.81), 12)
     0.81
     """
-    product, deviation, momentum = joined(
-        lr_times_mean=validation.broadcastable("lr_times_mean", lr_times_mean),
-        lr_times_deviation=validation.broadcastable("lr_times_deviation", lr_times_deviation, at_least=0),
-        momentum=_momentum(momentum),
-    )
-    above, spread = _discriminant(product, momentum), deviation**2
+    above, spread = _discriminant(lr_times_mean, momentum), lr_times_deviation**2
     # λ = β + d: d is the one positive root of d³ + c₂d² + c₁d = c₀, and no other root is larger in modulus.
     linear, constant = -momentum * (above + 3.0 * spread), 2.0 * momentum**2 * spread
     quadratic = -(above + spread)
@@ -159,7 +125,7 @@ def mean_square_growth(lr_times_mean: Any, lr_times_deviation: Any, momentum: An
     d = np.ones_like(scale)
     for _ in range(_ITERATIONS):
         d = d - (((d + c2) * d + c1) * d - c0) / ((3.0 * d + 2.0 * c2) * d + c1)
-    return plain(np.where(finite, momentum + np.where(largest > 0.0, scale * d, 0.0), np.inf))
+    return np.where(finite, momentum + np.where(largest > 0.0, scale * d, 0.0), np.inf)
 
 
 def _discriminant(product: Array, momentum: Array) -> Array:

@@ -5,24 +5,16 @@ The depth is e = (S* − S)/S*, between 0 and 1: the relative excess with the ot
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from selfstab import validation
-from selfstab.theory.arguments import joined, plain
-from selfstab.validation import Array
+from selfstab.theory.arguments import MOMENTUM, POSITIVE, REAL, Range, closed_form
+
+_DEPTH: Final = Range(at_least=0, at_most=1)
 
 
-def _depth(value: Any) -> Array:
-    return validation.broadcastable("depth", value, at_least=0, at_most=1)
-
-
-def _momentum(value: Any) -> Array:
-    return validation.broadcastable("momentum", value, at_least=0, below=1)
-
-
-@np.errstate(divide="ignore")
+@closed_form(depth=_DEPTH, momentum=MOMENTUM)
 def oscillation_lifetime(depth: Any, momentum: Any) -> Any:
     """Return how many steps the oscillation takes to shrink by the factor e = 2.718... at a frozen sharpness.
 
@@ -43,11 +35,6 @@ def oscillation_lifetime(depth: Any, momentum: Any) -> Any:
     float or ndarray
         In steps; infinity at depths 0 and 1, and 0 where one step ends the oscillation (β = 0 at depth ½).
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: [Polyak1964]_; proof in ``derivations/a6_prolonging.py``.
@@ -57,7 +44,6 @@ def oscillation_lifetime(depth: Any, momentum: Any) -> Any:
     >>> [round(oscillation_lifetime(0.3, beta), 3) for beta in (0.0, 0.9)]
     [1.091, 18.982]
     """
-    depth, momentum = joined(depth=_depth(depth), momentum=_momentum(momentum))
     near = np.minimum(depth, 1.0 - depth)  # depths beyond ½ mirror with λ → −λ
     root = np.sqrt(momentum)
     beyond = 2.0 * (1.0 + momentum) * near
@@ -66,9 +52,10 @@ def oscillation_lifetime(depth: Any, momentum: Any) -> Any:
     # 1 − |λ| = d is the smaller root of d² − (1 − β + 2(1+β)e)d + 2(1+β)e = 0.
     below_one = np.where(gap > 0.0, 2.0 * beyond / ((1.0 - momentum) + beyond + width), 1.0 - root)
     exponent = np.where(gap > 0.0, -np.log1p(-below_one), -0.5 * np.log(momentum))
-    return plain(1.0 / exponent)
+    return 1.0 / exponent
 
 
+@closed_form(momentum=MOMENTUM)
 def prolonged_depths(momentum: Any) -> tuple[Any, Any]:
     """Return the depths between which momentum makes the oscillation live longer than gradient descent does.
 
@@ -84,11 +71,6 @@ def prolonged_depths(momentum: Any) -> tuple[Any, Any]:
     shallowest, deepest : float or ndarray
         Relative depths (S* − S)/S*, each of the shape of `momentum`.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If momentum is not real, out of range or not finite.
-
     Notes
     -----
     Source: new here; proof in ``derivations/a6_prolonging.py``.
@@ -98,12 +80,19 @@ def prolonged_depths(momentum: Any) -> tuple[Any, Any]:
     >>> [round(depth, 4) for depth in prolonged_depths(0.9)]
     [0.0257, 0.9743]
     """
-    momentum = _momentum(momentum)
     root = np.sqrt(momentum)
-    return plain(0.5 * (1.0 - momentum) / (1.0 + root)), plain(0.5 * (1.0 + root))
+    return 0.5 * (1.0 - momentum) / (1.0 + root), 0.5 * (1.0 + root)
 
 
-@np.errstate(over="ignore", invalid="ignore")
+@closed_form(
+    x=REAL,
+    previous=REAL,
+    change=REAL,
+    threshold=POSITIVE,
+    momentum=MOMENTUM,
+    depth=Range(above=0, below=1),
+    stabilization=POSITIVE,
+)
 def remaining_drop(
     x: Any, previous: Any, change: Any, threshold: Any, momentum: Any, depth: Any, stabilization: Any = 1.0
 ) -> Any:
@@ -134,11 +123,6 @@ def remaining_drop(
     float or ndarray
         y_T − y_∞ in the unit of `threshold`.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: new here; proof in ``derivations/a6_prolonging.py``.
@@ -150,21 +134,12 @@ def remaining_drop(
     >>> round(remaining_drop(0.1, -0.1, 0.0, 1.0, 0.9, depth=0.5), 12)
     1.81
     """
-    x, previous, change, threshold, momentum, depth, b2 = joined(
-        x=validation.broadcastable("x", x),
-        previous=validation.broadcastable("previous", previous),
-        change=validation.broadcastable("change", change),
-        threshold=validation.broadcastable("threshold", threshold, above=0),
-        momentum=_momentum(momentum),
-        depth=validation.broadcastable("depth", depth, above=0, below=1),
-        stabilization=validation.broadcastable("stabilization", stabilization, above=0),
-    )
     squares = (x + momentum * previous) ** 2 - 4.0 * momentum * depth * x * previous
-    swings = b2 * (squares / (1.0 - momentum) ** 2) / (4.0 * depth * (1.0 - depth)) / threshold
-    return plain(swings - momentum / (1.0 - momentum) * change)
+    swings = stabilization * (squares / (1.0 - momentum) ** 2) / (4.0 * depth * (1.0 - depth)) / threshold
+    return swings - momentum / (1.0 - momentum) * change
 
 
-@np.errstate(over="ignore")
+@closed_form(depth=_DEPTH, momentum=MOMENTUM)
 def prolonging_factor(depth: Any, momentum: Any) -> Any:
     """Return how many times gradient descent's remaining drop momentum's is, from a swing at rest.
 
@@ -182,11 +157,6 @@ def prolonging_factor(depth: Any, momentum: Any) -> Any:
     float or ndarray
         The factor, nondimensional, at least 1.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: new here; proof in ``derivations/a6_prolonging.py``.
@@ -196,5 +166,4 @@ def prolonging_factor(depth: Any, momentum: Any) -> Any:
     >>> round(prolonging_factor(0.1, 0.9), 9)
     37.0
     """
-    depth, momentum = joined(depth=_depth(depth), momentum=_momentum(momentum))
-    return plain(1.0 + 4.0 * momentum * depth / (1.0 - momentum) ** 2)
+    return 1.0 + 4.0 * momentum * depth / (1.0 - momentum) ** 2

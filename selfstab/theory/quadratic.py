@@ -15,8 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from selfstab import validation
-from selfstab.theory.arguments import joined, plain
+from selfstab.theory.arguments import MOMENTUM, POSITIVE, REAL, Range, closed_form
 from selfstab.validation import Array
 
 MONOTONE: Final = 0
@@ -33,15 +32,10 @@ REGIONS: Final[dict[int, str]] = {
 """Code of a region of the plane (ηS, β) to its word."""
 
 
-def _momentum(value: Any) -> Array:
-    return validation.broadcastable("momentum", value, at_least=0, below=1)
+_LOOKAHEAD: Final = Range(above=-1)
 
 
-def _lookahead(value: Any) -> Array:
-    return validation.broadcastable("lookahead", value, above=-1)
-
-
-@np.errstate(over="ignore")
+@closed_form(lr=POSITIVE, momentum=MOMENTUM, lookahead=_LOOKAHEAD)
 def max_stable_sharpness(lr: Any, momentum: Any, lookahead: Any = 0.0) -> Any:
     """Return the largest sharpness at which heavy ball is stable on a quadratic.
 
@@ -62,11 +56,6 @@ def max_stable_sharpness(lr: Any, momentum: Any, lookahead: Any = 0.0) -> Any:
     float or ndarray
         S* in units of 1/lr, of the arguments' common shape.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: [Polyak1964]_; [Cohen2021]_ for β and γ = β; proof in ``derivations/q2_threshold.py``.
@@ -76,17 +65,12 @@ def max_stable_sharpness(lr: Any, momentum: Any, lookahead: Any = 0.0) -> Any:
     >>> max_stable_sharpness(0.1, [0.0, 0.9])
     array([20., 38.])
     """
-    lr, momentum, lookahead = joined(
-        lr=validation.broadcastable("lr", lr, above=0),
-        momentum=_momentum(momentum),
-        lookahead=_lookahead(lookahead),
-    )
     product = np.where(
         lookahead < -0.25 * (1.0 - momentum),
         (1.0 - momentum) / np.where(lookahead < 0.0, -lookahead, 1.0),
         2.0 * (1.0 + momentum) / np.where(lookahead > -0.5, 1.0 + 2.0 * lookahead, 1.0),
     )
-    return plain(product / lr)
+    return product / lr
 
 
 def _edges(momentum: Array, lookahead: Array) -> tuple[Array, Array, npt.NDArray[np.bool_]]:
@@ -97,7 +81,7 @@ def _edges(momentum: Array, lookahead: Array) -> tuple[Array, Array, npt.NDArray
     return ((1.0 - momentum) / (1.0 + g)) ** 2, ((1.0 + g) / (1.0 + lookahead)) ** 2, exists
 
 
-@np.errstate(over="ignore", invalid="ignore")
+@closed_form(lr_times_sharpness=REAL, momentum=MOMENTUM, lookahead=_LOOKAHEAD)
 def modes(lr_times_sharpness: Any, momentum: Any, lookahead: Any = 0.0) -> npt.NDArray[np.complex128]:
     """Return both roots λ of the quadratic's characteristic equation.
 
@@ -118,11 +102,6 @@ def modes(lr_times_sharpness: Any, momentum: Any, lookahead: Any = 0.0) -> npt.N
         The arguments' common shape with a last axis of length 2: the larger modulus first; of a complex pair
         the root with positive imaginary part first.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: [Polyak1964]_, [Goh2017]_; proof in ``derivations/q1_modes.py``.
@@ -132,23 +111,22 @@ def modes(lr_times_sharpness: Any, momentum: Any, lookahead: Any = 0.0) -> npt.N
     >>> modes(3.0, 0.25)
     array([-1.59307033+0.j, -0.15692967+0.j])
     """
-    product, momentum, lookahead = joined(
-        lr_times_sharpness=validation.broadcastable("lr_times_sharpness", lr_times_sharpness),
-        momentum=_momentum(momentum),
-        lookahead=_lookahead(lookahead),
-    )
-    trace = (1.0 + momentum) - product * (1.0 + lookahead)
-    determinant = momentum - lookahead * product
+    trace = (1.0 + momentum) - lr_times_sharpness * (1.0 + lookahead)
+    determinant = momentum - lookahead * lr_times_sharpness
     lower, upper, exists = _edges(momentum, lookahead)
     # √|discriminant|; without a complex interval the discriminant is a sum of squares.
-    centred = (1.0 + lookahead) * product - (2.0 - (1.0 - momentum) * (1.0 + lookahead)) / (1.0 + lookahead)
+    centred = (1.0 + lookahead) * lr_times_sharpness - (2.0 - (1.0 - momentum) * (1.0 + lookahead)) / (
+        1.0 + lookahead
+    )
     gap = 2.0 * np.sqrt(np.where(exists, 0.0, (1.0 - momentum) * lookahead - momentum)) / (1.0 + lookahead)
     width = np.where(
         exists,
-        (1.0 + lookahead) * np.sqrt(np.abs(product - lower)) * np.sqrt(np.abs(product - upper)),
+        (1.0 + lookahead)
+        * np.sqrt(np.abs(lr_times_sharpness - lower))
+        * np.sqrt(np.abs(lr_times_sharpness - upper)),
         np.hypot(centred, gap),
     )
-    is_complex = exists & (lower < product) & (product < upper)
+    is_complex = exists & (lower < lr_times_sharpness) & (lr_times_sharpness < upper)
     larger = 0.5 * np.where(trace < 0.0, trace - width, trace + width)
     smaller = np.divide(determinant, larger, out=np.zeros_like(larger), where=larger != 0.0)
     roots = np.empty((*trace.shape, 2), dtype=np.complex128)
@@ -159,7 +137,7 @@ def modes(lr_times_sharpness: Any, momentum: Any, lookahead: Any = 0.0) -> npt.N
     return roots
 
 
-@np.errstate(over="ignore")
+@closed_form(lr_times_sharpness=REAL, momentum=MOMENTUM, lookahead=_LOOKAHEAD)
 def spectral_radius(lr_times_sharpness: Any, momentum: Any, lookahead: Any = 0.0) -> Any:
     """Return the larger modulus |λ| of the two modes: the asymptotic factor per step on a quadratic.
 
@@ -180,11 +158,6 @@ def spectral_radius(lr_times_sharpness: Any, momentum: Any, lookahead: Any = 0.0
     float or ndarray
         |λ| per step, nondimensional; below 1 where stable.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: [Polyak1964]_, [Goh2017]_; proof in ``derivations/q1_modes.py``.
@@ -195,16 +168,12 @@ def spectral_radius(lr_times_sharpness: Any, momentum: Any, lookahead: Any = 0.0
     0.9
     """
     roots = modes(lr_times_sharpness, momentum, lookahead)
-    product, momentum, lookahead = joined(
-        lr_times_sharpness=np.asarray(lr_times_sharpness, dtype=np.float64),
-        momentum=np.asarray(momentum, dtype=np.float64),
-        lookahead=np.asarray(lookahead, dtype=np.float64),
-    )
     is_complex = roots[..., 0].imag != 0.0
-    on_circle = np.sqrt(np.where(is_complex, momentum - lookahead * product, 0.0))
-    return plain(np.where(is_complex, on_circle, np.abs(roots[..., 0].real)))
+    on_circle = np.sqrt(np.where(is_complex, momentum - lookahead * lr_times_sharpness, 0.0))
+    return np.where(is_complex, on_circle, np.abs(roots[..., 0].real))
 
 
+@closed_form(momentum=MOMENTUM)
 def region_boundaries(momentum: Any) -> tuple[Any, Any, Any]:
     """Return the values of ηS at which heavy ball's behaviour on a quadratic changes (γ = 0).
 
@@ -220,11 +189,6 @@ def region_boundaries(momentum: Any) -> tuple[Any, Any, Any]:
     monotone_end, oscillating_end, flip_end : float or ndarray
         ηS where oscillation, period-two decay and divergence begin; each of the shape of `momentum`.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If momentum is not real, out of range or not finite.
-
     Notes
     -----
     Source: [Polyak1964]_, [Goh2017]_; proof in ``derivations/q1_modes.py``.
@@ -234,11 +198,11 @@ def region_boundaries(momentum: Any) -> tuple[Any, Any, Any]:
     >>> region_boundaries(0.25)
     (0.25, 2.25, 2.5)
     """
-    momentum = _momentum(momentum)
     lower, upper, _ = _edges(momentum, np.zeros_like(momentum))
-    return plain(lower), plain(upper), plain(2.0 * (1.0 + momentum))
+    return lower, upper, 2.0 * (1.0 + momentum)
 
 
+@closed_form(lr_times_sharpness=REAL, momentum=MOMENTUM)
 def region(lr_times_sharpness: Any, momentum: Any) -> Any:
     """Return the code of heavy ball's behaviour on a quadratic (γ = 0), with words in :data:`REGIONS`.
 
@@ -259,11 +223,6 @@ def region(lr_times_sharpness: Any, momentum: Any) -> Any:
     int or ndarray of int8
         The code.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: [Polyak1964]_, [Goh2017]_; proof in ``derivations/q1_modes.py``.
@@ -273,16 +232,12 @@ def region(lr_times_sharpness: Any, momentum: Any) -> Any:
     >>> region([0.1, 1.0, 2.4, 3.0], 0.25)
     array([0, 1, 2, 3], dtype=int8)
     """
-    product, momentum = joined(
-        lr_times_sharpness=validation.broadcastable("lr_times_sharpness", lr_times_sharpness),
-        momentum=_momentum(momentum),
-    )
     bounds = region_boundaries(momentum)
-    code = sum((product > bound).astype(np.int8) for bound in bounds)
-    return plain(np.where(product < 0.0, DIVERGENT, code).astype(np.int8))
+    code = sum((lr_times_sharpness > bound).astype(np.int8) for bound in bounds)
+    return np.where(lr_times_sharpness < 0.0, DIVERGENT, code).astype(np.int8)
 
 
-@np.errstate(over="ignore")
+@closed_form(excess=REAL, momentum=MOMENTUM)
 def growth_factor(excess: Any, momentum: Any) -> Any:
     """Return the factor |λ| by which the oscillation grows per step at a relative excess over the threshold.
 
@@ -301,11 +256,6 @@ def growth_factor(excess: Any, momentum: Any) -> Any:
     float or ndarray
         |λ| per step, nondimensional.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: proof in ``derivations/q3_growth.py``.
@@ -317,7 +267,6 @@ def growth_factor(excess: Any, momentum: Any) -> Any:
     >>> round(growth_factor(0.001, 0.9), 6)
     1.03009
     """
-    excess, momentum = joined(excess=validation.broadcastable("excess", excess), momentum=_momentum(momentum))
     root = np.sqrt(momentum)
     beyond = 2.0 * (1.0 + momentum) * excess
     # ηS − (1 ± √β)² with 2(1 + β)ε kept apart, so that neither a small ε nor a small 1 − β is rounded away.
@@ -326,4 +275,4 @@ def growth_factor(excess: Any, momentum: Any) -> Any:
     trace = -(1.0 + momentum) * (1.0 + 2.0 * excess)
     is_complex = (over_upper < 0.0) & (over_lower > 0.0)
     width = np.sqrt(np.abs(over_upper)) * np.sqrt(np.abs(over_lower))
-    return plain(np.where(is_complex, root, 0.5 * (np.abs(trace) + width)))
+    return np.where(is_complex, root, 0.5 * (np.abs(trace) + width))

@@ -10,23 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from selfstab import validation
-from selfstab.theory.arguments import joined, plain
-from selfstab.validation import Array
+from selfstab.theory.arguments import MOMENTUM, NOT_NEGATIVE, POSITIVE, REAL, Range, closed_form
 
 
-def _momentum(value: Any) -> Array:
-    return validation.broadcastable("momentum", value, at_least=0, below=1)
-
-
-def _stabilization(value: Any) -> Array:
-    return validation.broadcastable("stabilization", value, above=0)
-
-
-def _y0(value: Any) -> Array:
-    return validation.broadcastable("y0", value, at_least=0)
-
-
+@closed_form(steps=Range(at_least=0, finite=False, whole=True), momentum=MOMENTUM)
 def stabilization_weight(steps: Any, momentum: Any) -> Any:
     """Return how many times one gradient has been applied after `steps` updates, velocity included.
 
@@ -60,17 +47,12 @@ def stabilization_weight(steps: Any, momentum: Any) -> Any:
     >>> stabilization_weight([0, 1, 2, float("inf")], 0.5)
     array([0. , 1. , 1.5, 2. ])
     """
-    steps = validation.broadcastable("steps", steps, at_least=0, finite=False)
-    fractional = steps[np.floor(steps) != steps]
-    if fractional.size:
-        raise ValueError(f"steps must be whole numbers >= 0, got {float(fractional[0])!r}")
-    steps, momentum = joined(steps=steps, momentum=_momentum(momentum))
     below_one = -np.expm1(steps * np.log(np.where(momentum > 0.0, momentum, 0.5)))  # 1 − β^k
     below_one = np.where(momentum > 0.0, below_one, np.where(steps > 0.0, 1.0, 0.0))
-    return plain(below_one / (1.0 - momentum))
+    return below_one / (1.0 - momentum)
 
 
-@np.errstate(over="ignore")
+@closed_form(excess=REAL, momentum=MOMENTUM)
 def inertia_number(excess: Any, momentum: Any) -> Any:
     """Return the inertia number κ of a catapult from a relative excess over the threshold.
 
@@ -92,11 +74,6 @@ def inertia_number(excess: Any, momentum: Any) -> Any:
     float or ndarray
         κ, nondimensional.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: new here; proof in ``derivations/a4_inertia.py``.
@@ -106,11 +83,10 @@ def inertia_number(excess: Any, momentum: Any) -> Any:
     >>> round(inertia_number(0.01, 0.9), 12)
     3.61
     """
-    excess, momentum = joined(excess=validation.broadcastable("excess", excess), momentum=_momentum(momentum))
-    return plain(excess * ((1.0 + momentum) / (1.0 - momentum)) ** 2)
+    return excess * ((1.0 + momentum) / (1.0 - momentum)) ** 2
 
 
-@np.errstate(over="ignore")
+@closed_form(y=REAL, amplitude=NOT_NEGATIVE, progressive_sharpening=NOT_NEGATIVE, stabilization=POSITIVE)
 def slow_energy(y: Any, amplitude: Any, progressive_sharpening: Any = 0.0, stabilization: Any = 1.0) -> Any:
     """Return the quantity that the slow limit of a catapult conserves, at every momentum.
 
@@ -132,11 +108,6 @@ def slow_energy(y: Any, amplitude: Any, progressive_sharpening: Any = 0.0, stabi
     float or ndarray
         H in units of sharpness squared; +infinity at A = 0 if α > 0.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: [Damian2023]_ for gradient descent; proof at any momentum in ``derivations/a3_slow_limit.py``.
@@ -146,20 +117,11 @@ def slow_energy(y: Any, amplitude: Any, progressive_sharpening: Any = 0.0, stabi
     >>> slow_energy(0.0, 2.0)
     1.0
     """
-    y, amplitude, alpha, b2 = joined(
-        y=validation.broadcastable("y", y),
-        amplitude=validation.broadcastable("amplitude", amplitude, at_least=0),
-        progressive_sharpening=validation.broadcastable(
-            "progressive_sharpening", progressive_sharpening, at_least=0
-        ),
-        stabilization=_stabilization(stabilization),
-    )
-    with np.errstate(divide="ignore"):
-        logarithm = np.log(np.where(alpha > 0.0, amplitude, 1.0))
-    return plain(0.5 * y**2 - alpha * logarithm + 0.25 * (np.sqrt(b2) * amplitude) ** 2)
+    logarithm = np.log(np.where(progressive_sharpening > 0.0, amplitude, 1.0))
+    return 0.5 * y**2 - progressive_sharpening * logarithm + 0.25 * (np.sqrt(stabilization) * amplitude) ** 2
 
 
-@np.errstate(over="ignore")
+@closed_form(y0=NOT_NEGATIVE, stabilization=POSITIVE)
 def max_displacement(y0: Any, stabilization: Any = 1.0) -> Any:
     """Return the largest swing of a catapult in the slow limit without progressive sharpening.
 
@@ -177,11 +139,6 @@ def max_displacement(y0: Any, stabilization: Any = 1.0) -> Any:
     float or ndarray
         A_max in units of the weights.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: proof in ``derivations/a3_slow_limit.py``.
@@ -191,11 +148,10 @@ def max_displacement(y0: Any, stabilization: Any = 1.0) -> Any:
     >>> round(max_displacement(0.1), 6)
     0.141421
     """
-    y0, b2 = joined(y0=_y0(y0), stabilization=_stabilization(stabilization))
-    return plain(np.sqrt(2.0) * y0 / np.sqrt(b2))
+    return np.sqrt(2.0) * y0 / np.sqrt(stabilization)
 
 
-@np.errstate(over="ignore")
+@closed_form(threshold=POSITIVE, y0=NOT_NEGATIVE, stabilization=POSITIVE)
 def loss_spike(threshold: Any, y0: Any, stabilization: Any = 1.0) -> Any:
     """Return the height of a catapult's spike in the loss, in the slow limit without progressive sharpening.
 
@@ -215,11 +171,6 @@ def loss_spike(threshold: Any, y0: Any, stabilization: Any = 1.0) -> Any:
     float or ndarray
         In units of the loss.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: proof in ``derivations/a3_slow_limit.py``.
@@ -229,15 +180,10 @@ def loss_spike(threshold: Any, y0: Any, stabilization: Any = 1.0) -> Any:
     >>> loss_spike(4.0, 0.5, stabilization=2.0)
     0.5
     """
-    threshold, y0, b2 = joined(
-        threshold=validation.broadcastable("threshold", threshold, above=0),
-        y0=_y0(y0),
-        stabilization=_stabilization(stabilization),
-    )
-    return plain(threshold * y0**2 / b2)
+    return threshold * y0**2 / stabilization
 
 
-@np.errstate(over="ignore", invalid="ignore")
+@closed_form(time=REAL, lr=POSITIVE, momentum=MOMENTUM, y0=NOT_NEGATIVE, stabilization=POSITIVE)
 def slow_orbit(time: Any, lr: Any, momentum: Any, y0: Any, stabilization: Any = 1.0) -> tuple[Any, Any]:
     """Return the catapult's course in the slow limit without progressive sharpening.
 
@@ -261,11 +207,6 @@ def slow_orbit(time: Any, lr: Any, momentum: Any, y0: Any, stabilization: Any = 
     y, amplitude : float or ndarray
         S − S* and the swing |x|, of the arguments' common shape.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: proof in ``derivations/a3_slow_limit.py``.
@@ -278,14 +219,7 @@ def slow_orbit(time: Any, lr: Any, momentum: Any, y0: Any, stabilization: Any = 
     >>> round(float(amplitude[1]), 6)
     0.028284
     """
-    t, lr, momentum, y0, b2 = joined(
-        time=validation.broadcastable("time", time),
-        lr=validation.broadcastable("lr", lr, above=0),
-        momentum=_momentum(momentum),
-        y0=_y0(y0),
-        stabilization=_stabilization(stabilization),
-    )
-    phase = t * (lr * y0 / (1.0 - momentum))
+    phase = time * (lr * y0 / (1.0 - momentum))
     decay = np.exp(-np.abs(phase))  # sech without cosh, which overflows
-    swing = np.sqrt(2.0) * y0 / np.sqrt(b2) * (2.0 * decay / (1.0 + decay**2))
-    return plain(-y0 * np.tanh(phase)), plain(swing)
+    swing = np.sqrt(2.0) * y0 / np.sqrt(stabilization) * (2.0 * decay / (1.0 + decay**2))
+    return -y0 * np.tanh(phase), swing

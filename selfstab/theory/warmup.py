@@ -10,22 +10,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from selfstab import validation
-from selfstab.theory.arguments import joined, plain
+from selfstab.theory.arguments import MOMENTUM, NOT_NEGATIVE, POSITIVE, closed_form
 from selfstab.theory.catapult import overshoot
 from selfstab.theory.stabilization import inertia_number
 from selfstab.validation import Array
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
 _ITERATIONS: Final = 10
-
-
-def _momentum(value: Any) -> Array:
-    return validation.broadcastable("momentum", value, at_least=0, below=1)
-
-
-def _ramp(value: Any) -> Array:
-    return validation.broadcastable("ramp", value, above=0)
 
 
 def _growth(excess: Array, momentum: Array) -> Array:
@@ -49,7 +40,7 @@ def _accumulated(excess: Array, momentum: Array) -> Array:
     return np.where(d <= 1.0, small, large) / (2.0 * (1.0 + momentum))
 
 
-@np.errstate(over="ignore")
+@closed_form(sharpness=POSITIVE, momentum=MOMENTUM, start=NOT_NEGATIVE, end=POSITIVE, steps=POSITIVE)
 def ramp_rate(sharpness: Any, momentum: Any, start: Any, end: Any, steps: Any) -> Any:
     """Return how fast a linear warmup raises the relative excess over the threshold.
 
@@ -85,19 +76,12 @@ def ramp_rate(sharpness: Any, momentum: Any, start: Any, end: Any, steps: Any) -
     >>> round(ramp_rate(4.0, 0.9, 0.0, 1.9, 1000), 12)
     0.002
     """
-    sharpness, momentum, start, end, steps = joined(
-        sharpness=validation.broadcastable("sharpness", sharpness, above=0),
-        momentum=_momentum(momentum),
-        start=validation.broadcastable("start", start, at_least=0),
-        end=validation.broadcastable("end", end, above=0),
-        steps=validation.broadcastable("steps", steps, above=0),
-    )
     if (end <= start).any():
         raise ValueError(f"end must be above start, got {float(end[end <= start][0])!r}")
-    return plain(sharpness * (end - start) / (2.0 * (1.0 + momentum) * steps))
+    return sharpness * (end - start) / (2.0 * (1.0 + momentum) * steps)
 
 
-@np.errstate(over="ignore")
+@closed_form(noise=NOT_NEGATIVE, lr=POSITIVE, momentum=MOMENTUM, ramp=POSITIVE)
 def crossing_amplitude(noise: Any, lr: Any, momentum: Any, ramp: Any) -> Any:
     """Return the swing at the crossing that gradient noise amounts to, noise after the crossing included.
 
@@ -122,11 +106,6 @@ def crossing_amplitude(noise: Any, lr: Any, momentum: Any, ramp: Any) -> Any:
     float or ndarray
         x_c in units of the weights.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: new here; proof in ``derivations/a8_warmup.py``.
@@ -136,16 +115,11 @@ def crossing_amplitude(noise: Any, lr: Any, momentum: Any, ramp: Any) -> Any:
     >>> round(crossing_amplitude(1e-6, 0.5, 0.5, 1e-4) * 1e6, 6)
     8.506476
     """
-    noise, lr, momentum, ramp = joined(
-        noise=validation.broadcastable("noise", noise, at_least=0),
-        lr=validation.broadcastable("lr", lr, above=0),
-        momentum=_momentum(momentum),
-        ramp=_ramp(ramp),
-    )
     k = 2.0 * (1.0 + momentum) * ramp / (1.0 - momentum)
-    return plain(lr * noise / (1.0 - momentum) * (np.pi / k) ** 0.25)
+    return lr * noise / (1.0 - momentum) * (np.pi / k) ** 0.25
 
 
+@closed_form(excess=NOT_NEGATIVE, momentum=MOMENTUM)
 def accumulated_growth(excess: Any, momentum: Any) -> Any:
     """Return the growth exponent that a ramp accumulates from the crossing to a relative excess, times the ramp's rate.
 
@@ -165,11 +139,6 @@ def accumulated_growth(excess: Any, momentum: Any) -> Any:
     float or ndarray
         I, nondimensional: the swing grows by exp(I/ramp).
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: new here; proof in ``derivations/a8_warmup.py``.
@@ -179,12 +148,10 @@ def accumulated_growth(excess: Any, momentum: Any) -> Any:
     >>> round(accumulated_growth(0.01, 0.0), 9)
     9.934e-05
     """
-    excess, momentum = joined(
-        excess=validation.broadcastable("excess", excess, at_least=0), momentum=_momentum(momentum)
-    )
-    return plain(_accumulated(excess, momentum))
+    return _accumulated(excess, momentum)
 
 
+@closed_form(excess=NOT_NEGATIVE, amplitude=NOT_NEGATIVE, momentum=MOMENTUM, ramp=POSITIVE)
 def ramp_amplitude(excess: Any, amplitude: Any, momentum: Any, ramp: Any) -> Any:
     """Return the swing that has grown on a ramp from the crossing, while it is too small to bend the sharpness.
 
@@ -206,11 +173,6 @@ def ramp_amplitude(excess: Any, amplitude: Any, momentum: Any, ramp: Any) -> Any
     float or ndarray
         A in units of the weights; infinity where it overflows.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: new here; proof in ``derivations/a8_warmup.py``.
@@ -220,21 +182,12 @@ def ramp_amplitude(excess: Any, amplitude: Any, momentum: Any, ramp: Any) -> Any
     >>> round(ramp_amplitude(0.02, 1e-3, 0.9, 1e-3), 6)
     0.007625
     """
-    excess, amplitude, momentum, ramp = joined(
-        excess=validation.broadcastable("excess", excess, at_least=0),
-        amplitude=validation.broadcastable("amplitude", amplitude, at_least=0),
-        momentum=_momentum(momentum),
-        ramp=_ramp(ramp),
-    )
     d = _growth(excess, momentum)
     width = d + (1.0 - momentum) + momentum * d / (1.0 + d)  # |λ| − β/|λ|
-    with np.errstate(over="ignore", invalid="ignore"):
-        return plain(
-            amplitude * np.sqrt((1.0 - momentum) / width) * np.exp(_accumulated(excess, momentum) / ramp)
-        )
+    return amplitude * np.sqrt((1.0 - momentum) / width) * np.exp(_accumulated(excess, momentum) / ramp)
 
 
-@np.errstate(over="ignore", invalid="ignore")
+@closed_form(gain=NOT_NEGATIVE, momentum=MOMENTUM, ramp=POSITIVE)
 def onset_excess(gain: Any, momentum: Any, ramp: Any) -> Any:
     """Return the relative excess at which a ramp has made the swing grow by a factor since the crossing.
 
@@ -257,11 +210,6 @@ def onset_excess(gain: Any, momentum: Any, ramp: Any) -> Any:
     float or ndarray
         ε_on, nondimensional.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: new here; proof in ``derivations/a8_warmup.py``.
@@ -271,26 +219,21 @@ def onset_excess(gain: Any, momentum: Any, ramp: Any) -> Any:
     >>> round(onset_excess(10.0, 0.9, 1e-4), 6)
     0.010495
     """
-    gain, momentum, ramp = joined(
-        gain=validation.broadcastable("gain", gain, at_least=0),
-        momentum=_momentum(momentum),
-        ramp=_ramp(ramp),
-    )
-    return plain(_onset(ramp * gain, momentum))
+    return _onset(ramp * gain, momentum)
 
 
 def _onset(target: Array, momentum: Array) -> Array:
     """Return ε with I(ε) = target, by Newton's method on logarithms: the slope lies between 1 and 2."""
-    wanted = np.where(target > 0.0, target, 1.0)
-    excess = np.maximum(wanted, np.sqrt(wanted))  # whose square does not underflow
+    positive = np.where(target > 0.0, target, 1.0)
+    excess = np.maximum(positive, np.sqrt(positive))  # whose square does not underflow
     for _ in range(_ITERATIONS):
-        found = _accumulated(excess, momentum)
-        slope = excess * np.log1p(_growth(excess, momentum)) / found
-        excess = excess * np.exp(np.log(wanted / found) / slope)
+        accumulated = _accumulated(excess, momentum)
+        slope = excess * np.log1p(_growth(excess, momentum)) / accumulated
+        excess = excess * np.exp(np.log(positive / accumulated) / slope)
     return np.where(target > 0.0, excess, 0.0)
 
 
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")
+@closed_form(sharpness=POSITIVE, amplitude=POSITIVE, momentum=MOMENTUM, ramp=POSITIVE, stabilization=POSITIVE)
 def warmup_onset(sharpness: Any, amplitude: Any, momentum: Any, ramp: Any, stabilization: Any = 1.0) -> Any:
     """Return the relative excess at which a catapult under a ramp starts: the swing has reached its own saturation.
 
@@ -317,11 +260,6 @@ def warmup_onset(sharpness: Any, amplitude: Any, momentum: Any, ramp: Any, stabi
     float or ndarray
         ε_on, nondimensional; NaN where the swing is never below its saturation, so that nothing is delayed.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: new here; proof in ``derivations/a8_warmup.py``.
@@ -331,16 +269,9 @@ def warmup_onset(sharpness: Any, amplitude: Any, momentum: Any, ramp: Any, stabi
     >>> round(warmup_onset(4.0, 1e-6, 0.9, 1e-4), 6)
     0.011139
     """
-    sharpness, amplitude, momentum, ramp, b2 = joined(
-        sharpness=validation.broadcastable("sharpness", sharpness, above=0),
-        amplitude=validation.broadcastable("amplitude", amplitude, above=0),
-        momentum=_momentum(momentum),
-        ramp=_ramp(ramp),
-        stabilization=validation.broadcastable("stabilization", stabilization, above=0),
-    )
     # I/ramp − ln(A_sat/x_c) is convex in ln ε: from where even the largest A_sat is outgrown, Newton's method descends
     # to the largest zero.
-    gain = 0.5 * (np.log(2.0) - np.log(b2)) + np.log(sharpness / amplitude)
+    gain = 0.5 * (np.log(2.0) - np.log(stabilization)) + np.log(sharpness / amplitude)
     excess = _onset(ramp * np.abs(gain), momentum)
     for _ in range(3 * _ITERATIONS):
         missing = _accumulated(excess, momentum) / ramp - (gain + np.log(excess / (1.0 + excess)))
@@ -348,10 +279,10 @@ def warmup_onset(sharpness: Any, amplitude: Any, momentum: Any, ramp: Any, stabi
         step = missing / np.where(slope > 0.0, slope, np.inf)
         excess = excess * np.exp(-step)
     # Without a solution something is left missing: no slope remains, or even A_sat at ε = ∞ is below x_c.
-    return plain(np.where(np.abs(missing) < 1e-9, excess, np.nan))
+    return np.where(np.abs(missing) < 1e-9, excess, np.nan)
 
 
-@np.errstate(over="ignore", invalid="ignore")
+@closed_form(sharpness=POSITIVE, amplitude=POSITIVE, momentum=MOMENTUM, ramp=POSITIVE, stabilization=POSITIVE)
 def warmup_drop(sharpness: Any, amplitude: Any, momentum: Any, ramp: Any, stabilization: Any = 1.0) -> Any:
     """Return how far sharpness falls in the catapult that a ramp delays.
 
@@ -377,11 +308,6 @@ def warmup_drop(sharpness: Any, amplitude: Any, momentum: Any, ramp: Any, stabil
     float or ndarray
         In units of sharpness; NaN where nothing is delayed.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not real, out of range or not finite, or the shapes do not broadcast.
-
     Notes
     -----
     Source: new here; proof in ``derivations/a8_warmup.py``.
@@ -391,8 +317,8 @@ def warmup_drop(sharpness: Any, amplitude: Any, momentum: Any, ramp: Any, stabil
     >>> round(warmup_drop(4.0, 1e-6, 0.9, 1e-4), 3)
     0.608
     """
-    excess = np.asarray(warmup_onset(sharpness, amplitude, momentum, ramp, stabilization))
+    excess = warmup_onset(sharpness, amplitude, momentum, ramp, stabilization)
     delayed = np.isfinite(excess)
     at = np.where(delayed, excess, 0.0)
-    drop = 2.0 * np.asarray(sharpness) * at / (1.0 + at) * np.asarray(overshoot(inertia_number(at, momentum)))
-    return plain(np.where(delayed, drop, np.nan))
+    drop = 2.0 * sharpness * at / (1.0 + at) * overshoot(inertia_number(at, momentum))
+    return np.where(delayed, drop, np.nan)

@@ -23,6 +23,7 @@ def test_readme_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_readme_links_exist() -> None:
     # Protects the links and pictures.
-    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text()):
-        if not target.startswith("http"):
-            assert (ROOT / target).exists(), target
+    targets = re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text())
+    files = [target for target in targets if not target.startswith("http")]
+    assert files
+    assert not [target for target in files if not (ROOT / target).exists()]

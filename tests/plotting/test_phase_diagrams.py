@@ -46,15 +46,20 @@ def test_every_cell_has_the_colour_of_its_outcome(plane):
     assert {"diverged", "catapult"} <= named
 
 
-def test_contours_are_lines_of_equal_inertia(plane):
-    ax = phase_diagrams.draw_phases(plane, contours=(1.0,))
+def test_contours_are_lines_of_equal_inertia():
+    """Protects theory's lines: drawn over a fine plane, each point of a line has its κ."""
+    coords = {"momentum": 1.0 - np.geomspace(1.0, 0.02, 121), "excess": np.geomspace(1e-3, 1.0, 81)}
+    phase = np.full((121, 81), phases.CATAPULT, dtype=np.int8)
+    ax = phase_diagrams.draw_phases(
+        xarray.Dataset({"phase": (tuple(coords), phase)}, coords), contours=(0.5, 5.0)
+    )
     contour = ax.collections[-1]
-    momentum = 1.0 - plane["momentum"].values
-    for x, y in np.concatenate([path.vertices for path in contour.get_paths()]):
-        # Interpolated within cells half a decade wide, along one axis at a time.
-        nearest = momentum[np.abs(momentum - x).argmin()]
-        if np.isclose(x, nearest):
-            assert theory.inertia_number(y, 1.0 - x) == pytest.approx(1.0, rel=0.2)
+    assert contour.levels.tolist() == [0.5, 5.0]
+    for level, path in zip(contour.levels, contour.get_paths(), strict=True):
+        assert len(path.vertices) > 40
+        x, y = path.vertices.T
+        # Interpolated within a cell, over which κ grows by a tenth at most: that of a straight line is off by less.
+        assert theory.inertia_number(y, 1.0 - x) == pytest.approx(np.full(x.size, level), rel=0.01)
 
 
 def test_overshoot_is_masked_where_there_is_none(plane):
@@ -177,9 +182,24 @@ def test_dimensions_that_are_chosen_are_checked(plane):
         phase_diagrams.draw_phases(plane["phase"])
 
 
-def test_a_law_without_a_known_loss_is_named(law):
-    with pytest.raises(ValueError, match=r"one of the variables CubicTaylor, Product .*got kappa, excess"):
+def test_a_law_without_a_loss_is_named(law):
+    with pytest.raises(
+        ValueError, match=r"the overshoots of a loss along momentum, point .*, got kappa, excess$"
+    ):
         phase_diagrams.draw_overshoot_law(law.drop_vars("CubicTaylor"))
+
+
+def test_a_loss_of_any_name_is_drawn(law):
+    """Protects the law's drawing for other losses: each variable along its dimensions has a marker and its name."""
+    data = law.rename(CubicTaylor="mine").assign(yours=law["CubicTaylor"], other=("point", [1.0, 2.0, 3.0]))
+    ax = phase_diagrams.draw_overshoot_law(data)
+    markers = {
+        line.get_marker() for line in ax.lines if len(line.get_xdata()) and line.get_marker() != "None"
+    }
+    assert markers == {"o", "s"}
+    named = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert {"mine", "yours"} < {*named}
+    assert "other" not in named
 
 
 def test_a_legend_over_dark_cells_has_a_light_ground(plane):

@@ -77,6 +77,10 @@ def test_a_prediction_is_drawn_over_its_run(predicted, of, beside, label):
     assert lines[label].get_ydata() == pytest.approx(predicted[beside].values)
     assert ax.get_yscale() == ("log" if of == "loss" else "linear")
     assert "gradient flow" not in lines
+    if of != "x":
+        flow = lines_of(draw_prediction(predicted, of=of, flow=True))["gradient flow"]
+        assert flow.get_ydata() == pytest.approx(predicted[f"flow_{of}"].values)
+        assert to_hex(flow.get_color()) == METHOD_COLOURS["gradient flow"]
 
 
 def test_steps_where_a_condition_fails_are_shaded(predicted):

@@ -6,7 +6,7 @@ import xarray
 from matplotlib.colors import to_hex
 
 from selfstab import phases, theory
-from selfstab.plotting import universality
+from selfstab.plotting import style, universality
 
 # Matplotlib's releases shift antialiased pixels: 5 of 255 in the mean square hides no moved line.
 IMAGE = {"tolerance": 5, "remove_text": True, "savefig_kwargs": {"dpi": 80}, "style": "default"}
@@ -39,7 +39,7 @@ def points(lines):
 
 def test_the_law_has_a_marker_for_each_overshoot(cells):
     ax = universality.draw_universality(cells)
-    for k, (marker, _) in enumerate(universality.LOSS_LOOKS[:2]):
+    for k, marker in enumerate(style.MARKERS[:2]):
         values = cells["overshoot"].values[k]
         at = np.broadcast_to(cells["kappa"].values, values.shape)
         shown = np.isfinite(values)
@@ -88,16 +88,36 @@ def test_the_key_names_losses_momenta_and_what_was_lost(cells):
 
 def test_what_is_missing_is_named(cells):
     """Protects the doors: a line that names what is missing and what is there."""
-    with pytest.raises(ValueError, match=r"data must have the variable steps .*, got loss, momentum, kappa"):
-        universality.draw_universality(cells.drop_vars("steps"))
+    with pytest.raises(ValueError, match=r"data must have the variable phase .*, got loss, momentum, kappa"):
+        universality.draw_universality(cells.drop_vars("outcome"))
     with pytest.raises(
-        ValueError, match=r"overshoot along loss, momentum, kappa .*, got it along momentum, kappa"
+        ValueError, match=r"data must have the variable overshoot .*, got loss, momentum, kappa"
     ):
-        universality.draw_universality_key(cells.isel(loss=0))
-    with pytest.raises(ValueError, match="overshoot along momentum, kappa"):
+        universality.draw_universality_key(cells.drop_vars("overshoot"))
+    with pytest.raises(
+        ValueError, match=r"data must have the variable excess .*, with kappa or excess\), got loss"
+    ):
+        universality.draw_universality(cells.rename(kappa="k"))
+    with pytest.raises(
+        ValueError, match=r"data must be of one loss, got 2: select one, as data\.isel\(loss=0\)$"
+    ):
         universality.draw_universality_deviation(cells)
-    with pytest.raises(ValueError, match="the variables first_order, tau"):
-        universality.draw_universality_deviation(cells.isel(loss=0).drop_vars(["first_order", "tau"]))
+
+
+def test_a_sweep_over_momentum_and_excess_is_drawn(plane):
+    """Protects the drawings' generality: κ is that of β and ε, whatever the order of the axes, without a loss named."""
+    cells = plane["overshoot"].transpose("excess", "momentum")
+    for data in (plane, plane.transpose("excess", "momentum"), plane.assign_coords(loss="Cubic")):
+        (line,) = drawn(universality.draw_universality(data), "o")
+        assert line.get_label() == str(data.get("loss", xarray.DataArray("measured")).values)
+        kappa, overshoot = line.get_data()
+        assert overshoot == pytest.approx(theory.overshoot(kappa))
+        assert len(kappa) == int(np.isfinite(cells).sum())
+    one = plane.isel(momentum=2)
+    (line,) = drawn(universality.draw_universality(one), "o")
+    assert line.get_ydata() == pytest.approx(one["overshoot"].values[np.isfinite(one["overshoot"])])
+    ax = universality.draw_universality_deviation(plane.assign(overshoot=1.5 * plane["overshoot"]))
+    assert {round(y, 12) for _, y in points(drawn(ax, "o"))} == {0.5}
 
 
 @pytest.mark.mpl_image_compare(**IMAGE)

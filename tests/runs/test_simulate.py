@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import selfstab as ss
+from selfstab.kernels import modules
+from selfstab.losses.symbolic.loss import _PLAIN_STEPS
 from selfstab.runs.dataset import KEEP
 
 ALL = tuple(KEEP)
@@ -105,14 +107,44 @@ def test_a_run_in_two_parts(name):
     assert again.weights.values == pytest.approx(w[20:], rel=1e-7, abs=1e-9)
 
 
-def test_compiled_long_runs_have_the_bits_of_short_ones(same_bits):
-    """Protects the switch from plain CPython to the compiled trace at 10 000 steps."""
+@pytest.fixture
+def compilations(monkeypatch):
+    """Return the generated sources that are compiled from now on: none, where a run was plain CPython's."""
+    sources, compiled = [], modules.compiled
+
+    def watched(source):
+        sources.append(source)
+        return compiled(source)
+
+    monkeypatch.setattr(modules, "compiled", watched)
+    return sources
+
+
+def test_compiled_long_runs_have_the_bits_of_short_ones(same_bits, compilations):
+    """Protects the switch of a run from plain CPython to the compiled trace: the longest plain run, one step more."""
     loss, optimizer = ss.CubicTaylor(1.0, 1e-4), ss.HeavyBall(1.9, 0.1)
-    settings = {"keep": ("weights", "loss", "sharpness"), "noise": 1e-4}
-    short = ss.simulate(loss, optimizer, [0.1, 0.0], 9_999, every=9, **settings)
-    long = ss.simulate(loss, optimizer, [0.1, 0.0], 10_008, every=9, **settings)
+    settings = {"keep": ("weights", "loss", "sharpness"), "noise": 1e-4, "every": 7}
+    last = _PLAIN_STEPS - _PLAIN_STEPS % 7
+    short = ss.simulate(loss, optimizer, [0.1, 0.0], _PLAIN_STEPS, **settings).sel(step=slice(0, last))
+    assert not compilations
+    long = ss.simulate(loss, optimizer, [0.1, 0.0], _PLAIN_STEPS + 1, **settings).sel(step=slice(0, last))
+    assert compilations
     for variable in settings["keep"]:
-        assert same_bits(short[variable].values, long[variable].values[:-1])
+        assert len(short[variable]) == last // 7 + 1
+        assert same_bits(short[variable].values, long[variable].values)
+
+
+def test_compiled_evaluations_have_the_bits_of_plain_ones(same_bits, compilations):
+    """Protects the switch of losses and sharpnesses at many points: the most that are plain, and one more."""
+    loss = ss.Minimalist()
+    points = np.random.default_rng(0).normal(size=(_PLAIN_STEPS + 1, loss.dimension))
+    few = loss._evaluate(points[:-1], loss=True, sharpness=True)
+    assert not compilations
+    many = loss._evaluate(points, loss=True, sharpness=True)
+    assert compilations
+    for plain, compiled in zip(few, many, strict=True):
+        assert plain.shape == (_PLAIN_STEPS,)
+        assert same_bits(plain, compiled[:-1])
 
 
 @settings(max_examples=25, deadline=None)

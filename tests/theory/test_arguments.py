@@ -3,6 +3,7 @@
 import contextlib
 import inspect
 import itertools
+import re
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from selfstab import theory
+from selfstab.theory.arguments import MOMENTUM, REAL, Range, closed_form
 
 CALLS = {
     "max_stable_sharpness": {"lr": 0.1, "momentum": 0.9, "lookahead": 0.1},
@@ -130,18 +132,25 @@ def test_refusals(name, argument):
 
 
 EXTREMES = {"momentum": [1e-300, 1.0 - 1e-12, 1.0 - 2.0**-53]}
+UNDEFINED = {
+    "max_stable_noise", "max_stable_batch_sharpness", "two_cycle_half_amplitude", "warmup_onset", "warmup_drop",
+    "lookahead_overshoot", "modes", "onset_excess", "ramp_amplitude", "remaining_drop", "slow_orbit",
+}  # fmt: skip
+"""NaN at an extreme: the first five say where, the others overflow on both sides of a difference or a product."""
 
 
-@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", CALLS)
-def test_extremes_are_silent(name):
-    """Protects against warnings and other errors than refusals at both ends of the range, two arguments at a time."""
+def test_extremes(name):
+    """Protects both ends of the ranges, two arguments at a time: no error but a refusal, no NaN but where said."""
     function, arguments = getattr(theory, name), CALLS[name]
     values = {k: EXTREMES.get(k, [0.0, 1e-300, 1e300]) for k in arguments}
+    results = []
     for one, other in itertools.product(arguments, repeat=2):
         for pair in itertools.product(values[one], values[other]):
             with contextlib.suppress(ValueError):
-                function(**{**arguments, one: pair[0], other: pair[1]})
+                results += outputs(function(**{**arguments, one: pair[0], other: pair[1]}))
+    assert results
+    assert any(np.isnan(result).any() for result in results) == (name in UNDEFINED)
 
 
 def test_a_ramp_of_no_gain():
@@ -194,6 +203,57 @@ def test_shapes_that_do_not_broadcast(name):
     arguments |= {first: np.ones(2), second: np.full(3, 0.5)}
     with pytest.raises(ValueError, match=rf"broadcast together, got {first} \(2,\), {second} \(3,\)"):
         getattr(theory, name)(**arguments)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_help(name):
+    """Protects what help() shows: the declaration hides no signature, and says the errors once, before the notes."""
+    function = getattr(theory, name)
+    assert {*inspect.signature(function).parameters} == {*CALLS[name]}
+    sections = re.findall(r"^ *(\w+)\n *-+$", function.__doc__, re.MULTILINE)
+    assert sections == ["Parameters", "Returns", "Raises", "Notes", "Examples"]
+    assert ("broadcast." in function.__doc__) == (len(CALLS[name]) > 1)
+
+
+def test_a_declaration_names_each_parameter():
+    """Protects against an argument that nothing checks: a formula is refused when it is defined."""
+    with pytest.raises(TypeError, match=r"^half must declare a range for each of x, y, got x$"):
+
+        @closed_form(x=REAL)
+        def half(x, y):
+            return 0.5 * x * y
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, r"^inertia_number\(\) missing 2 required positional arguments: 'excess' and 'momentum'$"),
+        (
+            {"excess": 0.1, "momentum": 0.5, "lr": 0.1},
+            r"^inertia_number\(\) got an unexpected keyword argument 'lr'$",
+        ),
+    ],
+)
+def test_arguments_that_do_not_fit(arguments, message):
+    """Protects Python's own words for an argument too few or too many."""
+    with pytest.raises(TypeError, match=message):
+        theory.inertia_number(**arguments)
+
+
+def test_a_formula_gets_arrays_of_one_shape():
+    """Protects formulas from scalars, lists and integers, and from the order of the declaration."""
+
+    @closed_form(momentum=MOMENTUM, steps=Range(at_least=1, whole=True))
+    def shapes(steps, momentum=0):
+        assert steps.dtype == momentum.dtype == np.float64
+        return steps.shape, momentum.shape
+
+    assert [shape.tolist() for shape in shapes([1, 2, 3], [[0], [0.5]])] == [[2, 3], [2, 3]]
+    assert [shape.tolist() for shape in shapes([1, 2, 3])] == [[3], [3]]
+    with pytest.raises(ValueError, match=r"^steps must be whole numbers >= 1, got 1\.5$"):
+        shapes([1, 1.5, np.nan][:2])
+    with pytest.raises(ValueError, match=r"^momentum must be in \[0, 1\), got 1\.0$"):
+        shapes(0, 1)
 
 
 def test_import_is_light():

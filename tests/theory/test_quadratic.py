@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from derivations import q1_modes, q2_threshold, q3_growth
@@ -46,8 +46,8 @@ def test_oscillating_modulus_is_sqrt_momentum(position, momentum):
     """Protects the exact modulus √β wherever the modes are complex."""
     lower, upper, _ = theory.region_boundaries(momentum)
     product = lower + position * (upper - lower)
-    if lower < product < upper:
-        assert theory.spectral_radius(product, momentum) == np.sqrt(momentum)
+    assume(lower < product < upper)
+    assert theory.spectral_radius(product, momentum) == np.sqrt(momentum)
 
 
 def test_regions_follow_numerical_roots():
