@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from selfstab.files import write_text
 
 
 def key(stated: Sequence[str], sources: Iterable[Path]) -> str:
@@ -77,17 +78,7 @@ def keep(folder: Path, name: str, key: str, part: Mapping[str, Any], files: Sequ
     """
     folder.mkdir(exist_ok=True)
     contents = {file: content(folder.parent / file) for file in files}
-    put(
+    write_text(
         folder / f"{name}.json",
         json.dumps({"key": key, "part": part, "contents": contents}, ensure_ascii=False),
     )
-
-
-def put(path: Path, text: str) -> None:
-    """Write a text; whoever looks, or whatever fails, there is the old one or the new one, whole."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

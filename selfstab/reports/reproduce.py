@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
-import importlib.util
 import json
 import math
 import platform
@@ -15,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import selfstab
-from selfstab import validation
+from selfstab import files, provenance, validation
 from selfstab.reports import pages
 from selfstab.reports import parts as report_parts
 from selfstab.reports.companions import companion
@@ -29,7 +26,7 @@ PREDICTIONS: Final = "predictions"
 PARTS: Final = "parts"
 """The folder of a report that keeps what is known of each finished part."""
 
-_VERSIONS_OF: Final = ("numpy", "scipy", "sympy", "numba", "xarray", "zarr", "matplotlib")
+_LIBRARIES: Final = ("numpy", "scipy", "sympy", "numba", "xarray", "zarr", "matplotlib")
 
 
 class CheckFailed(Exception):
@@ -281,7 +278,7 @@ def reproduce(
         spent = f"{time.perf_counter() - began:.0f}"
         settings = {"quick": str(quick), "seconds": spent, **_versions()}
         shown = [figures[name] for name in names if name in figures]
-        report_parts.put(folder / "index.html", page(shown, table.rows if table else [], settings))
+        files.write_text(folder / "index.html", page(shown, table.rows if table else [], settings))
     code = 1 if 1 in asked else max(asked, default=0)
     say(f"{folder / 'index.html'}: {'all holds' if code == 0 else 'not all holds'} ({spent} s)")
     return code
@@ -318,12 +315,8 @@ def _shown(value: Any) -> str:
 
 
 def _versions() -> dict[str, str]:
-    versions = {"selfstab": selfstab.__version__, "python": platform.python_version()}
-    return (
-        versions
-        | {name: importlib.metadata.version(name) for name in _VERSIONS_OF}
-        | {"machine": platform.machine()}
-    )
+    """Return what the report's numbers and pictures were made with."""
+    return provenance.this_code() | provenance.libraries(*_LIBRARIES) | {"machine": platform.machine()}
 
 
 def page(
