@@ -271,11 +271,14 @@ def test_settings_beside_their_column_are_refused():
     table = {"sharpness": [1, 2, 3], "eta": [1, 1, 1]}
     with pytest.raises(ValueError, match=r"lr must be left out beside the column eta, got 0\.5"):
         recorded_run(table, lr=0.5, momentum=0.0)
-    with pytest.raises(ValueError, match="columns must name columns of run, got loss=cost; there are"):
+    with pytest.raises(
+        ValueError,
+        match="run must have the column cost for loss, got sharpness, eta; name it by columns, loss=NAME",
+    ):
         recorded_run(table, momentum=0.0, columns={"loss": "cost"})
     with pytest.raises(ValueError, match="columns must be one of step, sharpness"):
         recorded_run(table, momentum=0.0, columns={"speed": "eta"})
-    with pytest.raises(TypeError, match=r"run must be a path, an xarray\.Dataset"):
+    with pytest.raises(TypeError, match=r"run must be a path, .* or xarray\.Dataset, got \[1, 2, 3\]"):
         recorded_run([1, 2, 3])
 
 
@@ -302,7 +305,8 @@ def test_damaged_files_are_refused_in_words(tmp_path, name, content):
 
 
 def test_files_of_other_kinds_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"run must end in \.csv, \.tsv, \.npz, \.nc, \.zarr, got"):
+    (tmp_path / "run.pt").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"run must be \.csv, \.nc, \.npz, \.tsv or \.zarr, got"):
         recorded_run(tmp_path / "run.pt")
     with pytest.raises(ValueError, match="run must be a file that exists"):
         recorded_run(tmp_path / "run.csv")
