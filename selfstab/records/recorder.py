@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import xarray
 
 TOLERANCES: Final = {"float64": 1e-10, "float32": 1e-4}
-"""Relative residual at which the sharpness is taken to be found, by the precision of the products."""
+"""Relative residual at which the sharpness counts as converged, by the precision of the products."""
 
 _COLUMNS: Final = {
     "loss": ("L(w_t)", "loss"),

@@ -240,12 +240,12 @@ def read(source: Any, member: str = "") -> Table:
     def table_of(form: Format, subject: Any) -> Table:
         names = form.members(subject)
         if not names and member:
-            raise ReadError(f"run must hold several for a member to be chosen, got {member!r} for one run")
+            raise ReadError(f"member must be left out of a file that holds one run, got {member!r}")
         if len(names) == 1 and not member:
             return form.read(subject, names[0])
         if names and member not in names:
-            chosen = repr(member) if member else "none"
-            raise ReadError(f"run must be one member of several, {', '.join(names)}, got {chosen}")
+            problem = f"must be one of {', '.join(names)}, which the file holds"
+            raise ReadError(f"member {problem}, got {repr(member) if member else 'none'}")
         return form.read(subject, member)
 
     table: Table = _of_source(source, table_of)
