@@ -328,8 +328,8 @@ def pictures(data: xarray.Dataset) -> dict[str, tuple[Callable[[Any], Figure], s
     drawings: dict[str, tuple[Callable[[Any], Figure], str]] = {
         "run": (
             _draw_run,
-            "The run. Shaded: catapults, from onset to where the swing has died. Bars: where the overshoot law lets "
-            "the sharpness end, and how high it lets the loss rise; grey where it carries a caution.",
+            "The run. Shaded: catapults, from onset to where the swing has died. Bars: the sharpness that the "
+            "overshoot law predicts at the end, and the loss that it predicts at most; grey where it carries a caution.",
         )
     }
     if data.sizes["catapult"]:

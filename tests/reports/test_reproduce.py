@@ -264,10 +264,3 @@ def test_an_unknown_figure_is_refused_before_anything_runs(figures, tmp_path):
     with pytest.raises(ValueError, match="only must be one of good, bad, broken, predictions, got 'better'"):
         reproduction.reproduce(tmp_path / "new", only=["better"])
     assert not (tmp_path / "new").exists()
-
-
-def test_companions_are_found_and_absent_ones_named():
-    assert reproduction.titles()["modes"] == reproduction.companion("figures.modes").TITLE
-    assert reproduction.companion("figures") is reproduction.companion("figures")
-    with pytest.raises(ImportError, match="nonsense must be installed with selfstab or stand beside it"):
-        reproduction.companion("nonsense")

@@ -17,6 +17,7 @@ import selfstab as ss
 from selfstab.cli.main import main
 from selfstab.records import formats
 from selfstab.records.formats import Format, Match, ReadError, Table
+from selfstab.records.read import recorded_run
 
 COLUMNS = {"sharpness": [1.0, 1.5, 2.0], "lr": [0.5, 0.5, 0.5], "momentum": [0.0, 0.0, 0.0]}
 
@@ -332,3 +333,33 @@ def test_a_setting_of_the_whole_run_that_is_no_number_is_refused():
     """Protects the threshold from a schedule's name in place of a learning rate."""
     with pytest.raises(ValueError, match="lr must be a real number, got 'cosine'"):
         ss.analyze({"sharpness": [1.0, 2.0, 3.0], "lr": "cosine"}, momentum=0.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("run.csv", b""),
+        ("run.csv", b"\xff\xfe\x00junk"),
+        ("run.csv", b"sharpness,lr\n1,2,3\n4,5\n"),
+        ("run.npz", b"PK\x03\x04 broken"),
+        ("run.nc", b"nothing"),
+        ("run.zarr", b"no folder"),
+        ("run.npz", "pickled"),
+    ],
+)
+def test_damaged_files_are_refused_in_words(tmp_path, name, content):
+    path = tmp_path / name
+    if content == "pickled":
+        np.savez(path, sharpness=np.array([{}, None], dtype=object))
+    else:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"run must|sharpness must|must hold"):
+        recorded_run(path, momentum=0.0)
+
+
+def test_files_of_other_kinds_are_refused(tmp_path):
+    (tmp_path / "run.pt").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"run must be \.csv, \.nc, \.npz, \.tsv or \.zarr, got"):
+        recorded_run(tmp_path / "run.pt")
+    with pytest.raises(ValueError, match="run must be a file that exists"):
+        recorded_run(tmp_path / "run.csv")
