@@ -329,7 +329,7 @@ def pictures(data: xarray.Dataset) -> dict[str, tuple[Callable[[Any], Figure], s
         "run": (
             _draw_run,
             "The run. Shaded: catapults, from onset to where the swing has died. Bars: the sharpness that the "
-            "overshoot law predicts at the end, and the loss that it predicts at most; grey where it carries a caution.",
+            "overshoot law predicts at the end, and the highest loss; grey where it carries a caution.",
         )
     }
     if data.sizes["catapult"]:
