@@ -133,7 +133,7 @@ class Format(ABC):
     """Further modules that writing needs."""
 
     def match(self, source: Any) -> Match:
-        """Return how sure it is that a source is of this format; nothing is raised.
+        """Return how sure it is that a source is of this format.
 
         Parameters
         ----------
@@ -144,7 +144,7 @@ class Format(ABC):
         -------
         Match
             By default POSSIBLE for a path with one of the suffixes. A format that shares its suffix with others looks
-            into the file, and returns CERTAIN or NONE.
+            into the file, and returns CERTAIN or NONE. An error of opening or decoding counts as NONE.
         """
         return Match.POSSIBLE if isinstance(source, Path) and self.suffix_of(source) else Match.NONE
 

@@ -147,7 +147,7 @@ def format_of(source: Any) -> Format:
     ranked = []
     for number, form in enumerate(registered()):
         length = len(form.suffix_of(subject)) if isinstance(subject, Path) else 0
-        ranked.append((form.match(subject), length, number, form))
+        ranked.append((_match(form, subject), length, number, form))
     match, _, _, form = max(ranked, key=lambda entry: entry[:3])
     if match is not Match.NONE:
         return form
@@ -266,6 +266,14 @@ def _of_source(source: Any, ask: Any) -> Any:
         text = " ".join(str(error).split()) or type(error).__name__
         kind = form.suffix_of(subject) or form.name
         raise ValueError(f"run must be a readable {kind} file, got {str(source)!r}: {text}") from None
+
+
+def _match(form: Format, subject: Any) -> Match:
+    """Return how sure a format is; a file that it cannot open or decode is not its own."""
+    try:
+        return form.match(subject)
+    except (OSError, UnicodeError):
+        return Match.NONE
 
 
 def _subject(source: Any) -> Any:

@@ -164,6 +164,16 @@ def test_formats_of_one_suffix_are_told_apart_by_content(registered, tmp_path, o
     assert ss.analyze(tmp_path / "lines.json")["sharpness"].values.tolist() == COLUMNS["sharpness"]
 
 
+def test_a_format_that_cannot_open_a_source_is_not_its_reader(registered, tmp_path):
+    """Protects other formats' files from one that looks into all of a suffix: bytes that are no text, and folders."""
+    registered(Lines)
+    registered(History)
+    (tmp_path / "bytes.json").write_bytes(b"\xff\xfe")
+    (tmp_path / "folder.json").mkdir()
+    for name in ("bytes.json", "folder.json"):
+        assert formats.format_of(tmp_path / name).name == "lines"
+
+
 def test_of_formats_equally_sure_the_longest_suffix_then_the_latest_reads(registered, tmp_path):
     """Protects the order that the reference promises."""
     registered(Compressed)
