@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,13 +25,13 @@ class ReadError(ValueError):
     """
 
 
-class Match(IntEnum):
+class Match(Enum):
     """How sure a format is that a source is its own; of several formats the surest reads it.
 
     Examples
     --------
-    >>> Match.CERTAIN > Match.POSSIBLE > Match.NONE
-    True
+    >>> [match.name for match in Match]  # from the least sure on
+    ['NONE', 'POSSIBLE', 'CERTAIN']
     """
 
     NONE = 0

@@ -144,13 +144,14 @@ def format_of(source: Any) -> Format:
     subject = _subject(source)
     if isinstance(subject, Path) and not subject.exists():
         raise ValueError(f"run must be a file that exists, got {str(source)!r}")
-    ranked = []
-    for number, form in enumerate(registered()):
-        length = len(form.suffix_of(subject)) if isinstance(subject, Path) else 0
-        ranked.append((_match(form, subject), length, number, form))
-    match, _, _, form = max(ranked, key=lambda entry: entry[:3])
-    if match is not Match.NONE:
-        return form
+    matching = [(form, match) for form in registered() if (match := _match(form, subject)) is not Match.NONE]
+
+    def rank(entry: tuple[Format, Match]) -> tuple[int, int]:
+        length = len(entry[0].suffix_of(subject)) if isinstance(subject, Path) else 0
+        return entry[1].value, length
+
+    if matching:  # of equals the first counts, which is the latest here
+        return max(reversed(matching), key=rank)[0]
     if isinstance(subject, Path):
         raise ValueError(f"run must be {readable()}, got {str(source)!r}")
     kinds = [form.name for form in registered() if form.in_memory]
