@@ -79,7 +79,7 @@ MOVED: Final = {
     "specification": "sweeps.storage.settings",
     "spectrum": "eigen.pairs",
     "store": "sweeps.storage.store",
-    "tables": "records.sources",
+    "tables": "records.columns",
     "theory.broadcast": "theory.arguments",
     "theory.deviation_coefficients": "theory.deviation_table",
     "theory.overshoot_coefficients": "theory.overshoot_table",
@@ -90,6 +90,7 @@ MOVED: Final = {
 """Module of version 0.1 and the module that it has become, both without the package's name."""
 
 SPLIT: Final = {
+    "tables": ("records.formats.base", "records.roles"),
     "blocks": ("machine", "sweeps.plan.protocols"),
     "kernels.pool": ("machine",),
     "losses.protocol": ("losses.base.starts",),

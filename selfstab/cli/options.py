@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from selfstab.cli.formats import FormatsOption
+
 if TYPE_CHECKING:
     import xarray
 
@@ -45,7 +47,8 @@ problem_options = _options(
     click.option("--escape", type=float, default=1e6, show_default=True, help="Radius of divergence."),
     click.option("--noise", type=float, default=0.0, show_default=True, help="Standard deviation of gradient noise."),
     click.option("--seed", type=int, default=0, show_default=True, help="Seed of the noise."),
-    click.option("-o", "--output", type=click.Path(path_type=Path), help="Write .zarr, .csv, or .nc (with netCDF4)."),
+    click.option("-o", "--output", type=click.Path(path_type=Path), cls=FormatsOption,
+                 help="Write WRITTEN; .nc needs netCDF4."),
 )  # fmt: skip
 
 

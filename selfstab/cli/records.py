@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
+from selfstab.cli.formats import FormatsCommand, FormatsOption
 
-@click.command()
+
+@click.command(cls=FormatsCommand)
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "-c",
@@ -26,38 +28,51 @@ import click
     "paths",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Write a page .html, all results .nc or .zarr, the catapults .csv, or a folder with all of it.",
+    cls=FormatsOption,
+    help="Write a page .html, the results WRITTEN (of them only the catapults to .csv and .tsv), or a folder with "
+    "all of it.",
 )
+@click.option("--member", default="", metavar="NAME", help="Which run, where RUN holds several.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 def analyze(
-    run: Path, columns: tuple[str, ...], paths: tuple[Path, ...], as_json: bool, **settings: float | None
+    run: Path,
+    columns: tuple[str, ...],
+    paths: tuple[Path, ...],
+    member: str,
+    as_json: bool,
+    **settings: float | None,
 ) -> None:
-    """Hold a recorded training run against the theory: thresholds, catapults, overshoot, loss spikes.
+    """Compare a recorded training run with the theory: thresholds, catapults, overshoot, loss spikes.
 
-    RUN is a .csv, .tsv, .npz, .nc or .zarr with columns step, sharpness, lr, momentum, loss, or names like them, of
-    gradient descent with heavy-ball or Nesterov momentum; Adam and its like have another threshold.
+    RUN is READABLE with columns step, sharpness, lr, momentum, loss, or names like them, of gradient descent with
+    heavy-ball or Nesterov momentum; Adam and its like have another threshold.
 
     Example: selfstab analyze run.csv --momentum 0.9 -c sharpness=eig0 -o report.html
     """  # fmt: skip
-    from selfstab.records.analyze import analyze as held
-    from selfstab.reports import analysis as run_analysis
+    from selfstab import validation
+    from selfstab.records import formats
+    from selfstab.records.analyze import analyze as analysis_of
+    from selfstab.records.columns import ColumnError
+    from selfstab.records.roles import ALIASES
+    from selfstab.reports import analysis
 
     for path in paths:
-        run_analysis.check_output(path)
-    chosen: dict[str, str] = {}
+        analysis.check_output(path)
+    names: dict[str, str] = {}
     for text in columns:
         role, equals, name = text.partition("=")
         if not equals or not name:
             raise ValueError(f"--column must be ROLE=NAME, got {text!r}")
-        if role in chosen:
+        validation.one_of("--column", role, ALIASES)
+        if role in names:
             raise ValueError(f"--column {role} must be given once, got it twice")
-        chosen[role] = name
+        names[role] = name
     try:
-        data = held(run, columns=chosen, **settings)
-    except ValueError as error:
-        # The library's argument in the words of the option.
-        raise ValueError(str(error).replace("by columns, ", "by --column ")) from error
-    click.echo(run_analysis.as_json(data) if as_json else run_analysis.table(data))
+        data = analysis_of(formats.read(run, member), columns=names, **settings)
+    except ColumnError as error:
+        remedy = f"name it by --column {error.role}=NAME{error.otherwise}"
+        raise ValueError(f"{error.problem}; {remedy}") from error
+    click.echo(analysis.as_json(data) if as_json else analysis.table(data))
     for path in paths:
-        run_analysis.write(data, path, run.name)
+        analysis.write(data, path, run.name)
         click.echo(f"wrote {path}", err=as_json)

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import pickle
 import sys
-import tempfile
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
+
+from selfstab import files
 
 _DIGEST: Final = hashlib.sha256().digest_size
 
@@ -51,22 +51,10 @@ class CheckedFiles:
         dumps: Callable[[Any], bytes] = serialize.dumps
         content = dumps(data)
         with contextlib.suppress(OSError):
-            write_whole(self._path(key), hashlib.sha256(content).digest() + content)
+            files.write_bytes(self._path(key), hashlib.sha256(content).digest() + content)
 
     def flush(self) -> None:
         """Forget nothing: a file's name says all that it depends on."""
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees all of it or none."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).replace(path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def check_files_of(module: ModuleType, path: Path) -> None:

@@ -20,8 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from selfstab import files
 from selfstab.kernels.arithmetic import HEADER, plain_namespace
-from selfstab.kernels.cache_files import check_files_of, write_whole
+from selfstab.kernels.cache_files import check_files_of
 
 _lock = threading.Lock()
 _loaded: dict[str, ModuleType] = {}
@@ -54,7 +55,7 @@ def _from_disk(source: str) -> ModuleType | None:
         if not os.access(path.parent, os.W_OK):
             return None
         if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
-            write_whole(path, text.encode())
+            files.write_text(path, text)
     except OSError:
         return None
     specification = importlib.util.spec_from_file_location(name, path)

@@ -1,4 +1,4 @@
-"""A recorded training run held against the theory: threshold, catapults, and what the overshoot law says of each."""
+"""A recorded training run beside the theory: threshold, catapults, and what the overshoot law says of each."""
 
 from __future__ import annotations
 
@@ -30,7 +30,11 @@ CAUTIONS: Final = {
     "begun": "the swing was under way where the record begins: y0 and the growth miss its beginning",
     "noisy": "noise of the recorded sharpness is more than a twentieth of y0, which as a maximum it raises",
 }
-"""Reasons not to trust the law's prediction for a catapult; several are told at once."""
+"""Reasons not to trust the law's prediction for a catapult; a catapult may have several."""
+
+_FORMER_EXCESS: Final = (
+    "the former name of excess_sharpness, which goes with version 0.3: excess is relative elsewhere"
+)
 
 _SMALL: Final = 0.1
 _FEWEST: Final = 8
@@ -63,7 +67,7 @@ def analyze(
     lookahead: float | None = None,
     columns: Mapping[str, str] | None = None,
 ) -> xarray.Dataset:
-    r"""Hold a recorded run of gradient descent with momentum against the theory of catapults.
+    r"""Compare a recorded run of gradient descent with momentum with the theory of catapults.
 
     .. math:: S^* = \frac{2(1 + β)}{η(1 + 2γ)}, \quad κ = ε\frac{(1 + β)^2}{(1 − β)^2}, \quad
         \text{drop} = 2 y_0 G(κ)
@@ -72,23 +76,25 @@ def analyze(
     ----------
     run
         A path to .csv, .tsv, .npz, .nc or .zarr, a pandas.DataFrame, an xarray.Dataset (such as :func:`simulate`
-        returns) or a mapping of one-dimensional arrays. Columns are found by the names of
-        ``selfstab.records.read.ALIASES``, whatever their case: sharpness is needed; lr and momentum are, unless given
-        below; step, loss and second_sharpness help. A step is one update, and what stands beside it belongs to the
-        weights before that update.
+        returns), a mapping of one-dimensional arrays, or anything that a format of ``selfstab.records.formats`` reads;
+        of a file with several runs, what :func:`selfstab.records.formats.read` returns of one. Columns are known by
+        the names of ``selfstab.records.roles.ALIASES``, whatever their case: sharpness is needed; lr and momentum
+        are, unless given below; step, loss and second_sharpness help. A step is one update, and what stands beside it
+        belongs to the weights before that update.
     lr, momentum
         η > 0 and β in [0, 1), where they were constant and not recorded. The update is w − η∇L + β(w − w₋), as of
         PyTorch's SGD; where the gradient is averaged, β v + (1 − β)g, η is the learning rate times 1 − β.
     lookahead
         γ >= 0, by default what the run carries, else 0; equal to the momentum for Nesterov's.
     columns
-        The names of columns that are not found, {"sharpness": NAME, ...}.
+        The names of columns that are called otherwise, {"sharpness": NAME, ...}.
 
     Returns
     -------
     xarray.Dataset
-        Along step: sharpness, loss (if recorded), lr, momentum, max_stable_sharpness S*_t, and excess S − S* of the
-        smoothed sharpness, all NaN where not recorded. Along catapult, what :func:`catapults` gives and
+        Along step: sharpness, loss (if recorded), lr, momentum, max_stable_sharpness S*_t, and excess_sharpness
+        S − S* of the smoothed sharpness (also under its former name excess), all NaN where not recorded. Along
+        catapult, what :func:`catapults` gives and
 
         - steps_above; lr, momentum; inertia_number κ (κ_e with lookahead), predicted_overshoot G(κ), predicted_drop;
         - sharpening_rate: slope of S per step over the later half of the records between the last swing's end and
@@ -144,13 +150,14 @@ def analyze(
     if (np.diff(data["momentum"].values) != 0).any():
         notes.append("Momentum changes: the threshold follows it, the law takes the value at the step of y0.")
     record = _Record(data, ahead, notes)
-    found = observables.catapults(record.sharpness, record.limits, record.loss, record.steps)
-    columns_found = {str(name): found[name].values for name in found.data_vars}
-    rows = record.rows(columns_found)
+    catapults = observables.catapults(record.sharpness, record.limits, record.loss, record.steps)
+    rows = record.rows({str(name): catapults[name].values for name in catapults.data_vars})
     excess = np.full(data.sizes["step"], np.nan)
     excess[record.known] = record.smooth - record.limits
-    data["excess"] = ("step", excess, {"long_name": "S - S*, smoothed over the flip", "units": "1/lr"})
-    out = data.merge(found)
+    described = {"long_name": "S - S*, smoothed over the flip", "units": "1/lr"}
+    data["excess_sharpness"] = ("step", excess, described)
+    data["excess"] = ("step", excess, described | {"deprecated": _FORMER_EXCESS})
+    out = data.merge(catapults)
     for name, (long_name, units) in _ALONG_CATAPULT.items():
         dtype = np.int64 if units == "step" else np.float64
         label = f"catapult_{name}" if name in ("lr", "momentum") else name
@@ -257,27 +264,27 @@ class _Record:
     def _at(self, step: float) -> int:
         return int(np.searchsorted(self.positions, step))
 
-    def rows(self, found: Mapping[str, Array]) -> list[dict[str, float]]:
-        """Return what is known of each catapult beyond what :func:`catapults` found."""
-        tops = [self._top(found, k) for k in range(found["onset"].size)]
-        laws = self._laws(found, np.array(tops, dtype=np.int64))
+    def rows(self, catapults: Mapping[str, Array]) -> list[dict[str, float]]:
+        """Return what is known of each catapult beyond what :func:`observables.catapults` says."""
+        tops = [self._top(catapults, k) for k in range(catapults["onset"].size)]
+        laws = self._laws(catapults, np.array(tops, dtype=np.int64))
         return [
-            self._row(found, k, tops[k], {name: float(values[k]) for name, values in laws.items()})
+            self._row(catapults, k, tops[k], {name: float(values[k]) for name, values in laws.items()})
             for k in range(len(tops))
         ]
 
-    def _top(self, found: Mapping[str, Array], number: int) -> int:
+    def _top(self, catapults: Mapping[str, Array], number: int) -> int:
         """Return the record of y0."""
-        onset, crossing = (self._at(found[name][number]) for name in ("onset", "crossing"))
+        onset, crossing = (self._at(catapults[name][number]) for name in ("onset", "crossing"))
         swing = slice(onset, crossing + 1)
         return onset + int(
-            np.argmax(_close(self.smooth[swing] - self.limits[swing], found["peak_excess"][number]))
+            np.argmax(_close(self.smooth[swing] - self.limits[swing], catapults["peak_excess"][number]))
         )
 
-    def _laws(self, found: Mapping[str, Array], tops: Array) -> dict[str, Array]:
+    def _laws(self, catapults: Mapping[str, Array], tops: Array) -> dict[str, Array]:
         """Return what theory says of all catapults; spike is the loss's, times b²."""
         excess, y0, beta, ahead = (
-            found["relative_excess"], found["peak_excess"], self.momentum[tops], self.lookahead,
+            catapults["relative_excess"], catapults["peak_excess"], self.momentum[tops], self.lookahead,
         )  # fmt: skip
         kappa = (
             theory.lookahead_inertia_number(excess, beta, ahead)
@@ -295,18 +302,18 @@ class _Record:
         }
 
     def _row(
-        self, all_found: Mapping[str, Array], number: int, top: int, law: Mapping[str, float]
+        self, catapults: Mapping[str, Array], number: int, top: int, law: Mapping[str, float]
     ) -> dict[str, float]:
-        found = {name: float(values[number]) for name, values in all_found.items()}
-        onset, crossing, died = (self._at(found[name]) for name in ("onset", "crossing", "died"))
-        y0, drop = found["peak_excess"], found["drop"]
+        catapult = {name: float(values[number]) for name, values in catapults.items()}
+        onset, crossing, died = (self._at(catapult[name]) for name in ("onset", "crossing", "died"))
+        y0, drop = catapult["peak_excess"], catapult["drop"]
         beta, lr = float(self.momentum[top]), float(self.lr[top])
-        begin = self._at(float(all_found["died"][number - 1])) if number else 0
-        following = all_found["onset"][number + 1 : number + 2]
+        begin = self._at(float(catapults["died"][number - 1])) if number else 0
+        following = catapults["onset"][number + 1 : number + 2]
         end = self._at(float(following[0])) if following.size else self.steps.size
         rate = _slope(self.steps, self.smooth, begin, onset)
         row: dict[str, float] = {
-            "steps_above": found["crossing"] - found["onset"],
+            "steps_above": catapult["crossing"] - catapult["onset"],
             "lr": lr,
             "momentum": beta,
             "sharpening_rate": rate,
@@ -319,7 +326,7 @@ class _Record:
             self._spike(row, law["spike"], onset, self.steps[[died, end - 1]], drop + max(rise, 0.0))
         begun = bool(row.pop("begun", 0.0))
         moved = float(np.ptp(self.limits[top : died + 1]))
-        told = {
+        holds = {
             "large_drop": max(drop, row["predicted_drop"]) > _SMALL * abs(float(self.smooth[top])),
             "settings_moved": not moved <= _SMALL * y0,
             "sharpening": rise > _SMALL * y0,
@@ -333,7 +340,7 @@ class _Record:
             "begun": begun,
             "noisy": self.noise > _NOISE * y0,
         }
-        row["cautions"] = sum(2**k for k, name in enumerate(CAUTIONS) if told[name])
+        row["cautions"] = sum(2**k for k, name in enumerate(CAUTIONS) if holds[name])
         return row
 
     def _spike(self, row: dict[str, float], law: float, onset: int, calm: Array, pushed: float) -> None:

@@ -1,24 +1,25 @@
-"""A training run recorded elsewhere: its columns found, its rows put in order, what cannot be read refused."""
+"""A training run recorded elsewhere: its rows in order, up to its divergence, with lr and momentum in each.
+
+The way goes down once: a format reads the source into a table (:mod:`selfstab.records.formats`), its columns get their
+roles (:mod:`selfstab.records.columns`), here the rows are checked and put in order, and
+:mod:`selfstab.records.analyze` compares the run with the theory.
+"""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from selfstab import validation
-from selfstab.records.sources import ALIASES, Table, key, numbers, table_of
-from selfstab.validation import Array
+from selfstab.records import formats
+from selfstab.records.columns import columns_of
+from selfstab.validation import Array, Integers
 
 if TYPE_CHECKING:
     import xarray
-
-_ADAPTIVE: Final = ("beta2", "beta_2", "adam_beta2", "betas", "exp_avg_sq", "preconditioned_sharpness")
-_OTHERS: Final = r"ada|rmsprop|lion|lamb|shampoo|muon|lbfgs"
-"""Words in the names of optimizers of another kind."""
 
 _LONG_NAMES: Final = {
     "sharpness": ("largest Hessian eigenvalue", "1/lr"),
@@ -69,52 +70,29 @@ def recorded_run(
     """
     import xarray
 
-    given = {
-        "lr": None if lr is None else validation.real("lr", lr, above=0),
-        "momentum": None if momentum is None else validation.real("momentum", momentum, at_least=0, below=1),
-    }
+    lr = None if lr is None else validation.real("lr", lr, above=0)
+    momentum = None if momentum is None else validation.real("momentum", momentum, at_least=0, below=1)
     ahead = None if lookahead is None else validation.real("lookahead", lookahead, at_least=0)
-    table = table_of(run)
-    notes = table.notes
-    _take_lookahead(table)
-    names = _roles(table, dict(columns or {}))
-    values = {role: numbers(name, table.columns[name]) for role, name in names.items()}
-    for role, value in given.items():
-        if value is None:
-            continue
-        if role in names:
-            raise ValueError(f"{role} must be left out beside the column {names[role]}, got {value:g}")
-        table.constants[role] = value
+    source = columns_of(formats.read(run), dict(columns or {}), lr, momentum)
+    names, notes, values = source.names, [*source.notes], source.values
     size = values["sharpness"].size
-    for role in given:
-        if role in values:
-            continue
-        if role not in table.constants:
-            raise ValueError(_missing(role, table) + f", or give {role} if it was constant")
-        values[role] = np.full(size, table.constants[role])
-    if "step" not in values:
-        values["step"] = np.arange(float(size))
-        notes.append("No column of steps: rows are taken as steps 0, 1, 2, ...")
-    elif key(names["step"]) in ("epoch", "epochs"):
-        notes.append(f"Steps are taken from {names['step']}: rates hold if an epoch is one update.")
-    names = {role: names.get(role, role) for role in values}
-    rows = np.arange(1, size + 1)
+    rows: Integers = np.arange(1, size + 1)
     rows, values = _in_order(rows, values, names, notes)
     rows, values, diverged_at = _until_divergence(rows, values, names, notes)
-    if diverged_at < 0 and table.constants.get("diverged_at", -1.0) >= 0:  # our own runs stop before it
-        diverged_at = int(table.constants["diverged_at"])
+    if diverged_at < 0 <= source.diverged_at:  # our own runs stop before it
+        diverged_at = source.diverged_at
         notes.append(f"The run diverged at step {diverged_at}.")
-    _check_settings(rows, values, names, notes)
-    if ahead is None and "lookahead" in table.constants:
-        ahead = validation.real("lookahead", table.constants["lookahead"], at_least=0)
+    values = _with_settings_in_every_row(rows, values, names, notes)
+    if ahead is None and source.lookahead is not None:
+        ahead = validation.real("lookahead", source.lookahead, at_least=0)
     ahead = _lookahead(values, notes) if ahead is None else ahead
     known = np.isfinite(values["sharpness"])
     if known.sum() < _FEWEST:
         raise ValueError(
             f"{names['sharpness']} must hold at least {_FEWEST} numbers, got {known.sum()} in {size} rows"
         )
-    _tell_gaps(values, names, notes)
-    out = xarray.Dataset(coords={"step": values.pop("step").astype(np.int64)})
+    notes += _gaps(values, names)
+    out = xarray.Dataset(coords={"step": values["step"].astype(np.int64)})
     for role, (long_name, units) in _LONG_NAMES.items():
         if role in values and np.isfinite(values[role]).any():
             out[role] = ("step", values[role], {"long_name": long_name, "units": units})
@@ -123,87 +101,12 @@ def recorded_run(
     return out
 
 
-# -- columns ------------------------------------------------------------------------------------------------------
-
-
-def _take_lookahead(table: Table) -> None:
-    """Take the lookahead out of the columns, if one holds it; it must not change."""
-    for name in [name for name in table.columns if key(name) == "lookahead"]:
-        column = numbers(name, table.columns.pop(name))
-        known = column[~np.isnan(column)]
-        other = known[known != known[0]] if known.size else known
-        if other.size:
-            raise ValueError(
-                f"{name} must be one number for the whole run, got {known[0]:g} and {other[0]:g}"
-            )
-        if known.size:
-            table.constants["lookahead"] = float(known[0])
-
-
-def _missing(role: str, table: Table) -> str:
-    return (
-        f"run must have a column {role} (also known as {', '.join(ALIASES[role][1:5])}), "
-        f"got {', '.join(table.columns) or 'none'}; name it by columns, {role}=NAME"
-    )
-
-
-def _roles(table: Table, chosen: dict[str, str]) -> dict[str, str]:
-    """Return the column's name for each role that has one."""
-    names: dict[str, str] = {}
-    for role, name in chosen.items():
-        validation.one_of("columns", role, ALIASES)
-        if name not in table.columns:
-            raise ValueError(
-                f"columns must name columns of run, got {role}={name}; "
-                f"there are {', '.join(table.columns) or 'none'}"
-            )
-        names[role] = name
-    for name in table.columns:
-        if key(name) in _ADAPTIVE and name not in names.values():
-            raise ValueError(
-                "run must be of gradient descent with heavy-ball or Nesterov momentum, "
-                f"got the column {name}: the threshold of Adam and its like is another"
-            )
-        if key(name) in ("optimizer", "optimiser") and name not in names.values():
-            told = next(
-                (str(v) for v in table.columns[name] if re.search(_OTHERS, str(v), re.IGNORECASE)), ""
-            )
-            if told:
-                raise ValueError(
-                    "run must be of gradient descent with heavy-ball or Nesterov momentum, "
-                    f"got {told} in the column {name}: the threshold of Adam and its like is another"
-                )
-    for role, aliases in ALIASES.items():
-        if role in names:
-            continue
-        found = [name for name in table.columns if key(name) in aliases and name not in names.values()]
-        if len(found) > 1 and role == "step":
-            found = [min(found, key=lambda name: aliases.index(key(name)))]
-        exact = [name for name in found if name == role]
-        if len(found) > 1 and not exact:
-            raise ValueError(
-                f"run must have one column for {role}, got {', '.join(found)}; choose by columns, {role}=NAME"
-            )
-        names |= {role: (exact or found)[0]} if found else {}
-    if "sharpness" not in names:
-        raise ValueError(_missing("sharpness", table))
-    sizes = {name: len(table.columns[name]) for name in names.values()}
-    size = sizes[names["sharpness"]]
-    for name, other in sizes.items():
-        if other != size:
-            raise ValueError(
-                f"{name} must have as many values as {names['sharpness']} ({size}), got {other}; "
-                "where one was not recorded, put NaN"
-            )
-    return names
-
-
 # -- rows ---------------------------------------------------------------------------------------------------------
 
 
 def _in_order(
-    rows: np.ndarray[Any, Any], values: dict[str, Array], names: dict[str, str], notes: list[str]
-) -> tuple[np.ndarray[Any, Any], dict[str, Array]]:
+    rows: Integers, values: dict[str, Array], names: dict[str, str], notes: list[str]
+) -> tuple[Integers, dict[str, Array]]:
     """Sort by step, and join rows of the same step if they do not contradict each other."""
     step, name = values["step"], names["step"]
     bad = np.flatnonzero(~(np.abs(step) <= 2.0**53) | (step != np.round(step)))
@@ -240,8 +143,8 @@ def _in_order(
 
 
 def _until_divergence(
-    rows: np.ndarray[Any, Any], values: dict[str, Array], names: dict[str, str], notes: list[str]
-) -> tuple[np.ndarray[Any, Any], dict[str, Array], int]:
+    rows: Integers, values: dict[str, Array], names: dict[str, str], notes: list[str]
+) -> tuple[Integers, dict[str, Array], int]:
     """Cut the run where loss or sharpness is infinite for good."""
     measured = [role for role in ("sharpness", "loss", "second_sharpness") if role in values]
     end, cause = rows.size, ""
@@ -264,8 +167,8 @@ def _until_divergence(
         diverged_at = int(values["step"][end])
         notes.append(f"The run diverged: {cause} is not finite from step {diverged_at} on.")
     empty = np.all([np.isnan(values[role][:end]) for role in measured], axis=0)
-    kept = np.flatnonzero(~empty)
-    last = int(kept[-1]) + 1 if kept.size else 0
+    measurements = np.flatnonzero(~empty)
+    last = int(measurements[-1]) + 1 if measurements.size else 0
     if last < end:
         notes.append(f"The last {end - last} rows hold no measurement; they have been left out.")
         known = values["loss"][:last][np.isfinite(values["loss"][:last])] if "loss" in values else np.empty(0)
@@ -277,10 +180,11 @@ def _until_divergence(
     return rows[:last], {role: column[:last] for role, column in values.items()}, diverged_at
 
 
-def _check_settings(
-    rows: np.ndarray[Any, Any], values: dict[str, Array], names: dict[str, str], notes: list[str]
-) -> None:
-    """Let lr and momentum hold until the next value; refuse what is out of range."""
+def _with_settings_in_every_row(
+    rows: Integers, values: dict[str, Array], names: dict[str, str], notes: list[str]
+) -> dict[str, Array]:
+    """Return the columns with lr and momentum that hold until the next value; refuse what is out of range."""
+    values = dict(values)
     for role, allowed in (("lr", ">= 0"), ("momentum", "in [0, 1)")):
         column = values[role]
         known = np.flatnonzero(~np.isnan(column))
@@ -297,6 +201,7 @@ def _check_settings(
             values[role] = column[holds]
             missing = column.size - known.size
             notes.append(f"{names[role]} is missing in {missing} rows; there the last value before holds.")
+    return values
 
 
 def _lookahead(values: dict[str, Array], notes: list[str]) -> float:
@@ -307,9 +212,9 @@ def _lookahead(values: dict[str, Array], notes: list[str]) -> float:
     known = np.isfinite(limits) & (limits > 0) & (lr > 0)
     if not known.any():
         return 0.0
-    found = (2.0 * (1.0 + momentum[known]) / (lr[known] * limits[known]) - 1.0) / 2.0
-    ahead = float(np.median(found))
-    if np.ptp(found) > 1e-6 or ahead < -1e-6:
+    lookaheads = (2.0 * (1.0 + momentum[known]) / (lr[known] * limits[known]) - 1.0) / 2.0
+    ahead = float(np.median(lookaheads))
+    if np.ptp(lookaheads) > 1e-6 or ahead < -1e-6:
         notes.append(
             "The recorded threshold is not that of this lr and momentum at any lookahead; it is not used."
         )
@@ -322,8 +227,9 @@ def _lookahead(values: dict[str, Array], notes: list[str]) -> float:
     return ahead
 
 
-def _tell_gaps(values: dict[str, Array], names: dict[str, str], notes: list[str]) -> None:
-    """Note what is recorded how often."""
+def _gaps(values: dict[str, Array], names: dict[str, str]) -> list[str]:
+    """Return notes on what is recorded how often."""
+    notes = []
     for role in ("sharpness", "loss"):
         if role not in values:
             continue
@@ -340,3 +246,4 @@ def _tell_gaps(values: dict[str, Array], names: dict[str, str], notes: list[str]
         if wide:
             longest = int(strides.max())
             notes.append(f"{names[role]} has {wide} gaps in its record, the longest of {longest} steps.")
+    return notes

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import xarray
 
 TOLERANCES: Final = {"float64": 1e-10, "float32": 1e-4}
-"""Relative residual at which the sharpness is taken to be found, by the precision of the products."""
+"""Relative residual at which the sharpness counts as converged, by the precision of the products."""
 
 _COLUMNS: Final = {
     "loss": ("L(w_t)", "loss"),
@@ -247,33 +247,26 @@ class Recorder:
         return out
 
     def save(self, path: str | Path) -> None:
-        """Write what was recorded to a file .csv, .nc or .npz, or a folder .zarr.
+        """Write what was recorded to a file or folder.
 
         Parameters
         ----------
         path
-            Where to; what is there is replaced if it is of the same kind. .nc needs netCDF4.
+            Where to, with the suffix of a format that is written (``selfstab.records.formats.suffixes(written=True)``:
+            .csv, .nc, .npz, .tsv, .zarr); what is there is replaced if it is of the same kind. .nc needs netCDF4.
 
         Raises
         ------
         TypeError, ValueError
             If the ending is another, the folder around it does not exist, or something else is there.
+        ImportError
+            If a module that the format needs is missing.
         """
         if not isinstance(path, (str, Path)):
             raise TypeError(f"path must be a text or a Path, got {validation.shown(path)}")
-        target, data = Path(path), self.dataset()
-        if target.suffix not in (".csv", ".nc", ".npz", ".zarr"):
-            raise ValueError(f"path must end in .csv, .nc, .npz or .zarr, got {target.name!r}")
-        if not target.parent.is_dir():
-            raise ValueError(f"path must be in a folder that exists, got {str(path)!r}")
-        if target.suffix != ".zarr" and target.is_dir():
-            raise ValueError(f"path must be a file, got {str(path)!r}, which is a folder")
-        if target.suffix == ".npz":
-            arrays: dict[str, Any] = {str(name): data[name].values for name in data.variables}
-            np.savez(target, **arrays)
-            return
-        outputs.check_output(target)
-        outputs.write(data, target)
+        target = Path(path)
+        outputs.check_output(target, name="path")
+        outputs.write(self.dataset(), target, name="path")
 
     # -- other libraries' loops ---------------------------------------------------------------------------------------
 

@@ -67,23 +67,23 @@ def of_torch(parameters: Iterable[Any], closure: Any, optimizer: Any) -> Callabl
     if not isinstance(optimizer, torch.optim.SGD):
         raise TypeError(f"optimizer must be a torch.optim.SGD, got {validation.shown(optimizer)}")
 
-    tried = False
+    repeatable = False
 
     def read(_: Any) -> Reading:
-        nonlocal tried
+        nonlocal repeatable
         lr, momentum, nesterov, decay = _sgd(optimizer)
         with torch.enable_grad():
             loss = closure()
             if not isinstance(loss, torch.Tensor) or loss.ndim:
                 raise TypeError(f"closure must return a scalar tensor, got {validation.shown(loss)}")
-            if not tried:
+            if not repeatable:
                 first, again = loss.detach(), closure().detach()
                 if not torch.equal(first, again) and not bool(torch.isnan(first)):
                     raise ValueError(
                         "closure must give one value at one point, as a module does after .eval() on data that do not "
                         f"change, got {float(first):.6g} and {float(again):.6g}"
                     )
-                tried = True
+                repeatable = True
             slopes = torch.autograd.grad(loss, weights, create_graph=True, materialize_grads=True)
             flat = torch.cat([slope.reshape(-1) for slope in slopes])
 
@@ -115,14 +115,14 @@ def number(name: str, value: Any) -> float:
 
 def _sgd(optimizer: Any) -> tuple[float, float, bool, float]:
     """Return lr, momentum, whether it is Nesterov's, and the weight decay of all of an optimizer's groups."""
-    found = {
+    groups = {
         tuple(group[name] if isinstance(group[name], bool) else float(group[name]) for name in
               ("lr", "momentum", "nesterov", "weight_decay", "dampening", "maximize"))
         for group in optimizer.param_groups
     }  # fmt: skip
-    if len(found) > 1:
-        raise ValueError(f"optimizer must have one lr and momentum in all its groups, got {sorted(found)}")
-    lr, momentum, nesterov, decay, dampening, maximize = found.pop()
+    if len(groups) > 1:
+        raise ValueError(f"optimizer must have one lr and momentum in all its groups, got {sorted(groups)}")
+    lr, momentum, nesterov, decay, dampening, maximize = groups.pop()
     if dampening or maximize:
         raise ValueError(
             f"optimizer must not dampen or maximize, got dampening={dampening}, maximize={maximize}"

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from selfstab.records import outputs
+from selfstab.files import write_text
+from selfstab.records import formats, outputs
 from selfstab.records.analyze import CAUTIONS, cautions_of, largest_of
 from selfstab.reports import pages
-from selfstab.reports import parts as report_parts
 
 if TYPE_CHECKING:
     import xarray
@@ -112,15 +112,15 @@ def table(data: xarray.Dataset) -> str:
     parts = summary(data)
     data, cut = _listed(data, _MOST_ON_SCREEN)
     parts += [cut] if cut else []
-    told = [cautions_of(data, k) for k in range(data.sizes["catapult"])]
-    if told:
+    cautions = [cautions_of(data, k) for k in range(data.sizes["catapult"])]
+    if cautions:
         rows = [
             [
                 int(data["number"][k]),
-                *(_shown(data[name].values[k]) for name in _ON_SCREEN),
-                ", ".join(told[k]),
+                *(_as_text(data[name].values[k]) for name in _ON_SCREEN),
+                ", ".join(cautions[k]),
             ]
-            for k in range(len(told))
+            for k in range(len(cautions))
         ]
         parts.append(
             tabulate(
@@ -130,7 +130,9 @@ def table(data: xarray.Dataset) -> str:
                 stralign="right",
             )
         )
-    parts += [f"{name}: {text}" for name, text in CAUTIONS.items() if any(name in names for names in told)]
+    parts += [
+        f"{name}: {text}" for name, text in CAUTIONS.items() if any(name in names for names in cautions)
+    ]
     parts += [f"note: {note}" for note in json.loads(data.attrs["notes"])]
     return "\n".join(parts)
 
@@ -177,7 +179,7 @@ def _plain(value: Any) -> int | float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _shown(value: Any) -> str:
+def _as_text(value: Any) -> str:
     if isinstance(value, np.integer):
         return str(int(value))
     return "" if math.isnan(value) else f"{value:.4g}"
@@ -197,19 +199,23 @@ def check_output(path: Path) -> None:
     Parameters
     ----------
     path
-        A page .html, a dataset .nc or .zarr, the catapults' table .csv, or a folder (no suffix) for page, pictures and
-        data: new, empty, or written by an earlier analysis.
+        A page .html, a file of a format that is written (the whole analysis, or where the format is a table of rows
+        the catapults), or a folder (no suffix) for page, pictures and data: new, empty, or written by an earlier
+        analysis.
 
     Raises
     ------
     ValueError, ImportError
         If it cannot.
     """
-    if path.suffix in (".nc", ".zarr", ".csv"):
+    if path.suffix not in (".html", ""):
+        written = formats.suffixes(written=True)
+        if not path.name.lower().endswith(written):
+            raise ValueError(
+                f"output must end in .html, {formats.listed(written)} or be a folder, got {path.name!r}"
+            )
         outputs.check_output(path)
         return
-    if path.suffix not in (".html", ""):
-        raise ValueError(f"output must end in .html, .nc, .zarr or .csv or be a folder, got {path.name!r}")
     if not path.parent.is_dir():
         raise ValueError(f"output must be in a folder that exists, got {str(path)!r}")
     if path.suffix == ".html" and path.exists() and not path.is_file():
@@ -219,8 +225,8 @@ def check_output(path: Path) -> None:
             raise ValueError(
                 f"output must be a folder, got {str(path)!r}, which is none; nothing was changed"
             )
-        held = {entry.name for entry in path.iterdir()}
-        if held and not {"index.html", "catapults.csv"} <= held:
+        names = {entry.name for entry in path.iterdir()}
+        if names and not {"index.html", "catapults.csv"} <= names:
             raise ValueError(
                 f"output must be a new folder or one of an earlier analysis, got {str(path)!r}; nothing was changed"
             )
@@ -241,17 +247,16 @@ def write(data: xarray.Dataset, path: Path, name: str) -> None:
     from selfstab.plotting import style
 
     check_output(path)
-    if path.suffix in (".nc", ".zarr"):
-        outputs.write(data, path)
-    elif path.suffix == ".csv":
-        outputs.write(data[_of_catapults(data)], path)
-    elif path.suffix == ".html":
-        report_parts.put(path, page(data, name))
+    if path.suffix == ".html":
+        write_text(path, page(data, name))
+    elif path.suffix:
+        whole = not formats.format_to_write(path).tabular
+        outputs.write(data if whole else data[_of_catapults(data)], path)
     else:
         path.mkdir(exist_ok=True)
         # First what an earlier folder is known by.
         outputs.write(data[_of_catapults(data)], path / "catapults.csv")
-        report_parts.put(path / "index.html", page(data, name))
+        write_text(path / "index.html", page(data, name))
         for picture, (draw, _) in pictures(data).items():
             style.save(draw(data), path, picture)
         outputs.write(data, path / "analysis.zarr")
@@ -320,21 +325,21 @@ def pictures(data: xarray.Dataset) -> dict[str, tuple[Callable[[Any], Figure], s
     dict
         Function of data and caption, by the file's name.
     """
-    found: dict[str, tuple[Callable[[Any], Figure], str]] = {
+    drawings: dict[str, tuple[Callable[[Any], Figure], str]] = {
         "run": (
             _draw_run,
-            "The run. Shaded: catapults, from onset to where the swing has died. Bars: where the overshoot law lets "
-            "the sharpness end, and how high it lets the loss rise; grey where it carries a caution.",
+            "The run. Shaded: catapults, from onset to where the swing has died. Bars: the sharpness that the "
+            "overshoot law predicts at the end, and the highest loss; grey where it carries a caution.",
         )
     }
     if data.sizes["catapult"]:
-        found["largest_catapult"] = (_draw_largest, "The catapult of the largest drop.")
-        found["overshoot"] = (
+        drawings["largest_catapult"] = (_draw_largest, "The catapult of the largest drop.")
+        drawings["overshoot"] = (
             _draw_law,
             "Overshoot of each catapult, drop/(2y₀), against the inertia number, beside the law. "
             "Open markers: catapults for which the law carries a caution.",
         )
-    return found
+    return drawings
 
 
 def _inline(figure: Figure) -> str:
@@ -358,28 +363,28 @@ def page(data: xarray.Dataset, name: str) -> str:
     str
         The page.
     """
-    drawn = [(caption, _inline(draw(data))) for draw, caption in pictures(data).values()]
+    images = [(caption, _inline(draw(data))) for draw, caption in pictures(data).values()]
     lines = summary(data)
     data, cut = _listed(data, _MOST_ON_PAGE)
-    told = [cautions_of(data, k) for k in range(data.sizes["catapult"])]
+    cautions = [cautions_of(data, k) for k in range(data.sizes["catapult"])]
     count = range(data.sizes["catapult"])
     tables = [
         (
             [_COLUMNS[name] for name in names],
-            [[_shown(data[name].values[k]) for name in names] for k in count],
+            [[_as_text(data[name].values[k]) for name in names] for k in count],
         )
         for names in (_OF_SHARPNESS, _OF_LOSS)
-        if told and np.isfinite([data[name].values for name in names]).any()
+        if cautions and np.isfinite([data[name].values for name in names]).any()
     ]
     return pages.filled(
         "run.html",
         name=name,
         summary=[*lines, cut] if cut else lines,
-        pictures=drawn,
+        pictures=images,
         numbers=data["number"].values.tolist(),
         tables=tables,
-        told=told,
-        cautions={key: text for key, text in CAUTIONS.items() if any(key in names for names in told)},
+        cautions_of_each=cautions,
+        meanings={key: text for key, text in CAUTIONS.items() if any(key in names for names in cautions)},
         notes=json.loads(data.attrs["notes"]),
         versions=json.loads(data.attrs["versions"]),
         lookahead=float(data.attrs["lookahead"]),

@@ -23,6 +23,11 @@ def companion(name: str) -> ModuleType:
     name
         A dotted name such as ``figures`` or ``figures.modes``.
 
+    Returns
+    -------
+    module
+        The package, or its module.
+
     Raises
     ------
     ImportError

@@ -1,18 +1,33 @@
-"""Parts of a report that are finished: kept with what they stand on, reused as long as that is the same."""
+"""Finished parts of a report: each is saved with a hash of its sources, and reused while that is the same."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from selfstab.files import write_text
 
 
 def key(stated: Sequence[str], sources: Iterable[Path]) -> str:
     """Return a hash of settings and of the content of source files.
 
+    Parameters
+    ----------
+    stated
+        Settings, in an order that counts.
+    sources
+        Files; their names and contents count, their folders do not.
+
+    Returns
+    -------
+    str
+        SHA-256 in hexadecimal.
+
+    Examples
+    --------
     >>> key(["modes"], []) == key(["modes"], []), key(["modes"], []) == key(["orbits"], [])
     (True, False)
     """
@@ -23,7 +38,18 @@ def key(stated: Sequence[str], sources: Iterable[Path]) -> str:
 
 
 def content(path: Path) -> str:
-    """Return the hash of a file, or of all files of a folder; nothing if there is none."""
+    """Return the hash of a file, or of all files of a folder.
+
+    Parameters
+    ----------
+    path
+        A file or folder.
+
+    Returns
+    -------
+    str
+        SHA-256 in hexadecimal; of a folder, of its files' names and hashes. Empty if there is no file.
+    """
     if path.is_file():
         return hashlib.sha256(path.read_bytes()).hexdigest()
     files = [file for file in sorted(path.rglob("*")) if file.is_file()]
@@ -32,62 +58,58 @@ def content(path: Path) -> str:
 
 
 def recall(folder: Path, name: str, key: str) -> dict[str, Any] | None:
-    """Return what is kept of a part, if it is of this key and its files are as they were written.
+    """Return a saved part, if it has this key and its files are as they were written.
 
     Parameters
     ----------
     folder
-        Where parts are kept, beside the files they made.
+        Where parts are saved, in the folder of their files.
     name
         The part.
     key
-        What it must stand on.
+        The hash of its sources today, as :func:`key` gives it.
 
     Returns
     -------
     dict or None
-        As it was kept; None if it must be made.
+        The part as :func:`keep` took it; None if it is missing, damaged, of another key, or a file has changed.
     """
     try:
-        kept = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        whole = kept["key"] == key and all(
-            content(folder.parent / file) == found for file, found in kept["contents"].items()
+        document = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        unchanged = document["key"] == key and all(
+            content(folder.parent / file) == digest for file, digest in document["contents"].items()
         )
-        return dict(kept["part"]) if whole else None
+        return dict(document["part"]) if unchanged else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def forget(folder: Path, name: str) -> None:
-    """Let a part be made again; before its files are written, so that half of them is never taken for the whole."""
+    """Remove a saved part; done before its files are written, so that half of them never counts as the part.
+
+    Parameters
+    ----------
+    folder, name
+        As for :func:`recall`.
+    """
     (folder / f"{name}.json").unlink(missing_ok=True)
 
 
 def keep(folder: Path, name: str, key: str, part: Mapping[str, Any], files: Sequence[str] = ()) -> None:
-    """Keep a finished part, with the hashes of the files it made.
+    """Save a finished part, with the hashes of its files.
 
     Parameters
     ----------
     folder, name, key
         As for :func:`recall`.
     part
-        What to recall: JSON.
+        What :func:`recall` returns: plain values.
     files
-        Names of files and folders beside `folder`.
+        Names of the part's files and folders, beside `folder`.
     """
     folder.mkdir(exist_ok=True)
     contents = {file: content(folder.parent / file) for file in files}
-    put(
+    write_text(
         folder / f"{name}.json",
         json.dumps({"key": key, "part": part, "contents": contents}, ensure_ascii=False),
     )
-
-
-def put(path: Path, text: str) -> None:
-    """Write a text; whoever looks, or whatever fails, there is the old one or the new one, whole."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

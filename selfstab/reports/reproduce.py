@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
-import importlib.util
 import json
 import math
 import platform
@@ -15,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import selfstab
-from selfstab import validation
+from selfstab import files, provenance, validation
 from selfstab.reports import pages
 from selfstab.reports import parts as report_parts
 from selfstab.reports.companions import companion
@@ -29,7 +26,7 @@ PREDICTIONS: Final = "predictions"
 PARTS: Final = "parts"
 """The folder of a report that keeps what is known of each finished part."""
 
-_VERSIONS_OF: Final = ("numpy", "scipy", "sympy", "numba", "xarray", "zarr", "matplotlib")
+_LIBRARIES: Final = ("numpy", "scipy", "sympy", "numba", "xarray", "zarr", "matplotlib")
 
 
 class CheckFailed(Exception):
@@ -42,8 +39,8 @@ def titles() -> dict[str, str]:
 
 
 @dataclass
-class Made:
-    """A figure as made: its files, what its check verified, and what failed."""
+class FigurePart:
+    """A figure of the report: its files, what its check verified, and what failed."""
 
     name: str
     title: str
@@ -60,22 +57,22 @@ class Made:
         return next((f for f in self.files if f.endswith(".png")), "")
 
 
-def _make(name: str, folder: Path, quick: bool) -> Made:
-    """Compute, save, draw and check one figure; what goes wrong is kept, not raised."""
+def _figure(name: str, folder: Path, quick: bool) -> FigurePart:
+    """Return one figure, computed, saved, drawn and checked; an error is in its failure and not raised."""
     began = time.perf_counter()
     module = companion(f"figures.{name}")
-    made = Made(name, module.TITLE, (module.__doc__ or "").partition("\n")[2].strip())
+    part = FigurePart(name, module.TITLE, (module.__doc__ or "").partition("\n")[2].strip())
     try:
         data = module.compute(quick)
-        made.files.append(_save_data(data, folder, name))
-        made.files += _save_figure(module.draw(data), folder, name)
-        made.lines = module.check(data)
+        part.files.append(_save_data(data, folder, name))
+        part.files += _save_figure(module.draw(data), folder, name)
+        part.lines = module.check(data)
     except AssertionError as error:
-        made.failure = f"Check failed: {error}"
+        part.failure = f"Check failed: {error}"
     except Exception as error:  # one broken figure must not keep the others from the page
-        made.failure = f"{type(error).__name__}: {error}"
-    made.seconds = time.perf_counter() - began
-    return made
+        part.failure = f"{type(error).__name__}: {error}"
+    part.seconds = time.perf_counter() - began
+    return part
 
 
 def _save_figure(figure: Any, folder: Path, name: str) -> list[str]:
@@ -120,16 +117,16 @@ def make_figure(name: str, output: Path | str, quick: bool = False) -> Iterator[
     TypeError, ValueError
         If there is no such figure.
     CheckFailed
-        After the files are written, if a number shown is not what theory says, or the figure could not be made.
+        After the files are written, if a number shown is not what theory says, or the figure could not be part.
     """
     name = validation.one_of("name", name, companion("figures").NAMES)
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
-    made = _make(name, folder, quick)
-    yield from (str(folder / file) for file in made.files)
-    yield from made.lines
-    if made.failure:
-        raise CheckFailed(f"{name}: {made.failure}")
+    part = _figure(name, folder, quick)
+    yield from (str(folder / file) for file in part.files)
+    yield from part.lines
+    if part.failure:
+        raise CheckFailed(f"{name}: {part.failure}")
 
 
 # -- parts --------------------------------------------------------------------------------------------------------
@@ -158,26 +155,26 @@ def part_key(name: str, quick: bool) -> str:
     return report_parts.key([name, str(quick and name != PREDICTIONS), json.dumps(_versions())], sources)
 
 
-def _figure_part(folder: Path, name: str, quick: bool, make: bool) -> Made | None:
-    """Return a figure: the finished one, else a new one, or None if it is not to be made."""
+def _figure_part(folder: Path, name: str, quick: bool, make: bool) -> FigurePart | None:
+    """Return a figure: the finished one, else a new one, or None if it is not to be part."""
     key = part_key(name, quick)
-    kept = report_parts.recall(folder / PARTS, name, key)
-    if kept is not None:
+    saved = report_parts.recall(folder / PARTS, name, key)
+    if saved is not None:
         try:
-            return Made(**kept | {"reused": True})
-        except TypeError:  # kept by a version whose parts have other fields
+            return FigurePart(**saved | {"reused": True})
+        except TypeError:  # saved by a version whose parts have other fields
             pass
     if not make:
         return None
     report_parts.forget(folder / PARTS, name)
-    made = _make(name, folder, quick)
-    if not made.failure:
-        report_parts.keep(folder / PARTS, name, key, asdict(made), made.files)
-    return made
+    part = _figure(name, folder, quick)
+    if not part.failure:
+        report_parts.keep(folder / PARTS, name, key, asdict(part), part.files)
+    return part
 
 
 @dataclass
-class _Table:
+class _PredictionsPart:
     """The table of predictions: its rows, the exit code they ask for, and how long it took."""
 
     rows: list[dict[str, str]]
@@ -187,24 +184,24 @@ class _Table:
     reused: bool = False
 
 
-def _predictions_part(folder: Path, make: bool) -> _Table | None:
+def _predictions_part(folder: Path, make: bool) -> _PredictionsPart | None:
     """Return the table of predictions, as :func:`_figure_part` does a figure."""
     key = part_key(PREDICTIONS, False)
-    kept = report_parts.recall(folder / PARTS, PREDICTIONS, key)
-    if kept is not None:
+    saved = report_parts.recall(folder / PARTS, PREDICTIONS, key)
+    if saved is not None:
         try:
-            return _Table(**kept | {"reused": True})
+            return _PredictionsPart(**saved | {"reused": True})
         except TypeError:
             pass
     if not make:
         return None
     report_parts.forget(folder / PARTS, PREDICTIONS)
     began = time.perf_counter()
-    found = _Table(*_predictions())
-    found.seconds = time.perf_counter() - began
-    if found.code == 0:
-        report_parts.keep(folder / PARTS, PREDICTIONS, key, asdict(found))
-    return found
+    part = _PredictionsPart(*_predictions())
+    part.seconds = time.perf_counter() - began
+    if part.code == 0:
+        report_parts.keep(folder / PARTS, PREDICTIONS, key, asdict(part))
+    return part
 
 
 def reproduce(
@@ -257,37 +254,37 @@ def reproduce(
     if fresh:
         for name in parts:
             report_parts.forget(folder / PARTS, name)
-    figures: dict[str, Made] = {}
-    table: _Table | None = None
-    asked: list[int] = []
+    figures: dict[str, FigurePart] = {}
+    table: _PredictionsPart | None = None
+    codes: list[int] = []
     try:
         for name in (n for n in names if n in parts):
-            made = _figure_part(folder, name, quick, make=True)
-            assert made is not None
-            figures[name] = made
-            asked.append(1 if made.failure else 0)
-            say(f"{name}: {made.failure or 'done'} ({_time(made)})")
+            part = _figure_part(folder, name, quick, make=True)
+            assert part is not None
+            figures[name] = part
+            codes.append(1 if part.failure else 0)
+            say(f"{name}: {part.failure or 'done'} ({_time(part)})")
         if PREDICTIONS in parts:
             table = _predictions_part(folder, make=True)
             assert table is not None
-            asked.append(table.code)
+            codes.append(table.code)
             say(f"{PREDICTIONS}: {table.summary} ({_time(table)})")
     finally:
         # After an interrupt, too: the page shows what is finished.
         for name in names:
-            if name not in figures and (found := _figure_part(folder, name, quick, make=False)):
-                figures[name] = found
+            if name not in figures and (saved := _figure_part(folder, name, quick, make=False)):
+                figures[name] = saved
         table = table or _predictions_part(folder, make=False)
         spent = f"{time.perf_counter() - began:.0f}"
         settings = {"quick": str(quick), "seconds": spent, **_versions()}
-        shown = [figures[name] for name in names if name in figures]
-        report_parts.put(folder / "index.html", page(shown, table.rows if table else [], settings))
-    code = 1 if 1 in asked else max(asked, default=0)
+        finished = [figures[name] for name in names if name in figures]
+        files.write_text(folder / "index.html", page(finished, table.rows if table else [], settings))
+    code = 1 if 1 in codes else max(codes, default=0)
     say(f"{folder / 'index.html'}: {'all holds' if code == 0 else 'not all holds'} ({spent} s)")
     return code
 
 
-def _time(part: Made | _Table) -> str:
+def _time(part: FigurePart | _PredictionsPart) -> str:
     return f"finished before, {part.seconds:.1f} s" if part.reused else f"{part.seconds:.1f} s"
 
 
@@ -303,14 +300,14 @@ def _predictions() -> tuple[list[dict[str, str]], int, str]:
         return [row | {"prediction": "verify", "verdict": "fails", "reason": reason}], 1, reason
     rows = []
     for k in range(data.sizes["prediction"]):
-        row = {name: _shown(data[name].values[k]) for name in ("prediction", *map(str, data.data_vars))}
+        row = {name: _as_text(data[name].values[k]) for name in ("prediction", *map(str, data.data_vars))}
         rows.append({"reason": "", "order": ""} | row)
     verdicts = [row["verdict"] for row in rows]
     summary = ", ".join(f"{verdicts.count(word)} {word}" for word in dict.fromkeys(verdicts))
     return rows, verification.exit_code(data), summary
 
 
-def _shown(value: Any) -> str:
+def _as_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     number = float(value)
@@ -318,29 +315,30 @@ def _shown(value: Any) -> str:
 
 
 def _versions() -> dict[str, str]:
-    versions = {"selfstab": selfstab.__version__, "python": platform.python_version()}
-    return (
-        versions
-        | {name: importlib.metadata.version(name) for name in _VERSIONS_OF}
-        | {"machine": platform.machine()}
-    )
+    """Return what the report's numbers and pictures were made with."""
+    return provenance.this_code() | provenance.libraries(*_LIBRARIES) | {"machine": platform.machine()}
 
 
 def page(
-    figures: Sequence[Made], predictions: Sequence[Mapping[str, str]], settings: Mapping[str, str]
+    figures: Sequence[FigurePart], predictions: Sequence[Mapping[str, str]], settings: Mapping[str, str]
 ) -> str:
     """Return the report's HTML; it needs no network, and refers to files beside it.
 
     Parameters
     ----------
     figures
-        What was made.
+        The figures, finished or failed.
     predictions
         Rows of text with prediction, statement, measured, predicted, error, order, verdict and reason.
     settings
-        What to list below.
+        What to list below, by name.
+
+    Returns
+    -------
+    str
+        One page.
     """
-    failures = [f"{made.name}: {made.failure}" for made in figures if made.failure]
+    failures = [f"{figure.name}: {figure.failure}" for figure in figures if figure.failure]
     failures += [
         f"{row['prediction']}: {row['verdict']}. {row['reason']}"
         for row in predictions

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-import selfstab
 from selfstab import validation
+from selfstab.provenance import libraries, this_code
 from selfstab.verification import (
     catapults,
     constrained,
@@ -169,12 +169,7 @@ def _dataset(rows: list[Judged]) -> xarray.Dataset:
         out[name] = ("prediction", np.array(column))
         out[name].attrs["long_name"] = _LONG_NAMES[name]
     out["seconds"].attrs["units"] = "s"
-    versions = {
-        "selfstab": selfstab.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }
-    out.attrs.update(versions=json.dumps(versions), machine=platform.machine())
+    out.attrs.update(versions=json.dumps(this_code() | libraries("numpy")), machine=platform.machine())
     return out
 
 

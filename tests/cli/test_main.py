@@ -97,7 +97,10 @@ BAD = [
     (("simulate", *PRODUCT, "--lr", "1", "--momentum", "1"), "momentum must be in [0, 1), got 1.0"),
     (("simulate", *PRODUCT, "--lr", "1", "--steps", "-3"), "steps must be an integer >= 0"),
     (("simulate", *PRODUCT, "--lr", "1", "--keep", "los"), "keep must be one of loss, sharpness"),
-    (("simulate", *PRODUCT, "--lr", "1", "-o", "run.txt"), "output must end in .zarr, .nc or .csv"),
+    (
+        ("simulate", *PRODUCT, "--lr", "1", "-o", "run.txt"),
+        "output must end in .csv, .nc, .npz, .tsv or .zarr",
+    ),
     (("simulate", "Nothing", "--start", "1", "--lr", "1", "--steps", "1"), "loss must be one of Quadratic"),
     (("simulate", "Product", "--start", "1", "--lr", "1", "--steps", "1"), "start must have shape (2,)"),
     (

@@ -195,7 +195,7 @@ def test_processes_that_begin_together_share_the_directory(tmp_path):
         for _ in range(2)
     ]
     assert all(b"[0.0, 2.0, 4.0]" in process.communicate(timeout=120)[0] for process in begun)
-    assert not list(tmp_path.glob("*.tmp"))
+    assert not list(tmp_path.glob(".partial*"))
     assert in_a_process(DOUBLED, SELFSTAB_CACHE_DIR=str(tmp_path)) == "1 [0.0, 2.0, 4.0]"
 
 

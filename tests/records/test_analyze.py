@@ -169,3 +169,13 @@ def test_noise_of_the_recorded_sharpness_is_told():
         if share:
             smooth = smoothed(noisy["sharpness"].values, np.ones(run.sizes["step"] - 1))
             assert analyze_module._noise(smooth) == pytest.approx(share * y0, rel=0.2)
+
+
+def test_the_absolute_excess_has_a_name_of_its_own_and_the_former_one():
+    """Protects the one meaning of excess, which is relative, and scripts that read the former name."""
+    seen = ss.analyze(catapult(0.5, 0.9))
+    smooth = smoothed(seen["sharpness"].values, np.ones(seen.sizes["step"] - 1))
+    assert np.array_equal(seen["excess_sharpness"], smooth - seen["max_stable_sharpness"])
+    assert np.array_equal(seen["excess"], seen["excess_sharpness"])
+    assert "former name of excess_sharpness" in seen["excess"].attrs["deprecated"]
+    assert "deprecated" not in seen["excess_sharpness"].attrs

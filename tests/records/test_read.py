@@ -126,25 +126,6 @@ def test_a_threshold_of_other_settings_is_told_and_not_used():
     assert any("not that of this lr and momentum" in note for note in json.loads(found.attrs["notes"]))
 
 
-@pytest.mark.parametrize(
-    ("role", "name"),
-    [
-        ("step", "Iteration"),
-        ("step", "global_step"),
-        ("sharpness", "Lambda-Max"),
-        ("sharpness", "hessian.top"),
-        ("lr", "Learning Rate"),
-        ("momentum", "β"),
-        ("loss", "train/loss"),
-    ],
-)
-def test_columns_are_found_by_other_names(run, role, name):
-    table = columns(run)
-    table[name] = table.pop(role)
-    found = ss.analyze(table)
-    assert found["overshoot"].values == pytest.approx(ss.analyze(run)["overshoot"].values, rel=0, abs=0)
-
-
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), repeated=st.integers(0, 5))
 def test_neither_order_nor_repeated_rows_matter(run, seed, repeated):
@@ -265,104 +246,6 @@ def test_what_cannot_be_read_is_refused_by_column_and_row(table, message):
         given.pop("lr", None)
     with pytest.raises(ValueError, match=message):
         recorded_run(table, **given)
-
-
-def test_settings_beside_their_column_are_refused():
-    table = {"sharpness": [1, 2, 3], "eta": [1, 1, 1]}
-    with pytest.raises(ValueError, match=r"lr must be left out beside the column eta, got 0\.5"):
-        recorded_run(table, lr=0.5, momentum=0.0)
-    with pytest.raises(ValueError, match="columns must name columns of run, got loss=cost; there are"):
-        recorded_run(table, momentum=0.0, columns={"loss": "cost"})
-    with pytest.raises(ValueError, match="columns must be one of step, sharpness"):
-        recorded_run(table, momentum=0.0, columns={"speed": "eta"})
-    with pytest.raises(TypeError, match=r"run must be a path, an xarray\.Dataset"):
-        recorded_run([1, 2, 3])
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("run.csv", b""),
-        ("run.csv", b"\xff\xfe\x00junk"),
-        ("run.csv", b"sharpness,lr\n1,2,3\n4,5\n"),
-        ("run.npz", b"PK\x03\x04 broken"),
-        ("run.nc", b"nothing"),
-        ("run.zarr", b"no folder"),
-        ("run.npz", "pickled"),
-    ],
-)
-def test_damaged_files_are_refused_in_words(tmp_path, name, content):
-    path = tmp_path / name
-    if content == "pickled":
-        np.savez(path, sharpness=np.array([{}, None], dtype=object))
-    else:
-        path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"run must|sharpness must|must hold"):
-        recorded_run(path, momentum=0.0)
-
-
-def test_files_of_other_kinds_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"run must end in \.csv, \.tsv, \.npz, \.nc, \.zarr, got"):
-        recorded_run(tmp_path / "run.pt")
-    with pytest.raises(ValueError, match="run must be a file that exists"):
-        recorded_run(tmp_path / "run.csv")
-
-
-def test_a_column_of_lookahead_is_read():
-    """Protects the threshold: a column that is left out would make it 1 + 2γ times too high."""
-    sharpness = np.linspace(1.0, 2.0, 5)
-    for run in (
-        {"sharpness": sharpness, "Lookahead": [np.nan, 0.5, 0.5, 0.5, 0.5]},
-        pd.DataFrame({"sharpness": sharpness, "lookahead": 0.5}),
-        xarray.Dataset({"sharpness": ("t", sharpness), "lookahead": ("t", np.full(5, 0.5))}),
-    ):
-        assert recorded_run(run, lr=1.0, momentum=0.0).attrs["lookahead"] == 0.5
-        assert recorded_run(run, lr=1.0, momentum=0.0, lookahead=0.25).attrs["lookahead"] == 0.25
-
-
-@pytest.mark.parametrize(
-    ("lookahead", "message"),
-    [
-        ([0.5, 0.5, 0.5, 0.5, 0.25], r"lookahead must be one number for the whole run, got 0.5 and 0.25"),
-        (-0.1, r"lookahead must be .*, got -0.1"),
-        (np.inf, r"lookahead must be .*, got inf"),
-    ],
-)
-def test_a_lookahead_that_is_none_is_refused(lookahead, message):
-    with pytest.raises(ValueError, match=message):
-        recorded_run({"sharpness": np.linspace(1.0, 2.0, 5), "lookahead": lookahead}, lr=1.0, momentum=0.0)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("step,sharpness,loss\n", "at least|must hold|no row|empty"),
-        ("step;sharpness;lr\n0;1;2\n", "separated by commas, got semicolons"),
-        ("step\tsharpness\n0\t1\n", "separated by commas, got tabs"),
-        ("0,1.0,3.8\n1,1.1,3.8\n", "name its columns in the first row"),
-    ],
-)
-def test_a_table_of_another_form_is_refused_in_words(tmp_path, content, message):
-    # Protects a first try: an exported table that is none of ours.
-    path = tmp_path / "run.csv"
-    path.write_text(content)
-    with pytest.raises(ValueError, match=message):
-        ss.analyze(path, momentum=0.9, lr=1.0)
-
-
-def test_a_damaged_archive_is_no_advice_to_load_pickles(tmp_path):
-    path = tmp_path / "run.npz"
-    path.write_bytes(b"\x00\x01garbage")
-    with pytest.raises(ValueError, match="holds no arrays of numbers"):
-        ss.analyze(path)
-
-
-@pytest.mark.parametrize("name", ["AdamW", "rmsprop", "Lion"])
-def test_another_optimizer_named_in_a_column_is_refused(run, name):
-    table = columns(run) | {"optimizer": np.full(run.sizes["step"], name)}
-    with pytest.raises(ValueError, match=f"got {name} in the column optimizer"):
-        ss.analyze(table)
-    ss.analyze(columns(run) | {"optimizer": np.full(run.sizes["step"], "SGD")})
 
 
 def test_a_run_that_ends_in_nan_after_a_blow_up_diverged():

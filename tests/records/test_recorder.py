@@ -321,10 +321,10 @@ def test_a_record_goes_nowhere_else(tmp_path):
     recorder = logged()
     (tmp_path / "folder.npz").mkdir()
     for path, message in (
-        (tmp_path / "run.txt", r"path must end in \.csv, \.nc, \.npz or \.zarr, got"),
+        (tmp_path / "run.txt", r"path must end in \.csv, \.nc, \.npz, \.tsv or \.zarr, got"),
         (tmp_path / "no" / "run.npz", "path must be in a folder that exists"),
         (tmp_path / "no" / "run.csv", "path must be in a folder that exists"),
-        (tmp_path / "folder.npz", "path must be a file, .* which is a folder"),
+        (tmp_path / "folder.npz", "path must be a file, got .*, which is none"),
     ):
         with pytest.raises(ValueError, match=message):
             recorder.save(path)

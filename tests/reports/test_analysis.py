@@ -135,7 +135,10 @@ def test_the_command_writes_each_form(table, seen, tmp_path):
         (("-c", "sharpness=eig0", "--lr", 0.97, "--momentum", 1), r"momentum must be in \[0, 1\), got 1"),
         ((*GIVEN, "-c", "loss"), "--column must be ROLE=NAME, got 'loss'"),
         ((*GIVEN, "-c", "sharpness=loss"), "--column sharpness must be given once"),
-        ((*GIVEN, "-o", "report.pdf"), r"output must end in \.html, \.nc, \.zarr or \.csv or be a folder"),
+        (
+            (*GIVEN, "-o", "report.pdf"),
+            r"output must end in \.html, \.csv, \.nc, \.npz, \.tsv or \.zarr or be a folder",
+        ),
         ((*GIVEN, "-o", "absent/report.html"), "output must be in a folder that exists"),
         ((*GIVEN, "-o", "."), "output must be a new folder or one of an earlier analysis"),
     ],

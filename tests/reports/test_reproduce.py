@@ -10,7 +10,6 @@ import xarray
 
 from selfstab.plotting import style
 from selfstab.reports import reproduce as reproduction
-from selfstab.reports.companions import companion
 
 
 def fake(title, check, draw=None):
@@ -111,7 +110,7 @@ def counted(figures, monkeypatch):
 
     monkeypatch.setattr(reproduction, "_save_figure", save)
     for name in ("good", "bad", "broken"):
-        module = companion(f"figures.{name}")
+        module = reproduction.companion(f"figures.{name}")
 
         def compute(quick, name=name, before=module.compute):
             times[name] = times.get(name, 0) + 1
@@ -144,9 +143,9 @@ def test_a_part_is_made_again_once_anything_it_stands_on_has_changed(figures, mo
         source = tmp_path / "package" / "figures.py"
         source.parent.mkdir()
         source.write_text("new")
-        monkeypatch.setattr(companion("figures"), "__file__", str(source), raising=False)
+        monkeypatch.setattr(reproduction.companion("figures"), "__file__", str(source), raising=False)
     elif change == "versions":
-        monkeypatch.setattr(reproduction, "_versions", lambda: {"numpy": "0.0"})
+        monkeypatch.setattr(reproduction.provenance, "libraries", lambda *_: {"numpy": "0.0"})
     elif change == "picture":
         (tmp_path / "good.png").write_bytes(b"")
     elif change == "data":
@@ -190,7 +189,7 @@ def test_predictions_that_hold_are_reused_and_others_run_again(figures, predicti
 
 def test_an_interrupt_leaves_a_page_of_what_is_finished_and_nothing_half_kept(figures, monkeypatch, tmp_path):
     times = counted(figures, monkeypatch)
-    module = companion("figures.bad")
+    module = reproduction.companion("figures.bad")
     draw = module.draw
 
     def interrupted(data):
@@ -205,7 +204,7 @@ def test_an_interrupt_leaves_a_page_of_what_is_finished_and_nothing_half_kept(fi
     monkeypatch.setattr(module, "draw", draw)
     reproduction.reproduce(tmp_path, only=["good", "bad"], say=lambda _: None)
     assert times == {"good": 1, "bad": 2}
-    assert not list(tmp_path.rglob("*.partial"))
+    assert not list(tmp_path.rglob(".partial*"))
 
 
 def test_text_of_figures_and_predictions_is_escaped(figures, predictions, tmp_path):
@@ -265,10 +264,3 @@ def test_an_unknown_figure_is_refused_before_anything_runs(figures, tmp_path):
     with pytest.raises(ValueError, match="only must be one of good, bad, broken, predictions, got 'better'"):
         reproduction.reproduce(tmp_path / "new", only=["better"])
     assert not (tmp_path / "new").exists()
-
-
-def test_companions_are_found_and_absent_ones_named():
-    assert reproduction.titles()["modes"] == companion("figures.modes").TITLE
-    assert companion("figures") is companion("figures")
-    with pytest.raises(ImportError, match="nonsense must be installed with selfstab or stand beside it"):
-        companion("nonsense")

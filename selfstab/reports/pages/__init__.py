@@ -1,4 +1,4 @@
-"""The HTML of reports: templates that stand beside this file, filled with what was found."""
+"""The HTML of reports: templates beside this file, filled with text and numbers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def filled(template: str, /, **values: Any) -> str:
     Raises
     ------
     jinja2.TemplateNotFound, jinja2.UndefinedError
-        If there is no such template, or it shows what is not given.
+        If there is no such template, or a value that it shows is missing.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 

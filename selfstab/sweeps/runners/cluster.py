@@ -16,11 +16,13 @@ from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
+import selfstab
 from selfstab import validation
+from selfstab.provenance import deciding_bits
 from selfstab.sweeps.plan.blocks import Block
 from selfstab.sweeps.plan.plan import Plan
 from selfstab.sweeps.plan.protocols import Runner
-from selfstab.sweeps.storage.settings import made_by, versions
+from selfstab.sweeps.storage.settings import made_by
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -112,7 +114,7 @@ def run_blocks(
     """
     blas = plan.problem.loss.kernel is None
     ours = versions(blas)
-    task = _packed(plan, runner_of, made_by(plan, runner_of(plan).source))
+    task = _packed(plan, runner_of, shared_with_workers(plan, runner_of(plan).source))
     for address, theirs in client.run(versions, blas, on_error="return").items():
         if isinstance(theirs, BaseException):
             raise ValueError(
@@ -210,6 +212,19 @@ def _values(task: bytes, block: Block) -> Array:
     return runner.run(np.arange(block.first, block.first + block.count), block.repeat)
 
 
+def versions(blas: bool) -> dict[str, str]:
+    """Return the versions that a worker must have as this process has them: what decides bits, and selfstab's own.
+
+    A store goes on with another version of selfstab; a plan does not travel to one, whose classes may differ.
+    """
+    return deciding_bits(blas) | {"selfstab": selfstab.__version__}
+
+
+def shared_with_workers(plan: Plan, source: str) -> dict[str, str]:
+    """Return all that a worker must share with this process to run a plan: versions and the generated source's hash."""
+    return made_by(plan, source) | {"selfstab": selfstab.__version__}
+
+
 def _packed(plan: Plan, runner_of: Callable[[Plan], Runner], ours: dict[str, str]) -> bytes:
     try:
         # In two layers: versions are compared before anything of the plan is loaded.
@@ -234,7 +249,7 @@ def _unpacked(task: bytes) -> Runner:
     runner_of, plan = _pickle().loads(inner)
     runner: Runner = runner_of(plan)
     # The same version may be another state of the code.
-    _refuse_others(expected, made_by(plan, runner.source), platform.node())
+    _refuse_others(expected, shared_with_workers(plan, runner.source), platform.node())
     return runner
 
 

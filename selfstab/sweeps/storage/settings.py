@@ -10,17 +10,13 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import platform
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from importlib import import_module
-from importlib.metadata import version
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-import selfstab
 from selfstab import validation
 from selfstab.losses.base.fingerprint import hash_of
 from selfstab.losses.base.loss import Loss
@@ -33,6 +29,7 @@ from selfstab.losses.symbolic.loss import SymbolicLoss
 from selfstab.losses.toys import TOYS
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.optimizers.schedules import Constant, LinearWarmup, Schedule, rates
+from selfstab.provenance import deciding_bits
 from selfstab.sweeps.plan.plan import Plan, scheduled
 from selfstab.sweeps.plan.request import Request
 
@@ -106,28 +103,7 @@ def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str
 def made_by(plan: Plan, source: str) -> Settings:
     """Return what else decides the bits of a plan's results: versions, machine and the generated source's hash."""
     blas = plan.problem.loss.kernel is None
-    return versions(blas) | {"kernel": f"sha256 {hashlib.sha256(source.encode()).hexdigest()}"}
-
-
-def versions(blas: bool) -> dict[str, str]:
-    """Return what the bits of a cell depend on; the BLAS, which picks its code by the processor, only where asked."""
-    found = {name: version(name) for name in ("numpy", "numba", "llvmlite", "scipy", "sympy")}
-    found |= {
-        "selfstab": selfstab.__version__,
-        "python": ".".join(platform.python_version_tuple()[:2]),
-        "machine": " ".join([platform.system(), platform.machine(), *platform.libc_ver()]).strip(),
-    }
-    if blas:
-        from threadpoolctl import threadpool_info
-
-        import_module("scipy.linalg")  # it brings a BLAS of its own
-        libraries = {
-            " ".join(str(library.get(key)) for key in ("internal_api", "version", "architecture"))
-            for library in threadpool_info()
-            if library["user_api"] == "blas"
-        }
-        found["blas"] = ", ".join(sorted(libraries))
-    return found
+    return deciding_bits(blas) | {"kernel": f"sha256 {hashlib.sha256(source.encode()).hexdigest()}"}
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
-from selfstab import validation
+from selfstab import files, provenance, validation
 from selfstab.kernels.measures import MEASURES
 from selfstab.sweeps.plan.blocks import Block
 from selfstab.sweeps.plan.plan import Plan
@@ -191,16 +191,11 @@ class Store:
         return self._done / f"c.{number}.0"
 
     def _write(self, path: Path, data: bytes) -> None:
+        # In one fixed place: a kill leaves one part of a file at most, and the next write replaces it.
         partial = self._done / "partial"
-        try:
-            self._set_aside(partial)
-            self._set_aside(path)
-            partial.write_bytes(data)
-            partial.replace(path)
-        except OSError:
-            if not partial.is_dir():
-                partial.unlink(missing_ok=True)
-            raise
+        self._set_aside(partial)
+        self._set_aside(path)
+        files.write_bytes(path, data, partial)
 
     def _set_aside(self, path: Path) -> None:
         """Move a folder that stands in a file's place to where nobody looks for one; what is in it is kept."""
@@ -315,7 +310,7 @@ class Store:
 def _refuse_another(root: Path, document: Settings, settings: Settings, found: Settings) -> None:
     for what, stored, asked in (
         ("settings", document["settings"], settings),
-        ("versions", document["made_by"], found),
+        ("versions", provenance.of_store(document["made_by"]), found),
     ):
         if other := differences(stored, asked):
             more = f" (and {len(other) - 3} more)" if len(other) > 3 else ""

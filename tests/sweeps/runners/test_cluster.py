@@ -266,7 +266,7 @@ def plan_of(name="mlp"):
 def test_a_worker_that_joins_later_is_looked_at_too(monkeypatch):
     """Protects bits from workers that were not there at the beginning: the task looks before it loads the plan."""
     plan = plan_of()
-    ours = cluster.made_by(plan, sweep_module.runner_of(plan).source)
+    ours = cluster.shared_with_workers(plan, sweep_module.runner_of(plan).source)
     assert np.isfinite(
         cluster._values(cluster._packed(plan, sweep_module.runner_of, ours), Block(0, 0, 0, 2))
     ).all()

@@ -25,6 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import selfstab as ss
+from selfstab import provenance
 from selfstab.cli.main import main
 from selfstab.losses import family
 from selfstab.losses.base.loss import Loss
@@ -32,7 +33,6 @@ from selfstab.sweeps.plan.plan import Plan
 from selfstab.sweeps.plan.request import Request
 from selfstab.sweeps.runners.lanes import LaneRunner
 from selfstab.sweeps.storage import layout
-from selfstab.sweeps.storage import settings as settings_module
 from selfstab.sweeps.storage.layout import RECORD, Chunks, chunk_shape
 from selfstab.sweeps.storage.settings import Identity, differences, identity_of, settings_of
 from selfstab.sweeps.storage.store import Store
@@ -291,21 +291,30 @@ def test_a_store_of_other_settings_is_refused(swept, made, changes, says):
     assert files(made) == before
 
 
-@pytest.mark.parametrize("what", ["numpy", "numba", "selfstab", "machine", "kernel"])
+@pytest.mark.parametrize("what", ["numpy", "numba", "bits_since", "machine", "kernel"])
 def test_a_store_of_other_versions_is_refused(swept, made, monkeypatch, what):
     """Protects bit equality: versions, the machine and the generated source decide the bits."""
-    version = settings_module.version
-    if what == "selfstab":
-        monkeypatch.setattr(ss, "__version__", "9.9")
+    version = provenance.version
+    if what == "bits_since":
+        monkeypatch.setattr(provenance, "BITS_SINCE", "9.9")
     elif what == "machine":
-        monkeypatch.setattr(settings_module.platform, "machine", lambda: "pdp11")
+        monkeypatch.setattr(provenance.platform, "machine", lambda: "pdp11")
     elif what == "kernel":
         monkeypatch.setattr(LaneRunner, "source", "another")
     else:
-        monkeypatch.setattr(settings_module, "version", lambda name: "9.9" if name == what else version(name))
+        monkeypatch.setattr(provenance, "version", lambda name: "9.9" if name == what else version(name))
     before = files(made)
     with pytest.raises(ValueError, match=rf"holds a sweep of other versions: {what} is .* there and .* here"):
         swept(made)
+    assert files(made) == before
+
+
+def test_a_store_goes_on_with_another_version_of_selfstab(swept, made, monkeypatch, same_cells):
+    """Protects results across releases: only a version that changes bits refuses a store; files stay as they are."""
+    before = files(made)
+    expected = swept(made).load()
+    monkeypatch.setattr(ss, "__version__", "9.9")
+    same_cells(swept(made), expected)
     assert files(made) == before
 
 

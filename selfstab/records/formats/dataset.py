@@ -1,0 +1,49 @@
+"""Datasets of xarray, such as selfstab's own runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from selfstab.records.formats.base import Format, Match, Table
+from selfstab.records.formats.registry import register
+
+
+@register
+class Dataset(Format):
+    """Datasets of xarray."""
+
+    name = "xarray.Dataset"
+    in_memory = True
+
+    def match(self, source: Any) -> Match:
+        """Return CERTAIN for a dataset."""
+        # Whoever has one has imported xarray.
+        xarray = sys.modules.get("xarray")
+        return Match.CERTAIN if xarray and isinstance(source, xarray.Dataset) else Match.NONE
+
+    def read(self, source: Any, member: str = "") -> Table:
+        """Return the variables of one dimension; those of none and the attributes hold for the whole run."""
+        return table_of_dataset(source)
+
+
+def table_of_dataset(data: Any) -> Table:
+    """Return the columns of a dataset, each along its own dimension.
+
+    Parameters
+    ----------
+    data
+        An xarray.Dataset.
+
+    Returns
+    -------
+    Table
+        Variables and coordinates of one dimension; as attributes those of none, and the dataset's own.
+    """
+    columns = {str(name): data[name] for name in data.variables if data[name].ndim == 1}
+    scalars = {str(name): data[name].values[()] for name in data.variables if data[name].ndim == 0}
+    return Table(
+        {name: variable.values for name, variable in columns.items()},
+        {str(name): value for name, value in data.attrs.items()} | scalars,
+        dimensions={name: str(variable.dims[0]) for name, variable in columns.items()},
+    )

@@ -1,0 +1,24 @@
+"""Tables of text: what is none of ours is refused in words."""
+
+from __future__ import annotations
+
+import pytest
+
+import selfstab as ss
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("step,sharpness,loss\n", "at least|must hold|no row|empty"),
+        ("step;sharpness;lr\n0;1;2\n", "separated by commas, got semicolons"),
+        ("step\tsharpness\n0\t1\n", "separated by commas, got tabs"),
+        ("0,1.0,3.8\n1,1.1,3.8\n", "name its columns in the first row"),
+    ],
+)
+def test_a_table_of_another_form_is_refused_in_words(tmp_path, content, message):
+    # Protects a first try: an exported table that is none of ours.
+    path = tmp_path / "run.csv"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        ss.analyze(path, momentum=0.9, lr=1.0)
