@@ -21,6 +21,35 @@ _NONE = "must be left out, for this has none"
 _SHOWN = 8  # numbers of an array that a message has room for
 
 
+class ArgumentError(ValueError):
+    """A wrong value of an argument, apart from what is wrong with it, so that a program can name it otherwise.
+
+    Parameters
+    ----------
+    argument
+        The argument's name.
+    problem
+        What must be, and what it was: the rest of the message.
+
+    >>> error = ArgumentError("client", "must have workers, got none")
+    >>> print(error)
+    client must have workers, got none
+    >>> print(error.named("--scheduler"))
+    --scheduler must have workers, got none
+    """
+
+    def __init__(self, argument: str, problem: str) -> None:
+        super().__init__(argument, problem)  # as arguments, from which a pickle is made again
+        self.argument, self.problem = argument, problem
+
+    def __str__(self) -> str:
+        return f"{self.argument} {self.problem}"
+
+    def named(self, name: str) -> ArgumentError:
+        """Return the same error with the argument under another name."""
+        return ArgumentError(name, self.problem)
+
+
 def shown(value: object, limit: int = 60) -> str:
     """Return ``repr(value)`` on one line, shortened to `limit` characters.
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from selfstab.cli.errors import Resumable, in_words_of_options, interrupt_told
+from selfstab import notices
+from selfstab.cli.errors import Resumable, interrupt_told, named_as_options
 from selfstab.cli.options import LOSS_HELP, loss_of, optimizer_of, problem_options, start_of, write_output
 
 if TYPE_CHECKING:
@@ -53,8 +54,6 @@ def sweep(
     Example: selfstab sweep CubicTaylor --start minimum --flip 1e-3 --steps 2000 -a momentum=lin:0:0.95:64 -a
     excess=log:0.001:0.3:64 -m overshoot -m phase -o diagram.zarr
     """
-    import warnings
-
     from selfstab.cli import tables
     from selfstab.records import outputs
 
@@ -65,29 +64,30 @@ def sweep(
             f"--threads must be left out beside --scheduler, whose workers have theirs, got {threads}"
         )
     where: dict[str, Any] = {"threads": threads, "client": scheduler, "progress": progress}
-    with warnings.catch_warnings():
-        # A damaged store is told in one line.
-        warnings.filterwarnings("always", message="store ")
-        warnings.showwarning = lambda message, *_, **__: click.echo(f"note: {message}", err=True)
-        try:
-            with interrupt_told():
-                if resume is None:
-                    data = _swept(axes, measures, repeats, options, where | {"store": store})
-                else:
-                    from selfstab.sweeps.sweep import resume as run
+    names = {} if scheduler is None else {"client": "--scheduler"}
+    if resume is not None:
+        names["store"] = "--resume's store"
+    try:
+        with named_as_options(names), notices.heard_by(_note), interrupt_told():
+            if resume is None:
+                data = _swept(axes, measures, repeats, options, where | {"store": store})
+            else:
+                from selfstab.sweeps.sweep import resume as run
 
-                    data = run(resume, **where)
-        except (ValueError, ImportError, OSError) as error:
-            raise in_words_of_options(error, scheduler, resume) from error
-        except KeyboardInterrupt:
-            kept = store or resume
-            click.echo(
-                "interrupted" + (f"; selfstab sweep --resume {shlex.quote(kept)} goes on" if kept else ""),
-                err=True,
-            )
-            sys.exit(130)
+                data = run(resume, **where)
+    except KeyboardInterrupt:
+        folder = store or resume
+        click.echo(
+            "interrupted" + (f"; selfstab sweep --resume {shlex.quote(folder)} goes on" if folder else ""),
+            err=True,
+        )
+        sys.exit(130)
     click.echo(tables.sweep_table(data))
     write_output(data, options["output"])
+
+
+def _note(text: str) -> None:
+    click.echo(f"note: {text}", err=True)
 
 
 def _swept(
