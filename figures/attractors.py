@@ -56,7 +56,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     axes = [*figure.subplots(1, 3)]
     refined = data["refined"]
     shown = (np.abs(refined["momentum"] - MOMENTUM) < 0.02) & (np.abs(refined["lr"] - 3.0) < 0.07)
-    # How deep the cells are is the picture; the two outcomes are on its two sides.
+    # How deep the cells are is the picture; the two phases are on its two sides.
     refined_drawing.draw_refined(
         refined.isel(cell=shown.values), axes[0], measure="level", edges=True, sharpness=1.0
     )

@@ -39,7 +39,7 @@ WORDS = {"phb": "PHB", "gd_steps": "GD, equal steps", "gd": "GD, equal time"}
 
 
 @dataclass(frozen=True)
-class Setting:
+class ComparedRuns:
     """A comparison: the loss and its start, heavy ball's steps and warmup, and the thresholds S* at the end."""
 
     loss: Loss
@@ -52,7 +52,7 @@ class Setting:
     explicit: int
 
 
-def compute(setting: Setting) -> dict[str, xarray.Dataset]:
+def compute(setting: ComparedRuns) -> dict[str, xarray.Dataset]:
     """Return the runs by name (constant_phb, ..., warmup_gd) and the final sharpness over a range of thresholds."""
     from threadpoolctl import threadpool_limits
 
@@ -62,15 +62,15 @@ def compute(setting: Setting) -> dict[str, xarray.Dataset]:
     # The longest first, two at a time; one BLAS thread each, so that the bits do not depend on who runs beside.
     jobs.sort(key=lambda job: -METHODS[job[2]][1])
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(2) as pool:
-        done = dict(zip(jobs, pool.map(lambda job: _run(setting, *job), jobs), strict=True))
-    out = {f"{kind}_{name}": done[setting.threshold, kind, name] for kind in KINDS for name in METHODS}
+        runs = dict(zip(jobs, pool.map(lambda job: _run(setting, *job), jobs), strict=True))
+    out = {f"{kind}_{name}": runs[setting.threshold, kind, name] for kind in KINDS for name in METHODS}
     scan = xarray.Dataset(coords={"threshold": ("threshold", np.array(setting.scan), {
         "long_name": "threshold S* after the warmup", "units": "1/lr"})})  # fmt: skip
     for name in METHODS:
-        values = [float(done[at, "warmup", name]["window_mean"]) for at in setting.scan]
+        values = [float(runs[at, "warmup", name]["window_mean"]) for at in setting.scan]
         scan[name] = ("threshold", np.array(values), {
             "long_name": f"{WORDS[name]}: last quarter's mean sharpness (NaN: diverged)", "units": "1/lr"})  # fmt: skip
-        crossed = [bool(np.isfinite(done[at, "warmup", name]["least_after_crossing"])) for at in setting.scan]
+        crossed = [bool(np.isfinite(runs[at, "warmup", name]["least_after_crossing"])) for at in setting.scan]
         scan.coords[f"{name}_crossed"] = (
             "threshold",
             crossed,
@@ -79,7 +79,7 @@ def compute(setting: Setting) -> dict[str, xarray.Dataset]:
     return out | {"scan": scan}
 
 
-def _run(setting: Setting, threshold: float, kind: str, name: str) -> xarray.Dataset:
+def _run(setting: ComparedRuns, threshold: float, kind: str, name: str) -> xarray.Dataset:
     shown = threshold == setting.threshold
     momentum, stretch = METHODS[name]
     lr = 2.0 * (1.0 + momentum) / threshold

@@ -1,7 +1,7 @@
 """Two flows beside runs on the digits: the averaged flow and the rod flow, with and without momentum.
 
 The runs of `selfstab verify "M2 averaged digits" "M2 rod digits"`: the 64-32-1 network from just below the edge, at one
-threshold, kicked along the top eigenvector. Shown are midpoints of consecutive iterates, in which the swing's change
+threshold, displaced along the top eigenvector. Shown are midpoints of consecutive iterates, in which the swing's change
 of sign cancels. The averaged flow stays at the edge and gives the mean loss; the rod flow rises over it and back, too.
 """
 

@@ -49,7 +49,7 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
     shape = (len(names), momentum.size, kappa.size)
     dims = ("loss", "momentum", "kappa")
     overshoot, steps = np.full(shape, np.nan), np.zeros(shape, dtype=np.int64)
-    outcome = np.full(shape, phases.UNDECIDED, dtype=np.int8)
+    phase = np.full(shape, phases.UNDECIDED, dtype=np.int8)
     parts = np.full((*shape, len(CAUSES)), np.nan)
     numbers = {name: np.empty(len(names)) for name in (*_NUMBERS, "flip")}
     for i, name in enumerate(names):
@@ -61,7 +61,7 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
         )
         for j, k in np.argwhere(within):
             drop = universality.catapult(start, float(momentum[j]), float(kappa[k]))
-            overshoot[i, j, k], steps[i, j, k], outcome[i, j, k] = drop.overshoot, drop.steps, drop.outcome
+            overshoot[i, j, k], steps[i, j, k], phase[i, j, k] = drop.overshoot, drop.steps, drop.phase
         parts[i] = np.stack(np.broadcast_arrays(*universality.deviation_parts(start, excess, kappa)), axis=-1)
     cells = xarray.Dataset(
         coords={
@@ -74,7 +74,7 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
     cells["excess"] = (dims[1:], excess, {"long_name": "relative excess at the start, S/S* - 1"})
     cells["overshoot"] = (dims, overshoot, {"long_name": "drop from minimum to minimum / (2 y0)"})
     cells["steps"] = (dims, steps, {"long_name": "length of the run; 0 where none was made"})
-    cells["outcome"] = (dims, outcome, {"long_name": "how the run ended"} | phases.flag_attributes())
+    cells["phase"] = (dims, phase, {"long_name": "how the run ended"} | phases.flag_attributes())
     cells["first_order"] = (
         (*dims, "cause"), parts, {"long_name": "overshoot/G - 1 to first order in the excess, by cause"})  # fmt: skip
     for number, values in numbers.items():
@@ -109,7 +109,7 @@ def _table(cells: xarray.Dataset) -> xarray.Dataset:
             ran = (cells["steps"].sel(here) > 0).values
             if not ran.any():
                 continue
-            ended = cells["outcome"].sel(here).values[ran]
+            ended = cells["phase"].sel(here).values[ran]
             row: dict[str, object] = here | {
                 "cells": int(ran.sum()),
                 "diverged": int((ended == phases.DIVERGED).sum()),

@@ -8,7 +8,7 @@ what is allowed.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -253,8 +253,10 @@ def one_of(name: str, value: Any, known: Iterable[str]) -> str:
     return value
 
 
-def some_of(name: str, value: Any, known: Iterable[str]) -> tuple[str, ...]:
+def some_of(name: str, value: Any, known: Iterable[str], *, also: Container[str] = ()) -> tuple[str, ...]:
     """Return `value` as a tuple of distinct words, each among the `known`; one word alone is a tuple of one.
+
+    What is in `also` is taken too, without a word of it in the message.
 
     >>> some_of("keep", "loss", ["loss", "sharpness"])
     ('loss',)
@@ -265,7 +267,9 @@ def some_of(name: str, value: Any, known: Iterable[str]) -> tuple[str, ...]:
     if not isinstance(value, Sequence):
         allowed = f"must be names among {', '.join(words)}" if words else _NONE
         raise TypeError(f"{name} {allowed}, got {shown(value)}")
-    chosen = tuple(one_of(name, word, words) for word in value)
-    if len(set(chosen)) != len(chosen):
-        raise ValueError(f"{name} must not repeat a name, got {shown(list(chosen))}")
-    return chosen
+    names = tuple(
+        word if isinstance(word, str) and word in also else one_of(name, word, words) for word in value
+    )
+    if len(set(names)) != len(names):
+        raise ValueError(f"{name} must not repeat a name, got {shown(list(names))}")
+    return names

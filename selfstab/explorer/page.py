@@ -18,7 +18,7 @@ from selfstab import phases
 from selfstab.explorer import compilation, exports, views
 from selfstab.explorer.controls import Controls
 from selfstab.explorer.plots import Pictures
-from selfstab.explorer.state import State
+from selfstab.explorer.state import PageState
 from selfstab.explorer.template import PAGE
 from selfstab.explorer.worker import Latest
 from selfstab.plotting.style import THEORY_COLOUR
@@ -51,14 +51,14 @@ class _Page:
 
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.state = State()
+        self.state = PageState()
         self.held: dict[str, Any] = {}
         self.quiet = False
         self.pictures = Pictures()
         self.controls = Controls(self)
         self.file = ColumnDataSource({"name": [], "media_type": [], "content": []})
         self.file.js_on_change("data", CustomJS(args={"source": self.file}, code=_SAVE))
-        self.worker: Latest[State] = Latest(self._work)
+        self.worker: Latest[PageState] = Latest(self._work)
         # Before the plot is a part of the document: later ones are not heard.
         for event in (Tap, DoubleTap, Pan):  # two quick clicks apart are a double one, too
             self.pictures.diagram.on_event(event, self._point)
@@ -73,7 +73,7 @@ class _Page:
 
     # -- in the page's thread ---------------------------------------------------------------------------------------
 
-    def update(self, state: State) -> None:
+    def update(self, state: PageState) -> None:
         """Take a new state: move the marks at once, and ask for the pictures."""
         self.state = state
         self.controls.follow(state)
@@ -86,7 +86,7 @@ class _Page:
         self.controls.say("running ..." if compilation.is_ready(state) else compiling)
         self.worker.ask(state)
 
-    def change(self, make: Callable[[], State]) -> None:
+    def change(self, make: Callable[[], PageState]) -> None:
         """Take the state that a widget asks for, or say what is wrong with it."""
         if self.quiet:
             return
@@ -150,7 +150,7 @@ class _Page:
         self._later(act)
         done.wait(_PATIENCE)
 
-    def _work(self, state: State, wanted: Callable[[], bool]) -> None:
+    def _work(self, state: PageState, wanted: Callable[[], bool]) -> None:
         draws = {
             "run": self.pictures.draw_run,
             "diagram": self.pictures.draw_diagram,
@@ -178,7 +178,7 @@ class _Page:
             self._later(lambda: self.controls.say(words, bad=True))
 
 
-def _summary(state: State, data: xarray.Dataset) -> str:
+def _summary(state: PageState, data: xarray.Dataset) -> str:
     """Return what came of the run beside what theory says, as a table."""
     found, law = views.measured(data), views.law(state)
     code = int(found["phase"])
@@ -205,7 +205,7 @@ def _summary(state: State, data: xarray.Dataset) -> str:
         notes.append(f"κ = {law.kappa:.3g}")
         if law.final_sharpness <= 0.0:
             notes.append("the catapult is too large for the law")
-    parts = [f'<span class="outcome">{badge}</span>']
+    parts = [f'<span class="phase">{badge}</span>']
     for name, value, predicted in rows:
         theory = f" (theory {number(predicted)})" if np.isfinite(predicted) else ""
         parts.append(f"<span>{name} <b>{number(value)}</b>{theory}</span>")

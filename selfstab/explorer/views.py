@@ -12,7 +12,7 @@ import numpy as np
 
 from selfstab import observables, theory
 from selfstab.explorer.scales import Axis
-from selfstab.explorer.state import FLAT, Setup, State, drawn_axis
+from selfstab.explorer.state import FLAT, PageState, Setup, drawn_axis
 from selfstab.runs.simulate import simulate
 from selfstab.sweeps.orbits import orbits
 from selfstab.sweeps.sweep import sweep
@@ -51,12 +51,12 @@ class Law:
     displacement: float = math.nan
 
 
-def law(state: State) -> Law:
+def law(state: PageState) -> Law:
     """Return what the overshoot law says of the state's run.
 
     Examples
     --------
-    >>> found = law(State(excess=0.01, kick=1e-6))
+    >>> found = law(PageState(excess=0.01, flip=1e-6))
     >>> round(found.kappa, 2), round(found.overshoot, 2)
     (3.61, 6.38)
     """
@@ -89,7 +89,7 @@ def _stabilization(setup: Setup, sharpness: float) -> float:
     return float(slope @ slope)
 
 
-def run(state: State) -> xarray.Dataset:
+def run(state: PageState) -> xarray.Dataset:
     """Return the state's run: loss, sharpness, weights, velocity, and x along the top eigenvector of the start.
 
     Where the overshoot law holds, the run carries y₀, b² and the final sharpness predicted.
@@ -103,14 +103,14 @@ def run(state: State) -> xarray.Dataset:
     data["displacement"] = ("step", ((data.weights.values - setup.weights) * setup.top).sum(axis=1))
     found = law(state)
     if not found.reason:
-        data["initial_excess"] = ((), found.y0)
+        data["peak_excess_sharpness"] = ((), found.y0)
         data["stabilization"] = ((), found.stabilization)
         data["predicted_final_sharpness"] = ((), found.final_sharpness)
     return data
 
 
 def measured(data: xarray.Dataset) -> dict[str, float]:
-    """Return the outcome and the overshoot of a run, as a cell of the diagram has them."""
+    """Return the phase and the overshoot of a run, as a cell of the diagram has them."""
     return observables.measure(data, MEASURES)
 
 
@@ -139,7 +139,7 @@ class Grid:
 _RAMP_NAMES: Final = {"lr": "lr.end", "warmup": "lr.steps"}
 
 
-def grid_of(state: State, *axes: Axis) -> Grid:
+def grid_of(state: PageState, *axes: Axis) -> Grid:
     """Return the grid over some axes; with a warmup, the learning rate's axes are those of its schedule."""
     ramp = state.warmup > 0.0 or any(axis.name == "warmup" for axis in axes)
     drawn = [drawn_axis(state, axis) if ramp else axis for axis in axes]
@@ -149,20 +149,20 @@ def grid_of(state: State, *axes: Axis) -> Grid:
     return Grid(ramp, tuple(named), held)
 
 
-def diagram_grid(state: State) -> Grid:
+def diagram_grid(state: PageState) -> Grid:
     """Return the grid of the phase diagram."""
     return grid_of(state, state.up, state.across)
 
 
-def orbit_grid(state: State) -> Grid:
+def orbit_grid(state: PageState) -> Grid:
     """Return the grid of the orbit diagram."""
     return grid_of(state, state.orbit)
 
 
 def diagram(
-    state: State, size: int = SIZE, *, part: slice | None = None, threads: int | None = None
+    state: PageState, size: int = SIZE, *, part: slice | None = None, threads: int | None = None
 ) -> xarray.Dataset:
-    """Return how runs end over the two axes of the diagram: outcome and overshoot.
+    """Return how runs end over the two axes of the diagram: phase and overshoot.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def diagram(
     )  # fmt: skip
 
 
-def orbit_diagram(state: State, along: int = ALONG) -> xarray.Dataset:
+def orbit_diagram(state: PageState, along: int = ALONG) -> xarray.Dataset:
     """Return the last states of runs over the axis of the orbit diagram."""
     setup, grid = state.setup(), orbit_grid(state)
     return orbits(
@@ -195,7 +195,7 @@ def orbit_diagram(state: State, along: int = ALONG) -> xarray.Dataset:
     )  # fmt: skip
 
 
-def diagram_key(state: State) -> tuple[Any, ...]:
+def diagram_key(state: PageState) -> tuple[Any, ...]:
     """Return what a diagram depends on: the same key, the same diagram."""
     grid = diagram_grid(state)
     names = {name for name, _ in grid.axes}
@@ -211,14 +211,14 @@ def diagram_key(state: State) -> tuple[Any, ...]:
         state.formula,
         state.variables,
         state.at,
-        state.kick,
+        state.flip,
         state.steps,
         grid,
         *held,
     )
 
 
-def orbit_key(state: State) -> tuple[Any, ...]:
+def orbit_key(state: PageState) -> tuple[Any, ...]:
     """Return what an orbit diagram depends on."""
     grid = orbit_grid(state)
     held = [
@@ -233,7 +233,7 @@ def orbit_key(state: State) -> tuple[Any, ...]:
         state.formula,
         state.variables,
         state.at,
-        state.kick,
+        state.flip,
         state.steps,
         grid,
         *held,
@@ -241,7 +241,7 @@ def orbit_key(state: State) -> tuple[Any, ...]:
 
 
 def pictures(
-    state: State,
+    state: PageState,
     held: dict[str, Any],
     wanted: Callable[[], bool] = lambda: True,
     *,
@@ -288,7 +288,7 @@ def pictures(
             held["diagram"] = key
 
 
-def _in_strips(state: State, size: int, wanted: Callable[[], bool]) -> xarray.Dataset | None:
+def _in_strips(state: PageState, size: int, wanted: Callable[[], bool]) -> xarray.Dataset | None:
     """Return the diagram, or None if it is no longer wanted before it is done."""
     import xarray
 

@@ -121,7 +121,7 @@ class Swing:
 
 
 @dataclass(frozen=True)
-class Stage:
+class FlowStep:
     """The flow at an integer step.
 
     Parameters
@@ -143,7 +143,7 @@ class Stage:
     swing: Swing
 
 
-def stages(problem: Problem, directions: int, substeps: int) -> Iterator[Stage]:
+def stages(problem: Problem, directions: int, substeps: int) -> Iterator[FlowStep]:
     """Yield the averaged flow at steps 0, 1, ...; it ends early where the weights leave the escape radius."""
     flow = _Flow(problem.loss, min(directions, problem.loss.dimension))
     w = problem.start
@@ -165,10 +165,10 @@ def stages(problem: Problem, directions: int, substeps: int) -> Iterator[Stage]:
                 )
                 first = swing if first is None else first
             assert first is not None
-            yield Stage(t, _threshold(rates[t], momentum), here[0], here[1], first)
+            yield FlowStep(t, _threshold(rates[t], momentum), here[0], here[1], first)
             if not np.abs(w).max() <= problem.escape:
                 return
-        yield Stage(problem.steps, _threshold(rates[-1], momentum), w, edge, swing)
+        yield FlowStep(problem.steps, _threshold(rates[-1], momentum), w, edge, swing)
 
 
 def _threshold(lr: float, momentum: float) -> float:
@@ -368,7 +368,7 @@ def averaged_flow(
     return out
 
 
-def _record(loss: Loss, stage: Stage, directions: int, data: dict[str, list[Any]]) -> None:
+def _record(loss: Loss, stage: FlowStep, directions: int, data: dict[str, list[Any]]) -> None:
     """Append what is recorded at an integer step."""
     edge, swing, threshold = stage.edge, stage.swing, stage.threshold
     count = min(directions, loss.dimension)

@@ -14,7 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
+
+from selfstab import renamed, validation
 
 SETTLED: Final = 1e-3
 """A run has settled when its largest step in the last eighth is below this fraction of its largest step of all."""
@@ -205,6 +207,9 @@ FINISH: Final[dict[str, tuple[str, ...]]] = {"swing": _SWING_ENDS, "settling": _
 
 _SWINGS = ("swing", "settling")
 
+_PEAK_EXCESS_SHARPNESS = Measure(_SWINGS, "choose(settled & swung, swung_excess, nan)", diverged="nan", attributes={
+    "long_name": "y0, the largest smoothed S - S* before the largest swing"})  # fmt: skip
+
 MEASURES: Final[dict[str, Measure]] = {
     "final_loss": Measure(("end_loss",), "loss", attributes={
         "long_name": "loss at the last step (before divergence)"}),
@@ -215,8 +220,9 @@ MEASURES: Final[dict[str, Measure]] = {
         "long_name": "least sharpness of the run"}),
     "max_sharpness": Measure(("most_sharpness",), "scale * most_height", attributes={
         "long_name": "largest sharpness of the run"}),
-    "peak_excess": Measure(_SWINGS, "choose(settled & swung, swung_excess, nan)", diverged="nan", attributes={
-        "long_name": "y0, the largest smoothed S - S* before the largest swing"}),
+    # Kernels compute measures in this order: the old name keeps its place, for the stores that were made with it.
+    "peak_excess": _PEAK_EXCESS_SHARPNESS,
+    "peak_excess_sharpness": _PEAK_EXCESS_SHARPNESS,
     "drop": Measure(_SWINGS, "choose(settled & swung, swung_drop, nan)", diverged="nan", attributes={
         "long_name": "fall of the sharpness from before the largest swing to after it has died"}),
     "overshoot": Measure(_SWINGS, "choose(settled & swung, swung_drop / (2.0 * swung_excess), nan)", diverged="nan",
@@ -227,7 +233,27 @@ MEASURES: Final[dict[str, Measure]] = {
         "choose(not decided, 0.0, choose(not settled, 4.0, choose(swung, 3.0, choose(reversed > 0.0, 2.0, 1.0))))",
         dtype="int8", diverged="-1.0", attributes={"long_name": "how the run ends"}),
 }  # fmt: skip
-"""Every measure of :func:`selfstab.sweep` by name."""
+"""Every measure of :func:`selfstab.sweep` by name, and by its name of version 0.1."""
+
+NAMES: Final = tuple(name for name in MEASURES if name not in renamed.MEASURES)
+"""Names of today."""
+
+
+def measure_names(argument: str, value: Any) -> tuple[str, ...]:
+    """Return names of measures, each once; one of version 0.1 is taken with a DeprecationWarning.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one is not known; the message names the argument.
+
+    >>> measure_names("measure", "drop")
+    ('drop',)
+    """
+    names = validation.some_of(argument, value, NAMES, also=renamed.MEASURES)
+    for name in names:
+        renamed.notify_of(argument, name, renamed.MEASURES)
+    return names
 
 
 def groups_of(measures: Iterable[str]) -> list[str]:

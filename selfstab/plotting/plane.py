@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from selfstab import theory
+from selfstab import renamed, theory
 from selfstab.plotting.style import SEQUENTIAL, THEORY_COLOUR, axes_or_new, require, styled
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def draw_plane(run: xarray.Dataset, ax: Axes | None = None) -> Axes:
     ----------
     run
         ``displacement`` (x), ``sharpness`` and ``max_stable_sharpness`` along step; perhaps the scalars
-        ``initial_excess`` (y₀) with ``stabilization`` (b²), and ``predicted_final_sharpness``.
+        ``peak_excess_sharpness`` (y₀) with ``stabilization`` (b²), and ``predicted_final_sharpness``.
     ax
         Where to draw; by default the axes of a new figure.
 
@@ -40,6 +40,7 @@ def draw_plane(run: xarray.Dataset, ax: Axes | None = None) -> Axes:
     TypeError, ValueError
         If the run lacks one of these; the message names it.
     """
+    run = renamed.with_names_of_today(run, renamed.SWING)
     along = ("step", "displacement", "sharpness", "max_stable_sharpness")
     require("run", run, dict.fromkeys(along, _STEP), "a run of simulate, with x assigned as displacement")
     ax = axes_or_new(ax)
@@ -62,8 +63,10 @@ def draw_plane(run: xarray.Dataset, ax: Axes | None = None) -> Axes:
             float(run["predicted_final_sharpness"]), color=THEORY_COLOUR, linestyle="-.", linewidth=0.8,
             label=r"$S^*-y_0(2G(\kappa)-1)$",
         )  # fmt: skip
-    if {"initial_excess", "stabilization"} <= {*run.variables}:
-        swing = float(theory.max_displacement(float(run["initial_excess"]), float(run["stabilization"])))
+    if {"peak_excess_sharpness", "stabilization"} <= {*run.variables}:
+        swing = float(
+            theory.max_displacement(float(run["peak_excess_sharpness"]), float(run["stabilization"]))
+        )
         for sign, label in ((1.0, "slow limit"), (-1.0, None)):
             ax.axvline(sign * swing, color=THEORY_COLOUR, linestyle=":", linewidth=0.8, label=label)
     ax.set(xlabel="displacement, $x$ (weight)", ylabel="sharpness, $S$ (1/lr)")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from selfstab import phases, theory, validation
+from selfstab import phases, renamed, theory, validation
 from selfstab.plotting.style import (
     METHOD_COLOURS,
     THEORY_COLOUR,
@@ -42,7 +42,7 @@ def _check(run: Any, against: str, *along_step: str) -> None:
 def _check_catapult(run: Any, *along_step: str) -> None:
     """Raise unless a run has these variables along step and the scalars of the slow limit."""
     variables: dict[str, tuple[str, ...]] = dict.fromkeys(("step", *along_step), _STEP)
-    variables |= {"initial_excess": (), "stabilization": ()}
+    variables |= {"peak_excess_sharpness": (), "stabilization": ()}
     made_by = "a run of simulate, with x, S - S*, y0 and b^2 assigned under these names"
     require("run", run, variables, made_by, attrs=("optimizer",))
 
@@ -63,7 +63,8 @@ def slow_limit(run: xarray.Dataset) -> tuple[Array, Array]:
     Parameters
     ----------
     run
-        ``displacement`` along step, the scalars ``initial_excess`` (y₀) and ``stabilization`` (b²), and a run's attrs.
+        ``displacement`` along step, the scalars ``peak_excess_sharpness`` (y₀) and ``stabilization`` (b²), and a
+        run's attrs.
 
     Returns
     -------
@@ -75,6 +76,7 @@ def slow_limit(run: xarray.Dataset) -> tuple[Array, Array]:
     TypeError, ValueError
         If one of these is missing, or the learning rate is not constant.
     """
+    run = renamed.with_names_of_today(run, renamed.SWING)
     _check_catapult(run, "displacement")
     setting = json.loads(run.attrs["optimizer"])["lr"]
     if not isinstance(setting, int | float):
@@ -82,7 +84,11 @@ def slow_limit(run: xarray.Dataset) -> tuple[Array, Array]:
     step = run["step"].values
     peak = step[np.abs(run["displacement"].values).argmax()]
     y, amplitude = theory.slow_orbit(
-        step - peak, float(setting), momentum(run), float(run["initial_excess"]), float(run["stabilization"])
+        step - peak,
+        float(setting),
+        momentum(run),
+        float(run["peak_excess_sharpness"]),
+        float(run["stabilization"]),
     )
     return y, amplitude
 
@@ -172,8 +178,8 @@ def draw_sharpness(
             ".", color=look["color"], markersize=2.5,
         )  # fmt: skip
     if threshold:
-        limits = run["max_stable_sharpness"].values
-        draw_threshold(ax, at, limits, near=np.append(run["sharpness"].values, limits[-1:]))
+        thresholds = run["max_stable_sharpness"].values
+        draw_threshold(ax, at, thresholds, near=np.append(run["sharpness"].values, thresholds[-1:]))
     if "predicted_final_sharpness" in run:
         ax.axhline(
             float(run["predicted_final_sharpness"]), color=THEORY_COLOUR, linestyle="-.", linewidth=0.8,
@@ -191,7 +197,7 @@ def draw_loss(run: xarray.Dataset, ax: Axes | None = None, *, against: str = "st
     Parameters
     ----------
     run
-        ``loss`` along step; perhaps the scalars ``initial_excess`` and ``stabilization``.
+        ``loss`` along step; perhaps the scalars ``peak_excess_sharpness`` and ``stabilization``.
     ax
         Where to draw; by default the axes of a new figure.
     against
@@ -210,11 +216,14 @@ def draw_loss(run: xarray.Dataset, ax: Axes | None = None, *, against: str = "st
         If the run lacks one of these; the message names it.
     """
     _check(run, against, "loss")
+    run = renamed.with_names_of_today(run, renamed.SWING)
     ax = axes_or_new(ax)
     ax.plot(_against(run, against), run["loss"].values, **_look(run, line))
-    if "initial_excess" in run:
+    if "peak_excess_sharpness" in run:
         spike = theory.loss_spike(
-            float(run["max_stable_sharpness"][0]), float(run["initial_excess"]), float(run["stabilization"])
+            float(run["max_stable_sharpness"][0]),
+            float(run["peak_excess_sharpness"]),
+            float(run["stabilization"]),
         )
         ax.axhline(spike, color=THEORY_COLOUR, linestyle=":", label="slow limit")
     ax.set_yscale("log")
@@ -234,7 +243,8 @@ def draw_orbit(
     Parameters
     ----------
     run
-        ``displacement`` and ``excess`` (S − S*) along step; the scalars ``initial_excess`` and ``stabilization``.
+        ``displacement`` and ``excess_sharpness`` (S − S*) along step; the scalars ``peak_excess_sharpness`` and
+        ``stabilization``.
     ax
         Where to draw; by default the axes of a new figure.
     reach
@@ -252,11 +262,12 @@ def draw_orbit(
     TypeError, ValueError
         If the run lacks one of these; the message names it.
     """
-    _check_catapult(run, "displacement", "excess")
+    run = renamed.with_names_of_today(run, renamed.SWING)
+    _check_catapult(run, "displacement", "excess_sharpness")
     ax = axes_or_new(ax)
-    y0, b2 = float(run["initial_excess"]), float(run["stabilization"])
+    y0, b2 = float(run["peak_excess_sharpness"]), float(run["stabilization"])
     largest = theory.max_displacement(y0, b2)
-    y, amplitude = run["excess"].values / y0, np.abs(run["displacement"].values) / largest
+    y, amplitude = run["excess_sharpness"].values / y0, np.abs(run["displacement"].values) / largest
     left = 1.12 * min(float(y.min()), -1.0) if reach is None else reach
     top = 1.15 * max(float(amplitude.max()), 1.0)
     across, up = np.meshgrid(np.linspace(left, 1.4, 241), np.linspace(0.0, top, 161))
@@ -274,7 +285,7 @@ def draw_orbit(
 
 @styled
 def mark_divergence(run: xarray.Dataset, ax: Axes, variable: str, *, against: str = "step") -> None:
-    """Mark the last record of a run that diverged, in the colour of that outcome; at the axes' edge if it is beyond.
+    """Mark the last record of a run that diverged, in the colour of that phase; at the axes' edge if it is beyond.
 
     Parameters
     ----------
@@ -331,7 +342,7 @@ def draw_final_sharpness(data: Mapping[str, Mapping[str, xarray.Dataset]], ax: A
             variables["max_stable_sharpness"] = _STEP
             require(f"data[{group!r}][{name!r}]", run, variables, made_by, attrs=("optimizer",))
     ax = axes_or_new(ax)
-    limits = []
+    thresholds = []
     for place, runs in enumerate(data.values()):
         for k, (name, run) in enumerate(runs.items()):
             at = place + 0.25 * (k - 0.5 * (len(runs) - 1))
@@ -349,12 +360,12 @@ def draw_final_sharpness(data: Mapping[str, Mapping[str, xarray.Dataset]], ax: A
             if int(run["diverged_at"]) >= 0:
                 ax.text(at, 0.5, "diverged", rotation=90, ha="center", va="center", fontsize=6.0,
                         transform=ax.get_xaxis_transform(), color=phases.COLOURS[phases.DIVERGED])  # fmt: skip
-            limits.append(float(run["max_stable_sharpness"][-1]))
+            thresholds.append(float(run["max_stable_sharpness"][-1]))
     for marker, word in _ENDS.values():
         ax.plot([], [], marker=marker, color="#777777", linestyle="none", label=word)
-    ax.axhline(limits[0], color=THEORY_COLOUR, linestyle="--", linewidth=0.8, label="threshold $S^*$")
+    ax.axhline(thresholds[0], color=THEORY_COLOUR, linestyle="--", linewidth=0.8, label="threshold $S^*$")
     ax.set_xticks(range(len(data)), list(data))
-    ax.set(ylabel="final sharpness (1/lr)", xlim=(-0.5, len(data) - 0.5), ylim=(0.0, 1.15 * max(limits)))
+    ax.set(ylabel="final sharpness (1/lr)", xlim=(-0.5, len(data) - 0.5), ylim=(0.0, 1.15 * max(thresholds)))
     return ax
 
 
@@ -364,7 +375,7 @@ def draw_threshold_scan(
 ) -> Axes:
     """Draw the final sharpness of each method against the threshold, with the line S = S* where the edge is.
 
-    A run that diverged stands at the upper end of the axis, in the colour of that outcome.
+    A run that diverged stands at the upper end of the axis, in the colour of that phase.
 
     Parameters
     ----------

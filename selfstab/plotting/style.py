@@ -330,7 +330,7 @@ def largest(values: Array) -> float:
 
 
 def draw_threshold(
-    ax: Axes, at: Array, limits: Array, *, near: Array, label: str = "threshold $S^*$"
+    ax: Axes, at: Array, thresholds: Array, *, near: Array, label: str = "threshold $S^*$"
 ) -> Array:
     """Draw thresholds S* no farther above what is drawn with them than a quarter, and return these.
 
@@ -340,19 +340,19 @@ def draw_threshold(
     ----------
     ax
         Where to draw.
-    at, limits
+    at, thresholds
         The horizontal axis and S* there, shape (n,).
     near
         What is drawn with them, any shape.
     label
         For the legend.
     """
-    shown = limits <= 1.25 * largest(near)
+    shown = thresholds <= 1.25 * largest(near)
     mark: dict[str, Any] = {"marker": "_"} if at.size == 1 else {}  # which a line would not show
     ax.plot(
-        at[shown], limits[shown], color=THEORY_COLOUR, linestyle="--", linewidth=0.8, label=label, **mark
+        at[shown], thresholds[shown], color=THEORY_COLOUR, linestyle="--", linewidth=0.8, label=label, **mark
     )  # fmt: skip
-    drawn: Array = limits[shown]
+    drawn: Array = thresholds[shown]
     return drawn
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
-from selfstab import phases, theory
+from selfstab import phases, renamed, theory
 from selfstab.plotting.phase_diagrams import _momentum_colours
 from selfstab.plotting.style import THEORY_COLOUR, axes_or_new, require, styled
 
@@ -34,8 +34,8 @@ _CELLS: Final = ("loss", "momentum", "kappa")
 
 
 def _check(data: Any, dims: tuple[str, ...], **more: tuple[str, ...]) -> None:
-    """Raise unless data has overshoots with their steps and outcomes along these dimensions, and what is more."""
-    variables: dict[str, tuple[str, ...]] = dict.fromkeys(("overshoot", "steps", "outcome"), dims)
+    """Raise unless data has overshoots with their steps and phases along these dimensions, and what is more."""
+    variables: dict[str, tuple[str, ...]] = dict.fromkeys(("overshoot", "steps", "phase"), dims)
     variables |= {name: (name,) for name in dims} | more
     require("data", data, variables, "overshoots against momentum and kappa")
 
@@ -49,8 +49,8 @@ def _look(k: int) -> dict[str, Any]:
 
 
 def _lost(data: xarray.Dataset) -> list[tuple[int, str]]:
-    """Return the outcomes without an overshoot that the runs came to, with their labels."""
-    made = data["outcome"].values[data["steps"].values > 0]
+    """Return the phases without an overshoot that the runs came to, with their labels."""
+    made = data["phase"].values[data["steps"].values > 0]
     return [
         (code, phases.LABELS[code]) for code in (phases.DIVERGED, phases.UNDECIDED) if (made == code).any()
     ]
@@ -66,7 +66,7 @@ def draw_universality(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     data
-        ``overshoot``, ``steps`` (0 where no run was made) and ``outcome``, each along (loss, momentum, kappa).
+        ``overshoot``, ``steps`` (0 where no run was made) and ``phase``, each along (loss, momentum, kappa).
     ax
         Where to draw; by default the axes of a new figure.
 
@@ -86,10 +86,11 @@ def draw_universality(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     >>> coords = {"loss": ["Product"], "momentum": [0.9], "kappa": [0.1, 1.0]}
     >>> law = ss.theory.overshoot([0.1, 1.0])
     >>> data = xarray.Dataset({name: (tuple(coords), values) for name, values in {
-    ...     "overshoot": [[law]], "steps": [[[9, 9]]], "outcome": [[[3, 3]]]}.items()}, coords)
+    ...     "overshoot": [[law]], "steps": [[[9, 9]]], "phase": [[[3, 3]]]}.items()}, coords)
     >>> draw_universality(data).get_ylabel()
     'overshoot, drop/(2$y_0$)'
     """
+    data = renamed.with_names_of_today(data, renamed.CELLS)
     _check(data, _CELLS)
     ax = axes_or_new(ax)
     data = data.transpose("loss", "momentum", "kappa", ...)
@@ -107,11 +108,11 @@ def draw_universality(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
 
 
 def _crosses(data: xarray.Dataset, ax: Axes) -> None:
-    """Mark runs without an overshoot at the upper edge, each in the colour of its outcome."""
-    outcome = np.where(data["steps"].values > 0, data["outcome"].values, phases.CATAPULT)
-    at = np.broadcast_to(data["kappa"].values, outcome.shape)
+    """Mark runs without an overshoot at the upper edge, each in the colour of its phase."""
+    phase = np.where(data["steps"].values > 0, data["phase"].values, phases.CATAPULT)
+    at = np.broadcast_to(data["kappa"].values, phase.shape)
     for code, label in _lost(data):
-        where = at[outcome == code]
+        where = at[phase == code]
         ax.plot(
             where, np.full(where.size, 0.97), transform=ax.get_xaxis_transform(), clip_on=False, linestyle="none",
             marker="x", markersize=4.0, color=phases.COLOURS[code], label=label,
@@ -137,6 +138,7 @@ def draw_universality_key(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     TypeError, ValueError
         If data lacks one of these; the message names it.
     """
+    data = renamed.with_names_of_today(data, renamed.CELLS)
     _check(data, _CELLS)
     ax = axes_or_new(ax)
     ax.set_axis_off()
@@ -180,7 +182,7 @@ def draw_universality_deviation(data: xarray.Dataset, ax: Axes | None = None) ->
     Parameters
     ----------
     data
-        Of one loss: ``overshoot``, ``steps`` and ``outcome`` along (momentum, kappa), ``first_order`` (its relative
+        Of one loss: ``overshoot``, ``steps`` and ``phase`` along (momentum, kappa), ``first_order`` (its relative
         deviation to first order in ε) along (momentum, kappa, cause), ``sigma``, ``tau`` and the coordinate loss.
     ax
         Where to draw; by default the axes of a new figure.
@@ -196,6 +198,7 @@ def draw_universality_deviation(data: xarray.Dataset, ax: Axes | None = None) ->
         If data lacks one of these; the message names it.
     """
     one = {"loss": (), "sigma": (), "tau": ()}
+    data = renamed.with_names_of_today(data, renamed.CELLS)
     _check(data, _CELLS[1:], first_order=("momentum", "kappa", "cause"), **one)
     ax = axes_or_new(ax)
     data = data.transpose("momentum", "kappa", ...)

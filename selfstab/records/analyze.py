@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from selfstab import observables, theory, validation
+from selfstab import observables, renamed, theory, validation
 from selfstab.observables.detection import smoothed
 from selfstab.provenance import versions
 from selfstab.records.read import recorded_run
@@ -149,8 +149,12 @@ def analyze(
     rows = record.rows(columns_found)
     excess = np.full(data.sizes["step"], np.nan)
     excess[record.known] = record.smooth - record.limits
-    data["excess"] = ("step", excess, {"long_name": "S - S*, smoothed over the flip", "units": "1/lr"})
-    out = data.merge(found)
+    data["excess_sharpness"] = (
+        "step",
+        excess,
+        {"long_name": "S - S*, smoothed over the flip", "units": "1/lr"},
+    )
+    out = renamed.with_old_names(data.merge(found), renamed.ANALYSIS)
     for name, (long_name, units) in _ALONG_CATAPULT.items():
         dtype = np.int64 if units == "step" else np.float64
         label = f"catapult_{name}" if name in ("lr", "momentum") else name
@@ -271,13 +275,13 @@ class _Record:
         onset, crossing = (self._at(found[name][number]) for name in ("onset", "crossing"))
         swing = slice(onset, crossing + 1)
         return onset + int(
-            np.argmax(_close(self.smooth[swing] - self.limits[swing], found["peak_excess"][number]))
+            np.argmax(_close(self.smooth[swing] - self.limits[swing], found["peak_excess_sharpness"][number]))
         )
 
     def _laws(self, found: Mapping[str, Array], tops: Array) -> dict[str, Array]:
         """Return what theory says of all catapults; spike is the loss's, times b²."""
         excess, y0, beta, ahead = (
-            found["relative_excess"], found["peak_excess"], self.momentum[tops], self.lookahead,
+            found["relative_excess"], found["peak_excess_sharpness"], self.momentum[tops], self.lookahead,
         )  # fmt: skip
         kappa = (
             theory.lookahead_inertia_number(excess, beta, ahead)
@@ -299,7 +303,7 @@ class _Record:
     ) -> dict[str, float]:
         found = {name: float(values[number]) for name, values in all_found.items()}
         onset, crossing, died = (self._at(found[name]) for name in ("onset", "crossing", "died"))
-        y0, drop = found["peak_excess"], found["drop"]
+        y0, drop = found["peak_excess_sharpness"], found["drop"]
         beta, lr = float(self.momentum[top]), float(self.lr[top])
         begin = self._at(float(all_found["died"][number - 1])) if number else 0
         following = all_found["onset"][number + 1 : number + 2]

@@ -76,8 +76,8 @@ _SLOW: Final = Setting(
 @cache
 def _slow(method: str) -> dict[str, Array]:
     """Return the numbers of the runs on a slow ramp, along seeds."""
-    done = [Job(SparseRegression(), _SLOW, method, seed).done()["numbers"] for seed in _SLOW.seeds]
-    return {name: np.array([numbers[name] for numbers in done]) for name in done[0]}
+    rows = [Job(SparseRegression(), _SLOW, method, seed).run()["numbers"] for seed in _SLOW.seeds]
+    return {name: np.array([numbers[name] for numbers in rows]) for name in rows[0]}
 
 
 def _slow_ramp() -> Measurement:
@@ -87,7 +87,7 @@ def _slow_ramp() -> Measurement:
     inertia = heavy["predicted_inertia"]
     if not (predicted[0] < predicted[1] and theory.overshoot(inertia.max()) < 2.0):
         raise ValueError("the ramp must be so slow that theory predicts the smaller catapult for momentum")
-    return _over(*(float(numbers["peak_excess"].mean()) for numbers in (heavy, plain)))
+    return _over(*(float(numbers["peak_relative_excess"].mean()) for numbers in (heavy, plain)))
 
 
 _PAPER = "[Phunyaphibarn2024]_"

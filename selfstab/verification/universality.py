@@ -180,14 +180,14 @@ class Drop:
         ε = y₀/S*.
     steps
         Length of the run.
-    outcome
-        ``outcomes.CATAPULT``, ``DIVERGED`` or ``UNDECIDED``.
+    phase
+        ``phases.CATAPULT``, ``DIVERGED`` or ``UNDECIDED``.
     """
 
     overshoot: float
     excess: float
     steps: int
-    outcome: int
+    phase: int
 
 
 def catapult(start: Start, momentum: float, kappa: float) -> Drop:

@@ -37,7 +37,7 @@ def _swings(ramp: float, first: float, steps: int, start: float, previous: float
 
 
 def _crossing() -> Measurement:
-    """Add up the responses to single kicks: the root mean square of what noise at every step leaves."""
+    """Add up the responses to single impulses: the root mean square of what noise at every step leaves."""
     ramps, measured = np.geomspace(1e-5, 1e-3, 5), []
     for ramp in ramps:
         width = np.sqrt((1.0 - _MOMENTUM) / (2.0 * (1.0 + _MOMENTUM) * ramp))  # 1/√k steps
@@ -47,8 +47,8 @@ def _crossing() -> Measurement:
         )  # fine enough for a Gaussian's sum, to its ends
         squares = 0.0
         for t in range(-end, end - 1, stride):
-            kick = _LR * (1.0 + ramp * t)
-            left = _swings(ramp, ramp * (t + 1), end - t - 1, kick, 0.0)[-1]
+            impulse = _LR * (1.0 + ramp * t)
+            left = _swings(ramp, ramp * (t + 1), end - t - 1, impulse, 0.0)[-1]
             squares += stride * float(left) ** 2
         alone = _swings(ramp, 0.0, end, 1.0, -1.0)[-1]
         measured.append(np.sqrt(squares) / alone)
@@ -98,7 +98,7 @@ def _after(excess: float, momentum: float, ramp: float) -> int:
 
 
 def _measured_drop(excess: float, momentum: float, gain: float) -> float:
-    """Run CubicTaylor from a kick at the crossing, S = 1."""
+    """Run CubicTaylor from a impulse at the crossing, S = 1."""
     amplitude, ramp = _ramp_to(excess, momentum, gain)
     steps = _after(excess, momentum, ramp)
     first = HeavyBall(1.0, momentum).max_stable_sharpness()
@@ -204,7 +204,7 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
     Prediction(
         name="A8 crossing amplitude",
         statement="x_c = (ησ/(1 − β))(π/k)^{1/4}, k = 2(1 + β)ε̇/(1 − β), up to O(ε̇)",
-        where="½x² on a ramp, β = 0.5: responses to kicks before and after the crossing, summed as noise's",
+        where="½x² on a ramp, β = 0.5: responses to impulses before and after the crossing, summed as noise's",
         source=_SOURCE,
         measure=_crossing,
         small_parameter="ε̇",

@@ -15,7 +15,7 @@ import sympy
 from selfstab import validation
 from selfstab.eigen import pairs
 from selfstab.kernels import elementary, modules
-from selfstab.kernels.measures import MEASURES
+from selfstab.kernels.measures import MEASURES, measure_names
 from selfstab.kernels.run_template import run_source
 from selfstab.kernels.sweep_template import sweep_source
 from selfstab.kernels.writer import Variant
@@ -154,7 +154,7 @@ class SymbolicLoss(Loss):
 
     def source(self, measure: Sequence[str] = ("final_loss", "final_sharpness", "phase")) -> str:
         """Return the generated kernel of a sweep over constant lr with these measures, as text."""
-        return self.sweep_source(Variant(validation.some_of("measure", measure, MEASURES)))
+        return self.sweep_source(Variant(measure_names("measure", measure)))
 
     # -- kernels --------------------------------------------------------------------------------------------------
 

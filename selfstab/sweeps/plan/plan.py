@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from selfstab import phases, validation
-from selfstab.kernels.measures import MEASURES
+from selfstab.kernels.measures import MEASURES, NAMES, measure_names
 from selfstab.kernels.writer import Rate
 from selfstab.losses.base.loss import Loss
 from selfstab.losses.base.starts import Initialization
@@ -87,13 +87,13 @@ class Plan:
         rate = _rate(problem.optimizer, axes)
         values = {name: _axis(problem, name, value) for name, value in axes.items()}
         plan = cls(
-            problem, values, validation.some_of("measure", measure, MEASURES),
+            problem, values, measure_names("measure", measure),
             validation.integer("repeats", repeats, at_least=1), rate, previous is None, drawn,
         )  # fmt: skip
         plan._check_initializations()
         plan._check_family()
         if not plan.measures:
-            raise ValueError(f"measure must name at least one of {', '.join(MEASURES)}, got none")
+            raise ValueError(f"measure must name at least one of {', '.join(NAMES)}, got none")
         if (runs := plan.cells * plan.repeats) > MOST_RUNS:
             raise ValueError(f"axes and repeats must make at most 2**60 cells, got {validation.shown(runs)}")
         if sharpness:

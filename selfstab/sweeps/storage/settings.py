@@ -23,7 +23,7 @@ import numpy.typing as npt
 import sympy
 
 import selfstab
-from selfstab import validation
+from selfstab import notices, validation
 from selfstab.losses.base.fingerprint import hash_of
 from selfstab.losses.base.loss import Loss
 from selfstab.losses.base.starts import Initialization
@@ -142,13 +142,14 @@ def plan_of(settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]])
     """
     try:
         known = _Reader(settings, arrays)
-        plan = Plan.checked(
-            known.loss(), known.optimizer(), {name: known.array(f"axes.{name}") for name in settings["axes"]},
-            known.start(), settings["problem.steps"],
-            None if settings["moves_with_start"] is True else known.array("problem.previous"),
-            settings["measures"], settings["problem.escape"], settings["problem.noise"], settings["problem.seed"],
-            settings["repeats"],
-        )  # fmt: skip
+        with notices.unheard():  # an old name in a store is no mistake of its reader
+            plan = Plan.checked(
+                known.loss(), known.optimizer(), {name: known.array(f"axes.{name}") for name in settings["axes"]},
+                known.start(), settings["problem.steps"],
+                None if settings["moves_with_start"] is True else known.array("problem.previous"),
+                settings["measures"], settings["problem.escape"], settings["problem.noise"], settings["problem.seed"],
+                settings["repeats"],
+            )  # fmt: skip
         changed = differences(settings, settings_of(plan)[0])
     except KeyError as error:
         raise ValueError(f"settings lack {error}") from None
