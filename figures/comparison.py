@@ -80,7 +80,7 @@ def compute(setting: ComparedRuns) -> dict[str, xarray.Dataset]:
 
 
 def _run(setting: ComparedRuns, threshold: float, kind: str, name: str) -> xarray.Dataset:
-    shown = threshold == setting.threshold
+    drawn = threshold == setting.threshold
     momentum, stretch = METHODS[name]
     lr = 2.0 * (1.0 + momentum) / threshold
     steps = setting.steps * stretch
@@ -88,7 +88,7 @@ def _run(setting: ComparedRuns, threshold: float, kind: str, name: str) -> xarra
         ss.LinearWarmup(0.02 * lr, lr, setting.warmup * stretch) if kind == "warmup" else lr, momentum
     )
     # Odd: at an even distance all records could lie on the same side of an oscillation of period two.
-    every = (steps // (setting.records if shown else 40)) | 1
+    every = (steps // (setting.records if drawn else 40)) | 1
     run = ss.simulate(
         setting.loss, optimizer, setting.start, steps, every=every,
         keep=("loss", "sharpness", "weights"), noise=NOISE,
@@ -98,7 +98,7 @@ def _run(setting: ComparedRuns, threshold: float, kind: str, name: str) -> xarra
         effective_times(optimizer, steps)[run["step"].values],
         {"long_name": "sum of lr/(1 - momentum)", "units": "1/sharpness"},
     )
-    if shown and setting.explicit:
+    if drawn and setting.explicit:
         at = np.unique(np.linspace(0, run.sizes["step"] - 1, setting.explicit).astype(int))
         run["explicit_step"] = ("explicit", run["step"].values[at])
         run["explicit_sharpness"] = ("explicit", _explicit(setting.loss, run["weights"].values[at]))

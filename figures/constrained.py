@@ -35,10 +35,10 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
     out = {}
     for i, beta in enumerate(MOMENTA):
         for j, scale in enumerate(scales):
-            found = constrained.swing(beta, scale)
-            error[i, j] = found.error()
+            pair = constrained.swing(beta, scale)
+            error[i, j] = pair.error()
             if beta == SHOWN and scale == 1.0:
-                out["run"] = _dataset(found)
+                out["run"] = _dataset(pair)
     out["errors"] = xarray.Dataset(
         {"error": (("momentum", "scale"), error, {"long_name": "largest error over the largest excess"})},
         {"momentum": np.array(MOMENTA), "scale": np.array(scales)},
@@ -46,17 +46,17 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
     return out
 
 
-def _dataset(found: constrained.Swing) -> xarray.Dataset:
+def _dataset(pair: constrained.Swing) -> xarray.Dataset:
     named = {
-        "excess_sharpness": (found.excess_sharpness, "S - S* of the run, without the swing's share"),
-        "predicted": (found.predicted, "y of the prediction"),
-        "displacement": (np.abs(found.displacement), "|x| of the run"),
-        "swing": (np.abs(found.predicted_displacement), "|x| of the prediction"),
-        "width": (found.width, "delta"),
+        "excess_sharpness": (pair.excess_sharpness, "S - S* of the run, without the swing's share"),
+        "predicted": (pair.predicted, "y of the prediction"),
+        "displacement": (np.abs(pair.displacement), "|x| of the run"),
+        "swing": (np.abs(pair.predicted_displacement), "|x| of the prediction"),
+        "width": (pair.width, "delta"),
     }
     return xarray.Dataset(
         {name: ("step", values, {"long_name": label}) for name, (values, label) in named.items()},
-        {"step": np.arange(found.excess_sharpness.size)},
+        {"step": np.arange(pair.excess_sharpness.size)},
     )
 
 

@@ -45,10 +45,10 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
         kappa[i] = theory.edge_inertia_number(lr, beta, alpha)
         error[i] = [predicted.error(runs[form]) for form in FORMS]
         if beta in SHOWN:
-            shown = {
+            curves = {
                 f"{form} {name}": run[f"predicted_{name}"] for form, run in runs.items() for name in KEPT[:3]
             }
-            out[f"run_{beta:g}"] = first[[*KEPT]].assign(shown)
+            out[f"run_{beta:g}"] = first[[*KEPT]].assign(curves)
     label = "rms error of the predicted sharpness over its range"
     out["errors"] = xarray.Dataset(
         {

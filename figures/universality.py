@@ -117,16 +117,16 @@ def _table(cells: xarray.Dataset) -> xarray.Dataset:
                 "worst": np.nan, "at_kappa": np.nan, "at_excess": np.nan, "relative_drop": np.nan,
                 "first_order": np.nan, "beyond": 0, "reason": "no overshoot",
             }  # fmt: skip
-            found = deviation.sel(here).values
-            if np.isfinite(found).any():
-                k = int(np.nanargmax(np.abs(found)))
+            deviations = deviation.sel(here).values
+            if np.isfinite(deviations).any():
+                k = int(np.nanargmax(np.abs(deviations)))
                 cell = cells.sel(here).isel(kappa=k)
                 kappa, excess = float(cell["kappa"]), float(cell["excess"])
                 row |= {
-                    "worst": found[k], "at_kappa": kappa, "at_excess": excess,
+                    "worst": deviations[k], "at_kappa": kappa, "at_excess": excess,
                     "relative_drop": 2.0 * excess * theory.overshoot(kappa),
                     "first_order": float(cell["first_order"].sum()),
-                    "beyond": int((np.abs(found) > BEYOND).sum()), "reason": _reason(cell, float(found[k])),
+                    "beyond": int((np.abs(deviations) > BEYOND).sum()), "reason": _reason(cell, float(deviations[k])),
                 }  # fmt: skip
             rows.append(row)
     out = xarray.Dataset()
@@ -190,9 +190,9 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
 def check(data: dict[str, xarray.Dataset]) -> list[str]:
     cells, table = data["cells"], data["table"]
     ran = cells["steps"] > 0
-    wanted = cells["excess"] <= LARGEST_EXCESS
-    wanted = wanted & ((cells["kappa"] >= LEAST_NETWORK_KAPPA) | ~cells["loss"].isin(universality.NETWORKS))
-    require((ran == wanted).all(), "a cell within the bounds has no run, or one beyond them has")
+    within = cells["excess"] <= LARGEST_EXCESS
+    within = within & ((cells["kappa"] >= LEAST_NETWORK_KAPPA) | ~cells["loss"].isin(universality.NETWORKS))
+    require((ran == within).all(), "a cell within the bounds has no run, or one beyond them has")
     absent = ran & ~np.isfinite(cells["overshoot"])
     require(not absent.any(), f"{int(absent.sum())} of {int(ran.sum())} runs have no overshoot")
     deviation, first = _deviation(cells), cells["first_order"].sum("cause")

@@ -96,21 +96,21 @@ def named_as_options(names: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def interrupt_told() -> Iterator[None]:
+def interrupt_notice() -> Iterator[None]:
     """Say at Ctrl-C, at once, what it waits for."""
     if threading.current_thread() is not threading.main_thread():  # only that one gets it
         yield
         return
     before = signal.getsignal(signal.SIGINT)
 
-    def told(number: int, frame: FrameType | None) -> None:
+    def answer(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, before)  # the second one need not be told
         click.echo(
             ("\n" if sys.stderr.isatty() else "") + "stopping after the blocks under way ...", err=True
         )
         signal.default_int_handler(number, frame)
 
-    signal.signal(signal.SIGINT, told)
+    signal.signal(signal.SIGINT, answer)
     try:
         yield
     finally:

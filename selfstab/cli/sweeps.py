@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from selfstab import notices
-from selfstab.cli.errors import Resumable, interrupt_told, named_as_options
+from selfstab.cli.errors import Resumable, interrupt_notice, named_as_options
 from selfstab.cli.options import LOSS_HELP, loss_of, optimizer_of, problem_options, start_of, write_output
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def sweep(
     if resume is not None:
         names["store"] = "--resume's store"
     try:
-        with named_as_options(names), notices.heard_by(_note), interrupt_told():
+        with named_as_options(names), notices.heard_by(_note), interrupt_notice():
             if resume is None:
                 data = _swept(axes, measures, repeats, options, where | {"store": store})
             else:

@@ -15,14 +15,16 @@ _lock: Final = threading.Lock()
 
 def key(state: PageState) -> tuple[object, ...]:
     """Return what a diagram's kernel depends on: the loss's form, and what sets the learning rate."""
-    names = {name for name, _ in views.diagram_grid(state).axes} | ({"excess"} if _held(state) else set())
+    names = {name for name, _ in views.diagram_grid(state).axes} | (
+        {"excess"} if _has_fixed_excess(state) else set()
+    )
     rate = "ramp" if views.diagram_grid(state).ramp else "excess" if "excess" in names else "constant"
     form = (state.formula, state.variables) if state.model == FORMULA else state.model
     depth = state.setting("depth") if state.model == "Chain" else None
     return (form, depth, rate)
 
 
-def _held(state: PageState) -> bool:
+def _has_fixed_excess(state: PageState) -> bool:
     return views.diagram_grid(state).excess is not None
 
 

@@ -45,8 +45,8 @@ def datasets(state: PageState, size: int = views.SIZE, along: int = views.ALONG)
 @style.styled
 def figure(state: PageState, data: Mapping[str, xarray.Dataset]) -> Figure:
     """Return the figure of a state in the papers' style, as its script draws it."""
-    made = style.new_figure(style.DOUBLE_COLUMN, 6.2)
-    axes = made.subplot_mosaic(
+    drawing = style.new_figure(style.DOUBLE_COLUMN, 6.2)
+    axes = drawing.subplot_mosaic(
         [["plane", "sharpness"], ["plane", "loss"], ["phases", "orbits"]], height_ratios=[1, 1, 2]
     )
     plotting.draw_plane(data["run"], axes["plane"])
@@ -55,9 +55,9 @@ def figure(state: PageState, data: Mapping[str, xarray.Dataset]) -> Figure:
     plotting.draw_phases(data["diagram"], axes["phases"])
     plotting.draw_orbits(data["orbits"], axes["orbits"], weight=state.shown_weight)
     axes["orbits"].set_xscale(views.orbit_grid(state).axes[0][1].scale.replace("inverse", "linear"))
-    style.shared_legend(made, list(axes.values()), columns=5)
+    style.shared_legend(drawing, list(axes.values()), columns=5)
     style.label_panels(list(axes.values()))
-    return made
+    return drawing
 
 
 def _drawn(suffix: str) -> Callable[[PageState], bytes]:
@@ -135,5 +135,5 @@ def export(state: PageState, kind: str) -> File:
     >>> export(PageState(), "py").name
     'explored.py'
     """
-    chosen = KINDS[kind]
-    return File(chosen.name, chosen.media_type, chosen.content(state))
+    entry = KINDS[kind]
+    return File(entry.name, entry.media_type, entry.content(state))

@@ -52,7 +52,7 @@ class _Page:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.state = PageState()
-        self.held: dict[str, Any] = {}
+        self.drawn_keys: dict[str, Any] = {}
         self.quiet = False
         self.pictures = Pictures()
         self.controls = Controls(self)
@@ -113,20 +113,20 @@ class _Page:
 
         def make() -> None:
             try:
-                made = exports.export(state, kind)
+                file = exports.export(state, kind)
             except Exception as error:
                 words = str(error) or type(error).__name__
                 self._later(lambda: self.controls.say(words, bad=True))
                 return
-            content = base64.b64encode(made.content).decode()
+            content = base64.b64encode(file.content).decode()
 
             def hand_over() -> None:
                 self.file.data = {
-                    "name": [made.name],
-                    "media_type": [made.media_type],
+                    "name": [file.name],
+                    "media_type": [file.media_type],
                     "content": [content],
                 }
-                self.controls.say(f"saved {made.name}, {len(made.content) / 1000:.0f} kB")
+                self.controls.say(f"saved {file.name}, {len(file.content) / 1000:.0f} kB")
 
             self._later(hand_over)
 
@@ -138,7 +138,7 @@ class _Page:
         """Have something done in the page's thread."""
         self.document.add_next_tick_callback(act)
 
-    def _shown(self, acts: list[Callable[[], None]]) -> None:
+    def _draw_and_wait(self, acts: list[Callable[[], None]]) -> None:
         """Have the page's thread draw, and wait for it: the next piece of work would hold it up."""
         done = threading.Event()
 
@@ -150,7 +150,7 @@ class _Page:
         self._later(act)
         done.wait(_PATIENCE)
 
-    def _work(self, state: PageState, wanted: Callable[[], bool]) -> None:
+    def _work(self, state: PageState, current: Callable[[], bool]) -> None:
         draws = {
             "run": self.pictures.draw_run,
             "diagram": self.pictures.draw_diagram,
@@ -160,28 +160,28 @@ class _Page:
             compilation.compile_for(state)
             seconds: dict[str, float] = {}
             began = time.perf_counter()
-            for name, data in views.pictures(state, self.held, wanted):
+            for name, data in views.pictures(state, self.drawn_keys, current):
                 seconds[name] = time.perf_counter() - began
                 acts = [draws[name](state, data)]
                 if name == "run":
                     words = _summary(state, data)
                     acts.append(lambda words=words: self.controls.tell(words))  # type: ignore[misc]
-                self._shown(acts)
+                self._draw_and_wait(acts)
                 began = time.perf_counter()
             times = ", ".join(f"{name} {1000 * taken:.0f} ms" for name, taken in seconds.items())
-            if wanted():
+            if current():
                 self._later(lambda: self.controls.say(times))
         except Exception as error:
             # Whatever goes wrong is told in words: the page must not stand still.
-            self.held.clear()
+            self.drawn_keys.clear()
             words = str(error) or type(error).__name__
             self._later(lambda: self.controls.say(words, bad=True))
 
 
 def _summary(state: PageState, data: xarray.Dataset) -> str:
     """Return what came of the run beside what theory says, as a table."""
-    found, law = views.measured(data), views.law(state)
-    code = int(found["phase"])
+    measures, law = views.measured(data), views.law(state)
+    code = int(measures["phase"])
     diverged = int(data["diverged_at"])
     word = phases.LABELS[code] + (f" at step {diverged}" if diverged >= 0 else "")
     badge = f'<span class="badge" style="background:{phases.COLOURS[code]}">&nbsp;</span>{word}'
@@ -192,7 +192,7 @@ def _summary(state: PageState, data: xarray.Dataset) -> str:
     rows = [
         ("final sharpness", last, law.final_sharpness if law.final_sharpness > 0.0 else math.nan),
         ("largest |x|", largest, law.displacement),
-        ("overshoot", found["overshoot"], law.overshoot),
+        ("overshoot", measures["overshoot"], law.overshoot),
     ]
 
     def number(value: float) -> str:

@@ -238,15 +238,15 @@ class Pictures:
         values = flat.transpose(name, "step").values
         x = np.repeat(axis.place(data[name].values), values.shape[1]).astype(np.float32)
         y = values.ravel().astype(np.float32)
-        shown = np.isfinite(y)
+        finite = np.isfinite(y)
 
         def draw() -> None:
-            self.dots.data = {"x": x[shown], "y": y[shown]}
-            low, high = (float(y[shown].min()), float(y[shown].max())) if shown.any() else (0.0, 1.0)
+            self.dots.data = {"x": x[finite], "y": y[finite]}
+            low, high = (float(y[finite].min()), float(y[finite].max())) if finite.any() else (0.0, 1.0)
             room = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
             self.orbit.y_range.start, self.orbit.y_range.end = low - room, high + room
             what = f"last {views.LAST} states of {state.shown_weight}"
-            self.orbit.yaxis[0].axis_label = what if shown.any() else f"{what}: all diverged"
+            self.orbit.yaxis[0].axis_label = what if finite.any() else f"{what}: all diverged"
 
         return draw
 

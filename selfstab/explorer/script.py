@@ -89,15 +89,15 @@ def _optimizer(state: PageState, *, ramp: bool) -> str:
 
 
 def _law(state: PageState) -> list[str]:
-    found = views.law(state)
-    if found.reason:
-        return [f"# The overshoot law says nothing of this run: {found.reason}."]
+    law = views.law(state)
+    if law.reason:
+        return [f"# The overshoot law says nothing of this run: {law.reason}."]
     return [
         "threshold = optimizer.max_stable_sharpness()",
         "y0 = loss.sharpness(weights)[0] - threshold",
         "kappa = ss.theory.inertia_number(y0 / threshold, momentum)",
         'run["peak_excess_sharpness"] = ((), y0)',
-        f'run["stabilization"] = ((), {found.stabilization!r})  # b², of the flat directions at the weights',
+        f'run["stabilization"] = ((), {law.stabilization!r})  # b², of the flat directions at the weights',
         'run["predicted_final_sharpness"] = ((), ss.theory.final_sharpness(threshold, y0, kappa))',
     ]
 

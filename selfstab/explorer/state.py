@@ -156,13 +156,13 @@ class PageState:
 
     def __post_init__(self) -> None:
         validation.one_of("model", self.model, MODELS)
-        given = dict(self.settings)
+        settings = dict(self.settings)
         own = {setting.name: setting for setting in self.own_settings}
-        for name, value in given.items():
+        for name, value in settings.items():
             setting = own[validation.one_of("setting", name, own)]
             value = validation.real(setting.label, value, at_least=setting.low, at_most=setting.high)
-            given[name] = validation.whole(setting.label, value) if setting.whole else value
-        object.__setattr__(self, "settings", tuple(sorted(given.items())))
+            settings[name] = validation.whole(setting.label, value) if setting.whole else value
+        object.__setattr__(self, "settings", tuple(sorted(settings.items())))
         for name, bounds in _BOUNDS.items():
             object.__setattr__(self, name, validation.real(name, getattr(self, name), **bounds))
         object.__setattr__(
@@ -204,10 +204,10 @@ class PageState:
 
     def with_model(self, model: str) -> PageState:
         """Return the state of another model, at its defaults; warmup and flip stay."""
-        chosen = MODELS[validation.one_of("model", model, MODELS)]
+        preset = MODELS[validation.one_of("model", model, MODELS)]
         return PageState(
-            model=model, formula=self.formula, variables=self.variables, at=self.at, momentum=chosen.momentum,
-            warmup=self.warmup, flip=self.flip, excess=chosen.excess, steps=chosen.steps,
+            model=model, formula=self.formula, variables=self.variables, at=self.at, momentum=preset.momentum,
+            warmup=self.warmup, flip=self.flip, excess=preset.excess, steps=preset.steps,
         )  # fmt: skip
 
     def with_axis(self, which: str, name: str) -> PageState:
@@ -348,12 +348,12 @@ def _of_formula(formula: str, names: tuple[str, ...]) -> SymbolicLoss:
 def _named(state: PageState) -> tuple[SymbolicLoss, str]:
     model = MODELS[state.model]
     kind: Callable[..., SymbolicLoss] = TOYS[state.model]
-    given = dict(model.fixed) | {setting.name: state.setting(setting.name) for setting in model.settings}
+    parameters = dict(model.fixed) | {setting.name: state.setting(setting.name) for setting in model.settings}
     for setting in model.settings:
         if setting.whole:
-            given[setting.name] = int(given[setting.name])
-    inner = ", ".join(f"{name}={value!r}" for name, value in given.items())
-    return kind(**given), f"ss.{state.model}({inner})"
+            parameters[setting.name] = int(parameters[setting.name])
+    inner = ", ".join(f"{name}={value!r}" for name, value in parameters.items())
+    return kind(**parameters), f"ss.{state.model}({inner})"
 
 
 def _named_start(state: PageState, loss: SymbolicLoss) -> tuple[Array, str]:
@@ -372,8 +372,8 @@ def _formula_start(loss: SymbolicLoss, text: str) -> tuple[Array, str]:
     point = numbers("start", rest if near else text)
     if point.size != loss.dimension:
         raise ValueError(f"start must have {loss.dimension} numbers, one for each weight, got {point.size}")
-    shown = f"np.array({point.tolist()!r})"
-    return (loss.minimum(point), f"loss.minimum({shown})") if near else (point, shown)
+    code = f"np.array({point.tolist()!r})"
+    return (loss.minimum(point), f"loss.minimum({code})") if near else (point, code)
 
 
 def drawn_axis(state: PageState, axis: Axis) -> Axis:

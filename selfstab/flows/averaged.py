@@ -95,10 +95,10 @@ class Edge:
         dense = loss.explicit_hessian
         try:
             matrix = loss._hessian(w) if dense else loss._hessian_operator(w)
-            found = pairs.top_eigenpairs(matrix, count, len(w), guess=guess, tolerance=_RESIDUAL)
+            spectrum = pairs.top_eigenpairs(matrix, count, len(w), guess=guess, tolerance=_RESIDUAL)
         except NotFiniteError:
             return cls(np.full(count, np.nan), np.full((count, len(w)), np.nan), np.nan)
-        return cls(found.values, found.vectors, float(found.residuals.max()))
+        return cls(spectrum.values, spectrum.vectors, float(spectrum.residuals.max()))
 
 
 @dataclass(frozen=True)
@@ -202,16 +202,16 @@ class _Flow:
             after = self._drift(w, None, span, top)
             between, swing = edge, self.still(w)
         else:
-            middle, _ = self._held(w, 0.5 * span, top, w, edge, halfway)
+            middle, _ = self._along_edge(w, 0.5 * span, top, w, edge, halfway)
             if not np.isfinite(middle).all():
                 return middle, edge, self.still(w)
             between = self.edge(middle, edge.vectors)
-            after, swing = self._held(w, span, top, middle, between, threshold)
+            after, swing = self._along_edge(w, span, top, middle, between, threshold)
         if not np.isfinite(after).all():
             return after, edge, swing
         return after, self.edge(after, between.vectors), swing
 
-    def _held(
+    def _along_edge(
         self, w: Array, span: float, sharpness: float, at: Array, edge: Edge, threshold: float
     ) -> tuple[Array, Swing]:
         """Return the weights after a time of the flow, held at the edge, and the swing.
@@ -238,9 +238,9 @@ class _Flow:
         decay = span * carried[:near]
         share = np.where(np.abs(decay) > 1e-8, -np.expm1(-decay) / np.where(decay == 0.0, 1.0, decay), 1.0)
         operator = 0.5 * span * (slopes @ slopes.T - (along * (1.0 - share)) @ along.T)
-        found = balance(deficit, operator)
-        push = 0.5 * packed(found.matrix) @ slopes
-        return self._drift(w, push, span, sharpness), Swing(found.matrix, push, found.residual)
+        balanced = balance(deficit, operator)
+        push = 0.5 * packed(balanced.matrix) @ slopes
+        return self._drift(w, push, span, sharpness), Swing(balanced.matrix, push, balanced.residual)
 
     def _drift(self, w: Array, push: Array | None, span: float, sharpness: float) -> Array:
         """Return the weights after a time of ẇ = −∇L − push; NaN where they leave float64's range."""
@@ -397,5 +397,5 @@ def _record(loss: Loss, stage: FlowStep, directions: int, data: dict[str, list[A
             "weights": stage.weights,
             "gradient_norm": float(np.linalg.norm(loss._gradient(stage.weights))),
         }
-    for name, kept in data.items():
-        kept.append(values[name])
+    for name, series in data.items():
+        series.append(values[name])

@@ -248,15 +248,15 @@ def constrained_trajectory(
 
     began = time.perf_counter()
     recorder = TrajectoryRecord()
-    kept: dict[str, list[Array]] = {name: [] for name in keep}
+    vectors: dict[str, list[Array]] = {name: [] for name in keep}
     with threadpool_limits(1, user_api="blas"):  # the bits of a product depend on the number of threads
         for stage in stages(problem):
             recorder.record(stage)
             point = stage.point
             for name, value in zip(_KEEP, (point.weights, point.top.vector, point.across), strict=True):
-                if name in kept:
-                    kept[name].append(value)
-    data = {name: np.array(values) for name, values in (recorder.data | kept).items()}
+                if name in vectors:
+                    vectors[name].append(value)
+    data = {name: np.array(values) for name, values in (recorder.data | vectors).items()}
     reached = len(data["invalid"])
     diverged = {"constrained_diverged_at": reached if reached <= problem.steps else -1}
     return dataset(problem, data, VARIABLES | _KEEP, diverged, time.perf_counter() - began)

@@ -207,10 +207,15 @@ FINISH: Final[dict[str, tuple[str, ...]]] = {"swing": _SWING_ENDS, "settling": _
 
 _SWINGS = ("swing", "settling")
 
-_PEAK_EXCESS_SHARPNESS = Measure(_SWINGS, "choose(settled & swung, swung_excess, nan)", diverged="nan", attributes={
-    "long_name": "y0, the largest smoothed S - S* before the largest swing"})  # fmt: skip
 
-MEASURES: Final[dict[str, Measure]] = {
+class _Measures(dict[str, Measure]):
+    """Measures by today's names; one is found by its name of version 0.1, too."""
+
+    def __missing__(self, name: str) -> Measure:
+        return self[renamed.MEASURES[name]]
+
+
+MEASURES: Final = _Measures({
     "final_loss": Measure(("end_loss",), "loss", attributes={
         "long_name": "loss at the last step (before divergence)"}),
     "max_loss": Measure(("most_loss",), "most_loss", attributes={"long_name": "largest loss of the run"}),
@@ -220,9 +225,8 @@ MEASURES: Final[dict[str, Measure]] = {
         "long_name": "least sharpness of the run"}),
     "max_sharpness": Measure(("most_sharpness",), "scale * most_height", attributes={
         "long_name": "largest sharpness of the run"}),
-    # Kernels compute measures in this order: the old name keeps its place, for the stores that were made with it.
-    "peak_excess": _PEAK_EXCESS_SHARPNESS,
-    "peak_excess_sharpness": _PEAK_EXCESS_SHARPNESS,
+    "peak_excess_sharpness": Measure(_SWINGS, "choose(settled & swung, swung_excess, nan)", diverged="nan", attributes={
+        "long_name": "y0, the largest smoothed S - S* before the largest swing"}),
     "drop": Measure(_SWINGS, "choose(settled & swung, swung_drop, nan)", diverged="nan", attributes={
         "long_name": "fall of the sharpness from before the largest swing to after it has died"}),
     "overshoot": Measure(_SWINGS, "choose(settled & swung, swung_drop / (2.0 * swung_excess), nan)", diverged="nan",
@@ -232,11 +236,8 @@ MEASURES: Final[dict[str, Measure]] = {
     "phase": Measure(_SWINGS,
         "choose(not decided, 0.0, choose(not settled, 4.0, choose(swung, 3.0, choose(reversed > 0.0, 2.0, 1.0))))",
         dtype="int8", diverged="-1.0", attributes={"long_name": "how the run ends"}),
-}  # fmt: skip
-"""Every measure of :func:`selfstab.sweep` by name, and by its name of version 0.1."""
-
-NAMES: Final = tuple(name for name in MEASURES if name not in renamed.MEASURES)
-"""Names of today."""
+})  # fmt: skip
+"""Every measure of :func:`selfstab.sweep` by name, in the order in which kernels compute them."""
 
 
 def measure_names(argument: str, value: Any) -> tuple[str, ...]:
@@ -250,16 +251,26 @@ def measure_names(argument: str, value: Any) -> tuple[str, ...]:
     >>> measure_names("measure", "drop")
     ('drop',)
     """
-    names = validation.some_of(argument, value, NAMES, also=renamed.MEASURES)
+    names = validation.some_of(argument, value, MEASURES, also=renamed.MEASURES)
     for name in names:
         renamed.notify_of(argument, name, renamed.MEASURES)
     return names
 
 
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names of measures in the order in which kernels compute them, whatever the version of the name."""
+    places = {name: place for place, name in enumerate(MEASURES)}
+
+    def place(name: str) -> int:
+        return places[renamed.MEASURES.get(name, name)]
+
+    return tuple(sorted(names, key=place))
+
+
 def groups_of(measures: Iterable[str]) -> list[str]:
     """Return the groups that `measures` read, each once, in the order of GROUPS."""
-    wanted = {group for name in measures for group in MEASURES[name].groups}
-    return [name for name in GROUPS if name in wanted]
+    read = {group for name in measures for group in MEASURES[name].groups}
+    return [name for name in GROUPS if name in read]
 
 
 def needs_of(groups: Iterable[str], *, at_steps: bool = False) -> set[str]:

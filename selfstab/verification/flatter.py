@@ -35,13 +35,13 @@ _RUN: Final = {
 
 
 @cache
-def _found(name: str) -> xarray.Dataset:
+def _comparison(name: str) -> xarray.Dataset:
     return _RUN[name](quick=True, threads=1)
 
 
 def _number(name: str, optimizer: str, number: str) -> float:
     """Return a number's mean over seeds; infinite if a run diverged, and it must have passed the threshold."""
-    at = _found(name).sel(optimizer=optimizer)
+    at = _comparison(name).sel(optimizer=optimizer)
     if np.isfinite(at["diverged_at"]).any():
         return np.inf
     if not np.isfinite(at["crossed_at"]).all():
@@ -59,8 +59,8 @@ def _heavy_over_plain(name: str) -> Measurement:
 
 
 def _level(name: str) -> Measurement:
-    found = _heavy_over_plain(name)
-    return Measurement(found.measured, found.predicted, abs(found.error))
+    ratio = _heavy_over_plain(name)
+    return Measurement(ratio.measured, ratio.predicted, abs(ratio.error))
 
 
 def _test_loss() -> Measurement:

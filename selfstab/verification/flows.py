@@ -63,8 +63,8 @@ def averaged_flow() -> Callable[[Array], Array]:
         return np.asarray(-force[1:] / CURVATURE)
 
     start = slow_start()[1:]
-    found = solve_ivp(velocity, (0.0, SPAN), start, "DOP853", dense_output=True, rtol=1e-10, atol=1e-13)
-    return cast("Callable[[Array], Array]", found.sol)
+    flow = solve_ivp(velocity, (0.0, SPAN), start, "DOP853", dense_output=True, rtol=1e-10, atol=1e-13)
+    return cast("Callable[[Array], Array]", flow.sol)
 
 
 def _balance(loss: Loss, w: Array) -> float:
@@ -111,14 +111,14 @@ def _threshold() -> Measurement:
     """Bisect for the learning rate at which Σ starts to grow; there S = 1 is the threshold."""
     from scipy.optimize import brentq
 
-    found = []
+    rates = []
     for m in _MOMENTA:
         edge = 2.0 * (1.0 + m)  # within 1e-6 below it modes are real at every β here
-        found.append(brentq(_rate, (1.0 - 1e-6) * edge, 1.1 * edge, args=(m,), xtol=1e-15, rtol=1e-15))
+        rates.append(brentq(_rate, (1.0 - 1e-6) * edge, 1.1 * edge, args=(m,), xtol=1e-15, rtol=1e-15))
     predicted = np.array(
-        [float(theory.max_stable_sharpness(lr, m)) for lr, m in zip(found, _MOMENTA, strict=True)]
+        [float(theory.max_stable_sharpness(lr, m)) for lr, m in zip(rates, _MOMENTA, strict=True)]
     )
-    return Measurement.worst(np.ones(len(found)), predicted)
+    return Measurement.worst(np.ones(len(rates)), predicted)
 
 
 def _flow_rate() -> Measurement:
@@ -152,8 +152,8 @@ def _fixed_point() -> Measurement:
         measured.append(0.25 * (points[0] - points[1]) ** 2)
         # A swing of ±a in w is one of ±2a in v.
         guess = np.concatenate([[1.0 - half**2, 0.0], half**2 * np.array([1.0, 2.0, 2.0, 4.0])])
-        found = root(partial(_velocity_at, lr, momentum), guess, tol=1e-14)
-        predicted.append(found.x[2])
+        solution = root(partial(_velocity_at, lr, momentum), guess, tol=1e-14)
+        predicted.append(solution.x[2])
     return Measurement.worst(np.array(measured), np.array(predicted))
 
 

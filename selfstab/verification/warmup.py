@@ -114,8 +114,8 @@ def _excess(kappa: float, momentum: float) -> float:
     return kappa / float(theory.inertia_number(1.0, momentum))
 
 
-def _worst_order(found: list[Measurement], expected: float) -> Measurement:
-    return max(found, key=lambda m: abs(m.order - expected) if np.isfinite(m.order) else np.inf)
+def _worst_order(measurements: list[Measurement], expected: float) -> Measurement:
+    return max(measurements, key=lambda m: abs(m.order - expected) if np.isfinite(m.order) else np.inf)
 
 
 _DROP_CASES = ((0.0, 0.003), (0.5, 0.03), (0.9, 1.0), (0.99, 10.0))
@@ -123,7 +123,7 @@ _DROP_CASES = ((0.0, 0.003), (0.5, 0.03), (0.9, 1.0), (0.99, 10.0))
 
 def _drop() -> Measurement:
     """Hold κ_on while the logarithm grows; the law's own error in ε, known, is part of the prediction."""
-    found = []
+    measurements = []
     for momentum, kappa in _DROP_CASES:
         measured, predicted = [], []
         for gain in _GAINS:
@@ -133,8 +133,10 @@ def _drop() -> Measurement:
             law = theory.warmup_drop(1.0, amplitude, momentum, ramp, _STABILIZATION)
             of_steps = theory.overshoot_on_loss(excess, momentum) / theory.overshoot(kappa)
             predicted.append(law * of_steps)
-        found.append(Measurement.asymptotic(1.0 / _GAINS, np.array(measured), np.array(predicted), fitted=5))
-    return _worst_order(found, 1.0)
+        measurements.append(
+            Measurement.asymptotic(1.0 / _GAINS, np.array(measured), np.array(predicted), fitted=5)
+        )
+    return _worst_order(measurements, 1.0)
 
 
 def slow_drop(momentum: float, ramp: float, gain: float) -> float:
@@ -150,15 +152,17 @@ def fast_drop(momentum: float, ramp: float, gain: float) -> float:
 
 def _slow_ramps() -> Measurement:
     """Let κ_on fall with 1/ln(A_sat/x_c)."""
-    found = []
+    measurements = []
     for momentum in (0.0, 0.5, 0.9):
         excesses = [_excess(2.0 / gain, momentum) for gain in _GAINS]
         measured = [_measured_drop(e, momentum, g) for e, g in zip(excesses, _GAINS, strict=True)]
         predicted = [
             slow_drop(momentum, _ramp_to(e, momentum, g)[1], g) for e, g in zip(excesses, _GAINS, strict=True)
         ]
-        found.append(Measurement.asymptotic(1.0 / _GAINS, np.array(measured), np.array(predicted), fitted=4))
-    return _worst_order(found, 1.0)
+        measurements.append(
+            Measurement.asymptotic(1.0 / _GAINS, np.array(measured), np.array(predicted), fitted=4)
+        )
+    return _worst_order(measurements, 1.0)
 
 
 def _fast_ramps() -> Measurement:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import sympy
 
-from selfstab import validation
+from selfstab import renamed, validation
 from selfstab.eigen import pairs
 from selfstab.kernels import elementary, modules
 from selfstab.kernels.measures import MEASURES, measure_names
@@ -26,7 +26,8 @@ from selfstab.losses.symbolic.printing import lines_of
 from selfstab.losses.symbolic.size import check_nodes, check_operations
 from selfstab.validation import Array
 
-RESERVED = ("lr", "excess", "noise", "momentum", "lookahead", "repeat", "seed", "step", "weight", *MEASURES)
+RESERVED = ("lr", "excess", "noise", "momentum", "lookahead", "repeat", "seed", "step", "weight", *MEASURES,
+            *renamed.MEASURES)  # fmt: skip
 """Names a loss parameter must not have, since sweeps and datasets use them."""
 
 _PLAIN_STEPS = 3_000

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from selfstab import phases, validation
-from selfstab.kernels.measures import MEASURES, NAMES, measure_names
+from selfstab.kernels.measures import MEASURES, measure_names
 from selfstab.kernels.writer import Rate
 from selfstab.losses.base.loss import Loss
 from selfstab.losses.base.starts import Initialization
@@ -93,7 +93,7 @@ class Plan:
         plan._check_initializations()
         plan._check_family()
         if not plan.measures:
-            raise ValueError(f"measure must name at least one of {', '.join(NAMES)}, got none")
+            raise ValueError(f"measure must name at least one of {', '.join(MEASURES)}, got none")
         if (runs := plan.cells * plan.repeats) > MOST_RUNS:
             raise ValueError(f"axes and repeats must make at most 2**60 cells, got {validation.shown(runs)}")
         if sharpness:
