@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-_PACKAGE: Final = str(Path(__file__).parent)
+_PACKAGE: Final = str(Path(__file__).parent) + os.sep
 
 _listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
 

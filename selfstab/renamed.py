@@ -90,6 +90,8 @@ def with_names_of_today(data: Any, names: Mapping[str, str]) -> Any:
     >>> int(with_names_of_today(xarray.Dataset({"outcome": 3}), CELLS).phase)
     3
     """
-    if "xarray" not in type(data).__module__ or not hasattr(data, "data_vars"):
+    import xarray
+
+    if not isinstance(data, xarray.Dataset):
         return data
     return data.assign({new: data[old] for old, new in names.items() if old in data and new not in data})

@@ -23,7 +23,7 @@ def test_a_notice_arises_deep_in_the_package(monkeypatch):
     """Protects the same through frames of the package, as many as there are."""
     namespace = {"notify": notices.notify}
     code = "def deep(n):\n    deep(n - 1) if n else notify('deep')"
-    exec(compile(code, f"{notices._PACKAGE}/sweeps/deep.py", "exec"), namespace)
+    exec(compile(code, f"{notices._PACKAGE}deep.py", "exec"), namespace)
     for depth in (0, 3):
         with pytest.warns(UserWarning, match="^deep$") as record:
             namespace["deep"](depth)
