@@ -10,7 +10,7 @@ def names(words: Sequence[str] = (), quick: bool = False) -> list[str]:
     """Return the names of the lines, or of those that hold one of the words, in any case."""
     from . import comparisons
 
-    return [case.name for case in comparisons.chosen(words, quick)]
+    return [case.name for case in comparisons.cases_named(words, quick)]
 
 
 def run(
@@ -40,4 +40,4 @@ def run(
     """
     from . import comparisons
 
-    return comparisons.run(quick, json_path, comparisons.chosen(words, quick))
+    return comparisons.run(quick, json_path, comparisons.cases_named(words, quick))

@@ -73,9 +73,9 @@ def compiler() -> str:
         If there is none.
     """
     for name in (os.environ.get("CC", ""), *_COMPILERS):
-        found = shutil.which(name) if name else None
-        if found:
-            return found
+        path = shutil.which(name) if name else None
+        if path:
+            return path
     raise BaselineMissing(f"no C compiler: none of $CC, {', '.join(_COMPILERS)} found")
 
 

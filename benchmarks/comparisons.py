@@ -31,7 +31,7 @@ def cases(quick: bool) -> list[Case]:
     ]  # fmt: skip
 
 
-def chosen(words: Sequence[str], quick: bool) -> list[Case]:
+def cases_named(words: Sequence[str], quick: bool) -> list[Case]:
     """Return the lines whose names hold one of the words, in any case; all without words."""
     lines = cases(quick)
     for word in words:

@@ -92,10 +92,10 @@ def _warm(case: Case, name: str, quick: bool) -> Row:
         )
 
     pair = ours()
-    for who, found in (("ours", pair.value), ("LOBPCG's", float(value))):
-        if not abs(found / expected - 1) <= 1e-10:
+    for who, sharpness in (("ours", pair.value), ("LOBPCG's", float(value))):
+        if not abs(sharpness / expected - 1) <= 1e-10:
             raise Disagreement(
-                f"{who} sharpness differs from the dense one by {abs(found / expected - 1):.1e}"
+                f"{who} sharpness differs from the dense one by {abs(sharpness / expected - 1):.1e}"
             )
     if not pair.residual / pair.value <= 1.01 * max(theirs, 1e-13):
         raise Disagreement(f"our residual is {pair.residual / pair.value:.1e}, LOBPCG's {theirs:.1e}")

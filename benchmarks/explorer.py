@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from selfstab.explorer import views
-from selfstab.explorer.state import State
+from selfstab.explorer.state import PageState
 
 from .harness import Case, Row, Target, judged, seconds
 
@@ -20,10 +20,10 @@ def cases(quick: bool) -> list[Case]:
     size, samples = (32, 3) if quick else (views.SIZE, SAMPLES)
 
     def measure(case: Case) -> Row:
-        state = State()
+        state = PageState()
         views.diagram(state, 2)  # compiled, or loaded from the disk, from here on
-        # Another kick each time, as a slider moves.
-        moved = [replace(state, kick=state.kick * (1.0 + 0.01 * k)) for k in range(samples)]
+        # Another flip each time, as a slider moves.
+        moved = [replace(state, flip=state.flip * (1.0 + 0.01 * k)) for k in range(samples)]
         taken = [seconds(lambda one=one: views.diagram(one, size)) for one in moved]  # type: ignore[misc]
         return judged(
             case.name, case.unit, [(one, BUDGET) for one in taken], case.target, judge=not quick,

@@ -68,8 +68,8 @@ def cases(quick: bool) -> list[Case]:
 
 
 def _beyond_outputs(side: int, *folder: str) -> float:
-    found: dict[str, Any] = json.loads(output(sys.executable, "-c", _SWEEP, str(side), *folder))
-    return float(found["growth"] - found["outputs"])
+    sizes: dict[str, Any] = json.loads(output(sys.executable, "-c", _SWEEP, str(side), *folder))
+    return float(sizes["growth"] - sizes["outputs"])
 
 
 def _with_store(side: int) -> float:

@@ -50,7 +50,7 @@ def _at_the_edge() -> tuple[Any, Any]:
     for _ in range(TO_THE_EDGE):
         w = w - 0.3 * loss.gradient(w)
     _, u = loss.sharpness(w)
-    # A small kick: a large one leaves the first w† below the edge, where our δ² is smaller and theirs is not.
+    # A small flip: a large one leaves the first w† below the edge, where our δ² is smaller and theirs is not.
     return loss, w + 1e-3 * u
 
 

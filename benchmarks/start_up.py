@@ -117,10 +117,10 @@ def second_process(case: Case) -> Row:
 
 
 def _first_sweep(cache: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(output(sys.executable, "-c", _FIRST_SWEEP, SELFSTAB_CACHE_DIR=cache))
-    return found
+    times: dict[str, Any] = json.loads(output(sys.executable, "-c", _FIRST_SWEEP, SELFSTAB_CACHE_DIR=cache))
+    return times
 
 
 def _files(folder: str) -> set[tuple[str, int, int]]:
-    found = (path for path in Path(folder).rglob("*") if path.is_file())
-    return {(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in found}
+    files = (path for path in Path(folder).rglob("*") if path.is_file())
+    return {(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files}

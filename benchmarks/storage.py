@@ -42,7 +42,7 @@ def _overhead(measures: tuple[str, ...], bound: float, steps: int, blocks: int, 
         with _folder() as folder:
             numbers = iter(range(10**6))
 
-            def kept() -> float:
+            def with_store() -> float:
                 store = folder / f"{next(numbers)}.zarr"
                 try:
                     return seconds(
@@ -51,11 +51,11 @@ def _overhead(measures: tuple[str, ...], bound: float, steps: int, blocks: int, 
                 finally:
                     shutil.rmtree(store, ignore_errors=True)
 
-            def held() -> float:
+            def in_memory() -> float:
                 return seconds(lambda: _sweep(rows, blocks * LARGEST_BLOCK // rows, steps, measures))
 
-            kept(), held()  # what is loaded and compiled once
-            samples = interleaved(kept, held, 1 if quick else PAIRS)
+            with_store(), in_memory()  # what is loaded and compiled once
+            samples = interleaved(with_store, in_memory, 1 if quick else PAIRS)
         note = f"{blocks} blocks of {LARGEST_BLOCK} cells x {steps} steps, making the store and opening it included"
         return judged(case.name, case.unit, samples, case.target, judge=not quick, note=note)
 

@@ -115,10 +115,10 @@ def _checked_product(runner: ProductRunner) -> str:
 
 
 def _agreed(who: str, results: Extremes, reference: Extremes, nudged: Extremes) -> str:
-    found = agreement(results, reference, nudged)
-    text = f"{who} agrees on {100 * found.agreeing:.2f}% of regular cells to 1e-6 (worst {found.worst:.0e})"
-    if not found.holds:
-        raise Disagreement(f"{text}; {100 * found.chaotic:.1f}% of cells are chaotic")
+    match = agreement(results, reference, nudged)
+    text = f"{who} agrees on {100 * match.agreeing:.2f}% of regular cells to 1e-6 (worst {match.worst:.0e})"
+    if not match.holds:
+        raise Disagreement(f"{text}; {100 * match.chaotic:.1f}% of cells are chaotic")
     return text
 
 
@@ -149,10 +149,10 @@ def _swept(
 ) -> Extremes:
     import selfstab as ss
 
-    found = ss.sweep(
+    data = ss.sweep(
         loss, ss.HeavyBall(lr=1.0), {"momentum": job.momentum, "excess": job.excess},
         start=start, previous=previous, steps=job.steps, measure=MEASURES, threads=threads,
         progress=False,
     )  # fmt: skip
-    low, high, diverged_at = (found[name].to_numpy().reshape(job.shape) for name in MEASURES)
+    low, high, diverged_at = (data[name].to_numpy().reshape(job.shape) for name in MEASURES)
     return Extremes(low, high, diverged_at)

@@ -49,11 +49,11 @@ def ours(job: ScalarJob) -> Extremes:
     """Run the job with `selfstab.sweep`."""
     import selfstab as ss
 
-    found = ss.sweep(
+    data = ss.sweep(
         ss.SymbolicLoss(LOSSES[job.kind], ["x"]), ss.HeavyBall(lr=1.0), {"momentum": job.momentum, "lr": job.lr},
         start=[job.start], steps=job.steps, measure=("min_sharpness", "max_sharpness", "diverged_at"), progress=False,
     )  # fmt: skip
-    return Extremes(found.min_sharpness.values, found.max_sharpness.values, found.diverged_at.values)
+    return Extremes(data.min_sharpness.values, data.max_sharpness.values, data.diverged_at.values)
 
 
 @cache
@@ -115,10 +115,10 @@ def cases(quick: bool) -> list[Case]:
         def measure(case: Case) -> Row:
             small, job = scalar_job(kind, 31, 603), scalar_job(kind, side, steps)
             reference = run(small)
-            found = agreement(ours(small), reference, run(small.nudged()))
-            note = f"ours agrees on {100 * found.agreeing:.2f}% of regular cells to 1e-6 (worst {found.worst:.0e})"
-            if not found.agreeing >= 0.999:
-                raise Disagreement(f"{note}; {100 * found.chaotic:.1f}% of cells are chaotic")
+            match = agreement(ours(small), reference, run(small.nudged()))
+            note = f"ours agrees on {100 * match.agreeing:.2f}% of regular cells to 1e-6 (worst {match.worst:.0e})"
+            if not match.agreeing >= 0.999:
+                raise Disagreement(f"{note}; {100 * match.chaotic:.1f}% of cells are chaotic")
             ours(job)
             # A cell at a time or lanes side by side, whichever is faster here.
             lanes = min((1, 16), key=lambda n: min(seconds(lambda: run(job, n)) for _ in range(2)))

@@ -32,7 +32,7 @@ def main() -> None:
             page.wait_for_function(READY, timeout=300_000)
             page.wait_for_timeout(500)
             with Image.open(io.BytesIO(page.screenshot())) as picture:
-                # No palette of fewer colours: those of the outcomes must stay.
+                # No palette of fewer colours: those of the phases must stay.
                 picture.convert("RGB").save(TARGET, optimize=True)
             browser.close()
         finally:

@@ -55,10 +55,10 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     figure = style.new_figure(style.DOUBLE_COLUMN, 2.3)
     axes = [*figure.subplots(1, 3)]
     refined = data["refined"]
-    shown = (np.abs(refined["momentum"] - MOMENTUM) < 0.02) & (np.abs(refined["lr"] - 3.0) < 0.07)
-    # How deep the cells are is the picture; the two outcomes are on its two sides.
+    near = (np.abs(refined["momentum"] - MOMENTUM) < 0.02) & (np.abs(refined["lr"] - 3.0) < 0.07)
+    # How deep the cells are is the picture; the two phases are on its two sides.
     refined_drawing.draw_refined(
-        refined.isel(cell=shown.values), axes[0], measure="level", edges=True, sharpness=1.0
+        refined.isel(cell=near.values), axes[0], measure="level", edges=True, sharpness=1.0
     )
     axes[0].set(xlim=(2.96, 3.04), ylim=(0.488, 0.512), title="refined threshold")
     refined_drawing.draw_orbits(data["orbits"], axes[1], sharpness=1.0, cycle=(0.0, -2.0, 0.0))
@@ -103,7 +103,7 @@ def _check_refined(refined: xarray.Dataset) -> list[str]:
 def _check_orbits(orbits: xarray.Dataset) -> list[str]:
     lr = orbits["lr"].values
     states = [np.unique(row.round(5)).size for row in orbits["weights"].values[..., 0]]
-    found = np.array(states)
+    counts = np.array(states)
     for low, high, count in (
         (1.75, 1.99, 1),
         (2.01, 2.44, 2),
@@ -113,7 +113,7 @@ def _check_orbits(orbits: xarray.Dataset) -> list[str]:
     ):
         inside = (lr > low) & (lr < high)
         require(
-            inside.any() and (found[inside] == count).all(),
+            inside.any() and (counts[inside] == count).all(),
             f"not {count} states everywhere in ({low}, {high})",
         )
     return ["The states are 1, 2, 4, 8 up to lr 2, √6, 2.5441, 2.5644, and 3 in the window from √8 on."]

@@ -46,11 +46,11 @@ def _run(momentum: float) -> xarray.Dataset:
         keep=("loss", "sharpness", "weights", "velocity"),
     )
     kappa = theory.inertia_number(EXCESS, momentum)
-    measured = ss.observables.measure(run, ["overshoot", "peak_excess"])
+    measured = ss.observables.measure(run, ["overshoot", "peak_excess_sharpness"])
     run["displacement"] = run["weights"][:, 0].drop_vars("weight")
-    run["excess"] = 1.0 + run["weights"][:, 1].drop_vars("weight") - threshold
+    run["excess_sharpness"] = 1.0 + run["weights"][:, 1].drop_vars("weight") - threshold
     scalars = {
-        "initial_excess": (y0, "y0 = S - S* at the start", "1/lr"),
+        "peak_excess_sharpness": (y0, "y0 = S - S* at the start", "1/lr"),
         "stabilization": (1.0, "b^2, squared gradient of the sharpness", "1/(lr^2 weight^2)"),
         "inertia_number": (kappa, "kappa", "1"),
         "overshoot": (measured["overshoot"], "drop / (2 y0)", "1"),
@@ -93,10 +93,10 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
             f"{style.method(run)}: κ = {kappa:.4g}; overshoot {measured:.4f}, the law's G(κ) = {law:.4f}; "
             f"final sharpness {end:.5f}, predicted {predicted:.5f} (threshold {threshold:.5f})."
         )
-    y0 = float(data["gd"]["initial_excess"])
+    y0 = float(data["gd"]["peak_excess_sharpness"])
     for name, run in data.items():
         energy = theory.slow_energy(
-            run["excess"].values, np.abs(run["displacement"].values)
+            run["excess_sharpness"].values, np.abs(run["displacement"].values)
         ) / theory.slow_energy(y0, 0.0)
         swing = float(np.abs(energy - 1.0).max())
         require(swing < 0.03 if name == "gd" else swing > 1.0, f"{name}: H changes by {swing:.3g}")

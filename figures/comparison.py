@@ -44,7 +44,7 @@ LOOKS = {
 
 
 @dataclass(frozen=True)
-class Setting:
+class ComparedRuns:
     """A comparison: the loss and its start, heavy ball's steps and warmup, and the thresholds S* at the end."""
 
     loss: Loss
@@ -57,7 +57,7 @@ class Setting:
     explicit: int
 
 
-def compute(setting: Setting) -> dict[str, xarray.Dataset]:
+def compute(setting: ComparedRuns) -> dict[str, xarray.Dataset]:
     """Return the runs by name (constant_phb, ..., warmup_gd) and the final sharpness over a range of thresholds."""
     from threadpoolctl import threadpool_limits
 
@@ -67,15 +67,15 @@ def compute(setting: Setting) -> dict[str, xarray.Dataset]:
     # The longest first, two at a time; one BLAS thread each, so that the bits do not depend on who runs beside.
     jobs.sort(key=lambda job: -METHODS[job[2]][1])
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(2) as pool:
-        done = dict(zip(jobs, pool.map(lambda job: _run(setting, *job), jobs), strict=True))
-    out = {f"{kind}_{name}": done[setting.threshold, kind, name] for kind in KINDS for name in METHODS}
+        runs = dict(zip(jobs, pool.map(lambda job: _run(setting, *job), jobs), strict=True))
+    out = {f"{kind}_{name}": runs[setting.threshold, kind, name] for kind in KINDS for name in METHODS}
     scan = xarray.Dataset(coords={"threshold": ("threshold", np.array(setting.scan), {
         "long_name": "threshold S* after the warmup", "units": "1/lr"})})  # fmt: skip
     for name in METHODS:
-        values = [float(done[at, "warmup", name]["window_mean"]) for at in setting.scan]
+        values = [float(runs[at, "warmup", name]["window_mean"]) for at in setting.scan]
         scan[name] = ("threshold", np.array(values), {
             "long_name": f"{WORDS[name]}: last quarter's mean sharpness (NaN: diverged)", "units": "1/lr"})  # fmt: skip
-        crossed = [bool(np.isfinite(done[at, "warmup", name]["least_after_crossing"])) for at in setting.scan]
+        crossed = [bool(np.isfinite(runs[at, "warmup", name]["least_after_crossing"])) for at in setting.scan]
         scan.coords[f"{name}_crossed"] = (
             "threshold",
             crossed,
@@ -84,8 +84,8 @@ def compute(setting: Setting) -> dict[str, xarray.Dataset]:
     return out | {"scan": scan}
 
 
-def _run(setting: Setting, threshold: float, kind: str, name: str) -> xarray.Dataset:
-    shown = threshold == setting.threshold
+def _run(setting: ComparedRuns, threshold: float, kind: str, name: str) -> xarray.Dataset:
+    drawn = threshold == setting.threshold
     momentum, stretch = METHODS[name]
     lr = 2.0 * (1.0 + momentum) / threshold
     steps = setting.steps * stretch
@@ -93,7 +93,7 @@ def _run(setting: Setting, threshold: float, kind: str, name: str) -> xarray.Dat
         ss.LinearWarmup(0.02 * lr, lr, setting.warmup * stretch) if kind == "warmup" else lr, momentum
     )
     # Odd: at an even distance all records could lie on the same side of an oscillation of period two.
-    every = (steps // (setting.records if shown else 40)) | 1
+    every = (steps // (setting.records if drawn else 40)) | 1
     run = ss.simulate(
         setting.loss, optimizer, setting.start, steps, every=every,
         keep=("loss", "sharpness", "weights"), noise=NOISE,
@@ -103,7 +103,7 @@ def _run(setting: Setting, threshold: float, kind: str, name: str) -> xarray.Dat
         effective_times(optimizer, steps)[run["step"].values],
         {"long_name": "sum of lr/(1 - momentum)", "units": "1/sharpness"},
     )
-    if shown and setting.explicit:
+    if drawn and setting.explicit:
         at = np.unique(np.linspace(0, run.sizes["step"] - 1, setting.explicit).astype(int))
         run["explicit_step"] = ("explicit", run["step"].values[at])
         run["explicit_sharpness"] = ("explicit", _explicit(setting.loss, run["weights"].values[at]))

@@ -35,10 +35,10 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
     out = {}
     for i, beta in enumerate(MOMENTA):
         for j, scale in enumerate(scales):
-            found = constrained.swing(beta, scale)
-            error[i, j] = found.error()
+            pair = constrained.swing(beta, scale)
+            error[i, j] = pair.error()
             if beta == SHOWN and scale == 1.0:
-                out["run"] = _dataset(found)
+                out["run"] = _dataset(pair)
     out["errors"] = xarray.Dataset(
         {"error": (("momentum", "scale"), error, {"long_name": "largest error over the largest excess"})},
         {"momentum": np.array(MOMENTA), "scale": np.array(scales)},
@@ -46,17 +46,17 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
     return out
 
 
-def _dataset(found: constrained.Swing) -> xarray.Dataset:
+def _dataset(pair: constrained.Swing) -> xarray.Dataset:
     named = {
-        "excess": (found.excess, "S - S* of the run, without the swing's share"),
-        "predicted": (found.predicted, "y of the prediction"),
-        "displacement": (np.abs(found.displacement), "|x| of the run"),
-        "swing": (np.abs(found.predicted_displacement), "|x| of the prediction"),
-        "width": (found.width, "delta"),
+        "excess_sharpness": (pair.excess_sharpness, "S - S* of the run, without the swing's share"),
+        "predicted": (pair.predicted, "y of the prediction"),
+        "displacement": (np.abs(pair.displacement), "|x| of the run"),
+        "swing": (np.abs(pair.predicted_displacement), "|x| of the prediction"),
+        "width": (pair.width, "delta"),
     }
     return xarray.Dataset(
         {name: ("step", values, {"long_name": label}) for name, (values, label) in named.items()},
-        {"step": np.arange(found.excess.size)},
+        {"step": np.arange(pair.excess_sharpness.size)},
     )
 
 
@@ -69,7 +69,9 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     colour = momenta.COLOURS[SHOWN]
     points = {"linestyle": "none", "marker": momenta.MARKERS[SHOWN], "color": colour, "markersize": 2.2}
     axes[0].plot(run["step"], 1e3 * run["predicted"], color=style.THEORY_COLOUR, label="prediction")
-    axes[0].plot(run["step"][few], 1e3 * run["excess"][few], label=rf"run, $\beta={SHOWN:g}$", **points)
+    axes[0].plot(
+        run["step"][few], 1e3 * run["excess_sharpness"][few], label=rf"run, $\beta={SHOWN:g}$", **points
+    )
     axes[0].set(xlabel="step", ylabel=r"$1000\,(S-S^*)$")
     axes[1].plot(run["step"], 1e3 * run["swing"], color=style.THEORY_COLOUR)
     axes[1].plot(run["step"][few], 1e3 * run["displacement"][few], **points)

@@ -24,7 +24,7 @@ TITLE = "Diagonal linear network: final sharpness with and without momentum"
 
 def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
     loss = ss.DiagonalNetwork(*ss.datasets.sparse_regression(samples=40, features=100, nonzeros=5, seed=0))
-    setting = comparison.Setting(
+    setting = comparison.ComparedRuns(
         loss, loss.initial_weights(scale=0.1), steps=900 if quick else 2500, warmup=500 if quick else 1500,
         threshold=2.2 if quick else 1.8, scan=(1.4, 2.2) if quick else (1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.4),
         records=100 if quick else 300, explicit=0,

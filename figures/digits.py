@@ -24,7 +24,7 @@ TITLE = "Digits: an MLP at the edge of stability, with and without momentum"
 
 def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
     loss = ss.MLP([64, 32, 1], *ss.datasets.digits(500, "parity"))
-    setting = comparison.Setting(
+    setting = comparison.ComparedRuns(
         loss, loss.initial_weights(seed=0), steps=350 if quick else 500, warmup=100 if quick else 200, threshold=6.0,
         scan=(6.0,) if quick else (5.0, 6.0, 7.0, 8.0), records=40 if quick else 200, explicit=3 if quick else 12,
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """Two flows beside runs on the digits: the averaged flow and the rod flow, with and without momentum.
 
 The runs of `selfstab verify "M2 averaged digits" "M2 rod digits"`: the 64-32-1 network from just below the edge, at one
-threshold, kicked along the top eigenvector. Shown are midpoints of consecutive iterates, in which the swing's change
+threshold, displaced along the top eigenvector. Shown are midpoints of consecutive iterates, in which the swing's change
 of sign cancels. The averaged flow stays at the edge and gives the mean loss; the rod flow rises over it and back, too.
 """
 
@@ -97,10 +97,10 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
             / np.abs(excess[first]).max()
         )
         ends = [float(part["distance"][-1] / run["moved"][-1]) for part in (averaged, rod)]
-        held = float(np.abs(averaged["sharpness"].values[10:] / flows.DIGITS_THRESHOLD - 1.0).max())
+        drift = float(np.abs(averaged["sharpness"].values[10:] / flows.DIGITS_THRESHOLD - 1.0).max())
         require(abs(loss) < 0.02, f"β = {beta:g}: the averaged flow's mean loss is {loss:.2g} off")
         require(apart < 0.1, f"β = {beta:g}: the mean path is {apart:.2g} of its way off")
-        require(held < 2e-3, f"β = {beta:g}: the averaged flow leaves the edge by {held:.2g}")
+        require(drift < 2e-3, f"β = {beta:g}: the averaged flow leaves the edge by {drift:.2g}")
         require(error < 0.2, f"β = {beta:g}: the rod flow's first rise is {error:.2g} off")
         require(max(ends) < 0.15, f"β = {beta:g}: at the end the flows are {max(ends):.2g} of the way off")
         lines.append(

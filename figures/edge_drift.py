@@ -74,13 +74,13 @@ def _drift(zeta: float, momentum: float) -> float:
 def draw(data: dict[str, xarray.Dataset]) -> Figure:
     figure = style.new_figure(style.SINGLE_COLUMN, 2.5)
     ax = figure.add_subplot()
-    found = data["edge_drift"]
+    table = data["edge_drift"]
     fine = np.linspace(0.0, 1.6, 100)
     ax.axhline(0.0, color="#bbbbbb", linewidth=0.5, zorder=0)
     ax.plot(fine, 1.0 - fine**2, color=style.THEORY_COLOUR, label="theory", zorder=1)
-    for beta in found["momentum"].values:
+    for beta in table["momentum"].values:
         ax.plot(
-            found["coupling"], found["drift"].sel(momentum=beta), linestyle="none", marker=momenta.MARKERS[beta],
+            table["coupling"], table["drift"].sel(momentum=beta), linestyle="none", marker=momenta.MARKERS[beta],
             color=momenta.COLOURS[beta], label=rf"$\beta={beta:g}$, $\zeta_c={theory.critical_coupling(beta):.3g}$",
         )  # fmt: skip
     ax.set(xlabel=r"coupling, $\zeta/\zeta_c$", ylabel=r"drift of the cycles' energy, over $\zeta=0$'s")
@@ -89,10 +89,10 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
 
 
 def check(data: dict[str, xarray.Dataset]) -> list[str]:
-    found = data["edge_drift"]
-    coupling, lines = found["coupling"].values, []
-    for beta in found["momentum"].values:
-        drift = found["drift"].sel(momentum=beta).values
+    table = data["edge_drift"]
+    coupling, lines = table["coupling"].values, []
+    for beta in table["momentum"].values:
+        drift = table["drift"].sel(momentum=beta).values
         error = np.abs(drift - (1.0 - coupling**2)).max()
         require(error < 0.05, f"β = {beta:g}: a drift is off by {error:.2g} of the uncoupled one")
         slope, offset = np.polyfit(coupling**2, drift, 1)

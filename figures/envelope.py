@@ -44,9 +44,9 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
     x, z = run["weights"].values.T
     for name, values, long_name in (
         ("displacement", x / y0, "x in units of y0/b"),
-        ("excess", (z + y0) / y0, "S - S* over its first value"),
+        ("excess_sharpness", (z + y0) / y0, "S - S* over its first value"),
         ("envelope", np.array(envelope[1:]) / y0, "A in units of y0/b, iterated alone"),
-        ("envelope_excess", np.array(y[1:]) / y0, "y over its first value, iterated beside A"),
+        ("envelope_excess_sharpness", np.array(y[1:]) / y0, "y over its first value, iterated beside A"),
     ):
         out[name] = ("step", values, {"long_name": long_name})
     return {"envelope": out}
@@ -63,12 +63,12 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     left.plot(run["step"], run["displacement"], label="run", **points)
     right.plot(
         run["step"],
-        run["envelope_excess"],
+        run["envelope_excess_sharpness"],
         color=style.THEORY_COLOUR,
         linewidth=0.8,
         label="envelope's equation",
     )
-    right.plot(run["step"], run["excess"], label="run", **points)
+    right.plot(run["step"], run["excess_sharpness"], label="run", **points)
     left.set(xlabel="step", ylabel=r"displacement, $x\,b/y_0$")
     right.set(xlabel="step", ylabel="$(S-S^*)/y_0$")
     right.legend()
@@ -82,7 +82,7 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
     apart = np.abs(sign * run["displacement"].values - run["envelope"].values).max() / float(
         run["envelope"].max()
     )
-    below = np.abs(run["excess"].values - run["envelope_excess"].values).max()
+    below = np.abs(run["excess_sharpness"].values - run["envelope_excess_sharpness"].values).max()
     require(apart < 1e-9, f"the displacement leaves its envelope by {apart:.1e}")
     require(below < 1e-9, f"the sharpness leaves the envelope's by {below:.1e}")
     return [

@@ -56,8 +56,8 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
 
 def _compared(data: xarray.Dataset, number: str, against: str = "gd_time") -> xarray.Dataset:
     """Return the verdict along two axes, those of one value included."""
-    found = experiments.verdict(data, number, against)
-    return found.expand_dims([name for name in data["mean_sharpness"].dims[:2] if name not in found.dims])
+    verdict = experiments.verdict(data, number, against)
+    return verdict.expand_dims([name for name in data["mean_sharpness"].dims[:2] if name not in verdict.dims])
 
 
 @style.styled
@@ -114,7 +114,7 @@ def _draw_scan(data: xarray.Dataset, ax: Axes) -> None:
 
 def draw_map(data: xarray.Dataset, ax: Axes, across: str, up: str) -> object:
     """Draw the relative difference in mean sharpness over two axes of a survey, and return the image."""
-    found = _compared(data, "mean_sharpness")
+    verdict = _compared(data, "mean_sharpness")
     log = {"warmup": True, "scale": True, "threshold": False, "momentum": False}
     edges = [
         style.cell_edges(data[name].values, log=log[name])
@@ -122,12 +122,12 @@ def draw_map(data: xarray.Dataset, ax: Axes, across: str, up: str) -> object:
         else _around(data[name].values[0])
         for name in (across, up)
     ]
-    values = found["difference"].transpose(up, across).values
+    values = verdict["difference"].transpose(up, across).values
     ax.set_facecolor("#dddddd")
     image = ax.pcolormesh(*edges, np.ma.masked_invalid(values), cmap="PuOr_r", vmin=-REACH, vmax=REACH)
     for i, y in enumerate(data[up].values):
         for k, x in enumerate(data[across].values):
-            cell = found.sel({across: x, up: y})
+            cell = verdict.sel({across: x, up: y})
             percent = round(100.0 * values[i, k]) if np.isfinite(values[i, k]) else 0
             text = [(f"{percent:+d}%" if percent else "0%") if np.isfinite(values[i, k]) else "–"]
             text[0] += " •" if int(cell["sign"]) else ""
@@ -186,16 +186,18 @@ def rows(data: dict[str, xarray.Dataset]) -> list[str]:
     """Return a line for each cell of the surveys "lr" and "start"."""
     lines = []
     for part, axes in (("lr", ("warmup", "threshold")), ("start", ("momentum", "scale"))):
-        found = {number: _compared(data[part], number) for number in NUMBERS if number in data[part]}
+        verdicts = {number: _compared(data[part], number) for number in NUMBERS if number in data[part]}
         steps = _compared(data[part], "mean_sharpness", "gd_steps")
         for x in data[part][axes[0]].values:
             for y in data[part][axes[1]].values:
-                at = {number: row.sel({axes[0]: x, axes[1]: y}) for number, row in found.items()}
+                at = {number: row.sel({axes[0]: x, axes[1]: y}) for number, row in verdicts.items()}
                 mean = at["mean_sharpness"]
-                words = ", ".join(f"{number.replace('_', ' ')} {_shown(row)}" for number, row in at.items())
+                words = ", ".join(
+                    f"{number.replace('_', ' ')} {_percentage(row)}" for number, row in at.items()
+                )
                 lines.append(
                     f"{axes[0]} {x:g}, {axes[1]} {y:g}: {words}; equal steps: mean sharpness "
-                    f"{_shown(steps.sel({axes[0]: x, axes[1]: y}))}; "
+                    f"{_percentage(steps.sel({axes[0]: x, axes[1]: y}))}; "
                     f"{int(mean['compared'])} of {data[part].sizes['seed']} "
                     f"seeds; diverged {float(mean['diverged']):.0%}, GD {float(mean['diverged_gd']):.0%}."
                 )  # fmt: skip
@@ -235,7 +237,7 @@ def _compared_values(data: xarray.Dataset) -> np.ndarray:
     return points({"one": data})[0]
 
 
-def _shown(row: xarray.Dataset) -> str:
+def _percentage(row: xarray.Dataset) -> str:
     if not np.isfinite(row["difference"]):
         return "not compared"
     spread = f" ± {100.0 * float(row['spread']):.1f}" if np.isfinite(row["spread"]) else ""

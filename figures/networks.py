@@ -42,10 +42,10 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     axes = figure.subplots(2, 3)
     for column, (name, title) in enumerate(SHOWN.items()):
         loss, sharpness = axes[:, column]
-        found = data[name]
-        setting = json.loads(found.attrs["setting"])
-        predictions.draw_comparison(found, loss, of="loss").set_xlabel("")
-        predictions.draw_comparison(found, sharpness)
+        comparison = data[name]
+        setting = json.loads(comparison.attrs["setting"])
+        predictions.draw_comparison(comparison, loss, of="loss").set_xlabel("")
+        predictions.draw_comparison(comparison, sharpness)
         loss.set_title(rf"{title}, $\beta={setting['momentum']:g}$")
     for ax in axes[:, 1:].flat:
         ax.set_ylabel("")
@@ -58,9 +58,9 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
     """Return the numbers; networks of one output end flatter at equal time in each seed, that of ten does not."""
     lines = []
     for name, title in SHOWN.items():
-        found = data[name]
-        heavy, plain, steps = (found.sel(optimizer=o) for o in ("phb", "gd_time", "gd_steps"))
-        limit = json.loads(found.attrs["setting"])["threshold"]
+        comparison = data[name]
+        heavy, plain, steps = (comparison.sel(optimizer=o) for o in ("phb", "gd_time", "gd_steps"))
+        limit = json.loads(comparison.attrs["setting"])["threshold"]
         ratio = (heavy["mean_sharpness"] / plain["mean_sharpness"] - 1.0).values
         require(np.isfinite(ratio).all(), f"{name}: a run diverged")
         off = np.abs(plain["mean_sharpness"].values / limit - 1.0)

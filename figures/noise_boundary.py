@@ -61,22 +61,22 @@ def _growth(mean: np.ndarray, deviation: np.ndarray, momentum: np.ndarray) -> np
     return np.abs(np.linalg.eigvals(companion)).max(axis=-1)
 
 
-def _batch_sharpness(found: xarray.Dataset) -> np.ndarray:
-    mean = found["mean"].values
-    return mean + found["deviation"].values ** 2 / mean
+def _batch_sharpness(boundary: xarray.Dataset) -> np.ndarray:
+    mean = boundary["mean"].values
+    return mean + boundary["deviation"].values ** 2 / mean
 
 
 @style.styled
 def draw(data: dict[str, xarray.Dataset]) -> Figure:
     figure = style.new_figure(style.SINGLE_COLUMN, 2.6)
     ax = figure.add_subplot()
-    found = data["noise_boundary"]
-    for k, beta in enumerate(found["momentum"].values):
+    boundary = data["noise_boundary"]
+    for k, beta in enumerate(boundary["momentum"].values):
         colour = momenta.COLOURS[beta]
         mean = np.linspace(0.0, 2.0 * (1.0 + beta), 50)
         ax.plot(mean, theory.max_stable_batch_sharpness(1.0, beta, mean), color=colour)
         ax.plot(
-            found["mean"].values[k], _batch_sharpness(found)[k], linestyle="none", marker=momenta.MARKERS[beta],
+            boundary["mean"].values[k], _batch_sharpness(boundary)[k], linestyle="none", marker=momenta.MARKERS[beta],
             color=colour, label=rf"$\beta={beta:g}$",
         )  # fmt: skip
     ax.plot([0.0, 4.0], [0.0, 4.0], color="#bbbbbb", linewidth=0.6, zorder=0, label="no noise")
@@ -87,10 +87,11 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
 
 
 def check(data: dict[str, xarray.Dataset]) -> list[str]:
-    found = data["noise_boundary"]
-    beta = found["momentum"].values[:, None]
+    boundary = data["noise_boundary"]
+    beta = boundary["momentum"].values[:, None]
     error = np.abs(
-        _batch_sharpness(found) / theory.max_stable_batch_sharpness(1.0, beta, found["mean"].values) - 1.0
+        _batch_sharpness(boundary) / theory.max_stable_batch_sharpness(1.0, beta, boundary["mean"].values)
+        - 1.0
     )
     require((error < 1e-6).all(), f"batch sharpness at the boundary is off by {error.max():.1e}")
     return [f"Batch sharpness at {error.size} points of the boundary within {error.max():.0e} of the line."]

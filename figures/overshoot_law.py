@@ -64,11 +64,11 @@ def overshoots(loss: SymbolicLoss, momentum: float, excess: np.ndarray) -> np.nd
     sharpness, u = loss.sharpness(minimum)
     gradient = loss.sharpness_gradient(minimum)
     slope2 = float(gradient @ gradient - (gradient @ u) ** 2)
-    chosen = np.flatnonzero((excess >= LEAST_EXCESS) & (excess <= 1.0))
-    while chosen.size:
-        least = excess[chosen[0]]
-        group = chosen[excess[chosen] <= 8.0 * least]
-        chosen = chosen[group.size :]
+    cells = np.flatnonzero((excess >= LEAST_EXCESS) & (excess <= 1.0))
+    while cells.size:
+        least = excess[cells[0]]
+        group = cells[excess[cells] <= 8.0 * least]
+        cells = cells[group.size :]
         y0 = sharpness * least / (1.0 + least)
         start, previous = ss.flip_start(loss, minimum, START * theory.max_displacement(y0, slope2))
         # Growth from START and decay to settle, each at the rate of the least excess; the envelope's own modes decay

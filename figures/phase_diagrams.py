@@ -90,7 +90,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     for row, (name, title) in zip(axes, LOSSES.items(), strict=True):
         phase_diagrams.draw_phases(data[name], row[0])
         phase_diagrams.draw_overshoot(data[name], row[1], largest=LARGEST_SHOWN)
-        row[0].set_title(f"{title}: outcome")
+        row[0].set_title(f"{title}: phase")
         row[1].set_title(f"{title}: overshoot")
     style.label_panels(list(axes.flat))
     style.shared_legend(figure, list(axes[:, 0]), columns=6)

@@ -1,9 +1,9 @@
 """Predicted dynamics against the real ones on handwritten digits.
 
-An MLP 64-32-1 (tanh, 2113 parameters) on the parity of 500 digits starts on the edge of stability, at rest, kicked by
-0.025 along the top eigenvector. Points are the run, lines the predictions about the constrained trajectory, which know
-nothing of the run but its start. The basic form holds through cycles and small catapults; in a large one it falls too
-deep. The two-scale form follows that, too. Errors grow with the inertia number κ of cycles at the edge.
+An MLP 64-32-1 (tanh, 2113 parameters) on the parity of 500 digits starts on the edge of stability, at rest, displaced
+by 0.025 along the top eigenvector. Points are the run, lines the predictions about the constrained trajectory, which
+know nothing of the run but its start. The basic form holds through cycles and small catapults; in a large one it falls
+too deep. The two-scale form follows that, too. Errors grow with the inertia number κ of cycles at the edge.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
         kappa[i] = theory.edge_inertia_number(lr, beta, alpha)
         error[i] = [predicted.error(runs[form]) for form in FORMS]
         if beta in SHOWN:
-            shown = {
+            curves = {
                 f"{form} {name}": run[f"predicted_{name}"] for form, run in runs.items() for name in KEPT[:3]
             }
-            out[f"run_{beta:g}"] = first[[*KEPT]].assign(shown)
+            out[f"run_{beta:g}"] = first[[*KEPT]].assign(curves)
     label = "rms error of the predicted sharpness over its range"
     out["errors"] = xarray.Dataset(
         {

@@ -49,15 +49,15 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
 def draw(data: dict[str, xarray.Dataset]) -> Figure:
     figure = style.new_figure(style.DOUBLE_COLUMN, 2.5)
     left, right = figure.subplots(1, 2)
-    found = data["prolonging"]
+    table = data["prolonging"]
     fine = np.linspace(0.001, 0.98, 1500)
-    for beta in found["momentum"].values:
+    for beta in table["momentum"].values:
         colour = momenta.COLOURS[beta]
         points = {"linestyle": "none", "marker": momenta.MARKERS[beta], "color": colour, "markersize": 3.0}
         left.plot(fine, theory.oscillation_lifetime(fine, beta), color=colour)
-        left.plot(found["depth"], found["lifetime"].sel(momentum=beta), label=rf"$\beta={beta:g}$", **points)
+        left.plot(table["depth"], table["lifetime"].sel(momentum=beta), label=rf"$\beta={beta:g}$", **points)
         right.plot(fine, theory.prolonging_factor(fine, beta), color=colour)
-        right.plot(found["depth"], found["factor"].sel(momentum=beta), **points)
+        right.plot(table["depth"], table["factor"].sel(momentum=beta), **points)
     left.plot([], [], color=style.THEORY_COLOUR, label="theory")
     left.set(yscale="log", ylim=(0.3, 300.0), xlabel=r"depth, $e=(S^*-S)/S^*$", ylabel="lifetime in steps")
     right.set(yscale="log", xlabel=r"depth, $e=(S^*-S)/S^*$", ylabel="remaining drop, over GD's")
@@ -67,10 +67,10 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
 
 
 def check(data: dict[str, xarray.Dataset]) -> list[str]:
-    found = data["prolonging"]
-    beta, depth = found["momentum"].values[:, None], found["depth"].values
-    lifetime = np.abs(found["lifetime"].values / theory.oscillation_lifetime(depth, beta) - 1.0)
-    factor = np.abs(found["factor"].values / theory.prolonging_factor(depth, beta) - 1.0)
+    table = data["prolonging"]
+    beta, depth = table["momentum"].values[:, None], table["depth"].values
+    lifetime = np.abs(table["lifetime"].values / theory.oscillation_lifetime(depth, beta) - 1.0)
+    factor = np.abs(table["factor"].values / theory.prolonging_factor(depth, beta) - 1.0)
     require((lifetime < 1e-3).all(), f"a lifetime is off by {lifetime.max():.1e}")
     require((factor < 1e-9).all(), f"a remaining drop is off by {factor.max():.1e}")
     return [

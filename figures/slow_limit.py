@@ -38,7 +38,7 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
             out[f"{name}_{beta:g}"] = _run(KAPPA, beta, share, start=0.02 if share == 0.0 else 0.3)
     kappa = np.geomspace(1e-3, 0.3, 5 if quick else 11)
     runs = [_run(k, ERROR_MOMENTUM, 0.0, start=1e-4) for k in kappa]
-    drop = [0.5 * (1.0 - float(run["excess"][-1])) for run in runs]
+    drop = [0.5 * (1.0 - float(run["excess_sharpness"][-1])) for run in runs]
     swing = [float(run["swing"].max()) / math.sqrt(2.0) for run in runs]
     out["errors"] = xarray.Dataset(
         {
@@ -65,7 +65,7 @@ def _run(kappa: float, momentum: float, share: float, start: float) -> xarray.Da
     x, z = run["weights"].values.T
     return xarray.Dataset(
         {
-            "excess": ("step", (z + y0) / y0, {"long_name": "S - S* over its first value"}),
+            "excess_sharpness": ("step", (z + y0) / y0, {"long_name": "S - S* over its first value"}),
             "swing": ("step", np.abs(x) / y0, {"long_name": "b|x|/y0"}),
         },
         {"step": run["step"].values, "sharpening": share},
@@ -73,7 +73,9 @@ def _run(kappa: float, momentum: float, share: float, start: float) -> xarray.Da
 
 
 def _energy(run: xarray.Dataset) -> np.ndarray:
-    return np.asarray(theory.slow_energy(run["excess"].values, run["swing"].values, float(run["sharpening"])))
+    return np.asarray(
+        theory.slow_energy(run["excess_sharpness"].values, run["swing"].values, float(run["sharpening"]))
+    )
 
 
 @style.styled
@@ -95,7 +97,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
             run = data[f"{name}_{beta:g}"]
             every = slice(40 if beta else 0, None, max(1, run.sizes["step"] // 45))
             ax.plot(
-                run["swing"][every], run["excess"][every], linestyle="none", marker=momenta.MARKERS[beta],
+                run["swing"][every], run["excess_sharpness"][every], linestyle="none", marker=momenta.MARKERS[beta],
                 markersize=2.6, color=momenta.COLOURS[beta], label=rf"$\beta={beta:g}$",
             )  # fmt: skip
         ax.set_title(r"$\alpha=0$" if share == 0.0 else rf"$\alpha={share:g}\,y_0^2$")
@@ -121,7 +123,8 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
     for name in SHARPENING:
         runs = [data[f"{name}_{b:g}"] for b in MOMENTA]
         require(
-            all(np.isfinite(run["excess"]).all() for run in runs), f"{name} sharpening a run is not finite"
+            all(np.isfinite(run["excess_sharpness"]).all() for run in runs),
+            f"{name} sharpening a run is not finite",
         )
         strays = [float(np.abs(_energy(run) - _energy(run)[0]).max()) for run in runs]
         require(max(strays) < 5.0 * KAPPA, f"{name} sharpening H strays by {max(strays):.2g} y0²")

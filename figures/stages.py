@@ -64,7 +64,7 @@ def _run(momentum: float) -> xarray.Dataset:
     keep = slice(0, end + 1)
     out = xarray.Dataset(
         {
-            "excess": ("step", z[keep], {"long_name": "S - S* over sqrt(2 alpha)"}),
+            "excess_sharpness": ("step", z[keep], {"long_name": "S - S* over sqrt(2 alpha)"}),
             "swing": ("step", swing[keep], {"long_name": "|x| over delta"}),
             "stage": (
                 "step", stage[keep].astype(np.int8),
@@ -97,7 +97,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     axes = figure.subplots(2, 3)
     for row, (name, run) in zip(axes, data.items(), strict=True):
         colour = style.METHOD_COLOURS[name]
-        time, y, swing = (run[v].values for v in ("time", "excess", "swing"))
+        time, y, swing = (run[v].values for v in ("time", "excess_sharpness", "swing"))
         row[0].plot(time, y, color=colour, label=name)
         row[0].axhline(0.0, color=style.THEORY_COLOUR, linestyle="--", linewidth=0.8, label="threshold $S^*$")
         row[0].set(ylabel=r"$(S-S^*)/\sqrt{2\alpha}$")
@@ -135,7 +135,7 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
     for name, run in data.items():
         stage, swing = run["stage"].values, run["swing"].values
         require(set(stage.tolist()) == {0, 1, 2, 3}, f"{name}: not every stage is there")
-        y = run["excess"].values
+        y = run["excess_sharpness"].values
         rising, falling = np.diff(y)[stage[:-1] <= 1], np.diff(y)[stage[:-1] == 3]
         require(
             (rising > 0.0).mean() > 0.95, f"{name}: the sharpness does not rise before self-stabilization"
@@ -146,15 +146,17 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
             f"{name}: stages of "
             + ", ".join(str(int((stage == k).sum())) for k in range(4))
             + " steps; the trough goes "
-            f"from {run['excess'].values[0]:.3g} to {run['excess'].values[-1]:.3g} √(2α)."
+            f"from {run['excess_sharpness'].values[0]:.3g} to {run['excess_sharpness'].values[-1]:.3g} √(2α)."
         )
     plain, heavy = data["GD"], data["PHB"]
-    stray = float(np.abs(_energy(plain["excess"].values, plain["swing"].values) - _energy(-DEPTH, 1.0)).max())
+    stray = float(
+        np.abs(_energy(plain["excess_sharpness"].values, plain["swing"].values) - _energy(-DEPTH, 1.0)).max()
+    )
     require(stray < 0.1 * DEPTH**2, f"gradient descent's H strays by {stray:.2g}")
     lines.append(f"Gradient descent's H/(2α) strays by {stray:.2g} from {float(_energy(-DEPTH, 1.0)):.3g}.")
-    closed = float(plain["excess"].values[-1]) / -DEPTH
+    closed = float(plain["excess_sharpness"].values[-1]) / -DEPTH
     require(abs(closed - 1.0) < 0.1, f"gradient descent's cycle does not close: {closed:.3g}")
-    deeper = float(heavy["excess"].values[-1] / plain["excess"].values[-1])
+    deeper = float(heavy["excess_sharpness"].values[-1] / plain["excess_sharpness"].values[-1])
     require(deeper > 1.5, f"heavy ball's return is not deeper: {deeper:.3g} times gradient descent's")
     lines.append(f"Heavy ball's trough is {deeper:.3g} times as deep as gradient descent's.")
     return lines

@@ -71,11 +71,11 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
 def draw(data: dict[str, xarray.Dataset]) -> Figure:
     figure = style.new_figure(style.DOUBLE_COLUMN, 2.5)
     left, right = figure.subplots(1, 2)
-    found = data["thresholds"]
+    table = data["thresholds"]
     excess = np.geomspace(1e-5, 1.0, 200)
     gamma = np.linspace(-0.4, 1.0, 400)
-    for beta in found["momentum"].values:
-        row, colour, marker = found.sel(momentum=beta), momenta.COLOURS[beta], momenta.MARKERS[beta]
+    for beta in table["momentum"].values:
+        row, colour, marker = table.sel(momentum=beta), momenta.COLOURS[beta], momenta.MARKERS[beta]
         points = {"linestyle": "none", "marker": marker, "color": colour, "markersize": 3.0}
         left.plot(gamma, theory.max_stable_sharpness(1.0, beta, gamma), color=colour)
         left.plot(row["lookahead"], row["threshold"], label=rf"$\beta={beta:g}$", **points)
@@ -95,13 +95,13 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
 
 
 def check(data: dict[str, xarray.Dataset]) -> list[str]:
-    found = data["thresholds"]
-    beta = found["momentum"].values[:, None]
+    table = data["thresholds"]
+    beta = table["momentum"].values[:, None]
     error = np.abs(
-        found["threshold"].values / theory.max_stable_sharpness(1.0, beta, found["lookahead"].values) - 1.0
+        table["threshold"].values / theory.max_stable_sharpness(1.0, beta, table["lookahead"].values) - 1.0
     )
     require((error < 2e-3).all(), f"a threshold found is off by {error.max():.1e}")
-    growth = np.abs(found["growth"].values / theory.growth_factor(found["excess"].values, beta) - 1.0)
+    growth = np.abs(table["growth"].values / theory.growth_factor(table["excess"].values, beta) - 1.0)
     require((growth < 1e-9).all(), f"growth per step is off by {growth.max():.1e}")
     return [
         f"Thresholds of {error.size} pairs (β, γ) by bisection: within {error.max():.0e} of the closed form.",

@@ -49,7 +49,7 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
     shape = (len(names), momentum.size, kappa.size)
     dims = ("loss", "momentum", "kappa")
     overshoot, steps = np.full(shape, np.nan), np.zeros(shape, dtype=np.int64)
-    outcome = np.full(shape, phases.UNDECIDED, dtype=np.int8)
+    phase = np.full(shape, phases.UNDECIDED, dtype=np.int8)
     parts = np.full((*shape, len(CAUSES)), np.nan)
     numbers = {name: np.empty(len(names)) for name in (*_NUMBERS, "flip")}
     for i, name in enumerate(names):
@@ -61,7 +61,7 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
         )
         for j, k in np.argwhere(within):
             drop = universality.catapult(start, float(momentum[j]), float(kappa[k]))
-            overshoot[i, j, k], steps[i, j, k], outcome[i, j, k] = drop.overshoot, drop.steps, drop.outcome
+            overshoot[i, j, k], steps[i, j, k], phase[i, j, k] = drop.overshoot, drop.steps, drop.phase
         parts[i] = np.stack(np.broadcast_arrays(*universality.deviation_parts(start, excess, kappa)), axis=-1)
     cells = xarray.Dataset(
         coords={
@@ -74,7 +74,7 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
     cells["excess"] = (dims[1:], excess, {"long_name": "relative excess at the start, S/S* - 1"})
     cells["overshoot"] = (dims, overshoot, {"long_name": "drop from minimum to minimum / (2 y0)"})
     cells["steps"] = (dims, steps, {"long_name": "length of the run; 0 where none was made"})
-    cells["outcome"] = (dims, outcome, {"long_name": "how the run ended"} | phases.flag_attributes())
+    cells["phase"] = (dims, phase, {"long_name": "how the run ended"} | phases.flag_attributes())
     cells["first_order"] = (
         (*dims, "cause"), parts, {"long_name": "overshoot/G - 1 to first order in the excess, by cause"})  # fmt: skip
     for number, values in numbers.items():
@@ -109,7 +109,7 @@ def _table(cells: xarray.Dataset) -> xarray.Dataset:
             ran = (cells["steps"].sel(here) > 0).values
             if not ran.any():
                 continue
-            ended = cells["outcome"].sel(here).values[ran]
+            ended = cells["phase"].sel(here).values[ran]
             row: dict[str, object] = here | {
                 "cells": int(ran.sum()),
                 "diverged": int((ended == phases.DIVERGED).sum()),
@@ -117,16 +117,16 @@ def _table(cells: xarray.Dataset) -> xarray.Dataset:
                 "worst": np.nan, "at_kappa": np.nan, "at_excess": np.nan, "relative_drop": np.nan,
                 "first_order": np.nan, "beyond": 0, "reason": "no overshoot",
             }  # fmt: skip
-            found = deviation.sel(here).values
-            if np.isfinite(found).any():
-                k = int(np.nanargmax(np.abs(found)))
+            deviations = deviation.sel(here).values
+            if np.isfinite(deviations).any():
+                k = int(np.nanargmax(np.abs(deviations)))
                 cell = cells.sel(here).isel(kappa=k)
                 kappa, excess = float(cell["kappa"]), float(cell["excess"])
                 row |= {
-                    "worst": found[k], "at_kappa": kappa, "at_excess": excess,
+                    "worst": deviations[k], "at_kappa": kappa, "at_excess": excess,
                     "relative_drop": 2.0 * excess * theory.overshoot(kappa),
                     "first_order": float(cell["first_order"].sum()),
-                    "beyond": int((np.abs(found) > BEYOND).sum()), "reason": _reason(cell, float(found[k])),
+                    "beyond": int((np.abs(deviations) > BEYOND).sum()), "reason": _reason(cell, float(deviations[k])),
                 }  # fmt: skip
             rows.append(row)
     out = xarray.Dataset()
@@ -190,9 +190,9 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
 def check(data: dict[str, xarray.Dataset]) -> list[str]:
     cells, table = data["cells"], data["table"]
     ran = cells["steps"] > 0
-    wanted = cells["excess"] <= LARGEST_EXCESS
-    wanted = wanted & ((cells["kappa"] >= LEAST_NETWORK_KAPPA) | ~cells["loss"].isin(universality.NETWORKS))
-    require((ran == wanted).all(), "a cell within the bounds has no run, or one beyond them has")
+    within = cells["excess"] <= LARGEST_EXCESS
+    within = within & ((cells["kappa"] >= LEAST_NETWORK_KAPPA) | ~cells["loss"].isin(universality.NETWORKS))
+    require((ran == within).all(), "a cell within the bounds has no run, or one beyond them has")
     absent = ran & ~np.isfinite(cells["overshoot"])
     require(not absent.any(), f"{int(absent.sum())} of {int(ran.sum())} runs have no overshoot")
     deviation, first = _deviation(cells), cells["first_order"].sum("cause")

@@ -42,14 +42,14 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
     beta, rate = SHOWN
     run = _run(beta, rate, before=200)
     threshold = run["max_stable_sharpness"].values
-    shown = xarray.Dataset(
+    curves = xarray.Dataset(
         {
             "sharpness": ("step", run["sharpness"].values, {"long_name": "sharpness"}),
             "threshold": ("step", threshold, {"long_name": "S*"}),
         },
         {"step": run["step"].values - 200, "onset": _onset(beta, rate) / rate},
     )
-    return {"drops": drops, "run": shown}
+    return {"drops": drops, "run": curves}
 
 
 def _onset(momentum: float, ramp: float) -> float:

@@ -8,7 +8,7 @@ what is allowed.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,35 @@ Integers = npt.NDArray[np.int64]
 
 _NONE = "must be left out, for this has none"
 _SHOWN = 8  # numbers of an array that a message has room for
+
+
+class ArgumentError(ValueError):
+    """A wrong value of an argument, apart from what is wrong with it, so that a program can name it otherwise.
+
+    Parameters
+    ----------
+    argument
+        The argument's name.
+    problem
+        What must be, and what it was: the rest of the message.
+
+    >>> error = ArgumentError("client", "must have workers, got none")
+    >>> print(error)
+    client must have workers, got none
+    >>> print(error.named("--scheduler"))
+    --scheduler must have workers, got none
+    """
+
+    def __init__(self, argument: str, problem: str) -> None:
+        super().__init__(argument, problem)  # as arguments, from which a pickle is made again
+        self.argument, self.problem = argument, problem
+
+    def __str__(self) -> str:
+        return f"{self.argument} {self.problem}"
+
+    def named(self, name: str) -> ArgumentError:
+        """Return the same error with the argument under another name."""
+        return ArgumentError(name, self.problem)
 
 
 def shown(value: object, limit: int = 60) -> str:
@@ -224,8 +253,10 @@ def one_of(name: str, value: Any, known: Iterable[str]) -> str:
     return value
 
 
-def some_of(name: str, value: Any, known: Iterable[str]) -> tuple[str, ...]:
+def some_of(name: str, value: Any, known: Iterable[str], *, also: Container[str] = ()) -> tuple[str, ...]:
     """Return `value` as a tuple of distinct words, each among the `known`; one word alone is a tuple of one.
+
+    What is in `also` is taken too, without a word of it in the message.
 
     >>> some_of("keep", "loss", ["loss", "sharpness"])
     ('loss',)
@@ -236,7 +267,9 @@ def some_of(name: str, value: Any, known: Iterable[str]) -> tuple[str, ...]:
     if not isinstance(value, Sequence):
         allowed = f"must be names among {', '.join(words)}" if words else _NONE
         raise TypeError(f"{name} {allowed}, got {shown(value)}")
-    chosen = tuple(one_of(name, word, words) for word in value)
-    if len(set(chosen)) != len(chosen):
-        raise ValueError(f"{name} must not repeat a name, got {shown(list(chosen))}")
-    return chosen
+    names = tuple(
+        word if isinstance(word, str) and word in also else one_of(name, word, words) for word in value
+    )
+    if len(set(names)) != len(names):
+        raise ValueError(f"{name} must not repeat a name, got {shown(list(names))}")
+    return names

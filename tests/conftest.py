@@ -66,5 +66,5 @@ def same_cells():
 def cold_cache(tmp_path, monkeypatch):
     """Give an empty directory of kernels to a test that is about it; all others share the warm one."""
     monkeypatch.setenv("SELFSTAB_CACHE_DIR", str(tmp_path / "kernels"))
-    monkeypatch.setattr(modules, "_loaded", {})
+    monkeypatch.setattr(modules, "LOADED", modules.LoadedModules())
     return tmp_path / "kernels"

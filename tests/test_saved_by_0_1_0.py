@@ -68,16 +68,19 @@ def test_a_sweep_has_the_bits_of_0_1_0():
     start, previous = ss.flip_start(loss, loss.minimum(sharpness=4.0), size=1e-3)
     before = dataset("product.nc")
     axes = {name: before[name].values for name in ("momentum", "excess")}
-    data = ss.sweep(
-        loss,
-        ss.HeavyBall(1.0),
-        axes,
-        start=start,
-        previous=previous,
-        steps=600,
-        measure=[*before],
-        progress=False,
-    )
+    with pytest.warns(
+        DeprecationWarning, match="measure 'peak_excess' is now called 'peak_excess_sharpness'"
+    ):
+        data = ss.sweep(
+            loss,
+            ss.HeavyBall(1.0),
+            axes,
+            start=start,
+            previous=previous,
+            steps=600,
+            measure=[*before],
+            progress=False,
+        )
     for measure in before:
         assert data[measure].values.tobytes() == before[measure].values.tobytes(), measure
 

@@ -2,7 +2,7 @@
 Averaged flow and rod flow
 ==========================
 
-Gradient descent at the edge of stability, kicked along the top eigenvector, and two paths about which it swings. The
+Gradient descent at the edge of stability, displaced along the top eigenvector, and two paths about which it swings. The
 averaged flow falls to the threshold from the start, which is above it, and lies on its line from there on: held by the
 least swing that does it, it knows no cycles. The rod flow follows the midpoint of two consecutive iterates and the
 spread about it: it cycles, too.

@@ -2,9 +2,9 @@
 Predicted dynamics on a network
 ===============================
 
-A network on handwritten digits starts at the edge of stability, kicked along the top eigenvector. The prediction knows
-the start, and nothing else of the run: a slow point and a swing about it. Here momentum is 0.7 and the first cycle's
-inertia number is about 1.
+A network on handwritten digits starts at the edge of stability, displaced along the top eigenvector. The prediction
+knows the start, and nothing else of the run: a slow point and a swing about it. Here momentum is 0.7 and the first
+cycle's inertia number is about 1.
 """
 
 import numpy as np

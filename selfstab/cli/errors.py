@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
+import copy
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from types import FrameType
 from typing import Any
 
@@ -55,57 +56,62 @@ class Resumable(click.Command):
 
     beside = frozenset({"resume", "threads", "scheduler", "progress", "output"})
 
+    @cached_property
+    def _resuming(self) -> click.Command:
+        """The same command with copies of its parameters, none of which is required."""
+        return click.Command(self.name, params=[_optional(parameter) for parameter in self.params])
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the words; beside --resume nothing is required, and no setting of the sweep allowed."""
         if all(word.partition("=")[0] != "--resume" for word in args):
             return super().parse_args(ctx, args)
-        needed = [parameter for parameter in self.params if parameter.required]
-        for parameter in needed:
-            parameter.required = False
-        try:
-            rest = super().parse_args(ctx, args)
-        finally:
-            for parameter in needed:
-                parameter.required = True
+        rest = self._resuming.parse_args(ctx, args)
         for name in ctx.params.keys() - self.beside:
             if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
                 option = next(p for p in self.params if p.name == name)
-                shown = option.opts[-1] if isinstance(option, click.Option) else option.human_readable_name
+                text = option.opts[-1] if isinstance(option, click.Option) else option.human_readable_name
                 raise click.UsageError(
-                    f"--resume must stand without settings of the sweep, got {shown} beside it"
+                    f"--resume must stand without settings of the sweep, got {text} beside it"
                 )
         return rest
 
 
+def _optional(parameter: click.Parameter) -> click.Parameter:
+    optional = copy.copy(parameter)
+    optional.required = False
+    return optional
+
+
 @contextmanager
-def interrupt_told() -> Iterator[None]:
+def named_as_options(names: Mapping[str, str]) -> Iterator[None]:
+    """Let an error about an argument name the option that was given, by argument."""
+    from selfstab.validation import ArgumentError
+
+    try:
+        yield
+    except ArgumentError as error:
+        if error.argument in names:
+            raise error.named(names[error.argument]) from error
+        raise
+
+
+@contextmanager
+def interrupt_notice() -> Iterator[None]:
     """Say at Ctrl-C, at once, what it waits for."""
     if threading.current_thread() is not threading.main_thread():  # only that one gets it
         yield
         return
     before = signal.getsignal(signal.SIGINT)
 
-    def told(number: int, frame: FrameType | None) -> None:
+    def answer(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, before)  # the second one need not be told
         click.echo(
             ("\n" if sys.stderr.isatty() else "") + "stopping after the blocks under way ...", err=True
         )
         signal.default_int_handler(number, frame)
 
-    signal.signal(signal.SIGINT, told)
+    signal.signal(signal.SIGINT, answer)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def in_words_of_options(error: Exception, scheduler: str | None, resume: str | None) -> Exception:
-    """Return an error that names the option that was given, not the library's argument."""
-    text = str(error)
-    for option, given, name in (
-        ("--scheduler", scheduler, r"client\b"),
-        ("--resume's store", resume, r"store(?= must)"),
-    ):
-        if given is not None and re.match(name, text):
-            return type(error)(re.sub(name, option, text, count=1))
-    return error

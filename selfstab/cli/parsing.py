@@ -41,11 +41,11 @@ def named_start(text: str, loss: Loss) -> Array:
     if word == "minimum":
         finder: Any = loss.minimum
         try:
-            found: Array = finder(sharpness=number("start", detail)) if detail else finder()
+            weights: Array = finder(sharpness=number("start", detail)) if detail else finder()
         except TypeError:
             what = "no minimum of a given sharpness" if detail else "no minimum in closed form"
             raise ValueError(f"start: this loss has {what}, got {text!r}") from None
-        return found
+        return weights
     return numbers("start", text)
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from selfstab.cli.errors import Resumable, in_words_of_options, interrupt_told
+from selfstab import notices
+from selfstab.cli.errors import Resumable, interrupt_notice, named_as_options
 from selfstab.cli.options import LOSS_HELP, loss_of, optimizer_of, problem_options, start_of, write_output
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
                    "--start initial), or a parameter of the loss or its data.")  # fmt: skip
 @click.option("-m", "--measure", "measures", multiple=True, metavar="NAME",
               default=("final_loss", "final_sharpness", "min_sharpness", "diverged_at", "phase"), show_default=True,
-              help="Also max_loss, max_sharpness, overshoot, peak_excess, drop.")  # fmt: skip
+              help="Also max_loss, max_sharpness, overshoot, peak_excess_sharpness, drop.")  # fmt: skip
 @click.option("--repeats", type=int, default=1, show_default=True, help="Noise realizations.")
 @click.option("--threads", type=int, help="Number of threads (default: one for each CPU).")
 @click.option("--scheduler", metavar="ADDRESS", help="Run on a Dask cluster, such as tcp://127.0.0.1:8786.")
@@ -53,8 +54,6 @@ def sweep(
     Example: selfstab sweep CubicTaylor --start minimum --flip 1e-3 --steps 2000 -a momentum=lin:0:0.95:64 -a
     excess=log:0.001:0.3:64 -m overshoot -m phase -o diagram.zarr
     """
-    import warnings
-
     from selfstab.cli import tables
     from selfstab.records import outputs
 
@@ -65,29 +64,30 @@ def sweep(
             f"--threads must be left out beside --scheduler, whose workers have theirs, got {threads}"
         )
     where: dict[str, Any] = {"threads": threads, "client": scheduler, "progress": progress}
-    with warnings.catch_warnings():
-        # A damaged store is told in one line.
-        warnings.filterwarnings("always", message="store ")
-        warnings.showwarning = lambda message, *_, **__: click.echo(f"note: {message}", err=True)
-        try:
-            with interrupt_told():
-                if resume is None:
-                    data = _swept(axes, measures, repeats, options, where | {"store": store})
-                else:
-                    from selfstab.sweeps.sweep import resume as run
+    names = {} if scheduler is None else {"client": "--scheduler"}
+    if resume is not None:
+        names["store"] = "--resume's store"
+    try:
+        with named_as_options(names), notices.heard_by(_note), interrupt_notice():
+            if resume is None:
+                data = _swept(axes, measures, repeats, options, where | {"store": store})
+            else:
+                from selfstab.sweeps.sweep import resume as run
 
-                    data = run(resume, **where)
-        except (ValueError, ImportError, OSError) as error:
-            raise in_words_of_options(error, scheduler, resume) from error
-        except KeyboardInterrupt:
-            kept = store or resume
-            click.echo(
-                "interrupted" + (f"; selfstab sweep --resume {shlex.quote(kept)} goes on" if kept else ""),
-                err=True,
-            )
-            sys.exit(130)
+                data = run(resume, **where)
+    except KeyboardInterrupt:
+        folder = store or resume
+        click.echo(
+            "interrupted" + (f"; selfstab sweep --resume {shlex.quote(folder)} goes on" if folder else ""),
+            err=True,
+        )
+        sys.exit(130)
     click.echo(tables.sweep_table(data))
     write_output(data, options["output"])
+
+
+def _note(text: str) -> None:
+    click.echo(f"note: {text}", err=True)
 
 
 def _swept(

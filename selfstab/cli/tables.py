@@ -43,17 +43,17 @@ def sweep_table(data: xarray.Dataset) -> str:
             for values in _parts(variable):
                 for code in LABELS:
                     counts[code] += int((values == code).sum())
-            shown = ", ".join(f"{LABELS[code]} {count}" for code, count in counts.items() if count)
-            rows.append([name, None, None, None, shown])
+            counted = ", ".join(f"{LABELS[code]} {count}" for code, count in counts.items() if count)
+            rows.append([name, None, None, None, counted])
             continue
-        known, missing, kept = [], 0, []
+        known, missing, finite_parts = [], 0, []
         for values in _parts(variable):
             finite = values[np.isfinite(values)]
             missing += values.size - finite.size
             if finite.size:
                 known += [float(finite.min()), float(finite.max())]
-                kept += [finite] if variable.size <= _PART else []
-        middle = float(np.median(np.concatenate(kept))) if kept else None
+                finite_parts += [finite] if variable.size <= _PART else []
+        middle = float(np.median(np.concatenate(finite_parts))) if finite_parts else None
         spread = [min(known), middle, max(known)] if known else [None] * 3
         rows.append([name, *spread, f"{missing} of {variable.size} not defined" if missing else ""])
     sizes = " × ".join(f"{name} {size}" for name, size in data.sizes.items())

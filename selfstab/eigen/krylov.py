@@ -54,14 +54,14 @@ def lanczos(product: Callable[[Array], Array], start: Array, tolerance: float) -
             raise NotFiniteError("matrix must be finite, got NaN or infinity in its product with a vector")
 
         # The top pair alone is found in a third of the time of all; the sum of a row bounds every eigenvalue.
-        held = projected[:filled, :filled]
-        value, last = _top(held)
-        bound = float(np.abs(held).sum(axis=1).max())
+        tridiagonal = projected[:filled, :filled]
+        value, last = _top(tridiagonal)
+        bound = float(np.abs(tridiagonal).sum(axis=1).max())
         if filled < _BASIS and beyond * abs(last) > max(tolerance * abs(value), 2e-14 * bound):
             basis[filled] = image / beyond
             continue
 
-        values, vectors = np.linalg.eigh(held)
+        values, vectors = np.linalg.eigh(tridiagonal)
         # All of A·basis but the last vector's lies in the basis, so this is the top Ritz pair's residual.
         residual = beyond * abs(vectors[-1, -1])
         # Half the tolerance, so that the residual computed afterwards is within it despite rounding.
@@ -104,16 +104,16 @@ def davidson(
     most_products: int,
 ) -> tuple[Array, int, float]:
     """Return Ritz vectors by rows, the smallest ones' first; the number of products; an estimate of ‖A‖."""
-    wanted, size = count + smallest, starts.shape[1]
+    pairs, size = count + smallest, starts.shape[1]
     capacity = min(size, max(_BASIS, _ROWS_PER_PAIR * len(starts)))
-    kept = max(_KEPT, 2 * wanted) // 2 if smallest else max(_KEPT, 2 * wanted)
+    retained = max(_KEPT, 2 * pairs) // 2 if smallest else max(_KEPT, 2 * pairs)
     basis, images = np.empty((capacity, size)), np.empty((capacity, size))
     projected = np.zeros((capacity, capacity))  # basis · A · basisᵀ
     filled = products = 0
     norm = 0.0
     new = _independent(starts, basis[:0])
-    if len(new) < wanted:
-        more = np.random.default_rng(1).standard_normal((wanted, size))
+    if len(new) < pairs:
+        more = np.random.default_rng(1).standard_normal((pairs, size))
         new = np.concatenate([new, _independent(more, new)])[: len(starts)]
     while True:
         first, filled = filled, filled + len(new)
@@ -134,10 +134,10 @@ def davidson(
         residuals = vectors[:, ends].T @ images[:filled] - values[ends, None] * ritz
         # Half the tolerance, so that the residuals computed afterwards are within it despite rounding.
         open_ = np.linalg.norm(residuals, axis=1) > max(0.5 * tolerance, 1e-14) * norm
-        if not open_.any() or products + open_.sum() + wanted > most_products:
+        if not open_.any() or products + open_.sum() + pairs > most_products:
             break
         if filled + open_.sum() > capacity:
-            keep = np.r_[0 : kept if smallest else 0, filled - (kept if count else 0) : filled]
+            keep = np.r_[0 : retained if smallest else 0, filled - (retained if count else 0) : filled]
             basis[: len(keep)] = vectors[:, keep].T @ basis[:filled]
             images[: len(keep)] = vectors[:, keep].T @ images[:filled]
             filled = len(keep)

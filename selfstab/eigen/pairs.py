@@ -311,14 +311,14 @@ def top_eigenpairs(
     product, size = _checked(matrix, dimension)
     count = validation.integer("count", count, at_least=0)
     smallest = validation.integer("smallest", smallest, at_least=0)
-    wanted = count + smallest
-    if not 1 <= wanted <= size:
+    total = count + smallest
+    if not 1 <= total <= size:
         raise ValueError(
             f"count + smallest must be from 1 to the dimension, {size}, got {count} + {smallest}"
         )
     tolerance = validation.real("tolerance", tolerance, above=0)
     if most_products is None:
-        most_products = (1000 + 2 * size) * wanted
+        most_products = (1000 + 2 * size) * total
     most_products = validation.integer("most_products", most_products, at_least=1)
     if guess is not None:
         guess = validation.floats("guess", guess, shape=(None, size))
@@ -327,14 +327,14 @@ def top_eigenpairs(
         guess /= np.linalg.norm(guess, axis=1, keepdims=True)
 
     with np.errstate(over="ignore", invalid="ignore"):  # a matrix that is not finite is answered below
-        if size <= max(DENSE_UP_TO, 4 * wanted):
+        if size <= max(DENSE_UP_TO, 4 * total):
             full = np.array([product(row) for row in np.eye(size)]) if callable(matrix) else matrix
             every = _dense(full)
             vectors = np.concatenate([every[:smallest], every[size - count :]])
             products = size if callable(matrix) else 0
             norm = float(np.linalg.norm(every @ full, axis=1).max())  # the largest ‖Av‖ of all eigenvectors
         else:
-            vectors, products, norm = davidson(product, _starts(size, wanted, guess), count, smallest, tolerance,
+            vectors, products, norm = davidson(product, _starts(size, total, guess), count, smallest, tolerance,
                                                 most_products)  # fmt: skip
         images = np.array([product(vector) for vector in vectors])
     values = np.einsum("in,in->i", vectors, images)
@@ -346,12 +346,12 @@ def top_eigenpairs(
     for k, row in enumerate(matched):
         vectors[k] = _signed(vectors[k], None if guess is None or row < 0 else guess[row])
     converged = bool((residuals <= tolerance * norm).all())
-    return Eigenpairs(values, vectors, residuals, products + wanted, converged, matched)
+    return Eigenpairs(values, vectors, residuals, products + total, converged, matched)
 
 
-def _starts(size: int, wanted: int, guess: Array | None) -> Array:
+def _starts(size: int, total: int, guess: Array | None) -> Array:
     """Return a start for each pair, or more if there are more guesses; shape (rows, size)."""
-    rows = wanted if guess is None else max(wanted, len(guess))
+    rows = total if guess is None else max(total, len(guess))
     starts = np.random.default_rng(0).standard_normal((rows, size))
     starts /= np.linalg.norm(starts, axis=1, keepdims=True)
     if guess is not None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from selfstab import theory, validation
+from selfstab import renamed, theory, validation
 from selfstab.eigen.blas import one_blas_thread
 from selfstab.experiments.tasks import SCORES, Task, Trial
 from selfstab.optimizers.heavy_ball import HeavyBall
@@ -117,7 +117,7 @@ SUMMARIES: Final = {
     "crossed_at": ("step of the first record above S* (NaN: none)", "step"),
     "diverged_at": ("first step beyond the escape radius (NaN: none)", "step"),
     "ramp": ("rise of S/S* - 1 per step at the crossing", "1"),
-    "peak_excess": ("largest S/S* - 1 before the least sharpness", "1"),
+    "peak_relative_excess": ("largest S/S* - 1 before the least sharpness", "1"),
     "predicted_excess": ("S/S* - 1 at which a catapult starts on this ramp, from the noise", "1"),
     "predicted_inertia": ("inertia number of the predicted excess", "1"),
 }
@@ -200,7 +200,7 @@ def _numbers(records: dict[str, Array], steps: int, diverged_at: int) -> dict[st
     if ending.crossed is not None and ending.least is not None:
         numbers["least_sharpness"] = sharpness[ending.least]
         excess = sharpness / records["max_stable_sharpness"] - 1.0
-        numbers["peak_excess"] = excess[ending.crossed : ending.least + 1].max()
+        numbers["peak_relative_excess"] = excess[ending.crossed : ending.least + 1].max()
     return numbers
 
 
@@ -208,8 +208,8 @@ def _onset(
     trial: Trial, optimizer: HeavyBall, records: dict[str, Array], weights: Array, noise: float
 ) -> dict[str, float]:
     """Return the ramp at the first record above S*, and the excess and inertia number at which a catapult starts."""
-    step, sharpness, limit = (records[name] for name in ("step", "sharpness", "max_stable_sharpness"))
-    excess = sharpness / limit - 1.0
+    step, sharpness, threshold = (records[name] for name in ("step", "sharpness", "max_stable_sharpness"))
+    excess = sharpness / threshold - 1.0
     k = int(np.argmax(excess > 0.0))
     if k == 0 or noise == 0.0 or not excess[k] > excess[k - 1] > -1.0:
         return {}
@@ -242,22 +242,22 @@ class Job:
         """Steps, about."""
         return self.setting.steps * (self.setting.stretch if self.method == "gd_time" else 1.0)
 
-    def done(self) -> dict[str, Any]:
-        """Return the run's records and numbers."""
+    def run(self) -> dict[str, Any]:
+        """Run it; return its records and numbers."""
         with one_blas_thread():  # the bits of a product depend on their number
             return _run(self.task.trial(self.seed, self.setting.scale), self.setting, self.method, self.seed)
 
 
-def all_done(jobs: Sequence[Job], threads: int | None) -> list[dict[str, Any]]:
-    """Return what the jobs give, in order: one at a time here, or in as many processes, to the same bits."""
+def run_all(jobs: Sequence[Job], threads: int | None) -> list[dict[str, Any]]:
+    """Return the jobs' results in order: of runs one at a time here, or in as many processes, to the same bits."""
     threads = pool.checked_threads(threads, progress=False)
     if threads == 1 or len(jobs) == 1:
-        return [job.done() for job in jobs]
+        return [job.run() for job in jobs]
     from loky import ProcessPoolExecutor
 
     order = sorted(range(len(jobs)), key=lambda k: -jobs[k].work)  # the longest first
     with ProcessPoolExecutor(min(threads, len(jobs))) as workers:
-        futures = {k: workers.submit(jobs[k].done) for k in order}
+        futures = {k: workers.submit(jobs[k].run) for k in order}
         return [futures[k].result() for k in range(len(jobs))]
 
 
@@ -300,8 +300,8 @@ def compare(task: Task, setting: Setting, *, threads: int | None = None) -> xarr
     """
     checked(task, setting)
     jobs = [Job(task, setting, method, seed) for method in METHODS for seed in setting.seeds]
-    done = all_done(jobs, threads)
-    return _dataset(task, setting, done)
+    results = run_all(jobs, threads)
+    return renamed.with_old_names(_dataset(task, setting, results), renamed.COMPARISON)
 
 
 def checked(task: Any, setting: Any) -> None:
@@ -312,7 +312,7 @@ def checked(task: Any, setting: Any) -> None:
         raise TypeError(f"setting must be a Setting, got {validation.shown(setting)}")
 
 
-def _dataset(task: Task, setting: Setting, done: list[dict[str, Any]]) -> xarray.Dataset:
+def _dataset(task: Task, setting: Setting, results: list[dict[str, Any]]) -> xarray.Dataset:
     import xarray
 
     shape = len(METHODS), len(setting.seeds)
@@ -330,9 +330,9 @@ def _dataset(task: Task, setting: Setting, done: list[dict[str, Any]]) -> xarray
         **SCORES,
     }
     for name, (long_name, units) in described.items():
-        if name in done[0]["records"]:
+        if name in results[0]["records"]:
             values = np.full((*shape, length), np.nan)
-            for row, out in zip(values.reshape(-1, length), done, strict=True):
+            for row, out in zip(values.reshape(-1, length), results, strict=True):
                 row[: len(out["records"][name])] = out["records"][name]
             data[name] = (("optimizer", "seed", "record"), values, {"long_name": long_name, "units": units})
     along = {
@@ -353,16 +353,16 @@ def _dataset(task: Task, setting: Setting, done: list[dict[str, Any]]) -> xarray
             np.array(columns[name]),
             {"long_name": long_name, "units": units},
         )
-    assign_numbers(data, ("optimizer", "seed"), done, shape)
-    data.attrs.update(described_by(task, setting), versions=done[0]["versions"])
+    assign_numbers(data, ("optimizer", "seed"), results, shape)
+    data.attrs.update(described_by(task, setting), versions=results[0]["versions"])
     return data
 
 
 def assign_numbers(
-    data: xarray.Dataset, dims: tuple[str, ...], done: Iterable[dict[str, Any]], shape: tuple[int, ...]
+    data: xarray.Dataset, dims: tuple[str, ...], results: Iterable[dict[str, Any]], shape: tuple[int, ...]
 ) -> None:
     """Add the runs' numbers that any run has."""
-    rows = [out["numbers"] for out in done]
+    rows = [out["numbers"] for out in results]
     for name, (long_name, units) in SUMMARIES.items():
         values = np.array([row[name] for row in rows], dtype=np.float64).reshape(shape)
         score = name.removeprefix("final_")

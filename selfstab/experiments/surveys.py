@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from selfstab import validation
+from selfstab import renamed, validation
 from selfstab.experiments.comparison import (
     METHODS,
     Job,
     Setting,
-    all_done,
     assign_numbers,
     checked,
     described_by,
+    run_all,
 )
 from selfstab.experiments.tasks import Task
 
@@ -80,16 +80,16 @@ def survey(
         for point in product(*(column.tolist() for column in values.values()))
     ]
     jobs = [Job(task, s, method, seed) for s in settings for method in METHODS for seed in setting.seeds]
-    done = all_done(jobs, threads)
+    results = run_all(jobs, threads)
     data = xarray.Dataset(
         coords={**values, "optimizer": np.array(METHODS, dtype=object), "seed": list(setting.seeds)}
     )
     dims = (*names, "optimizer", "seed")
-    assign_numbers(data, dims, done, tuple(data.sizes[name] for name in dims))
+    assign_numbers(data, dims, results, tuple(data.sizes[name] for name in dims))
     if along := tuple(name for name in names if name in ("threshold", "momentum")):
         beta = data["momentum"] if "momentum" in along else xarray.DataArray(setting.momentum)
-        limit = data["threshold"] if "threshold" in along else setting.threshold
-        lr = (2.0 * (1.0 + beta) / limit).transpose(*along)
+        threshold = data["threshold"] if "threshold" in along else setting.threshold
+        lr = (2.0 * (1.0 + beta) / threshold).transpose(*along)
         data = data.assign_coords(
             lr=(along, lr.values, {"long_name": "heavy ball's learning rate", "units": "1/sharpness"})
         )
@@ -100,8 +100,8 @@ def survey(
     }  # fmt: skip
     for name in names:
         data[name].attrs = {"long_name": words[name], "units": units[name]}
-    data.attrs.update(described_by(task, setting), versions=done[0]["versions"])
-    return data
+    data.attrs.update(described_by(task, setting), versions=results[0]["versions"])
+    return renamed.with_old_names(data, renamed.COMPARISON)
 
 
 def varied(setting: Setting, values: Mapping[str, float]) -> Setting:

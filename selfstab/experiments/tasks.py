@@ -46,13 +46,13 @@ class Trial:
     def scores(self, weights: Array) -> dict[str, Array]:
         """Return the scores of each row of weights, shape (rows,) each."""
         held_out = self.held_out
-        found = {"test_loss": np.array([held_out.value(w) for w in weights])}
+        scores = {"test_loss": np.array([held_out.value(w) for w in weights])}
         if isinstance(held_out, MLP):
-            found["test_accuracy"] = np.array([accuracy(held_out, w) for w in weights])
+            scores["test_accuracy"] = np.array([accuracy(held_out, w) for w in weights])
         elif self.sparse is not None:
             away = [np.linalg.norm(held_out.regressor(w) - self.sparse) for w in weights]
-            found["distance"] = np.array(away)
-        return found
+            scores["distance"] = np.array(away)
+        return scores
 
 
 class Task(Protocol):
@@ -183,7 +183,7 @@ def outputs(network: MLP, weights: Array) -> Array:
 
 def accuracy(network: MLP, weights: Array) -> float:
     """Return the share of samples classified right: by the sign of one output, or the largest of several."""
-    found, targets = outputs(network, weights), network.targets
+    predictions, targets = outputs(network, weights), network.targets
     if targets.shape[1] == 1:
-        return float(np.mean(np.sign(found) == np.sign(targets)))
-    return float(np.mean(found.argmax(axis=1) == targets.argmax(axis=1)))
+        return float(np.mean(np.sign(predictions) == np.sign(targets)))
+    return float(np.mean(predictions.argmax(axis=1) == targets.argmax(axis=1)))

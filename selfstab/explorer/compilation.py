@@ -7,31 +7,33 @@ from dataclasses import replace
 from typing import Final
 
 from selfstab.explorer import views
-from selfstab.explorer.state import FORMULA, MODELS, State
+from selfstab.explorer.state import FORMULA, MODELS, PageState
 
 _ready: set[tuple[object, ...]] = set()
 _lock: Final = threading.Lock()
 
 
-def key(state: State) -> tuple[object, ...]:
+def key(state: PageState) -> tuple[object, ...]:
     """Return what a diagram's kernel depends on: the loss's form, and what sets the learning rate."""
-    names = {name for name, _ in views.diagram_grid(state).axes} | ({"excess"} if _held(state) else set())
+    names = {name for name, _ in views.diagram_grid(state).axes} | (
+        {"excess"} if _has_fixed_excess(state) else set()
+    )
     rate = "ramp" if views.diagram_grid(state).ramp else "excess" if "excess" in names else "constant"
     form = (state.formula, state.variables) if state.model == FORMULA else state.model
     depth = state.setting("depth") if state.model == "Chain" else None
     return (form, depth, rate)
 
 
-def _held(state: State) -> bool:
+def _has_fixed_excess(state: PageState) -> bool:
     return views.diagram_grid(state).excess is not None
 
 
-def is_ready(state: State) -> bool:
+def is_ready(state: PageState) -> bool:
     """Whether the state's pictures need no compiling in this process."""
     return key(state) in _ready
 
 
-def compile_for(state: State) -> None:
+def compile_for(state: PageState) -> None:
     """Compile, or load from the disk, what the state's pictures need."""
     if is_ready(state):
         return
@@ -44,9 +46,9 @@ def compile_for(state: State) -> None:
 
 def prepare() -> None:
     """Compile what the first page needs, then the models' diagrams over other learning rates, then other models."""
-    first = State()
+    first = PageState()
     compile_for(first)
     compile_for(replace(first, warmup=100.0))
     for model in MODELS:
         if model != FORMULA:
-            compile_for(State().with_model(model))
+            compile_for(PageState().with_model(model))

@@ -14,7 +14,7 @@ from bokeh.models import Button, CustomJSTickFormatter, Div, NumericInput, Selec
 
 from selfstab.explorer import exports
 from selfstab.explorer.scales import Axis
-from selfstab.explorer.state import FORMULA, MODELS, Setting, State
+from selfstab.explorer.state import FORMULA, MODELS, PageState, SliderRange
 from selfstab.explorer.template import DIV_STYLE, WIDGET_STYLE
 
 SHORT: Final = {
@@ -33,10 +33,10 @@ _POWER: Final = "return Number(Math.pow(10, tick).toPrecision(3)).toString()"
 class Owner(Protocol):
     """What the widgets ask."""
 
-    state: State
+    state: PageState
     quiet: bool
 
-    def change(self, make: Callable[[], State]) -> None:
+    def change(self, make: Callable[[], PageState]) -> None:
         """Take another state."""
 
     def save(self, kind: str) -> None:
@@ -73,8 +73,8 @@ class Controls:
             format=power,
             **wide,
         )
-        self.kick = Slider(
-            title="kick", start=-8.0, end=0.0, step=0.1, value=np.log10(state.kick), format=power, **wide
+        self.flip = Slider(
+            title="flip", start=-8.0, end=0.0, step=0.1, value=np.log10(state.flip), format=power, **wide
         )
         self.warmup = Slider(title="warmup (steps)", start=0, end=1000, step=5, value=0, **wide)
         self.steps = Slider(title="steps", start=50, end=5000, step=50, value=state.steps, **wide)
@@ -84,16 +84,14 @@ class Controls:
         self.axes = {which: _AxisWidgets(self, which, title) for which, title in
                      (("across", "Diagram, across"), ("up", "Diagram, up"), ("orbit", "Orbits, over"))}  # fmt: skip
         self.weight = Select(title="Orbits, weight", options=[""], value="", **wide)
-        self.measure = Select(
-            title="Diagram shows", options=["outcome", "overshoot"], value="outcome", **wide
-        )
+        self.measure = Select(title="Diagram shows", options=["phase", "overshoot"], value="phase", **wide)
         self.buttons = []
         for kind, known in exports.KINDS.items():
             button = Button(label=known.label, name=f"save-{kind}", **wide)
             button.on_event(ButtonClick, lambda _, kind=kind: page.save(kind))
             self.buttons.append(button)
         # By these classes a widget is found in the page.
-        for name in ("model", "formula", "variables", "at", "momentum", "excess", "kick", "warmup", "steps"):
+        for name in ("model", "formula", "variables", "at", "momentum", "excess", "flip", "warmup", "steps"):
             getattr(self, name).css_classes = [f"widget-{name}"]
         self.rows_for = ""
         self._connect()
@@ -101,7 +99,7 @@ class Controls:
     def _connect(self) -> None:
         page = self.page
 
-        def on(widget: Any, make: Callable[[Any], State], attribute: str = "value") -> None:
+        def on(widget: Any, make: Callable[[Any], PageState], attribute: str = "value") -> None:
             widget.on_change(attribute, lambda _a, _o, new: page.change(lambda: make(new)))
 
         on(self.model, lambda new: page.state.with_model(new))
@@ -109,7 +107,7 @@ class Controls:
             on(getattr(self, name), lambda new, name=name: replace(page.state, weight="", **{name: new}))  # type: ignore[misc]
         on(self.momentum, lambda new: replace(page.state, momentum=float(new)))
         on(self.excess, lambda new: replace(page.state, excess=float(f"{10.0**new:.4g}")))
-        on(self.kick, lambda new: replace(page.state, kick=float(f"{10.0**new:.3g}")))
+        on(self.flip, lambda new: replace(page.state, flip=float(f"{10.0**new:.3g}")))
         on(self.warmup, lambda new: replace(page.state, warmup=float(new)))
         on(self.steps, lambda new: replace(page.state, steps=int(new)))
         on(self.weight, lambda new: replace(page.state, weight=new))
@@ -124,7 +122,7 @@ class Controls:
             self.formula_shown,
             self.own_formula,
             self.settings,
-            *(self.momentum, self.excess, self.warmup, self.steps, self.kick),
+            *(self.momentum, self.excess, self.warmup, self.steps, self.flip),
             *(axis.row for axis in self.axes.values()),
             row(self.measure, self.weight, **wide),
             save,
@@ -144,7 +142,7 @@ class Controls:
         """Show what came of the run."""
         self.found.text = words
 
-    def follow(self, state: State) -> None:
+    def follow(self, state: PageState) -> None:
         """Bring the widgets to a state, without their asking for it again."""
         before, self.page.quiet = self.page.quiet, True
         try:
@@ -152,14 +150,14 @@ class Controls:
         finally:
             self.page.quiet = before
 
-    def _follow(self, state: State) -> None:
+    def _follow(self, state: PageState) -> None:
         self.model.value = state.model
         self.formula_shown.text = f"<i>L</i> = {html.escape(MODELS[state.model].formula)}"
         self.formula_shown.visible = state.model != FORMULA
         self.own_formula.visible = state.model == FORMULA
         _set(self.momentum, state.momentum)
         _set(self.excess, np.log10(max(state.excess, 1e-4)))
-        _set(self.kick, np.log10(state.kick))
+        _set(self.flip, np.log10(state.flip))
         _set(self.warmup, state.warmup)
         _set(self.steps, state.steps)
         if self.rows_for != state.model:
@@ -176,7 +174,7 @@ class Controls:
         except (ValueError, TypeError, OverflowError):
             return
 
-    def _slider(self, setting: Setting, state: State) -> Slider:
+    def _slider(self, setting: SliderRange, state: PageState) -> Slider:
         slider = Slider(
             title=setting.label, start=setting.low, end=setting.high, step=setting.step,
             value=state.setting(setting.name), sizing_mode="stretch_width", stylesheets=[WIDGET_STYLE],
@@ -217,11 +215,11 @@ class _AxisWidgets:
         for widget in (self.low, self.high):
             widget.on_change("value", lambda _a, _o, _n: page.change(self._ends))
 
-    def _ends(self) -> State:
+    def _ends(self) -> PageState:
         axis = Axis(self.name.value, self.low.value, self.high.value)
         return replace(self.page.state, **{self.which: axis})  # type: ignore[arg-type]
 
-    def follow(self, state: State, axis: Axis) -> None:
+    def follow(self, state: PageState, axis: Axis) -> None:
         """Show an axis."""
         self.name.options = [(key, SHORT.get(key, label)) for key, label in state.axis_names.items()]
         self.name.value = axis.name

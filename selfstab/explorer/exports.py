@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import xarray
     from matplotlib.figure import Figure
 
-    from selfstab.explorer.state import State
+    from selfstab.explorer.state import PageState
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class File:
     content: bytes
 
 
-def datasets(state: State, size: int = views.SIZE, along: int = views.ALONG) -> dict[str, xarray.Dataset]:
+def datasets(state: PageState, size: int = views.SIZE, along: int = views.ALONG) -> dict[str, xarray.Dataset]:
     """Return the run, the phase diagram and the orbit diagram of a state."""
     return {
         "run": views.run(state),
@@ -43,10 +43,10 @@ def datasets(state: State, size: int = views.SIZE, along: int = views.ALONG) -> 
 
 
 @style.styled
-def figure(state: State, data: Mapping[str, xarray.Dataset]) -> Figure:
+def figure(state: PageState, data: Mapping[str, xarray.Dataset]) -> Figure:
     """Return the figure of a state in the papers' style, as its script draws it."""
-    made = style.new_figure(style.DOUBLE_COLUMN, 6.2)
-    axes = made.subplot_mosaic(
+    drawing = style.new_figure(style.DOUBLE_COLUMN, 6.2)
+    axes = drawing.subplot_mosaic(
         [["plane", "sharpness"], ["plane", "loss"], ["phases", "orbits"]], height_ratios=[1, 1, 2]
     )
     plotting.draw_plane(data["run"], axes["plane"])
@@ -55,13 +55,13 @@ def figure(state: State, data: Mapping[str, xarray.Dataset]) -> Figure:
     plotting.draw_phases(data["diagram"], axes["phases"])
     plotting.draw_orbits(data["orbits"], axes["orbits"], weight=state.shown_weight)
     axes["orbits"].set_xscale(views.orbit_grid(state).axes[0][1].scale.replace("inverse", "linear"))
-    style.shared_legend(made, list(axes.values()), columns=5)
+    style.shared_legend(drawing, list(axes.values()), columns=5)
     style.label_panels(list(axes.values()))
-    return made
+    return drawing
 
 
-def _drawn(suffix: str) -> Callable[[State], bytes]:
-    def content(state: State) -> bytes:
+def _drawn(suffix: str) -> Callable[[PageState], bytes]:
+    def content(state: PageState) -> bytes:
         drawn = figure(state, datasets(state))
         with tempfile.TemporaryDirectory() as folder:
             paths = style.save(drawn, Path(folder), "explored")
@@ -70,7 +70,7 @@ def _drawn(suffix: str) -> Callable[[State], bytes]:
     return content
 
 
-def _netcdf(state: State) -> bytes:
+def _netcdf(state: PageState) -> bytes:
     try:
         import_module("netCDF4")
     except ImportError as error:
@@ -82,7 +82,7 @@ def _netcdf(state: State) -> bytes:
         return path.read_bytes()
 
 
-def _tables(state: State) -> bytes:
+def _tables(state: PageState) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in datasets(state).items():
@@ -98,7 +98,7 @@ class _Kind:
     label: str
     name: str
     media_type: str
-    content: Callable[[State], bytes]
+    content: Callable[[PageState], bytes]
 
 
 KINDS: Final[Mapping[str, _Kind]] = MappingProxyType({
@@ -112,7 +112,7 @@ KINDS: Final[Mapping[str, _Kind]] = MappingProxyType({
 """What can be saved: three formats of the figure, two of the data (CSV: a table each, zipped), the script."""
 
 
-def export(state: State, kind: str) -> File:
+def export(state: PageState, kind: str) -> File:
     """Return a file of a state.
 
     Parameters
@@ -125,15 +125,15 @@ def export(state: State, kind: str) -> File:
     Raises
     ------
     TypeError, ValueError
-        As :meth:`State.setup`.
+        As :meth:`PageState.setup`.
     ImportError
         If NetCDF is asked for and netCDF4 is missing.
 
     Examples
     --------
-    >>> from selfstab.explorer.state import State
-    >>> export(State(), "py").name
+    >>> from selfstab.explorer.state import PageState
+    >>> export(PageState(), "py").name
     'explored.py'
     """
-    chosen = KINDS[kind]
-    return File(chosen.name, chosen.media_type, chosen.content(state))
+    entry = KINDS[kind]
+    return File(entry.name, entry.media_type, entry.content(state))

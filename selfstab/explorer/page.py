@@ -18,7 +18,7 @@ from selfstab import phases
 from selfstab.explorer import compilation, exports, views
 from selfstab.explorer.controls import Controls
 from selfstab.explorer.plots import Pictures
-from selfstab.explorer.state import State
+from selfstab.explorer.state import PageState
 from selfstab.explorer.template import PAGE
 from selfstab.explorer.worker import Latest
 from selfstab.plotting.style import THEORY_COLOUR
@@ -51,14 +51,14 @@ class _Page:
 
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.state = State()
-        self.held: dict[str, Any] = {}
+        self.state = PageState()
+        self.drawn_keys: dict[str, Any] = {}
         self.quiet = False
         self.pictures = Pictures()
         self.controls = Controls(self)
         self.file = ColumnDataSource({"name": [], "media_type": [], "content": []})
         self.file.js_on_change("data", CustomJS(args={"source": self.file}, code=_SAVE))
-        self.worker: Latest[State] = Latest(self._work)
+        self.worker: Latest[PageState] = Latest(self._work)
         # Before the plot is a part of the document: later ones are not heard.
         for event in (Tap, DoubleTap, Pan):  # two quick clicks apart are a double one, too
             self.pictures.diagram.on_event(event, self._point)
@@ -73,7 +73,7 @@ class _Page:
 
     # -- in the page's thread ---------------------------------------------------------------------------------------
 
-    def update(self, state: State) -> None:
+    def update(self, state: PageState) -> None:
         """Take a new state: move the marks at once, and ask for the pictures."""
         self.state = state
         self.controls.follow(state)
@@ -86,7 +86,7 @@ class _Page:
         self.controls.say("running ..." if compilation.is_ready(state) else compiling)
         self.worker.ask(state)
 
-    def change(self, make: Callable[[], State]) -> None:
+    def change(self, make: Callable[[], PageState]) -> None:
         """Take the state that a widget asks for, or say what is wrong with it."""
         if self.quiet:
             return
@@ -113,20 +113,20 @@ class _Page:
 
         def make() -> None:
             try:
-                made = exports.export(state, kind)
+                file = exports.export(state, kind)
             except Exception as error:
                 words = str(error) or type(error).__name__
                 self._later(lambda: self.controls.say(words, bad=True))
                 return
-            content = base64.b64encode(made.content).decode()
+            content = base64.b64encode(file.content).decode()
 
             def hand_over() -> None:
                 self.file.data = {
-                    "name": [made.name],
-                    "media_type": [made.media_type],
+                    "name": [file.name],
+                    "media_type": [file.media_type],
                     "content": [content],
                 }
-                self.controls.say(f"saved {made.name}, {len(made.content) / 1000:.0f} kB")
+                self.controls.say(f"saved {file.name}, {len(file.content) / 1000:.0f} kB")
 
             self._later(hand_over)
 
@@ -138,7 +138,7 @@ class _Page:
         """Have something done in the page's thread."""
         self.document.add_next_tick_callback(act)
 
-    def _shown(self, acts: list[Callable[[], None]]) -> None:
+    def _draw_and_wait(self, acts: list[Callable[[], None]]) -> None:
         """Have the page's thread draw, and wait for it: the next piece of work would hold it up."""
         done = threading.Event()
 
@@ -150,7 +150,7 @@ class _Page:
         self._later(act)
         done.wait(_PATIENCE)
 
-    def _work(self, state: State, wanted: Callable[[], bool]) -> None:
+    def _work(self, state: PageState, current: Callable[[], bool]) -> None:
         draws = {
             "run": self.pictures.draw_run,
             "diagram": self.pictures.draw_diagram,
@@ -160,28 +160,28 @@ class _Page:
             compilation.compile_for(state)
             seconds: dict[str, float] = {}
             began = time.perf_counter()
-            for name, data in views.pictures(state, self.held, wanted):
+            for name, data in views.pictures(state, self.drawn_keys, current):
                 seconds[name] = time.perf_counter() - began
                 acts = [draws[name](state, data)]
                 if name == "run":
                     words = _summary(state, data)
                     acts.append(lambda words=words: self.controls.tell(words))  # type: ignore[misc]
-                self._shown(acts)
+                self._draw_and_wait(acts)
                 began = time.perf_counter()
             times = ", ".join(f"{name} {1000 * taken:.0f} ms" for name, taken in seconds.items())
-            if wanted():
+            if current():
                 self._later(lambda: self.controls.say(times))
         except Exception as error:
             # Whatever goes wrong is told in words: the page must not stand still.
-            self.held.clear()
+            self.drawn_keys.clear()
             words = str(error) or type(error).__name__
             self._later(lambda: self.controls.say(words, bad=True))
 
 
-def _summary(state: State, data: xarray.Dataset) -> str:
+def _summary(state: PageState, data: xarray.Dataset) -> str:
     """Return what came of the run beside what theory says, as a table."""
-    found, law = views.measured(data), views.law(state)
-    code = int(found["phase"])
+    measures, law = views.measured(data), views.law(state)
+    code = int(measures["phase"])
     diverged = int(data["diverged_at"])
     word = phases.LABELS[code] + (f" at step {diverged}" if diverged >= 0 else "")
     badge = f'<span class="badge" style="background:{phases.COLOURS[code]}">&nbsp;</span>{word}'
@@ -192,7 +192,7 @@ def _summary(state: State, data: xarray.Dataset) -> str:
     rows = [
         ("final sharpness", last, law.final_sharpness if law.final_sharpness > 0.0 else math.nan),
         ("largest |x|", largest, law.displacement),
-        ("overshoot", found["overshoot"], law.overshoot),
+        ("overshoot", measures["overshoot"], law.overshoot),
     ]
 
     def number(value: float) -> str:
@@ -205,7 +205,7 @@ def _summary(state: State, data: xarray.Dataset) -> str:
         notes.append(f"κ = {law.kappa:.3g}")
         if law.final_sharpness <= 0.0:
             notes.append("the catapult is too large for the law")
-    parts = [f'<span class="outcome">{badge}</span>']
+    parts = [f'<span class="phase">{badge}</span>']
     for name, value, predicted in rows:
         theory = f" (theory {number(predicted)})" if np.isfinite(predicted) else ""
         parts.append(f"<span>{name} <b>{number(value)}</b>{theory}</span>")

@@ -23,7 +23,7 @@ from bokeh.plotting import figure
 from selfstab import phases
 from selfstab.explorer import views
 from selfstab.explorer.scales import Axis
-from selfstab.explorer.state import State, drawn_axis
+from selfstab.explorer.state import PageState, drawn_axis
 from selfstab.explorer.template import DIV_STYLE
 from selfstab.plotting.style import METHOD_COLOURS, THEORY_COLOUR
 
@@ -45,7 +45,7 @@ class Pictures:
     """The plots, and how data come into them."""
 
     def __init__(self) -> None:
-        self.last: tuple[State, xarray.Dataset] | None = None
+        self.last: tuple[PageState, xarray.Dataset] | None = None
         self.run_source = ColumnDataSource(
             {"step": [], "x": [], "sharpness": [], "loss": [], "threshold": []}
         )
@@ -148,7 +148,7 @@ class Pictures:
 
     # -- what a state moves at once -----------------------------------------------------------------------------------
 
-    def mark(self, state: State) -> None:
+    def mark(self, state: PageState) -> None:
         """Mark the state's own point in the diagrams, and dress their axes."""
         axes = [drawn_axis(state, axis) for axis in (state.across, state.up)]
         names = state.axis_names
@@ -164,7 +164,7 @@ class Pictures:
 
     # -- each returns what is to be done in the page's thread ---------------------------------------------------------
 
-    def draw_run(self, state: State, data: xarray.Dataset) -> Callable[[], None]:
+    def draw_run(self, state: PageState, data: xarray.Dataset) -> Callable[[], None]:
         """Prepare the run's pictures."""
         law = views.law(state)
         data = _shown_steps(data)
@@ -202,7 +202,7 @@ class Pictures:
 
         return draw
 
-    def _image(self, state: State, data: xarray.Dataset) -> dict[str, Any]:
+    def _image(self, state: PageState, data: xarray.Dataset) -> dict[str, Any]:
         """Return what the diagram's image holds."""
         up, across = (name for name, _ in views.diagram_grid(state).axes)
         flat = data.isel(excess=0) if "excess" in data.dims and "excess" not in (up, across) else data
@@ -216,7 +216,7 @@ class Pictures:
             "overshoot": [np.ascontiguousarray(overshoot if self.overlay.visible else _NONE, dtype=np.float32)],
         }  # fmt: skip
 
-    def draw_diagram(self, state: State, data: xarray.Dataset) -> Callable[[], None]:
+    def draw_diagram(self, state: PageState, data: xarray.Dataset) -> Callable[[], None]:
         """Prepare the phase diagram."""
         self.last = (state, data)
         columns = self._image(state, data)
@@ -230,7 +230,7 @@ class Pictures:
 
         return draw
 
-    def draw_orbits(self, state: State, data: xarray.Dataset) -> Callable[[], None]:
+    def draw_orbits(self, state: PageState, data: xarray.Dataset) -> Callable[[], None]:
         """Prepare the orbit diagram."""
         ((name, axis),) = views.orbit_grid(state).axes
         states = data["weights"].sel(weight=state.shown_weight)
@@ -238,15 +238,15 @@ class Pictures:
         values = flat.transpose(name, "step").values
         x = np.repeat(axis.place(data[name].values), values.shape[1]).astype(np.float32)
         y = values.ravel().astype(np.float32)
-        shown = np.isfinite(y)
+        finite = np.isfinite(y)
 
         def draw() -> None:
-            self.dots.data = {"x": x[shown], "y": y[shown]}
-            low, high = (float(y[shown].min()), float(y[shown].max())) if shown.any() else (0.0, 1.0)
+            self.dots.data = {"x": x[finite], "y": y[finite]}
+            low, high = (float(y[finite].min()), float(y[finite].max())) if finite.any() else (0.0, 1.0)
             room = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
             self.orbit.y_range.start, self.orbit.y_range.end = low - room, high + room
             what = f"last {views.LAST} states of {state.shown_weight}"
-            self.orbit.yaxis[0].axis_label = what if shown.any() else f"{what}: all diverged"
+            self.orbit.yaxis[0].axis_label = what if finite.any() else f"{what}: all diverged"
 
         return draw
 

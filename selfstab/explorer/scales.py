@@ -99,8 +99,8 @@ class Axis:
             return min(self.low + at * (self.high - self.low), self.high)  # not past it by rounding
         low, high = self._even(np.array([self.low, self.high]))
         even = float(low + at * (high - low))
-        found = 1.0 - float(np.exp(-even)) if self.scale == "inverse" else float(np.exp(even))
-        return min(max(found, self.low), self.high)
+        value = 1.0 - float(np.exp(-even)) if self.scale == "inverse" else float(np.exp(even))
+        return min(max(value, self.low), self.high)
 
     def _even(self, value: Array) -> Array:
         """Return the value in what the axis is even in."""

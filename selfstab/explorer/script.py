@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from selfstab.explorer import views
-from selfstab.explorer.state import State
+from selfstab.explorer.state import PageState
 
 _HEAD = '''"""What `selfstab explore` showed: one run, a phase diagram and an orbit diagram of the same loss."""
 
@@ -38,7 +38,7 @@ if __name__ == "__main__":
 """
 
 
-def script(state: State, size: int = views.SIZE, along: int = views.ALONG) -> str:
+def script(state: PageState, size: int = views.SIZE, along: int = views.ALONG) -> str:
     """Return the script of a state: `run`, `diagram`, `orbits` and `figure`, saved to files when it is run.
 
     Parameters
@@ -51,11 +51,11 @@ def script(state: State, size: int = views.SIZE, along: int = views.ALONG) -> st
     Raises
     ------
     TypeError, ValueError
-        As :meth:`State.setup`.
+        As :meth:`PageState.setup`.
 
     Examples
     --------
-    >>> print(script(State(momentum=0.5)).splitlines()[7])
+    >>> print(script(PageState(momentum=0.5)).splitlines()[7])
     loss = ss.CubicTaylor(curvature=1.0, progressive_sharpening=0.0, stabilization=1.0)
     """
     setup = state.setup()
@@ -64,7 +64,7 @@ def script(state: State, size: int = views.SIZE, along: int = views.ALONG) -> st
         _HEAD,
         f"loss = {setup.loss_text}",
         f"weights = {setup.weights_text}",
-        f"start, previous = ss.flip_start(loss, weights, {state.kick!r})",
+        f"start, previous = ss.flip_start(loss, weights, {state.flip!r})",
         f"momentum, excess = {state.momentum!r}, {state.excess!r}",
         "lr = (1.0 + excess) * 2.0 * (1.0 + momentum) / loss.sharpness(start)[0]",
         "",
@@ -82,22 +82,22 @@ def script(state: State, size: int = views.SIZE, along: int = views.ALONG) -> st
     return "\n".join(lines) + "\n" + _FIGURE.format(weight=state.shown_weight, scale=scale) + _SAVE
 
 
-def _optimizer(state: State, *, ramp: bool) -> str:
+def _optimizer(state: PageState, *, ramp: bool) -> str:
     if state.warmup > 0.0 or ramp:
         return f"ss.HeavyBall(ss.LinearWarmup(0.0, lr, {max(state.warmup, 1.0)!r}), momentum)"
     return "ss.HeavyBall(lr, momentum)"
 
 
-def _law(state: State) -> list[str]:
-    found = views.law(state)
-    if found.reason:
-        return [f"# The overshoot law says nothing of this run: {found.reason}."]
+def _law(state: PageState) -> list[str]:
+    law = views.law(state)
+    if law.reason:
+        return [f"# The overshoot law says nothing of this run: {law.reason}."]
     return [
         "threshold = optimizer.max_stable_sharpness()",
         "y0 = loss.sharpness(weights)[0] - threshold",
         "kappa = ss.theory.inertia_number(y0 / threshold, momentum)",
-        'run["initial_excess"] = ((), y0)',
-        f'run["stabilization"] = ((), {found.stabilization!r})  # b², of the flat directions at the weights',
+        'run["peak_excess_sharpness"] = ((), y0)',
+        f'run["stabilization"] = ((), {law.stabilization!r})  # b², of the flat directions at the weights',
         'run["predicted_final_sharpness"] = ((), ss.theory.final_sharpness(threshold, y0, kappa))',
     ]
 
@@ -106,7 +106,7 @@ def _axes(texts: dict[str, str]) -> list[str]:
     return ["axes = {", *(f"    {name!r}: {text}," for name, text in texts.items()), "}"]
 
 
-def _sweep(state: State, size: int) -> list[str]:
+def _sweep(state: PageState, size: int) -> list[str]:
     grid = views.diagram_grid(state)
     return [
         *_axes(grid.texts(size, size)),
@@ -115,7 +115,7 @@ def _sweep(state: State, size: int) -> list[str]:
     ]
 
 
-def _orbits(state: State, along: int) -> list[str]:
+def _orbits(state: PageState, along: int) -> list[str]:
     grid = views.orbit_grid(state)
     return [
         *_axes(grid.texts(along)),

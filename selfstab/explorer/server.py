@@ -17,7 +17,7 @@ PATHS: Final = ("/", "/ws")
 """What is answered beside /static/: the page and its socket; Bokeh's routes for other sites' pages are not."""
 
 
-def made(port: int = 0) -> BaseServer:
+def server_on(port: int = 0) -> BaseServer:
     """Return the server, listening on a port of 127.0.0.1 (0: a free one); ``run_until_shutdown`` serves.
 
     Answered are requests for the page, its socket and Bokeh's own files, if they name this address as host, and come
@@ -98,7 +98,7 @@ def serve(port: int, *, browser: bool, say: Callable[[str], None]) -> None:
     from selfstab.explorer.compilation import prepare
 
     basicConfig(level="ERROR")
-    server = made(port)
+    server = server_on(port)
     address = f"http://{ADDRESS}:{server.port}/"
     try:
         say(f"selfstab explore: {address} (Ctrl-C ends it)")

@@ -31,7 +31,7 @@ FLAT: Final = 1e-8
 
 
 @dataclass(frozen=True)
-class Setting:
+class SliderRange:
     """A number of a model that has a slider: what it is called, and the values it takes."""
 
     name: str
@@ -44,12 +44,12 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Model:
+class LossPreset:
     """A loss by name: its formula for the reader, what can be set, and where runs start."""
 
     formula: str
-    settings: tuple[Setting, ...] = ()
-    sharpness: Setting | None = None
+    settings: tuple[SliderRange, ...] = ()
+    sharpness: SliderRange | None = None
     """The sharpness of the minimum where it can be chosen."""
     start: tuple[float, ...] | None = None
     """Weights where runs start; None: the loss's own minimum."""
@@ -63,34 +63,34 @@ class Model:
     """What its constructor needs and has no slider."""
 
 
-def _minimum(low: float, high: float, default: float) -> Setting:
-    return Setting("sharpness", "sharpness of the minimum", low, high, 0.05, default)
+def _minimum(low: float, high: float, default: float) -> SliderRange:
+    return SliderRange("sharpness", "sharpness of the minimum", low, high, 0.05, default)
 
 
-MODELS: Final[Mapping[str, Model]] = MappingProxyType({
-    "CubicTaylor": Model(
+MODELS: Final[Mapping[str, LossPreset]] = MappingProxyType({
+    "CubicTaylor": LossPreset(
         "½(1 + b z) x² − (α/b) z",
         (
-            Setting("progressive_sharpening", "progressive sharpening α", 0.0, 1e-3, 1e-5, 0.0),
-            Setting("stabilization", "stabilization b²", 0.1, 4.0, 0.05, 1.0),
+            SliderRange("progressive_sharpening", "progressive sharpening α", 0.0, 1e-3, 1e-5, 0.0),
+            SliderRange("stabilization", "stabilization b²", 0.1, 4.0, 0.05, 1.0),
         ),
         start=(0.0, 0.0), weight=1, fixed={"curvature": 1.0},
     ),
-    "Product": Model("½(u v − 1)²", sharpness=_minimum(2.2, 12.0, 6.0)),
-    "DoubleWell": Model("¼(w² − 1)²", momentum=0.0, excess=0.3),
-    "Minimalist": Model("½(x² y² − 1)²", sharpness=_minimum(8.5, 40.0, 20.0)),
-    "Chain": Model(
-        "½(u₀ u₁ ⋯ − 1)²", (Setting("depth", "depth", 2, 6, 1, 3, whole=True),), sharpness=_minimum(6.5, 24.0, 8.0)
+    "Product": LossPreset("½(u v − 1)²", sharpness=_minimum(2.2, 12.0, 6.0)),
+    "DoubleWell": LossPreset("¼(w² − 1)²", momentum=0.0, excess=0.3),
+    "Minimalist": LossPreset("½(x² y² − 1)²", sharpness=_minimum(8.5, 40.0, 20.0)),
+    "Chain": LossPreset(
+        "½(u₀ u₁ ⋯ − 1)²", (SliderRange("depth", "depth", 2, 6, 1, 3, whole=True),), sharpness=_minimum(6.5, 24.0, 8.0)
     ),
-    "Coupled": Model(
+    "Coupled": LossPreset(
         "½(y + ζ x) x² − ϵ (x + y)",
         (
-            Setting("zeta", "coupling ζ", -1.0, 1.0, 0.02, 0.2),
-            Setting("eps", "slope ϵ", 0.0, 2e-3, 2e-5, 2e-4),
+            SliderRange("zeta", "coupling ζ", -1.0, 1.0, 0.02, 0.2),
+            SliderRange("eps", "slope ϵ", 0.0, 2e-3, 2e-5, 2e-4),
         ),
         start=(0.0, 1.0), steps=1000, momentum=0.3,
     ),
-    FORMULA: Model("a formula of yours"),
+    FORMULA: LossPreset("a formula of yours"),
 })  # fmt: skip
 
 
@@ -99,7 +99,7 @@ _EXCESSES: Final = Axis("excess", 1e-3, 0.5)
 
 
 @dataclass(frozen=True)
-class State:
+class PageState:
     """Everything that the page lets one choose.
 
     Parameters
@@ -119,8 +119,8 @@ class State:
         Its length in steps, from lr 0; 0: none.
     steps
         Number of updates of each run, 1 to 20 000.
-    kick
-        Runs start at the weights ± kick·u, u the top eigenvector there.
+    flip
+        Runs start at the weights ± flip·u, u the top eigenvector there.
     across, up
         Axes of the phase diagram.
     orbit
@@ -135,7 +135,7 @@ class State:
 
     Examples
     --------
-    >>> State(model="Product", momentum=0.5).with_axis("up", "lr").up.name
+    >>> PageState(model="Product", momentum=0.5).with_axis("up", "lr").up.name
     'lr'
     """
 
@@ -148,7 +148,7 @@ class State:
     excess: float = 0.02
     warmup: float = 0.0
     steps: int = 600
-    kick: float = 1e-3
+    flip: float = 1e-3
     across: Axis = _MOMENTA
     up: Axis = _EXCESSES
     orbit: Axis = _EXCESSES
@@ -156,13 +156,13 @@ class State:
 
     def __post_init__(self) -> None:
         validation.one_of("model", self.model, MODELS)
-        given = dict(self.settings)
+        settings = dict(self.settings)
         own = {setting.name: setting for setting in self.own_settings}
-        for name, value in given.items():
+        for name, value in settings.items():
             setting = own[validation.one_of("setting", name, own)]
             value = validation.real(setting.label, value, at_least=setting.low, at_most=setting.high)
-            given[name] = validation.whole(setting.label, value) if setting.whole else value
-        object.__setattr__(self, "settings", tuple(sorted(given.items())))
+            settings[name] = validation.whole(setting.label, value) if setting.whole else value
+        object.__setattr__(self, "settings", tuple(sorted(settings.items())))
         for name, bounds in _BOUNDS.items():
             object.__setattr__(self, name, validation.real(name, getattr(self, name), **bounds))
         object.__setattr__(
@@ -182,7 +182,7 @@ class State:
             )
 
     @property
-    def own_settings(self) -> tuple[Setting, ...]:
+    def own_settings(self) -> tuple[SliderRange, ...]:
         """The model's settings, the sharpness of its minimum among them."""
         model = MODELS[self.model]
         return (*model.settings, *([model.sharpness] if model.sharpness else []))
@@ -192,7 +192,7 @@ class State:
         default = next(setting.default for setting in self.own_settings if setting.name == name)
         return dict(self.settings).get(name, default)
 
-    def with_setting(self, name: str, value: float) -> State:
+    def with_setting(self, name: str, value: float) -> PageState:
         """Return the state with another value of one setting."""
         return replace(self, settings=tuple((dict(self.settings) | {name: value}).items()))
 
@@ -202,15 +202,15 @@ class State:
         model = MODELS[self.model]
         return AXES | {setting.name: setting.label for setting in model.settings if not setting.whole}
 
-    def with_model(self, model: str) -> State:
-        """Return the state of another model, at its defaults; warmup and kick stay."""
-        chosen = MODELS[validation.one_of("model", model, MODELS)]
-        return State(
-            model=model, formula=self.formula, variables=self.variables, at=self.at, momentum=chosen.momentum,
-            warmup=self.warmup, kick=self.kick, excess=chosen.excess, steps=chosen.steps,
+    def with_model(self, model: str) -> PageState:
+        """Return the state of another model, at its defaults; warmup and flip stay."""
+        preset = MODELS[validation.one_of("model", model, MODELS)]
+        return PageState(
+            model=model, formula=self.formula, variables=self.variables, at=self.at, momentum=preset.momentum,
+            warmup=self.warmup, flip=self.flip, excess=preset.excess, steps=preset.steps,
         )  # fmt: skip
 
-    def with_axis(self, which: str, name: str) -> State:
+    def with_axis(self, which: str, name: str) -> PageState:
         """Return the state with another axis, over its usual range.
 
         The two of the diagram change places at need; lr and excess do not stand together, the momentum does for one.
@@ -235,7 +235,7 @@ class State:
         setting = next(s for s in MODELS[self.model].settings if s.name == name)
         return Axis(name, setting.low, setting.high)
 
-    def at_point(self, across: float, up: float) -> State:
+    def at_point(self, across: float, up: float) -> PageState:
         """Return the state at a place of the diagram, from 0 to 1 along both axes."""
         state = self
         for which, place in (("across", across), ("up", up)):
@@ -243,7 +243,7 @@ class State:
             state = state._with_value(axis.name, axis.value(place))
         return state
 
-    def _with_value(self, name: str, value: float) -> State:
+    def _with_value(self, name: str, value: float) -> PageState:
         if name == "lr":
             return replace(self, excess=value / self._lr_at_threshold - 1.0)
         if name in AXES:
@@ -279,7 +279,7 @@ class State:
         TypeError, ValueError
             If the formula is none, or the loss is not curved upwards at the start.
         """
-        return _setup(self.model, self.settings, self.formula, self.variables, self.at, self.kick)
+        return _setup(self.model, self.settings, self.formula, self.variables, self.at, self.flip)
 
     @property
     def shown_weight(self) -> str:
@@ -294,7 +294,7 @@ _BOUNDS: Final[dict[str, dict[str, float]]] = {
     "momentum": {"at_least": 0, "below": 1},
     "excess": {"above": -1},
     "warmup": {"at_least": 0},
-    "kick": {"above": 0},
+    "flip": {"above": 0},
 }
 
 
@@ -311,14 +311,14 @@ class Setup:
     start: Array
     previous: Array
     sharpness: float
-    """At the start, the kick included."""
+    """At the start, the flip included."""
 
 
 @lru_cache(maxsize=256)
 def _setup(
-    model: str, settings: tuple[tuple[str, float], ...], formula: str, variables: str, at: str, kick: float
+    model: str, settings: tuple[tuple[str, float], ...], formula: str, variables: str, at: str, flip: float
 ) -> Setup:
-    state = State(model=model, settings=settings)
+    state = PageState(model=model, settings=settings)
     if model == FORMULA:
         names = [name.strip() for name in variables.split(",") if name.strip()]
         if not names:
@@ -331,11 +331,11 @@ def _setup(
     top = loss.sharpness(weights)
     if not (np.isfinite(top[0]) and top[0] > 0.0):
         raise ValueError(f"the loss must be curved upwards at the start, got sharpness {top[0]:.3g}")
-    start, previous = flip_start(loss, weights, kick)
+    start, previous = flip_start(loss, weights, flip)
     sharpness = float(loss.sharpness(start)[0])
     if not (np.isfinite(sharpness) and sharpness > 0.0):
         raise ValueError(
-            f"the loss must be curved upwards at the kicked start, got sharpness {sharpness:.3g}"
+            f"the loss must be curved upwards at the flipped start, got sharpness {sharpness:.3g}"
         )
     return Setup(loss, loss_text, weights, weights_text, top[1], start, previous, sharpness)
 
@@ -345,18 +345,18 @@ def _of_formula(formula: str, names: tuple[str, ...]) -> SymbolicLoss:
     return SymbolicLoss(formula, names)
 
 
-def _named(state: State) -> tuple[SymbolicLoss, str]:
+def _named(state: PageState) -> tuple[SymbolicLoss, str]:
     model = MODELS[state.model]
     kind: Callable[..., SymbolicLoss] = TOYS[state.model]
-    given = dict(model.fixed) | {setting.name: state.setting(setting.name) for setting in model.settings}
+    parameters = dict(model.fixed) | {setting.name: state.setting(setting.name) for setting in model.settings}
     for setting in model.settings:
         if setting.whole:
-            given[setting.name] = int(given[setting.name])
-    inner = ", ".join(f"{name}={value!r}" for name, value in given.items())
-    return kind(**given), f"ss.{state.model}({inner})"
+            parameters[setting.name] = int(parameters[setting.name])
+    inner = ", ".join(f"{name}={value!r}" for name, value in parameters.items())
+    return kind(**parameters), f"ss.{state.model}({inner})"
 
 
-def _named_start(state: State, loss: SymbolicLoss) -> tuple[Array, str]:
+def _named_start(state: PageState, loss: SymbolicLoss) -> tuple[Array, str]:
     model, finder = MODELS[state.model], loss.minimum
     if model.start is not None:
         return np.array(model.start), f"np.array({list(model.start)!r})"
@@ -372,11 +372,11 @@ def _formula_start(loss: SymbolicLoss, text: str) -> tuple[Array, str]:
     point = numbers("start", rest if near else text)
     if point.size != loss.dimension:
         raise ValueError(f"start must have {loss.dimension} numbers, one for each weight, got {point.size}")
-    shown = f"np.array({point.tolist()!r})"
-    return (loss.minimum(point), f"loss.minimum({shown})") if near else (point, shown)
+    code = f"np.array({point.tolist()!r})"
+    return (loss.minimum(point), f"loss.minimum({code})") if near else (point, code)
 
 
-def drawn_axis(state: State, axis: Axis) -> Axis:
+def drawn_axis(state: PageState, axis: Axis) -> Axis:
     """Return the axis that a diagram has: with a warmup, the learning rate at its end stands for the excess.
 
     A warmup ends at one learning rate for a whole row or column, whatever the momentum; an excess would not.

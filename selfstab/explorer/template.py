@@ -61,7 +61,7 @@ DIV_STYLE: Final = """
          border-radius: 2px; overflow: hidden; line-height: 11px; vertical-align: -1px; }
 .key { margin-right: 12px; white-space: nowrap; }
 .found { display: flex; flex-wrap: wrap; gap: 2px 18px; align-items: baseline; }
-.outcome { font-size: 14px; font-weight: 600; }
+.phase { font-size: 14px; font-weight: 600; }
 .found b { font-weight: 600; }
 .lines { color: #444; }
 .lines svg { vertical-align: middle; margin-right: 4px; }

@@ -12,7 +12,7 @@ import numpy as np
 
 from selfstab import observables, theory
 from selfstab.explorer.scales import Axis
-from selfstab.explorer.state import FLAT, Setup, State, drawn_axis
+from selfstab.explorer.state import FLAT, PageState, Setup, drawn_axis
 from selfstab.runs.simulate import simulate
 from selfstab.sweeps.orbits import orbits
 from selfstab.sweeps.sweep import sweep
@@ -51,12 +51,12 @@ class Law:
     displacement: float = math.nan
 
 
-def law(state: State) -> Law:
+def law(state: PageState) -> Law:
     """Return what the overshoot law says of the state's run.
 
     Examples
     --------
-    >>> found = law(State(excess=0.01, kick=1e-6))
+    >>> found = law(PageState(excess=0.01, flip=1e-6))
     >>> round(found.kappa, 2), round(found.overshoot, 2)
     (3.61, 6.38)
     """
@@ -89,7 +89,7 @@ def _stabilization(setup: Setup, sharpness: float) -> float:
     return float(slope @ slope)
 
 
-def run(state: State) -> xarray.Dataset:
+def run(state: PageState) -> xarray.Dataset:
     """Return the state's run: loss, sharpness, weights, velocity, and x along the top eigenvector of the start.
 
     Where the overshoot law holds, the run carries y₀, b² and the final sharpness predicted.
@@ -101,16 +101,16 @@ def run(state: State) -> xarray.Dataset:
     )  # fmt: skip
     # No product of BLAS: its bits depend on threads.
     data["displacement"] = ("step", ((data.weights.values - setup.weights) * setup.top).sum(axis=1))
-    found = law(state)
-    if not found.reason:
-        data["initial_excess"] = ((), found.y0)
-        data["stabilization"] = ((), found.stabilization)
-        data["predicted_final_sharpness"] = ((), found.final_sharpness)
+    prediction = law(state)
+    if not prediction.reason:
+        data["peak_excess_sharpness"] = ((), prediction.y0)
+        data["stabilization"] = ((), prediction.stabilization)
+        data["predicted_final_sharpness"] = ((), prediction.final_sharpness)
     return data
 
 
 def measured(data: xarray.Dataset) -> dict[str, float]:
-    """Return the outcome and the overshoot of a run, as a cell of the diagram has them."""
+    """Return the phase and the overshoot of a run, as a cell of the diagram has them."""
     return observables.measure(data, MEASURES)
 
 
@@ -139,30 +139,30 @@ class Grid:
 _RAMP_NAMES: Final = {"lr": "lr.end", "warmup": "lr.steps"}
 
 
-def grid_of(state: State, *axes: Axis) -> Grid:
+def grid_of(state: PageState, *axes: Axis) -> Grid:
     """Return the grid over some axes; with a warmup, the learning rate's axes are those of its schedule."""
     ramp = state.warmup > 0.0 or any(axis.name == "warmup" for axis in axes)
     drawn = [drawn_axis(state, axis) if ramp else axis for axis in axes]
     names = [axis.name for axis in drawn]
-    held = None if ramp or {"lr", "excess"} & {*names} else state.excess
+    excess = None if ramp or {"lr", "excess"} & {*names} else state.excess
     named = [(_RAMP_NAMES.get(axis.name, axis.name) if ramp else axis.name, axis) for axis in drawn]
-    return Grid(ramp, tuple(named), held)
+    return Grid(ramp, tuple(named), excess)
 
 
-def diagram_grid(state: State) -> Grid:
+def diagram_grid(state: PageState) -> Grid:
     """Return the grid of the phase diagram."""
     return grid_of(state, state.up, state.across)
 
 
-def orbit_grid(state: State) -> Grid:
+def orbit_grid(state: PageState) -> Grid:
     """Return the grid of the orbit diagram."""
     return grid_of(state, state.orbit)
 
 
 def diagram(
-    state: State, size: int = SIZE, *, part: slice | None = None, threads: int | None = None
+    state: PageState, size: int = SIZE, *, part: slice | None = None, threads: int | None = None
 ) -> xarray.Dataset:
-    """Return how runs end over the two axes of the diagram: outcome and overshoot.
+    """Return how runs end over the two axes of the diagram: phase and overshoot.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def diagram(
     )  # fmt: skip
 
 
-def orbit_diagram(state: State, along: int = ALONG) -> xarray.Dataset:
+def orbit_diagram(state: PageState, along: int = ALONG) -> xarray.Dataset:
     """Return the last states of runs over the axis of the orbit diagram."""
     setup, grid = state.setup(), orbit_grid(state)
     return orbits(
@@ -195,11 +195,11 @@ def orbit_diagram(state: State, along: int = ALONG) -> xarray.Dataset:
     )  # fmt: skip
 
 
-def diagram_key(state: State) -> tuple[Any, ...]:
+def diagram_key(state: PageState) -> tuple[Any, ...]:
     """Return what a diagram depends on: the same key, the same diagram."""
     grid = diagram_grid(state)
     names = {name for name, _ in grid.axes}
-    held = [
+    fixed = [
         None if "momentum" in names else state.momentum,
         state.lr if grid.ramp and "lr.end" not in names else None,
         state.warmup if grid.ramp and "lr.steps" not in names else None,
@@ -211,17 +211,17 @@ def diagram_key(state: State) -> tuple[Any, ...]:
         state.formula,
         state.variables,
         state.at,
-        state.kick,
+        state.flip,
         state.steps,
         grid,
-        *held,
+        *fixed,
     )
 
 
-def orbit_key(state: State) -> tuple[Any, ...]:
+def orbit_key(state: PageState) -> tuple[Any, ...]:
     """Return what an orbit diagram depends on."""
     grid = orbit_grid(state)
-    held = [
+    fixed = [
         None if state.orbit.name == "momentum" else state.momentum,
         state.lr if grid.ramp and grid.axes[0][0] != "lr.end" else None,
         state.warmup if grid.ramp and grid.axes[0][0] != "lr.steps" else None,
@@ -233,31 +233,31 @@ def orbit_key(state: State) -> tuple[Any, ...]:
         state.formula,
         state.variables,
         state.at,
-        state.kick,
+        state.flip,
         state.steps,
         grid,
-        *held,
+        *fixed,
     )
 
 
 def pictures(
-    state: State,
-    held: dict[str, Any],
-    wanted: Callable[[], bool] = lambda: True,
+    state: PageState,
+    keys: dict[str, Any],
+    current: Callable[[], bool] = lambda: True,
     *,
     size: int = SIZE,
     coarse: int = COARSE,
     along: int = ALONG,
 ) -> Iterator[tuple[str, xarray.Dataset]]:
-    """Yield what the page shows, the quickest first; what `held` has already is left out.
+    """Yield what the page shows, the quickest first; what `keys` has already is left out.
 
     Parameters
     ----------
     state
         What is looked at.
-    held
+    keys
         Keys of the diagrams shown; it is brought up to date.
-    wanted
+    current
         Asked between parts; where it says no, the rest is not run.
     size, coarse, along
         Values along the axes of the phase diagram, of its first look, and of the orbit diagram.
@@ -269,26 +269,26 @@ def pictures(
     """
     yield "run", run(state)
     key = diagram_key(state)
-    new = held.get("diagram") != key
+    new = keys.get("diagram") != key
     small = size * size * state.steps <= STRIPS
-    if new and wanted():
-        held["diagram"] = None
+    if new and current():
+        keys["diagram"] = None
         # A small diagram takes a tenth of a second: a coarse one before it would only delay it.
         yield "diagram", diagram(state, size if small else coarse)
-        held["diagram"] = key if small else None
+        keys["diagram"] = key if small else None
     orbit = orbit_key(state)
-    if held.get("orbits") != orbit and wanted():
-        held["orbits"] = None
+    if keys.get("orbits") != orbit and current():
+        keys["orbits"] = None
         yield "orbits", orbit_diagram(state, along)
-        held["orbits"] = orbit
-    if new and not small and wanted():
-        fine = _in_strips(state, size, wanted)
+        keys["orbits"] = orbit
+    if new and not small and current():
+        fine = _in_strips(state, size, current)
         if fine is not None:
             yield "diagram", fine
-            held["diagram"] = key
+            keys["diagram"] = key
 
 
-def _in_strips(state: State, size: int, wanted: Callable[[], bool]) -> xarray.Dataset | None:
+def _in_strips(state: PageState, size: int, current: Callable[[], bool]) -> xarray.Dataset | None:
     """Return the diagram, or None if it is no longer wanted before it is done."""
     import xarray
 
@@ -296,7 +296,7 @@ def _in_strips(state: State, size: int, wanted: Callable[[], bool]) -> xarray.Da
     cuts = np.linspace(0, size, strips + 1).astype(int)
     parts: list[xarray.Dataset] = []
     for first, last in itertools.pairwise(cuts.tolist()):
-        if parts and not wanted():
+        if parts and not current():
             return None
         parts.append(diagram(state, size, part=slice(first, last) if strips > 1 else None))
     if len(parts) == 1:

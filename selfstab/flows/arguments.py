@@ -70,7 +70,10 @@ def dataset(
         thresholds,
         {"long_name": "2 (1 + momentum) / lr", "units": "1/lr"},
     )
-    told = {"long_name": "first step beyond the escape radius or not finite, -1 if none", "units": "step"}
-    out["diverged_at"] = ((), np.int64(diverged_at), told)
+    attributes = {
+        "long_name": "first step beyond the escape radius or not finite, -1 if none",
+        "units": "step",
+    }
+    out["diverged_at"] = ((), np.int64(diverged_at), attributes)
     out.attrs.update(provenance(problem, seconds), every=every)
     return out

@@ -96,10 +96,10 @@ class Edge:
         dense = loss.explicit_hessian
         try:
             matrix = loss.hessian_at(w) if dense else loss.hessian_operator_at(w)
-            found = pairs.top_eigenpairs(matrix, count, len(w), guess=guess, tolerance=_RESIDUAL)
+            spectrum = pairs.top_eigenpairs(matrix, count, len(w), guess=guess, tolerance=_RESIDUAL)
         except NotFiniteError:
             return cls(np.full(count, np.nan), np.full((count, len(w)), np.nan), np.nan)
-        return cls(found.values, found.vectors, float(found.residuals.max()))
+        return cls(spectrum.values, spectrum.vectors, float(spectrum.residuals.max()))
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Swing:
 
 
 @dataclass(frozen=True)
-class Stage:
+class FlowStep:
     """The flow at an integer step.
 
     Parameters
@@ -144,7 +144,7 @@ class Stage:
     swing: Swing
 
 
-def stages(problem: Problem, directions: int, substeps: int) -> Iterator[Stage]:
+def stages(problem: Problem, directions: int, substeps: int) -> Iterator[FlowStep]:
     """Yield the averaged flow at steps 0, 1, ...; it ends early where the weights leave the escape radius."""
     flow = _Flow(problem.loss, min(directions, problem.loss.dimension))
     w = problem.start
@@ -166,10 +166,10 @@ def stages(problem: Problem, directions: int, substeps: int) -> Iterator[Stage]:
                 )
                 first = swing if first is None else first
             assert first is not None
-            yield Stage(t, _threshold(rates[t], momentum), here[0], here[1], first)
+            yield FlowStep(t, _threshold(rates[t], momentum), here[0], here[1], first)
             if not np.abs(w).max() <= problem.escape:
                 return
-        yield Stage(problem.steps, _threshold(rates[-1], momentum), w, edge, swing)
+        yield FlowStep(problem.steps, _threshold(rates[-1], momentum), w, edge, swing)
 
 
 def _threshold(lr: float, momentum: float) -> float:
@@ -203,16 +203,16 @@ class _Flow:
             after = self._drift(w, None, span, top)
             between, swing = edge, self.still(w)
         else:
-            middle, _ = self._held(w, 0.5 * span, top, w, edge, halfway)
+            middle, _ = self._along_edge(w, 0.5 * span, top, w, edge, halfway)
             if not np.isfinite(middle).all():
                 return middle, edge, self.still(w)
             between = self.edge(middle, edge.vectors)
-            after, swing = self._held(w, span, top, middle, between, threshold)
+            after, swing = self._along_edge(w, span, top, middle, between, threshold)
         if not np.isfinite(after).all():
             return after, edge, swing
         return after, self.edge(after, between.vectors), swing
 
-    def _held(
+    def _along_edge(
         self, w: Array, span: float, sharpness: float, at: Array, edge: Edge, threshold: float
     ) -> tuple[Array, Swing]:
         """Return the weights after a time of the flow, held at the edge, and the swing.
@@ -239,9 +239,9 @@ class _Flow:
         decay = span * carried[:near]
         share = np.where(np.abs(decay) > 1e-8, -np.expm1(-decay) / np.where(decay == 0.0, 1.0, decay), 1.0)
         operator = 0.5 * span * (slopes @ slopes.T - (along * (1.0 - share)) @ along.T)
-        found = balance(deficit, operator)
-        push = 0.5 * packed(found.matrix) @ slopes
-        return self._drift(w, push, span, sharpness), Swing(found.matrix, push, found.residual)
+        balanced = balance(deficit, operator)
+        push = 0.5 * packed(balanced.matrix) @ slopes
+        return self._drift(w, push, span, sharpness), Swing(balanced.matrix, push, balanced.residual)
 
     def _drift(self, w: Array, push: Array | None, span: float, sharpness: float) -> Array:
         """Return the weights after a time of ẇ = −∇L − push; NaN where they leave float64's range."""
@@ -368,7 +368,7 @@ def averaged_flow(
     return out
 
 
-def _record(loss: Loss, stage: Stage, directions: int, data: dict[str, list[Any]]) -> None:
+def _record(loss: Loss, stage: FlowStep, directions: int, data: dict[str, list[Any]]) -> None:
     """Append what is recorded at an integer step."""
     edge, swing, threshold = stage.edge, stage.swing, stage.threshold
     count = min(directions, loss.dimension)
@@ -397,5 +397,5 @@ def _record(loss: Loss, stage: Stage, directions: int, data: dict[str, list[Any]
             "weights": stage.weights,
             "gradient_norm": float(np.linalg.norm(loss.gradient_at(stage.weights))),
         }
-    for name, kept in data.items():
-        kept.append(values[name])
+    for name, series in data.items():
+        series.append(values[name])

@@ -91,10 +91,10 @@ def balance(offset: Array, operator: Array) -> Balance:
     if strength <= 0.0:
         return Balance(zero, _residual(zero, offset, scale))
     if size == 1:
-        found = np.maximum(-offset / operator, 0.0)
+        matrix = np.maximum(-offset / operator, 0.0)
     else:
-        found = _interior(offset / scale, operator / strength) * (scale / strength)
-    return Balance(found, _residual(found, offset + unpacked(operator @ packed(found)), scale))
+        matrix = _interior(offset / scale, operator / strength) * (scale / strength)
+    return Balance(matrix, _residual(matrix, offset + unpacked(operator @ packed(matrix)), scale))
 
 
 def _residual(matrix: Array, slack: Array, scale: float) -> float:

@@ -64,7 +64,7 @@ _KEEP: Final = {
 
 
 @dataclass(frozen=True)
-class Stage:
+class TrajectoryStep:
     """One step of the constrained trajectory.
 
     Parameters
@@ -89,7 +89,7 @@ class Stage:
     push: float
 
 
-def stages(problem: Problem) -> Iterator[Stage]:
+def stages(problem: Problem) -> Iterator[TrajectoryStep]:
     """Yield the constrained trajectory's steps 0, 1, ...; it ends early where the weights leave float64's range.
 
     It starts at the start, projected, with the part of the start's velocity that is tangent to the constraints.
@@ -111,7 +111,7 @@ def stages(problem: Problem) -> Iterator[Stage]:
                 return
             lr, now, later = float(rates[t]), point.top.value, float(thresholds[min(t + 1, problem.steps)])
             push = point.sharpening + (now - later - beta * (before - now)) / lr if lr > 0.0 else 0.0
-            yield Stage(t, lr, float(thresholds[t]), point, velocity, max(push, 0.0))
+            yield TrajectoryStep(t, lr, float(thresholds[t]), point, velocity, max(push, 0.0))
             if t < problem.steps:
                 moved = point.weights + beta * velocity - lr * point.gradient
                 ahead = 2.0 * point.top.vector - last
@@ -129,13 +129,13 @@ def _tangent(velocity: Array, point: Point, threshold: float) -> Array:
 
 
 @dataclass
-class Recorder:
+class TrajectoryRecord:
     """What is recorded along the constrained trajectory, by name; call it once a step."""
 
     data: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in (*VARIABLES, "invalid")})
     second_guess: Array | None = None
 
-    def record(self, stage: Stage) -> None:
+    def record(self, stage: TrajectoryStep) -> None:
         """Record a step."""
         point = stage.point
         second = second_pair(point, self.second_guess)
@@ -164,7 +164,7 @@ def _delta(point: Point) -> float:
     )
 
 
-def _invalid(stage: Stage, second: Eigenpair) -> int:
+def _invalid(stage: TrajectoryStep, second: Eigenpair) -> int:
     """Return the bits of `INVALID` that hold."""
     point, threshold = stage.point, stage.threshold
     sharpness, b = point.top.value, np.sqrt(point.stabilization)
@@ -246,16 +246,16 @@ def constrained_trajectory(
     problem = checked(loss, optimizer, start, None, steps)
     keep = validation.some_of("keep", keep, _KEEP)
     began = time.perf_counter()
-    recorder = Recorder()
-    kept: dict[str, list[Array]] = {name: [] for name in keep}
+    recorder = TrajectoryRecord()
+    vectors: dict[str, list[Array]] = {name: [] for name in keep}
     with one_blas_thread():  # the bits of a product depend on the number of threads
         for stage in stages(problem):
             recorder.record(stage)
             point = stage.point
             for name, value in zip(_KEEP, (point.weights, point.top.vector, point.across), strict=True):
-                if name in kept:
-                    kept[name].append(value)
-    data = {name: np.array(values) for name, values in (recorder.data | kept).items()}
+                if name in vectors:
+                    vectors[name].append(value)
+    data = {name: np.array(values) for name, values in (recorder.data | vectors).items()}
     reached = len(data["invalid"])
     diverged = {"constrained_diverged_at": reached if reached <= problem.steps else -1}
     return dataset(problem, data, VARIABLES | _KEEP, diverged, time.perf_counter() - began)

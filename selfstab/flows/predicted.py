@@ -24,7 +24,7 @@ import numpy as np
 from selfstab import validation
 from selfstab.eigen.blas import one_blas_thread
 from selfstab.flows import constrained
-from selfstab.flows.constrained import Stage
+from selfstab.flows.constrained import TrajectoryStep
 from selfstab.flows.gradient import GradientFlow
 from selfstab.flows.projection import FINE, Accuracy, eigenpair
 from selfstab.losses.base.loss import Loss
@@ -60,13 +60,13 @@ VARIABLES: Final = {
 """What is recorded beside the constrained trajectory: long name and unit."""
 
 
-class Prediction(Protocol):
+class PredictedMotion(Protocol):
     """The state of a prediction."""
 
-    def weights(self, stage: Stage) -> Array:
+    def weights(self, stage: TrajectoryStep) -> Array:
         """Return the predicted weights at a step."""
 
-    def advance(self, loss: Loss, stage: Stage, momentum: float) -> None:
+    def advance(self, loss: Loss, stage: TrajectoryStep, momentum: float) -> None:
         """Go from step t to t + 1, given the constrained trajectory's step t."""
 
 
@@ -86,11 +86,11 @@ class Expansion:
     before: Array
     generalized: bool = False
 
-    def weights(self, stage: Stage) -> Array:
+    def weights(self, stage: TrajectoryStep) -> Array:
         """Return w† + v."""
         return stage.point.weights + self.offset
 
-    def advance(self, loss: Loss, stage: Stage, momentum: float) -> None:
+    def advance(self, loss: Loss, stage: TrajectoryStep, momentum: float) -> None:
         """Take v_{t+1} = v_t − η[½(x² − δ²)∇S⊥ + Hv + xyu] + β(v_t − v_{t−1})."""
         point, v = stage.point, self.offset
         u = point.top.vector
@@ -127,19 +127,19 @@ class TwoScale:
     vector: Array
 
     @classmethod
-    def started(cls, loss: Loss, stage: Stage, weights: Array, before: Array) -> TwoScale:
+    def started(cls, loss: Loss, stage: TrajectoryStep, weights: Array, before: Array) -> TwoScale:
         """Split the first weights, and those before them, into a slow point and a swing."""
         u, path = stage.point.top.vector, stage.point.weights
         slow, swing = _split(loss, stage, weights, float(u @ (weights - path)))
         slow_before, swing_before = _split(loss, stage, before, float(u @ (before - path + stage.velocity)))
         return cls(slow, slow_before, swing, swing_before, u)
 
-    def weights(self, stage: Stage) -> Array:
+    def weights(self, stage: TrajectoryStep) -> Array:
         """Return m + xu."""
         del stage
         return self.slow + self.swing * self.vector
 
-    def advance(self, loss: Loss, stage: Stage, momentum: float) -> None:
+    def advance(self, loss: Loss, stage: TrajectoryStep, momentum: float) -> None:
         """Take a step of heavy ball on the potential, m across u and x along it."""
         top = eigenpair(loss.derivatives_at(self.slow), self.vector, FINE)
         u, m, x = top.vector, self.slow, self.swing
@@ -154,7 +154,7 @@ class TwoScale:
         self.vector = u
 
 
-def _started(form: str, problem: Problem, stage: Stage) -> Prediction:
+def _started(form: str, problem: Problem, stage: TrajectoryStep) -> PredictedMotion:
     """Return the state at step 0: the run's own weights and velocity."""
     w, previous = problem.start, problem.previous
     path = stage.point.weights
@@ -164,7 +164,7 @@ def _started(form: str, problem: Problem, stage: Stage) -> Prediction:
     return TwoScale.started(problem.loss, stage, w, previous)
 
 
-def _split(loss: Loss, stage: Stage, weights: Array, swing: float) -> tuple[Array, float]:
+def _split(loss: Loss, stage: TrajectoryStep, weights: Array, swing: float) -> tuple[Array, float]:
     """Return m and x with m + xu the weights and no slope of the potential along u at m, from a first guess of x."""
     u, sharpness = stage.point.top.vector, stage.point.top.value
     slow = weights - swing * u
@@ -192,7 +192,7 @@ def predicted_dynamics(
     optimizer
         lr (or its schedule) and momentum; lookahead must be 0.
     start
-        w_0 of the run, shape (dimension,), near the edge of stability: best a point on it with a small kick along the
+        w_0 of the run, shape (dimension,), near the edge of stability: best a point on it, displaced a little along the
         top eigenvector. Or an :class:`Initialization`.
     steps
         Number of updates, >= 0.
@@ -243,7 +243,7 @@ def together(problem: Problem, forms: Sequence[str]) -> dict[str, xarray.Dataset
     began = time.perf_counter()
     with one_blas_thread(), np.errstate(all="ignore"):
         beside = _Beside(problem, forms)
-        recorder = constrained.Recorder()
+        recorder = constrained.TrajectoryRecord()
         run, path = states(problem), constrained.stages(problem)
         ended = {"diverged_at": -1, "constrained_diverged_at": -1}
         for t in range(problem.steps + 1):
@@ -282,12 +282,12 @@ class _Beside:
             of: {name: [] for name in ("loss", "sharpness", "sharpness_residual", "x")}
             for of in ("run", "flow", *forms)
         }
-        self.predictions: list[Prediction] = []
+        self.predictions: list[PredictedMotion] = []
         self.flow = GradientFlow(problem.loss, problem.start)
-        self.last: Stage | None = None
+        self.last: TrajectoryStep | None = None
         self.turns: dict[str, deque[Array]] = {of: deque(maxlen=4) for of in self.data}
 
-    def record(self, state: State, stage: Stage) -> None:
+    def record(self, state: State, stage: TrajectoryStep) -> None:
         """Bring the predictions and the flow to the step, and record it."""
         if self.last is None:
             self.predictions = [_started(form, self.problem, stage) for form in self.forms]
@@ -305,7 +305,7 @@ class _Beside:
             inside = bool(np.abs(weights).max() <= self.problem.escape)
             self._append(form, weights if inside else np.full_like(weights, np.nan), stage)
 
-    def _append(self, of: str, weights: Array, stage: Stage) -> None:
+    def _append(self, of: str, weights: Array, stage: TrajectoryStep) -> None:
         """Record a step of one trajectory."""
         loss, u = self.problem.loss, stage.point.top.vector
         value = sharpness = residual = np.nan

@@ -154,8 +154,8 @@ class FullRod:
         if not np.isfinite(matrix).all():
             return state[:n], np.full((1, n), np.nan)
         sizes, directions = np.linalg.eigh(matrix)
-        held = sizes > max(_AXES * sizes[-1], 0.0)
-        axes = np.sqrt(sizes[held])[:, None] * directions[:, held].T
+        significant = sizes > max(_AXES * sizes[-1], 0.0)
+        axes = np.sqrt(sizes[significant])[:, None] * directions[:, significant].T
         return state[:n], axes[::-1]
 
 
@@ -338,6 +338,6 @@ def _record(loss: Loss, middle: Array, axes: Array, guess: Array | None, data: d
         "weights": w,
         "axis": spread[0] if len(spread) else np.zeros(n),
     }
-    for name, kept in data.items():
-        kept.append(values[name])
+    for name, series in data.items():
+        series.append(values[name])
     return pair.vector

@@ -27,6 +27,7 @@ class CheckedFiles:
 
     def __init__(self, directory: Path, stem: str) -> None:
         self._directory, self._stem = directory, stem
+        self.flushed = False
 
     def _path(self, key: Any) -> Path:
         versions = [version(name) for name in ("numba", "llvmlite")]
@@ -54,12 +55,31 @@ class CheckedFiles:
             files.write_bytes(self._path(key), hashlib.sha256(content).digest() + content)
 
     def flush(self) -> None:
-        """Forget nothing: a file's name says all that it depends on."""
+        """Note that the cache has reached these files; nothing is forgotten, for a name says what a file depends on."""
+        self.flushed = True
 
 
-def check_files_of(module: ModuleType, path: Path) -> None:
-    """Let the compiled functions of a module, whose source is at `path`, be loaded from checked files."""
-    for name, function in vars(module).items():
-        cache: Any = getattr(function, "_cache", None)
-        if hasattr(cache, "_cache_file"):
-            cache._cache_file = CheckedFiles(path.parent, f"{path.stem}.{name}")
+def check_files_of(module: ModuleType, path: Path) -> int:
+    """Let the compiled functions of a module, whose source is at `path`, be loaded from checked files.
+
+    Numba documents no way to put something else in place of its files: ``NUMBA_CACHE_LOCATOR_CLASSES`` and
+    ``NUMBA_CACHE_DIR`` choose the folder only. So an attribute of its cache is set, and then tried.
+
+    Returns
+    -------
+    int
+        For how many functions that worked. Those of another Numba may be built otherwise.
+    """
+    caches = {name: getattr(function, "_cache", None) for name, function in vars(module).items()}
+    return sum(
+        _uses(cache, CheckedFiles(path.parent, f"{path.stem}.{name}"))
+        for name, cache in caches.items()
+        if hasattr(cache, "_cache_file")
+    )
+
+
+def _uses(cache: Any, files: CheckedFiles) -> bool:
+    """Give files to a function's cache; return whether it uses them."""
+    cache._cache_file = files
+    cache.flush()
+    return files.flushed

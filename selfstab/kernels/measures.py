@@ -14,7 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
+
+from selfstab import renamed, validation
 
 SETTLED: Final = 1e-3
 """A run has settled when its largest step in the last eighth is below this fraction of its largest step of all."""
@@ -205,7 +207,15 @@ FINISH: Final[dict[str, tuple[str, ...]]] = {"swing": _SWING_ENDS, "settling": _
 
 _SWINGS = ("swing", "settling")
 
-MEASURES: Final[dict[str, Measure]] = {
+
+class _Measures(dict[str, Measure]):
+    """Measures by today's names; one is found by its name of version 0.1, too."""
+
+    def __missing__(self, name: str) -> Measure:
+        return self[renamed.MEASURES[name]]
+
+
+MEASURES: Final = _Measures({
     "final_loss": Measure(("end_loss",), "loss", attributes={
         "long_name": "loss at the last step (before divergence)"}),
     "max_loss": Measure(("most_loss",), "most_loss", attributes={"long_name": "largest loss of the run"}),
@@ -215,7 +225,7 @@ MEASURES: Final[dict[str, Measure]] = {
         "long_name": "least sharpness of the run"}),
     "max_sharpness": Measure(("most_sharpness",), "scale * most_height", attributes={
         "long_name": "largest sharpness of the run"}),
-    "peak_excess": Measure(_SWINGS, "choose(settled & swung, swung_excess, nan)", diverged="nan", attributes={
+    "peak_excess_sharpness": Measure(_SWINGS, "choose(settled & swung, swung_excess, nan)", diverged="nan", attributes={
         "long_name": "y0, the largest smoothed S - S* before the largest swing"}),
     "drop": Measure(_SWINGS, "choose(settled & swung, swung_drop, nan)", diverged="nan", attributes={
         "long_name": "fall of the sharpness from before the largest swing to after it has died"}),
@@ -226,14 +236,41 @@ MEASURES: Final[dict[str, Measure]] = {
     "phase": Measure(_SWINGS,
         "choose(not decided, 0.0, choose(not settled, 4.0, choose(swung, 3.0, choose(reversed > 0.0, 2.0, 1.0))))",
         dtype="int8", diverged="-1.0", attributes={"long_name": "how the run ends"}),
-}  # fmt: skip
-"""Every measure of :func:`selfstab.sweep` by name."""
+})  # fmt: skip
+"""Every measure of :func:`selfstab.sweep` by name, in the order in which kernels compute them."""
+
+
+def measure_names(argument: str, value: Any) -> tuple[str, ...]:
+    """Return names of measures, each once; one of version 0.1 is taken with a DeprecationWarning.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one is not known; the message names the argument.
+
+    >>> measure_names("measure", "drop")
+    ('drop',)
+    """
+    names = validation.some_of(argument, value, MEASURES, also=renamed.MEASURES)
+    for name in names:
+        renamed.notify_of(argument, name, renamed.MEASURES)
+    return names
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names of measures in the order in which kernels compute them, whatever the version of the name."""
+    places = {name: place for place, name in enumerate(MEASURES)}
+
+    def place(name: str) -> int:
+        return places[renamed.MEASURES.get(name, name)]
+
+    return tuple(sorted(names, key=place))
 
 
 def groups_of(measures: Iterable[str]) -> list[str]:
     """Return the groups that `measures` read, each once, in the order of GROUPS."""
-    wanted = {group for name in measures for group in MEASURES[name].groups}
-    return [name for name in GROUPS if name in wanted]
+    read = {group for name in measures for group in MEASURES[name].groups}
+    return [name for name in GROUPS if name in read]
 
 
 def needs_of(groups: Iterable[str], *, at_steps: bool = False) -> set[str]:

@@ -12,38 +12,55 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, wraps
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from selfstab import files
 from selfstab.kernels.arithmetic import HEADER, plain_namespace
 from selfstab.kernels.cache_files import check_files_of
-
-_lock = threading.Lock()
-_loaded: dict[str, ModuleType] = {}
+from selfstab.notices import notify
 
 
 def cache_directory() -> Path:
     """Return the directory of generated modules: $SELFSTAB_CACHE_DIR, or the platform's cache directory."""
-    chosen = os.environ.get("SELFSTAB_CACHE_DIR")
-    if chosen:
-        return Path(chosen)
+    directory = os.environ.get("SELFSTAB_CACHE_DIR")
+    if directory:
+        return Path(directory)
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("selfstab", appauthor=False))
 
 
+class LoadedModules:
+    """The compiled modules of this process: a source is loaded once, by whichever thread asks for it first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._modules: dict[str, ModuleType] = {}
+
+    def module(self, source: str) -> ModuleType:
+        """Return the module of a source."""
+        with self._lock:
+            if source not in self._modules:
+                self._modules[source] = _from_disk(source) or _in_memory(source)
+            return self._modules[source]
+
+    def __iter__(self) -> Iterator[ModuleType]:
+        return iter([*self._modules.values()])
+
+
+LOADED: Final = LoadedModules()
+
+
 def compiled(source: str) -> ModuleType:
     """Return `source` as a module whose functions Numba compiles; the same text is loaded once a process."""
-    with _lock:
-        if source not in _loaded:
-            _loaded[source] = _from_disk(source) or _in_memory(source)
-        return _loaded[source]
+    return LOADED.module(source)
 
 
 def _from_disk(source: str) -> ModuleType | None:
@@ -65,8 +82,16 @@ def _from_disk(source: str) -> ModuleType | None:
     # Numba looks the module up by name when it loads a compiled function from its cache.
     sys.modules[name] = module
     specification.loader.exec_module(module)
-    check_files_of(module, path)
-    return module
+    if check_files_of(module, path) == text.count("\n@entry\n"):
+        return module
+    # A damaged file of Numba's own can end the process.
+    del sys.modules[name]
+    notify(
+        f"Numba {version('numba')} keeps compiled functions otherwise than selfstab knows how to check: "
+        "kernels are compiled anew in each process",
+        RuntimeWarning,
+    )
+    return None
 
 
 def _in_memory(source: str) -> ModuleType:
@@ -85,9 +110,11 @@ def plain(source: str) -> dict[str, Any]:
     Overflow and invalid operations are results here, as they are in the compiled code, so they do not warn.
     """
     namespace = plain_namespace()
-    given = set(namespace)
+    provided = set(namespace)
     exec(compile(source, "<selfstab kernel>", "exec"), namespace)
-    return {name: _quiet(value) for name, value in namespace.items() if name not in given and callable(value)}
+    return {
+        name: _quiet(value) for name, value in namespace.items() if name not in provided and callable(value)
+    }
 
 
 def _quiet(function: Callable[..., Any]) -> Callable[..., Any]:

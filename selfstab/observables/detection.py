@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from selfstab import validation
+from selfstab import renamed, validation
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ def catapults(sharpness: Any, threshold: Any, loss: Any = None, step: Any = None
 
         - onset, crossing: steps; peak: the step of the largest loss (−1 without a loss); died: the step from which on
           the loss stays within 1% of its peak above its later minimum (the crossing without a loss);
-        - peak_excess: y0, the largest smoothed S − S* from the onset on, while the loss is at most a tenth of the way
-          from its minimum since the onset to its peak (up to the crossing without a loss); at least the value at the
-          onset;
+        - peak_excess_sharpness: y0, the largest smoothed S − S* from the onset on, while the loss is at most a tenth of
+          the way from its minimum since the onset to its peak (up to the crossing without a loss); at least the
+          value at the onset;
         - relative_excess: ε = y0/S* at the step of y0;
         - drop: the smoothed sharpness at the step of y0, minus its least from died to the next onset;
         - overshoot: drop/(2 y0), which the overshoot law predicts;
@@ -75,21 +75,21 @@ def catapults(sharpness: Any, threshold: Any, loss: Any = None, step: Any = None
     (1, 1.01)
     """
     s = _record("sharpness", sharpness)
-    limits = _thresholds(threshold, s.size)
+    thresholds = _thresholds(threshold, s.size)
     losses = None if loss is None else _same_length("loss", _record("loss", loss), s.size)
     steps = _steps(getattr(sharpness, "coords", {}).get("step") if step is None else step, s.size)
     strides = np.diff(steps)
     smooth = smoothed(s, strides)
-    excess = smooth - limits
-    if (strides % 2 == 1).any() and np.isfinite(limits).all():
-        excess, limits = smoothed(s - limits, strides), smoothed(limits, strides)
+    excess = smooth - thresholds
+    if (strides % 2 == 1).any() and np.isfinite(thresholds).all():
+        excess, thresholds = smoothed(s - thresholds, strides), smoothed(thresholds, strides)
     rows = [row for row in _swings(smooth, excess, losses) if row["drop"] > 0]
     for row in rows:
-        row["relative_excess"] = row["peak_excess"] / float(limits[row.pop("top")])
-        row["overshoot"] = row["drop"] / (2.0 * row["peak_excess"])
+        row["relative_excess"] = row["peak_excess_sharpness"] / float(thresholds[row.pop("top")])
+        row["overshoot"] = row["drop"] / (2.0 * row["peak_excess_sharpness"])
         for name in ("onset", "crossing", "peak", "died"):
             row[name] = steps[int(row[name])] if row[name] >= 0 else -1
-    return _catapult_dataset(rows)
+    return renamed.with_old_names(_catapult_dataset(rows), renamed.MEASURES)
 
 
 _CATAPULT = {
@@ -97,7 +97,7 @@ _CATAPULT = {
     "crossing": ("step at which it falls through the threshold", "step"),
     "peak": ("step of the largest loss", "step"),
     "died": ("step from which on the swing has died", "step"),
-    "peak_excess": ("y0, the largest smoothed S - S* before the swing", "1/lr"),
+    "peak_excess_sharpness": ("y0, the largest smoothed S - S* before the swing", "1/lr"),
     "relative_excess": ("y0 / S*", "1"),
     "drop": ("fall of the sharpness", "1/lr"),
     "overshoot": ("drop / (2 y0)", "1"),
@@ -128,15 +128,15 @@ def _same_length(name: str, values: Array, size: int) -> Array:
 
 
 def _thresholds(threshold: Any, size: int) -> Array:
-    limits = validation.broadcastable("threshold", threshold, above=0, finite=False)
-    large = limits[np.isfinite(limits) & (limits > _LARGEST)]
+    thresholds = validation.broadcastable("threshold", threshold, above=0, finite=False)
+    large = thresholds[np.isfinite(thresholds) & (thresholds > _LARGEST)]
     if large.size:
         raise ValueError(f"threshold must be in (0, {_LARGEST:g}] or infinite, got {float(large[0])!r}")
-    if limits.ndim == 0:
-        return np.full(size, float(limits))
-    if limits.ndim != 1:
-        raise ValueError(f"threshold must be a number or one-dimensional, got shape {limits.shape}")
-    return _same_length("threshold", limits, size)
+    if thresholds.ndim == 0:
+        return np.full(size, float(thresholds))
+    if thresholds.ndim != 1:
+        raise ValueError(f"threshold must be a number or one-dimensional, got shape {thresholds.shape}")
+    return _same_length("threshold", thresholds, size)
 
 
 def _steps(step: Any, size: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -205,7 +205,7 @@ def _swings(smooth: Array, excess: Array, losses: Array | None) -> Iterable[dict
             "crossing": float(crossing),
             "peak": float(peak),
             "died": float(died),
-            "peak_excess": float(excess[top]),
+            "peak_excess_sharpness": float(excess[top]),
             "drop": float(smooth[top] - smooth[died:end].min()),
             "loss_spike": float(spike),
         }

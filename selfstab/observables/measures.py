@@ -9,7 +9,7 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.kernels import modules
-from selfstab.kernels.measures import MEASURES
+from selfstab.kernels.measures import measure_names
 from selfstab.kernels.run_template import observe_source, state_names
 from selfstab.validation import Array
 
@@ -55,7 +55,7 @@ def measure(run: xarray.Dataset, measures: Sequence[str] = ("phase", "overshoot"
     """
     import xarray
 
-    names = validation.some_of("measures", measures, MEASURES)
+    names = measure_names("measures", measures)
     if not isinstance(run, xarray.Dataset):
         raise TypeError(f"run must be a dataset of simulate, got {validation.shown(run)}")
     for name in _RECORDED:

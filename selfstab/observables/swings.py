@@ -1,11 +1,11 @@
-"""A run split into its swing along the top eigenvector and its excess above the threshold."""
+"""A run split into its swing along the top eigenvector and its sharpness above the threshold."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
-from selfstab import theory, validation
+from selfstab import renamed, theory, validation
 from selfstab.losses.base.loss import Loss
 from selfstab.observables.detection import smoothed
 
@@ -30,8 +30,8 @@ def swing(run: xarray.Dataset, loss: Loss, minimum: Any) -> xarray.Dataset:
     Returns
     -------
     xarray.Dataset
-        The run and, along step, ``displacement`` x and ``excess`` y, of the (1, 2, 1)/4 mean of three consecutive
-        sharpnesses, as in :func:`catapults`; the scalars ``initial_excess`` y₀ = S(w₀) − S*,
+        The run and, along step, ``displacement`` x and ``excess_sharpness`` y, of the (1, 2, 1)/4 mean of three
+        consecutive sharpnesses, as in :func:`catapults`; the scalars ``peak_excess_sharpness`` y₀ = S(w₀) − S*,
         ``stabilization`` b², ``inertia_number`` κ, ``predicted_overshoot`` G(κ) and ``predicted_final_sharpness``
         S* − y₀(2G(κ) − 1), of the overshoot law (derivations/a5_overshoot.py).
 
@@ -83,12 +83,12 @@ def swing(run: xarray.Dataset, loss: Loss, minimum: Any) -> xarray.Dataset:
     kappa = float(theory.inertia_number(y0 / threshold, optimizer["momentum"]))
     out = run.assign(
         displacement=("step", (run["weights"].values - centre) @ u),
-        excess=("step", smoothed(run["sharpness"].values) - threshold),
+        excess_sharpness=("step", smoothed(run["sharpness"].values) - threshold),
     )
     out["displacement"].attrs.update(long_name="x = u (w - w0)", units="weight")
-    out["excess"].attrs.update(long_name="y = S - S*, smoothed over the flip", units="1/lr")
+    out["excess_sharpness"].attrs.update(long_name="y = S - S*, smoothed over the flip", units="1/lr")
     scalars = {
-        "initial_excess": (y0, "y0 = S(w0) - S*", "1/lr"),
+        "peak_excess_sharpness": (y0, "y0 = S(w0) - S*", "1/lr"),
         "stabilization": (b2, "b^2, squared gradient of the sharpness across u", "1/(lr^2 weight^2)"),
         "inertia_number": (kappa, "kappa", "1"),
         "predicted_overshoot": (theory.overshoot(kappa), "G(kappa)", "1"),
@@ -97,4 +97,4 @@ def swing(run: xarray.Dataset, loss: Loss, minimum: Any) -> xarray.Dataset:
     }  # fmt: skip
     for name, (value, long_name, units) in scalars.items():
         out[name] = ((), float(value), {"long_name": long_name, "units": units})
-    return out
+    return renamed.with_old_names(out, renamed.SWING)

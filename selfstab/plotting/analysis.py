@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from selfstab import theory
+from selfstab import renamed, theory
 from selfstab.plotting.style import METHOD_COLOURS, THEORY_COLOUR, axes_or_new, require, styled
 from selfstab.records.analyze import largest_of
 
@@ -68,10 +68,11 @@ def draw_catapults(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     TypeError, ValueError
         If data lacks a variable; the message names it.
     """
+    data = renamed.with_names_of_today(data, renamed.ANALYSIS)
     _check(
         data,
         ("sharpness", "max_stable_sharpness", "momentum"),
-        ("onset", "died", "drop", "peak_excess", "relative_excess", "predicted_drop", "cautions"),
+        ("onset", "died", "drop", "peak_excess_sharpness", "relative_excess", "predicted_drop", "cautions"),
     )
     ax = axes_or_new(ax)
     _bands(ax, data)
@@ -87,15 +88,15 @@ def draw_catapults(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     )
     known = data["sharpness"].values[np.isfinite(data["sharpness"].values)]
     lowest, highest = float(known.min()), float(known.max())
-    limits = data["max_stable_sharpness"].values
-    least = float(np.min(limits[np.isfinite(limits)], initial=np.inf))
+    thresholds = data["max_stable_sharpness"].values
+    least = float(np.min(thresholds[np.isfinite(thresholds)], initial=np.inf))
     if _BLOWN_UP * least < highest:  # a run that diverges: its last records are of any size
         highest = _ABOVE * least
     if least < _ABOVE * highest:  # how far the threshold is shows where it is near
         highest = max(highest, least)
     margin = 0.08 * (highest - lowest if highest > lowest else abs(highest) or 1.0)
     for k in largest_of(data, _MOST):
-        y0 = float(data["peak_excess"][k])
+        y0 = float(data["peak_excess_sharpness"][k])
         end = y0 / float(data["relative_excess"][k]) + y0 - float(data["predicted_drop"][k])
         begin, died = float(data["onset"][k]), float(data["died"][k])
         trusted = int(data["cautions"][k]) == 0

@@ -131,10 +131,10 @@ class _Panel:
         self._x, self._sharpness = run["displacement"].values, run["sharpness"].values
         self._trail = trail
         colour = METHOD_COLOURS[method(run)]
-        limits = run["max_stable_sharpness"].values
-        finite = limits[np.isfinite(limits)]
-        self._thresholds = limits
-        threshold = float(limits[0]) if np.isfinite(limits[0]) else np.nan
+        thresholds = run["max_stable_sharpness"].values
+        finite = thresholds[np.isfinite(thresholds)]
+        self._thresholds = thresholds
+        threshold = float(thresholds[0]) if np.isfinite(thresholds[0]) else np.nan
         self._threshold = ax.axhline(
             threshold, color=THEORY_COLOUR, linestyle="--", linewidth=0.8, label="threshold $S^*$"
         )

@@ -251,7 +251,7 @@ def draw_phases(
     data: xarray.Dataset, ax: Axes | None = None, *, x: str | None = None, y: str | None = None,
     contours: tuple[float, ...] = (0.1, 1.0, 10.0),
 ) -> Axes:  # fmt: skip
-    """Draw how runs end over two axes of a sweep, each outcome in its colour.
+    """Draw how runs end over two axes of a sweep, each phase in its colour.
 
     Cells that have not been run, as in the store of an unfinished sweep, are white. Axes are logarithmic where the
     sweep's values are spaced geometrically. Over (β, ε), the axes are 1 − β and ε, with theory's contours of κ.
@@ -303,7 +303,7 @@ def draw_phases(
         norm=BoundaryNorm(np.arange(min(codes), max(codes) + 2) - 0.5, len(codes)), rasterized=True,
     )  # fmt: skip
     plane.dress(ax, contours)
-    name_outcomes(ax, phase)
+    name_phases(ax, phase)
     if not known.all():
         ax.plot([], [], label="not run", **BLANK)
     if figure is not None:
@@ -311,8 +311,8 @@ def draw_phases(
     return ax
 
 
-def name_outcomes(ax: Axes, phase: Any) -> None:
-    """Name the outcomes that are there for a legend."""
+def name_phases(ax: Axes, phase: Any) -> None:
+    """Name the phases that are there for a legend."""
     for code, label in phases.LABELS.items():
         if (phase == code).any():
             ax.plot([], [], linestyle="none", marker="s", color=phases.COLOURS[code], label=label)

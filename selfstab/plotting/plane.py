@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from selfstab import theory
+from selfstab import renamed, theory
 from selfstab.plotting.contract import require_run
 from selfstab.plotting.style import SEQUENTIAL, THEORY_COLOUR, axes_or_new, styled
 
@@ -24,7 +24,7 @@ def draw_plane(run: xarray.Dataset, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     run
-        With ``displacement``, ``sharpness`` and ``max_stable_sharpness``; perhaps ``initial_excess`` with
+        With ``displacement``, ``sharpness`` and ``max_stable_sharpness``; perhaps ``peak_excess_sharpness`` with
         ``stabilization``, and ``predicted_final_sharpness``. See ``selfstab.plotting.contract``.
     ax
         Where to draw; by default the axes of a new figure.
@@ -39,6 +39,7 @@ def draw_plane(run: xarray.Dataset, ax: Axes | None = None) -> Axes:
     TypeError, ValueError
         If the run lacks one of these; the message names it.
     """
+    run = renamed.with_names_of_today(run, renamed.SWING)
     require_run(run, "step", "displacement", "sharpness", "max_stable_sharpness", settings=False)
     ax = axes_or_new(ax)
     x, sharpness = run["displacement"].values, run["sharpness"].values
@@ -60,8 +61,10 @@ def draw_plane(run: xarray.Dataset, ax: Axes | None = None) -> Axes:
             float(run["predicted_final_sharpness"]), color=THEORY_COLOUR, linestyle="-.", linewidth=0.8,
             label=r"$S^*-y_0(2G(\kappa)-1)$",
         )  # fmt: skip
-    if {"initial_excess", "stabilization"} <= {*run.variables}:
-        swing = float(theory.max_displacement(float(run["initial_excess"]), float(run["stabilization"])))
+    if {"peak_excess_sharpness", "stabilization"} <= {*run.variables}:
+        swing = float(
+            theory.max_displacement(float(run["peak_excess_sharpness"]), float(run["stabilization"]))
+        )
         for sign, label in ((1.0, "slow limit"), (-1.0, None)):
             ax.axvline(sign * swing, color=THEORY_COLOUR, linestyle=":", linewidth=0.8, label=label)
     ax.set(xlabel="displacement, $x$ (weight)", ylabel="sharpness, $S$ (1/lr)")

@@ -122,16 +122,17 @@ def draw_prediction(
         "label": f"{data.attrs['form']} prediction",
     }
     ax.plot(step, predicted, **(form | line_properties(line)))
-    limits = np.asarray(data[beside].values)
+    thresholds = np.asarray(data[beside].values)
     if of == "sharpness":
-        heights = np.append(values, draw_threshold(ax, step, limits, near=np.append(values, limits[-1:])))
+        near = np.append(values, thresholds[-1:])
+        heights = np.append(values, draw_threshold(ax, step, thresholds, near=near))
         if "diverged_at" in data and int(data["diverged_at"]) >= 0:
             # What runs off would leave no room for the rest.
-            heights = np.minimum(heights, 3.0 * largest(limits[-1:]))
+            heights = np.minimum(heights, 3.0 * largest(thresholds[-1:]))
     else:
         heights = values
         label = {"x": r"$\delta$, holds $S$ at $S^*$", "loss": "constrained trajectory"}[of]
-        ax.plot(step, limits, color=THEORY_COLOUR, linestyle=":", linewidth=0.8, label=label, **mark)
+        ax.plot(step, thresholds, color=THEORY_COLOUR, linestyle=":", linewidth=0.8, label=label, **mark)
     if flow:
         ax.plot(step, data[f"flow_{of}"].values, color=METHOD_COLOURS["gradient flow"], linewidth=0.8,
                 label="gradient flow")  # fmt: skip
@@ -237,13 +238,15 @@ def draw_comparison(
     values = data[of].values
     if of == "sharpness":
         heavy = data.sel(optimizer="phb")
-        limits = heavy["max_stable_sharpness"].values
+        thresholds = heavy["max_stable_sharpness"].values
         whose = "equal time" if against == "effective_time" else "PHB"
         # All that are finite: the axis is cut below.
-        draw_threshold(ax, heavy[against].values, limits, near=limits, label=f"threshold $S^*$, {whose}")
+        draw_threshold(
+            ax, heavy[against].values, thresholds, near=thresholds, label=f"threshold $S^*$, {whose}"
+        )
         # The sharpness of what diverges rises to infinity.
         ended = values if "diverged_at" not in data else data[of].where(data["diverged_at"].isnull()).values
-        top = largest(np.append(ended, 1.5 * limits[-1:]))
+        top = largest(np.append(ended, 1.5 * thresholds[-1:]))
         ax.set_ylim(0.0, 1.1 * min(largest(values), top))
     else:
         inside = values[np.isfinite(values)]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from selfstab import phases, theory, validation
-from selfstab.plotting.phase_diagrams import name_outcomes
+from selfstab.plotting.phase_diagrams import name_phases
 from selfstab.plotting.style import (
     BLANK,
     SEQUENTIAL,
@@ -63,7 +63,7 @@ def draw_refined(
     ax
         Where to draw; by default the axes of a new figure.
     measure
-        The phase, in the colours of the outcomes, or another measure on a sequential scale, which leaves out cells
+        The phase, in the colours of the phases, or another measure on a sequential scale, which leaves out cells
         where it is not finite. The scale of diverged_at is logarithmic, and cells that never diverge are white.
     edges
         Whether to draw the outlines of the cells.
@@ -105,7 +105,7 @@ def draw_refined(
     if measure == "phase":
         colours = np.array([phases.COLOURS[code] for code in values.tolist()])
         ax.add_collection(PolyCollection([*corners], facecolors=colours, antialiased=edges, **look))
-        name_outcomes(ax, values)
+        name_phases(ax, values)
     else:
         steps = measure == "diverged_at"
         drawable = values >= 0 if steps else np.isfinite(values)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from selfstab import phases, theory, validation
+from selfstab import phases, renamed, theory, validation
 from selfstab.plotting.contract import require_run
 from selfstab.plotting.style import (
     METHOD_COLOURS,
@@ -52,7 +52,7 @@ def slow_limit(run: xarray.Dataset) -> tuple[Array, Array]:
     Parameters
     ----------
     run
-        With ``displacement``, ``initial_excess`` and ``stabilization``, see ``selfstab.plotting.contract``.
+        With ``displacement``, ``peak_excess_sharpness`` and ``stabilization``, see ``selfstab.plotting.contract``.
 
     Returns
     -------
@@ -64,14 +64,19 @@ def slow_limit(run: xarray.Dataset) -> tuple[Array, Array]:
     TypeError, ValueError
         If one of these is missing, or the learning rate is not constant.
     """
-    require_run(run, "step", "displacement", "initial_excess", "stabilization")
+    run = renamed.with_names_of_today(run, renamed.SWING)
+    require_run(run, "step", "displacement", "peak_excess_sharpness", "stabilization")
     setting = json.loads(run.attrs["optimizer"])["lr"]
     if not isinstance(setting, int | float):
         raise ValueError(f"run must have a constant learning rate, got {validation.shown(setting)}")
     step = run["step"].values
     peak = step[np.abs(run["displacement"].values).argmax()]
     y, amplitude = theory.slow_orbit(
-        step - peak, float(setting), momentum(run), float(run["initial_excess"]), float(run["stabilization"])
+        step - peak,
+        float(setting),
+        momentum(run),
+        float(run["peak_excess_sharpness"]),
+        float(run["stabilization"]),
     )
     return y, amplitude
 
@@ -161,8 +166,8 @@ def draw_sharpness(
             ".", color=look["color"], markersize=2.5,
         )  # fmt: skip
     if threshold:
-        limits = run["max_stable_sharpness"].values
-        draw_threshold(ax, at, limits, near=np.append(run["sharpness"].values, limits[-1:]))
+        thresholds = run["max_stable_sharpness"].values
+        draw_threshold(ax, at, thresholds, near=np.append(run["sharpness"].values, thresholds[-1:]))
     if "predicted_final_sharpness" in run:
         ax.axhline(
             float(run["predicted_final_sharpness"]), color=THEORY_COLOUR, linestyle="-.", linewidth=0.8,
@@ -180,7 +185,7 @@ def draw_loss(run: xarray.Dataset, ax: Axes | None = None, *, against: str = "st
     Parameters
     ----------
     run
-        With ``loss``; perhaps ``initial_excess`` and ``stabilization``. See ``selfstab.plotting.contract``.
+        With ``loss``; perhaps ``peak_excess_sharpness`` and ``stabilization``. See ``selfstab.plotting.contract``.
     ax
         Where to draw; by default the axes of a new figure.
     against
@@ -199,11 +204,14 @@ def draw_loss(run: xarray.Dataset, ax: Axes | None = None, *, against: str = "st
         If the run lacks one of these; the message names it.
     """
     _check(run, against, "loss")
+    run = renamed.with_names_of_today(run, renamed.SWING)
     ax = axes_or_new(ax)
     ax.plot(_against(run, against), run["loss"].values, **_look(run, line))
-    if "initial_excess" in run:
+    if "peak_excess_sharpness" in run:
         spike = theory.loss_spike(
-            float(run["max_stable_sharpness"][0]), float(run["initial_excess"]), float(run["stabilization"])
+            float(run["max_stable_sharpness"][0]),
+            float(run["peak_excess_sharpness"]),
+            float(run["stabilization"]),
         )
         ax.axhline(spike, color=THEORY_COLOUR, linestyle=":", label="slow limit")
     ax.set_yscale("log")
@@ -223,7 +231,8 @@ def draw_orbit(
     Parameters
     ----------
     run
-        With ``displacement``, ``excess``, ``initial_excess`` and ``stabilization``, see ``selfstab.plotting.contract``.
+        With ``displacement``, ``excess_sharpness``, ``peak_excess_sharpness`` and ``stabilization``, see
+        ``selfstab.plotting.contract``.
     ax
         Where to draw; by default the axes of a new figure.
     reach
@@ -241,11 +250,12 @@ def draw_orbit(
     TypeError, ValueError
         If the run lacks one of these; the message names it.
     """
-    require_run(run, "step", "displacement", "excess", "initial_excess", "stabilization")
+    run = renamed.with_names_of_today(run, renamed.SWING)
+    require_run(run, "step", "displacement", "excess_sharpness", "peak_excess_sharpness", "stabilization")
     ax = axes_or_new(ax)
-    y0, b2 = float(run["initial_excess"]), float(run["stabilization"])
+    y0, b2 = float(run["peak_excess_sharpness"]), float(run["stabilization"])
     largest = theory.max_displacement(y0, b2)
-    y, amplitude = run["excess"].values / y0, np.abs(run["displacement"].values) / largest
+    y, amplitude = run["excess_sharpness"].values / y0, np.abs(run["displacement"].values) / largest
     left = 1.12 * min(float(y.min()), -1.0) if reach is None else reach
     top = 1.15 * max(float(amplitude.max()), 1.0)
     across, up = np.meshgrid(np.linspace(left, 1.4, 241), np.linspace(0.0, top, 161))
@@ -263,7 +273,7 @@ def draw_orbit(
 
 @styled
 def mark_divergence(run: xarray.Dataset, ax: Axes, variable: str, *, against: str = "step") -> None:
-    """Mark the last record of a run that diverged, in the colour of that outcome; at the axes' edge if it is beyond.
+    """Mark the last record of a run that diverged, in the colour of that phase; at the axes' edge if it is beyond.
 
     Parameters
     ----------
@@ -321,7 +331,7 @@ def draw_final_sharpness(
         for name, run in runs.items():
             require_run(run, *_ENDS, "diverged_at", "max_stable_sharpness", name=f"data[{group!r}][{name!r}]")
     ax = axes_or_new(ax)
-    limits = []
+    thresholds = []
     for place, runs in enumerate(data.values()):
         for k, (name, run) in enumerate(runs.items()):
             at = place + 0.25 * (k - 0.5 * (len(runs) - 1))
@@ -339,12 +349,12 @@ def draw_final_sharpness(
             if int(run["diverged_at"]) >= 0:
                 ax.text(at, 0.5, "diverged", rotation=90, ha="center", va="center", fontsize=6.0,
                         transform=ax.get_xaxis_transform(), color=phases.COLOURS[phases.DIVERGED])  # fmt: skip
-            limits.append(float(run["max_stable_sharpness"][-1]))
+            thresholds.append(float(run["max_stable_sharpness"][-1]))
     for marker, word in _ENDS.values():
         ax.plot([], [], marker=marker, color="#777777", linestyle="none", label=word)
-    ax.axhline(limits[0], color=THEORY_COLOUR, linestyle="--", linewidth=0.8, label="threshold $S^*$")
+    ax.axhline(thresholds[0], color=THEORY_COLOUR, linestyle="--", linewidth=0.8, label="threshold $S^*$")
     ax.set_xticks(range(len(data)), list(data))
-    ax.set(ylabel="final sharpness (1/lr)", xlim=(-0.5, len(data) - 0.5), ylim=(0.0, 1.15 * max(limits)))
+    ax.set(ylabel="final sharpness (1/lr)", xlim=(-0.5, len(data) - 0.5), ylim=(0.0, 1.15 * max(thresholds)))
     return ax
 
 

@@ -337,7 +337,7 @@ def largest(values: Array) -> float:
 
 
 def draw_threshold(
-    ax: Axes, at: Array, limits: Array, *, near: Array, label: str = "threshold $S^*$"
+    ax: Axes, at: Array, thresholds: Array, *, near: Array, label: str = "threshold $S^*$"
 ) -> Array:
     """Draw thresholds S* no farther above what is drawn with them than a quarter, and return these.
 
@@ -347,20 +347,20 @@ def draw_threshold(
     ----------
     ax
         Where to draw.
-    at, limits
+    at, thresholds
         The horizontal axis and S* there, shape (n,).
     near
         What is drawn with them, any shape.
     label
         For the legend.
     """
-    near_enough = limits <= 1.25 * largest(near)
+    near_enough = thresholds <= 1.25 * largest(near)
     mark: dict[str, Any] = {"marker": "_"} if at.size == 1 else {}  # which a line would not show
-    thresholds: Array = limits[near_enough]
+    drawn: Array = thresholds[near_enough]
     ax.plot(
-        at[near_enough], thresholds, color=THEORY_COLOUR, linestyle="--", linewidth=0.8, label=label, **mark
+        at[near_enough], drawn, color=THEORY_COLOUR, linestyle="--", linewidth=0.8, label=label, **mark
     )  # fmt: skip
-    return thresholds
+    return drawn
 
 
 def method(run: xarray.Dataset) -> str:

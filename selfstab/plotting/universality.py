@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from selfstab import phases, theory
+from selfstab import phases, renamed, theory
 from selfstab.plotting.style import (
     MARKERS,
     SERIES,
@@ -41,17 +41,17 @@ class _Runs:
     momentum: Array
     kappa: Array
     overshoot: Array
-    outcome: npt.NDArray[np.int64]
+    phase: npt.NDArray[np.int64]
     present: npt.NDArray[np.bool_]
-    """Whether there is a run: of no steps, or without a known outcome, there is none."""
+    """Whether there is a run: of no steps, or without a known phase, there is none."""
 
     @classmethod
     def checked(cls, data: Any) -> _Runs:
         """Return a dataset's runs; what it has no dimension of, it has one of."""
         import xarray
 
-        ended = "outcome" if "outcome" in getattr(data, "variables", ()) else "phase"
-        require("data", data, dict.fromkeys(("overshoot", ended, "momentum")), _MADE_BY)
+        data = renamed.with_names_of_today(data, renamed.CELLS)
+        require("data", data, dict.fromkeys(("overshoot", "phase", "momentum")), _MADE_BY)
         if "kappa" not in data.variables:
             require("data", data, {"excess": None}, f"{_MADE_BY}, with kappa or excess")
             kappa = (
@@ -62,29 +62,29 @@ class _Runs:
         if "loss" not in data.variables:
             data = data.assign_coords(loss="measured")
         steps = data["steps"] if "steps" in data.variables else xarray.ones_like(data["overshoot"])
-        arrays = [data["kappa"], data["overshoot"], data[ended], steps]
+        arrays = [data["kappa"], data["overshoot"], data["phase"], steps]
         for name in ("loss", "momentum"):
             if name not in data["overshoot"].dims:
                 arrays = [array.expand_dims(name) for array in arrays]
         arrays = [array.transpose("loss", "momentum", ...).values for array in xarray.broadcast(*arrays)]
-        kappa, overshoot, outcome, steps = (array.reshape(*array.shape[:2], -1) for array in arrays)
+        kappa, overshoot, phase, steps = (array.reshape(*array.shape[:2], -1) for array in arrays)
         return cls(
             [str(name) for name in np.atleast_1d(data["loss"].values)], np.atleast_1d(data["momentum"].values),
-            kappa, overshoot, outcome, (steps > 0) & np.isin(outcome, list(phases.LABELS)),
+            kappa, overshoot, phase, (steps > 0) & np.isin(phase, list(phases.LABELS)),
         )  # fmt: skip
 
     def failures(self) -> list[tuple[int, str]]:
-        """Return the outcomes without an overshoot that the runs came to, with their labels."""
+        """Return the phases without an overshoot that the runs came to, with their labels."""
         return [
             (code, phases.LABELS[code])
             for code in (phases.DIVERGED, phases.UNDECIDED)
-            if (self.outcome[self.present] == code).any()
+            if (self.phase[self.present] == code).any()
         ]
 
     def crosses(self, ax: Axes) -> None:
-        """Mark runs without an overshoot at the upper edge, each in the colour of its outcome."""
+        """Mark runs without an overshoot at the upper edge, each in the colour of its phase."""
         for code, label in self.failures():
-            at = self.kappa[self.present & (self.outcome == code)]
+            at = self.kappa[self.present & (self.phase == code)]
             ax.plot(
                 at, np.full(at.size, 0.97), transform=ax.get_xaxis_transform(), clip_on=False, linestyle="none",
                 marker="x", markersize=4.0, color=phases.COLOURS[code], label=label,
@@ -109,7 +109,7 @@ def draw_universality(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     data
-        ``overshoot`` and ``phase`` (or ``outcome``), as :func:`selfstab.sweep` measures them over momentum and
+        ``overshoot`` and ``phase``, as :func:`selfstab.sweep` measures them over momentum and
         another axis; perhaps along loss, too. κ is ``kappa``, or that of the coordinates momentum and ``excess``. Where
         ``steps`` is there and 0 no run was made.
     ax

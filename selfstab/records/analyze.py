@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from selfstab import observables, theory, validation
+from selfstab import observables, renamed, theory, validation
 from selfstab.observables.detection import smoothed
 from selfstab.provenance import versions
 from selfstab.records.read import recorded_run
@@ -156,8 +156,7 @@ def analyze(
     excess[record.known] = record.smooth - record.limits
     described = {"long_name": "S - S*, smoothed over the flip", "units": "1/lr"}
     data["excess_sharpness"] = ("step", excess, described)
-    data["excess"] = ("step", excess, described | {"deprecated": _FORMER_EXCESS})
-    out = data.merge(catapults)
+    out = renamed.with_old_names(data.merge(catapults), renamed.ANALYSIS)
     for name, (long_name, units) in _ALONG_CATAPULT.items():
         dtype = np.int64 if units == "step" else np.float64
         label = f"catapult_{name}" if name in ("lr", "momentum") else name
@@ -278,13 +277,15 @@ class _Record:
         onset, crossing = (self._at(catapults[name][number]) for name in ("onset", "crossing"))
         swing = slice(onset, crossing + 1)
         return onset + int(
-            np.argmax(_close(self.smooth[swing] - self.limits[swing], catapults["peak_excess"][number]))
+            np.argmax(
+                _close(self.smooth[swing] - self.limits[swing], catapults["peak_excess_sharpness"][number])
+            )
         )
 
     def _laws(self, catapults: Mapping[str, Array], tops: Array) -> dict[str, Array]:
         """Return what theory says of all catapults; spike is the loss's, times b²."""
         excess, y0, beta, ahead = (
-            catapults["relative_excess"], catapults["peak_excess"], self.momentum[tops], self.lookahead,
+            catapults["relative_excess"], catapults["peak_excess_sharpness"], self.momentum[tops], self.lookahead,
         )  # fmt: skip
         kappa = (
             theory.lookahead_inertia_number(excess, beta, ahead)
@@ -306,7 +307,7 @@ class _Record:
     ) -> dict[str, float]:
         catapult = {name: float(values[number]) for name, values in catapults.items()}
         onset, crossing, died = (self._at(catapult[name]) for name in ("onset", "crossing", "died"))
-        y0, drop = catapult["peak_excess"], catapult["drop"]
+        y0, drop = catapult["peak_excess_sharpness"], catapult["drop"]
         beta, lr = float(self.momentum[top]), float(self.lr[top])
         begin = self._at(float(catapults["died"][number - 1])) if number else 0
         following = catapults["onset"][number + 1 : number + 2]

@@ -25,7 +25,7 @@ _COLUMNS: Final = {
     "onset": "onset",
     "crossing": "crossing",
     "died": "died",
-    "peak_excess": "y₀",
+    "peak_excess_sharpness": "y₀",
     "relative_excess": "ε",
     "inertia_number": "κ",
     "drop": "drop",
@@ -45,7 +45,7 @@ _ON_SCREEN: Final = (
 )  # fmt: skip
 
 _OF_SHARPNESS: Final = (
-    "onset", "crossing", "died", "peak_excess", "relative_excess", "inertia_number", "drop", "predicted_drop",
+    "onset", "crossing", "died", "peak_excess_sharpness", "relative_excess", "inertia_number", "drop", "predicted_drop",
     "overshoot", "predicted_overshoot",
 )  # fmt: skip
 _OF_LOSS: Final = (

@@ -84,7 +84,7 @@ def refine(
         neighbour; ``unresolved``, whether it ought to be halved but max_cells is reached. Among the attrs: ``resolved``
         (1 or 0: whether all was halved that ought to be), ``stopped`` (a sentence that says why not, or nothing),
         ``runs`` and ``full_grid``, the number of cells that all finest ones would be.
-        ``data.rasterize(n)``, or :func:`rasterize`, makes a grid of it.
+        :func:`rasterize` makes a grid of it.
 
     Raises
     ------
@@ -315,8 +315,7 @@ def rasterize(data: xarray.Dataset, n: int | Mapping[str, int]) -> xarray.Datase
     Returns
     -------
     xarray.Dataset
-        Dimensions the axes; the measures, ``level``, ``boundary`` and ``unresolved``; attrs as in `data`. Importing
-        this module makes it a method, too: ``data.rasterize(n)``.
+        Dimensions the axes; the measures, ``level``, ``boundary`` and ``unresolved``; attrs as in `data`.
 
     Raises
     ------
@@ -328,7 +327,7 @@ def rasterize(data: xarray.Dataset, n: int | Mapping[str, int]) -> xarray.Datase
     >>> import selfstab as ss
     >>> data = ss.refine(ss.Quadratic([1.0]), ss.HeavyBall(1.0), {"lr": (0.0, 4.0, 4)}, start=[1.0], steps=50,
     ...                  levels=3, measure=["diverged_at"], jumps={"diverged_at": 1}, escape=4.0)
-    >>> data.rasterize(8).diverged_at.values > 0
+    >>> ss.rasterize(data, 8).diverged_at.values > 0
     array([False, False, False, False,  True,  True,  True,  True])
     """
     box = Box.read(data)
@@ -353,17 +352,3 @@ def rasterize(data: xarray.Dataset, n: int | Mapping[str, int]) -> xarray.Datase
         if array.dims == ("cell",):
             out[key] = (box.names, array.values[found], array.attrs)
     return out
-
-
-class _Rasterize:
-    """``data.rasterize(n)``: see :func:`rasterize`."""
-
-    def __init__(self, data: xarray.Dataset) -> None:
-        self._data = data
-
-    def __call__(self, n: int | Mapping[str, int]) -> xarray.Dataset:
-        return rasterize(self._data, n)
-
-
-_register: Any = xarray.register_dataset_accessor
-_register("rasterize")(_Rasterize)

@@ -55,8 +55,8 @@ def sweep(
     or lookahead where there was none. Other numbers, axes, starts and lengths do not.
 
     Other losses run a cell at a time, in as many processes. Of networks, measures of the sharpness cost the most:
-    final_sharpness needs one eigenproblem a run; min_sharpness, max_sharpness, phase, overshoot, peak_excess and drop
-    need one a step. final_loss, max_loss and diverged_at need none.
+    final_sharpness needs one eigenproblem a run; min_sharpness, max_sharpness, phase, overshoot, drop and
+    peak_excess_sharpness need one a step. final_loss, max_loss and diverged_at need none.
 
     A cell's numbers depend on its own values only: not on the grid around it, the
     number of threads or the other measures. (One exception: an iteration finds the sharpness of
@@ -84,7 +84,7 @@ def sweep(
         Number of updates of each run, >= 0.
     measure
         Any of final_loss, max_loss, final_sharpness, min_sharpness, max_sharpness, diverged_at, phase, overshoot,
-        peak_excess, drop (see below); nothing else is computed.
+        peak_excess_sharpness, drop (see below); nothing else is computed.
     escape, noise, seed
         As in :func:`simulate`. The noise depends on (seed, repeat, step, component), so all cells of a repeat share it.
     repeats
@@ -124,9 +124,9 @@ def sweep(
           and the sharpness ended lower;
           2 oscillating: some step reversed, v_{t+1}·v_t < 0 by more than rounding;
           1 monotone.
-        - peak_excess (y0): of the largest swing, the largest smoothed S − S* up to when the flip was still at least √10
-          times below its peak. drop: the fall of the sharpness from there to when the flip was least after the peak.
-          overshoot: drop/(2 y0). NaN without a catapult, when diverged, or undecided.
+        - peak_excess_sharpness (y0): of the largest swing, the largest smoothed S − S* up to when the flip was still at
+          least √10 times below its peak. drop: the fall of the sharpness from there to when the flip was least
+          after the peak. overshoot: drop/(2 y0). NaN without a catapult, when diverged, or undecided.
 
         *Smoothed* is the (1, 2, 1)/4 mean of three consecutive steps (at the second step the mean of two; the first
         is no onset). For maps, mask what diverged: ``data.final_sharpness.where(data.phase != -1)``. Settings,

@@ -130,31 +130,31 @@ def verify(names: Sequence[str] | None = None) -> xarray.Dataset:
     >>> round(float(found.order.sel(prediction="Q3 growth leading")), 1)
     2.0
     """
-    return _dataset([prediction.run() for prediction in _chosen(names)])
+    return _dataset([prediction.run() for prediction in _named(names)])
 
 
-def _chosen(names: Any) -> list[Prediction]:
+def _named(names: Any) -> list[Prediction]:
     if names is None:
         return list(PREDICTIONS)
     groups = dict.fromkeys(p.name.split()[0] for p in PREDICTIONS)
-    wanted = validation.some_of("names", names, [*(p.name for p in PREDICTIONS), *groups])
-    if not wanted:
+    selection = validation.some_of("names", names, [*(p.name for p in PREDICTIONS), *groups])
+    if not selection:
         raise ValueError("names must hold at least one name, got none")
-    return [p for p in PREDICTIONS if p.name in wanted or p.name.split()[0] in wanted]
+    return [p for p in PREDICTIONS if p.name in selection or p.name.split()[0] in selection]
 
 
 def _dataset(rows: list[Judged]) -> xarray.Dataset:
     import xarray
 
     values: dict[str, list[Any]] = {
-        "measured": [row.found.measured for row in rows],
-        "predicted": [row.found.predicted for row in rows],
-        "error": [row.found.error for row in rows],
-        "order": [row.found.order for row in rows],
+        "measured": [row.measurement.measured for row in rows],
+        "predicted": [row.measurement.predicted for row in rows],
+        "error": [row.measurement.error for row in rows],
+        "order": [row.measurement.order for row in rows],
         "expected_order": [row.prediction.expected_order for row in rows],
         "band": [row.prediction.band for row in rows],
         "tolerance": [row.prediction.tolerance for row in rows],
-        **{name: [row.found.domain[k] for row in rows] for k, name in enumerate(_WITHIN)},
+        **{name: [row.measurement.domain[k] for row in rows] for k, name in enumerate(_WITHIN)},
         "relation": [row.prediction.relation for row in rows],
         "verdict": [row.verdict for row in rows],
         "reason": [row.reason for row in rows],
@@ -234,7 +234,7 @@ def table(dataset: xarray.Dataset) -> str:
     rows, below = [], []
     for k, verdict in enumerate(verdicts):
         row = dataset.isel(prediction=k)
-        asked = f"{row['expected_order']:.0f} ± {row['band']:g}" if np.isfinite(row["expected_order"]) else ""
+        order = f"{row['expected_order']:.0f} ± {row['band']:g}" if np.isfinite(row["expected_order"]) else ""
         rows.append(
             [
                 row["prediction"].item(),
@@ -244,7 +244,7 @@ def table(dataset: xarray.Dataset) -> str:
                 f"{row['error']:.1e}",
                 f"{row['tolerance']:.0e}" if np.isfinite(row["tolerance"]) else "",
                 f"{row['order']:.2f}" if np.isfinite(row["order"]) else "",
-                asked,
+                order,
                 row["small_parameter"].item(),
                 *(f"{row[name]:.2g}" if np.isfinite(row[name]) else "" for name in _WITHIN),
                 f"{row['seconds']:.1f}",

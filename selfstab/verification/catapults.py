@@ -101,46 +101,49 @@ def _slow_catapults() -> list[_Catapult]:
 
 
 def _slow(
-    found: list[_Catapult], measured: list[float], predicted: list[float], relative_to: Array | None = None
+    catapults: list[_Catapult],
+    measured: list[float],
+    predicted: list[float],
+    relative_to: Array | None = None,
 ) -> Measurement:
-    kappas = np.array([c.kappa for c in found])
+    kappas = np.array([c.kappa for c in catapults])
     return Measurement.asymptotic(
         kappas, np.array(measured), np.array(predicted), fitted=5, relative_to=relative_to
     )
 
 
 def _drop() -> Measurement:
-    found = _slow_catapults()
+    catapults = _slow_catapults()
     return _slow(
-        found,
-        [float(c.run["sharpness"][-1]) for c in found],
-        [theory.final_sharpness(c.threshold, c.y0, 0.0) for c in found],
-        relative_to=2.0 * np.array([c.y0 for c in found]),
+        catapults,
+        [float(c.run["sharpness"][-1]) for c in catapults],
+        [theory.final_sharpness(c.threshold, c.y0, 0.0) for c in catapults],
+        relative_to=2.0 * np.array([c.y0 for c in catapults]),
     )
 
 
 def _largest_swing() -> Measurement:
-    found = _slow_catapults()
+    catapults = _slow_catapults()
     return _slow(
-        found,
-        [float(np.abs(c.run["weights"][:, 0]).max()) for c in found],
-        [theory.max_displacement(c.y0, _STABILIZATION) for c in found],
+        catapults,
+        [float(np.abs(c.run["weights"][:, 0]).max()) for c in catapults],
+        [theory.max_displacement(c.y0, _STABILIZATION) for c in catapults],
     )
 
 
 def _spike() -> Measurement:
-    found = _slow_catapults()
+    catapults = _slow_catapults()
     return _slow(
-        found,
-        [float(c.run["loss"].max()) for c in found],
-        [theory.loss_spike(c.threshold, c.y0, _STABILIZATION) for c in found],
+        catapults,
+        [float(c.run["loss"].max()) for c in catapults],
+        [theory.loss_spike(c.threshold, c.y0, _STABILIZATION) for c in catapults],
     )
 
 
 def _orbit() -> Measurement:
     measured, predicted, scale = [], [], []
-    found = _slow_catapults()
-    for c in found:
+    catapults = _slow_catapults()
+    for c in catapults:
         y = np.sqrt(_STABILIZATION) * c.run["weights"].values[:, 1] + 1.0 - c.threshold
         first = int(np.argmax(y < 0.0))
         centre = first - y[first] / (y[first] - y[first - 1])  # where y crosses 0
@@ -149,7 +152,7 @@ def _orbit() -> Measurement:
         measured.append(float(y[worst]))
         predicted.append(float(expected[worst]))
         scale.append(c.y0)
-    return _slow(found, measured, predicted, relative_to=np.array(scale))
+    return _slow(catapults, measured, predicted, relative_to=np.array(scale))
 
 
 def _conserved() -> Measurement:
@@ -189,9 +192,9 @@ def _collapse() -> Measurement:
 
 def _series() -> Measurement:
     kappas = np.geomspace(2.5e-3, 1.0, 14)
-    found = _cubic_catapults(kappas, 0.5, size=1e-6)
-    measured = np.array([c.overshoot for c in found])
-    predicted = np.polynomial.polynomial.polyval(np.array([c.kappa for c in found]), SERIES[:3])
+    catapults = _cubic_catapults(kappas, 0.5, size=1e-6)
+    measured = np.array([c.overshoot for c in catapults])
+    predicted = np.polynomial.polynomial.polyval(np.array([c.kappa for c in catapults]), SERIES[:3])
     return Measurement.asymptotic(kappas, measured, predicted, fitted=4)
 
 
@@ -201,10 +204,10 @@ _LAW_MOMENTA = (0.995, 0.99, 0.98, 0.95)
 
 def _law(loss: SymbolicLoss, minimum: Array, kappa: float, momenta: tuple[float, ...]) -> Measurement:
     """Compare the overshoot at one κ with G(κ) as ε falls, that is as β rises."""
-    found = [_catapult(loss, minimum, m, _excess(kappa, m), size=1e-6) for m in momenta]
-    measured = np.array([c.overshoot for c in found])
-    predicted = np.asarray(theory.overshoot([c.kappa for c in found]))
-    excess = np.array([c.excess for c in found])
+    catapults = [_catapult(loss, minimum, m, _excess(kappa, m), size=1e-6) for m in momenta]
+    measured = np.array([c.overshoot for c in catapults])
+    predicted = np.asarray(theory.overshoot([c.kappa for c in catapults]))
+    excess = np.array([c.excess for c in catapults])
     return Measurement.asymptotic(excess, measured, predicted, fitted=len(_LAW_MOMENTA))
 
 
@@ -214,8 +217,8 @@ _DOMAIN_MOMENTA = (*_LAW_MOMENTA, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.
 def _law_everywhere(loss: SymbolicLoss, minimum: Array) -> Measurement:
     """Return the law's measurement at the κ whose order is furthest from 1, with the domain at κ = 1."""
     domain = _law(loss, minimum, 1.0, _DOMAIN_MOMENTA).domain
-    found = [_law(loss, minimum, kappa, _LAW_MOMENTA) for kappa in _LAW_KAPPAS]
-    worst = max(found, key=lambda m: abs(m.order - 1.0) if np.isfinite(m.order) else np.inf)
+    laws = [_law(loss, minimum, kappa, _LAW_MOMENTA) for kappa in _LAW_KAPPAS]
+    worst = max(laws, key=lambda m: abs(m.order - 1.0) if np.isfinite(m.order) else np.inf)
     return Measurement(worst.measured, worst.predicted, worst.error, worst.order, domain)
 
 
@@ -229,11 +232,11 @@ def _law_product() -> Measurement:
 
 def _final_sharpness() -> Measurement:
     loss, momenta = _product(), _DOMAIN_MOMENTA
-    found = [_catapult(loss, loss.minimum(sharpness=4.0), m, _excess(1.0, m), size=1e-6) for m in momenta]
-    measured = np.array([float(c.run["sharpness"][-1]) for c in found])
-    thresholds = theory.max_stable_sharpness([c.lr for c in found], momenta)
-    predicted = theory.final_sharpness(thresholds, 4.0 - thresholds, [c.kappa for c in found])
-    excess = np.array([c.excess for c in found])
+    catapults = [_catapult(loss, loss.minimum(sharpness=4.0), m, _excess(1.0, m), size=1e-6) for m in momenta]
+    measured = np.array([float(c.run["sharpness"][-1]) for c in catapults])
+    thresholds = theory.max_stable_sharpness([c.lr for c in catapults], momenta)
+    predicted = theory.final_sharpness(thresholds, 4.0 - thresholds, [c.kappa for c in catapults])
+    excess = np.array([c.excess for c in catapults])
     return Measurement.asymptotic(excess, measured, predicted, fitted=len(_LAW_MOMENTA))
 
 

@@ -51,7 +51,7 @@ class Swing:
 
     Parameters
     ----------
-    excess, predicted
+    excess_sharpness, predicted
         S − S* without the swing's share, of the run and of the prediction.
     displacement, predicted_displacement
         x of both.
@@ -59,21 +59,25 @@ class Swing:
         δ along the constrained trajectory.
     """
 
-    excess: Array
+    excess_sharpness: Array
     predicted: Array
     displacement: Array
     predicted_displacement: Array
     width: Array
 
     def worst(self) -> tuple[float, float, float]:
-        """Return the run's and the predicted excess where they differ most, and the largest excess."""
-        k = int(np.argmax(np.abs(self.predicted - self.excess)))
-        return float(self.excess[k]), float(self.predicted[k]), float(np.abs(self.excess).max())
+        """Return the run's and the predicted S − S* where they differ most, and its largest."""
+        k = int(np.argmax(np.abs(self.predicted - self.excess_sharpness)))
+        return (
+            float(self.excess_sharpness[k]),
+            float(self.predicted[k]),
+            float(np.abs(self.excess_sharpness).max()),
+        )
 
     def error(self) -> float:
-        """Return the largest error of the predicted excess over the largest excess."""
-        excess, predicted, largest = self.worst()
-        return abs(predicted - excess) / largest
+        """Return the largest error of the predicted S − S*, relative to its largest."""
+        run, predicted, largest = self.worst()
+        return abs(predicted - run) / largest
 
 
 def swing(momentum: float, scale: float, third: float = 0.0, carried: bool = False) -> Swing:

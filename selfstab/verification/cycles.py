@@ -59,8 +59,8 @@ def _same() -> Measurement:
 def _half_amplitude() -> Measurement:
     excess, momentum = np.geomspace(1e-3, 0.05, 9), 0.5
     predicted = np.asarray(theory.two_cycle_half_amplitude(excess, *_DERIVATIVES))
-    found = [settled_cycle(_quartic(), 0.0, a, e, momentum) for a, e in zip(predicted, excess, strict=True)]
-    measured = np.array([0.5 * (points[0] - points[1]) for points in found])
+    cycles = [settled_cycle(_quartic(), 0.0, a, e, momentum) for a, e in zip(predicted, excess, strict=True)]
+    measured = np.array([0.5 * (points[0] - points[1]) for points in cycles])
     return Measurement.asymptotic(excess, measured, predicted, fitted=5)
 
 

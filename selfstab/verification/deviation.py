@@ -57,21 +57,21 @@ def _cases() -> dict[str, _Case]:
 def _deviation(case: _Case, settings: list[tuple[float, float]], fitted: int) -> Measurement:
     """Compare drop/(2y0) with law and deviation at settings (β, ε), ε ascending."""
     momenta, excess = np.array(settings).T
-    found = [_catapult(case.loss, case.minimum, m, e, size=1e-6).overshoot for m, e in settings]
+    overshoots = [_catapult(case.loss, case.minimum, m, e, size=1e-6).overshoot for m, e in settings]
     predicted = theory.overshoot_on_loss(excess, momenta, case.sharpness_curvature, case.quartic)
-    return Measurement.asymptotic(excess, np.array(found), np.asarray(predicted), fitted=fitted)
+    return Measurement.asymptotic(excess, np.array(overshoots), np.asarray(predicted), fitted=fitted)
 
 
-def _worst(found: list[Measurement]) -> Measurement:
-    return max(found, key=lambda m: abs(m.order - 2.0) if np.isfinite(m.order) else np.inf)
+def _worst(measurements: list[Measurement]) -> Measurement:
+    return max(measurements, key=lambda m: abs(m.order - 2.0) if np.isfinite(m.order) else np.inf)
 
 
 def _slow() -> Measurement:
-    found = []
+    measurements = []
     for name, least in (("product", 1e-3), ("random", 4e-3)):
         settings = [(0.0, excess) for excess in (least, 2.0 * least, 4.0 * least, 0.032, 0.064, 0.128)]
-        found.append(_deviation(_cases()[name], settings, fitted=3))
-    return _worst(found)
+        measurements.append(_deviation(_cases()[name], settings, fitted=3))
+    return _worst(measurements)
 
 
 # Above β = 0.98 the rounding of the weights, amplified by 1/(1 − β), is no longer small against ε².
@@ -79,11 +79,11 @@ _MOMENTA = (0.98, 0.97, 0.96, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
 
 
 def _at_kappa(name: str, *kappas: float) -> Measurement:
-    found = []
+    measurements = []
     for kappa in kappas:
         settings = [(m, _excess(kappa, m)) for m in _MOMENTA]
-        found.append(_deviation(_cases()[name], settings, fitted=3))
-    return _worst(found)
+        measurements.append(_deviation(_cases()[name], settings, fitted=3))
+    return _worst(measurements)
 
 
 def _product() -> Measurement:

@@ -49,7 +49,7 @@ _KAPPAS = np.geomspace(0.02, 0.6, 14)
 
 def _cycles() -> tuple[Array, Array, Array]:
     """Return α, and the measured period and growth a cycle, of cycles too small to feel their size."""
-    momentum, found = _CYCLE_MOMENTUM, []
+    momentum, rows = _CYCLE_MOMENTUM, []
     for kappa in _KAPPAS:
         alpha = _alpha(kappa, momentum)
         expected = theory.cycle_period(_LR, momentum, alpha)
@@ -61,8 +61,8 @@ def _cycles() -> tuple[Array, Array, Array]:
         root = recurrence_roots(y[died::apart])[0]
         exponent = np.log(root) / apart
         period = 2.0 * np.pi / abs(exponent.imag)
-        found.append((alpha, period, np.exp(exponent.real * period)))
-    alpha, period, growth = np.array(found).T
+        rows.append((alpha, period, np.exp(exponent.real * period)))
+    alpha, period, growth = np.array(rows).T
     return alpha, period, growth
 
 

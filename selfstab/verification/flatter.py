@@ -35,13 +35,13 @@ _RUN: Final = {
 
 
 @cache
-def _found(name: str) -> xarray.Dataset:
+def _comparison(name: str) -> xarray.Dataset:
     return _RUN[name](quick=True, threads=1)
 
 
 def _number(name: str, optimizer: str, number: str) -> float:
     """Return a number's mean over seeds; infinite if a run diverged, and it must have passed the threshold."""
-    at = _found(name).sel(optimizer=optimizer)
+    at = _comparison(name).sel(optimizer=optimizer)
     if np.isfinite(at["diverged_at"]).any():
         return np.inf
     if not np.isfinite(at["crossed_at"]).all():
@@ -59,8 +59,8 @@ def _heavy_over_plain(name: str) -> Measurement:
 
 
 def _level(name: str) -> Measurement:
-    found = _heavy_over_plain(name)
-    return Measurement(found.measured, found.predicted, abs(found.error))
+    ratio = _heavy_over_plain(name)
+    return Measurement(ratio.measured, ratio.predicted, abs(ratio.error))
 
 
 def _test_loss() -> Measurement:
@@ -76,8 +76,8 @@ _SLOW: Final = Setting(
 @cache
 def _slow(method: str) -> dict[str, Array]:
     """Return the numbers of the runs on a slow ramp, along seeds."""
-    done = [Job(SparseRegression(), _SLOW, method, seed).done()["numbers"] for seed in _SLOW.seeds]
-    return {name: np.array([numbers[name] for numbers in done]) for name in done[0]}
+    rows = [Job(SparseRegression(), _SLOW, method, seed).run()["numbers"] for seed in _SLOW.seeds]
+    return {name: np.array([numbers[name] for numbers in rows]) for name in rows[0]}
 
 
 def _slow_ramp() -> Measurement:
@@ -87,7 +87,7 @@ def _slow_ramp() -> Measurement:
     inertia = heavy["predicted_inertia"]
     if not (predicted[0] < predicted[1] and theory.overshoot(inertia.max()) < 2.0):
         raise ValueError("the ramp must be so slow that theory predicts the smaller catapult for momentum")
-    return _over(*(float(numbers["peak_excess"].mean()) for numbers in (heavy, plain)))
+    return _over(*(float(numbers["peak_relative_excess"].mean()) for numbers in (heavy, plain)))
 
 
 _PAPER = "[Phunyaphibarn2024]_"

@@ -63,8 +63,8 @@ def averaged_flow() -> Callable[[Array], Array]:
         return np.asarray(-force[1:] / CURVATURE)
 
     start = slow_start()[1:]
-    found = solve_ivp(velocity, (0.0, SPAN), start, "DOP853", dense_output=True, rtol=1e-10, atol=1e-13)
-    return cast("Callable[[Array], Array]", found.sol)
+    flow = solve_ivp(velocity, (0.0, SPAN), start, "DOP853", dense_output=True, rtol=1e-10, atol=1e-13)
+    return cast("Callable[[Array], Array]", flow.sol)
 
 
 def _balance(loss: Loss, w: Array) -> float:
@@ -111,14 +111,14 @@ def _threshold() -> Measurement:
     """Bisect for the learning rate at which Σ starts to grow; there S = 1 is the threshold."""
     from scipy.optimize import brentq
 
-    found = []
+    rates = []
     for m in _MOMENTA:
         edge = 2.0 * (1.0 + m)  # within 1e-6 below it modes are real at every β here
-        found.append(brentq(_rate, (1.0 - 1e-6) * edge, 1.1 * edge, args=(m,), xtol=1e-15, rtol=1e-15))
+        rates.append(brentq(_rate, (1.0 - 1e-6) * edge, 1.1 * edge, args=(m,), xtol=1e-15, rtol=1e-15))
     predicted = np.array(
-        [float(theory.max_stable_sharpness(lr, m)) for lr, m in zip(found, _MOMENTA, strict=True)]
+        [float(theory.max_stable_sharpness(lr, m)) for lr, m in zip(rates, _MOMENTA, strict=True)]
     )
-    return Measurement.worst(np.ones(len(found)), predicted)
+    return Measurement.worst(np.ones(len(rates)), predicted)
 
 
 def _flow_rate() -> Measurement:
@@ -152,8 +152,8 @@ def _fixed_point() -> Measurement:
         measured.append(0.25 * (points[0] - points[1]) ** 2)
         # A swing of ±a in w is one of ±2a in v.
         guess = np.concatenate([[1.0 - half**2, 0.0], half**2 * np.array([1.0, 2.0, 2.0, 4.0])])
-        found = root(partial(_velocity_at, lr, momentum), guess, tol=1e-14)
-        predicted.append(found.x[2])
+        solution = root(partial(_velocity_at, lr, momentum), guess, tol=1e-14)
+        predicted.append(solution.x[2])
     return Measurement.worst(np.array(measured), np.array(predicted))
 
 
@@ -167,7 +167,7 @@ DIGITS_THRESHOLD: Final = 3.0
 """S* of the runs on the digits."""
 DIGITS_STEPS: Final = 150
 """Steps without momentum of the runs on the digits: two swings at the edge. With momentum, as much effective time."""
-KICK: Final = 0.0125
+FLIP: Final = 0.0125
 """Half the distance of start and previous, along the top eigenvector, of the runs on the digits."""
 _FLOW_MOMENTUM = 0.5  # the averaged flow is the same for all, three times as fast a step as without momentum
 
@@ -210,7 +210,7 @@ def digits_run(momentum: float) -> xarray.Dataset:
     import xarray
 
     loss, w = digits_edge()
-    start, previous = flip_start(loss, w, KICK)
+    start, previous = flip_start(loss, w, FLIP)
     steps = int(DIGITS_STEPS / digits_time(momentum))
     run = simulate(
         loss, digits_optimizer(momentum), start, steps + 1, previous=previous, keep=["weights", "loss"]
@@ -232,7 +232,7 @@ def digits_run(momentum: float) -> xarray.Dataset:
 def digits_rod(momentum: float, share: float = 1.0) -> xarray.Dataset:
     """Return the rod flow on the digits over effective time, over the first share of the time of the runs."""
     loss, w = digits_edge()
-    start, previous = flip_start(loss, w, KICK)
+    start, previous = flip_start(loss, w, FLIP)
     steps = int(share * DIGITS_STEPS / digits_time(momentum))
     rod = rod_flow(loss, digits_optimizer(momentum), start, steps, previous=previous, keep=["weights"])
     rod = rod.assign_coords(time=rod["step"] * digits_time(momentum)).swap_dims(step="time")
@@ -275,7 +275,7 @@ def _digits_directions() -> Measurement:
     flow = averaged(loss, plain.matched(fast), w, steps, directions=5, keep=["weights"])
     if int(flow["active"].max()) < 2 or (flow["invalid"] != 0).any():
         raise ValueError("two directions or more must swing, none beyond those carried, and they did not")
-    start, previous = flip_start(loss, w, KICK)
+    start, previous = flip_start(loss, w, FLIP)
     speed = round(digits_time(fast))
     run = simulate(
         loss, plain, start, speed * steps + 1, previous=previous, keep=["weights"], noise=_DIGITS_NOISE
@@ -286,7 +286,7 @@ def _digits_directions() -> Measurement:
     return Measurement(moved + apart, moved, apart / moved)
 
 
-_DIGITS_NOISE = 1e-4  # so that directions other than the kick's can begin to swing
+_DIGITS_NOISE = 1e-4  # so that directions other than the start's can begin to swing
 
 _SWING: Final = 0.25
 """Share of the time of the runs on the digits in which the sharpness rises above the threshold and turns."""
@@ -306,7 +306,7 @@ def _digits_rod() -> Measurement:
 
 
 _DIGITS_WHERE = (
-    "digits, parity, MLP 64-32-1 tanh, S* = 3, from S = 2.988, kicked by 0.0125 along u; β = 0 and 0.5, "
+    "digits, parity, MLP 64-32-1 tanh, S* = 3, from S = 2.988, displaced by 0.0125 along u; β = 0 and 0.5, "
 )
 
 PREDICTIONS: Final[tuple[Prediction, ...]] = (

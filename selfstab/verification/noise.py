@@ -65,13 +65,13 @@ def _mean_squares(mean: Array, deviation: Array, momentum: float) -> Array:
 
 def _growth(mean: Array, deviation: Array, momentum: float) -> Array:
     """Return the largest |λ| of the recurrence of order three, one per second moment, that E x_t² obeys."""
-    found = []
+    factors = []
     for series in _mean_squares(mean, deviation, momentum).T:
         rows = np.stack([series[2:-1], series[1:-2], series[:-3], series[3:]])
         rows /= np.abs(rows).max(axis=0)
         recurrence: Any = np.linalg.lstsq(rows[:3].T, rows[3], rcond=1e-12)[0]
-        found.append(np.abs(np.roots([1.0, *-recurrence])).max())
-    return np.array(found)
+        factors.append(np.abs(np.roots([1.0, *-recurrence])).max())
+    return np.array(factors)
 
 
 def _means(momentum: float) -> Array:
@@ -93,7 +93,7 @@ def _mean_square() -> Measurement:
 @cache
 def _boundaries() -> tuple[Array, Array, Array]:
     """Return ημ, β and the measured η²s² at which the mean square neither grows nor dies."""
-    found = []
+    boundaries = []
     for momentum in _MOMENTA:
         means = _means(momentum)
         low, high = np.full(means.size, 0.01), np.full(means.size, 4.0)  # decay and growth in every cell
@@ -106,8 +106,8 @@ def _boundaries() -> tuple[Array, Array, Array]:
             at_low, at_high = rises[each, k - 1], rises[each, k]
         # The last bracket is 4/31⁴ wide: linear within.
         variance = low - at_low * (high - low) / (at_high - at_low)
-        found.append(np.stack([means, np.full(means.size, momentum), variance]))
-    mean, momenta, variance = np.concatenate(found, axis=1)
+        boundaries.append(np.stack([means, np.full(means.size, momentum), variance]))
+    mean, momenta, variance = np.concatenate(boundaries, axis=1)
     return mean, momenta, variance
 
 

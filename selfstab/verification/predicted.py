@@ -1,8 +1,8 @@
 """Predictions of what swings about the constrained trajectory on real data: the handwritten digits.
 
 A network 64-32-1 (tanh) learns the parity of 500 digits by gradient descent up to the threshold S* = 5. From there,
-projected onto the edge and kicked by 0.025 along the top eigenvector, it runs at that threshold with and without
-momentum. A start with a kick is reproducible; one without freezes, or swings from rounding errors.
+projected onto the edge and displaced by 0.025 along the top eigenvector, it runs at that threshold with and without
+momentum. A displaced start is reproducible; one without freezes, or swings from rounding errors.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 THRESHOLD: Final = 5.0
 """S* of every run."""
-KICK: Final = 0.025
+DISPLACEMENT: Final = 0.025
 """x at the start."""
 
 _STEPS_TO_THE_EDGE: Final = 796  # of gradient descent at lr 0.3, far from its own threshold
@@ -58,7 +58,7 @@ def optimizer(momentum: float) -> HeavyBall:
 def compared(momentum: float, forms: tuple[Form, ...], steps: int) -> dict[str, xarray.Dataset]:
     """Return a run on the digits beside its predictions, by form."""
     weights, u = _edge()
-    return together(checked(network(), optimizer(momentum), weights + KICK * u, None, steps), forms)
+    return together(checked(network(), optimizer(momentum), weights + DISPLACEMENT * u, None, steps), forms)
 
 
 def error(data: xarray.Dataset) -> float:
@@ -78,7 +78,7 @@ def _entry(momentum: float, form: Form, steps: int, tolerance: float, what: str)
     return Prediction(
         name=f"M1 digits {form} β = {momentum:g}",
         statement=f"{what}: least sharpness; error is the predicted sharpness's rms over the range of sharpness",
-        where=f"digits, parity, MLP 64-32-1 tanh, S* = 5, kick 0.025 along u, the first {steps} steps",
+        where=f"digits, parity, MLP 64-32-1 tanh, S* = 5, displaced by 0.025 along u, the first {steps} steps",
         source="derivations/m1_constrained.py",
         measure=partial(_least, momentum, form, steps),
         tolerance=tolerance,

@@ -128,28 +128,35 @@ class Prediction:
         if math.isnan(self.expected_order) and math.isnan(self.tolerance):
             raise ValueError(f"tolerance or expected_order must be given in {self.name!r}, got neither")
 
-    def judge(self, found: Measurement) -> tuple[str, str]:
+    def judge(self, measurement: Measurement) -> tuple[str, str]:
         """Return the verdict on a measurement, and the reason if it is not that it holds."""
-        if not all(map(math.isfinite, (found.measured, found.predicted, found.error))):
+        if not all(map(math.isfinite, (measurement.measured, measurement.predicted, measurement.error))):
             return (
                 FAILS,
-                f"not finite: measured {found.measured}, predicted {found.predicted}, error {found.error}",
+                f"not finite: measured {measurement.measured}, predicted {measurement.predicted}, "
+                f"error {measurement.error}",
             )
-        if not math.isnan(self.tolerance) and not found.error <= self.tolerance:
-            return FAILS, f"error {found.error:.3g} is above {self.tolerance:.3g}"
-        if not math.isnan(self.expected_order) and not abs(found.order - self.expected_order) <= self.band:
-            return FAILS, f"order {found.order:.3g} is not within {self.band:g} of {self.expected_order:g}"
+        if not math.isnan(self.tolerance) and not measurement.error <= self.tolerance:
+            return FAILS, f"error {measurement.error:.3g} is above {self.tolerance:.3g}"
+        if (
+            not math.isnan(self.expected_order)
+            and not abs(measurement.order - self.expected_order) <= self.band
+        ):
+            return (
+                FAILS,
+                f"order {measurement.order:.3g} is not within {self.band:g} of {self.expected_order:g}",
+            )
         return HOLDS, ""
 
     def run(self) -> Judged:
         """Measure and judge; an entry that raises is not run, and says why."""
         began = time.perf_counter()
         try:
-            found = self.measure()
+            measurement = self.measure()
         except Exception as error:  # whatever goes wrong in one entry must not end the others
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             return Judged(self, Measurement(_NAN, _NAN, _NAN), NOT_RUN, reason, time.perf_counter() - began)
-        return Judged(self, found, *self.judge(found), time.perf_counter() - began)
+        return Judged(self, measurement, *self.judge(measurement), time.perf_counter() - began)
 
 
 @dataclass(frozen=True)
@@ -157,7 +164,7 @@ class Judged:
     """A prediction with its measurement, verdict, reason and seconds."""
 
     prediction: Prediction
-    found: Measurement
+    measurement: Measurement
     verdict: str
     reason: str
     seconds: float

@@ -179,14 +179,14 @@ class Drop:
         ε = y₀/S*.
     steps
         Length of the run.
-    outcome
-        ``outcomes.CATAPULT``, ``DIVERGED`` or ``UNDECIDED``.
+    phase
+        ``phases.CATAPULT``, ``DIVERGED`` or ``UNDECIDED``.
     """
 
     overshoot: float
     excess: float
     steps: int
-    outcome: int
+    phase: int
 
 
 def catapult(start: Start, momentum: float, kappa: float) -> Drop:
@@ -203,11 +203,11 @@ def catapult(start: Start, momentum: float, kappa: float) -> Drop:
     below = min(excess * (2.0 * theory.overshoot(kappa) - 1.0), 0.9)
     growth = math.log(theory.growth_factor(excess, momentum))
     decay = -math.log(theory.growth_factor(-below, momentum))
-    wanted = math.ceil(math.log(3.0 / start.flip) / growth + math.log(3.0 / start.quiet) / decay)
+    needed = math.ceil(math.log(3.0 / start.flip) / growth + math.log(3.0 / start.quiet) / decay)
     if start.loss.kernel is not None:
-        wanted = max(wanted, _COMPILED_STEPS)
+        needed = max(needed, _COMPILED_STEPS)
     while True:
-        steps = min(wanted, start.most_steps)
+        steps = min(needed, start.most_steps)
         run = simulate(start.loss, optimizer, first, steps, previous=previous, every=steps)
         if run["diverged_at"] >= 0:
             return Drop(math.nan, excess, steps, phases.DIVERGED)
@@ -217,7 +217,7 @@ def catapult(start: Start, momentum: float, kappa: float) -> Drop:
             return Drop(drop / (2.0 * y0), excess, steps, phases.CATAPULT)
         if steps == start.most_steps:
             return Drop(math.nan, excess, steps, phases.UNDECIDED)
-        wanted = 4 * steps
+        needed = 4 * steps
 
 
 # -- the deviation to first order -----------------------------------------------------------------------------
@@ -246,10 +246,10 @@ _MOMENTA: Final = {
 
 def _law(name: str) -> Measurement:
     start = STARTS[name]()
-    found = [catapult(start, momentum, _KAPPA) for momentum in _MOMENTA[name in NETWORKS]]
+    drops = [catapult(start, momentum, _KAPPA) for momentum in _MOMENTA[name in NETWORKS]]
     law = theory.overshoot(_KAPPA)
-    relative_drop = 2.0 * law * np.array([drop.excess for drop in found])
-    measured = np.array([drop.overshoot for drop in found])
+    relative_drop = 2.0 * law * np.array([drop.excess for drop in drops])
+    measured = np.array([drop.overshoot for drop in drops])
     return Measurement.asymptotic(relative_drop, measured, np.full(measured.size, law), fitted=_FITTED)
 
 

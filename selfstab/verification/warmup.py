@@ -37,7 +37,7 @@ def _swings(ramp: float, first: float, steps: int, start: float, previous: float
 
 
 def _crossing() -> Measurement:
-    """Add up the responses to single kicks: the root mean square of what noise at every step leaves."""
+    """Add up the responses to single impulses: the root mean square of what noise at every step leaves."""
     ramps, measured = np.geomspace(1e-5, 1e-3, 5), []
     for ramp in ramps:
         width = np.sqrt((1.0 - _MOMENTUM) / (2.0 * (1.0 + _MOMENTUM) * ramp))  # 1/√k steps
@@ -47,8 +47,8 @@ def _crossing() -> Measurement:
         )  # fine enough for a Gaussian's sum, to its ends
         squares = 0.0
         for t in range(-end, end - 1, stride):
-            kick = _LR * (1.0 + ramp * t)
-            left = _swings(ramp, ramp * (t + 1), end - t - 1, kick, 0.0)[-1]
+            impulse = _LR * (1.0 + ramp * t)
+            left = _swings(ramp, ramp * (t + 1), end - t - 1, impulse, 0.0)[-1]
             squares += stride * float(left) ** 2
         alone = _swings(ramp, 0.0, end, 1.0, -1.0)[-1]
         measured.append(np.sqrt(squares) / alone)
@@ -98,7 +98,7 @@ def _after(excess: float, momentum: float, ramp: float) -> int:
 
 
 def _measured_drop(excess: float, momentum: float, gain: float) -> float:
-    """Run CubicTaylor from a kick at the crossing, S = 1."""
+    """Run CubicTaylor from a impulse at the crossing, S = 1."""
     amplitude, ramp = _ramp_to(excess, momentum, gain)
     steps = _after(excess, momentum, ramp)
     first = HeavyBall(1.0, momentum).max_stable_sharpness()
@@ -114,8 +114,8 @@ def _excess(kappa: float, momentum: float) -> float:
     return kappa / float(theory.inertia_number(1.0, momentum))
 
 
-def _worst_order(found: list[Measurement], expected: float) -> Measurement:
-    return max(found, key=lambda m: abs(m.order - expected) if np.isfinite(m.order) else np.inf)
+def _worst_order(measurements: list[Measurement], expected: float) -> Measurement:
+    return max(measurements, key=lambda m: abs(m.order - expected) if np.isfinite(m.order) else np.inf)
 
 
 _DROP_CASES = ((0.0, 0.003), (0.5, 0.03), (0.9, 1.0), (0.99, 10.0))
@@ -123,7 +123,7 @@ _DROP_CASES = ((0.0, 0.003), (0.5, 0.03), (0.9, 1.0), (0.99, 10.0))
 
 def _drop() -> Measurement:
     """Hold κ_on while the logarithm grows; the law's own error in ε, known, is part of the prediction."""
-    found = []
+    measurements = []
     for momentum, kappa in _DROP_CASES:
         measured, predicted = [], []
         for gain in _GAINS:
@@ -133,8 +133,10 @@ def _drop() -> Measurement:
             law = theory.warmup_drop(1.0, amplitude, momentum, ramp, _STABILIZATION)
             of_steps = theory.overshoot_on_loss(excess, momentum) / theory.overshoot(kappa)
             predicted.append(law * of_steps)
-        found.append(Measurement.asymptotic(1.0 / _GAINS, np.array(measured), np.array(predicted), fitted=5))
-    return _worst_order(found, 1.0)
+        measurements.append(
+            Measurement.asymptotic(1.0 / _GAINS, np.array(measured), np.array(predicted), fitted=5)
+        )
+    return _worst_order(measurements, 1.0)
 
 
 def slow_drop(momentum: float, ramp: float, gain: float) -> float:
@@ -150,15 +152,17 @@ def fast_drop(momentum: float, ramp: float, gain: float) -> float:
 
 def _slow_ramps() -> Measurement:
     """Let κ_on fall with 1/ln(A_sat/x_c)."""
-    found = []
+    measurements = []
     for momentum in (0.0, 0.5, 0.9):
         excesses = [_excess(2.0 / gain, momentum) for gain in _GAINS]
         measured = [_measured_drop(e, momentum, g) for e, g in zip(excesses, _GAINS, strict=True)]
         predicted = [
             slow_drop(momentum, _ramp_to(e, momentum, g)[1], g) for e, g in zip(excesses, _GAINS, strict=True)
         ]
-        found.append(Measurement.asymptotic(1.0 / _GAINS, np.array(measured), np.array(predicted), fitted=4))
-    return _worst_order(found, 1.0)
+        measurements.append(
+            Measurement.asymptotic(1.0 / _GAINS, np.array(measured), np.array(predicted), fitted=4)
+        )
+    return _worst_order(measurements, 1.0)
 
 
 def _fast_ramps() -> Measurement:
@@ -204,7 +208,7 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
     Prediction(
         name="A8 crossing amplitude",
         statement="x_c = (ησ/(1 − β))(π/k)^{1/4}, k = 2(1 + β)ε̇/(1 − β), up to O(ε̇)",
-        where="½x² on a ramp, β = 0.5: responses to kicks before and after the crossing, summed as noise's",
+        where="½x² on a ramp, β = 0.5: responses to impulses before and after the crossing, summed as noise's",
         source=_SOURCE,
         measure=_crossing,
         small_parameter="ε̇",

@@ -123,15 +123,17 @@ def test_a_missing_baseline_and_a_failure_leave_the_other_lines_alone(
 
 def test_words_choose_lines() -> None:
     """Protects `selfstab bench WORDS`: any word, any case; a word in no name is refused, not run as nothing."""
-    everything = comparisons.chosen([], quick=True)
-    chosen = comparisons.chosen(["EXPLORER", "import selfstab"], quick=True)
+    everything = comparisons.cases_named([], quick=True)
+    chosen = comparisons.cases_named(["EXPLORER", "import selfstab"], quick=True)
     assert [one.name for one in chosen] == [
         one.name for one in everything if "explorer" in one.name or "import selfstab" in one.name
     ]
     assert len(chosen) == 2
     result = CliRunner().invoke(main, ["bench", "--list", "lobpcg"])
     assert result.exit_code == 0
-    assert result.output.splitlines() == [one.name for one in comparisons.chosen(["LOBPCG"], quick=False)]
+    assert result.output.splitlines() == [
+        one.name for one in comparisons.cases_named(["LOBPCG"], quick=False)
+    ]
     result = CliRunner().invoke(main, ["bench", "nothing of this name"])
     assert result.exit_code == 2
     assert "WORDS must be in a line's name, got 'nothing of this name'" in result.output
@@ -161,7 +163,7 @@ def test_a_line_on_one_core_is_measured_from_a_clone() -> None:
     """Protects lines that run in a process of their own: it must find this package by the name of its import."""
     pytest.importorskip("jax")
     pytest.importorskip("sklearn")
-    (one,) = companion("benchmarks.comparisons").chosen(["training step"], quick=True)
+    (one,) = companion("benchmarks.comparisons").cases_named(["training step"], quick=True)
     found = one.row()
     assert found.verdict == "not judged", found.note
     assert found.ratio > 0.0
@@ -171,7 +173,7 @@ def test_a_line_on_one_core_is_measured_from_a_clone() -> None:
 @pytest.mark.filterwarnings("default")  # the baselines' own are theirs
 def test_no_line_fails() -> None:
     """Protects the lines from what changes beneath them: at their quick sizes each is measured, or has no baseline."""
-    for one in comparisons.chosen([], quick=True):
+    for one in comparisons.cases_named([], quick=True):
         found = one.row()
         assert found.verdict in ("not judged", "not measured", "met"), (found.name, found.verdict, found.note)
 

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 SERVE = """
 from selfstab.explorer import server
-made = server.made()
-print(made.port, flush=True)
-made.start()
-made.io_loop.start()
+listening = server.server_on()
+print(listening.port, flush=True)
+listening.start()
+listening.io_loop.start()
 """
 
 

@@ -130,7 +130,7 @@ def test_a_slider_changes_the_pictures(explorer):
 
 def test_what_is_no_axis_changes_the_diagram(explorer):
     cells = diagram(explorer)
-    press(explorer, "kick", "ArrowRight", 10)
+    press(explorer, "flip", "ArrowRight", 10)
     explorer.page.wait_for_function(
         """(sum) => { const plot = Bokeh.documents[0].get_model_by_name('diagram');
                       const cells = plot.renderers[0].data_source.data.phase[0];

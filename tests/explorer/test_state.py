@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 
 from selfstab.explorer.scales import AXES, Axis
-from selfstab.explorer.state import FORMULA, MODELS, State, drawn_axis
+from selfstab.explorer.state import FORMULA, MODELS, PageState, drawn_axis
 
 AXIS = st.one_of(
     st.tuples(st.just("momentum"), st.floats(0.0, 0.5), st.floats(0.6, 0.999)),
@@ -57,7 +57,7 @@ def test_ticks_are_at_their_numbers(axis):
 @pytest.mark.parametrize("name", MODELS)
 def test_each_model_starts_above_the_threshold(name):
     # Protects the first look at a model: a start at a positive sharpness, the excess above its threshold.
-    state = State().with_model(name)
+    state = PageState().with_model(name)
     setup = state.setup()
     threshold = 2.0 * (1.0 + state.momentum) / state.lr
     assert setup.sharpness / threshold - 1.0 == pytest.approx(state.excess, rel=1e-9)
@@ -67,7 +67,11 @@ def test_each_model_starts_above_the_threshold(name):
 @given(st.floats(0.0, 1.0), st.floats(0.0, 1.0))
 def test_a_point_of_the_diagram_is_the_state_there(across, up):
     # Protects the click: the run that is shown is the one of the cell.
-    for state in (State(), State(up=Axis("lr", 1.0, 6.0)), State(warmup=10.0, up=Axis("lr", 1.0, 6.0))):
+    for state in (
+        PageState(),
+        PageState(up=Axis("lr", 1.0, 6.0)),
+        PageState(warmup=10.0, up=Axis("lr", 1.0, 6.0)),
+    ):
         new = state.at_point(across, up)
         for axis, place in ((new.across, across), (new.up, up)):
             assert float(axis.place(new.value_of(axis.name))) == pytest.approx(place, abs=1e-9)
@@ -75,25 +79,25 @@ def test_a_point_of_the_diagram_is_the_state_there(across, up):
 
 def test_with_a_warmup_the_lr_stands_for_the_excess():
     # Protects the axis: a ramp ends at one lr for a whole row, which is the excess of one momentum only.
-    state = State(warmup=10.0)
+    state = PageState(warmup=10.0)
     axis = drawn_axis(state, state.up)
     assert axis.name == "lr"
     assert axis.value(0.0) == pytest.approx((1.0 + state.up.low) / (1.0 + state.excess) * state.lr)
-    assert drawn_axis(State(), State().up) == State().up
+    assert drawn_axis(PageState(), PageState().up) == PageState().up
 
 
 def test_two_axes_change_places():
-    state = State().with_axis("across", "excess")
+    state = PageState().with_axis("across", "excess")
     assert (state.across.name, state.up.name) == ("excess", "momentum")
-    assert State().with_axis("up", "lr").up.name == "lr"
+    assert PageState().with_axis("up", "lr").up.name == "lr"
 
 
 def test_lr_and_excess_do_not_stand_together():
     # Protects the diagram: the excess sets the lr, so a sweep has one of them.
-    state = State().with_axis("across", "lr")
+    state = PageState().with_axis("across", "lr")
     assert (state.across.name, state.up.name) == ("lr", "momentum")
     with pytest.raises(ValueError, match="learning rate and the excess"):
-        State(across=Axis("lr", 1.0, 2.0))
+        PageState(across=Axis("lr", 1.0, 2.0))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +107,7 @@ def test_lr_and_excess_do_not_stand_together():
         ({"excess": -1.0}, "excess must be"),
         ({"steps": 0}, "steps must be"),
         ({"steps": 10**7}, "steps must be"),
-        ({"kick": 0.0}, "kick must be"),
+        ({"flip": 0.0}, "flip must be"),
         ({"warmup": -1.0}, "warmup must be"),
         ({"model": "Nonsense"}, "model must be one of"),
         ({"across": Axis("excess", 0.1, 0.2)}, "axes must be two"),
@@ -112,7 +116,7 @@ def test_lr_and_excess_do_not_stand_together():
 )
 def test_what_is_out_of_range_is_named(change, words):
     with pytest.raises((TypeError, ValueError), match=words):
-        replace(State(), **change)
+        replace(PageState(), **change)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +142,7 @@ def test_ends_of_an_axis_are_checked(low, high, words):
 )
 def test_a_bad_formula_is_told_in_words(formula, variables, at, words):
     # Protects the page: never a traceback, never eval.
-    state = State(model=FORMULA, formula=formula, variables=variables, at=at)
+    state = PageState(model=FORMULA, formula=formula, variables=variables, at=at)
     with pytest.raises((TypeError, ValueError), match=words) as caught:
         state.setup()
     assert "\n" not in str(caught.value)
@@ -146,7 +150,7 @@ def test_a_bad_formula_is_told_in_words(formula, variables, at, words):
 
 def test_every_axis_has_a_usual_range():
     for model in MODELS:
-        state = State().with_model(model)
+        state = PageState().with_model(model)
         assert set(AXES) <= set(state.axis_names)
         for name in state.axis_names:
             axis = state.usual_axis(name)

@@ -9,7 +9,7 @@ from selfstab import phases, theory
 from selfstab.explorer import views
 from selfstab.explorer.scales import Axis
 from selfstab.explorer.script import script
-from selfstab.explorer.state import State
+from selfstab.explorer.state import PageState
 
 
 def test_the_script_makes_the_same_bits(state, plain_engine, same_bits):
@@ -29,8 +29,8 @@ def test_the_script_makes_the_same_bits(state, plain_engine, same_bits):
 
 
 def test_a_cell_at_the_point_is_the_run(plain_engine):
-    # Protects the mark: the colour under it is the outcome that the page tells of the run.
-    for state in (State(steps=80), State(steps=80, warmup=20.0)):
+    # Protects the mark: the colour under it is the phase that the page tells of the run.
+    for state in (PageState(steps=80), PageState(steps=80, warmup=20.0)):
         for place in (0.0, 1.0):
             there = state.at_point(place, 1.0 - place)
             run = plain_engine(views.run, there)
@@ -43,7 +43,7 @@ def test_a_cell_at_the_point_is_the_run(plain_engine):
 def test_the_law_is_that_of_theory_on_the_product():
     # Protects theory's lines: b² of the product's minimum is 4S − 16/S (∇S along the minima), in closed form.
     for sharpness in (3.0, 6.0):
-        state = State().with_model("Product").with_setting("sharpness", sharpness)
+        state = PageState().with_model("Product").with_setting("sharpness", sharpness)
         law = views.law(state)
         assert law.stabilization == pytest.approx(4.0 * sharpness - 16.0 / sharpness, rel=1e-9)
         threshold = 2.0 * (1.0 + state.momentum) / state.lr
@@ -56,11 +56,11 @@ def test_the_law_is_that_of_theory_on_the_product():
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        (State().with_model("DoubleWell"), "no flat direction"),
-        (State().with_model("Coupled"), "start at a minimum"),
-        (State().with_setting("progressive_sharpening", 1e-4), "start at a minimum"),
-        (State(warmup=10.0), "constant learning rate"),
-        (State(excess=-0.1), "below the threshold"),
+        (PageState().with_model("DoubleWell"), "no flat direction"),
+        (PageState().with_model("Coupled"), "start at a minimum"),
+        (PageState().with_setting("progressive_sharpening", 1e-4), "start at a minimum"),
+        (PageState(warmup=10.0), "constant learning rate"),
+        (PageState(excess=-0.1), "below the threshold"),
     ],
 )
 def test_where_the_law_says_nothing_it_says_why(state, words):
@@ -68,7 +68,7 @@ def test_where_the_law_says_nothing_it_says_why(state, words):
 
 
 def test_a_diverging_run_is_a_result(plain_engine):
-    state = State(excess=5.0)
+    state = PageState(excess=5.0)
     data = plain_engine(views.run, state)
     assert int(data.diverged_at) > 0
     assert views.measured(data)["phase"] == -1
@@ -76,10 +76,10 @@ def test_a_diverging_run_is_a_result(plain_engine):
 
 def test_keys_tell_what_a_diagram_depends_on():
     # Protects the speed: a slider that moves along an axis of the diagram computes no diagram.
-    state = State()
+    state = PageState()
     assert views.diagram_key(replace(state, momentum=0.5, excess=0.1)) == views.diagram_key(state)
     assert views.diagram_key(replace(state, steps=7)) != views.diagram_key(state)
-    assert views.diagram_key(replace(state, kick=0.1)) != views.diagram_key(state)
+    assert views.diagram_key(replace(state, flip=0.1)) != views.diagram_key(state)
     assert views.diagram_key(state.with_setting("stabilization", 2.0)) != views.diagram_key(state)
     assert views.orbit_key(replace(state, excess=0.1)) == views.orbit_key(state)
     assert views.orbit_key(replace(state, momentum=0.5)) != views.orbit_key(state)
@@ -99,7 +99,7 @@ def test_keys_hold_what_moves_the_diagram(state, plain_engine, same_cells):
 
 
 def test_pictures_come_quickest_first_and_once(plain_engine, monkeypatch):
-    state, held = State(steps=20), {}
+    state, held = PageState(steps=20), {}
 
     def shown(state, wanted=lambda: True):
         found = views.pictures(state, held, wanted, size=4, coarse=2, along=3)
@@ -118,7 +118,7 @@ def test_pictures_come_quickest_first_and_once(plain_engine, monkeypatch):
 def test_strips_are_the_diagram(plain_engine, monkeypatch, same_cells):
     # Protects long runs' diagrams: they are computed in parts, so that they can be left off.
     monkeypatch.setattr(views, "STRIPS", 2 * 6 * 20)
-    state = State(steps=20)
+    state = PageState(steps=20)
     parts = plain_engine(lambda: views._in_strips(state, 6, lambda: True))
     same_cells(parts, plain_engine(views.diagram, state, 6))
     answers = iter([True, False])
@@ -127,7 +127,7 @@ def test_strips_are_the_diagram(plain_engine, monkeypatch, same_cells):
 
 def test_the_default_is_a_large_catapult():
     # Protects the first look.
-    found = views.measured(views.run(State()))
+    found = views.measured(views.run(PageState()))
     assert found["phase"] == phases.CATAPULT
     assert found["overshoot"] > 5.0
 

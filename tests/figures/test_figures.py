@@ -227,7 +227,7 @@ def runs_of(end):
 
     comparison = module("comparison")
     loss = ss.DiagonalNetwork(*ss.datasets.sparse_regression(samples=6, features=5, nonzeros=2))
-    setting = comparison.Setting(
+    setting = comparison.ComparedRuns(
         loss,
         loss.initial_weights(scale=0.3),
         steps=40,

@@ -129,7 +129,7 @@ def test_a_wrong_table_fails_the_check(data):
 
 def test_a_run_that_diverged_is_in_the_table_and_on_the_figure(data):
     cells = data["cells"].copy(deep=True)
-    for name, value in (("overshoot", np.nan), ("outcome", phases.DIVERGED)):
+    for name, value in (("overshoot", np.nan), ("phase", phases.DIVERGED)):
         values = cells[name].values.copy()
         values[2, 5] = value
         cells[name] = (cells[name].dims, values)

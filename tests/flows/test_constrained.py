@@ -28,7 +28,7 @@ def nearly_trained(loss, seed, steps):
 
 
 def case(loss, weights):
-    """Return the loss, a start with a kick along u, and a threshold just below its sharpness."""
+    """Return the loss, a start displaced along u, and a threshold just below its sharpness."""
     sharpness, u = loss.sharpness(weights)
     # To the side on which Newton's step back along u raises the sharpness: the projections end on the edge.
     side = -np.sign(u @ loss.sharpness_gradient(weights))
@@ -91,7 +91,7 @@ def test_each_step_is_heavy_balls_projected(name, momentum):
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_the_constraints_are_met(name, momentum):
-    """Protects S <= S* and u·∇L = 0 along the whole of it; the start is kicked further than a step moves."""
+    """Protects S <= S* and u·∇L = 0 along the whole of it; the start is displaced further than a step moves."""
     data = path(name, momentum)
     excess = data.constrained_sharpness / data.max_stable_sharpness - 1.0
     assert excess[0] < 1e-7

@@ -77,7 +77,7 @@ def test_measures_stop_before_the_divergence():
     for name in ("final_loss", "max_loss", "final_sharpness", "min_sharpness", "max_sharpness"):
         assert ended[name] == before[name]
     assert label(ended) == "diverged"
-    assert all(np.isnan(ended[name]) for name in ("peak_excess", "drop", "overshoot"))
+    assert all(np.isnan(ended[name]) for name in ("peak_excess_sharpness", "drop", "overshoot"))
 
 
 FLIP = {"start": [1e-3, 0.0], "previous": [-1e-3, 0.0]}
@@ -155,8 +155,8 @@ def test_overshoot_at_large_momentum_is_the_law(kappa):
     assert got["overshoot"] == pytest.approx(expected, abs=5 * rho**2 * kappa**3)
     assert got["overshoot"] != expected
     # y0 is the excess at the start, S* ε/(1 + ε) in units of the curvature.
-    assert got["peak_excess"] == pytest.approx(excess / (1 + excess), rel=1e-9)
-    assert got["drop"] == pytest.approx(2 * got["peak_excess"] * got["overshoot"], rel=1e-12)
+    assert got["peak_excess_sharpness"] == pytest.approx(excess / (1 + excess), rel=1e-9)
+    assert got["drop"] == pytest.approx(2 * got["peak_excess_sharpness"] * got["overshoot"], rel=1e-12)
 
 
 def test_attributes_say_what_a_code_means():

@@ -8,6 +8,8 @@ import sys
 
 import numpy as np
 import pytest
+from numba.core.caching import FunctionCache
+from numba.core.dispatcher import Dispatcher
 
 import selfstab as ss
 from selfstab.kernels import arithmetic, cache_files, modules
@@ -110,7 +112,7 @@ def test_a_sweep_in_a_second_process_does_not_compile(tmp_path):
         from selfstab.kernels import modules
         loss, optimizer, axes = ss.Quadratic([1.0]), ss.HeavyBall(0.5), {"lr": [0.5, 1.0]}
         data = ss.sweep(loss, optimizer, axes, start=[1.0], steps=3, measure=["final_loss"], progress=False)
-        (module,) = modules._loaded.values()
+        (module,) = modules.LOADED
         print(sum(module.run.stats.cache_misses.values()), data.final_loss.values.tolist())
     """
     environment = {"SELFSTAB_CACHE_DIR": str(tmp_path)}
@@ -146,7 +148,7 @@ def test_a_file_with_other_content_is_written_anew(cold_cache, monkeypatch):
     (path,) = cold_cache.glob("selfstab_kernel_*.py")
     text = path.read_text()
     path.write_text("raise RuntimeError('foreign')\n")
-    monkeypatch.setattr(modules, "_loaded", {})
+    monkeypatch.setattr(modules, "LOADED", modules.LoadedModules())
     out = np.empty(1)
     modules.compiled(SMALL).double(np.ones(1), out)
     assert out[0] == 2.0
@@ -185,6 +187,59 @@ def test_a_damaged_compiled_file_is_compiled_again(damage, tmp_path):
     assert in_a_process(DOUBLED, **environment) == "1 [0.0, 2.0, 4.0]"
 
 
+def test_numba_keeps_nothing_of_its_own(cold_cache):
+    """Protects the guard from a Numba that builds its cache otherwise: compiled code is in checked files alone."""
+    module = modules.compiled(SMALL)
+    module.double(np.ones(1), np.empty(1))
+    assert isinstance(module.double._cache._cache_file, cache_files.CheckedFiles)
+    assert len([*cold_cache.glob("*.kernel")]) == 1
+    assert not [*cold_cache.rglob("*.nbi"), *cold_cache.rglob("*.nbc")]
+
+
+def renamed_files(monkeypatch):
+    """Let Numba's caches hold their files under another name."""
+
+    class Renamed(FunctionCache):
+        def __init__(self, py_func):
+            super().__init__(py_func)
+            self._files = self.__dict__.pop("_cache_file")
+
+    monkeypatch.setattr("numba.core.dispatcher.FunctionCache", Renamed)
+
+
+def unused_files(monkeypatch):
+    """Let Numba's caches have the attribute, and use something else."""
+
+    class Elsewhere(FunctionCache):
+        def flush(self):
+            pass
+
+    monkeypatch.setattr("numba.core.dispatcher.FunctionCache", Elsewhere)
+
+
+def renamed_cache(monkeypatch):
+    """Let Numba's functions hold their cache under another name."""
+
+    def enable_caching(self):
+        self._files = FunctionCache(self.py_func)
+
+    monkeypatch.setattr(Dispatcher, "enable_caching", enable_caching)
+
+
+@pytest.mark.parametrize("change", [renamed_files, unused_files, renamed_cache])
+def test_a_numba_whose_cache_is_not_known_means_memory(change, cold_cache, monkeypatch):
+    """Protects the process from files that nobody checks: nothing is cached then, and a warning says so."""
+    change(monkeypatch)
+    with pytest.warns(RuntimeWarning, match=r"Numba .* kernels are compiled anew in each process"):
+        module = modules.compiled(SMALL)
+    out = np.empty(1)
+    module.double(np.ones(1), out)
+    assert out[0] == 2.0
+    assert not [
+        path for path in cold_cache.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")
+    ]
+
+
 def test_processes_that_begin_together_share_the_directory(tmp_path):
     """Protects a cluster's first minute: whole files only, whoever writes last; each process has the right numbers."""
     environment = os.environ | {"SELFSTAB_CACHE_DIR": str(tmp_path)}
@@ -218,7 +273,7 @@ def test_an_unusable_directory_means_memory(where, tmp_path, monkeypatch):
     """Protects machines whose home cannot be written to: it works, only slower."""
     (tmp_path / "a file").write_text("")
     monkeypatch.setenv("SELFSTAB_CACHE_DIR", str(tmp_path / where))
-    monkeypatch.setattr(modules, "_loaded", {})
+    monkeypatch.setattr(modules, "LOADED", modules.LoadedModules())
     out = np.empty(1)
     modules.compiled(SMALL).double(np.ones(1), out)
     assert out[0] == 2.0
@@ -228,7 +283,7 @@ def test_a_directory_that_is_read_only_means_memory(tmp_path, monkeypatch):
     """Protects the same for permissions, told by os.access: the superuser's files would not show them."""
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     monkeypatch.setenv("SELFSTAB_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(modules, "_loaded", {})
+    monkeypatch.setattr(modules, "LOADED", modules.LoadedModules())
     assert modules.compiled(SMALL).double is not None
     assert not list(tmp_path.iterdir())
 

@@ -39,12 +39,14 @@ def test_two_catapults_with_known_answers():
     assert found.crossing.values.tolist() == [41, 132]
     assert found.peak.values.tolist() == [42, 132]
     # y0 is the last smoothed value before the spike has begun: one record before the top, on the straight rise.
-    assert found.peak_excess.values == pytest.approx([1.9, 2.9], abs=1e-9)
-    assert found["drop"].values == pytest.approx(found.peak_excess.values + 2.0, abs=1e-9)
+    assert found.peak_excess_sharpness.values == pytest.approx([1.9, 2.9], abs=1e-9)
+    assert found["drop"].values == pytest.approx(found.peak_excess_sharpness.values + 2.0, abs=1e-9)
     assert found.overshoot.values == pytest.approx(
-        found["drop"].values / (2 * found.peak_excess.values), rel=1e-12
+        found["drop"].values / (2 * found.peak_excess_sharpness.values), rel=1e-12
     )
-    assert found.relative_excess.values == pytest.approx(found.peak_excess.values / THRESHOLD, rel=1e-12)
+    assert found.relative_excess.values == pytest.approx(
+        found.peak_excess_sharpness.values / THRESHOLD, rel=1e-12
+    )
     assert found.loss_spike.values == pytest.approx([5.0, 9.0], rel=1e-6)
     assert (found.died.values > found.peak.values).all()
     assert (found.died.values <= found.peak.values + 3).all()
@@ -57,7 +59,7 @@ def test_without_a_loss():
     assert found.peak.values.tolist() == [-1, -1]
     assert np.isnan(found.loss_spike).all()
     assert (found.died == found.crossing).all()
-    for name in ("onset", "crossing", "peak_excess"):
+    for name in ("onset", "crossing", "peak_excess_sharpness"):
         assert np.array_equal(found[name], known[name])
 
 
@@ -82,7 +84,7 @@ def test_steps_of_the_records():
     apart = ss.catapults(sharpness, THRESHOLD, loss, step=np.arange(170) * 10)
     assert apart.onset.values.tolist() == [210, 1010]
     assert apart.peak.values.tolist() == [420, 1320]
-    assert apart.peak_excess.values == pytest.approx([2.0, 3.0], abs=1e-9)
+    assert apart.peak_excess_sharpness.values == pytest.approx([2.0, 3.0], abs=1e-9)
 
 
 @pytest.mark.parametrize(("step", "y0"), [(None, 0.5), ([0, 2, 4, 6, 8], 1.0)])
@@ -156,10 +158,10 @@ def test_agrees_with_the_measures_and_the_law(momentum, excess):
     )  # fmt: skip
     found = ss.catapults(run.sharpness, run.max_stable_sharpness, run.loss)
     assert found.sizes["catapult"] == 1
-    measured = ss.observables.measure(run, ["peak_excess", "drop", "overshoot", "phase"])
+    measured = ss.observables.measure(run, ["peak_excess_sharpness", "drop", "overshoot", "phase"])
     assert measured["phase"] == 3
     # "Died" is a loss within 1% of its spike, whose share of the sharpness is within 1% of the drop.
-    assert float(found.peak_excess[0]) == pytest.approx(measured["peak_excess"], rel=1e-3)
+    assert float(found.peak_excess_sharpness[0]) == pytest.approx(measured["peak_excess_sharpness"], rel=1e-3)
     assert float(found["drop"][0]) == pytest.approx(measured["drop"], rel=1e-2)
     assert float(found.overshoot[0]) == pytest.approx(ss.theory.overshoot(kappa), rel=1e-2 + excess)
 
@@ -278,13 +280,13 @@ def test_a_swing_on_the_cubic_model_is_its_coordinates():
         np.abs(seen["weights"].values[:, 0]), abs=1e-15
     )
     assert float(seen["stabilization"]) == pytest.approx(4.0, rel=1e-12)
-    assert float(seen["initial_excess"]) == pytest.approx(1.5 - 1.5 / 1.01, rel=1e-12)
+    assert float(seen["peak_excess_sharpness"]) == pytest.approx(1.5 - 1.5 / 1.01, rel=1e-12)
     assert float(seen["inertia_number"]) == pytest.approx(0.01 * 9.0, rel=1e-12)
     # The sharpness exceeds the curvature by the swing's own b²x²/S, smoothed.
     curvature = 1.5 + 2.0 * seen["weights"].values[:, 1]
     share = 1.05 * 4.0 * float((seen["weights"].values[:, 0] ** 2).max()) / float(curvature.min())
-    assert share < 0.03 * float(seen["initial_excess"])
-    assert seen["excess"].values == pytest.approx(curvature - 1.5 / 1.01, abs=share)
+    assert share < 0.03 * float(seen["peak_excess_sharpness"])
+    assert seen["excess_sharpness"].values == pytest.approx(curvature - 1.5 / 1.01, abs=share)
 
 
 def test_a_swing_ends_where_its_prediction_says():
@@ -292,7 +294,7 @@ def test_a_swing_ends_where_its_prediction_says():
     loss = ss.Product()
     seen = swung(loss, 0.9, 5e-4, loss.minimum(sharpness=4.0))
     final = float(seen["sharpness"].values[-1])
-    y0 = float(seen["initial_excess"])
+    y0 = float(seen["peak_excess_sharpness"])
     assert float(seen["predicted_overshoot"]) == pytest.approx(
         theory.overshoot(float(seen["inertia_number"]))
     )

@@ -30,7 +30,7 @@ def test_catapults_are_marked_from_onset_to_end_and_end_where_the_law_says(seen)
     ]
     bars = [bar.get_segments()[0][0][1] for bar in ax.collections]
     # S* − y₀(2G − 1)
-    y0, kappa = seen["peak_excess"].values, seen["inertia_number"].values
+    y0, kappa = seen["peak_excess_sharpness"].values, seen["inertia_number"].values
     assert bars == pytest.approx(theory.final_sharpness(0.99, y0, kappa), rel=1e-6)
     assert set(lines_of(ax)["threshold $S^*$"].get_ydata()) == {0.99}
     assert [text.get_text() for text in ax.texts] == ["0", "1"]

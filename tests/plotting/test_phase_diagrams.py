@@ -34,7 +34,7 @@ def test_residuals_are_relative_to_the_law(law):
     assert points_of(ax, filled=False)[0][1] == pytest.approx(0.1)
 
 
-def test_every_cell_has_the_colour_of_its_outcome(plane):
+def test_every_cell_has_the_colour_of_its_phase(plane):
     ax = phase_diagrams.draw_phases(plane)
     mesh = ax.collections[0]
     colours = mesh.cmap(mesh.norm(mesh.get_array().ravel()))
@@ -64,8 +64,8 @@ def test_contours_are_lines_of_equal_inertia():
 
 def test_overshoot_is_masked_where_there_is_none(plane):
     ax = phase_diagrams.draw_overshoot(plane)
-    outcome, overshoot = ax.collections[:2]
-    assert outcome.get_array().shape == (9, 7)
+    phase, overshoot = ax.collections[:2]
+    assert phase.get_array().shape == (9, 7)
     hidden = np.ma.getmaskarray(overshoot.get_array())
     assert (hidden == np.isnan(plane["overshoot"].transpose("excess", "momentum").values)).all()
     assert hidden.any()
@@ -97,7 +97,7 @@ def test_a_store_without_any_overshoot_yet_is_drawn(plane):
 
 
 def rates(lr):
-    # Over lr and a weight at the start, neighbours with different outcomes.
+    # Over lr and a weight at the start, neighbours with different phases.
     w = np.array([-1.0, 0.0, 1.0, 3.0])
     phase = (np.arange(lr.size)[:, None] + np.arange(w.size)) % 6 - 1
     about = {"long_name": "learning rate", "units": "1/sharpness"}

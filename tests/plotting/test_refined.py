@@ -75,7 +75,7 @@ def branches():
 
 @pytest.mark.parametrize("geometric", [False, True])
 def test_each_cell_is_drawn_where_it_lies_in_its_colour(geometric):
-    """Protects the picture: the point that was run is in its polygon, which has the colour of its outcome."""
+    """Protects the picture: the point that was run is in its polygon, which has the colour of its phase."""
     data = cells_of(geometric)
     ax = refined.draw_refined(data)
     (collection,) = ax.collections

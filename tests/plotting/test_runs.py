@@ -47,7 +47,7 @@ def test_a_warmups_first_thresholds_leave_the_run_its_room(slow_run):
 
 
 def test_a_single_record_is_shown_by_a_mark(slow_run):
-    run = slow_run.isel(step=[3]).drop_vars("initial_excess")
+    run = slow_run.isel(step=[3]).drop_vars("peak_excess_sharpness")
     assert lines_of(runs.draw_sharpness(run))["GD"].get_marker() == "o"
     assert lines_of(runs.draw_loss(run))["GD"].get_marker() == "o"
 
@@ -150,12 +150,12 @@ def test_a_scan_shows_the_edge_and_marks_what_diverged():
     ("draw", "missing"),
     [
         ("draw_displacement", "displacement"),
-        ("draw_displacement", "initial_excess"),
+        ("draw_displacement", "peak_excess_sharpness"),
         ("draw_sharpness", "sharpness"),
         ("draw_sharpness", "max_stable_sharpness"),
         ("draw_loss", "loss"),
         ("draw_orbit", "stabilization"),
-        ("draw_orbit", "excess"),
+        ("draw_orbit", "excess_sharpness"),
     ],
 )
 def test_what_a_run_lacks_is_named(slow_run, draw, missing):

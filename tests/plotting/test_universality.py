@@ -18,11 +18,11 @@ def cells():
     coords = {"loss": ["Cubic", "Other"], "momentum": [0.0, 0.9], "kappa": [0.01, 0.1, 1.0]}
     deviation = np.array([[[0.0] * 3] * 2, [[-0.02, -0.02, 0.01], [-0.02, 0.01, -0.02]]])
     overshoot = theory.overshoot(coords["kappa"]) * (1.0 + deviation)
-    steps, outcome = np.full((2, 2, 3), 9), np.full((2, 2, 3), phases.CATAPULT)
-    overshoot[1, 0, 2], outcome[1, 0, 2] = np.nan, phases.DIVERGED
-    overshoot[0, 0, 0], outcome[0, 0, 0], steps[0, 0, 0] = np.nan, phases.UNDECIDED, 0
+    steps, phase = np.full((2, 2, 3), 9), np.full((2, 2, 3), phases.CATAPULT)
+    overshoot[1, 0, 2], phase[1, 0, 2] = np.nan, phases.DIVERGED
+    overshoot[0, 0, 0], phase[0, 0, 0], steps[0, 0, 0] = np.nan, phases.UNDECIDED, 0
     data = xarray.Dataset(coords=coords)
-    for name, values in {"overshoot": overshoot, "steps": steps, "outcome": outcome}.items():
+    for name, values in {"overshoot": overshoot, "steps": steps, "phase": phase}.items():
         data[name] = (tuple(coords), values)
     data["first_order"] = ((*coords, "cause"), np.stack([0.75 * deviation, 0.25 * deviation], axis=-1))
     data["sigma"], data["tau"] = ("loss", [0.0, 1.5]), ("loss", [0.0, -0.25])

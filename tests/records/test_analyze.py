@@ -48,7 +48,7 @@ def test_the_spikes_area_gives_the_models_stabilization_and_its_height(kappa, mo
 
 def test_without_its_factor_the_spike_of_a_large_catapult_would_be_missed():
     seen = ss.analyze(catapult(10.0, 0.97)).isel(catapult=0)
-    slow = theory.loss_spike(1.0, float(seen["peak_excess"]), 1.0)
+    slow = theory.loss_spike(1.0, float(seen["peak_excess_sharpness"]), 1.0)
     assert float(seen["loss_spike"]) / slow == pytest.approx(theory.spike_factor(10.0), rel=0.05)
     assert float(seen["loss_spike"]) > 3.0 * slow
 
@@ -159,7 +159,7 @@ def test_a_swing_under_way_where_the_record_begins_is_told_and_keeps_its_growth(
 def test_noise_of_the_recorded_sharpness_is_told():
     # Protects against trust in a y0 that is a maximum of noise; the deviation is found within a fifth.
     run = catapult(0.5, 0.9)
-    y0 = float(ss.analyze(run)["peak_excess"][0])
+    y0 = float(ss.analyze(run)["peak_excess_sharpness"][0])
     noise = np.random.default_rng(0).standard_normal(run.sizes["step"])
     for share, told_of in ((0.0, False), (0.01, False), (0.2, True)):
         noisy = run.assign(sharpness=run["sharpness"] + share * y0 * noise)

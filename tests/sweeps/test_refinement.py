@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -161,7 +163,7 @@ def test_jumps_are_relative(a, b, jump, differs):
 
 @pytest.mark.parametrize("kind", ["netcdf", "zarr"])
 def test_files_keep_the_cells_and_their_grid(plain_engine, kind, tmp_path):
-    """Protects stored refinements: read back they are the same, and make the same grid, as a function and a method."""
+    """Protects stored refinements: read back they are the same, and make the same grid."""
     data = refined(plain_engine, geometric=["lr"], measure=["final_loss", "phase"], jumps=None, levels=1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -173,8 +175,24 @@ def test_files_keep_the_cells_and_their_grid(plain_engine, kind, tmp_path):
             data.to_zarr(tmp_path / "cells.zarr", consolidated=False)
             back = xr.load_dataset(tmp_path / "cells.zarr", engine="zarr", consolidated=False)
     xr.testing.assert_identical(back, data)
-    xr.testing.assert_identical(back.rasterize(20), ss.rasterize(data, 20))
+    xr.testing.assert_identical(ss.rasterize(back, 20), ss.rasterize(data, 20))
     assert json.loads(back.attrs["axes"])["lr"] == {"low": 1.5, "high": 4.5, "cells": 4, "geometric": True}
+
+
+def test_datasets_of_others_are_left_alone():
+    """Protects xarray's namespace: no module of the package adds an accessor to its classes."""
+    code = """if True:
+        import pkgutil, xarray
+        classes = (xarray.Dataset, xarray.DataArray, *filter(None, [getattr(xarray, "DataTree", None)]))
+        before = [set(dir(kind)) for kind in classes]
+        import selfstab
+        for module in pkgutil.walk_packages(selfstab.__path__, "selfstab."):
+            if "explorer" not in module.name and not module.name.endswith("__main__"):
+                __import__(module.name)
+        assert [set(dir(kind)) for kind in classes] == before
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_grid_has_the_values_of_the_cells_that_cover_it(plain_engine):

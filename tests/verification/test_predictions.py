@@ -321,7 +321,7 @@ def test_a_slow_ramp_is_one_by_theory(monkeypatch):
     numbers = {
         "predicted_excess": np.array([0.05]),
         "predicted_inertia": np.array([0.1]),
-        "peak_excess": np.array([0.1]),
+        "peak_relative_excess": np.array([0.1]),
     }
     monkeypatch.setattr(flatter, "_slow", lambda method: numbers)
     data = verify(["M4 slow ramp"])
@@ -337,7 +337,7 @@ def test_the_margin_of_the_slow_ramp_can_fail(monkeypatch):
         return {
             "predicted_excess": np.array([0.05 if heavy else 0.1]),
             "predicted_inertia": np.array([0.1]),
-            "peak_excess": np.array([peak if heavy else 0.1]),
+            "peak_relative_excess": np.array([peak if heavy else 0.1]),
         }
 
     for peak, verdict in ((0.095, "fails"), (0.085, "holds")):

@@ -56,7 +56,7 @@ def test_a_drop_between_minima_is_the_overshoot_of_the_recorded_run():
     loss, minimum = ss.Product(), np.array([2.0, 0.5])
     drop = universality.catapult(universality.STARTS["Product"](), 0.9, 1.0)
     recorded = _catapult(loss, minimum, 0.9, _excess(1.0, 0.9), size=1e-5)
-    assert drop.outcome == phases.CATAPULT
+    assert drop.phase == phases.CATAPULT
     assert drop.excess == _excess(1.0, 0.9)
     assert drop.overshoot == pytest.approx(recorded.overshoot, rel=1e-4)  # the record's flip is of order 1e-5
 
@@ -65,11 +65,11 @@ def test_a_run_without_an_overshoot_says_why():
     """Protects cells that diverge, or have too few steps, from counting as measured."""
     start = universality.STARTS["Product"]()
     diverged = universality.catapult(start, 0.0, 2.0)  # lr = 6/S: beyond 4/S nothing catches the run
-    assert diverged.outcome == phases.DIVERGED
+    assert diverged.phase == phases.DIVERGED
     assert np.isnan(diverged.overshoot)
     loss, minimum = ss.Product(), [2.0, 0.5]
     short = universality.catapult(universality.Start.at(loss, minimum, most_steps=50), 0.9, 0.1)
-    assert (short.outcome, short.steps) == (phases.UNDECIDED, 50)
+    assert (short.phase, short.steps) == (phases.UNDECIDED, 50)
     assert np.isnan(short.overshoot)
 
 
@@ -77,7 +77,7 @@ def test_a_run_that_is_not_quiet_goes_on():
     """Protects slow ends: Minimalist's flip lives longer than the law says, and its run is made longer."""
     start = universality.STARTS["Minimalist"]()
     drop = universality.catapult(start, 0.0, 0.003)
-    assert drop.outcome == phases.CATAPULT
+    assert drop.phase == phases.CATAPULT
     assert drop.steps >= 4 * universality._COMPILED_STEPS
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from selfstab.losses.networks.activations import Activation
 from selfstab.losses.networks.criteria import Criterion
-from selfstab.losses.networks.series import truncation
+from selfstab.losses.networks.series import Truncation, truncation
 from selfstab.validation import Array
 
 
@@ -109,36 +109,40 @@ class Network:
 
     def product(self, at: Pass, v: Array) -> Array:
         """Return ∇²L v, the derivative along v of ∂L/∂W̄_k = ā_kᵀ δ_k, from a pass of order 2 or more."""
-        moves, samples = self.layers(v), len(self.data)
         product = np.empty(self.dimension)
+        with _SCRATCH:
+            self._write_product(at, v, product)
+        return product
+
+    def _write_product(self, at: Pass, v: Array, product: Array) -> None:
+        """Write ∇²L v into `product`."""
+        moves, samples = self.layers(v), len(self.data)
         parts = self.layers(product)
         last = len(moves) - 1
 
         inputs: list[Array] = []  # derivatives along v, as all that follow; of ā_{k+1}, without the ones
         preactivations: list[Array] = []
         for k, move in enumerate(moves):
-            z = np.matmul(at.inputs[k], move, out=_WORKSPACE.array(f"z{k}", (samples, move.shape[1])))
+            shape = (samples, move.shape[1])
+            z = np.matmul(at.inputs[k], move, out=_SCRATCH.array(shape))
             if k > 0:
-                moved = _WORKSPACE.array(f"moved z{k}", (samples, move.shape[1]))
-                z += np.matmul(inputs[-1], at.layers[k][:-1], out=moved)
+                z += np.matmul(inputs[-1], at.layers[k][:-1], out=_SCRATCH.array(shape))
             if k < last:
-                space = _WORKSPACE.array(f"inputs{k}", (samples, move.shape[1]))
-                inputs.append(np.multiply(at.slopes[k][0], z, out=space))
+                inputs.append(np.multiply(at.slopes[k][0], z, out=_SCRATCH.array(shape)))
             preactivations.append(z)
 
         delta = self.criterion.bend(at.state, preactivations[last])
         for k in range(last, 0, -1):
             np.matmul(at.inputs[k].T, delta, out=parts[k])
             parts[k][:-1] += inputs[k - 1].T @ at.deltas[k]
-            space = _WORKSPACE.array(f"delta{k}", (samples, len(moves[k]) - 1))
-            moved = _WORKSPACE.array(f"moved delta{k}", (samples, len(moves[k]) - 1))
-            arriving = _back(delta, at.layers[k], space)
-            arriving += _back(at.deltas[k], moves[k], moved)
+            shape = (samples, len(moves[k]) - 1)
+            arriving = _back(delta, at.layers[k], _SCRATCH.array(shape))
+            term = _SCRATCH.array(shape)  # one after another of those that are added
+            arriving += _back(at.deltas[k], moves[k], term)
             arriving *= at.slopes[k - 1][0]
-            arriving += np.multiply(at.bends[k - 1], preactivations[k - 1], out=moved)
+            arriving += np.multiply(at.bends[k - 1], preactivations[k - 1], out=term)
             delta = arriving
         np.matmul(self._augmented.T, delta, out=parts[0])
-        return product
 
     def along(self, at: Pass, directions: Sequence[Array]) -> Array:
         """Return ∇^(m+1) L(d_1, ..., d_m, ·), where m is the number of directions, from a pass of that order.
@@ -156,7 +160,13 @@ class Network:
             else:
                 distinct.append(direction)
                 orders.append(1)
-        algebra = truncation(tuple(orders))
+        result = np.empty(self.dimension)
+        with _SCRATCH:
+            self._write_along(at, truncation(tuple(orders)), distinct, result)
+        return result
+
+    def _write_along(self, at: Pass, algebra: Truncation, distinct: list[Array], result: Array) -> None:
+        """Write the derivative along the distinct directions, each as often as the algebra's order says."""
         size, samples = algebra.size, len(self.data)
         layers, moves = at.layers, [self.layers(direction) for direction in distinct]
         last = len(layers) - 1
@@ -166,7 +176,7 @@ class Network:
         outputs = np.empty((0, 0, 0))
         for k, layer in enumerate(layers):
             width = layer.shape[1]
-            z = _WORKSPACE.array(f"series z{k}", (size, samples, width))
+            z = _SCRATCH.array((size, samples, width))
             if k == 0:
                 if last == 0:
                     z[1:] = 0.0
@@ -174,43 +184,41 @@ class Network:
                     np.matmul(self._augmented, move[0], out=z[unit])
             else:
                 np.matmul(flat(inputs[-1][1:]), layer, out=flat(z[1:]))
-                moved = _WORKSPACE.array(f"moved z{k}", (samples, width))
+                term = _SCRATCH.array((samples, width))  # one after another of those that are added
                 for shifts, move in zip(algebra.shifts, moves, strict=True):
                     for to, source in shifts:
-                        z[to] += np.matmul(inputs[-1][source], move[k], out=moved)
+                        z[to] += np.matmul(inputs[-1][source], move[k], out=term)
             if k == last:
                 z[0] = at.outputs
                 outputs = z
                 break
             powers = algebra.powers(z, linear=k == 0)
-            values = _WORKSPACE.array(f"series values{k}", (size, samples, width + 1))
+            values = _SCRATCH.array((size, samples, width + 1))
             values[:, :, -1] = 0.0
             values[0, :, -1] = 1.0
             algebra.compose(powers, [at.inputs[k + 1][:, :-1], *at.slopes[k]], out=values[:, :, :-1])
             inputs.append(values)
-            slope = _WORKSPACE.array(f"series slope{k}", (size, samples, width))
+            slope = _SCRATCH.array((size, samples, width))
             slopes.append(algebra.compose(powers, at.slopes[k], out=slope))
 
-        result = np.empty(self.dimension)
         parts = self.layers(result)
         delta = self.criterion.series(algebra, outputs)
         for k in range(last, 0, -1):
             np.matmul(flat(inputs[k - 1]).T, flat(delta[::-1]), out=parts[k])
-            arriving = _WORKSPACE.array(f"series arriving{k}", (size, samples, len(layers[k]) - 1))
+            arriving = _SCRATCH.array((size, samples, len(layers[k]) - 1))
             arriving[0] = at.arriving[k - 1]
             _back(flat(delta[1:]), layers[k], flat(arriving[1:]))
-            moved = _WORKSPACE.array(f"moved delta{k}", arriving.shape[1:])
+            term = _SCRATCH.array(arriving.shape[1:])
             for shifts, move in zip(algebra.shifts, moves, strict=True):
                 for to, source in shifts:
-                    arriving[to] += _back(delta[source], move[k], moved)
+                    arriving[to] += _back(delta[source], move[k], term)
             # Of the first layer's inputs, which do not move, only the last coefficient is asked for.
-            space = _WORKSPACE.array(f"series delta{k}", arriving.shape)
+            space = _SCRATCH.array(arriving.shape)
             delta = algebra.product(
                 slopes[k - 1], arriving, only_last=k == 1, out=space[-1:] if k == 1 else space
             )
         np.matmul(self._augmented.T, delta[-1], out=parts[0])
         result *= algebra.factorial
-        return result
 
 
 def _back(delta: Array, layer: Array, out: Array) -> Array:
@@ -220,24 +228,38 @@ def _back(delta: Array, layer: Array, out: Array) -> Array:
     return np.multiply(delta, back, out=out) if len(back) == 1 else np.matmul(delta, back, out=out)
 
 
-class _Workspace(threading.local):
-    """Arrays that a thread's next pass uses again, since the system hands out fresh memory as slowly as it is used."""
+class _Scratch(threading.local):
+    """Arrays that a thread's next pass uses again, since the system hands out fresh memory as slowly as it is used.
+
+    A context: each array asked for within it is one that nobody else has until it ends.
+    """
 
     def __init__(self) -> None:
-        self._arrays: dict[str, Array] = {}
+        self._arrays: list[Array] = []
+        self._taken = 0
+        self._before: list[int] = []  # how many were taken where each context that is open began
 
-    def array(self, name: str, shape: tuple[int, ...]) -> Array:
-        """Return an array of this shape with anything in it, for whoever uses this name alone."""
+    def __enter__(self) -> None:
+        self._before.append(self._taken)
+
+    def __exit__(self, *error: object) -> None:
+        self._taken = self._before.pop()
+
+    def array(self, shape: tuple[int, ...]) -> Array:
+        """Return an array of this shape with anything in it."""
         if (size := prod(shape)) > _LARGEST_KEPT:
             return np.empty(shape)
-        kept = self._arrays.get(name)
-        if kept is None or kept.size < size:
-            kept = self._arrays[name] = np.empty(size)
-        return kept[:size].reshape(shape)
+        place = self._taken
+        self._taken += 1
+        if place == len(self._arrays):
+            self._arrays.append(np.empty(size))
+        elif self._arrays[place].size < size:
+            self._arrays[place] = np.empty(size)
+        return self._arrays[place][:size].reshape(shape)
 
 
 _LARGEST_KEPT: Final = 2**20
-_WORKSPACE: Final = _Workspace()
+_SCRATCH: Final = _Scratch()
 
 
 def with_ones(values: Array) -> Array:

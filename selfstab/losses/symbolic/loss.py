@@ -12,10 +12,10 @@ from typing import Any, Self
 import numpy as np
 import sympy
 
-from selfstab import validation
+from selfstab import renamed, validation
 from selfstab.eigen import pairs
 from selfstab.kernels import elementary, modules
-from selfstab.kernels.measures import MEASURES
+from selfstab.kernels.measures import MEASURES, measure_names
 from selfstab.kernels.writer import Variant
 from selfstab.losses.base.kernel import Kernel, KernelSource
 from selfstab.losses.base.loss import Loss
@@ -25,7 +25,8 @@ from selfstab.losses.symbolic.printing import lines_of
 from selfstab.losses.symbolic.size import check_nodes, check_operations
 from selfstab.validation import Array
 
-RESERVED = ("lr", "excess", "noise", "momentum", "lookahead", "repeat", "seed", "step", "weight", *MEASURES)
+RESERVED = ("lr", "excess", "noise", "momentum", "lookahead", "repeat", "seed", "step", "weight", *MEASURES,
+            *renamed.MEASURES)  # fmt: skip
 """Names a loss parameter must not have, since sweeps and datasets use them."""
 
 
@@ -155,7 +156,7 @@ class SymbolicLoss(Loss):
 
     def source(self, measure: Sequence[str] = ("final_loss", "final_sharpness", "phase")) -> str:
         """Return the generated kernel of a sweep over constant lr with these measures, as text."""
-        return self.sweep_source(Variant(validation.some_of("measure", measure, MEASURES)))
+        return self.sweep_source(Variant(measure_names("measure", measure)))
 
     # -- kernels --------------------------------------------------------------------------------------------------
 

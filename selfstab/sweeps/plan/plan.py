@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from selfstab import phases, validation
-from selfstab.kernels.measures import MEASURES
+from selfstab.kernels.measures import MEASURES, measure_names
 from selfstab.kernels.writer import Rate
 from selfstab.losses.base.kernel import Kernel
 from selfstab.losses.base.loss import Loss
@@ -93,7 +93,7 @@ class Plan:
         rate = _rate(problem.optimizer, axes)
         values = {name: _axis(problem, name, value) for name, value in axes.items()}
         plan = cls(
-            problem, values, validation.some_of("measure", request.measure, MEASURES),
+            problem, values, measure_names("measure", request.measure),
             validation.integer("repeats", request.repeats, at_least=1), rate, previous is None, drawn,
         )  # fmt: skip
         plan._check_initializations()

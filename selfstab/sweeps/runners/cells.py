@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, fields, replace
-from functools import cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -85,7 +85,9 @@ class CellRunner:
         except Exception as error:  # whatever what the user's code holds raises
             raise TypeError(f"loss must be picklable to run in processes, or threads 1: {error}") from error
         # Each starts as a new interpreter that does not run the user's script again.
-        self._workers = ProcessPoolExecutor(self._processes, initializer=_hold, initargs=(plan, os.getpid()))
+        self._workers = ProcessPoolExecutor(
+            self._processes, initializer=_begin_in_worker, initargs=(plan, os.getpid())
+        )
 
     def _expected_seconds(self) -> float:
         problem, _ = self.plan.cell(self._first)
@@ -100,18 +102,18 @@ class CellRunner:
     def run(self, cells: Integers, repeat: int = 0) -> Array:
         """Return the measures of the cells with these flat indices, shape (measures, cells), in the plan's order."""
         if self._workers is not None:
-            found: Array = self._workers.submit(_run_held, cells, repeat).result()
-            return found
+            values: Array = self._workers.submit(_run_in_worker, cells, repeat).result()
+            return values
         with self._alone:
             return _run(self.plan, cells, repeat, self._stopped)
 
     def continued(self, cells: Integers, weights: Array, velocities: Array) -> tuple[Array, Array, Array]:
         """Return the same as :meth:`selfstab.sweeps.runners.lanes.LaneRunner.continued`."""
         if self._workers is not None:
-            found: tuple[Array, Array, Array] = self._workers.submit(
-                _continue_held, cells, weights, velocities
+            values_and_ends: tuple[Array, Array, Array] = self._workers.submit(
+                _continue_in_worker, cells, weights, velocities
             ).result()
-            return found
+            return values_and_ends
         with self._alone:
             return _continue(self.plan, cells, weights, velocities, self._stopped)
 
@@ -126,8 +128,8 @@ def _run(plan: Plan, cells: Integers, repeat: int, stopped: threading.Event | No
     out = np.empty((len(plan.measures), len(cells)))
     with one_blas_thread():
         for k, cell in enumerate(cells):
-            found, _ = followed(plan.cell(int(cell))[0], plan.measures, repeat, stopped)
-            out[:, k] = [found[name] for name in plan.measures]
+            values, _ = followed(plan.cell(int(cell))[0], plan.measures, repeat, stopped)
+            out[:, k] = [values[name] for name in plan.measures]
     return out
 
 
@@ -153,21 +155,47 @@ def _continue(
             problem, _ = plan.cell(int(cell))
             settings = {field.name: getattr(problem, field.name) for field in fields(problem)}
             resumed = _Resumed(**(settings | {"start": weights[k]}), resumed=velocities[k])
-            found, last = followed(resumed, plan.measures, 0, stopped)
-            out[:, k] = [found[name] for name in plan.measures]
+            values, last = followed(resumed, plan.measures, 0, stopped)
+            out[:, k] = [values[name] for name in plan.measures]
             ends[k], end_velocities[k] = last.weights, last.velocity
     return out, ends, end_velocities
 
 
 # -- in a process of its own ---------------------------------------------------------------------------------------
 
-_held: bytes = b""
+
+class _Worker:
+    """What a process of its own runs: a plan, which its first cell unpacks."""
+
+    def __init__(self) -> None:
+        self._pickle = b""
+
+    def begin(self, plan: bytes, parent: int) -> None:
+        """Take the plan, and end with the parent."""
+        self._pickle = plan
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The plan. Unpacked as the process starts, a failure would not come out with its reason."""
+        plan: Plan = pickle.loads(self._pickle)
+        return plan
 
 
-def _hold(plan: bytes, parent: int) -> None:
-    global _held
-    _held = plan
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+_WORKER: Final = _Worker()
+
+
+# A bound method would travel with its object: these find the one of the process they run in.
+def _begin_in_worker(plan: bytes, parent: int) -> None:
+    _WORKER.begin(plan, parent)
+
+
+def _run_in_worker(cells: Integers, repeat: int) -> Array:
+    return _run(_WORKER.plan, cells, repeat)
+
+
+def _continue_in_worker(cells: Integers, weights: Array, velocities: Array) -> tuple[Array, Array, Array]:
+    return _continue(_WORKER.plan, cells, weights, velocities)
 
 
 def _end_with(parent: int) -> None:
@@ -175,21 +203,6 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(LOOK_SECONDS)
     os._exit(1)
-
-
-@cache
-def _held_plan() -> Plan:
-    # Unpacked by the first cell, not as the process starts: a failure then comes out with its reason.
-    plan: Plan = pickle.loads(_held)
-    return plan
-
-
-def _run_held(cells: Integers, repeat: int) -> Array:
-    return _run(_held_plan(), cells, repeat)
-
-
-def _continue_held(cells: Integers, weights: Array, velocities: Array) -> tuple[Array, Array, Array]:
-    return _continue(_held_plan(), cells, weights, velocities)
 
 
 # -- one cell ------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from selfstab.sweeps.plan.blocks import Block
 from selfstab.sweeps.plan.plan import Plan
 from selfstab.sweeps.plan.protocols import Runner
 from selfstab.sweeps.storage.settings import made_by
-from selfstab.validation import Array
+from selfstab.validation import ArgumentError, Array
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -55,15 +55,16 @@ def connected(client: Client | str) -> Iterator[Any]:
     try:
         distributed: Any = import_module("distributed")
     except ImportError as error:
-        raise ImportError(f"client needs Dask: pip install 'selfstab[dask]' ({error})") from None
+        raise ImportError(f"a cluster needs Dask: pip install 'selfstab[dask]' ({error})") from None
     if isinstance(client, str):
         try:
             distributed.comm.get_address_host(client)  # a malformed address leaves a client that never closes
             made = distributed.Client(client, timeout=ANSWER_SECONDS, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:
-            raise ValueError(
-                f"client must be the address of a scheduler such as tcp://127.0.0.1:8786, got {client!r}: "
-                f"{validation.shown(error, limit=120)}"
+            raise ArgumentError(
+                "client",
+                f"must be the address of a scheduler such as tcp://127.0.0.1:8786, got {client!r}: "
+                f"{validation.shown(error, limit=120)}",
             ) from None
         with made:
             yield _with_workers(made)
@@ -74,14 +75,14 @@ def connected(client: Client | str) -> Iterator[Any]:
         )
     if client.asynchronous or client.status != "running":
         state = "an asynchronous one" if client.asynchronous else f"one that is {client.status}"
-        raise ValueError(f"client must be synchronous and connected, got {state}")
+        raise ArgumentError("client", f"must be synchronous and connected, got {state}")
     yield _with_workers(client)
 
 
 def _with_workers(client: Any) -> Any:
     if not threads(client):
-        raise ValueError(
-            "client must have workers, got a scheduler without any: start them, or wait for them"
+        raise ArgumentError(
+            "client", "must have workers, got a scheduler without any: start them, or wait for them"
         )
     return client
 
@@ -118,7 +119,7 @@ def run_blocks(
     for address, theirs in client.run(versions, blas, on_error="return").items():
         if isinstance(theirs, BaseException):
             raise ValueError(
-                f"client's worker {address} cannot run this selfstab: {validation.shown(theirs, 200)}"
+                f"the cluster's worker {address} cannot run this selfstab: {validation.shown(theirs, 200)}"
             )
         _refuse_others(ours, theirs, address)
     name = f"selfstab-{uuid.uuid4().hex}"
@@ -139,7 +140,7 @@ def run_blocks(
                 alive = now if window else alive
                 if now - alive > ALONE_SECONDS:
                     raise ConnectionError(
-                        f"client's workers are gone for {ALONE_SECONDS:g} s; blocks that a store has are good"
+                        f"the cluster's workers are gone for {ALONE_SECONDS:g} s; blocks that a store has are good"
                     )
             for block in islice(waiting, max(0, window - len(under_way))):
                 future = client.submit(_values, shared, block, key=f"{name}-{block.number}", pure=False)
@@ -163,7 +164,7 @@ def run_blocks(
         if client.status == "running":
             raise
         raise ConnectionError(
-            f"client lost its scheduler ({validation.shown(error, 120)}); blocks that a store has are good"
+            f"the cluster lost its scheduler ({validation.shown(error, 120)}); blocks that a store has are good"
         ) from None
     finally:
         if client.status != "closed":
@@ -259,5 +260,5 @@ def _refuse_others(ours: dict[str, str], theirs: dict[str, str], worker: str) ->
     ]
     if other:
         raise ValueError(
-            f"client's workers must be like this process, for bits to be equal; {worker} has {', '.join(other)}"
+            f"the cluster's workers must be like this process, for bits to be equal; {worker} has {', '.join(other)}"
         )

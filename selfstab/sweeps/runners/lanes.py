@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from selfstab.kernels import modules
-from selfstab.kernels.measures import MEASURES
+from selfstab.kernels.measures import in_order
 from selfstab.kernels.writer import Variant
 from selfstab.losses.base.kernel import Kernel
 from selfstab.optimizers.schedules import LinearWarmup
@@ -31,7 +31,7 @@ class LaneRunner:
         self.compile_seconds = 0.0
         optimizer = plan.problem.optimizer
         # In one order, so that a set of measures has one kernel.
-        self._measures = tuple(name for name in MEASURES if name in plan.measures)
+        self._measures = in_order(plan.measures)
         self._variant = Variant(
             self._measures, plan.rate, optimizer.lookahead > 0 or "lookahead" in plan.axes,
             plan.problem.noise > 0 or "noise" in plan.axes, resumes,

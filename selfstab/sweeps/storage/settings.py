@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from selfstab import validation
+from selfstab import notices, validation
 from selfstab.losses.base.fingerprint import hash_of
 from selfstab.losses.base.loss import Loss
 from selfstab.losses.base.starts import Initialization
@@ -151,7 +151,8 @@ def identity_of(settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[An
             seed=settings["problem.seed"],
             repeats=settings["repeats"],
         )
-        plan = Plan.checked(request)
+        with notices.unheard():  # an old name in a store is no mistake of its reader
+            plan = Plan.checked(request)
         plan.check_sharpness_at_start()
         identity = Identity.of(plan)
         changed = differences(settings, identity.settings)

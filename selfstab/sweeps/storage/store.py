@@ -17,7 +17,6 @@ import os
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,13 +28,14 @@ import numpy as np
 
 from selfstab import files, provenance, validation
 from selfstab.kernels.measures import MEASURES
+from selfstab.notices import notify
 from selfstab.sweeps.plan.blocks import Block
 from selfstab.sweeps.plan.plan import Plan
 from selfstab.sweeps.plan.protocols import Runner
 from selfstab.sweeps.storage import layout
 from selfstab.sweeps.storage.layout import RECORD, Chunks
 from selfstab.sweeps.storage.settings import Arrays, Identity, Settings, differences, identity_of, made_by
-from selfstab.validation import Array
+from selfstab.validation import ArgumentError, Array
 
 if TYPE_CHECKING:
     import xarray
@@ -107,7 +107,7 @@ class Store:
         root = _folder(path)
         document = layout.document_of(root) if (root / RECORD).is_dir() else None
         if document is None:
-            raise ValueError(f"store must hold a sweep, got {str(path)!r}")
+            raise ArgumentError("store", f"must hold a sweep, got {str(path)!r}")
         try:
             settings = document["settings"]
             arrays = {
@@ -247,14 +247,11 @@ class Store:
             raise _unwritten(self.path, error, bool(self._rows)) from None
         # Before the first block a store is as a kill left it.
         if numbers and restored:
-            warnings.warn(
-                f"store {str(self.path)!r}: {restored[0]} was damaged and is written anew", stacklevel=5
-            )
+            notify(f"store {str(self.path)!r}: {restored[0]} was damaged and is written anew")
         if damage:
-            warnings.warn(
+            notify(
                 f"store {str(self.path)!r}: {len(damage)} of {len(numbers)} blocks are damaged and run again: "
-                f"{damage[0]}",
-                stacklevel=5,
+                f"{damage[0]}"
             )
 
     def _numbers(self) -> Iterator[int]:
@@ -323,12 +320,12 @@ def _folder(path: Any) -> Path:
     if not isinstance(path, (str, Path)):
         raise TypeError(f"store must be the path of a folder, got {validation.shown(path)}")
     if "://" in str(path) or "\0" in str(path) or not str(path):
-        raise ValueError(f"store must be a folder of this machine, got {validation.shown(path)}")
+        raise ArgumentError("store", f"must be a folder of this machine, got {validation.shown(path)}")
     root = Path(path)
     if root.exists() and not root.is_dir():
-        raise ValueError(f"store must be a folder, got the file {str(path)!r}")
+        raise ArgumentError("store", f"must be a folder, got the file {str(path)!r}")
     if not root.parent.is_dir():
-        raise ValueError(f"store must be in a folder that exists, got {str(path)!r}")
+        raise ArgumentError("store", f"must be in a folder that exists, got {str(path)!r}")
     return root
 
 
@@ -336,8 +333,9 @@ def _refuse_foreign(root: Path) -> None:
     if root.is_dir() and any(root.iterdir()) and not (root / RECORD / "done").is_dir():
         others = {p.name for p in root.iterdir()} - {RECORD}
         if others or any((root / RECORD).iterdir()):
-            raise ValueError(
-                f"store must be a new folder or the store of a sweep, got {str(root)!r}, which holds something else"
+            raise ArgumentError(
+                "store",
+                f"must be a new folder or the store of a sweep, got {str(root)!r}, which holds something else",
             )
 
 
@@ -354,8 +352,8 @@ def _locked(root: Path) -> IO[bytes]:
         file.seek(0)
         owner = file.read(20).decode(errors="replace")
         file.close()
-        raise ValueError(
-            f"store must not be in use, got {str(root)!r}, which process {owner or '?'} writes"
+        raise ArgumentError(
+            "store", f"must not be in use, got {str(root)!r}, which process {owner or '?'} writes"
         ) from None
     except OSError as error:  # a file system without locks
         file.close()

@@ -88,8 +88,8 @@ def test_compiling_is_said_and_counted_apart(on_terminal, cold_cache, monkeypatc
     assert "compiling" not in shown.rpartition("0.00/2.00")[2]
     assert 0.0 < found[0].compile_seconds < found[0].seconds
     # From this process, then from the disk.
-    for loaded in (modules._loaded, {}):
-        monkeypatch.setattr(modules, "_loaded", loaded)
+    for loaded in (modules.LOADED, modules.LoadedModules()):
+        monkeypatch.setattr(modules, "LOADED", loaded)
         shown = on_terminal(lambda: found.append(compiled_and_swept()))
         assert "0.00/2.00" in shown
         assert "compiling" not in shown

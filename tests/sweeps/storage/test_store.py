@@ -31,6 +31,7 @@ from selfstab.losses import family
 from selfstab.losses.base.loss import Loss
 from selfstab.sweeps.plan.plan import Plan
 from selfstab.sweeps.plan.request import Request
+from selfstab.sweeps.runners.cells import CellRunner
 from selfstab.sweeps.runners.lanes import LaneRunner
 from selfstab.sweeps.storage import layout
 from selfstab.sweeps.storage.layout import RECORD, Chunks, chunk_shape
@@ -988,6 +989,42 @@ def test_the_command_line_keeps_and_resumes(tmp_path):
     assert again.stdout.splitlines()[1:-1] == first.output.splitlines()[1:]
     with xr.open_dataset(tmp_path / "a.nc") as written, xr.open_zarr(store, chunks=None) as kept:
         xr.testing.assert_identical(written, kept)
+
+
+def test_the_command_line_tells_of_damage_before_it_runs(tmp_path, monkeypatch):
+    """Protects the one who waits: the line is there when the first cell runs, and no warning's display is replaced."""
+    store = tmp_path / "a.zarr"
+    assert command(*_COMMAND, "--store", store).exit_code == 0
+    flip(store / "final_loss" / "c.1")
+    lines, at_first_cell = [], []
+    monkeypatch.setattr("selfstab.cli.sweeps._note", lines.append)
+    show, run = warnings.showwarning, CellRunner.run
+
+    def running(self, cells, repeat=0):
+        at_first_cell.append((len(lines), warnings.showwarning is show))
+        return run(self, cells, repeat)
+
+    monkeypatch.setattr(CellRunner, "run", running)
+    assert command("--resume", store, "--no-progress").exit_code == 0
+    assert at_first_cell == [(1, True)]
+
+
+def test_reading_beside_resume_leaves_the_command_as_it_was(made):
+    """Protects the next call: parameters that are required stay so while and after a store is resumed."""
+    sweep = main.commands["sweep"]
+    required = {p.name: p.required for p in sweep.params}
+    assert required["loss"]
+    states = []
+    resume = sweep._resuming.parse_args
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            sweep._resuming,
+            "parse_args",
+            lambda *a: (states.append({p.name: p.required for p in sweep.params}), resume(*a))[1],
+        )
+        assert "got --steps beside it" in command("--resume", made, "--steps", "3").output
+    assert states == [required]
+    assert {p.name: p.required for p in sweep.params} == required
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,58 @@
+"""What a caller is told while a call goes on: a warning at the caller's own line, or a text to whoever listens."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+_PACKAGE: Final = str(Path(__file__).parent) + os.sep
+
+_listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
+
+
+def notify(text: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line outside this package that led here; with a listener, hand it the text instead.
+
+    Parameters
+    ----------
+    text
+        One line.
+    category
+        The warning's class.
+    """
+    listener = _listener.get()
+    if listener is not None:
+        listener(text)
+        return
+    frame: FrameType | None = sys._getframe(1)
+    level = 2
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, category, stacklevel=level)
+
+
+@contextmanager
+def heard_by(listener: Callable[[str], None]) -> Iterator[None]:
+    """Hand what this thread is notified of to a listener, at once; other threads keep theirs.
+
+    >>> with heard_by(print):
+    ...     notify("the folder was empty")
+    the folder was empty
+    """
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+def unheard() -> AbstractContextManager[None]:
+    """Notify nobody in this thread."""
+    return heard_by(lambda text: None)
