@@ -123,6 +123,11 @@ class Loss(ABC):
         return {}
 
     @property
+    def differences(self) -> tuple[str, ...]:
+        """Names of the derivatives that are taken by differences: :func:`check_loss` allows for their errors."""
+        return ()
+
+    @property
     def description(self) -> str:
         """One line that says which loss this is, kept in every dataset's attributes."""
         inner = ", ".join(f"{name}={value!r}" for name, value in self.parameters.items())
