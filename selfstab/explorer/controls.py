@@ -14,8 +14,9 @@ from bokeh.models import Button, CustomJSTickFormatter, Div, NumericInput, Selec
 
 from selfstab.explorer import exports
 from selfstab.explorer.scales import Axis
-from selfstab.explorer.state import FORMULA, MODELS, Setting, State
+from selfstab.explorer.state import FORMULA, MODELS, State
 from selfstab.explorer.template import DIV_STYLE, WIDGET_STYLE
+from selfstab.losses.symbolic.toy import Setting
 
 SHORT: Final = {
     "momentum": "momentum β",
