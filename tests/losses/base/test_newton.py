@@ -42,4 +42,4 @@ def test_a_manifold_of_minima():
 def test_what_is_no_minimum_is_refused(loss, start, reason):
     """Protects starts of runs: a saddle, an endless slope and a kink are said, not returned."""
     with pytest.raises(ValueError, match=f"start must lie near a minimum, got .*: .*{reason}"):
-        damped_newton(loss, np.array(start))
+        loss.minimum(start)

@@ -18,7 +18,8 @@ def evaluated(formulas, point, parameters, pieces=PIECES, prefix=""):
     namespace |= {f"{prefix}{name}": np.float64(v) for name, v in zip(formulas.weights, point, strict=True)}
     namespace |= {name: np.float64(v) for name, v in zip(formulas.parameters, parameters, strict=True)}
     code = [formulas.functions, *(f"{name} = {text}" for name, text in formulas.constants), *lines]
-    exec("\n".join(code), namespace)
+    with np.errstate(all="ignore"):  # as generated source runs
+        exec("\n".join(code), namespace)
     return {piece: [float(eval(text, namespace)) for text in texts] for piece, texts in results.items()}
 
 
