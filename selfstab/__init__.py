@@ -4,7 +4,8 @@ The public names, by topic; ``help(selfstab.sweep)`` and the like tell the rest:
 
 - optimizers: HeavyBall, Constant, LinearWarmup
 - losses: SymbolicLoss (any formula), Quadratic, CubicTaylor, Product, DoubleWell, Minimalist, Chain, Coupled,
-  DiagonalNetwork, MLP, FunctionLoss (any model), LossFamily (losses a function makes); datasets
+  DiagonalNetwork, MLP, FunctionLoss (any model), LossFamily (losses a function makes), Loss (the base of your own
+  kind), check_loss; datasets
 - starts: Initialization, flip_start
 - in place of a run: averaged_flow, rod_flow
 - one run: simulate, hessian_spectrum, catapults; observables
@@ -33,6 +34,8 @@ _HOMES = {
     "Constant": "optimizers.schedules",
     "LinearWarmup": "optimizers.schedules",
     "Initialization": "losses.base.starts",
+    "Loss": "losses.base.loss",
+    "check_loss": "losses.base.check",
     "FunctionLoss": "losses.functions.function",
     "LossFamily": "losses.family",
     "SymbolicLoss": "losses.symbolic.loss",

@@ -7,6 +7,8 @@ from selfstab.flows.averaged import averaged_flow as averaged_flow
 from selfstab.flows.constrained import constrained_trajectory as constrained_trajectory
 from selfstab.flows.predicted import predicted_dynamics as predicted_dynamics
 from selfstab.flows.rod import rod_flow as rod_flow
+from selfstab.losses.base.check import check_loss as check_loss
+from selfstab.losses.base.loss import Loss as Loss
 from selfstab.losses.base.starts import Initialization as Initialization
 from selfstab.losses.base.starts import flip_start as flip_start
 from selfstab.losses.family import LossFamily as LossFamily

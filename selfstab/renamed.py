@@ -1,6 +1,6 @@
 """Names of version 0.1 that arguments still take and datasets still carry, and what they are called now.
 
-Both go with version 0.3.
+Both go with version 0.4.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ def notify_of(argument: str, word: str, names: Mapping[str, str]) -> None:
     ...     warnings.simplefilter("always")
     ...     notify_of("measure", "peak_excess", MEASURES)
     >>> print(record[0].message)
-    measure 'peak_excess' is now called 'peak_excess_sharpness'; the old name goes with version 0.3
+    measure 'peak_excess' is now called 'peak_excess_sharpness'; the old name goes with version 0.4
     """
     if word in names:
         notify(
-            f"{argument} {word!r} is now called {names[word]!r}; the old name goes with version 0.3",
+            f"{argument} {word!r} is now called {names[word]!r}; the old name goes with version 0.4",
             DeprecationWarning,
         )
 

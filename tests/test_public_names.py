@@ -67,6 +67,7 @@ def test_public_names_are_those_promised():
         "SymbolicLoss": "expression variables parameters",
         "DiagonalNetwork": "inputs targets depth",
         "MLP": "widths inputs targets activation criterion weight_decay",
+        "check_loss": "loss at",
         "flip_start": "loss weights size",
         "simulate": "loss optimizer start steps previous every keep escape noise seed",
         "averaged_flow": "loss optimizer start steps directions substeps every keep escape",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from selfstab.cli.formats import FormatsOption
+from selfstab.losses.registry import REGISTRY
 
 if TYPE_CHECKING:
     import xarray
@@ -17,9 +18,8 @@ if TYPE_CHECKING:
     from selfstab.optimizers.heavy_ball import HeavyBall
     from selfstab.validation import Array
 
-LOSS_HELP = """LOSS is Quadratic, CubicTaylor, Product, DoubleWell, Minimalist, Chain, Coupled, MLP (on scikit-learn's
-digits), DiagonalNetwork (on sparse regression), or a formula such as "(u*v - c)**2/2" with --variables u,v
-and -p c=1."""
+_NAMES = ", ".join(f"{name} ({note})" if note else name for name, (_, note) in REGISTRY.items())
+LOSS_HELP = f"""LOSS is {_NAMES}, or a formula such as "(u*v - c)**2/2" with --variables u,v and -p c=1."""
 
 
 def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -8,8 +8,8 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.losses.base.loss import Loss
+from selfstab.losses.base.named_loss import number, numbers, whole
 from selfstab.losses.base.starts import Initialization
-from selfstab.losses.named import number, numbers, whole
 from selfstab.validation import Array
 
 

@@ -14,7 +14,7 @@ from bokeh.models import Button, CustomJSTickFormatter, Div, NumericInput, Selec
 
 from selfstab.explorer import exports
 from selfstab.explorer.scales import Axis
-from selfstab.explorer.state import FORMULA, MODELS, PageState, SliderRange
+from selfstab.explorer.state import FORMULA, MODELS, PageState
 from selfstab.explorer.template import DIV_STYLE, WIDGET_STYLE
 
 SHORT: Final = {

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from selfstab import theory, validation
 from selfstab.explorer.scales import AXES, Axis
+from selfstab.losses.base.named_loss import numbers
 from selfstab.losses.base.starts import flip_start
-from selfstab.losses.named import numbers
+from selfstab.losses.registry import REGISTRY, named_class
 from selfstab.losses.symbolic.loss import SymbolicLoss
-from selfstab.losses.toys import TOYS
+from selfstab.losses.symbolic.toy import Demonstration, SliderRange, Toy
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.optimizers.schedules import LinearWarmup
 from selfstab.validation import Array
@@ -30,68 +31,12 @@ FLAT: Final = 1e-8
 """A direction is flat where its curvature is below this share of the sharpness."""
 
 
-@dataclass(frozen=True)
-class SliderRange:
-    """A number of a model that has a slider: what it is called, and the values it takes."""
-
-    name: str
-    label: str
-    low: float
-    high: float
-    step: float
-    default: float
-    whole: bool = False
-
-
-@dataclass(frozen=True)
-class LossPreset:
-    """A loss by name: its formula for the reader, what can be set, and where runs start."""
-
-    formula: str
-    settings: tuple[SliderRange, ...] = ()
-    sharpness: SliderRange | None = None
-    """The sharpness of the minimum where it can be chosen."""
-    start: tuple[float, ...] | None = None
-    """Weights where runs start; None: the loss's own minimum."""
-    weight: int = 0
-    """The weight that an orbit diagram shows first."""
-    steps: int = 600
-    """A length that shows a catapult."""
-    momentum: float = 0.9
-    excess: float = 0.02
-    fixed: Mapping[str, float] = field(default_factory=dict)
-    """What its constructor needs and has no slider."""
-
-
-def _minimum(low: float, high: float, default: float) -> SliderRange:
-    return SliderRange("sharpness", "sharpness of the minimum", low, high, 0.05, default)
-
-
-MODELS: Final[Mapping[str, LossPreset]] = MappingProxyType({
-    "CubicTaylor": LossPreset(
-        "½(1 + b z) x² − (α/b) z",
-        (
-            SliderRange("progressive_sharpening", "progressive sharpening α", 0.0, 1e-3, 1e-5, 0.0),
-            SliderRange("stabilization", "stabilization b²", 0.1, 4.0, 0.05, 1.0),
-        ),
-        start=(0.0, 0.0), weight=1, fixed={"curvature": 1.0},
-    ),
-    "Product": LossPreset("½(u v − 1)²", sharpness=_minimum(2.2, 12.0, 6.0)),
-    "DoubleWell": LossPreset("¼(w² − 1)²", momentum=0.0, excess=0.3),
-    "Minimalist": LossPreset("½(x² y² − 1)²", sharpness=_minimum(8.5, 40.0, 20.0)),
-    "Chain": LossPreset(
-        "½(u₀ u₁ ⋯ − 1)²", (SliderRange("depth", "depth", 2, 6, 1, 3, whole=True),), sharpness=_minimum(6.5, 24.0, 8.0)
-    ),
-    "Coupled": LossPreset(
-        "½(y + ζ x) x² − ϵ (x + y)",
-        (
-            SliderRange("zeta", "coupling ζ", -1.0, 1.0, 0.02, 0.2),
-            SliderRange("eps", "slope ϵ", 0.0, 2e-3, 2e-5, 2e-4),
-        ),
-        start=(0.0, 1.0), steps=1000, momentum=0.3,
-    ),
-    FORMULA: LossPreset("a formula of yours"),
-})  # fmt: skip
+MODELS: Final[Mapping[str, Demonstration]] = MappingProxyType({
+    name: kind.demonstration
+    for name, kind in ((name, named_class(name)) for name in REGISTRY)
+    if issubclass(kind, Toy) and kind.demonstration is not None
+} | {FORMULA: Demonstration("a formula of yours")})  # fmt: skip
+"""What the explorer shows, by name: the toys that declare how, and a formula of the user's."""
 
 
 _MOMENTA: Final = Axis("momentum", 0.0, 0.98)
@@ -347,7 +292,7 @@ def _of_formula(formula: str, names: tuple[str, ...]) -> SymbolicLoss:
 
 def _named(state: PageState) -> tuple[SymbolicLoss, str]:
     model = MODELS[state.model]
-    kind: Callable[..., SymbolicLoss] = TOYS[state.model]
+    kind: Any = named_class(state.model)
     parameters = dict(model.fixed) | {setting.name: state.setting(setting.name) for setting in model.settings}
     for setting in model.settings:
         if setting.whole:

@@ -136,6 +136,11 @@ class LossFamily(Loss):
         return self.made.weight_names
 
     @property
+    def differences(self) -> tuple[str, ...]:
+        """Names of the derivatives of the loss made that are taken by differences."""
+        return self.made.differences
+
+    @property
     def description(self) -> str:
         """The function by its name and a hash of its code, the parameters, and the loss made."""
         inner = ", ".join(f"{name}={value!r}" for name, value in self._parameters.items())

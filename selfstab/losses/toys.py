@@ -1,20 +1,24 @@
-"""Toy losses, each a few lines on SymbolicLoss, with their minima in closed form."""
+"""Toy losses, each a few lines on SymbolicLoss, with their minima in closed form.
+
+A class more, and its line in :mod:`selfstab.losses.registry`, make a new one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import sympy
 
 from selfstab import validation
-from selfstab.losses.symbolic.loss import SymbolicLoss
+from selfstab.losses.base.named_loss import numbers, whole
+from selfstab.losses.symbolic.toy import Demonstration, SliderRange, Toy, sharpness_setting
 from selfstab.validation import Array
 
 
-class Quadratic(SymbolicLoss):
+class Quadratic(Toy):
     """½ Σ cᵢ wᵢ², with constant Hessian diag(c).
 
     Parameters
@@ -33,6 +37,18 @@ class Quadratic(SymbolicLoss):
     (2.0, array([1., 0.]))
     """
 
+    text_settings = MappingProxyType({"curvatures": "2,1"})
+
+    @classmethod
+    def from_text(cls, settings: Mapping[str, str]) -> Self:
+        """Return the loss with the curvatures that a text writes, separated by commas."""
+        return cls(numbers("curvatures", settings.get("curvatures", cls.text_settings["curvatures"])))
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Self:
+        """Return the loss with these curvatures."""
+        return cls([*state["parameters"].values()])
+
     def __init__(self, curvatures: Any) -> None:
         c = validation.floats("curvatures", curvatures, shape=(None,))
         if c.size == 0:
@@ -50,7 +66,7 @@ class Quadratic(SymbolicLoss):
         return np.zeros(self.dimension)
 
 
-class CubicTaylor(SymbolicLoss):
+class CubicTaylor(Toy):
     """½(c + b z) x² − (α/b) z: the cubic Taylor model of a sharp direction x and the direction z that sharpens it.
 
     Its sharpness is ½(h + √(h² + 4b²x²)) with h = c + b z; with y = b z + c − S*, heavy ball obeys
@@ -78,6 +94,17 @@ class CubicTaylor(SymbolicLoss):
     """
 
     domain = MappingProxyType({"stabilization": {"above": 0.0}})
+    text_settings = MappingProxyType({"curvature": "1", "progressive_sharpening": "0", "stabilization": "1"})
+    demonstration = Demonstration(
+        "½(1 + b z) x² − (α/b) z",
+        (
+            SliderRange("progressive_sharpening", "progressive sharpening α", 0.0, 1e-3, 1e-5, 0.0),
+            SliderRange("stabilization", "stabilization b²", 0.1, 4.0, 0.05, 1.0),
+        ),
+        start=(0.0, 0.0),
+        weight=1,
+        fixed=MappingProxyType({"curvature": 1.0}),
+    )
 
     def __init__(
         self, curvature: float, progressive_sharpening: float = 0.0, stabilization: float = 1.0
@@ -103,7 +130,7 @@ class CubicTaylor(SymbolicLoss):
         return np.zeros(2)
 
 
-class Product(SymbolicLoss):
+class Product(Toy):
     """½(u v − 1)²: the smallest network; its minima uv = 1 have every sharpness u² + v² >= 2.
 
     The toy of [Lewkowycz2020]_, among others.
@@ -114,6 +141,8 @@ class Product(SymbolicLoss):
     >>> round(loss.sharpness(loss.minimum(sharpness=4.0))[0], 12)
     4.0
     """
+
+    demonstration = Demonstration("½(u v − 1)²", sharpness=sharpness_setting(2.2, 12.0, 6.0))
 
     def __init__(self) -> None:
         u, v = sympy.symbols("u v", real=True)
@@ -129,7 +158,7 @@ class Product(SymbolicLoss):
         return np.array([u, 1.0 / u])
 
 
-class DoubleWell(SymbolicLoss):
+class DoubleWell(Toy):
     """¼(w² − 1)²: two minima at ±1 of sharpness 2, a barrier between.
 
     Examples
@@ -137,6 +166,8 @@ class DoubleWell(SymbolicLoss):
     >>> DoubleWell().sharpness([1.0])
     (2.0, array([1.]))
     """
+
+    demonstration = Demonstration("¼(w² − 1)²", momentum=0.0, excess=0.3)
 
     def __init__(self) -> None:
         w = sympy.Symbol("w", real=True)
@@ -147,7 +178,7 @@ class DoubleWell(SymbolicLoss):
         return np.array([1.0]) if start is None else super().minimum(start)
 
 
-class Minimalist(SymbolicLoss):
+class Minimalist(Toy):
     """½(x²y² − 1)²: minima x²y² = 1 of sharpness 4(x² + y²) >= 8.
 
     The minimalist example of [Zhu2023]_, up to scale.
@@ -158,6 +189,8 @@ class Minimalist(SymbolicLoss):
     >>> round(loss.sharpness(loss.minimum(sharpness=10.0))[0], 12)
     10.0
     """
+
+    demonstration = Demonstration("½(x² y² − 1)²", sharpness=sharpness_setting(8.5, 40.0, 20.0))
 
     def __init__(self) -> None:
         x, y = sympy.symbols("x y", real=True)
@@ -172,7 +205,7 @@ class Minimalist(SymbolicLoss):
         return np.array([x, 1.0 / x])
 
 
-class Chain(SymbolicLoss):
+class Chain(Toy):
     """½(u₀u₁⋯ − 1)²: a scalar linear network of the given depth; minima Πu = 1 of sharpness Σ 1/uᵢ².
 
     Parameters
@@ -191,6 +224,23 @@ class Chain(SymbolicLoss):
     >>> round(loss.sharpness(loss.minimum(sharpness=6.0))[0], 12)
     6.0
     """
+
+    text_settings = MappingProxyType({"depth": "3"})
+    demonstration = Demonstration(
+        "½(u₀ u₁ ⋯ − 1)²",
+        (SliderRange("depth", "depth", 2, 6, 1, 3, whole=True),),
+        sharpness=sharpness_setting(6.5, 24.0, 8.0),
+    )
+
+    @classmethod
+    def from_text(cls, settings: Mapping[str, str]) -> Self:
+        """Return the chain of the depth that a text writes."""
+        return cls(whole("depth", settings.get("depth", cls.text_settings["depth"])))
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Self:
+        """Return the chain with as many weights."""
+        return cls(len(state["variables"]))
 
     def __init__(self, depth: int) -> None:
         depth = validation.integer("depth", depth, at_least=1, at_most=12)
@@ -219,7 +269,7 @@ class Chain(SymbolicLoss):
         return np.array([np.exp(-q / 2.0), *[np.exp(q / (2.0 * (d - 1)))] * (d - 1)])
 
 
-class Coupled(SymbolicLoss):
+class Coupled(Toy):
     """½(y + ζx)x² − ε(x + y): a cubic model whose sharp direction also feels x³, the toy of [Berthier2026]_.
 
     Parameters
@@ -240,12 +290,18 @@ class Coupled(SymbolicLoss):
     array([-0.01, -0.01])
     """
 
+    text_settings = MappingProxyType({"zeta": "0.5", "eps": "0.01"})
+    demonstration = Demonstration(
+        "½(y + ζ x) x² − ϵ (x + y)",
+        (
+            SliderRange("zeta", "coupling ζ", -1.0, 1.0, 0.02, 0.2),
+            SliderRange("eps", "slope ϵ", 0.0, 2e-3, 2e-5, 2e-4),
+        ),
+        start=(0.0, 1.0),
+        steps=1000,
+        momentum=0.3,
+    )
+
     def __init__(self, zeta: float, eps: float) -> None:
         x, y, z, e = sympy.symbols("x y zeta eps", real=True)
         super().__init__((y + z * x) * x**2 / 2 - e * (x + y), (x, y), {z: zeta, e: eps})
-
-
-TOYS: dict[str, Callable[..., SymbolicLoss]] = {
-    kind.__name__: kind for kind in (Quadratic, CubicTaylor, Product, DoubleWell, Minimalist, Chain, Coupled)
-}
-"""The toys by the name a command line calls them."""

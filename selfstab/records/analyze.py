@@ -32,9 +32,6 @@ CAUTIONS: Final = {
 }
 """Reasons not to trust the law's prediction for a catapult; a catapult may have several."""
 
-_FORMER_EXCESS: Final = (
-    "the former name of excess_sharpness, which goes with version 0.3: excess is relative elsewhere"
-)
 
 _SMALL: Final = 0.1
 _FEWEST: Final = 8

@@ -12,9 +12,17 @@ from typing import Any, Final
 import numpy as np
 
 from selfstab.losses.base.former_names import Alias
+from selfstab.moved import MOVED, SPLIT
 
 _OF_KNOWN_VERSION: Final = {*sys.stdlib_module_names, "selfstab", "numpy", "scipy", "sympy", "numba"}
 """Packages whose code is identified by its name: stores keep their versions."""
+
+_FORMER_MODULES: Final = {
+    f"selfstab.{home}": f"selfstab.{former}"
+    for former, homes in [*SPLIT.items(), *((former, (home,)) for former, home in MOVED.items())]
+    for home in homes
+}
+"""Modules of today and where version 0.1 had what is in them: its stores know classes by those names."""
 
 _OF_MODULES: Final = (
     type(None),
@@ -104,7 +112,7 @@ class _Text:
             return f"definition {self._defined[id(value)][0]}"
         self._defined[id(value)] = (len(self._defined), value)
         if (value.__module__ or "").partition(".")[0] in _OF_KNOWN_VERSION:
-            return f"{value.__module__}.{value.__qualname__}"
+            return f"{_FORMER_MODULES.get(value.__module__, value.__module__)}.{value.__qualname__}"
         return self._function(value) if isinstance(value, FunctionType) else self._class(value)
 
     def _function(self, function: FunctionType) -> str:

@@ -56,7 +56,7 @@ def alias_former_names(kind: type) -> None:
     if defined:
         warnings.warn(
             f"{kind.__qualname__} defines {', '.join(defined)}, now called "
-            f"{', '.join(FORMER_NAMES[former] for former in defined)}: rename them; the old names go with version 0.3",
+            f"{', '.join(FORMER_NAMES[former] for former in defined)}: rename them; the old names go with version 0.4",
             DeprecationWarning,
             stacklevel=4,
         )
@@ -64,5 +64,5 @@ def alias_former_names(kind: type) -> None:
         if former in defined:
             setattr(kind, name, Alias(own[former]))
         elif name in own and former not in own:
-            warning = f"{former} of a loss is now {name}; the old name goes with version 0.3"
+            warning = f"{former} of a loss is now {name}; the old name goes with version 0.4"
             setattr(kind, former, Alias(own[name], warning))

@@ -123,6 +123,11 @@ class Loss(ABC):
         return {}
 
     @property
+    def differences(self) -> tuple[str, ...]:
+        """Names of the derivatives that are taken by differences: :func:`check_loss` allows for their errors."""
+        return ()
+
+    @property
     def description(self) -> str:
         """One line that says which loss this is, kept in every dataset's attributes."""
         inner = ", ".join(f"{name}={value!r}" for name, value in self.parameters.items())
@@ -284,23 +289,7 @@ class Loss(ABC):
         return scale * np.random.default_rng(seed).standard_normal(self.dimension)
 
     def minimum(self, start: Any) -> Array:
-        """Return a minimum of the loss near `start`, found by damped Newton steps.
-
-        Parameters
-        ----------
-        start
-            Where the search starts, shape (dimension,).
-
-        Returns
-        -------
-        ndarray
-            Weights with ‖∇L‖ <= 1e-13·max(1, max|∇²L|) there, shape (dimension,).
-
-        Raises
-        ------
-        ValueError
-            If the search ends elsewhere: at a saddle, a kink, or on the way to a minimum at infinity.
-        """
+        """Return a minimum of the loss near `start`, by :func:`selfstab.losses.base.newton.damped_newton`."""
         at = self.checked_weights("start", start)
         with np.errstate(over="ignore", invalid="ignore"):
             return damped_newton(self, at)

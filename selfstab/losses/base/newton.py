@@ -41,7 +41,8 @@ def damped_newton(loss: Loss, start: Array) -> Array:
     Raises
     ------
     ValueError
-        If the search ends elsewhere: at a saddle, a kink, or on the way to a minimum at infinity.
+        If the search ends elsewhere: at a saddle, a kink, or after 500 steps on its way, as down an endless slope.
+        A loss that flattens towards infinity has weights with as small a gradient far out, which are returned.
     """
     from scipy.linalg import LinAlgError, cho_solve
 

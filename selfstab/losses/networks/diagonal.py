@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from itertools import product
 from math import perm, prod
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, Self
 
 import numpy as np
 
 from selfstab import validation
 from selfstab.eigen import pairs
+from selfstab.losses.base.named_loss import whole
 from selfstab.losses.networks.regression import Regression
 from selfstab.validation import Array
 
@@ -52,6 +55,20 @@ class DiagonalNetwork(Regression):
     >>> DiagonalNetwork([[1.0]], [1.0], depth=3).gradient([0.0, 1.0])
     array([-0.,  3.])
     """
+
+    text_settings = MappingProxyType(
+        {"samples": "40", "features": "100", "nonzeros": "5", "seed": "0", "depth": "2"}
+    )
+    data_settings = ("samples", "features", "nonzeros", "seed")
+
+    @classmethod
+    def from_text(cls, settings: Mapping[str, str]) -> Self:
+        """Return the network on sparse regression."""
+        from selfstab.datasets import sparse_regression
+
+        counts = {name: whole(name, text) for name, text in {**cls.text_settings, **settings}.items()}
+        depth = counts.pop("depth")
+        return cls(*sparse_regression(**counts), depth)
 
     def __init__(self, inputs: Any, targets: Any, depth: int = 2) -> None:
         self.inputs = validation.floats("inputs", inputs, shape=(None, None))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Self
 
 import numpy as np
 
 from selfstab import validation
 from selfstab.eigen import pairs
 from selfstab.losses.base.derivatives import Derivatives
+from selfstab.losses.base.named_loss import number, whole
 from selfstab.losses.networks.activations import ACTIVATIONS, SMOOTHNESS
 from selfstab.losses.networks.criteria import CRITERIA, checked_targets
 from selfstab.losses.networks.hessian import explicit_hessian
@@ -63,6 +65,29 @@ class MLP(Regression):
     >>> loss.hessian([0.0] * 7).diagonal()
     array([0., 0., 0., 0., 0., 0., 1.])
     """
+
+    text_settings = MappingProxyType({
+        "widths": "64,32,1",
+        "samples": "500",
+        "target": "parity",
+        "activation": "tanh",
+        "criterion": "mse",
+        "weight_decay": "0",
+    })  # fmt: skip
+    data_settings = ("samples",)
+
+    @classmethod
+    def from_text(cls, settings: Mapping[str, str]) -> Self:
+        """Return the network on scikit-learn's digits, with labels as targets where the criterion needs them."""
+        from selfstab.datasets import digits
+
+        texts = {**cls.text_settings, **settings}
+        widths = tuple(whole("widths", part) for part in texts["widths"].split(","))
+        if texts["criterion"] == "cross-entropy" and "target" not in settings:
+            texts["target"] = "labels"
+        data = digits(whole("samples", texts["samples"]), texts["target"])
+        decay = number("weight_decay", texts["weight_decay"])
+        return cls(widths, *data, texts["activation"], criterion=texts["criterion"], weight_decay=decay)
 
     def __init__(
         self,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self
 
-from selfstab.losses.base.loss import Loss
+from selfstab import validation
+from selfstab.losses.base.named_loss import NamedLoss
 from selfstab.validation import Array
 
 
-class Regression(Loss):
+class Regression(NamedLoss):
     """A loss that fits `inputs` to `targets`, rows of which are samples."""
 
     inputs: Array
@@ -22,6 +24,24 @@ class Regression(Loss):
             return super().state()
         names = [*inspect.signature(type(self)).parameters, "explicit_hessian"]
         return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Self:
+        """Return the loss with these arguments of the constructor.
+
+        Raises
+        ------
+        ValueError
+            If the state does not say whether the Hessian is explicit.
+        """
+        loss = cls(**{name: state[name] for name in inspect.signature(cls).parameters})
+        explicit = state["explicit_hessian"]
+        if not isinstance(explicit, bool):
+            raise ValueError(
+                f"settings must say whether the Hessian is explicit, got {validation.shown(explicit)}"
+            )
+        loss.explicit_hessian = explicit
+        return loss
 
     @property
     def data(self) -> str:

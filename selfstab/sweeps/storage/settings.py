@@ -8,7 +8,6 @@ is in them too, or refused.
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -23,10 +22,8 @@ from selfstab.losses.base.loss import Loss
 from selfstab.losses.base.starts import Initialization
 from selfstab.losses.family import LossFamily
 from selfstab.losses.named import NamedMaker
-from selfstab.losses.networks.diagonal import DiagonalNetwork
-from selfstab.losses.networks.mlp import MLP
+from selfstab.losses.registry import REGISTRY, named_class
 from selfstab.losses.symbolic.loss import SymbolicLoss
-from selfstab.losses.toys import TOYS
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.optimizers.schedules import Constant, LinearWarmup, Schedule, rates
 from selfstab.provenance import deciding_bits
@@ -53,10 +50,6 @@ _LOSSES: Final = 256
 _SCHEDULES: Final[dict[str, type[Constant] | type[LinearWarmup]]] = {
     "Constant": Constant,
     "LinearWarmup": LinearWarmup,
-}
-_ON_DATA: Final[dict[str, type[MLP] | type[DiagonalNetwork]]] = {
-    "MLP": MLP,
-    "DiagonalNetwork": DiagonalNetwork,
 }
 
 
@@ -304,23 +297,25 @@ class _Reader:
         kind = self._settings[name]
         if kind == "LossFamily" and f"{name}.settings" in self._settings:
             return self._family()
-        if kind in _ON_DATA:
-            return self._network(_ON_DATA[kind])
-        if kind not in ("SymbolicLoss", *TOYS):
+        if kind == "SymbolicLoss":
+            return self._formula(self._loss_state())
+        if kind not in REGISTRY:
             what = "a LossFamily: the same sweep(...) call goes on"
             if kind != "LossFamily":
                 what = f"{validation.shown(kind)}, a loss of your own: call sweep again as before"
             raise ValueError(f"settings hold {what}")
-        variables = self._settings[f"{name}.variables"]
-        names = self._settings[f"{name}.parameters"]
-        parameters = {n: self._settings[f"{name}.parameters.{n}"] for n in names}
-        if kind == "SymbolicLoss":
-            return self._formula(self._settings[f"{name}.expression"], variables, parameters)
-        if kind == "Quadratic":
-            return TOYS[kind]([*parameters.values()])
-        if kind == "Chain":
-            return TOYS[kind](len(variables))
-        return TOYS[kind](**parameters)
+        return named_class(kind).from_state(self._loss_state())
+
+    def _loss_state(self) -> dict[str, Any]:
+        """Return the state of a loss as :meth:`Loss.state` told it."""
+        name = "problem.loss."
+        state: dict[str, Any] = {}
+        for key, value in self._settings.items():
+            word, _, inner = key.removeprefix(name).partition(".")
+            if key.startswith(name) and not inner:
+                state[word] = self.array(key) if isinstance(value, dict) else value
+        names = self._settings[f"{name}parameters"] if "parameters" in state else []
+        return state | {"parameters": {n: self._settings[f"{name}parameters.{n}"] for n in names}}
 
     def _family(self) -> LossFamily:
         name = "problem.loss"
@@ -331,28 +326,14 @@ class _Reader:
         make = NamedMaker(self._settings[f"{name}.maker"], tuple(settings.items()))
         return LossFamily(make, **numbers)
 
-    def _formula(self, text: Any, variables: Any, parameters: Mapping[str, Any]) -> SymbolicLoss:
+    @staticmethod
+    def _formula(state: Mapping[str, Any]) -> SymbolicLoss:
+        text, variables = state["expression"], state["variables"]
         if not isinstance(text, str) or not isinstance(variables, list):
             raise ValueError("settings must hold a formula as text and its variables as a list")
         try:
-            return SymbolicLoss(text, variables, parameters)
+            return SymbolicLoss(text, variables, state["parameters"])
         except ValueError as error:
             raise ValueError(
                 f"settings hold a formula that is no plain text: call sweep again as before ({error})"
             ) from None
-
-    def _network(self, kind: type[MLP] | type[DiagonalNetwork]) -> Loss:
-        name = "problem.loss"
-        given: dict[str, Any] = {}
-        for key in inspect.signature(kind).parameters:
-            value = self._settings[f"{name}.{key}"]
-            whole = isinstance(value, dict) or key in ("inputs", "targets")
-            given[key] = self.array(f"{name}.{key}") if whole else value
-        loss = kind(**given)
-        explicit = self._settings[f"{name}.explicit_hessian"]
-        if not isinstance(explicit, bool):
-            raise ValueError(
-                f"settings must say whether the Hessian is explicit, got {validation.shown(explicit)}"
-            )
-        loss.explicit_hessian = explicit
-        return loss

@@ -1,0 +1,45 @@
+"""Minima by damped Newton steps: against closed forms, on manifolds, and where there is none."""
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+import selfstab as ss
+from selfstab.losses.base.newton import damped_newton
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_a_quadratic_in_any_units(scale):
+    """Protects the damping, which scales with the Hessian: in any units the gradient falls below what is promised."""
+    curvatures = np.array([3.0 * scale, 1e-3 * scale])
+    w = damped_newton(ss.Quadratic(curvatures), np.array([5.0, -7.0]))
+    assert np.linalg.norm(curvatures * w) <= 1e-13 * max(1.0, 3.0 * scale)
+
+
+def test_the_minimum_that_scipy_finds():
+    """Protects a search from afar: the minimum of Rosenbrock's valley, by another method."""
+    loss = ss.SymbolicLoss("(1 - x)**2 + 100*(y - x**2)**2", "x,y")
+    start = np.array([-1.2, 1.0])
+    expected = minimize(loss.value, start, jac=loss.gradient, method="BFGS", options={"gtol": 1e-10}).x
+    assert damped_newton(loss, start) == pytest.approx(expected, abs=1e-7)
+    assert damped_newton(loss, start) == pytest.approx(np.ones(2), abs=1e-9)
+
+
+def test_a_manifold_of_minima():
+    """Protects overparametrized networks, whose Hessian is singular where the search ends: uv = 1 to rounding."""
+    w = damped_newton(ss.Product(), np.array([2.0, 0.1]))
+    assert w[0] * w[1] == pytest.approx(1.0, abs=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("loss", "start", "reason"),
+    [
+        (ss.SymbolicLoss("x**2 - y**2 + y**4/4", "x,y"), [1.0, 0.0], "a saddle"),
+        (ss.SymbolicLoss("y**2 - x", "x,y"), [0.0, 1.0], "is still"),
+        (ss.SymbolicLoss("Abs(x) + x**2", "x"), [0.3], "is still"),
+    ],
+)
+def test_what_is_no_minimum_is_refused(loss, start, reason):
+    """Protects starts of runs: a saddle, an endless slope and a kink are said, not returned."""
+    with pytest.raises(ValueError, match=f"start must lie near a minimum, got .*: .*{reason}"):
+        loss.minimum(start)
