@@ -16,6 +16,7 @@ from selfstab.explorer import exports
 from selfstab.explorer.scales import Axis
 from selfstab.explorer.state import FORMULA, MODELS, PageState
 from selfstab.explorer.template import DIV_STYLE, WIDGET_STYLE
+from selfstab.losses.symbolic.toy import SliderRange
 
 SHORT: Final = {
     "momentum": "momentum β",
