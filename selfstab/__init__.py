@@ -30,6 +30,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "HeavyBall": "optimizers.heavy_ball",
+    "Optimizer": "optimizers.base",
     "Constant": "optimizers.schedules",
     "LinearWarmup": "optimizers.schedules",
     "Initialization": "losses.base.starts",

@@ -18,16 +18,22 @@ from selfstab.kernels import elementary, modules
 from selfstab.kernels.measures import MEASURES
 from selfstab.kernels.run_template import run_source
 from selfstab.kernels.sweep_template import sweep_source
+from selfstab.kernels.updates import UpdateText
 from selfstab.kernels.writer import Variant
 from selfstab.losses.base.loss import Loss
 from selfstab.losses.symbolic.expressions import checked, parse
 from selfstab.losses.symbolic.formulas import Formulas
 from selfstab.losses.symbolic.printing import lines_of
 from selfstab.losses.symbolic.size import check_nodes, check_operations
+from selfstab.optimizers.base import Optimizer
+from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.optimizers.text import rule_text
 from selfstab.validation import Array
 
 RESERVED = ("lr", "excess", "noise", "momentum", "lookahead", "repeat", "seed", "step", "weight", *MEASURES)
 """Names a loss parameter must not have, since sweeps and datasets use them."""
+
+_HEAVY_BALL = HeavyBall(1.0)
 
 _PLAIN_STEPS = 3_000
 """Up to this many steps plain CPython is faster than loading Numba; the bits are the same."""
@@ -154,7 +160,8 @@ class SymbolicLoss(Loss):
 
     def source(self, measure: Sequence[str] = ("final_loss", "final_sharpness", "phase")) -> str:
         """Return the generated kernel of a sweep over constant lr with these measures, as text."""
-        return self.sweep_source(Variant(validation.some_of("measure", measure, MEASURES)))
+        measures = validation.some_of("measure", measure, MEASURES)
+        return self.sweep_source(Variant(measures, rule_text(_HEAVY_BALL, ())))
 
     # -- kernels --------------------------------------------------------------------------------------------------
 
@@ -175,11 +182,12 @@ class SymbolicLoss(Loss):
     def _values(self) -> Array:
         return np.array([*self._parameters.values()], dtype=np.float64)
 
-    def _run_entry(self, name: str, steps: int) -> Callable[..., Any]:
+    def _run_entry(self, name: str, steps: int, optimizer: Optimizer = _HEAVY_BALL) -> Callable[..., Any]:
+        source = self._derived.run_source(rule_text(optimizer))
         if steps <= _PLAIN_STEPS:
-            plain: Callable[..., Any] = modules.plain(self._derived.run_source)[name]
+            plain: Callable[..., Any] = modules.plain(source)[name]
             return plain
-        compiled: Callable[..., Any] = getattr(modules.compiled(self._derived.run_source), name)
+        compiled: Callable[..., Any] = getattr(modules.compiled(source), name)
         return compiled
 
     def _evaluate(self, points: Array, *, loss: bool = False, sharpness: bool = False) -> tuple[Array, Array]:
@@ -266,15 +274,17 @@ class _Derived:
     def __init__(self, formulas: Formulas, title: str) -> None:
         self.formulas, self._title = formulas, title
         self._sweeps: dict[Variant, str] = {}
+        self._runs: dict[UpdateText, str] = {}
 
     def sweep_source(self, variant: Variant) -> str:
         if variant not in self._sweeps:
             self._sweeps[variant] = sweep_source(self.formulas, variant, self._title)
         return self._sweeps[variant]
 
-    @cached_property
-    def run_source(self) -> str:
-        return run_source(self.formulas, self._title)
+    def run_source(self, update: UpdateText) -> str:
+        if update not in self._runs:
+            self._runs[update] = run_source(self.formulas, update, self._title)
+        return self._runs[update]
 
     @cached_property
     def functions(self) -> dict[str, Callable[..., Any]]:
