@@ -79,7 +79,7 @@ def _warm(case: Case, name: str, quick: bool) -> Row:
     """Compare the eigenpair one step of gradient descent on, from the last one; ours to LOBPCG's residual."""
     loss, before = _network(name, 50 if quick else 500)
     compiled = _lobpcg(loss, before)
-    guess = loss._sharpness(before).vector
+    guess = loss.sharpness_at(before).vector
     w = before - LR * loss.gradient(before)
 
     expected = float(np.linalg.eigvalsh(loss.hessian(w))[-1])
@@ -88,7 +88,7 @@ def _warm(case: Case, name: str, quick: bool) -> Row:
 
     def ours() -> eigenpairs.Eigenpair:
         return eigenpairs.top_eigenpair(
-            loss._hessian_operator(w), loss.dimension, guess=guess, tolerance=max(theirs, 1e-13)
+            loss.hessian_operator_at(w), loss.dimension, guess=guess, tolerance=max(theirs, 1e-13)
         )
 
     pair = ours()

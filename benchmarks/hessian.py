@@ -170,7 +170,7 @@ def step_pairs(samples: int, pairs: int, steps: int = 200) -> tuple[Any, str]:
     def ours() -> Any:
         w, velocity = start, np.zeros_like(start)
         for _ in range(steps):
-            velocity = 0.9 * velocity - 0.01 * loss._gradient(w)
+            velocity = 0.9 * velocity - 0.01 * loss.gradient_at(w)
             w = w + velocity
         return w
 
@@ -187,18 +187,18 @@ def step_pairs(samples: int, pairs: int, steps: int = 200) -> tuple[Any, str]:
 def _warm(case: Case, samples: int, judge: bool) -> Row:
     """Compare the sharpness one step of gradient descent on, warm, with the one from the explicit Hessian."""
     loss, before = _network(samples)
-    guess = loss._sharpness(before).vector
+    guess = loss.sharpness_at(before).vector
     w = before - 0.2 * loss.gradient(before)
     explicit = ss.MLP(WIDTHS, loss.inputs, loss.targets)
     explicit.explicit_hessian = True
 
-    pair, expected = loss._sharpness(w, guess), explicit._sharpness(w, guess)
+    pair, expected = loss.sharpness_at(w, guess), explicit.sharpness_at(w, guess)
     difference = abs(pair.value / expected.value - 1)
     if not difference <= 1e-10:
         raise Disagreement(f"the sharpnesses differ by {difference:.1e}, relative")
     pairs = interleaved(
-        lambda: 1 / seconds(lambda: loss._sharpness(w, guess)),
-        lambda: 1 / seconds(lambda: explicit._sharpness(w, guess)),
+        lambda: 1 / seconds(lambda: loss.sharpness_at(w, guess)),
+        lambda: 1 / seconds(lambda: explicit.sharpness_at(w, guess)),
         PAIRS,
     )
     note = (

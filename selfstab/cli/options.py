@@ -74,11 +74,10 @@ def start_of(loss: Loss, options: dict[str, Any]) -> tuple[Array, Array | None]:
     """Return the weights at the start, and those before it if the options ask for a flip."""
     from selfstab.cli.parsing import named_start
     from selfstab.losses.base.starts import flip_start
-    from selfstab.losses.symbolic.loss import SymbolicLoss
 
     text = options["start"]
     if text is None:
-        if isinstance(loss, SymbolicLoss):
+        if loss.kernel is not None:
             raise ValueError(
                 "start must be given for this loss: numbers, minimum[:SHARPNESS] or initial[:SCALE]"
             )

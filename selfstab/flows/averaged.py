@@ -94,7 +94,7 @@ class Edge:
             guess = None
         dense = loss.explicit_hessian
         try:
-            matrix = loss._hessian(w) if dense else loss._hessian_operator(w)
+            matrix = loss.hessian_at(w) if dense else loss.hessian_operator_at(w)
             found = pairs.top_eigenpairs(matrix, count, len(w), guess=guess, tolerance=_RESIDUAL)
         except NotFiniteError:
             return cls(np.full(count, np.nan), np.full((count, len(w)), np.nan), np.nan)
@@ -227,7 +227,7 @@ class _Flow:
         rows, columns = np.triu_indices(near)
         weight = np.where(rows == columns, 1.0, np.sqrt(2.0))
         slopes = weight[:, None] * np.array(
-            [self.loss._third(at, u[i], u[j]) for i, j in zip(rows, columns, strict=True)]
+            [self.loss.third_at(at, u[i], u[j]) for i, j in zip(rows, columns, strict=True)]
         )
         deficit = threshold * np.eye(near) - np.diag(carried[:near]) - unpacked(slopes @ (free - at))
         if float(np.linalg.eigvalsh(deficit)[0]) >= 0.0:
@@ -259,8 +259,9 @@ class _Pushed:
     loss: Loss
     push: Array
 
-    def _gradient(self, w: Array) -> Array:
-        return self.loss._gradient(w) + self.push
+    def gradient_at(self, w: Array) -> Array:
+        """Return ∇L(w)."""
+        return self.loss.gradient_at(w) + self.push
 
 
 def averaged_flow(
@@ -375,7 +376,7 @@ def _record(loss: Loss, stage: Stage, directions: int, data: dict[str, list[Any]
     sizes = np.zeros(count)
     if swing.covariance.size:
         sizes[: len(swing.covariance)] = np.linalg.eigvalsh(swing.covariance)[::-1]
-    variance, value = float(sizes.sum()), loss._value(stage.weights)
+    variance, value = float(sizes.sum()), loss.value_at(stage.weights)
     with np.errstate(all="ignore"):
         # Where Σ is not 0, HΣ = S*Σ.
         values = {
@@ -395,7 +396,7 @@ def _record(loss: Loss, stage: Stage, directions: int, data: dict[str, list[Any]
                 + 8 * (not swing.residual <= _BALANCE_MET)
             ),
             "weights": stage.weights,
-            "gradient_norm": float(np.linalg.norm(loss._gradient(stage.weights))),
+            "gradient_norm": float(np.linalg.norm(loss.gradient_at(stage.weights))),
         }
     for name, kept in data.items():
         kept.append(values[name])

@@ -62,7 +62,7 @@ class GradientFlow:
         w, left = self.weights, time
         stiffness = max(1.05 * sharpness, 0.0)
         with np.errstate(over="ignore", invalid="ignore"):
-            force = -self.loss._gradient(w) if self._force is None else self._force
+            force = -self.loss.gradient_at(w) if self._force is None else self._force
             for _ in range(_MOST_TRIALS):
                 if left <= 0.0:
                     self.weights, self._force = w, force
@@ -74,7 +74,7 @@ class GradientFlow:
                     self._step = _reach(_MOST_STAGES - 1) / stiffness
                     continue
                 new = self._chebyshev(w, force, step, stages)
-                new_force = -self.loss._gradient(new)
+                new_force = -self.loss.gradient_at(new)
                 estimate = 0.8 * (w - new) + 0.4 * step * (force + new_force)
                 allowed = self.tolerance * max(float(np.linalg.norm(w)), 1e-300)
                 error = float(np.linalg.norm(estimate)) / allowed
@@ -93,7 +93,7 @@ class GradientFlow:
         for mu, nu, mu_force, gamma in rows:
             new = (
                 (1.0 - mu - nu) * w + mu * old + nu * older
-                - mu_force * step * self.loss._gradient(old) + gamma * step * force
+                - mu_force * step * self.loss.gradient_at(old) + gamma * step * force
             )  # fmt: skip
             older, old = old, new
         return old

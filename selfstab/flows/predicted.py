@@ -98,7 +98,7 @@ class Expansion:
         if point.stabilization > 0.0:
             force += (0.5 * x**2 - stage.push / point.stabilization) * point.across
         if self.generalized:
-            force += (u @ loss._gradient(point.weights + x * u)) * u
+            force += (u @ loss.gradient_at(point.weights + x * u)) * u
             force += point.local.product(v - x * u)
         else:
             force += point.local.product(v)
@@ -140,9 +140,9 @@ class TwoScale:
 
     def advance(self, loss: Loss, stage: Stage, momentum: float) -> None:
         """Take a step of heavy ball on the potential, m across u and x along it."""
-        top = eigenpair(loss._at(self.slow), self.vector, FINE)
+        top = eigenpair(loss.derivatives_at(self.slow), self.vector, FINE)
         u, m, x = top.vector, self.slow, self.swing
-        forward, backward = loss._gradient(m + x * u), loss._gradient(m - x * u)
+        forward, backward = loss.gradient_at(m + x * u), loss.gradient_at(m - x * u)
         even, odd = 0.5 * (forward + backward), 0.5 * float(u @ (forward - backward))
         moved = m - stage.lr * even + momentum * (m - self.slow_before)
         moved -= (u @ (moved - m)) * u
@@ -168,7 +168,7 @@ def _split(loss: Loss, stage: Stage, weights: Array, swing: float) -> tuple[Arra
     u, sharpness = stage.point.top.vector, stage.point.top.value
     slow = weights - swing * u
     for _ in range(_SPLITS if sharpness > 0.0 else 0):
-        slope = 0.5 * float(u @ (loss._gradient(slow + swing * u) + loss._gradient(slow - swing * u)))
+        slope = 0.5 * float(u @ (loss.gradient_at(slow + swing * u) + loss.gradient_at(slow - swing * u)))
         slow, swing = slow - (slope / sharpness) * u, swing + slope / sharpness
     return slow, swing
 
@@ -311,7 +311,7 @@ class _Beside:
         loss, u = self.problem.loss, stage.point.top.vector
         value = sharpness = residual = np.nan
         if not np.isnan(weights).any():
-            local = loss._at(weights)
+            local = loss.derivatives_at(weights)
             pair = eigenpair(local, u + _turn_ahead(self.turns[of]), RECORDED)
             self.turns[of].append(pair.vector - u)
             if np.isnan(pair.value):

@@ -11,7 +11,8 @@ import numpy as np
 from selfstab.eigen import pairs as eigenpairs
 from selfstab.eigen.krylov import NotFiniteError
 from selfstab.eigen.pairs import Eigenpair
-from selfstab.losses.base.loss import Local, Loss
+from selfstab.losses.base.derivatives import Derivatives
+from selfstab.losses.base.loss import Loss
 from selfstab.validation import Array
 
 PROJECTIONS: Final = 3
@@ -51,14 +52,14 @@ class Point:
         ∇S⊥(w), the gradient of sharpness without its part along u.
     """
 
-    local: Local
+    local: Derivatives
     top: Eigenpair
     across: Array
 
     @classmethod
     def at(cls, loss: Loss, weights: Array, guess: Array | None, accuracy: Accuracy) -> Point:
         """Evaluate the derivatives at the weights; `guess` is near u."""
-        local = loss._at(weights)
+        local = loss.derivatives_at(weights)
         top = eigenpair(local, guess, accuracy)
         u = top.vector
         growth = local.third(u, u)
@@ -109,7 +110,7 @@ class Point:
         return Point.at(self.local.loss, moved, top.vector, accuracy)
 
 
-def eigenpair(local: Local, guess: Array | None, accuracy: Accuracy) -> Eigenpair:
+def eigenpair(local: Derivatives, guess: Array | None, accuracy: Accuracy) -> Eigenpair:
     """Return the top eigenpair at some weights; NaN where they or the Hessian are beyond the range of float64.
 
     A guess that is NaN, as it is after such a pair, gives NaN, too: what follows it has lost its direction.

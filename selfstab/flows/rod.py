@@ -64,13 +64,13 @@ class Step:
     def change(self, z: Array) -> Array:
         """Return G(z)."""
         n = self.loss.dimension
-        move = -self.lr * self.loss._gradient(z[:n])
+        move = -self.lr * self.loss.gradient_at(z[:n])
         return move if self.momentum == 0.0 else self._with_velocity(move, z[n:])
 
     def change_along(self, z: Array, along: Array) -> Array:
         """Return DG(z)·along."""
         n = self.loss.dimension
-        move = -self.lr * self.loss._hessian_vector(z[:n], along[:n])
+        move = -self.lr * self.loss.hessian_vector_at(z[:n], along[:n])
         return move if self.momentum == 0.0 else self._with_velocity(move, along[n:])
 
     def _with_velocity(self, move: Array, v: Array) -> Array:
@@ -326,8 +326,8 @@ def _record(loss: Loss, middle: Array, axes: Array, guess: Array | None, data: d
     """Append what is recorded at an integer step; return the top eigenvector."""
     n = loss.dimension
     w, spread = middle[:n], axes[:, :n]
-    pair, here = top_pair(loss, w, guess), loss._value(w)
-    ends = [0.5 * (loss._value(w + d) + loss._value(w - d)) - here for d in spread]
+    pair, here = top_pair(loss, w, guess), loss.value_at(w)
+    ends = [0.5 * (loss.value_at(w + d) + loss.value_at(w - d)) - here for d in spread]
     sizes = np.linalg.svd(spread, compute_uv=False) ** 2 if spread.size else np.zeros(1)
     values = {
         "loss": here,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import FunctionType, MappingProxyType
@@ -11,8 +12,9 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.eigen import pairs
+from selfstab.losses.base.derivatives import Derivatives
 from selfstab.losses.base.fingerprint import closure_of, hash_of
-from selfstab.losses.base.loss import Local, Loss
+from selfstab.losses.base.loss import Loss
 from selfstab.losses.symbolic.loss import RESERVED
 from selfstab.validation import Array
 
@@ -32,6 +34,18 @@ _FIXED: Final = (
     np.ndarray,
     FunctionType,
 )
+
+
+class Maker(ABC):
+    """A function that makes losses, and has plain values that tell which function it is."""
+
+    @abstractmethod
+    def __call__(self, **numbers: int) -> Loss:
+        """Return the loss with these numbers."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Return the plain values by name."""
 
 
 class LossFamily(Loss):
@@ -148,6 +162,12 @@ class LossFamily(Loss):
         except TypeError:  # a callable with a state that cannot be told
             return name
 
+    def state(self) -> dict[str, Any]:
+        """Return what makes the loss and its parameters; the loss made, too, if code of the user's own makes it."""
+        if isinstance(self.make, Maker):
+            return {**self.make.state(), "parameters": self.parameters}
+        return {"maker": self.maker, "parameters": self.parameters, "made": self.made}
+
     def initial_weights(self, seed: int = 0, scale: float = 1.0) -> Array:
         """Return the initial weights of the loss made."""
         return self.made.initial_weights(seed, scale)
@@ -156,35 +176,45 @@ class LossFamily(Loss):
         """Return a minimum of the loss made near `start`."""
         return self.made.minimum(start)
 
-    def _value(self, w: Array) -> float:
-        return self.made._value(w)
+    def value_at(self, w: Array) -> float:
+        """Return L(w)."""
+        return self.made.value_at(w)
 
-    def _gradient(self, w: Array) -> Array:
-        return self.made._gradient(w)
+    def gradient_at(self, w: Array) -> Array:
+        """Return ∇L(w)."""
+        return self.made.gradient_at(w)
 
-    def _hessian(self, w: Array) -> Array:
-        return self.made._hessian(w)
+    def hessian_at(self, w: Array) -> Array:
+        """Return ∇²L(w)."""
+        return self.made.hessian_at(w)
 
-    def _hessian_vector(self, w: Array, v: Array) -> Array:
-        return self.made._hessian_vector(w, v)
+    def hessian_vector_at(self, w: Array, v: Array) -> Array:
+        """Return ∇²L(w) v."""
+        return self.made.hessian_vector_at(w, v)
 
-    def _hessian_operator(self, w: Array) -> Callable[[Array], Array]:
-        return self.made._hessian_operator(w)
+    def hessian_operator_at(self, w: Array) -> Callable[[Array], Array]:
+        """Return the function v → ∇²L(w) v."""
+        return self.made.hessian_operator_at(w)
 
-    def _at(self, w: Array) -> Local:
-        return self.made._at(w)
+    def derivatives_at(self, w: Array) -> Derivatives:
+        """Return the derivatives at one w."""
+        return self.made.derivatives_at(w)
 
-    def _check_order(self, order: int) -> None:
-        self.made._check_order(order)
+    def check_order(self, order: int) -> None:
+        """Refuse a derivative that the loss does not have."""
+        self.made.check_order(order)
 
-    def _third(self, w: Array, u: Array, v: Array) -> Array:
-        return self.made._third(w, u, v)
+    def third_at(self, w: Array, u: Array, v: Array) -> Array:
+        """Return ∇³L(w)(u, v, ·)."""
+        return self.made.third_at(w, u, v)
 
-    def _fourth(self, w: Array, u: Array, v: Array, z: Array) -> Array:
-        return self.made._fourth(w, u, v, z)
+    def fourth_at(self, w: Array, u: Array, v: Array, z: Array) -> Array:
+        """Return ∇⁴L(w)(u, v, z, ·)."""
+        return self.made.fourth_at(w, u, v, z)
 
-    def _sharpness(self, w: Array, guess: Array | None = None) -> pairs.Eigenpair:
-        return self.made._sharpness(w, guess)
+    def sharpness_at(self, w: Array, guess: Array | None = None) -> pairs.Eigenpair:
+        """Return the top eigenpair at w."""
+        return self.made.sharpness_at(w, guess)
 
 
 @lru_cache(maxsize=_KEPT)

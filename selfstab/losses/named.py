@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from selfstab import validation
 from selfstab.losses.base.loss import Loss
-from selfstab.losses.family import LossFamily
+from selfstab.losses.family import LossFamily, Maker
 from selfstab.losses.symbolic.loss import SymbolicLoss
 from selfstab.losses.toys import TOYS
 from selfstab.validation import Array
@@ -110,7 +110,7 @@ def named_loss(
 
 
 @dataclass(frozen=True)
-class NamedMaker:
+class NamedMaker(Maker):
     """What makes a family of a loss known by name: the function of the numbers that its data are made from.
 
     Examples
@@ -121,6 +121,10 @@ class NamedMaker:
 
     name: str
     settings: tuple[tuple[str, str], ...]
+
+    def state(self) -> dict[str, Any]:
+        """Return the name and the settings."""
+        return {"maker": self.name, "settings": dict(self.settings)}
 
     def __call__(self, **numbers: int) -> Loss:
         """Return the loss with these numbers."""

@@ -45,7 +45,7 @@ class Quadratic(SymbolicLoss):
     def minimum(self, start: Any = None) -> Array:
         """Return the origin, wherever `start` is; ValueError if a curvature is negative: there is no minimum."""
         if start is not None:
-            self._weights("start", start)
+            self.checked_weights("start", start)
         validation.broadcastable("curvatures of a loss with a minimum", self._values, at_least=0)
         return np.zeros(self.dimension)
 
@@ -97,7 +97,7 @@ class CubicTaylor(SymbolicLoss):
         The gradient vanishes then at saddles only (α > 0) or nowhere (α < 0).
         """
         if start is not None:
-            self._weights("start", start)
+            self.checked_weights("start", start)
         if slope := self._parameters["progressive_sharpening"]:
             raise ValueError(f"progressive_sharpening must be 0 for a loss with a minimum, got {slope!r}")
         return np.zeros(2)

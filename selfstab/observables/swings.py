@@ -68,7 +68,7 @@ def swing(run: xarray.Dataset, loss: Loss, minimum: Any) -> xarray.Dataset:
     optimizer = json.loads(run.attrs["optimizer"])
     if optimizer["lookahead"] != 0.0:
         raise ValueError(f"run must have lookahead 0, got {optimizer['lookahead']}")
-    centre = loss._weights("minimum", minimum)
+    centre = loss.checked_weights("minimum", minimum)
     sharpness, u = loss.sharpness(centre)
     thresholds = run["max_stable_sharpness"].values
     threshold = float(thresholds[0])
@@ -77,7 +77,7 @@ def swing(run: xarray.Dataset, loss: Loss, minimum: Any) -> xarray.Dataset:
             f"run must have a constant threshold below S(minimum) = {sharpness:g}, "
             f"got {thresholds.min():g} to {thresholds.max():g}"
         )
-    slope = loss._third(centre, u, u)
+    slope = loss.third_at(centre, u, u)
     across = slope - (u @ slope) * u
     y0, b2 = sharpness - threshold, float(across @ across)
     kappa = float(theory.inertia_number(y0 / threshold, optimizer["momentum"]))

@@ -11,8 +11,8 @@ import numpy as np
 from selfstab import validation
 from selfstab.eigen.krylov import NotFiniteError
 from selfstab.eigen.pairs import Eigenpair
+from selfstab.losses.base.kernel import Kernel
 from selfstab.losses.base.loss import Loss
-from selfstab.losses.symbolic.loss import SymbolicLoss
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.runs.dataset import KEEP, dataset, recorded_steps
 from selfstab.runs.problem import Problem
@@ -43,7 +43,7 @@ def simulate(
     Parameters
     ----------
     loss
-        Any loss of this package, or one that implements :class:`selfstab.losses.base.loss.Loss`.
+        Any loss of this package, or one of your own class, see :class:`Loss`.
     optimizer
         lr (or its schedule), momentum and lookahead.
     start
@@ -68,7 +68,7 @@ def simulate(
     xarray.Dataset
         Dimension step (and weight): the variables of `keep`; ``lr`` and ``max_stable_sharpness`` of the update
         t → t + 1 (of the schedule at the last step, too); ``diverged_at`` (−1 if never). Records stop before a
-        divergence. ``sharpness_residual``, ‖Hu − Su‖, stands beside the sharpness of losses that are not symbolic.
+        divergence. ``sharpness_residual``, ‖Hu − Su‖, stands beside the sharpness of losses without a kernel.
         Settings, versions and seconds are in attrs.
 
     Raises
@@ -87,36 +87,36 @@ def simulate(
     problem = Problem.checked(loss, optimizer, start, previous, steps, escape, noise, seed)
     every = validation.integer("every", every, at_least=1)
     began = time.perf_counter()
-    if isinstance(loss, SymbolicLoss):
-        data, diverged_at = _symbolic(loss, problem, every, wanted)
+    if (kernel := loss.kernel) is not None:
+        data, diverged_at = _by_kernel(kernel, problem, every, wanted)
     else:
         data, diverged_at = _general(problem, every, wanted)
     seconds = time.perf_counter() - began
     return dataset(problem, every, data, diverged_at, seconds)
 
 
-def _symbolic(
-    loss: SymbolicLoss, problem: Problem, every: int, keep: tuple[str, ...]
+def _by_kernel(
+    kernel: Kernel, problem: Problem, every: int, keep: tuple[str, ...]
 ) -> tuple[dict[str, Array], int]:
-    n, steps = loss.dimension, problem.steps
+    loss, n, steps = problem.loss, problem.loss.dimension, problem.steps
     records = np.empty((len(recorded_steps(steps, every)), 2 * n))
     noisy = problem.noise > 0
     diverged_at = int(
-        loss._run_entry("trace", steps)(
+        kernel.run_function("trace", steps)(
             problem.start, problem.velocity,
             problem.optimizer.rates(0, steps), problem.optimizer.momentum, problem.optimizer.lookahead,
-            loss._values, problem.noise_at(0, steps) if noisy else np.zeros((1, n)), noisy,
+            kernel.values, problem.noise_at(0, steps) if noisy else np.zeros((1, n)), noisy,
             every, problem.escape, records,
         )
     )  # fmt: skip
     if diverged_at >= 0:
         records = records[: (diverged_at - 1) // every + 1]
     weights = np.ascontiguousarray(records[:, :n])
-    losses, sharpnesses = loss._evaluate(weights, loss="loss" in keep, sharpness="sharpness" in keep)
+    losses, sharpnesses = kernel.evaluate(weights, loss="loss" in keep, sharpness="sharpness" in keep)
     data: dict[str, Array] = {"weights": weights, "velocity": np.ascontiguousarray(records[:, n:])}
     data |= {"loss": losses, "sharpness": sharpnesses}
     if "gradient_norm" in keep:
-        data["gradient_norm"] = np.array([_norm(loss._gradient(w)) for w in weights])
+        data["gradient_norm"] = np.array([_norm(loss.gradient_at(w)) for w in weights])
     if "top_eigenvector" in keep:
         vectors: list[Array] = []
         for w in weights:
@@ -131,7 +131,7 @@ def top_pair(loss: Loss, w: Array, guess: Array | None) -> Eigenpair:
         guess = None
     try:
         with np.errstate(over="ignore", invalid="ignore"):
-            return loss._sharpness(w, guess)
+            return loss.sharpness_at(w, guess)
     except NotFiniteError:
         return Eigenpair(np.nan, np.full(loss.dimension, np.nan), np.nan)
 
@@ -169,9 +169,9 @@ def values_at(loss: Loss, path: Iterable[State], keep: Sequence[str]) -> dict[st
         w = state.weights
         with np.errstate(all="ignore"):
             if "loss" in data:
-                data["loss"].append(loss._value(w))
+                data["loss"].append(loss.value_at(w))
             if "gradient_norm" in data:
-                data["gradient_norm"].append(_norm(loss._gradient(w)))
+                data["gradient_norm"].append(_norm(loss.gradient_at(w)))
         if "weights" in data:
             data["weights"].append(w)
         if "velocity" in data:

@@ -133,7 +133,7 @@ def hessian_spectrum(
 def _all(loss: Loss, points: Array) -> dict[str, Array]:
     values = np.full(points.shape, np.nan)
     for k, w in enumerate(points):
-        hessian = loss._hessian(w)
+        hessian = loss.hessian_at(w)
         if np.isfinite(hessian).all():
             values[k] = np.linalg.eigvalsh(hessian)[::-1]
     return {"eigenvalue": values}
@@ -163,7 +163,7 @@ def _pairs(
 ) -> Eigenpairs:
     try:
         return top_eigenpairs(
-            loss._hessian(w) if loss.explicit_hessian else loss._hessian_operator(w),
+            loss.hessian_at(w) if loss.explicit_hessian else loss.hessian_operator_at(w),
             largest, loss.dimension, smallest=smallest, guess=guess, tolerance=tolerance,
         )  # fmt: skip
     except NotFiniteError:

@@ -33,7 +33,7 @@ def states(problem: Problem, repeat: int = 0) -> Iterator[State]:
             # An overflow shows in the weights, and ends the run there.
             with np.errstate(all="ignore"):
                 w, v = optimizer.update(
-                    w, v, loss._gradient, lr[t - first], 0.0 if table is None else table[t - first]
+                    w, v, loss.gradient_at, lr[t - first], 0.0 if table is None else table[t - first]
                 )
                 inside = bool(np.abs(w).max() <= problem.escape)
             if not inside:

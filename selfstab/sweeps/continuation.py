@@ -15,7 +15,6 @@ import numpy.typing as npt
 from selfstab import phases, validation
 from selfstab.kernels.measures import MEASURES
 from selfstab.losses.base.loss import Loss
-from selfstab.losses.symbolic.loss import SymbolicLoss
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.runs.dataset import provenance
 from selfstab.sweeps.plan.blocks import Block, block_size, cut
@@ -104,8 +103,8 @@ def continuation(
     lines = grid.reshape(len(grid), -1)
     count = lines.shape[1]
     runner: LaneRunner | CellRunner
-    if isinstance(loss, SymbolicLoss):
-        runner = LaneRunner(run_plan, loss, resumes=True)
+    if (kernel := loss.kernel) is not None:
+        runner = LaneRunner(run_plan, kernel, resumes=True)
     else:
         # One line is run from end to end: no more processes than lines have work.
         processes = min(threads, count * len(directions))
@@ -133,7 +132,7 @@ def continuation(
         stopped.set()
         runner.stop()
 
-    size = block_size(count, plan.problem.steps * len(lines), threads, kernel=isinstance(loss, SymbolicLoss))
+    size = block_size(count, plan.problem.steps * len(lines), threads, kernel=kernel is not None)
     with pool.progress_bar(count * len(directions), "line", progress) as bar:
         try:
             pool.prepared(runner.prepare, bar)
@@ -166,7 +165,7 @@ def _check_along(plan: Plan, along: Any) -> None:
 def _first_states(plan: Plan, cells: Integers) -> tuple[Array, Array]:
     """Return the weights and velocities of cells that start afresh, each of shape (cells, dimension)."""
     loss = plan.problem.loss
-    if not isinstance(loss, SymbolicLoss):
+    if loss.kernel is None:
         problems = [plan.cell(int(cell))[0] for cell in cells]
         return np.array([p.start for p in problems]), np.array([p.velocity for p in problems])
     index = np.unravel_index(cells, plan.shape)

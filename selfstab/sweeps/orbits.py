@@ -14,8 +14,8 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.kernels.measures import MEASURES
+from selfstab.losses.base.kernel import Kernel
 from selfstab.losses.base.loss import Loss
-from selfstab.losses.symbolic.loss import SymbolicLoss
 from selfstab.machine import free_memory
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.runs.dataset import KEEP, provenance
@@ -111,7 +111,7 @@ def orbits(
         )
     kept = {name: np.full((plan.cells, last, *row), np.nan) for name, row in rows.items()}
     diverged_at = np.empty(plan.cells, dtype=np.int64)
-    entry = _Entries(loss, plan.cells * plan.problem.steps) if isinstance(loss, SymbolicLoss) else None
+    entry = None if loss.kernel is None else _Entries(loss.kernel, plan.cells * plan.problem.steps)
 
     stopped = threading.Event()
 
@@ -145,17 +145,17 @@ def _check_dimension(plan: Plan, keep: Sequence[str]) -> None:
 class _Entries:
     """The compiled source of single runs, with states of a run's end."""
 
-    def __init__(self, loss: SymbolicLoss, work: int) -> None:
+    def __init__(self, kernel: Kernel, work: int) -> None:
         # Plain CPython where there is little to do: the bits are the same.
-        self._trace: Callable[..., int] = loss._run_entry("trace", work)
-        self._evaluate: Callable[..., None] = loss._run_entry("evaluate", work)
+        self._trace: Callable[..., int] = kernel.run_function("trace", work)
+        self._evaluate: Callable[..., None] = kernel.run_function("evaluate", work)
 
     def states(
         self, problem: Problem, last: int, keep: Sequence[str], stopped: threading.Event
     ) -> tuple[dict[str, Array], int]:
         """Return what is kept of the last states that the run reached, and the step at which it diverged."""
-        loss, n, steps = problem.loss, problem.loss.dimension, problem.steps
-        assert isinstance(loss, SymbolicLoss)
+        kernel, n, steps = problem.loss.kernel, problem.loss.dimension, problem.steps
+        assert kernel is not None
         first = steps - last + 1
         w, v, diverged_at = problem.start, problem.velocity, -1
         for begin in range(0, first, _PART):
@@ -181,7 +181,7 @@ class _Entries:
         weights = np.ascontiguousarray(records[:reached, :n])
         losses = np.empty(reached if "loss" in keep else 0)
         sharpnesses = np.empty(reached if "sharpness" in keep else 0)
-        self._evaluate(weights, loss._values, losses, sharpnesses)
+        self._evaluate(weights, kernel.values, losses, sharpnesses)
         data = {
             "weights": weights,
             "velocity": records[:reached, n:],
@@ -194,15 +194,15 @@ class _Entries:
         self, problem: Problem, w: Array, v: Array, begin: int, end: int, every: int, records: Array
     ) -> int:
         """Run the updates `begin`, ..., end − 1 with the schedule and the noise that they have; see the kernel."""
-        optimizer, loss = problem.optimizer, problem.loss
-        assert isinstance(loss, SymbolicLoss)
+        optimizer, kernel = problem.optimizer, problem.loss.kernel
+        assert kernel is not None
         noisy = problem.noise > 0
         # A number of the optimizer's own needs no check that it is a learning rate.
         lr = optimizer.lr
         rates = np.full(end - begin, lr) if isinstance(lr, float) else optimizer.rates(begin, end)
         found = self._trace(
-            w, v, rates, optimizer.momentum, optimizer.lookahead, loss._values,
-            problem.noise_at(begin, end) if noisy else np.zeros((1, loss.dimension)), noisy, every, problem.escape,
+            w, v, rates, optimizer.momentum, optimizer.lookahead, kernel.values,
+            problem.noise_at(begin, end) if noisy else np.zeros((1, w.size)), noisy, every, problem.escape,
             records,
         )  # fmt: skip
         return int(found) + begin if found >= 0 else -1

@@ -16,7 +16,6 @@ import xarray
 from selfstab import phases, validation
 from selfstab.kernels.measures import MEASURES
 from selfstab.losses.base.loss import Loss
-from selfstab.losses.symbolic.loss import SymbolicLoss
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.runs.dataset import provenance
 from selfstab.sweeps.plan.blocks import Block, block_size, cut
@@ -260,7 +259,7 @@ class _Runs:
             part = slice(block.first, block.first + block.count)
             out[:, part] = runner.run(cells[part])
 
-        kernel = isinstance(plan.problem.loss, SymbolicLoss)
+        kernel = plan.problem.loss.kernel is not None
         size = block_size(len(cells), plan.problem.steps, self._threads, kernel=kernel)
         self._bar.total += len(cells)
         try:

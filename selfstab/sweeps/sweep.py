@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from selfstab.kernels.measures import MEASURES
-from selfstab.losses.symbolic.loss import SymbolicLoss
 from selfstab.machine import free_memory
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.runs.dataset import provenance
@@ -252,13 +251,13 @@ def _swept_on(
 
 
 def runner_of(plan: Plan, processes: int = 1, *, runs: int | None = None, first: int = 0) -> Runner:
-    """Return what runs the cells of a plan: lanes for a symbolic loss, else a cell at a time in some processes.
+    """Return what runs the cells of a plan: lanes for a loss with a kernel, else a cell at a time in some processes.
 
     Where only some of the cells are run, `runs` is their number, and `first` is one of them.
     """
-    loss = plan.problem.loss
-    if isinstance(loss, SymbolicLoss):
-        return LaneRunner(plan, loss)
+    kernel = plan.problem.loss.kernel
+    if kernel is not None:
+        return LaneRunner(plan, kernel)
     return CellRunner(plan, processes, runs=runs, first=first)
 
 
@@ -306,8 +305,8 @@ class _Memory:
         self._plan = plan
         shape = (plan.cells, plan.repeats)
         self._arrays = {name: np.empty(shape, MEASURES[name].dtype) for name in plan.measures}
-        symbolic = isinstance(plan.problem.loss, SymbolicLoss)
-        self._block = block_size(plan.cells, plan.problem.steps, threads, kernel=symbolic)
+        kernel = plan.problem.loss.kernel is not None
+        self._block = block_size(plan.cells, plan.problem.steps, threads, kernel=kernel)
 
     def missing(self) -> Iterable[Block]:
         """Return the blocks to run."""

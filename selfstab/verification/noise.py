@@ -29,16 +29,20 @@ class _Diagonal(Loss):
     def dimension(self) -> int:
         return int(self._curvatures.size)
 
-    def _value(self, w: Array) -> float:
+    def value_at(self, w: Array) -> float:
+        """Return L(w)."""
         return 0.5 * float(np.sum(self._curvatures * w**2))
 
-    def _gradient(self, w: Array) -> Array:
+    def gradient_at(self, w: Array) -> Array:
+        """Return ∇L(w)."""
         return self._curvatures * w
 
-    def _hessian(self, w: Array) -> Array:
+    def hessian_at(self, w: Array) -> Array:
+        """Return ∇²L(w)."""
         return np.diag(self._curvatures)
 
-    def _third(self, w: Array, u: Array, v: Array) -> Array:
+    def third_at(self, w: Array, u: Array, v: Array) -> Array:
+        """Return ∇³L(w)(u, v, ·)."""
         return np.zeros(self.dimension)
 
 

@@ -205,7 +205,7 @@ def catapult(start: Start, momentum: float, kappa: float) -> Drop:
     growth = math.log(theory.growth_factor(excess, momentum))
     decay = -math.log(theory.growth_factor(-below, momentum))
     wanted = math.ceil(math.log(3.0 / start.flip) / growth + math.log(3.0 / start.quiet) / decay)
-    if isinstance(start.loss, SymbolicLoss):
+    if start.loss.kernel is not None:
         wanted = max(wanted, _COMPILED_STEPS)
     while True:
         steps = min(wanted, start.most_steps)

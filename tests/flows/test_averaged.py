@@ -26,18 +26,18 @@ class Turned(Loss):
     def dimension(self):
         return self.loss.dimension
 
-    def _value(self, w):
-        return self.loss._value(self.matrix.T @ w)
+    def value_at(self, w):
+        return self.loss.value_at(self.matrix.T @ w)
 
-    def _gradient(self, w):
-        return self.matrix @ self.loss._gradient(self.matrix.T @ w)
+    def gradient_at(self, w):
+        return self.matrix @ self.loss.gradient_at(self.matrix.T @ w)
 
-    def _hessian(self, w):
-        hessian = self.matrix @ self.loss._hessian(self.matrix.T @ w) @ self.matrix.T
+    def hessian_at(self, w):
+        hessian = self.matrix @ self.loss.hessian_at(self.matrix.T @ w) @ self.matrix.T
         return 0.5 * (hessian + hessian.T)
 
-    def _third(self, w, u, v):
-        return self.matrix @ self.loss._third(*(self.matrix.T @ x for x in (w, u, v)))
+    def third_at(self, w, u, v):
+        return self.matrix @ self.loss.third_at(*(self.matrix.T @ x for x in (w, u, v)))
 
 
 def orthogonal(size):
@@ -197,7 +197,7 @@ def test_below_the_edge_it_is_gradient_flow():
         loss, ss.HeavyBall(0.01, momentum), [2.0, 0.1], 50, keep=["weights", "gradient_norm"]
     )
     exact = solve_ivp(
-        lambda _, w: -0.05 * loss._gradient(w), (0.0, 50.0), [2.0, 0.1], "DOP853", t_eval=np.arange(51.0), rtol=1e-12
+        lambda _, w: -0.05 * loss.gradient_at(w), (0.0, 50.0), [2.0, 0.1], "DOP853", t_eval=np.arange(51.0), rtol=1e-12
     )  # fmt: skip
     assert flow.weights.values == pytest.approx(
         exact.y.T, abs=1e-5

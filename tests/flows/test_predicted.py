@@ -159,18 +159,18 @@ class Rotated(Loss):
     def dimension(self):
         return self.loss.dimension
 
-    def _value(self, w):
-        return self.loss._value(self.rotation @ w)
+    def value_at(self, w):
+        return self.loss.value_at(self.rotation @ w)
 
-    def _gradient(self, w):
-        return self.rotation.T @ self.loss._gradient(self.rotation @ w)
+    def gradient_at(self, w):
+        return self.rotation.T @ self.loss.gradient_at(self.rotation @ w)
 
-    def _hessian(self, w):
-        return self.rotation.T @ self.loss._hessian(self.rotation @ w) @ self.rotation
+    def hessian_at(self, w):
+        return self.rotation.T @ self.loss.hessian_at(self.rotation @ w) @ self.rotation
 
-    def _third(self, w, u, v):
+    def third_at(self, w, u, v):
         at = self.rotation @ w
-        return self.rotation.T @ self.loss._third(at, self.rotation @ u, self.rotation @ v)
+        return self.rotation.T @ self.loss.third_at(at, self.rotation @ u, self.rotation @ v)
 
 
 def compared(first, second, tolerance):

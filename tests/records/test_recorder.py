@@ -228,7 +228,7 @@ def test_the_second_eigenvalue_is_recorded_where_asked_for():
         )
         recorder.log(
             int(step), loss=NETWORK.value(w), dimension=w.size,
-            hessian_vector=product._hessian_operator(w),
+            hessian_vector=product.hessian_operator_at(w),
         )  # fmt: skip
     data = recorder.dataset()
     exact = ss.hessian_spectrum(NETWORK, run, full=True).eigenvalue

@@ -25,14 +25,14 @@ def continued(plain_engine, loss, optimizer, axes, **settings):
 
 def chain(loss, optimizers, weights, velocity, steps, *, escape=1e6, noise=0.0, seed=0):
     """Return the final losses of runs that each start where the one before ended, by the kernel of single runs."""
-    trace = modules.plain(loss._derived.run_source)["trace"]
+    trace = modules.plain(loss.kernel.run_source)["trace"]
     out = []
     for optimizer in optimizers:
         ends = np.empty((2, 2 * loss.dimension))
         table = noise * normal(seed, 0, 0, steps, loss.dimension)
         gone = trace(
-            weights, velocity, optimizer.rates(0, steps), optimizer.momentum, optimizer.lookahead, loss._values, table,
-            noise > 0, steps, escape, ends,
+            weights, velocity, optimizer.rates(0, steps), optimizer.momentum, optimizer.lookahead, loss.kernel.values,
+            table, noise > 0, steps, escape, ends,
         )  # fmt: skip
         assert gone < 0
         weights, velocity = ends[1, : loss.dimension], ends[1, loss.dimension :]

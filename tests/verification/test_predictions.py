@@ -235,7 +235,7 @@ def test_a_wrong_series_fails(monkeypatch):
     assert verify(["A5 overshoot series"])["verdict"].values.tolist() == ["fails"]
 
 
-@pytest.mark.parametrize(("method", "order"), [("_hessian_vector", 2), ("_third", 3), ("_fourth", 4)])
+@pytest.mark.parametrize(("method", "order"), [("hessian_vector_at", 2), ("third_at", 3), ("fourth_at", 4)])
 def test_a_wrong_derivative_of_a_network_fails(monkeypatch, method, order):
     """Protects the orders' power: a percent off in one derivative leaves its own power of the step."""
     right = getattr(MLP, method)

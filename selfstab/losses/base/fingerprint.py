@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from selfstab.losses.base.former_names import Alias
+
 _OF_KNOWN_VERSION: Final = {*sys.stdlib_module_names, "selfstab", "numpy", "scipy", "sympy", "numba"}
 """Packages whose code is identified by its name: stores keep their versions."""
 
@@ -120,7 +122,9 @@ class _Text:
 
     def _class(self, kind: type) -> str:
         texts = [self.of(base) for base in kind.__bases__]
-        for name, member in sorted(vars(kind).items()):
+        # An alias is a second name of what the class defines anyhow.
+        own = {name: member for name, member in vars(kind).items() if not isinstance(member, Alias)}
+        for name, member in sorted(own.items()):
             if isinstance(member, property):
                 member = (member.fget, member.fset)
             elif isinstance(member, cached_property):

@@ -1,38 +1,111 @@
-"""The contract of a loss, and what a loss gets for free.
-
-A new loss defines `dimension`, `value`, `gradient`, `hessian` and `third`; all else follows, but for `fourth`, which
-few ask for. A loss too large for explicit Hessians overrides `hessian_vector` and sets `explicit_hessian` to False.
-"""
+"""The contract of a loss, and what a loss gets for free."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from selfstab import validation
 from selfstab.eigen import pairs
 from selfstab.eigen.krylov import NotFiniteError
+from selfstab.losses.base.derivatives import Derivatives
+from selfstab.losses.base.fingerprint import hash_of
+from selfstab.losses.base.former_names import alias_former_names
+from selfstab.losses.base.kernel import Kernel
 from selfstab.losses.base.newton import damped_newton
 from selfstab.validation import Array
 
 
 class Loss(ABC):
-    """A function of a weight vector, with its derivatives.
+    """A function of a weight vector, with its derivatives: the base class of every loss.
 
-    All methods take weights of shape (dimension,) in float64 and validate them; the underscored ones are called by
-    our own loops and trust their argument.
+    A class of your own defines :attr:`dimension` and four methods, whose names end in ``_at``:
+
+    ``value_at(w)``
+        L(w), a float.
+    ``gradient_at(w)``
+        ∇L(w), shape (dimension,).
+    ``hessian_at(w)``
+        ∇²L(w), shape (dimension, dimension), symmetric to the last bit.
+    ``third_at(w, u, v)``
+        ∇³L(w)(u, v, ·), shape (dimension,).
+
+    They are trusted: w, u and v come as float64 arrays of shape (dimension,), checked before. They return float64,
+    the same bits for the same weights, in arrays of their own, and leave their arguments as they are. Where numbers
+    leave the range of float64 they return infinity or NaN, and do not raise. The public methods :meth:`value`,
+    :meth:`gradient`, ... check their arguments and call them. :func:`check_loss` tests all of this.
+
+    A class may define more:
+
+    ``fourth_at(w, u, v, z)``
+        ∇⁴L(w)(u, v, z, ·), shape (dimension,), which few functions ask for.
+    ``hessian_vector_at(w, v)``, ``hessian_operator_at(w)``
+        ∇²L(w) v, and the function v → ∇²L(w) v. With `explicit_hessian` False the sharpness is taken from them, and
+        hessian_at is called by few.
+    ``sharpness_at(w, guess)``
+        The top eigenpair of the Hessian, where it has a faster way than those of :mod:`selfstab.eigen.pairs`.
+    ``derivatives_at(w)``
+        Several derivatives at one w, where they have work in common.
+    :attr:`parameters` and :meth:`replace`
+        Numbers that a sweep may vary. `domain` bounds them.
+    :attr:`weight_names`, :attr:`description`, :meth:`initial_weights`, :meth:`minimum`, `highest_derivative`
+        What is known better than by default.
+
+    Examples
+    --------
+    ½k‖w‖² + ¼Σwᵢ⁴, with k as a parameter that a sweep may vary:
+
+    >>> import numpy as np
+    >>> import selfstab as ss
+    >>> class Quartic(ss.Loss):
+    ...     dimension = 2
+    ...
+    ...     def __init__(self, k=1.0):
+    ...         self.k = k
+    ...
+    ...     @property
+    ...     def parameters(self):
+    ...         return {"k": self.k}
+    ...
+    ...     def replace(self, k):
+    ...         return Quartic(k)
+    ...
+    ...     def value_at(self, w):
+    ...         return float(self.k * (w @ w) / 2 + (w**4).sum() / 4)
+    ...
+    ...     def gradient_at(self, w):
+    ...         return self.k * w + w**3
+    ...
+    ...     def hessian_at(self, w):
+    ...         return np.diag(self.k + 3 * w**2)
+    ...
+    ...     def third_at(self, w, u, v):
+    ...         return 6 * w * u * v
+    >>> Quartic(k=2.0).sharpness([0.0, 1.0])
+    (5.0, array([0., 1.]))
+    >>> run = ss.simulate(Quartic(), ss.HeavyBall(0.1, 0.9), [1.0, 0.5], steps=300)
+    >>> round(float(run.sharpness[-1]), 6)
+    1.0
     """
+
+    domain: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
+    """Bounds of parameters, each alone, by ``above``, ``at_least``, ``below``, ``at_most``: ``{"b": {"above": 0}}``."""
 
     explicit_hessian: bool = True
     """Whether the sharpness is taken from the explicit Hessian (else from Hessian-vector products)."""
 
     highest_derivative: int = 4
     """Order up to which the loss has derivatives; those beyond are refused."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let a class written for version 0.1 go on: its ``_value`` is ``value_at`` now, and so on."""
+        super().__init_subclass__(**options)
+        alias_former_names(cls)
 
     @property
     @abstractmethod
@@ -63,70 +136,99 @@ class Loss(ABC):
         validation.some_of("parameters", tuple(parameters), self.parameters)
         raise NotImplementedError  # unreachable without parameters of one's own
 
+    def state(self) -> dict[str, Any]:
+        """Return all that the loss is made of, by name: what a store knows it by.
+
+        By default it is a hash of the class's code, the parameters, and whatever else the object holds, but for what
+        :func:`functools.cached_property` has derived.
+        """
+        derived = {
+            name
+            for kind in type(self).__mro__
+            for name, member in vars(kind).items()
+            if isinstance(member, cached_property)
+        }
+        own = {name: value for name, value in vars(self).items() if name not in derived}
+        return {"code": hash_of(type(self)), "parameters": self.parameters, **own}
+
+    @property
+    def kernel(self) -> Kernel | None:
+        """The compiled code of the loss; None for a loss that is run by its methods, one step at a time."""
+        return None
+
     # -- derivatives, trusted -------------------------------------------------------------------------------------
 
     @abstractmethod
-    def _value(self, w: Array) -> float: ...
+    def value_at(self, w: Array) -> float:
+        """Return L(w)."""
 
     @abstractmethod
-    def _gradient(self, w: Array) -> Array: ...
+    def gradient_at(self, w: Array) -> Array:
+        """Return ∇L(w), shape (dimension,)."""
 
     @abstractmethod
-    def _hessian(self, w: Array) -> Array: ...
+    def hessian_at(self, w: Array) -> Array:
+        """Return ∇²L(w), shape (dimension, dimension), symmetric to the last bit."""
 
     @abstractmethod
-    def _third(self, w: Array, u: Array, v: Array) -> Array: ...
+    def third_at(self, w: Array, u: Array, v: Array) -> Array:
+        """Return ∇³L(w)(u, v, ·), shape (dimension,)."""
 
-    def _fourth(self, w: Array, u: Array, v: Array, z: Array) -> Array:
+    def fourth_at(self, w: Array, u: Array, v: Array, z: Array) -> Array:
+        """Return ∇⁴L(w)(u, v, z, ·), shape (dimension,)."""
         raise NotImplementedError(
-            f"fourth needs the method _fourth(w, u, v, z), the array ∇⁴L(u, v, z, ·), which {type(self).__name__} "
+            f"fourth needs the method fourth_at(w, u, v, z), the array ∇⁴L(u, v, z, ·), which {type(self).__name__} "
             "does not define"
         )
 
-    def _hessian_vector(self, w: Array, v: Array) -> Array:
+    def hessian_vector_at(self, w: Array, v: Array) -> Array:
+        """Return ∇²L(w) v, shape (dimension,)."""
         with np.errstate(over="ignore", invalid="ignore"):
-            product: Array = self._hessian(w) @ v
+            product: Array = self.hessian_at(w) @ v
         return product
 
-    def _hessian_operator(self, w: Array) -> Callable[[Array], Array]:
+    def hessian_operator_at(self, w: Array) -> Callable[[Array], Array]:
         """Return v → ∇²L(w) v for many products at one w; what depends on w alone may be computed once."""
-        return lambda v: self._hessian_vector(w, v)
+        return lambda v: self.hessian_vector_at(w, v)
 
-    def _at(self, w: Array) -> Local:
+    def derivatives_at(self, w: Array) -> Derivatives:
         """Return the derivatives at one w, for a caller that needs several of them."""
-        return Local(self, w)
+        return Derivatives(self, w)
 
-    def _sharpness(self, w: Array, guess: Array | None = None) -> pairs.Eigenpair:
+    def sharpness_at(self, w: Array, guess: Array | None = None) -> pairs.Eigenpair:
         """Return the top eigenpair at w; `guess` is a warm start, such as the last step's eigenvector."""
         if self.explicit_hessian:
-            return pairs.top_eigenpair(self._hessian(w), guess=guess)
-        return pairs.top_eigenpair(self._hessian_operator(w), self.dimension, guess=guess)
+            return pairs.top_eigenpair(self.hessian_at(w), guess=guess)
+        return pairs.top_eigenpair(self.hessian_operator_at(w), self.dimension, guess=guess)
 
     # -- derivatives, validated -----------------------------------------------------------------------------------
 
-    def _weights(self, name: str, w: Any) -> Array:
+    def checked_weights(self, name: str, w: Any) -> Array:
+        """Return weights as a float64 array of shape (dimension,); errors call them `name`."""
         return validation.floats(name, w, shape=(self.dimension,))
 
     def value(self, w: Any) -> float:
         """Return L(w)."""
-        return float(self._value(self._weights("w", w)))
+        return float(self.value_at(self.checked_weights("w", w)))
 
     def gradient(self, w: Any) -> Array:
         """Return ∇L(w), shape (dimension,)."""
-        return self._gradient(self._weights("w", w))
+        return self.gradient_at(self.checked_weights("w", w))
 
     def hessian(self, w: Any) -> Array:
         """Return ∇²L(w), shape (dimension, dimension), symmetric to the last bit."""
-        return self._hessian(self._weights("w", w))
+        return self.hessian_at(self.checked_weights("w", w))
 
     def hessian_vector(self, w: Any, v: Any) -> Array:
         """Return ∇²L(w) v, shape (dimension,)."""
-        return self._hessian_vector(self._weights("w", w), self._weights("v", v))
+        return self.hessian_vector_at(self.checked_weights("w", w), self.checked_weights("v", v))
 
     def third(self, w: Any, u: Any, v: Any) -> Array:
         """Return ∇³L(w)(u, v, ·), shape (dimension,)."""
-        self._check_order(3)
-        return self._third(self._weights("w", w), self._weights("u", u), self._weights("v", v))
+        self.check_order(3)
+        return self.third_at(
+            self.checked_weights("w", w), self.checked_weights("u", u), self.checked_weights("v", v)
+        )
 
     def fourth(self, w: Any, u: Any, v: Any, z: Any) -> Array:
         """Return ∇⁴L(w)(u, v, z, ·), shape (dimension,).
@@ -136,16 +238,16 @@ class Loss(ABC):
         NotImplementedError
             If a loss of one's own does not define it.
         """
-        self._check_order(4)
-        directions = [self._weights(name, d) for name, d in (("u", u), ("v", v), ("z", z))]
-        return self._fourth(self._weights("w", w), *directions)
+        self.check_order(4)
+        directions = [self.checked_weights(name, d) for name, d in (("u", u), ("v", v), ("z", z))]
+        return self.fourth_at(self.checked_weights("w", w), *directions)
 
     def sharpness(self, w: Any) -> tuple[float, Array]:
         """Return the largest Hessian eigenvalue at w and its unit eigenvector.
 
         The eigenvector's sign is free; it is chosen so that its largest component in magnitude is positive.
         """
-        pair = self._top(self._weights("w", w))
+        pair = self._top(self.checked_weights("w", w))
         return pair.value, pair.vector
 
     def sharpness_gradient(self, w: Any) -> Array:
@@ -153,12 +255,12 @@ class Loss(ABC):
 
         It is the gradient of the sharpness where the top eigenvalue is simple.
         """
-        self._check_order(3)
-        at = self._weights("w", w)
+        self.check_order(3)
+        at = self.checked_weights("w", w)
         u = self._top(at).vector
-        return self._third(at, u, u)
+        return self.third_at(at, u, u)
 
-    def _check_order(self, order: int) -> None:
+    def check_order(self, order: int) -> None:
         """Refuse a derivative that the loss does not have."""
         if order > self.highest_derivative:
             raise ValueError(
@@ -169,7 +271,7 @@ class Loss(ABC):
     def _top(self, w: Array) -> pairs.Eigenpair:
         try:
             with np.errstate(over="ignore", invalid="ignore"):
-                return self._sharpness(w)
+                return self.sharpness_at(w)
         except NotFiniteError:
             raise ValueError(f"w must lie where the Hessian is finite, got {validation.shown(w)}") from None
 
@@ -199,56 +301,9 @@ class Loss(ABC):
         ValueError
             If the search ends elsewhere: at a saddle, a kink, or on the way to a minimum at infinity.
         """
-        at = self._weights("start", start)
+        at = self.checked_weights("start", start)
         with np.errstate(over="ignore", invalid="ignore"):
             return damped_newton(self, at)
 
 
-@dataclass(frozen=True)
-class Local:
-    """A loss's derivatives at one w, trusted; each is computed when first asked for.
-
-    A loss for which they have work in common overrides this.
-
-    Parameters
-    ----------
-    loss
-        The loss.
-    weights
-        w, shape (dimension,).
-    """
-
-    loss: Loss
-    weights: Array
-
-    @cached_property
-    def value(self) -> float:
-        """L(w)."""
-        return self.loss._value(self.weights)
-
-    @cached_property
-    def gradient(self) -> Array:
-        """∇L(w)."""
-        return self.loss._gradient(self.weights)
-
-    @cached_property
-    def product(self) -> Callable[[Array], Array]:
-        """The function v → ∇²L(w) v."""
-        return self.loss._hessian_operator(self.weights)
-
-    @cached_property
-    def hessian(self) -> Array:
-        """∇²L(w)."""
-        return self.loss._hessian(self.weights)
-
-    def third(self, u: Array, v: Array) -> Array:
-        """Return ∇³L(w)(u, v, ·)."""
-        return self.loss._third(self.weights, u, v)
-
-    def top(self, guess: Array | None, tolerance: float, mix: float) -> pairs.Eigenpair:
-        """Return the top eigenpair; tolerance and mix are an iteration's, which small losses do without."""
-        if self.loss.explicit_hessian:
-            return self.loss._sharpness(self.weights, guess)
-        return pairs.top_eigenpair(
-            self.product, self.loss.dimension, guess=guess, tolerance=tolerance, mix=mix
-        )
+alias_former_names(Loss)

@@ -46,7 +46,7 @@ def damped_newton(loss: Loss, start: Array) -> Array:
     from scipy.linalg import LinAlgError, cho_solve
 
     w = start
-    value, gradient, hessian = loss._value(w), loss._gradient(w), loss._hessian(w)
+    value, gradient, hessian = loss.value_at(w), loss.gradient_at(w), loss.hessian_at(w)
     norm = float(np.linalg.norm(gradient))
     damping = 1e-3 * (_size(hessian) or 1.0)
     for _ in range(_ITERATIONS):
@@ -59,12 +59,12 @@ def damped_newton(loss: Loss, start: Array) -> Array:
             continue
         step = -cho_solve((factor, True), gradient, check_finite=False)
         predicted = -float(gradient @ step + 0.5 * (step @ hessian @ step))
-        next_value, next_gradient = loss._value(w + step), loss._gradient(w + step)
+        next_value, next_gradient = loss.value_at(w + step), loss.gradient_at(w + step)
         next_norm = float(np.linalg.norm(next_gradient))
         unresolved = predicted <= 1e-12 * abs(value)
         if value - next_value >= 0.1 * predicted or (unresolved and next_norm < norm):
             w, value, gradient, norm = w + step, next_value, next_gradient, next_norm
-            hessian = loss._hessian(w)
+            hessian = loss.hessian_at(w)
             damping /= 8.0
         else:
             damping *= 4.0

@@ -81,7 +81,7 @@ def flip_start(loss: Loss, weights: Any, size: float) -> tuple[Array, Array]:
     """
     if not isinstance(loss, Loss):
         raise TypeError(f"loss must be a selfstab loss, got {validation.shown(loss)}")
-    centre = loss._weights("weights", weights)
+    centre = loss.checked_weights("weights", weights)
     size = validation.real("size", size, above=0)
     from threadpoolctl import threadpool_limits
 

@@ -152,43 +152,50 @@ class FunctionLoss(Loss):
             raise ValueError(f"{name} must return {what}, got shape {array.shape}")
         return np.array(array, dtype=np.float64)
 
-    def _value(self, w: Array) -> float:
+    def value_at(self, w: Array) -> float:
+        """Return L(w)."""
         return float(self._call("value", w))
 
-    def _gradient(self, w: Array) -> Array:
+    def gradient_at(self, w: Array) -> Array:
+        """Return ∇L(w)."""
         return self._call("gradient", w)
 
-    def _hessian_vector(self, w: Array, v: Array) -> Array:
+    def hessian_vector_at(self, w: Array, v: Array) -> Array:
+        """Return ∇²L(w) v."""
         if "hessian_vector" in self._functions:
             return self._call("hessian_vector", w, v)
-        return self._difference(self._gradient, w, v, self._step(w))
+        return self._difference(self.gradient_at, w, v, self._step(w))
 
-    def _hessian(self, w: Array) -> Array:
-        columns = np.array([self._hessian_vector(w, row) for row in np.eye(self._dimension)])
+    def hessian_at(self, w: Array) -> Array:
+        """Return ∇²L(w)."""
+        columns = np.array([self.hessian_vector_at(w, row) for row in np.eye(self._dimension)])
         with np.errstate(over="ignore", invalid="ignore"):
             hessian: Array = 0.5 * (columns + columns.T)
         return hessian
 
-    def _third(self, w: Array, u: Array, v: Array) -> Array:
+    def third_at(self, w: Array, u: Array, v: Array) -> Array:
+        """Return ∇³L(w)(u, v, ·)."""
         if "third" in self._functions:
             return self._call("third", w, u, v)
         if "hessian_vector" in self._functions:
-            return self._difference(lambda at: self._hessian_vector(at, v), w, u, self._step(w))
+            return self._difference(lambda at: self.hessian_vector_at(at, v), w, u, self._step(w))
         step = self._step(w) ** 0.75
-        return self._difference(lambda at: self._difference(self._gradient, at, v, step), w, u, step)
+        return self._difference(lambda at: self._difference(self.gradient_at, at, v, step), w, u, step)
 
-    def _fourth(self, w: Array, u: Array, v: Array, z: Array) -> Array:
+    def fourth_at(self, w: Array, u: Array, v: Array, z: Array) -> Array:
+        """Return ∇⁴L(w)(u, v, z, ·)."""
         if "fourth" in self._functions:
             return self._call("fourth", w, u, v, z)
         if "third" in self._functions:
-            return self._difference(lambda at: self._third(at, u, v), w, z, self._step(w))
+            return self._difference(lambda at: self.third_at(at, u, v), w, z, self._step(w))
         raise NotImplementedError(
             "fourth needs the function fourth, or third to take differences of, got neither"
         )
 
-    def _hessian_operator(self, w: Array) -> Callable[[Array], Array]:
+    def hessian_operator_at(self, w: Array) -> Callable[[Array], Array]:
+        """Return the function v → ∇²L(w) v."""
         if self._model is None or self._model.products is None:
-            return super()._hessian_operator(w)
+            return super().hessian_operator_at(w)
         return self._model.products(w)
 
     def _step(self, w: Array) -> float:
@@ -234,8 +241,8 @@ class FunctionLoss(Loss):
         ...
         ValueError: gradient must be the derivative of value, got a difference of 50% from central differences
         """
-        w = self._weights("at", at)
-        value, gradient = self._value(w), self._gradient(w)
+        w = self.checked_weights("at", at)
+        value, gradient = self.value_at(w), self.gradient_at(w)
         direction = gradient if gradient.any() else np.random.default_rng(0).standard_normal(w.size)
         if not (np.isfinite(value) and np.isfinite(gradient).all()):
             raise ValueError(f"value and gradient must be finite at {validation.shown(w)}, got {value} and a gradient"
@@ -260,12 +267,16 @@ class FunctionLoss(Loss):
         below: dict[str, tuple[str, Callable[[Array], Array], Callable[[], Array]]] = {
             "gradient": (
                 "value",
-                lambda x: np.array(self._value(x)),
-                lambda: np.array(self._gradient(w) @ v),
+                lambda x: np.array(self.value_at(x)),
+                lambda: np.array(self.gradient_at(w) @ v),
             ),
-            "hessian_vector": ("gradient", self._gradient, lambda: self._hessian_vector(w, v)),
-            "third": ("hessian_vector", lambda x: self._hessian_vector(x, v), lambda: self._third(w, v, v)),
-            "fourth": ("third", lambda x: self._third(x, v, v), lambda: self._fourth(w, v, v, v)),
+            "hessian_vector": ("gradient", self.gradient_at, lambda: self.hessian_vector_at(w, v)),
+            "third": (
+                "hessian_vector",
+                lambda x: self.hessian_vector_at(x, v),
+                lambda: self.third_at(w, v, v),
+            ),
+            "fourth": ("third", lambda x: self.third_at(x, v, v), lambda: self.fourth_at(w, v, v, v)),
         }
         lower, function, claimed = below[name]
         given = claimed()
@@ -286,7 +297,7 @@ class FunctionLoss(Loss):
         PyTorch does, silently, where an operation's second backward pass is itself no differentiable function, as of
         layer and batch normalization.
         """
-        w = self._weights("at", at)
+        w = self.checked_weights("at", at)
         v = np.random.default_rng(0).standard_normal(w.size)
         v /= np.linalg.norm(v)
         for name in ("third", "fourth"):
@@ -301,11 +312,11 @@ class FunctionLoss(Loss):
     def flatten(self, parameters: Any) -> Array:
         """Return parameters of the template's form as one vector, shape (dimension,)."""
         flat = parameters if self._model is None else self._model.flatten(parameters)
-        return self._weights("parameters", flat)
+        return self.checked_weights("parameters", flat)
 
     def unflatten(self, w: Any) -> Any:
         """Return weights in the template's form; the inverse of :meth:`flatten`."""
-        at = self._weights("w", w)
+        at = self.checked_weights("w", w)
         return at if self._model is None else self._model.unflatten(at)
 
     # -- automatic differentiation ------------------------------------------------------------------------------------
@@ -401,7 +412,7 @@ class FunctionLoss(Loss):
         loss._made, loss._model = made, model
         tried = model.given if at is None else at
         if model.trial is not None and tried is not None:
-            model.trial(loss._weights("at", tried))
+            model.trial(loss.checked_weights("at", tried))
             if made[0] == "from_torch":
                 loss._without_wrong_derivatives(tried)
         if at is not None:

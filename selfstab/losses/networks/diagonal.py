@@ -79,7 +79,7 @@ class DiagonalNetwork(Regression):
 
     def regressor(self, w: Any) -> Array:
         """Return u^d − v^d, the weights of the linear model the network stands for; shape (features,)."""
-        return self._regressor(self._weights("w", w))
+        return self._regressor(self.checked_weights("w", w))
 
     def initial_weights(self, seed: int = 0, scale: float = 1.0) -> Array:
         """Return u = v = scale in each component, where the regressor is 0; `seed` changes nothing."""
@@ -114,16 +114,19 @@ class DiagonalNetwork(Regression):
         return self.inputs.T @ self.inputs / (2 * len(self.inputs))
 
     @np.errstate(over="ignore", invalid="ignore")
-    def _value(self, w: Array) -> float:
+    def value_at(self, w: Array) -> float:
+        """Return L(w)."""
         residuals = self.inputs @ self._regressor(w) - self.targets
         return float(residuals @ residuals) / (4 * len(self.inputs))
 
     @np.errstate(over="ignore", invalid="ignore")
-    def _gradient(self, w: Array) -> Array:
+    def gradient_at(self, w: Array) -> Array:
+        """Return ∇L(w)."""
         return self._powers(w, 1) * np.tile(self._slope(w), 2)
 
     @np.errstate(over="ignore", invalid="ignore")
-    def _hessian(self, w: Array) -> Array:
+    def hessian_at(self, w: Array) -> Array:
+        """Return ∇²L(w)."""
         first = self._powers(w, 1)
         # The outer product first: it is symmetric to the last bit, and so is its product with the curvature.
         hessian = np.tile(self._curvature, (2, 2)) * np.outer(first, first)
@@ -135,13 +138,16 @@ class DiagonalNetwork(Regression):
         return self._powers(w, 2) * np.tile(self._slope(w), 2)
 
     @np.errstate(over="ignore", invalid="ignore")
-    def _hessian_vector(self, w: Array, v: Array) -> Array:
+    def hessian_vector_at(self, w: Array, v: Array) -> Array:
+        """Return ∇²L(w) v."""
         return self._along(w, v)
 
-    def _third(self, w: Array, u: Array, v: Array) -> Array:
+    def third_at(self, w: Array, u: Array, v: Array) -> Array:
+        """Return ∇³L(w)(u, v, ·)."""
         return self._along(w, u, v)
 
-    def _fourth(self, w: Array, u: Array, v: Array, z: Array) -> Array:
+    def fourth_at(self, w: Array, u: Array, v: Array, z: Array) -> Array:
+        """Return ∇⁴L(w)(u, v, z, ·)."""
         return self._along(w, u, v, z)
 
     @np.errstate(over="ignore", invalid="ignore")
@@ -160,9 +166,10 @@ class DiagonalNetwork(Regression):
             total += prod(outer, start=powers[len(outer)]) * np.tile(slope, 2)
         return total
 
-    def _sharpness(self, w: Array, guess: Array | None = None) -> pairs.Eigenpair:
+    def sharpness_at(self, w: Array, guess: Array | None = None) -> pairs.Eigenpair:
+        """Return the top eigenpair at w."""
         if self.explicit_hessian:
-            return pairs.top_eigenpair(self._hessian(w), guess=guess, dense_up_to=_EXPLICIT_UP_TO)
+            return pairs.top_eigenpair(self.hessian_at(w), guess=guess, dense_up_to=_EXPLICIT_UP_TO)
         with np.errstate(over="ignore", invalid="ignore"):
             # With K = (X, X) diag(m') the Hessian is KᵀK/(2n) + S_2(·; g); K serves all products.
             features = np.tile(self.inputs, 2) * self._powers(w, 1)

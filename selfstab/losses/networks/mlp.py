@@ -11,7 +11,7 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.eigen import pairs
-from selfstab.losses.base.loss import Local
+from selfstab.losses.base.derivatives import Derivatives
 from selfstab.losses.networks.activations import ACTIVATIONS, SMOOTHNESS
 from selfstab.losses.networks.criteria import CRITERIA, checked_targets
 from selfstab.losses.networks.hessian import explicit_hessian
@@ -107,7 +107,8 @@ class MLP(Regression):
             chosen += f", weight_decay={self.weight_decay!r}"
         return f"MLP({chosen}, {self.data})"
 
-    def _check_order(self, order: int) -> None:
+    def check_order(self, order: int) -> None:
+        """Refuse a derivative that the loss does not have."""
         if order > self.highest_derivative:
             raise ValueError(
                 f"activation must have derivatives of order {order} for this, as tanh, gelu, softplus and linear have, "
@@ -131,42 +132,50 @@ class MLP(Regression):
     # A diverging run may overflow; its result is then infinity or NaN, without a warning.
 
     @np.errstate(over="ignore", invalid="ignore")
-    def _value(self, w: Array) -> float:
+    def value_at(self, w: Array) -> float:
+        """Return L(w)."""
         return self._network.value(w) + self._penalty(w)
 
     @np.errstate(over="ignore", invalid="ignore")
-    def _gradient(self, w: Array) -> Array:
+    def gradient_at(self, w: Array) -> Array:
+        """Return ∇L(w)."""
         return self._decayed(self._network.gradient(self._network.at(w, order=1)), w)
 
     @np.errstate(over="ignore", invalid="ignore")
-    def _hessian_vector(self, w: Array, v: Array) -> Array:
+    def hessian_vector_at(self, w: Array, v: Array) -> Array:
+        """Return ∇²L(w) v."""
         return self._decayed(self._network.product(self._network.at(w, order=2), v), v)
 
     @np.errstate(over="ignore", invalid="ignore")
-    def _hessian(self, w: Array) -> Array:
+    def hessian_at(self, w: Array) -> Array:
+        """Return ∇²L(w)."""
         hessian = explicit_hessian(self._network, self._network.at(w, order=2))
         if self.weight_decay:
             hessian[np.diag_indices_from(hessian)] += self.weight_decay
         return hessian
 
     @np.errstate(over="ignore", invalid="ignore")
-    def _hessian_operator(self, w: Array) -> Callable[[Array], Array]:
+    def hessian_operator_at(self, w: Array) -> Callable[[Array], Array]:
+        """Return the function v → ∇²L(w) v."""
         at = self._network.at(w, order=2)  # one pass serves all products
         return lambda v: self._decayed(self._network.product(at, v), v)
 
-    def _at(self, w: Array) -> Local:
+    def derivatives_at(self, w: Array) -> Derivatives:
+        """Return the derivatives at one w."""
         # A class made from this one may have derivatives of its own.
-        return _LocalPass(self, w) if type(self) is MLP else super()._at(w)
+        return _LocalPass(self, w) if type(self) is MLP else super().derivatives_at(w)
 
-    def _third(self, w: Array, u: Array, v: Array) -> Array:
+    def third_at(self, w: Array, u: Array, v: Array) -> Array:
+        """Return ∇³L(w)(u, v, ·)."""
         return self._along(w, u, v)
 
-    def _fourth(self, w: Array, u: Array, v: Array, z: Array) -> Array:
+    def fourth_at(self, w: Array, u: Array, v: Array, z: Array) -> Array:
+        """Return ∇⁴L(w)(u, v, z, ·)."""
         return self._along(w, u, v, z)
 
     def _along(self, w: Array, *directions: Array) -> Array:
         """Return the derivative of the gradient along directions; weight decay has none beyond the first."""
-        self._check_order(len(directions) + 1)
+        self.check_order(len(directions) + 1)
         with np.errstate(over="ignore", invalid="ignore"):
             return self._network.along(self._network.at(w, len(directions) + 1), directions)
 
@@ -183,7 +192,7 @@ class MLP(Regression):
 
 
 @dataclass(frozen=True)
-class _LocalPass(Local):
+class _LocalPass(Derivatives):
     """The derivatives of a network at one w: value, gradient, products and third derivatives from one pass."""
 
     loss: MLP
@@ -208,6 +217,6 @@ class _LocalPass(Local):
         return lambda v: self.loss._decayed(self.loss._network.product(self._pass, v), v)
 
     def third(self, u: Array, v: Array) -> Array:
-        self.loss._check_order(3)
+        self.loss.check_order(3)
         with np.errstate(over="ignore", invalid="ignore"):
             return self.loss._network.along(self._pass, (u, v))

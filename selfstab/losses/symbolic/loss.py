@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from itertools import combinations_with_replacement, permutations
 from types import MappingProxyType
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import sympy
@@ -16,27 +16,19 @@ from selfstab import validation
 from selfstab.eigen import pairs
 from selfstab.kernels import elementary, modules
 from selfstab.kernels.measures import MEASURES
-from selfstab.kernels.run_template import run_source
-from selfstab.kernels.sweep_template import sweep_source
-from selfstab.kernels.updates import UpdateText
 from selfstab.kernels.writer import Variant
+from selfstab.losses.base.kernel import Kernel, KernelSource
 from selfstab.losses.base.loss import Loss
 from selfstab.losses.symbolic.expressions import checked, parse
 from selfstab.losses.symbolic.formulas import Formulas
 from selfstab.losses.symbolic.printing import lines_of
 from selfstab.losses.symbolic.size import check_nodes, check_operations
-from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.optimizers.text import rule_text
 from selfstab.validation import Array
 
 RESERVED = ("lr", "excess", "noise", "momentum", "lookahead", "repeat", "seed", "step", "weight", *MEASURES)
 """Names a loss parameter must not have, since sweeps and datasets use them."""
-
-_HEAVY_BALL = HeavyBall(1.0)
-
-_PLAIN_STEPS = 3_000
-"""Up to this many steps plain CPython is faster than loading Numba; the bits are the same."""
 
 
 class SymbolicLoss(Loss):
@@ -75,9 +67,6 @@ class SymbolicLoss(Loss):
     >>> print(loss.sharpness([2.0, 0.5])[0])
     4.25
     """
-
-    domain: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
-    """Bounds of parameters, each alone, by ``above``, ``at_least``, ``below``, ``at_most``: ``{"b": {"above": 0}}``."""
 
     def __init__(
         self,
@@ -158,10 +147,18 @@ class SymbolicLoss(Loss):
         other._check_parameters()
         return other
 
+    def state(self) -> dict[str, Any]:
+        """Return the expression as text, the variables and the parameters."""
+        return {
+            "expression": _exact_text(self.expression, [*self._names, *self._parameters]),
+            "variables": self._names,
+            "parameters": self.parameters,
+        }
+
     def source(self, measure: Sequence[str] = ("final_loss", "final_sharpness", "phase")) -> str:
         """Return the generated kernel of a sweep over constant lr with these measures, as text."""
         measures = validation.some_of("measure", measure, MEASURES)
-        return self.sweep_source(Variant(measures, rule_text(_HEAVY_BALL, ())))
+        return self.sweep_source(Variant(measures, rule_text(HeavyBall(1.0), ())))
 
     # -- kernels --------------------------------------------------------------------------------------------------
 
@@ -176,35 +173,29 @@ class SymbolicLoss(Loss):
 
     def sweep_source(self, variant: Variant) -> str:
         """Return the text of the module that sweeps this loss."""
-        return self._derived.sweep_source(variant)
+        return self._derived.source.sweep(variant)
+
+    @property
+    def kernel(self) -> Kernel:
+        """The compiled code of the loss."""
+        return Kernel(self._derived.source, self._values)
 
     @property
     def _values(self) -> Array:
         return np.array([*self._parameters.values()], dtype=np.float64)
 
-    def _run_entry(self, name: str, steps: int, optimizer: Optimizer = _HEAVY_BALL) -> Callable[..., Any]:
-        source = self._derived.run_source(rule_text(optimizer))
-        if steps <= _PLAIN_STEPS:
-            plain: Callable[..., Any] = modules.plain(source)[name]
-            return plain
-        compiled: Callable[..., Any] = getattr(modules.compiled(source), name)
-        return compiled
-
-    def _evaluate(self, points: Array, *, loss: bool = False, sharpness: bool = False) -> tuple[Array, Array]:
-        """Return the losses and sharpnesses at rows of `points`; an empty array for what is not asked."""
-        losses, sharpnesses = np.empty(len(points) if loss else 0), np.empty(len(points) if sharpness else 0)
-        self._run_entry("evaluate", len(points))(points, self._values, losses, sharpnesses)
-        return losses, sharpnesses
-
     # -- derivatives ----------------------------------------------------------------------------------------------
 
-    def _value(self, w: Array) -> float:
+    def value_at(self, w: Array) -> float:
+        """Return L(w)."""
         return float(self._derived.functions["value"](*w, *self._values)[0])
 
-    def _gradient(self, w: Array) -> Array:
+    def gradient_at(self, w: Array) -> Array:
+        """Return ∇L(w)."""
         return np.array(self._derived.functions["gradient"](*w, *self._values))
 
-    def _hessian(self, w: Array) -> Array:
+    def hessian_at(self, w: Array) -> Array:
+        """Return ∇²L(w)."""
         n = self.dimension
         out = np.empty((n, n))
         lower = np.tril_indices(n)
@@ -212,10 +203,12 @@ class SymbolicLoss(Loss):
         out.T[lower] = out[lower]
         return out
 
-    def _third(self, w: Array, u: Array, v: Array) -> Array:
+    def third_at(self, w: Array, u: Array, v: Array) -> Array:
+        """Return ∇³L(w)(u, v, ·)."""
         return np.array(self._derived.third(*w, *self._values, *u, *v))
 
-    def _fourth(self, w: Array, u: Array, v: Array, z: Array) -> Array:
+    def fourth_at(self, w: Array, u: Array, v: Array, z: Array) -> Array:
+        """Return ∇⁴L(w)(u, v, z, ·)."""
         n = self.dimension
         indices = np.array(list(_sorted_indices(n, 4))).T
         tensor = np.empty((n, n, n, n))
@@ -225,10 +218,10 @@ class SymbolicLoss(Loss):
         along: Array = np.einsum("ijkl,i,j,k->l", tensor, u, v, z)
         return along
 
-    def _sharpness(self, w: Array, guess: Array | None = None) -> pairs.Eigenpair:
+    def sharpness_at(self, w: Array, guess: Array | None = None) -> pairs.Eigenpair:
         """Return the top eigenpair; its value is the kernels', so that all parts show the same bits."""
-        pair = pairs.top_eigenpair(self._hessian(w), guess=guess)
-        value = float(self._evaluate(w[None], sharpness=True)[1][0])
+        pair = pairs.top_eigenpair(self.hessian_at(w), guess=guess)
+        value = float(self.kernel.evaluate(w[None], sharpness=True)[1][0])
         return pairs.Eigenpair(value, pair.vector, pair.residual, pair.products)
 
 
@@ -272,19 +265,7 @@ class _Derived:
     """What follows from an expression alone, whatever its parameters' values; made on first use."""
 
     def __init__(self, formulas: Formulas, title: str) -> None:
-        self.formulas, self._title = formulas, title
-        self._sweeps: dict[Variant, str] = {}
-        self._runs: dict[UpdateText, str] = {}
-
-    def sweep_source(self, variant: Variant) -> str:
-        if variant not in self._sweeps:
-            self._sweeps[variant] = sweep_source(self.formulas, variant, self._title)
-        return self._sweeps[variant]
-
-    def run_source(self, update: UpdateText) -> str:
-        if update not in self._runs:
-            self._runs[update] = run_source(self.formulas, update, self._title)
-        return self._runs[update]
+        self.formulas, self.source = formulas, KernelSource(formulas, title)
 
     @cached_property
     def functions(self) -> dict[str, Callable[..., Any]]:
@@ -326,6 +307,19 @@ def _smooth_part(derivative: sympy.Expr) -> sympy.Expr:
 
 def _sorted_indices(size: int, order: int) -> Iterable[tuple[int, ...]]:
     return combinations_with_replacement(range(size), order)
+
+
+def _exact_text(expression: sympy.Expr, names: Iterable[str]) -> str:
+    """Return the expression as text that parses to it again; where there is none, in SymPy's own form."""
+    # SymPy prints floats with 15 digits; a symbol that is called like the number has them all.
+    exact = {number: sympy.Symbol(repr(float(number))) for number in expression.atoms(sympy.Float)}
+    text = str(expression.xreplace(exact))
+    try:
+        if checked(parse(text, {name: sympy.Symbol(name, real=True) for name in names})) == expression:
+            return text
+    except ValueError:
+        pass
+    return str(sympy.srepr(expression))
 
 
 @lru_cache(maxsize=64)

@@ -14,10 +14,10 @@ import numpy as np
 from selfstab import phases, validation
 from selfstab.kernels.measures import MEASURES
 from selfstab.kernels.writer import Rate
+from selfstab.losses.base.kernel import Kernel
 from selfstab.losses.base.loss import Loss
 from selfstab.losses.base.starts import Initialization
 from selfstab.losses.family import LossFamily
-from selfstab.losses.symbolic.loss import SymbolicLoss
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.optimizers.schedules import Constant, LinearWarmup, numeric_fields, with_fields
 from selfstab.runs.problem import Problem
@@ -127,7 +127,8 @@ class Plan:
             threshold_lr = 2.0 * (1.0 + optimizer.momentum)
             ahead = 1.0 + 2.0 * optimizer.lookahead
             optimizer = replace(
-                optimizer, lr=(1.0 + values["excess"]) * threshold_lr / (loss._sharpness(start).value * ahead)
+                optimizer,
+                lr=(1.0 + values["excess"]) * threshold_lr / (loss.sharpness_at(start).value * ahead),
             )
         elif "lr" in values:
             optimizer = replace(optimizer, lr=values["lr"])
@@ -149,7 +150,7 @@ class Plan:
             point = self.problem.start
         else:
             # One formula for all its parameters: what it draws does not depend on them.
-            drawer = self.problem.loss if isinstance(loss, SymbolicLoss) else loss
+            drawer = loss if loss.kernel is None else self.problem.loss
             point = drawn.weights(drawer)
             _check_drawn(point, drawn, self.problem.escape)
         return _point(point, loss, "start", values)
@@ -161,7 +162,7 @@ class Plan:
         return self.initialization is not None and self.moves_with_start and not any(of_weights)
 
     def starts(self, values: Mapping[str, Array], count: int) -> Array:
-        """Return a symbolic loss's starts in `count` cells with these values of axes, shape (count, dimension)."""
+        """Return the starts of `count` cells of a kernel with these values of axes, shape (count, dimension)."""
         loss = self.problem.loss
         if self.initialization is None or not {"start.seed", "start.scale"} & {*values}:
             points = np.tile(self.problem.start, (count, 1))
@@ -209,13 +210,13 @@ class Plan:
         loss = self.problem.loss
         of_loss = [name for name in self.axes if name in loss.parameters]
         names = [*of_loss, *(name for name in self.axes if name.startswith("start."))]
-        if not isinstance(loss, SymbolicLoss):
+        if (kernel := loss.kernel) is None:
             for column in itertools.chain.from_iterable(rows.T for rows in self._settings(names, cells)):
                 values = dict(zip(names, column.tolist(), strict=True))
                 start = self._start(own := self._loss(values), values)
-                _check_sharpness(np.array([own._sharpness(start).value]), start[None], values)
+                _check_sharpness(np.array([own.sharpness_at(start).value]), start[None], values)
             return
-        sharpness = self._sharpness_by_parameters(loss, tuple(of_loss))
+        sharpness = self._sharpness_by_parameters(kernel, tuple(of_loss))
         for rows in self._settings(names, cells):
             # Starts with the same loss stand side by side.
             for part in np.split(rows, 1 + np.flatnonzero(np.diff(rows[: len(of_loss)]).any(axis=0)), axis=1):
@@ -224,21 +225,21 @@ class Plan:
                 _check_sharpness(sharpness(chosen, points), points, dict(zip(of_loss, chosen, strict=True)))
 
     def _sharpness_by_parameters(
-        self, loss: SymbolicLoss, names: tuple[str, ...]
+        self, kernel: Kernel, names: tuple[str, ...]
     ) -> Callable[[tuple[float, ...], Array], Array]:
         """Return the function (values of these loss parameters, points) → sharpness at each point."""
         # The kernel is called at once: a loss of its own for each of many values would take longer than they do.
-        evaluate = loss._run_entry("evaluate", self.cells)
-        values, nothing = loss._values, np.empty(0)
-        columns = [[*loss.parameters].index(name) for name in names]
+        evaluate = kernel.run_function("evaluate", self.cells)
+        values, nothing = kernel.values.copy(), np.empty(0)
+        columns = [[*self.problem.loss.parameters].index(name) for name in names]
 
-        def of_symbolic(chosen: tuple[float, ...], points: Array) -> Array:
+        def sharpness_at(chosen: tuple[float, ...], points: Array) -> Array:
             values[columns] = chosen
             found = np.empty(len(points))
             evaluate(points, values, nothing, found)
             return found
 
-        return of_symbolic
+        return sharpness_at
 
     def _settings(self, names: Sequence[str], cells: Integers | None) -> Iterator[Array]:
         """Yield the values that these axes take together, in all cells or some; shape (names, at most _ROWS)."""
@@ -378,7 +379,7 @@ def _axis(problem: Problem, name: str, value: Any) -> Array:
     if values.size == 0:
         raise ValueError(f"{shown} must hold at least one value, got none")
     if name in problem.loss.parameters:
-        if isinstance(problem.loss, SymbolicLoss):
+        if problem.loss.kernel is not None:
             return validation.broadcastable(f"{shown}: {name}", values, **problem.loss.domain.get(name, {}))
         for v in values:
             _accepted(shown, v, lambda v: problem.loss.replace(**{name: v}))

@@ -241,7 +241,7 @@ def followed(
                         float(state.velocity @ state.velocity), 0.0625 * float(change @ change),
                         float(state.velocity @ last.velocity),
                     )  # fmt: skip
-            value = loss._value(state.weights) if "loss" in each else np.nan
+            value = loss.value_at(state.weights) if "loss" in each else np.nan
         last = state
         if "sharpness" in each:
             pair = top_pair(loss, state.weights, guess)
@@ -255,6 +255,6 @@ def followed(
         sharpness = top_pair(loss, last.weights, None).value
     if "loss" in needs - each:
         with np.errstate(over="ignore", invalid="ignore"):
-            value = loss._value(last.weights)
+            value = loss.value_at(last.weights)
     observer.state(sharpness, value)
     return observer.values(-1 if last.step == problem.steps else last.step + 1), last

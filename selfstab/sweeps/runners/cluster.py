@@ -17,7 +17,6 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
 from selfstab import validation
-from selfstab.losses.symbolic.loss import SymbolicLoss
 from selfstab.sweeps.plan.blocks import Block
 from selfstab.sweeps.plan.plan import Plan
 from selfstab.sweeps.plan.protocols import Runner
@@ -111,7 +110,7 @@ def run_blocks(
     ConnectionError
         If a block was lost with as many workers as the scheduler allows, or all workers or the scheduler are gone.
     """
-    blas = not isinstance(plan.problem.loss, SymbolicLoss)
+    blas = plan.problem.loss.kernel is None
     ours = versions(blas)
     task = _packed(plan, runner_of, made_by(plan, runner_of(plan).source))
     for address, theirs in client.run(versions, blas, on_error="return").items():

@@ -1,4 +1,4 @@
-"""Cells of a symbolic loss, in compiled blocks of lanes."""
+"""Cells of a loss with a kernel, in compiled blocks of lanes."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ import numpy as np
 from selfstab.kernels import modules
 from selfstab.kernels.measures import MEASURES
 from selfstab.kernels.writer import Variant
-from selfstab.losses.symbolic.loss import SymbolicLoss
+from selfstab.losses.base.kernel import Kernel
 from selfstab.optimizers.schedules import LinearWarmup
 from selfstab.sweeps.plan.plan import Plan, scheduled
 from selfstab.validation import Array, Integers
 
 
 class LaneRunner:
-    """Runs cells of a plan whose loss is symbolic; its kernel is compiled, or loaded, on first use."""
+    """Runs cells of a plan by its loss's kernel, which is compiled, or loaded, on first use."""
 
-    def __init__(self, plan: Plan, loss: SymbolicLoss, *, resumes: bool = False) -> None:
-        self.plan, self._loss = plan, loss
+    def __init__(self, plan: Plan, kernel: Kernel, *, resumes: bool = False) -> None:
+        self.plan, self._loss, self._kernel = plan, plan.problem.loss, kernel
         self.compile_seconds = 0.0
         optimizer = plan.problem.optimizer
         # In one order, so that a set of measures has one kernel.
@@ -35,7 +35,7 @@ class LaneRunner:
             self._measures, plan.rate, optimizer.lookahead > 0 or "lookahead" in plan.axes,
             plan.problem.noise > 0 or "noise" in plan.axes, resumes,
         )  # fmt: skip
-        self._columns = self._variant.inputs(loss.formulas)
+        self._columns = self._variant.inputs(kernel.formulas)
         self._fixed = self._fixed_inputs()
         self._lock = threading.Lock()
         self._noise: dict[int, Array] = {}
@@ -44,7 +44,7 @@ class LaneRunner:
     @cached_property
     def source(self) -> str:
         """Text of the kernel."""
-        return self._loss.sweep_source(self._variant)
+        return self._kernel.sweep_source(self._variant)
 
     def _tables(self, cells: Integers, repeat: int) -> Iterator[tuple[Integers, Array, Array]]:
         """Yield groups of the cells, each with its tables of lr and of noise by step."""
@@ -137,7 +137,7 @@ class LaneRunner:
     @cached_property
     def _place(self) -> dict[str, int]:
         """Where the kernel keeps each input, by the axis that sets it."""
-        formulas, loss = self._loss.formulas, self._loss
+        formulas, loss = self._kernel.formulas, self._loss
         public = dict(zip(formulas.parameters, loss.parameters, strict=True))
         for word in ("start", "previous", "velocity"):
             public |= {
@@ -148,7 +148,7 @@ class LaneRunner:
     def _fixed_inputs(self) -> Array:
         problem, optimizer, loss = self.plan.problem, self.plan.problem.optimizer, self._loss
         fixed = np.zeros(len(self._columns))
-        fixed[: len(loss.parameters)] = loss._values
+        fixed[: len(loss.parameters)] = self._kernel.values
         settings = {
             "momentum": optimizer.momentum,
             "lookahead": optimizer.lookahead,

@@ -17,7 +17,6 @@ from numcodecs.zstd import Zstd
 
 from selfstab import validation
 from selfstab.kernels.measures import MEASURES
-from selfstab.losses.symbolic.loss import SymbolicLoss
 from selfstab.machine import free_memory
 from selfstab.runs.dataset import provenance
 from selfstab.sweeps.plan.blocks import LARGEST_BLOCK, Block, block_size
@@ -126,8 +125,8 @@ def document_of(root: Path) -> Settings | None:
 
 def new_document(plan: Plan, threads: int, settings: Settings, found: Settings) -> Settings:
     """Return what a new store says of itself: the settings, what made it, and how it is cut."""
-    symbolic = isinstance(plan.problem.loss, SymbolicLoss)
-    each = block_size(plan.cells, plan.problem.steps, threads, kernel=symbolic)
+    kernel = plan.problem.loss.kernel is not None
+    each = block_size(plan.cells, plan.problem.steps, threads, kernel=kernel)
     size = min(LARGEST_BLOCK, max(each, -(-plan.cells * plan.repeats // MOST_BLOCKS)))
     return {
         "format": FORMAT,

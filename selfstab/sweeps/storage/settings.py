@@ -13,14 +13,12 @@ import json
 import platform
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from functools import cached_property
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import sympy
 
 import selfstab
 from selfstab import validation
@@ -31,7 +29,6 @@ from selfstab.losses.family import LossFamily
 from selfstab.losses.named import NamedMaker
 from selfstab.losses.networks.diagonal import DiagonalNetwork
 from selfstab.losses.networks.mlp import MLP
-from selfstab.losses.symbolic.expressions import checked, parse
 from selfstab.losses.symbolic.loss import SymbolicLoss
 from selfstab.losses.toys import TOYS
 from selfstab.optimizers.heavy_ball import HeavyBall
@@ -107,7 +104,7 @@ def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str
 
 def made_by(plan: Plan, source: str) -> Settings:
     """Return what else decides the bits of a plan's results: versions, machine and the generated source's hash."""
-    blas = not isinstance(plan.problem.loss, SymbolicLoss)
+    blas = plan.problem.loss.kernel is None
     return versions(blas) | {"kernel": f"sha256 {hashlib.sha256(source.encode()).hexdigest()}"}
 
 
@@ -183,7 +180,7 @@ def _leaves(name: str, value: Any, steps: int) -> Iterator[tuple[str, Any]]:
             yield from _leaves(f"{name}.{key}", inner, steps)
     elif isinstance(value, Loss):
         yield name, type(value).__name__
-        for key, inner in _state(value).items():
+        for key, inner in value.state().items():
             yield from _own(f"{name}.{key}", inner, steps)
     elif isinstance(value, Schedule) and type(value) not in _SCHEDULES.values():
         yield name, f"{type(value).__name__}, a schedule of your own"
@@ -234,42 +231,6 @@ def _spread(values: npt.NDArray[np.float64], most: int) -> list[float]:
 def _hash_of_loss(loss: Loss, steps: int) -> str:
     parts = [(n, _identified(v) if isinstance(v, np.ndarray) else v) for n, v in _leaves("loss", loss, steps)]
     return hash_of(parts)
-
-
-def _state(loss: Loss) -> dict[str, Any]:
-    """Return all that a loss is made of."""
-    if isinstance(loss, SymbolicLoss):
-        return {
-            "expression": _text_of(loss),
-            "variables": loss.weight_names,
-            "parameters": loss.parameters,
-        }
-    if isinstance(loss, LossFamily):
-        if isinstance(make := loss.make, NamedMaker):
-            return {"maker": make.name, "settings": dict(make.settings), "parameters": loss.parameters}
-        return {"maker": loss.maker, "parameters": loss.parameters, "made": loss.made}
-    if type(loss) in _ON_DATA.values():
-        arguments = [*inspect.signature(type(loss)).parameters, "explicit_hessian"]
-        return {name: getattr(loss, name) for name in arguments}
-    derived = {
-        n for kind in type(loss).__mro__ for n, v in vars(kind).items() if isinstance(v, cached_property)
-    }
-    own = {name: value for name, value in vars(loss).items() if name not in derived}
-    return {"code": hash_of(type(loss)), "parameters": loss.parameters, **own}
-
-
-def _text_of(loss: SymbolicLoss) -> str:
-    """Return the expression as text that parses to it again; where there is none, in SymPy's own form."""
-    # SymPy prints floats with 15 digits; a symbol that is called like the number has them all.
-    exact = {number: sympy.Symbol(repr(float(number))) for number in loss.expression.atoms(sympy.Float)}
-    text = str(loss.expression.xreplace(exact))
-    symbols = {name: sympy.Symbol(name, real=True) for name in [*loss.weight_names, *loss.parameters]}
-    try:
-        if checked(parse(text, symbols)) == loss.expression:
-            return text
-    except ValueError:
-        pass
-    return str(sympy.srepr(loss.expression))
 
 
 def _hash_of_rates(schedules: Iterable[Schedule], steps: int) -> str:

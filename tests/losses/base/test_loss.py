@@ -14,17 +14,17 @@ class Bowl(Loss):
 
     dimension = 2
 
-    def _value(self, w):
+    def value_at(self, w):
         return 0.5 * (w[0] * w[1] - 1) ** 2
 
-    def _gradient(self, w):
+    def gradient_at(self, w):
         return (w[0] * w[1] - 1) * w[::-1]
 
-    def _hessian(self, w):
+    def hessian_at(self, w):
         side = 2 * w[0] * w[1] - 1
         return np.array([[w[1] ** 2, side], [side, w[0] ** 2]])
 
-    def _third(self, w, u, v):
+    def third_at(self, w, u, v):
         x, y = w
         pairs = u[0] * v[1] + u[1] * v[0]
         return 2 * np.array([y * pairs + x * u[1] * v[1], x * pairs + y * u[0] * v[0]])
@@ -72,7 +72,7 @@ def test_what_comes_for_free(kind):
 def test_derivatives_at_one_point(loss, same_bits):
     """Protects what trajectories use: the derivatives at a point are those asked for one by one."""
     w, u, v = map(np.array, (POINT, U, V))
-    local = loss._at(w)
+    local = loss.derivatives_at(w)
     assert local.value == loss.value(w)
     assert same_bits(local.gradient, loss.gradient(w))
     assert same_bits(local.hessian, loss.hessian(w))
@@ -86,8 +86,8 @@ def test_a_family_works_as_what_it_makes():
     x = np.random.default_rng(0).standard_normal((5, 2))
     family = ss.LossFamily(lambda width: ss.MLP((2, width, 1), x, x[:, 0], "relu"), width=3)
     w = family.initial_weights()
-    assert type(family._at(w)) is type(family.made._at(w))
-    assert family._hessian_operator(w).__qualname__ == family.made._hessian_operator(w).__qualname__
+    assert type(family.derivatives_at(w)) is type(family.made.derivatives_at(w))
+    assert family.hessian_operator_at(w).__qualname__ == family.made.hessian_operator_at(w).__qualname__
     with pytest.raises(ValueError, match=r"derivatives of order 3 for this.* got 'relu'"):
         family.third(w, w, w)
 
@@ -140,13 +140,13 @@ def test_an_incomplete_loss_cannot_be_made():
     class Half(Loss):
         dimension = 1
 
-    with pytest.raises(TypeError, match="_gradient"):
+    with pytest.raises(TypeError, match="gradient_at"):
         Half()
 
 
 def test_a_missing_fourth_derivative_is_named():
     """Protects losses of one's own that stop at the third derivative."""
-    with pytest.raises(NotImplementedError, match=r"_fourth\(w, u, v, z\).* which Bowl does not define"):
+    with pytest.raises(NotImplementedError, match=r"fourth_at\(w, u, v, z\).* which Bowl does not define"):
         Bowl().fourth(POINT, U, V, V)
 
 

@@ -75,7 +75,7 @@ def test_automatic_derivatives_equal_the_closed_forms(way):
         assert relative_error(ours, exact) < 1e-11
     h = 1e-4
     difference = (NETWORK.third(POINT + h * V, U, V) - NETWORK.third(POINT - h * V, U, V)) / (2 * h)
-    assert relative_error(loss._fourth(POINT, U, V, V), difference) < 1e-6
+    assert relative_error(loss.fourth_at(POINT, U, V, V), difference) < 1e-6
     assert np.array_equal(loss.hessian(POINT), loss.hessian(POINT).T)
     assert loss.differences == ()
 
@@ -102,7 +102,7 @@ def test_differences_are_as_exact_as_said():
     assert relative_error(gradients_only.third(POINT, U, V), exact[1]) < 1e-6
     assert relative_error(products.third(POINT, U, V), exact[1]) < 1e-9
     # Truncated at h² = 10⁻⁹ here, and the fifth and sixth derivatives are the larger ones.
-    assert relative_error(thirds._fourth(POINT, U, V, V), in_jax()._fourth(POINT, U, V, V)) < 1e-8
+    assert relative_error(thirds.fourth_at(POINT, U, V, V), in_jax().fourth_at(POINT, U, V, V)) < 1e-8
     assert gradients_only.sharpness(POINT)[0] == pytest.approx(NETWORK.sharpness(POINT)[0], rel=1e-9)
     zero = np.zeros(NETWORK.dimension)
     assert not gradients_only.hessian_vector(POINT, zero).any()
@@ -410,7 +410,7 @@ def test_there_is_no_fourth_without_a_third():
     """Protects against a fourth derivative made of noise."""
     assert plain().highest_derivative == 3
     with pytest.raises(NotImplementedError, match="fourth needs the function fourth"):
-        plain()._fourth(POINT, U, V, V)
+        plain().fourth_at(POINT, U, V, V)
 
 
 MISTAKEN = {

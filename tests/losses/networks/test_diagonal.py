@@ -118,7 +118,7 @@ def test_sharpness_of_many_weights_equals_the_explicit_hessians(features, explic
         loss.explicit_hessian = explicit
     w, guess = loss.initial_weights(scale=0.3), None
     for _ in range(5):
-        pair = loss._sharpness(w, guess)
+        pair = loss.sharpness_at(w, guess)
         assert pair.value == pytest.approx(np.linalg.eigvalsh(loss.hessian(w))[-1], rel=1e-12)
         assert pair.residual <= 1e-10 * pair.value
         w, guess = w - 0.05 * loss.gradient(w), pair.vector

@@ -109,7 +109,7 @@ def test_tensors_are_symmetric_and_homogeneous(network):
     assert np.allclose(loss.fourth(w, 3 * u, v, 0.5 * w), 1.5 * fourth, rtol=0, atol=1e-11 * scale)
     # Equal directions take a shortcut, which their halves do not.
     assert np.allclose(loss.fourth(w, u, u, u), 2 * loss.fourth(w, u, 0.5 * u, u), rtol=0, atol=1e-10 * scale)
-    assert np.array_equal(loss._third(w, u, u), loss._third(w, u, u.copy()))
+    assert np.array_equal(loss.third_at(w, u, u), loss.third_at(w, u, u.copy()))
 
 
 @pytest.mark.parametrize("activation", SMOOTH)
@@ -299,10 +299,10 @@ def test_relu_has_no_third_derivative(monkeypatch):
     """Protects against a silent 0 in place of the kinks' share: refused before anything runs."""
     loss, (w, u, v) = random_network((2, 3, 1), "relu")
     assert loss.highest_derivative == 2
-    monkeypatch.setattr(type(loss), "_sharpness", None)
+    monkeypatch.setattr(type(loss), "sharpness_at", None)
     for order, call in [
         (3, lambda: loss.third(w, u, v)),
-        (3, lambda: loss._third(w, u, v)),
+        (3, lambda: loss.third_at(w, u, v)),
         (3, lambda: loss.sharpness_gradient(w)),
         (4, lambda: loss.fourth(w, u, v, v)),
     ]:
@@ -330,27 +330,27 @@ def test_a_class_made_from_it_keeps_its_own_derivatives():
     """Protects subclasses: what a trajectory takes is theirs, not the network's that they stand on."""
 
     class Decayed(MLP):
-        def _value(self, w):
-            return super()._value(w) + 2.0 * w @ w
+        def value_at(self, w):
+            return super().value_at(w) + 2.0 * w @ w
 
-        def _gradient(self, w):
-            return super()._gradient(w) + 4.0 * w
+        def gradient_at(self, w):
+            return super().gradient_at(w) + 4.0 * w
 
-        def _hessian(self, w):
-            return super()._hessian(w) + 4.0 * np.eye(w.size)
+        def hessian_at(self, w):
+            return super().hessian_at(w) + 4.0 * np.eye(w.size)
 
-        def _hessian_vector(self, w, v):
-            return super()._hessian_vector(w, v) + 4.0 * v
+        def hessian_vector_at(self, w, v):
+            return super().hessian_vector_at(w, v) + 4.0 * v
 
-        def _hessian_operator(self, w):
-            return lambda v: self._hessian_vector(w, v)
+        def hessian_operator_at(self, w):
+            return lambda v: self.hessian_vector_at(w, v)
 
     plain, (w, u, v) = random_network((2, 3, 1), "tanh")
     mine, known = (
         Decayed((2, 3, 1), plain.inputs, plain.targets),
         MLP((2, 3, 1), plain.inputs, plain.targets, weight_decay=4.0),
     )
-    for local in (mine._at(w), known._at(w)):
+    for local in (mine.derivatives_at(w), known.derivatives_at(w)):
         assert local.value == pytest.approx(known.value(w), rel=1e-14)
         assert np.allclose(local.gradient, known.gradient(w), rtol=1e-13)
         assert np.allclose(local.product(v), known.hessian_vector(w, v), rtol=1e-12)
@@ -366,7 +366,7 @@ def test_derivatives_of_one_pass(network, decay):
         given_.widths, given_.inputs, given_.targets, given_.activation,
         criterion=given_.criterion, weight_decay=decay,
     )  # fmt: skip
-    local = loss._at(w)
+    local = loss.derivatives_at(w)
     for _ in range(2):  # nothing is overwritten by what is asked for next
         assert local.value == loss.value(w)
         assert np.array_equal(local.gradient, loss.gradient(w))
@@ -384,7 +384,7 @@ def test_sharpness_by_lanczos_equals_the_explicit_hessian(parity):
     assert not parity.explicit_hessian
     w, guess = parity.initial_weights(0), None
     for _ in range(2):
-        pair = parity._sharpness(w, guess)
+        pair = parity.sharpness_at(w, guess)
         assert pair.value == pytest.approx(np.linalg.eigvalsh(parity.hessian(w))[-1], rel=1e-12)
         assert pair.residual <= 1e-10 * pair.value
         for _ in range(5):

@@ -74,10 +74,10 @@ def test_processes_are_started_for_long_sweeps_only(steps, started):
 class Failing(ss.DiagonalNetwork):
     """A network whose value is not found where momentum is high."""
 
-    def _value(self, w):
+    def value_at(self, w):
         if np.abs(w).max() > 50.0:
             raise ZeroDivisionError("no value there")
-        return super()._value(w)
+        return super().value_at(w)
 
 
 def test_an_error_in_a_process_comes_out(worth_it):
@@ -98,8 +98,8 @@ def test_measures_do_not_depend_on_the_parts_they_are_read_in(monkeypatch, same_
 def test_what_is_read_at_the_end_is_computed_there(monkeypatch):
     """Protects sweeps of the last sharpness from an eigenproblem a step."""
     seen = []
-    found = ss.MLP._sharpness
-    monkeypatch.setattr(ss.MLP, "_sharpness", lambda *arguments: seen.append(1) or found(*arguments))
+    found = ss.MLP.sharpness_at
+    monkeypatch.setattr(ss.MLP, "sharpness_at", lambda *arguments: seen.append(1) or found(*arguments))
     swept(measure=("final_sharpness", "final_loss"))
     assert len(seen) == 12
 

@@ -184,14 +184,14 @@ class Deadly(ss.DiagonalNetwork):
         super().__init__(inputs, targets)
         self.home, self.error, self.after = os.getpid(), error, after
 
-    def _gradient(self, w):
+    def gradient_at(self, w):
         if w[0] > 0.5 and os.getpid() != self.home:
             if self.error is not None:
                 raise self.error
             if self.after is not None:
                 until(self.after.exists)
             os.kill(os.getpid(), signal.SIGKILL)
-        return super()._gradient(w)
+        return super().gradient_at(w)
 
 
 def deadly(client, error=None, after=None):

@@ -770,16 +770,16 @@ class Bowl(Loss):
 
     dimension = 2
 
-    def _value(self, w):
+    def value_at(self, w):
         return float(w @ self.matrix @ w) / 2
 
-    def _gradient(self, w):
+    def gradient_at(self, w):
         return self.matrix @ w
 
-    def _hessian(self, w):
+    def hessian_at(self, w):
         return self.matrix
 
-    def _third(self, w, u, v):
+    def third_at(self, w, u, v):
         return np.zeros(2)
 
 
@@ -831,13 +831,13 @@ def test_losses_along_an_axis_are_compared(swept, monkeypatch, tmp_path):
 _TYPED = """
 class Base(Loss):
     dimension = 2
-    def _value(self, w):
+    def value_at(self, w):
         return SCALE * float(w @ w)
-    def _gradient(self, w):
+    def gradient_at(self, w):
         return slope(w)
-    def _hessian(self, w):
+    def hessian_at(self, w):
         return 2.0 * SCALE * np.eye(2)
-    def _third(self, w, u, v):
+    def third_at(self, w, u, v):
         return np.zeros(2)
 
 def slope(w):

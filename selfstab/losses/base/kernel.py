@@ -1,0 +1,106 @@
+"""The compiled code of a loss: what runs and sweeps call in place of its derivatives one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from selfstab.kernels import modules
+from selfstab.kernels.run_template import run_source
+from selfstab.kernels.sweep_template import sweep_source
+from selfstab.kernels.updates import UpdateText
+from selfstab.kernels.writer import LossText, Variant
+from selfstab.optimizers.base import Optimizer
+from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.optimizers.text import rule_text
+from selfstab.validation import Array
+
+_HEAVY_BALL: Final = HeavyBall(1.0)
+
+PLAIN_STEPS: Final = 3_000
+"""Up to this many steps plain CPython is faster than loading Numba; the bits are the same."""
+
+
+@dataclass(frozen=True, eq=False)
+class KernelSource:
+    """The generated modules of a formula, whatever its parameters' values; each is written on first use.
+
+    Parameters
+    ----------
+    formulas
+        The formulas in the kernels' names.
+    title
+        First line of the modules: which loss it is.
+    """
+
+    formulas: LossText
+    title: str
+    _sweeps: dict[Variant, str] = field(default_factory=dict, init=False, repr=False)
+    _runs: dict[UpdateText, str] = field(default_factory=dict, init=False, repr=False)
+
+    def run(self, update: UpdateText) -> str:
+        """Return the text of the module of single runs."""
+        if update not in self._runs:
+            self._runs[update] = run_source(self.formulas, update, self.title)
+        return self._runs[update]
+
+    def sweep(self, variant: Variant) -> str:
+        """Return the text of the module that sweeps."""
+        if variant not in self._sweeps:
+            self._sweeps[variant] = sweep_source(self.formulas, variant, self.title)
+        return self._sweeps[variant]
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """The compiled code of one loss, with the values of its parameters.
+
+    A loss that has one is swept in lanes, and its parameters take any numbers within :attr:`Loss.domain`.
+
+    Parameters
+    ----------
+    source
+        The generated modules.
+    values
+        The parameters' values in order, shape (parameters,).
+    """
+
+    source: KernelSource
+    values: Array
+
+    @property
+    def formulas(self) -> LossText:
+        """The loss's formulas in the kernels' names."""
+        return self.source.formulas
+
+    def run_source(self, optimizer: Optimizer = _HEAVY_BALL) -> str:
+        """Return the text of the module of an optimizer's single runs."""
+        return self.source.run(rule_text(optimizer))
+
+    def sweep_source(self, variant: Variant) -> str:
+        """Return the text of the module that sweeps."""
+        return self.source.sweep(variant)
+
+    def run_function(
+        self, name: str, steps: int, optimizer: Optimizer = _HEAVY_BALL
+    ) -> Callable[..., Any]:
+        """Return a function of the module of single runs, ``trace`` or ``evaluate``.
+
+        It is plain Python where the work is no more than :data:`PLAIN_STEPS` steps, else compiled: the bits are the
+        same.
+        """
+        source = self.run_source(optimizer)
+        if steps <= PLAIN_STEPS:
+            plain: Callable[..., Any] = modules.plain(source)[name]
+            return plain
+        compiled: Callable[..., Any] = getattr(modules.compiled(source), name)
+        return compiled
+
+    def evaluate(self, points: Array, *, loss: bool = False, sharpness: bool = False) -> tuple[Array, Array]:
+        """Return the losses and sharpnesses at rows of `points`; an empty array for what is not asked."""
+        losses, sharpnesses = np.empty(len(points) if loss else 0), np.empty(len(points) if sharpness else 0)
+        self.run_function("evaluate", len(points))(points, self.values, losses, sharpnesses)
+        return losses, sharpnesses
