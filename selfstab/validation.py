@@ -133,9 +133,7 @@ def broadcastable(
         bad |= array > at_most
     if bad.any():
         first = float(array[bad][0])
-        raise ValueError(
-            f"{name} must be {interval(above, at_least, below, at_most, finite)}, got {first!r}"
-        )
+        raise ValueError(f"{name} must be {interval(above, at_least, below, at_most, finite)}, got {first!r}")
     return array
 
 

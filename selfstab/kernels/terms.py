@@ -261,7 +261,8 @@ class Lines:
             first = _negative(first) if sign == "-" else first
             return self._fma(first, second, left)
         if self._enters_fused(left):
-            return self._fma(*left.parts, right if sign == "+" else _negative(right))
+            first, second = left.parts
+            return self._fma(first, second, right if sign == "+" else _negative(right))
         return f"{self._within(left, _SUM)} {sign} {self._within(right, _PRODUCT)}", _SUM
 
     def _enters_fused(self, value: Term) -> bool:

@@ -24,6 +24,7 @@ from selfstab.kernels.updates import UpdateText
 LANES = 32
 CHUNK = 128
 
+
 class LossText(Protocol):
     """What a template asks of a loss: its formulas as text in the names of its weights and parameters."""
 
@@ -311,7 +312,9 @@ def repeated(rows, saved, ended, count):
         out = [f"{p} = {read[p]}" for p in loss.parameters]
         out += [f"{name} = {formula}" for name, formula in loss.constants]
         update, rate = variant.update, variant.rate
-        out += [f"{row} = {read[name]}" for row, name in zip(update.setting_rows, update.settings, strict=True)]
+        out += [
+            f"{row} = {read[name]}" for row, name in zip(update.setting_rows, update.settings, strict=True)
+        ]
         out += [f"{w} = {read['start.' + w]}" for w in loss.weights]
         begun, begun_by_lr = self.begun(read)
         out += [] if begun_by_lr else begun

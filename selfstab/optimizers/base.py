@@ -36,7 +36,7 @@ _REGISTERED: dict[str, type[Optimizer]] = {}
 class Optimizer(ABC):
     """A rule by which weights move: what a subclass defines, and what follows from it.
 
-    A subclass becomes a frozen dataclass by itself, and is known by its name: to :func:`selfstab.sweep` and its like,
+    A subclass becomes a frozen dataclass by itself (without a decorator), and is known by its name: to :func:`selfstab.sweep` and its like,
     to stores, to the command line and to the explorer. It defines
 
     - its numbers, as fields with :func:`selfstab.optimizers.settings.setting`: each is an axis of sweeps, an option and a
@@ -65,7 +65,7 @@ class Optimizer(ABC):
 
     >>> from selfstab.optimizers.settings import setting
     >>> class Averaged(Optimizer):
-    ...     momentum: float = setting(0.9, at_least=0, below=1)
+    ...     momentum: float = setting(default=0.9, at_least=0, below=1)
     ...     states = ("average",)
     ...
     ...     def rule(self, weights, states, gradient, lr, step):
@@ -96,10 +96,16 @@ class Optimizer(ABC):
         super().__init_subclass__(**kwargs)
         dataclass(frozen=True)(cls)
         own = settings_of(cls)
-        # A class that is decorated again, or made again by a pickle, has lost what its fields said.
-        cls.settings = {name: own.get(name, cls.settings.get(name, Setting())) for name in own or cls.settings}
+        # A class that a pickle makes again has no fields yet; it gets them after.
+        cls.settings = {
+            name: own.get(name, cls.settings.get(name, Setting())) for name in own or cls.settings
+        }
         known = _REGISTERED.get(cls.__name__)
-        if known is not None and known.__module__.startswith("selfstab.") and known.__module__ != cls.__module__:
+        if (
+            known is not None
+            and known.__module__.startswith("selfstab.")
+            and known.__module__ != cls.__module__
+        ):
             raise ValueError(f"optimizer must have a name of its own, got {cls.__name__}, which selfstab has")
         _REGISTERED[cls.__name__] = cls
 
@@ -175,6 +181,12 @@ class Optimizer(ABC):
         """The settings' values by the names of their axes; those of a tuple are name.0, name.1, ..."""
         return numbers_of(self, self.settings)
 
+    @property
+    def flags(self) -> dict[str, Any]:
+        """The values of the fields that are no numbers, by name: they decide which rule it is."""
+        others = (known.name for known in fields(self) if known.name != "lr")
+        return {name: getattr(self, name) for name in others if name not in self.settings}
+
     def setting_of(self, name: str) -> Setting:
         """Return what is known of the number of this name."""
         return self.settings[name.partition(".")[0]]
@@ -243,7 +255,10 @@ class Optimizer(ABC):
 
     def thresholds(self, first: int, last: int) -> Array:
         """Return S*_t for the updates t = first, ..., last − 1; shape (last − first,)."""
-        lr = self.rates(first, last)
+        return self.thresholds_of(self.rates(first, last))
+
+    def thresholds_of(self, lr: Array) -> Array:
+        """Return S* at each learning rate of an array, infinity where it is 0."""
         above, below = self.threshold_fraction()
         out = np.full(lr.shape, np.inf)
         with np.errstate(over="ignore"):
@@ -377,7 +392,9 @@ def registered() -> dict[str, type[Optimizer]]:
     package = importlib.import_module("selfstab.optimizers")
     for module in pkgutil.iter_modules(package.__path__, "selfstab.optimizers."):
         importlib.import_module(module.name)
-    return {name: kind for name, kind in _REGISTERED.items() if not getattr(kind, "__abstractmethods__", None)}
+    return {
+        name: kind for name, kind in _REGISTERED.items() if not getattr(kind, "__abstractmethods__", None)
+    }
 
 
 def optimizer_named(name: Any) -> type[Optimizer]:

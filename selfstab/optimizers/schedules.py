@@ -187,7 +187,9 @@ class LinearWarmup(KnownSchedule):
     array([0. , 0.1, 0.2, 0.3, 0.4, 0.4])
     """
 
-    start: float = setting(at_least=0, long_name="learning rate at the start of the warmup", unit="1/sharpness")
+    start: float = setting(
+        at_least=0, long_name="learning rate at the start of the warmup", unit="1/sharpness"
+    )
     end: float = setting(above=0, long_name="learning rate after the warmup", unit="1/sharpness")
     steps: float = setting(at_least=1, long_name="length of the warmup", unit="step")
 

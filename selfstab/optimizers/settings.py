@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import numpy as np
-
 from selfstab import validation
 from selfstab.validation import Array
 
@@ -47,7 +45,7 @@ class Setting:
     usual: tuple[float, float] | None = None
 
     @property
-    def bounds(self) -> dict[str, float]:
+    def bounds(self) -> dict[str, Any]:
         """The range, as :func:`selfstab.validation.real` takes it."""
         bounds = {name: getattr(self, name) for name in ("above", "at_least", "below", "at_most")}
         return {name: value for name, value in bounds.items() if value is not None}
@@ -81,7 +79,7 @@ class Setting:
         return validation.broadcastable(name, values, **self.bounds)
 
 
-def setting(default: Any = _MISSING, **known: Any) -> Any:
+def setting(*, default: Any = _MISSING, **known: Any) -> Any:
     """Return a field of a dataclass that is a number with a range, a name and a unit.
 
     Parameters
@@ -127,7 +125,7 @@ def numbers_of(owner: Any, settings: Mapping[str, Setting]) -> dict[str, float]:
         if known.several:
             numbers |= {f"{name}.{k}": float(v) for k, v in enumerate(value)}
         else:
-            numbers[name] = value if isinstance(value, (int, np.integer)) else float(value)
+            numbers[name] = float(value)
     return numbers
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -166,11 +166,7 @@ def rule_text(optimizer: Optimizer, axes: Sequence[str] | None = None) -> RuleTe
         all are in.
     """
     settings = optimizer.settings
-    form = [
-        (known.name, getattr(optimizer, known.name))
-        for known in fields(optimizer)
-        if known.name not in settings and known.name != "lr"
-    ]
+    form = [*optimizer.flags.items()]
     form += [(name, len(getattr(optimizer, name))) for name, known in settings.items() if known.several]
     absent = [
         name

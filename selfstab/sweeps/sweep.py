@@ -11,7 +11,7 @@ import numpy as np
 
 from selfstab.kernels.measures import MEASURES
 from selfstab.machine import free_memory
-from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.optimizers.base import Optimizer
 from selfstab.runs.dataset import provenance
 from selfstab.sweeps.plan.blocks import Block, block_size, cut
 from selfstab.sweeps.plan.plan import Plan, described
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 def sweep(
     loss: Loss,
-    optimizer: HeavyBall,
+    optimizer: Optimizer,
     axes: Mapping[str, Any],
     *,
     start: Any,

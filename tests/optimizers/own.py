@@ -10,8 +10,12 @@ from selfstab.optimizers.settings import setting
 class TwoMomenta(Optimizer):
     """v_i ← β_i v_i + g, w ← w − η (v_1 + v_2)/2."""
 
-    fast: float = setting(0.0, at_least=0, below=1, symbol="β₁", long_name="momentum of the fast state")
-    slow: float = setting(0.9, at_least=0, below=1, symbol="β₂", long_name="momentum of the slow state")
+    fast: float = setting(
+        default=0.0, at_least=0, below=1, symbol="β₁", long_name="momentum of the fast state"
+    )
+    slow: float = setting(
+        default=0.9, at_least=0, below=1, symbol="β₂", long_name="momentum of the slow state"
+    )
 
     states = ("quick", "heavy")
 
@@ -33,9 +37,9 @@ class TwoMomenta(Optimizer):
 class Moments(Optimizer):
     """Adam [Kingma and Ba 2015]: m ← β₁m + (1−β₁)g, s ← β₂s + (1−β₂)g², w ← w − η m̂/(√ŝ + ϵ)."""
 
-    beta1: float = setting(0.9, at_least=0, below=1)
-    beta2: float = setting(0.999, at_least=0, below=1)
-    eps: float = setting(1e-8, above=0, unit="loss per weight")
+    beta1: float = setting(default=0.9, at_least=0, below=1)
+    beta2: float = setting(default=0.999, at_least=0, below=1)
+    eps: float = setting(default=1e-8, above=0, unit="loss per weight")
     corrected: bool = True
 
     states = ("mean", "square")

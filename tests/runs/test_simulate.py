@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import selfstab as ss
-from selfstab.runs.dataset import KEEP
+from selfstab.runs.variables import KEEP
 
 ALL = tuple(KEEP)
 NETWORK = ss.MLP((2, 3, 1), [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [[1.0], [-1.0], [0.5]])

@@ -84,9 +84,12 @@ class Kernel:
         """Return the text of the module that sweeps."""
         return self.source.sweep(variant)
 
-    def run_function(
-        self, name: str, steps: int, optimizer: Optimizer = _HEAVY_BALL
-    ) -> Callable[..., Any]:
+    @staticmethod
+    def reads_step(optimizer: Optimizer) -> bool:
+        """Return whether an optimizer's single runs are told the step they begin at."""
+        return rule_text(optimizer).depends_on_step
+
+    def run_function(self, name: str, steps: int, optimizer: Optimizer = _HEAVY_BALL) -> Callable[..., Any]:
         """Return a function of the module of single runs, ``trace`` or ``evaluate``.
 
         It is plain Python where the work is no more than :data:`PLAIN_STEPS` steps, else compiled: the bits are the
