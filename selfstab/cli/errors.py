@@ -69,7 +69,7 @@ class Resumable(click.Command):
                 parameter.required = True
         for name in ctx.params.keys() - self.beside:
             if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-                option = next(p for p in self.params if p.name == name)
+                option = next(p for p in self.get_params(ctx) if p.name == name)
                 shown = option.opts[-1] if isinstance(option, click.Option) else option.human_readable_name
                 raise click.UsageError(
                     f"--resume must stand without settings of the sweep, got {shown} beside it"

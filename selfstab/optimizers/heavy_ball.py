@@ -47,7 +47,13 @@ class HeavyBall(Optimizer):
         default=0.0, at_least=0, below=1, symbol="β", long_name="momentum", usual=(0.0, 0.99)
     )
     lookahead: float = setting(
-        default=0.0, at_least=0, symbol="γ", long_name="lookahead", shifts_gradient=True, usual=(0.0, 1.0)
+        default=0.0,
+        at_least=0,
+        symbol="γ",
+        long_name="lookahead",
+        shifts_gradient=True,
+        usual=(0.0, 1.0),
+        note="Equal to momentum: Nesterov.",
     )
 
     states = ("velocity",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, ClassVar, Protocol, Self, dataclass_transform, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, dataclass_transform, runtime_checkable
 
 import numpy as np
 
@@ -70,6 +70,15 @@ def with_fields(schedule: Schedule, values: Mapping[str, float]) -> Schedule:
     return result
 
 
+class Word(NamedTuple):
+    """An option of the command line that sets a schedule's number."""
+
+    field: str
+    help: str
+    metavar: str | None = None
+    default: float | None = None
+
+
 @dataclass_transform(frozen_default=True, field_specifiers=(setting,))
 class KnownSchedule:
     """A schedule that says of itself what others ask: its numbers, and how kernels compute it.
@@ -88,8 +97,11 @@ class KnownSchedule:
     rate: ClassVar[RateText] = TABLE
     """How kernels get it."""
 
-    words: ClassVar[Mapping[str, str]] = {}
-    """Fields by the options of the command line that set them beside --lr; the first option asks for the schedule."""
+    words: ClassVar[Mapping[str, Word]] = {}
+    """Options of the command line by name; the first asks for the schedule."""
+
+    final: ClassVar[str] = ""
+    """Name of the number that --lr sets beside them."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -204,7 +216,11 @@ class LinearWarmup(KnownSchedule):
             "lr = lr_start + lr_span * fraction",
         ),
     )
-    words: ClassVar = {"warmup": "steps", "warmup_start": "start"}
+    words = {  # noqa: RUF012 (the annotation would make it a field)
+        "warmup": Word("steps", "Let lr grow linearly from --warmup-start.", "STEPS"),
+        "warmup_start": Word("start", "lr at the warmup's start.  [default: 0]", "FLOAT", 0.0),
+    }
+    final = "end"
 
     def values(self, first: int, last: int) -> Array:
         """Return lr_t for t = first, ..., last − 1; shape (last − first,)."""

@@ -29,6 +29,8 @@ class Setting:
         Whether it decides only where the gradient is taken, and at 0 leaves it at the weights.
     several
         Whether it is a tuple of such numbers.
+    note
+        What its option's help says beside the range.
     usual
         The range over which a slider shows it; by default its bounds, with 1 in place of none.
     """
@@ -43,6 +45,7 @@ class Setting:
     shifts_gradient: bool = False
     several: bool = False
     usual: tuple[float, float] | None = None
+    note: str = ""
 
     @property
     def bounds(self) -> dict[str, Any]:
@@ -88,7 +91,7 @@ def setting(*, default: Any = _MISSING, **known: Any) -> Any:
         Its value where none is given; without it, it must be given.
     known
         What :class:`Setting` takes: above, at_least, below, at_most, symbol, long_name, unit, shifts_gradient,
-        several, usual.
+        several, usual, note.
 
     Examples
     --------

@@ -52,7 +52,7 @@ class Problem:
             raise TypeError(f"loss must be a selfstab loss, got {validation.shown(loss)}")
         if not isinstance(optimizer, Optimizer):
             raise TypeError(
-                f"optimizer must be one of selfstab's, such as HeavyBall, got {validation.shown(optimizer)}"
+                f"optimizer must be a HeavyBall or another Optimizer, got {validation.shown(optimizer)}"
             )
         if isinstance(start, Initialization):
             start = start.weights(loss)
