@@ -2,7 +2,7 @@
 
 The public names, by topic; ``help(selfstab.sweep)`` and the like tell the rest:
 
-- optimizers: HeavyBall, Constant, LinearWarmup
+- optimizers: HeavyBall, Constant, LinearWarmup; Optimizer (one of your own)
 - losses: SymbolicLoss (any formula), Quadratic, CubicTaylor, Product, DoubleWell, Minimalist, Chain, Coupled,
   DiagonalNetwork, MLP, FunctionLoss (any model), LossFamily (losses a function makes); datasets
 - starts: Initialization, flip_start

@@ -141,7 +141,7 @@ def stages(problem: Problem, directions: int, substeps: int) -> Iterator[Stage]:
             for k in range(substeps):
                 # lr is what moves the iterates in this step; the threshold slides to the next one's.
                 ends = [
-                    _threshold(rates[t] + (rates[t + 1] - rates[t]) * (k + part) / substeps, momentum)
+                    _threshold(problem, rates[t] + (rates[t + 1] - rates[t]) * (k + part) / substeps)
                     for part in (0.5, 1.0)
                 ]
                 w, edge, swing = flow.advance(
@@ -149,14 +149,14 @@ def stages(problem: Problem, directions: int, substeps: int) -> Iterator[Stage]:
                 )
                 first = swing if first is None else first
             assert first is not None
-            yield Stage(t, _threshold(rates[t], momentum), here[0], here[1], first)
+            yield Stage(t, _threshold(problem, rates[t]), here[0], here[1], first)
             if not np.abs(w).max() <= problem.escape:
                 return
-        yield Stage(problem.steps, _threshold(rates[-1], momentum), w, edge, swing)
+        yield Stage(problem.steps, _threshold(problem, rates[-1]), w, edge, swing)
 
 
-def _threshold(lr: float, momentum: float) -> float:
-    return 2.0 * (1.0 + momentum) / lr if lr > 0.0 else np.inf
+def _threshold(problem: Problem, lr: float) -> float:
+    return float(problem.optimizer.thresholds_of(np.float64(lr)))
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,15 @@ class Term:
     text: str = ""
     binding: int = _ATOM
     """Of an atom's text."""
+    nonzero: bool = False
+    """Whether it stands for a number that is not 0."""
+
+    def __bool__(self) -> bool:
+        if not self.nonzero:
+            raise TypeError(
+                "a formula for kernels must not branch on its numbers: use where(condition, yes, no)"
+            )
+        return True
 
     def __add__(self, other: Operand) -> Term:
         return Term("+", (self, term(other)))
@@ -89,9 +98,9 @@ class Term:
 Operand: TypeAlias = "Term | float"
 
 
-def named(text: str) -> Term:
+def named(text: str, *, nonzero: bool = False) -> Term:
     """Return a term that is a name, or another text that needs no parentheses."""
-    return Term("", text=text)
+    return Term("", text=text, nonzero=nonzero)
 
 
 def sum_of(text: str) -> Term:

@@ -1,5 +1,8 @@
-"""Optimizers and their learning rates."""
+"""Optimizers and their learning rates, and what an optimizer of one's own is written with."""
 
+from selfstab.optimizers.arithmetic import exp, log, sqrt, where
+from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.optimizers.settings import setting
 
-__all__ = ["HeavyBall"]
+__all__ = ["HeavyBall", "Optimizer", "exp", "log", "setting", "sqrt", "where"]

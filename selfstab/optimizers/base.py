@@ -46,7 +46,7 @@ class Optimizer(ABC):
     - :meth:`rule`, :meth:`begin` and :meth:`threshold_fraction`; and :meth:`gradient_point`, where the gradient is not
       taken at the weights.
 
-    These four are pure and made of ``+ − * /``, ``**`` and the functions of :mod:`selfstab.optimizers.arithmetic`; they read
+    These four are pure and made of ``+ − * /``, ``**`` and the functions of :mod:`selfstab.optimizers` (sqrt, exp, log, where); they read
     numbers as ``self.NAME`` and branch on flags only.
 
     Parameters
@@ -63,7 +63,7 @@ class Optimizer(ABC):
     --------
     Averaged momentum, v_{t+1} = β v_t + (1 − β) g, w_{t+1} = w_t − η v_{t+1}:
 
-    >>> from selfstab.optimizers.settings import setting
+    >>> from selfstab.optimizers import setting
     >>> class Averaged(Optimizer):
     ...     momentum: float = setting(default=0.9, at_least=0, below=1)
     ...     states = ("average",)
@@ -257,9 +257,10 @@ class Optimizer(ABC):
         """Return S*_t for the updates t = first, ..., last − 1; shape (last − first,)."""
         return self.thresholds_of(self.rates(first, last))
 
-    def thresholds_of(self, lr: Array) -> Array:
+    def thresholds_of(self, lr: Array | float) -> Array:
         """Return S* at each learning rate of an array, infinity where it is 0."""
         above, below = self.threshold_fraction()
+        lr = np.asarray(lr)
         out = np.full(lr.shape, np.inf)
         with np.errstate(over="ignore"):
             np.divide(above, lr * below, out=out, where=lr > 0)

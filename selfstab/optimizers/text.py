@@ -78,6 +78,8 @@ class RuleText:
         for name, known in self.declared:
             if name in absent:
                 values[name] = 0.0
+            elif known.shifts_gradient:
+                values[name] = named(rows[name].text, nonzero=True)
             elif known.several:
                 values[name] = tuple(rows[f"{name}.{k}"] for k in range(form.pop(name)))
             else:
@@ -140,7 +142,11 @@ class RuleText:
         optimizer = self._traced
         own = tuple(map(named, states or optimizer.carried))
         after, carried = optimizer.advance(
-            named(weight), own, gradient or named("g"), lr or named("lr"), step or named("t")
+            named(weight),
+            own,
+            named("g") if gradient is None else gradient,
+            named("lr") if lr is None else lr,
+            named("t") if step is None else step,
         )
         return [term(after), *map(term, carried)]
 

@@ -141,3 +141,14 @@ def test_numbers_only():
         named("a") + "b"
     # NumPy does not take a term apart.
     assert written(np.float64(2.0) * named("a")) == "2.0 * a"
+
+
+def test_a_formula_does_not_branch_on_numbers():
+    """Protects kernels from a rule that took one branch while it was written down."""
+    a = named("a")
+    for condition in (a, a > 0.0, a * 2.0):
+        with pytest.raises(
+            TypeError, match=r"must not branch on its numbers: use where\(condition, yes, no\)"
+        ):
+            bool(condition)
+    assert named("lookahead", nonzero=True)

@@ -164,7 +164,7 @@ def test_a_border_is_refined_at_the_threshold():
         ss.Quadratic([1.0]), optimizer, {"lr": (0.5, 4.0, 4)}, start=[1.0], previous=[-1.0], steps=400, levels=5,
         measure="phase", progress=False,
     )  # fmt: skip
-    picture = ss.rasterize(data)
+    picture = ss.rasterize(data, 128)
     first = float(picture.lr.values[np.argmax(picture.phase.values == -1)])
     assert first == pytest.approx(optimizer.with_numbers({"lr": 1.0}).max_stable_sharpness(), rel=0.03)
 
