@@ -1,8 +1,8 @@
 """The contract of optimizers: a rule written once, read as numbers, as kernels' text and as algebra.
 
-A subclass declares its numbers and its states, and writes down one weight's step in plain arithmetic. Called with arrays
-that is the plain run; called with terms it is the kernels' text; called with SymPy's symbols it is what derivations
-start from.
+A subclass declares its numbers and its states, and writes down one weight's step in plain arithmetic. Called with
+arrays that is the plain run; called with terms it is the kernels' text; called with SymPy's symbols it is what
+derivations start from.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ _REGISTERED: dict[str, type[Optimizer]] = {}
 class Optimizer(ABC):
     """A rule by which weights move: what a subclass defines, and what follows from it.
 
-    A subclass becomes a frozen dataclass by itself (without a decorator), and is known by its name: to :func:`selfstab.sweep` and its like,
-    to stores, to the command line and to the explorer. It defines
+    A subclass becomes a frozen dataclass by itself (without a decorator), and is known by its name: to
+    :func:`selfstab.sweep` and its like, to stores, to the command line and to the explorer. It defines
 
-    - its numbers, as fields with :func:`selfstab.optimizers.settings.setting`: each is an axis of sweeps, an option and a
+    - its numbers, as fields with :func:`selfstab.optimizers.setting`: each is an axis of sweeps, an option and a
       slider. Other fields, such as flags, decide which rule it is;
     - `states`, the names of what it remembers, each of the weights' shape; `displacement`, which of them is
       w_t − w_{t−1}, if one is;
     - :meth:`rule`, :meth:`begin` and :meth:`threshold_fraction`; and :meth:`gradient_point`, where the gradient is not
       taken at the weights.
 
-    These four are pure and made of ``+ − * /``, ``**`` and the functions of :mod:`selfstab.optimizers` (sqrt, exp, log, where); they read
-    numbers as ``self.NAME`` and branch on flags only.
+    These four are pure and made of ``+ − * /``, ``**`` and the functions of :mod:`selfstab.optimizers` (sqrt, exp, log,
+    where); they read numbers as ``self.NAME`` and branch on flags only.
 
     Parameters
     ----------

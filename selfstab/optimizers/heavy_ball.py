@@ -17,8 +17,8 @@ class HeavyBall(Optimizer):
     v_{t+1} = β v_t − η_t ∇L(w_t + γ v_t),  w_{t+1} = w_t + v_{t+1}
 
     with η the learning rate, β the momentum and γ the lookahead. momentum=0 is gradient descent;
-    lookahead=0 is Polyak's method [Polyak1964]_, lookahead=momentum is Nesterov's. It is stable on a quadratic up to the
-    sharpness S* = 2(1 + β)/(η(1 + 2γ)).
+    lookahead=0 is Polyak's method [Polyak1964]_, lookahead=momentum is Nesterov's. It is stable on a quadratic up to
+    the sharpness S* = 2(1 + β)/(η(1 + 2γ)).
 
     Parameters
     ----------

@@ -84,8 +84,8 @@ class KnownSchedule:
     """A schedule that says of itself what others ask: its numbers, and how kernels compute it.
 
     A subclass is a frozen dataclass by itself, whose fields are declared by
-    :func:`selfstab.optimizers.settings.setting`. Stores know it by its name. A schedule of one's own needs none of this:
-    kernels read it from a table.
+    :func:`selfstab.optimizers.setting`. Stores know it by its name. A schedule of one's own needs none of this: kernels
+    read it from a table.
     """
 
     settings: ClassVar[Mapping[str, Setting]] = {}

@@ -19,7 +19,8 @@ _PLAIN = ("momentum", "lookahead")
 class RuleText:
     """The text of one optimizer's update, whatever the values of its numbers.
 
-    It is what :class:`selfstab.kernels.updates.UpdateText` says. Two optimizers that differ in numbers only have equal ones.
+    It is what :class:`selfstab.kernels.updates.UpdateText` says. Two optimizers that differ in numbers only have equal
+    ones.
 
     Parameters
     ----------

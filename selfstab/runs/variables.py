@@ -105,7 +105,10 @@ CONSTRAINED_KEEP: Final = table({
 
 BESIDE_CONSTRAINED: Final = table({
     "edge_inertia_number": ("κ of the cycle that α drives at the edge, 0 where α <= 0", "1"),
-    **dict.fromkeys(("diverged_at", "constrained_diverged_at", "predicted_diverged_at", "flow_diverged_at"), ("first step that is beyond float64's range, -1 if none", "step", ())),
+    **dict.fromkeys(
+        ("diverged_at", "constrained_diverged_at", "predicted_diverged_at", "flow_diverged_at"),
+        ("first step that is beyond float64's range, -1 if none", "step", ()),
+    ),
 })  # fmt: skip
 """What stands beside a constrained trajectory and predictions along it."""
 

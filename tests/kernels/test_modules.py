@@ -129,7 +129,8 @@ SOURCES = """if True:
     wild = sympy.exp(c*x*y) + sympy.Max(x, y, c*x) + abs(x + y)**3 + sympy.tanh(x/c)*sympy.log(1 + y**2)
     losses += [ss.Quadratic([1.0, 2.0, 3.0]), ss.SymbolicLoss(wild, [x, y], {c: 1.0})]
     for loss in losses:
-        text = loss.sweep_source(Variant(("phase", "max_loss"), rule_text(ss.HeavyBall(1.0)), ss.LinearWarmup.rate, True)) + loss.source()
+        variant = Variant(("phase", "max_loss"), rule_text(ss.HeavyBall(1.0)), ss.LinearWarmup.rate, True)
+        text = loss.sweep_source(variant) + loss.source()
         print(hashlib.sha256(text.encode()).hexdigest())
 """
 

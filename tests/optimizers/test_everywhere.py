@@ -1,8 +1,9 @@
-"""One definition adds an optimizer to all that runs: single runs, sweeps, branches, orbits, stores, the command line."""
+"""One definition adds an optimizer to all: runs, sweeps, branches, orbits, stores, the command line, the explorer."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,9 @@ from click.testing import CliRunner
 
 import selfstab as ss
 from selfstab.cli.main import main
+from selfstab.explorer import views
+from selfstab.explorer.script import script
+from selfstab.explorer.state import State
 from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.settings import setting
 from selfstab.sweeps import orbits as orbits_module
@@ -290,3 +294,32 @@ def test_theory_of_the_heavy_ball_refuses_others(function):
     """Protects trajectories in place of a run: they are derived for the heavy ball."""
     with pytest.raises(TypeError, match="optimizer must be a HeavyBall, for which the theory is made"):
         function(LOSS, TwoMomenta(0.1), START, 5)
+
+
+def test_the_explorer_has_its_sliders_and_axes(same_bits):
+    """Protects the explorer: an optimizer's numbers are sliders and axes, its script runs, the law stays silent."""
+    state = replace(State().with_method("TwoMomenta"), steps=60)
+    assert [number.name for number in state.own_numbers] == ["fast", "slow"]
+    assert "momentum" not in state.axis_names
+    assert state.axis_names["slow"] == "momentum of the slow state β₂"
+    assert (state.across.name, state.up.name, state.orbit.name) == ("fast", "excess", "excess")
+    state = replace(state.with_number("slow", 0.5).with_axis("orbit", "slow"), excess=0.05)
+    optimizer = state.optimizer()
+    assert (type(optimizer), optimizer.slow) == (TwoMomenta, 0.5)
+    assert optimizer.max_stable_sharpness() == pytest.approx(state.setup().sharpness / 1.05, rel=1e-12)
+    assert views.law(state).reason == "the law is for the heavy ball, without lookahead"
+    assert views.diagram_key(state) != views.diagram_key(state.with_number("slow", 0.6))
+    assert views.diagram_key(state) == views.diagram_key(state.with_number("fast", 0.6))
+    namespace = {}
+    exec(script(state, size=3, along=4).partition("with ss.plotting.paper()")[0], namespace)
+    assert same_bits(namespace["run"].loss.values, views.run(state).loss.values)
+    assert dict(namespace["diagram"].sizes) == {"excess": 3, "fast": 3}
+    assert namespace["orbits"].equals(views.orbit_diagram(state, 4))
+    back = state.with_method("HeavyBall")
+    assert (back.across.name, back.numbers) == ("momentum", ())
+    ahead = State().with_number("lookahead", 0.9)
+    assert ahead.optimizer().lookahead == 0.9
+    assert "ss.HeavyBall(lr, momentum, lookahead=0.9)" in script(ahead)
+    for call in (lambda: replace(state, method="Adagrad"), lambda: state.with_number("slow", 1.0)):
+        with pytest.raises(ValueError, match=r"optimizer must be one of|slow must be in \[0, 1\)"):
+            call()
