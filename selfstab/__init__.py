@@ -2,7 +2,7 @@
 
 The public names, by topic; ``help(selfstab.sweep)`` and the like tell the rest:
 
-- optimizers: HeavyBall, Constant, LinearWarmup
+- optimizers: HeavyBall, Constant, LinearWarmup; Optimizer (one of your own)
 - losses: SymbolicLoss (any formula), Quadratic, CubicTaylor, Product, DoubleWell, Minimalist, Chain, Coupled,
   DiagonalNetwork, MLP, FunctionLoss (any model), LossFamily (losses a function makes), Loss (the base of your own
   kind), check_loss; datasets
@@ -31,6 +31,7 @@ __version__ = "0.2.0"
 
 _HOMES = {
     "HeavyBall": "optimizers.heavy_ball",
+    "Optimizer": "optimizers.base",
     "Constant": "optimizers.schedules",
     "LinearWarmup": "optimizers.schedules",
     "Initialization": "losses.base.starts",

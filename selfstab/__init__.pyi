@@ -24,6 +24,7 @@ from selfstab.losses.toys import Minimalist as Minimalist
 from selfstab.losses.toys import Product as Product
 from selfstab.losses.toys import Quadratic as Quadratic
 from selfstab.observables.detection import catapults as catapults
+from selfstab.optimizers.base import Optimizer as Optimizer
 from selfstab.optimizers.heavy_ball import HeavyBall as HeavyBall
 from selfstab.optimizers.schedules import Constant as Constant
 from selfstab.optimizers.schedules import LinearWarmup as LinearWarmup

@@ -162,15 +162,22 @@ def broadcastable(
         bad |= array > at_most
     if bad.any():
         first = float(array[bad][0])
-        raise ValueError(
-            f"{name} must be {_interval(above, at_least, below, at_most, finite)}, got {first!r}"
-        )
+        raise ValueError(f"{name} must be {interval(above, at_least, below, at_most, finite)}, got {first!r}")
     return array
 
 
-def _interval(
-    above: float | None, at_least: float | None, below: float | None, at_most: float | None, finite: bool
+def interval(
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+    finite: bool = True,
 ) -> str:
+    """Return a range as text.
+
+    >>> interval(at_least=0, below=1)
+    'in [0, 1)'
+    """
     if above is None and at_least is None and below is None and at_most is None:
         return "a finite number" if finite else "a number"
     left = f"({above:g}" if above is not None else f"[{at_least:g}" if at_least is not None else "(-inf"

@@ -55,6 +55,7 @@ def test_public_names_are_those_promised():
     """Protects other people's scripts: these names and arguments are fixed."""
     signatures = {
         "HeavyBall": "lr momentum lookahead",
+        "Optimizer": "lr",
         "Constant": "lr",
         "LinearWarmup": "start end steps",
         "Quadratic": "curvatures",
@@ -87,6 +88,9 @@ def test_public_names_are_those_promised():
     for kind in (ss.SymbolicLoss, ss.MLP, ss.DiagonalNetwork):
         for method in (*losses.split(), "replace"):
             assert callable(getattr(kind, method)), (kind, method)
+    optimizer = "update max_stable_sharpness thresholds rates matched at_excess amplification inertia"
+    for method in optimizer.split():
+        assert callable(getattr(ss.HeavyBall, method)), method
     theory = (
         "max_stable_sharpness spectral_radius growth_factor stabilization_weight inertia_number overshoot"
     )

@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
 from types import FrameType
 from typing import Any
 
@@ -56,19 +55,20 @@ class Resumable(click.Command):
 
     beside = frozenset({"resume", "threads", "scheduler", "progress", "output"})
 
-    @cached_property
-    def _resuming(self) -> click.Command:
-        """The same command with copies of its parameters, none of which is required."""
-        return click.Command(self.name, params=[_optional(parameter) for parameter in self.params])
+    def _resuming(self, ctx: click.Context) -> click.Command:
+        """Return the same command with copies of its parameters, none of which is required."""
+        own = [parameter for parameter in self.get_params(ctx) if parameter != self.get_help_option(ctx)]
+        return click.Command(self.name, params=[_optional(parameter) for parameter in own])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the words; beside --resume nothing is required, and no setting of the sweep allowed."""
         if all(word.partition("=")[0] != "--resume" for word in args):
             return super().parse_args(ctx, args)
-        rest = self._resuming.parse_args(ctx, args)
+        resuming = self._resuming(ctx)
+        rest = resuming.parse_args(ctx, args)
         for name in ctx.params.keys() - self.beside:
             if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-                option = next(p for p in self.params if p.name == name)
+                option = next(p for p in resuming.params if p.name == name)
                 text = option.opts[-1] if isinstance(option, click.Option) else option.human_readable_name
                 raise click.UsageError(
                     f"--resume must stand without settings of the sweep, got {text} beside it"

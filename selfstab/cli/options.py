@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import xarray
 
     from selfstab.losses.base.loss import Loss
-    from selfstab.optimizers.heavy_ball import HeavyBall
     from selfstab.validation import Array
 
 _NAMES = ", ".join(f"{name} ({note})" if note else name for name, (_, note) in REGISTRY.items())
@@ -36,10 +35,6 @@ problem_options = _options(
     click.option("--variables", metavar="NAMES", help="A formula's weights, such as u,v."),
     click.option("-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="A setting of the loss."),
     click.option("--lr", type=float, help="Learning rate (after the warmup, if there is one)."),
-    click.option("--momentum", type=float, default=0.0, show_default=True, help="β in [0, 1)."),
-    click.option("--lookahead", type=float, default=0.0, show_default=True, help="γ >= 0; = momentum: Nesterov."),
-    click.option("--warmup", type=float, metavar="STEPS", help="Let lr grow linearly from --warmup-start."),
-    click.option("--warmup-start", type=float, help="lr at the warmup's start.  [default: 0]"),
     click.option("--start", default=None, metavar="WEIGHTS",
                  help="Numbers such as 1.9,0.5, or minimum[:SHARPNESS], or initial[:SCALE]."),
     click.option("--flip", type=float, metavar="SIZE", help="Swing by ±SIZE along the top eigenvector at the start."),
@@ -87,20 +82,6 @@ def start_of(loss: Loss, options: dict[str, Any]) -> tuple[Array, Array | None]:
         text = "initial"
     start = named_start(text, loss)
     return (start, None) if options["flip"] is None else flip_start(loss, start, options["flip"])
-
-
-def optimizer_of(options: dict[str, Any], lr: float | None) -> HeavyBall:
-    """Return the optimizer that the options describe."""
-    from selfstab.optimizers.heavy_ball import HeavyBall
-    from selfstab.optimizers.schedules import LinearWarmup
-
-    if lr is None:
-        raise ValueError("lr must be given")
-    warmup, first = options["warmup"], options["warmup_start"]
-    if warmup is None and first is not None:
-        raise ValueError(f"warmup-start must come with warmup, got {first!r} alone")
-    rate = lr if warmup is None else LinearWarmup(0.0 if first is None else first, lr, warmup)
-    return HeavyBall(rate, options["momentum"], options["lookahead"])
 
 
 def write_output(data: xarray.Dataset, path: Path | None) -> None:

@@ -6,16 +6,17 @@ from typing import Any
 
 import click
 
-from selfstab.cli.options import LOSS_HELP, loss_of, optimizer_of, problem_options, start_of, write_output
+from selfstab.cli.optimizers import OptimizerCommand, optimizer_of
+from selfstab.cli.options import LOSS_HELP, loss_of, problem_options, start_of, write_output
 
 
-@click.command(epilog=LOSS_HELP)
+@click.command(cls=OptimizerCommand, epilog=LOSS_HELP)
 @problem_options
 @click.option("--every", type=int, default=1, show_default=True, help="Record every k-th step.")
 @click.option("--keep", multiple=True, default=("loss", "sharpness"), show_default=True, metavar="NAME",
               help="loss, sharpness, weights, velocity, gradient_norm, top_eigenvector.")  # fmt: skip
 def simulate(every: int, keep: tuple[str, ...], **options: Any) -> None:
-    """Run momentum gradient descent once and record it.
+    """Run an optimizer once and record it.
 
     Example: selfstab simulate Product --start minimum:4 --flip 1e-3 --lr 0.97 --momentum 0.9 --steps 1000
     """

@@ -10,18 +10,23 @@ import click
 
 from selfstab import notices
 from selfstab.cli.errors import Resumable, interrupt_notice, named_as_options
-from selfstab.cli.options import LOSS_HELP, loss_of, optimizer_of, problem_options, start_of, write_output
+from selfstab.cli.optimizers import OptimizerCommand, final_rates, optimizer_of
+from selfstab.cli.options import LOSS_HELP, loss_of, problem_options, start_of, write_output
 
 if TYPE_CHECKING:
     import xarray
 
 
-@click.command(cls=Resumable, epilog=LOSS_HELP)
+class _Sweep(Resumable, OptimizerCommand):
+    """The command's words: those of optimizers, and those that stand beside --resume."""
+
+
+@click.command(cls=_Sweep, epilog=LOSS_HELP)
 @problem_options
 @click.option("-a", "--axis", "axes", multiple=True, required=True, metavar="NAME=VALUES",
-              help="a,b,c or lin:FIRST:LAST:COUNT or log:FIRST:LAST:COUNT of momentum, lookahead, lr, excess, "
-                   "noise, lr.start, lr.end, lr.steps, start.NAME, previous.NAME, start.seed or start.scale (with "
-                   "--start initial), or a parameter of the loss or its data.")  # fmt: skip
+              help="a,b,c or lin:FIRST:LAST:COUNT or log:FIRST:LAST:COUNT of lr, excess, noise, a number of "
+                   "the optimizer such as momentum, lr.start, lr.end, lr.steps, start.NAME, previous.NAME, start.seed "
+                   "or start.scale (with --start initial), or a parameter of the loss or its data.")  # fmt: skip
 @click.option("-m", "--measure", "measures", multiple=True, metavar="NAME",
               default=("final_loss", "final_sharpness", "min_sharpness", "diverged_at", "phase"), show_default=True,
               help="Also max_loss, max_sharpness, overshoot, peak_excess_sharpness, drop.")  # fmt: skip
@@ -105,7 +110,7 @@ def _swept(
         if name in grid:
             raise ValueError(f"axis {name} must be given once, got it twice")
         grid[name] = values
-    setting = next((name for name in ("lr", "lr.end", "excess") if name in grid), None)
+    setting = next((name for name in ("lr", *final_rates(), "excess") if name in grid), None)
     if setting is not None and options["lr"] is not None:
         raise ValueError(
             f"--lr must be left out beside the axis {setting}, which sets it, got {options['lr']:g}"

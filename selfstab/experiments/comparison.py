@@ -100,7 +100,7 @@ class Setting:
         # Odd, and nearest to the effective time of heavy ball's.
         every = 2 * round((stretch * self.every - 1.0) / 2.0) + 1
         records = -(-self.steps // self.every)
-        lr = 2.0 * (1.0 + momentum) / self.threshold
+        lr = HeavyBall(1.0, momentum).at_excess(self.threshold)
         warmup = round(stretch * self.warmup)
         return HeavyBall(LinearWarmup(0.0, lr, warmup) if warmup else lr, momentum), records * every, every
 

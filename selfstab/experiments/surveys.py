@@ -20,6 +20,7 @@ from selfstab.experiments.comparison import (
     run_all,
 )
 from selfstab.experiments.tasks import Task
+from selfstab.optimizers.heavy_ball import HeavyBall
 
 if TYPE_CHECKING:
     import xarray
@@ -89,7 +90,7 @@ def survey(
     if along := tuple(name for name in names if name in ("threshold", "momentum")):
         beta = data["momentum"] if "momentum" in along else xarray.DataArray(setting.momentum)
         threshold = data["threshold"] if "threshold" in along else setting.threshold
-        lr = (2.0 * (1.0 + beta) / threshold).transpose(*along)
+        lr = xarray.apply_ufunc(_lr_at, beta, threshold, vectorize=True).transpose(*along)
         data = data.assign_coords(
             lr=(along, lr.values, {"long_name": "heavy ball's learning rate", "units": "1/sharpness"})
         )
@@ -193,3 +194,7 @@ def verdict(data: xarray.Dataset, number: str = "mean_sharpness", against: str =
     for name, long_name in described.items():
         out[name].attrs = {"long_name": long_name, "units": "1"}
     return out.squeeze()
+
+
+def _lr_at(momentum: float, threshold: float) -> float:
+    return float(HeavyBall(1.0, momentum).at_excess(threshold))

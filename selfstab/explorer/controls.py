@@ -17,6 +17,7 @@ from selfstab.explorer.scales import Axis
 from selfstab.explorer.state import FORMULA, MODELS, PageState
 from selfstab.explorer.template import DIV_STYLE, WIDGET_STYLE
 from selfstab.losses.symbolic.toy import SliderRange
+from selfstab.optimizers.base import registered
 
 SHORT: Final = {
     "momentum": "momentum β",
@@ -65,6 +66,9 @@ class Controls:
             title="momentum β", start=0.0, end=0.99, step=0.005, value=state.momentum, **wide
         )
         power = CustomJSTickFormatter(code=_POWER)
+        self.method = Select(title="Optimizer", value=state.method, options=list(registered()), **wide)
+        self.method.visible = len(self.method.options) > 1
+        self.numbers = column(**plain)
         self.excess = Slider(
             title="relative excess ε",
             start=-4.0,
@@ -92,9 +96,11 @@ class Controls:
             button.on_event(ButtonClick, lambda _, kind=kind: page.save(kind))
             self.buttons.append(button)
         # By these classes a widget is found in the page.
-        for name in ("model", "formula", "variables", "at", "momentum", "excess", "flip", "warmup", "steps"):
+        for name in (
+            "model", "formula", "variables", "at", "method", "momentum", "excess", "flip", "warmup", "steps",
+        ):  # fmt: skip
             getattr(self, name).css_classes = [f"widget-{name}"]
-        self.rows_for = ""
+        self.rows_for = self.numbers_for = ""
         self._connect()
 
     def _connect(self) -> None:
@@ -106,6 +112,7 @@ class Controls:
         on(self.model, lambda new: page.state.with_model(new))
         for name in ("formula", "variables", "at"):
             on(getattr(self, name), lambda new, name=name: replace(page.state, weight="", **{name: new}))  # type: ignore[misc]
+        on(self.method, lambda new: page.state.with_method(new))
         on(self.momentum, lambda new: replace(page.state, momentum=float(new)))
         on(self.excess, lambda new: replace(page.state, excess=float(f"{10.0**new:.4g}")))
         on(self.flip, lambda new: replace(page.state, flip=float(f"{10.0**new:.3g}")))
@@ -123,7 +130,7 @@ class Controls:
             self.formula_shown,
             self.own_formula,
             self.settings,
-            *(self.momentum, self.excess, self.warmup, self.steps, self.flip),
+            *(self.method, self.momentum, self.numbers, self.excess, self.warmup, self.steps, self.flip),
             *(axis.row for axis in self.axes.values()),
             row(self.measure, self.weight, **wide),
             save,
@@ -157,13 +164,26 @@ class Controls:
         self.formula_shown.visible = state.model != FORMULA
         self.own_formula.visible = state.model == FORMULA
         _set(self.momentum, state.momentum)
+        self.method.value, self.momentum.visible = state.method, state.has_momentum
+        if self.numbers_for != state.method:
+            self.numbers_for = state.method
+            self.number_sliders = {
+                number.name: self._slider(number, state.number(number.name), PageState.with_number)
+                for number in state.own_numbers
+            }
+            self.numbers.children = list(self.number_sliders.values())
+        for name, slider in self.number_sliders.items():
+            _set(slider, state.number(name))
         _set(self.excess, np.log10(max(state.excess, 1e-4)))
         _set(self.flip, np.log10(state.flip))
         _set(self.warmup, state.warmup)
         _set(self.steps, state.steps)
         if self.rows_for != state.model:
             self.rows_for = state.model
-            self.sliders = {s.name: self._slider(s, state) for s in state.own_settings}
+            self.sliders = {
+                s.name: self._slider(s, state.setting(s.name), PageState.with_setting)
+                for s in state.own_settings
+            }
             self.settings.children = list(self.sliders.values())
         for name, slider in self.sliders.items():
             _set(slider, state.setting(name))
@@ -175,16 +195,18 @@ class Controls:
         except (ValueError, TypeError, OverflowError):
             return
 
-    def _slider(self, setting: SliderRange, state: PageState) -> Slider:
+    def _slider(
+        self, setting: SliderRange, value: float, changed: Callable[[PageState, str, float], PageState]
+    ) -> Slider:
         slider = Slider(
             title=setting.label, start=setting.low, end=setting.high, step=setting.step,
-            value=state.setting(setting.name), sizing_mode="stretch_width", stylesheets=[WIDGET_STYLE],
+            value=value, sizing_mode="stretch_width", stylesheets=[WIDGET_STYLE],
             format="0[.]00000" if setting.step < 0.01 else "0[.]00",
         )  # fmt: skip
         page = self.page
         slider.on_change(
             "value",
-            lambda _a, _o, new: page.change(lambda: page.state.with_setting(setting.name, new)),
+            lambda _a, _o, new: page.change(lambda: changed(page.state, setting.name, new)),
         )
         return slider
 

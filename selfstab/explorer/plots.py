@@ -187,7 +187,7 @@ class Pictures:
         last = {k: v[-1:] if diverged else v[:0] for k, v in columns.items() if k != "threshold"}
         moving = np.flatnonzero(np.abs(columns["x"]) >= 0.01 * np.abs(columns["x"]).max())
         end = int(columns["step"][moving[-1]]) if moving.size else int(columns["step"][-1])
-        colour = METHOD_COLOURS["GD" if state.momentum == 0.0 else "PHB"]
+        colour = METHOD_COLOURS["GD" if state.optimizer_numbers.get("momentum") == 0.0 else "PHB"]
 
         def draw() -> None:
             self.colours.high = max(end, 1)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import MISSING, fields
+
+import selfstab
 from selfstab.explorer import views
 from selfstab.explorer.state import PageState
+from selfstab.optimizers.base import optimizer_named
 
 _HEAD = '''"""What `selfstab explore` showed: one run, a phase diagram and an orbit diagram of the same loss."""
 
@@ -66,7 +70,8 @@ def script(state: PageState, size: int = views.SIZE, along: int = views.ALONG) -
         f"weights = {setup.weights_text}",
         f"start, previous = ss.flip_start(loss, weights, {state.flip!r})",
         f"momentum, excess = {state.momentum!r}, {state.excess!r}",
-        "lr = (1.0 + excess) * 2.0 * (1.0 + momentum) / loss.sharpness(start)[0]",
+        *_defined(state),
+        f"lr = {_constructed(state, '1.0')}.at_excess(loss.sharpness(start)[0], excess)",
         "",
         f"optimizer = {_optimizer(state, ramp=False)}",
         f"run = ss.simulate(loss, optimizer, start, {state.steps}, previous=previous,",
@@ -83,9 +88,36 @@ def script(state: PageState, size: int = views.SIZE, along: int = views.ALONG) -
 
 
 def _optimizer(state: PageState, *, ramp: bool) -> str:
-    if state.warmup > 0.0 or ramp:
-        return f"ss.HeavyBall(ss.LinearWarmup(0.0, lr, {max(state.warmup, 1.0)!r}), momentum)"
-    return "ss.HeavyBall(lr, momentum)"
+    ramped = state.warmup > 0.0 or ramp
+    return _constructed(state, f"ss.LinearWarmup(0.0, lr, {max(state.warmup, 1.0)!r})" if ramped else "lr")
+
+
+def _constructed(state: PageState, lr: str) -> str:
+    """Return the call that makes the optimizer; numbers at their defaults are left out."""
+    words = (
+        [lr, "momentum" if state.method == "HeavyBall" else "momentum=momentum"]
+        if state.has_momentum
+        else [lr]
+    )
+    defaults = {number.name: number.default for number in state.own_numbers}
+    required = _required(state)
+    words += [
+        f"{name}={value!r}"
+        for name, value in state.optimizer_numbers.items()
+        if name != "momentum" and (value != defaults[name] or name in required)
+    ]
+    return f"{'ss.' if hasattr(selfstab, state.method) else ''}{state.method}({', '.join(words)})"
+
+
+def _required(state: PageState) -> set[str]:
+    return {known.name for known in fields(optimizer_named(state.method)) if known.default is MISSING}
+
+
+def _defined(state: PageState) -> list[str]:
+    """Return the line that fetches an optimizer which is not among the public names."""
+    if hasattr(selfstab, state.method):
+        return []
+    return [f"from {optimizer_named(state.method).__module__} import {state.method}"]
 
 
 def _law(state: PageState) -> list[str]:

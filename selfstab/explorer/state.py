@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
@@ -10,14 +10,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from selfstab import theory, validation
+from selfstab import validation
+from selfstab.explorer.numbers import numbers_of
 from selfstab.explorer.scales import AXES, Axis
 from selfstab.losses.base.named_loss import numbers
 from selfstab.losses.base.starts import flip_start
 from selfstab.losses.registry import REGISTRY, named_class
 from selfstab.losses.symbolic.loss import SymbolicLoss
 from selfstab.losses.symbolic.toy import Demonstration, SliderRange, Toy
-from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.optimizers.base import Optimizer, optimizer_named
 from selfstab.optimizers.schedules import LinearWarmup
 from selfstab.validation import Array
 
@@ -41,6 +42,7 @@ MODELS: Final[Mapping[str, Demonstration]] = MappingProxyType({
 
 _MOMENTA: Final = Axis("momentum", 0.0, 0.98)
 _EXCESSES: Final = Axis("excess", 1e-3, 0.5)
+_WARMUPS: Final = Axis("warmup", 1.0, 1000.0)
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class PageState:
         Of the model Formula: the loss, its weights' names separated by commas, and where runs start: numbers, or
         ``near`` and numbers for the minimum that Newton's steps find from there.
     momentum
-        β in [0, 1).
+        β in [0, 1), of an optimizer that has a number of this name.
     excess
         ε = S(start)/S* − 1 > −1, which sets the learning rate at the end of the warmup.
     warmup
@@ -72,6 +74,10 @@ class PageState:
         Axis of the orbit diagram.
     weight
         The weight that the orbit diagram shows; by default the model's own choice.
+    method
+        The optimizer's name.
+    numbers
+        Its numbers by name, other than the momentum; those not given at their defaults.
 
     Raises
     ------
@@ -98,6 +104,8 @@ class PageState:
     up: Axis = _EXCESSES
     orbit: Axis = _EXCESSES
     weight: str = ""
+    method: str = "HeavyBall"
+    numbers: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         validation.one_of("model", self.model, MODELS)
@@ -108,6 +116,14 @@ class PageState:
             value = validation.real(setting.label, value, at_least=setting.low, at_most=setting.high)
             settings[name] = validation.whole(setting.label, value) if setting.whole else value
         object.__setattr__(self, "settings", tuple(sorted(settings.items())))
+        ranges = optimizer_named(self.method).settings
+        own_numbers = {
+            validation.one_of("number", name, [number.name for number in self.own_numbers]): value
+            for name, value in self.numbers
+        }
+        for name, value in own_numbers.items():
+            own_numbers[name] = validation.real(name, value, **ranges[name].bounds)
+        object.__setattr__(self, "numbers", tuple(sorted(own_numbers.items())))
         for name, bounds in _BOUNDS.items():
             object.__setattr__(self, name, validation.real(name, getattr(self, name), **bounds))
         object.__setattr__(
@@ -142,10 +158,39 @@ class PageState:
         return replace(self, settings=tuple((dict(self.settings) | {name: value}).items()))
 
     @property
+    def own_numbers(self) -> tuple[SliderRange, ...]:
+        """The optimizer's numbers that have a slider, other than the momentum."""
+        return numbers_of(optimizer_named(self.method))
+
+    @property
+    def has_momentum(self) -> bool:
+        """Whether the optimizer has a number called momentum."""
+        return "momentum" in optimizer_named(self.method).settings
+
+    def number(self, name: str) -> float:
+        """Return a number of the optimizer."""
+        default = next(number.default for number in self.own_numbers if number.name == name)
+        return dict(self.numbers).get(name, default)
+
+    def with_number(self, name: str, value: float) -> PageState:
+        """Return the state with another value of one number of the optimizer."""
+        return replace(self, numbers=tuple((dict(self.numbers) | {name: value}).items()))
+
+    def with_method(self, method: str) -> PageState:
+        """Return the state of another optimizer, at its defaults, and of axes that it has."""
+        kind = optimizer_named(method)
+        axes = {which: getattr(self, which) for which in ("across", "up", "orbit")}
+        known = _axis_names(self.model, kind)
+        if any(axis.name not in known for axis in axes.values()):
+            own = [Axis(number.name, number.low, number.high) for number in numbers_of(kind)]
+            first = _MOMENTA if "momentum" in kind.settings else own[0] if own else _WARMUPS
+            axes = {"across": first, "up": _EXCESSES, "orbit": _EXCESSES}
+        return replace(self, method=method, numbers=(), **axes)
+
+    @property
     def axis_names(self) -> dict[str, str]:
         """What may be an axis, and how the page calls it."""
-        model = MODELS[self.model]
-        return AXES | {setting.name: setting.label for setting in model.settings if not setting.whole}
+        return _axis_names(self.model, optimizer_named(self.method))
 
     def with_model(self, model: str) -> PageState:
         """Return the state of another model, at its defaults; warmup and flip stay."""
@@ -153,7 +198,7 @@ class PageState:
         return PageState(
             model=model, formula=self.formula, variables=self.variables, at=self.at, momentum=preset.momentum,
             warmup=self.warmup, flip=self.flip, excess=preset.excess, steps=preset.steps,
-        )  # fmt: skip
+        ).with_method(self.method)  # fmt: skip
 
     def with_axis(self, which: str, name: str) -> PageState:
         """Return the state with another axis, over its usual range.
@@ -171,13 +216,13 @@ class PageState:
 
     def usual_axis(self, name: str) -> Axis:
         """Return the axis of a name over its usual range."""
-        usual = {"momentum": _MOMENTA, "excess": _EXCESSES, "warmup": Axis("warmup", 1.0, 1000.0)}
+        usual = {"momentum": _MOMENTA, "excess": _EXCESSES, "warmup": _WARMUPS}
         if name in usual:
             return usual[name]
         if name == "lr":
-            critical = float(theory.max_stable_sharpness(self.setup().sharpness, self.momentum))
+            critical = self._lr_at_threshold
             return Axis(name, float(f"{0.5 * critical:.3g}"), float(f"{2.0 * critical:.3g}"))
-        setting = next(s for s in MODELS[self.model].settings if s.name == name)
+        setting = next(s for s in (*self.own_numbers, *MODELS[self.model].settings) if s.name == name)
         return Axis(name, setting.low, setting.high)
 
     def at_point(self, across: float, up: float) -> PageState:
@@ -193,28 +238,43 @@ class PageState:
             return replace(self, excess=value / self._lr_at_threshold - 1.0)
         if name in AXES:
             return replace(self, **{name: value})  # type: ignore[arg-type]
+        if name in [number.name for number in self.own_numbers]:
+            return self.with_number(name, value)
         return self.with_setting(name, value)
 
     def value_of(self, name: str) -> float:
         """Return the state's own value along an axis."""
         if name == "lr":
             return self.lr
-        return float(getattr(self, name)) if name in AXES else self.setting(name)
+        if name in AXES:
+            return float(getattr(self, name))
+        of_optimizer = name in [number.name for number in self.own_numbers]
+        return self.number(name) if of_optimizer else self.setting(name)
 
     @property
     def _lr_at_threshold(self) -> float:
-        return 2.0 * (1.0 + self.momentum) / self.setup().sharpness
+        return float(self._with_lr(1.0).at_excess(self.setup().sharpness))
 
     @property
     def lr(self) -> float:
-        """(1 + ε)·2(1 + β)/S(start): the learning rate at the end of the warmup."""
-        return (1.0 + self.excess) * 2.0 * (1.0 + self.momentum) / self.setup().sharpness
+        """The learning rate at the end of the warmup, at which S(start) stands at the relative excess ε."""
+        return float(self._with_lr(1.0).at_excess(self.setup().sharpness, self.excess))
 
-    def optimizer(self, *, ramp: bool | None = None) -> HeavyBall:
+    @property
+    def optimizer_numbers(self) -> dict[str, float]:
+        """All numbers of the optimizer that the page sets, by name."""
+        own = {"momentum": self.momentum} if self.has_momentum else {}
+        return own | {number.name: self.number(number.name) for number in self.own_numbers}
+
+    def _with_lr(self, lr: float | LinearWarmup) -> Optimizer:
+        kind: Callable[..., Optimizer] = optimizer_named(self.method)
+        return kind(lr, **self.optimizer_numbers)
+
+    def optimizer(self, *, ramp: bool | None = None) -> Optimizer:
         """Return the optimizer; with `ramp`, of a linear warmup even where there is none (of one step then)."""
         if self.warmup > 0.0 or ramp:
-            return HeavyBall(LinearWarmup(0.0, self.lr, max(self.warmup, 1.0)), self.momentum)
-        return HeavyBall(self.lr, self.momentum)
+            return self._with_lr(LinearWarmup(0.0, self.lr, max(self.warmup, 1.0)))
+        return self._with_lr(self.lr)
 
     def setup(self) -> Setup:
         """Return the loss and where its runs start.
@@ -231,6 +291,12 @@ class PageState:
         """The weight that the orbit diagram shows."""
         names = self.setup().loss.weight_names
         return self.weight if self.weight in names else names[min(MODELS[self.model].weight, len(names) - 1)]
+
+
+def _axis_names(model: str, kind: type[Optimizer]) -> dict[str, str]:
+    of_every = {name: label for name, label in AXES.items() if name != "momentum" or name in kind.settings}
+    own = {number.name: number.label for number in numbers_of(kind)}
+    return of_every | own | {s.name: s.label for s in MODELS[model].settings if not s.whole}
 
 
 _RATE: Final = {"lr", "excess"}

@@ -13,6 +13,7 @@ import numpy as np
 from selfstab import observables, theory
 from selfstab.explorer.scales import Axis
 from selfstab.explorer.state import FLAT, PageState, Setup, drawn_axis
+from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.runs.simulate import simulate
 from selfstab.sweeps.orbits import orbits
 from selfstab.sweeps.sweep import sweep
@@ -68,9 +69,12 @@ def law(state: PageState) -> Law:
     b2 = _stabilization(setup, sharpness)
     if b2 <= FLAT * sharpness**2:
         return Law("no flat direction changes the sharpness here: no catapult of the law's kind")
+    optimizer = state.optimizer()
+    if not isinstance(optimizer, HeavyBall) or optimizer.lookahead != 0.0:
+        return Law("the law is for the heavy ball, without lookahead")
     if state.warmup > 0.0:
         return Law("the law is for a constant learning rate")
-    threshold = state.optimizer().max_stable_sharpness()
+    threshold = optimizer.max_stable_sharpness()
     y0 = sharpness - threshold
     if y0 <= 0.0:
         return Law("the start is below the threshold: stable")
@@ -195,12 +199,18 @@ def orbit_diagram(state: PageState, along: int = ALONG) -> xarray.Dataset:
     )  # fmt: skip
 
 
+def _optimizer_key(state: PageState, names: set[str]) -> tuple[Any, ...]:
+    """Return the optimizer and its numbers that are no axes."""
+    numbers = tuple(pair for pair in state.optimizer_numbers.items() if pair[0] not in names)
+    return state.method, numbers
+
+
 def diagram_key(state: PageState) -> tuple[Any, ...]:
     """Return what a diagram depends on: the same key, the same diagram."""
     grid = diagram_grid(state)
     names = {name for name, _ in grid.axes}
     fixed = [
-        None if "momentum" in names else state.momentum,
+        *_optimizer_key(state, names),
         state.lr if grid.ramp and "lr.end" not in names else None,
         state.warmup if grid.ramp and "lr.steps" not in names else None,
     ]
@@ -222,7 +232,7 @@ def orbit_key(state: PageState) -> tuple[Any, ...]:
     """Return what an orbit diagram depends on."""
     grid = orbit_grid(state)
     fixed = [
-        None if state.orbit.name == "momentum" else state.momentum,
+        *_optimizer_key(state, {state.orbit.name}),
         state.lr if grid.ramp and grid.axes[0][0] != "lr.end" else None,
         state.warmup if grid.ramp and grid.axes[0][0] != "lr.steps" else None,
     ]

@@ -17,12 +17,14 @@ from selfstab import validation
 from selfstab.eigen import pairs
 from selfstab.eigen.blas import one_blas_thread
 from selfstab.eigen.krylov import NotFiniteError
-from selfstab.flows.arguments import checked, dataset
+from selfstab.flows.arguments import checked, momentum_of
 from selfstab.flows.complementarity import balance, packed, unpacked
 from selfstab.flows.gradient import GradientFlow
 from selfstab.losses.base.loss import Loss
 from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.runs.dataset import dataset, recorded_steps
 from selfstab.runs.problem import Problem
+from selfstab.runs.variables import AVERAGED_FLOW, AVERAGED_FLOW_KEEP
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -50,24 +52,6 @@ INVALID: Final = {
     8: "complementarity_not_met",
 }
 """Bits of the variable ``invalid``, and what they mean."""
-
-VARIABLES: Final = {
-    "loss": ("L(w), on the flow", "loss"),
-    "sharpness": ("largest Hessian eigenvalue on the flow", "1/lr"),
-    "averaged_loss": ("L(w) + tr(HΣ)/2, the loss averaged over the swing", "loss"),
-    "variance": ("tr Σ, variance of the swing", "weight²"),
-    "active": ("rank of Σ: directions that swing", "1"),
-    "covariance_eigenvalues": ("eigenvalues of Σ, descending", "weight²"),
-    "hessian_eigenvalues": ("largest Hessian eigenvalues, descending, one more than is carried", "1/lr"),
-    "sharpness_residual": ("largest residual of these eigenpairs", "1/lr"),
-    "complementarity": ("violation of Σ ⪰ 0, S* − H ⪰ 0, ⟨Σ, S* − H⟩ = 0, relative", "1"),
-}  # fmt: skip
-"""What is recorded: long name and unit."""
-
-_KEEP: Final = {
-    "weights": ("w on the flow", "weight"),
-    "gradient_norm": ("norm of ∇L on the flow", "loss per weight"),
-}
 
 
 @dataclass(frozen=True)
@@ -149,7 +133,7 @@ def stages(problem: Problem, directions: int, substeps: int) -> Iterator[FlowSte
     flow = _Flow(problem.loss, min(directions, problem.loss.dimension))
     w = problem.start
     rates = problem.optimizer.rates(0, problem.steps + 1)
-    momentum = problem.optimizer.momentum
+    momentum = momentum_of(problem)
     with np.errstate(all="ignore"):  # an overflow shows in the weights, and ends the flow there
         edge = flow.edge(w, None)
         swing = flow.still(w)
@@ -158,7 +142,7 @@ def stages(problem: Problem, directions: int, substeps: int) -> Iterator[FlowSte
             for k in range(substeps):
                 # lr is what moves the iterates in this step; the threshold slides to the next one's.
                 ends = [
-                    _threshold(rates[t] + (rates[t + 1] - rates[t]) * (k + part) / substeps, momentum)
+                    _threshold(problem, rates[t] + (rates[t + 1] - rates[t]) * (k + part) / substeps)
                     for part in (0.5, 1.0)
                 ]
                 w, edge, swing = flow.advance(
@@ -166,14 +150,14 @@ def stages(problem: Problem, directions: int, substeps: int) -> Iterator[FlowSte
                 )
                 first = swing if first is None else first
             assert first is not None
-            yield FlowStep(t, _threshold(rates[t], momentum), here[0], here[1], first)
+            yield FlowStep(t, _threshold(problem, rates[t]), here[0], here[1], first)
             if not np.abs(w).max() <= problem.escape:
                 return
-        yield FlowStep(problem.steps, _threshold(rates[-1], momentum), w, edge, swing)
+        yield FlowStep(problem.steps, _threshold(problem, rates[-1]), w, edge, swing)
 
 
-def _threshold(lr: float, momentum: float) -> float:
-    return 2.0 * (1.0 + momentum) / lr if lr > 0.0 else np.inf
+def _threshold(problem: Problem, lr: float) -> float:
+    return float(problem.optimizer.thresholds_of(np.float64(lr)))
 
 
 @dataclass(frozen=True)
@@ -343,9 +327,9 @@ def averaged_flow(
     directions = validation.integer("directions", directions, at_least=1)
     substeps = validation.integer("substeps", substeps, at_least=1)
     every = validation.integer("every", every, at_least=1)
-    keep = validation.some_of("keep", keep, _KEEP)
+    keep = validation.some_of("keep", keep, AVERAGED_FLOW_KEEP)
     began = time.perf_counter()
-    data: dict[str, list[Any]] = {name: [] for name in (*VARIABLES, *keep, "invalid")}
+    data: dict[str, list[Any]] = {name: [] for name in (*AVERAGED_FLOW, *keep, "invalid")}
     reached = -1
     with one_blas_thread():  # the bits of a product depend on the number of threads
         for stage in stages(problem, directions, substeps):
@@ -354,8 +338,8 @@ def averaged_flow(
                 _record(problem.loss, stage, directions, data)
     diverged_at = -1 if reached == problem.steps else reached + 1
     out = dataset(
-        problem, every, {k: np.array(v) for k, v in data.items()}, VARIABLES | _KEEP, diverged_at,
-        time.perf_counter() - began,
+        problem, recorded_steps(problem.steps, every, diverged_at), {k: np.array(v) for k, v in data.items()},
+        time.perf_counter() - began, diverged_at=diverged_at, variables=AVERAGED_FLOW | AVERAGED_FLOW_KEEP,
     )  # fmt: skip
     masks = {
         "flag_masks": np.array(list(INVALID), dtype=np.int8),
@@ -364,7 +348,7 @@ def averaged_flow(
     out["invalid"] = (
         out["invalid"].astype(np.int8).assign_attrs(masks, long_name="why the flow does not apply")
     )
-    out.attrs.update(flow="averaged flow", directions=directions, substeps=substeps)
+    out.attrs.update(every=every, flow="averaged flow", directions=directions, substeps=substeps)
     return out
 
 

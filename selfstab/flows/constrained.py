@@ -8,7 +8,7 @@ constrained trajectory of [Damian2023]_.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,8 +21,9 @@ from selfstab.flows import arguments
 from selfstab.flows.projection import ROUGH, Point, second_pair
 from selfstab.losses.base.loss import Loss
 from selfstab.optimizers.heavy_ball import HeavyBall
-from selfstab.runs.dataset import provenance
+from selfstab.runs.dataset import dataset as run_dataset
 from selfstab.runs.problem import Problem
+from selfstab.runs.variables import BESIDE_CONSTRAINED, CONSTRAINED, CONSTRAINED_KEEP, Variable
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -42,25 +43,6 @@ INVALID: Final = {
     8: "constraints_not_met",
 }
 """Bits of the variable ``invalid``, and what they mean."""
-
-VARIABLES: Final = {
-    "constrained_loss": ("L(w†_t)", "loss"),
-    "constrained_sharpness": ("S(w†_t), largest Hessian eigenvalue on the constrained trajectory", "1/lr"),
-    "constrained_slope": ("u·∇L(w†_t), 0 where the constraint is met", "loss per weight"),
-    "progressive_sharpening": ("α = −∇L·∇S⊥ at w†_t", "loss/lr per weight²"),
-    "stabilization": ("b² = ‖∇S⊥‖² at w†_t", "1/lr² per weight²"),
-    "delta": ("δ = √(2α)/b at w†_t, 0 where α <= 0", "weight"),
-    "second_eigenvalue": ("second largest Hessian eigenvalue at w†_t", "1/lr"),
-    "constrained_sharpness_residual": ("‖Hu − Su‖ at w†_t", "1/lr"),
-    "second_eigenvalue_residual": ("‖Hu₂ − λ₂u₂‖ at w†_t", "1/lr"),
-}
-"""What is recorded of the constrained trajectory: long name and unit."""
-
-_KEEP: Final = {
-    "weights": ("w†_t", "weight"),
-    "top_eigenvector": ("u(w†_t), sign continuous in t", "1"),
-    "sharpness_gradient": ("∇S⊥(w†_t)", "1/lr per weight"),
-}
 
 
 @dataclass(frozen=True)
@@ -94,7 +76,7 @@ def stages(problem: Problem) -> Iterator[TrajectoryStep]:
 
     It starts at the start, projected, with the part of the start's velocity that is tangent to the constraints.
     """
-    loss, beta = problem.loss, problem.optimizer.momentum
+    loss, beta = problem.loss, arguments.momentum_of(problem)
     rates = problem.optimizer.rates(0, problem.steps + 1)
     thresholds = problem.optimizer.thresholds(0, problem.steps + 1)
     with np.errstate(all="ignore"):  # an overflow shows in the sharpness, and ends the trajectory there
@@ -132,7 +114,9 @@ def _tangent(velocity: Array, point: Point, threshold: float) -> Array:
 class TrajectoryRecord:
     """What is recorded along the constrained trajectory, by name; call it once a step."""
 
-    data: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in (*VARIABLES, "invalid")})
+    data: dict[str, list[Any]] = field(
+        default_factory=lambda: {name: [] for name in (*CONSTRAINED, "invalid")}
+    )
     second_guess: Array | None = None
 
     def record(self, stage: TrajectoryStep) -> None:
@@ -244,7 +228,7 @@ def constrained_trajectory(
     0.0707
     """
     problem = checked(loss, optimizer, start, None, steps)
-    keep = validation.some_of("keep", keep, _KEEP)
+    keep = validation.some_of("keep", keep, CONSTRAINED_KEEP)
     began = time.perf_counter()
     recorder = TrajectoryRecord()
     vectors: dict[str, list[Array]] = {name: [] for name in keep}
@@ -252,60 +236,38 @@ def constrained_trajectory(
         for stage in stages(problem):
             recorder.record(stage)
             point = stage.point
-            for name, value in zip(_KEEP, (point.weights, point.top.vector, point.across), strict=True):
+            steps_vectors = (point.weights, point.top.vector, point.across)
+            for name, value in zip(CONSTRAINED_KEEP, steps_vectors, strict=True):
                 if name in vectors:
                     vectors[name].append(value)
     data = {name: np.array(values) for name, values in (recorder.data | vectors).items()}
     reached = len(data["invalid"])
     diverged = {"constrained_diverged_at": reached if reached <= problem.steps else -1}
-    return dataset(problem, data, VARIABLES | _KEEP, diverged, time.perf_counter() - began)
+    return dataset(problem, data, CONSTRAINED | CONSTRAINED_KEEP, diverged, time.perf_counter() - began)
 
 
 def dataset(
     problem: Problem,
-    data: dict[str, Array],
-    described: dict[str, tuple[str, str]],
-    diverged: dict[str, int],
+    data: Mapping[str, Array],
+    variables: Mapping[str, Variable],
+    diverged: Mapping[str, int],
     seconds: float,
 ) -> xarray.Dataset:
     """Return the records as a dataset, with the rates, thresholds, flags and settings."""
-    import xarray
-
     reached = len(data["invalid"])
-    out = xarray.Dataset(coords={"step": ("step", np.arange(reached), {"long_name": "number of updates"})})
-    for name, values in data.items():
-        out[name] = (("step", "weight")[: values.ndim], values)
-    if "weight" in out.dims:
-        out = out.assign_coords(weight=np.array(problem.loss.weight_names, dtype=object))
-    out["lr"] = ("step", problem.optimizer.rates(0, reached) if reached else np.empty(0))
-    out["max_stable_sharpness"] = (
-        "step",
-        problem.optimizer.thresholds(0, reached) if reached else np.empty(0),
-    )
+    rates = problem.optimizer.rates(0, reached) if reached else np.empty(0)
     # Arguments of theory's function are above 0.
-    alpha, rates = data["progressive_sharpening"], out["lr"].values
+    alpha = data["progressive_sharpening"]
     driven = (alpha > 0.0) & (rates > 0.0)
     kappa = np.zeros(reached)
-    kappa[driven] = theory.edge_inertia_number(rates[driven], problem.optimizer.momentum, alpha[driven])
-    out["edge_inertia_number"] = ("step", kappa)
-    labels = described | {
-        "edge_inertia_number": ("κ of the cycle that α drives at the edge, 0 where α <= 0", "1"),
-        "lr": ("learning rate of the update t -> t + 1", "1/sharpness"),
-        "max_stable_sharpness": ("2 (1 + momentum) / lr", "1/lr"),
-    }
-    for name, (long_name, units) in labels.items():
-        if name in out:
-            out[name].attrs.update(long_name=long_name, units=units)
+    kappa[driven] = theory.edge_inertia_number(rates[driven], arguments.momentum_of(problem), alpha[driven])
+    out = run_dataset(
+        problem, np.arange(reached), {**data, "edge_inertia_number": kappa}, seconds,
+        diverged_at=diverged, variables={**variables, **BESIDE_CONSTRAINED}, rates=rates,
+    )  # fmt: skip
     out["invalid"] = out["invalid"].astype(np.int8)
     out["invalid"].attrs.update(
         long_name="why the theory does not apply at a step, 0 where it does",
         flag_masks=np.array(list(INVALID), dtype=np.int8), flag_meanings=" ".join(INVALID.values()),
     )  # fmt: skip
-    for name, step in diverged.items():
-        out[name] = (
-            (),
-            np.int64(step),
-            {"long_name": "first step that is beyond float64's range, -1 if none", "units": "step"},
-        )
-    out.attrs.update(provenance(problem, seconds))
     return out

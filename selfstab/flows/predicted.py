@@ -24,6 +24,7 @@ import numpy as np
 from selfstab import validation
 from selfstab.eigen.blas import one_blas_thread
 from selfstab.flows import constrained
+from selfstab.flows.arguments import momentum_of
 from selfstab.flows.constrained import TrajectoryStep
 from selfstab.flows.gradient import GradientFlow
 from selfstab.flows.projection import FINE, Accuracy, eigenpair
@@ -31,6 +32,7 @@ from selfstab.losses.base.loss import Loss
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.runs.problem import Problem
 from selfstab.runs.states import State, states
+from selfstab.runs.variables import CONSTRAINED, PREDICTED
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -43,21 +45,6 @@ RECORDED: Final = Accuracy(1e-6, 1e-4)
 """Of the eigenpairs beside the constrained trajectory; the sharpness's error is of the residual's square."""
 
 _SPLITS = 4  # Newton steps to the slow point of a start; each gains a factor of the swing
-
-VARIABLES: Final = {
-    "loss": ("L(w_t)", "loss"),
-    "sharpness": ("largest Hessian eigenvalue at w_t", "1/lr"),
-    "x": ("u·(w_t − w†_t), displacement along the top eigenvector at w†_t", "weight"),
-    "predicted_loss": ("loss at the predicted weights", "loss"),
-    "predicted_sharpness": ("largest Hessian eigenvalue at the predicted weights", "1/lr"),
-    "predicted_x": ("predicted displacement along the top eigenvector at w†_t", "weight"),
-    "flow_loss": ("loss of the gradient flow at time Σ lr/(1 − momentum)", "loss"),
-    "flow_sharpness": ("largest Hessian eigenvalue on the gradient flow", "1/lr"),
-    "sharpness_residual": ("‖Hu − Su‖ at w_t", "1/lr"),
-    "predicted_sharpness_residual": ("‖Hu − Su‖ at the predicted weights", "1/lr"),
-    "flow_sharpness_residual": ("‖Hu − Su‖ on the gradient flow", "1/lr"),
-}  # fmt: skip
-"""What is recorded beside the constrained trajectory: long name and unit."""
 
 
 class PredictedMotion(Protocol):
@@ -263,12 +250,12 @@ def together(problem: Problem, forms: Sequence[str]) -> dict[str, xarray.Dataset
             for of, prefix in prefixes.items()
             for name, values in beside.data[of].items()
         }
-        data = {name: records[name] for name in VARIABLES}
+        data = {name: records[name] for name in PREDICTED}
         data |= {name: np.array(values) for name, values in recorder.data.items()}
         for name in ("predicted", "flow"):
             bad = np.isnan(data[f"{name}_sharpness"])
             ended[f"{name}_diverged_at"] = int(np.argmax(bad)) if bad.any() else -1
-        out[form] = constrained.dataset(problem, data, VARIABLES | constrained.VARIABLES, ended, seconds)
+        out[form] = constrained.dataset(problem, data, PREDICTED | CONSTRAINED, ended, seconds)
         out[form].attrs["form"] = form
     return out
 
@@ -292,7 +279,7 @@ class _Beside:
         if self.last is None:
             self.predictions = [_started(form, self.problem, stage) for form in self.forms]
         else:
-            momentum = self.problem.optimizer.momentum
+            momentum = momentum_of(self.problem)
             for prediction in self.predictions:
                 prediction.advance(self.problem.loss, self.last, momentum)
             if not np.isnan(self.flow.weights).any():

@@ -14,11 +14,13 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.eigen.blas import one_blas_thread
-from selfstab.flows.arguments import checked, dataset
+from selfstab.flows.arguments import checked, momentum_of
 from selfstab.losses.base.loss import Loss
 from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.runs.dataset import dataset, recorded_steps
 from selfstab.runs.problem import Problem
 from selfstab.runs.simulate import top_pair
+from selfstab.runs.variables import ROD_FLOW, ROD_FLOW_KEEP
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -29,21 +31,6 @@ FULL_UP_TO: Final = 200
 
 _AXES = 1e-14
 """Axes of Σ whose variance is below this share of the largest are left out."""
-
-VARIABLES: Final = {
-    "loss": ("L at the midpoint w̄ of two consecutive iterates", "loss"),
-    "sharpness": ("largest Hessian eigenvalue at w̄", "1/lr"),
-    "sharpness_residual": ("‖Hu − Su‖ at w̄", "1/lr"),
-    "averaged_loss": ("mean loss of the two ends of the rod", "loss"),
-    "variance": ("tr Σ, of the weights' half-difference", "weight²"),
-    "largest_variance": ("largest eigenvalue of Σ", "weight²"),
-}
-"""What is recorded: long name and unit."""
-
-_KEEP: Final = {
-    "weights": ("w̄", "weight"),
-    "axis": ("half-difference of consecutive weights along Σ's first axis", "weight"),
-}
 
 
 @dataclass(frozen=True)
@@ -283,23 +270,26 @@ def rod_flow(
     problem = checked(loss, optimizer, start, previous, steps, escape, 2)
     substeps = validation.integer("substeps", substeps, at_least=1)
     every = validation.integer("every", every, at_least=1)
-    keep = validation.some_of("keep", keep, _KEEP)
+    keep = validation.some_of("keep", keep, ROD_FLOW_KEEP)
     began = time.perf_counter()
     thin = problem.loss.dimension > FULL_UP_TO
     # One BLAS thread: the bits of a product depend on the number of threads. An overflow ends the flow.
     with one_blas_thread(), np.errstate(all="ignore"):
         data, diverged_at = _followed(problem, ThinRod if thin else FullRod, substeps, every, keep)
-    out = dataset(problem, every, data, VARIABLES | _KEEP, diverged_at, time.perf_counter() - began)
-    out.attrs.update(flow="rod flow", substeps=substeps, closure="rank one" if thin else "none")
+    out = dataset(
+        problem, recorded_steps(problem.steps, every, diverged_at), data, time.perf_counter() - began,
+        diverged_at=diverged_at, variables=ROD_FLOW | ROD_FLOW_KEEP,
+    )  # fmt: skip
+    out.attrs.update(every=every, flow="rod flow", substeps=substeps, closure="rank one" if thin else "none")
     return out
 
 
 def _followed(
     problem: Problem, rod: type[Rod], substeps: int, every: int, keep: Sequence[str]
 ) -> tuple[dict[str, Array], int]:
-    loss, momentum = problem.loss, problem.optimizer.momentum
+    loss, momentum = problem.loss, momentum_of(problem)
     rates = problem.optimizer.rates(0, problem.steps + 1)
-    data: dict[str, list[Any]] = {name: [] for name in (*VARIABLES, *keep)}
+    data: dict[str, list[Any]] = {name: [] for name in (*ROD_FLOW, *keep)}
     step = Step(loss, float(rates[0]), momentum)
     z = problem.start if momentum == 0.0 else np.concatenate([problem.start, problem.velocity])
     state, guess = rod.started(z, z + step.change(z), step), None

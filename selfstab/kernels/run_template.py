@@ -5,33 +5,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from selfstab.kernels.measures import FINISH, GROUPS, groups_of
-from selfstab.kernels.writer import WINDOWS, LossText, indented, value_text
+from selfstab.kernels.updates import UpdateText
+from selfstab.kernels.writer import WINDOWS, LossText, functions_of, indented, value_text
 
 
-def run_source(loss: LossText, title: str) -> str:
+def run_source(loss: LossText, update: UpdateText, title: str) -> str:
     """Return the module of one run and of values along it: entries ``trace`` and ``evaluate``."""
     weights = list(loss.weights)
-    velocities = ["v" + w[1:] for w in weights]
+    states = [update.rows(k, weights) for k in range(len(update.state_names))]
+    of_weights = list(zip(weights, *states, strict=True))
     ahead = [f"ahead_{w}" for w in weights]
     lines, results = loss.code(["gradient"], prefix="ahead_")
     parameters = [f"{p} = parameters[{k}]" for k, p in enumerate(loss.parameters)]
     parameters += [f"{name} = {formula}" for name, formula in loss.constants]
-    step = [
-        *(
-            f"{a} = choose(lookahead > 0.0, fma(lookahead, {v}, {w}), {w})"
-            for a, w, v in zip(ahead, weights, velocities, strict=True)
-        ),
-        *lines,
+    points = [
+        f"{a} = {update.conditional_point(w, own)}" for a, (w, *own) in zip(ahead, of_weights, strict=True)
     ]
-    for j, (w, v, g) in enumerate(zip(weights, velocities, results["gradient"], strict=True)):
-        step += [
-            f"force = {g}",
-            f"force = choose(noisy, force + noise[noisy * t, {j}], force)",
-            f"next_{v} = fma(-lr[t], force, momentum * {v})",
-            f"next_{w} = {w} + next_{v}",
-        ]
+    step = [*points, *lines]
+    updates = list(points)
+    for j, ((w, *own), g) in enumerate(zip(of_weights, results["gradient"], strict=True)):
+        own_update = update.step(
+            w, own, "force", summed=False, lr="lr[t]", step="(first + t)", prefix=f"part{j}_"
+        )
+        step += [f"force = {g}", f"force = choose(noisy, force + noise[noisy * t, {j}], force)", *own_update]
+        updates += own_update
+    carried = [*weights, *(name for rows in states for name in rows)]
     good = " and ".join(f"abs(next_{w}) <= escape" for w in weights)
-    record = [f"records[k, {j}] = {name}" for j, name in enumerate([*weights, *velocities])]
+    record = [f"records[k, {j}] = {name}" for j, name in enumerate(carried)]
+    # Where the update reads the step, a run that is one part of a longer one is told which its first is.
+    first = ["first"] if update.depends_on_step else []
+    arguments = ", ".join(["start", *update.state_names, *first, "lr", *update.setting_rows, "parameters"])
+    recorded = "velocities" if update.state_names == ("velocity",) else "states"
+    begun_states = [
+        f"{row} = {name}[{j}]"
+        for name, rows in zip(update.state_names, states, strict=True)
+        for j, row in enumerate(rows)
+    ]
     value_lines, value = loss.code(["value"])
     sharp_lines, sharp = loss.code(["sharpness"])
     return f'''\
@@ -40,12 +49,12 @@ def run_source(loss: LossText, title: str) -> str:
 inf = np.inf
 nan = np.nan
 
-{loss.functions}
+{functions_of(loss, updates)}
 @entry
-def trace(start, velocity, lr, momentum, lookahead, parameters, noise, noisy, every, escape, records):
-    """Record weights and velocities at steps 0, every, 2 every, ... and the last; return the step of divergence."""
+def trace({arguments}, noise, noisy, every, escape, records):
+    """Record weights and {recorded} at steps 0, every, 2 every, ... and the last; return the step of divergence."""
 {indented([f"{w} = start[{j}]" for j, w in enumerate(weights)], 1)}\
-{indented([f"{v} = velocity[{j}]" for j, v in enumerate(velocities)], 1)}\
+{indented(begun_states, 1)}\
 {indented(parameters, 1)}\
     steps = lr.size
     k = 0
@@ -54,7 +63,7 @@ def trace(start, velocity, lr, momentum, lookahead, parameters, noise, noisy, ev
 {indented(step, 2)}\
         if not ({good}):
             return t + 1
-{indented([f"{name} = next_{name}" for name in [*weights, *velocities]], 2)}\
+{indented([f"{name} = next_{name}" for name in carried], 2)}\
         if (t + 1) % every == 0 or t + 1 == steps:
             k += 1
 {indented(record, 3)}\

@@ -9,8 +9,8 @@ def sweep_source(loss: LossText, variant: Variant, title: str) -> str:
     """Return the module that runs a grid of cells of one loss; its entry is ``run``.
 
     ``run(inputs, table, noise, steps, escape, out, ends)`` runs a cell for each row of `inputs`, whose columns are
-    those of :meth:`Variant.inputs`. out has shape (measures, cells); ends, unless it is empty, (cells, 2 · weights): it
-    gets the last weights and velocities.
+    those of :meth:`Variant.inputs`. out has shape (measures, cells); ends, unless it is empty, (cells, weights and
+    states): it gets the last of them.
     """
     w = Writer(loss, variant)
     weights = len(loss.weights)
@@ -26,7 +26,7 @@ MOVING = {len(w.moving)}
 inf = np.inf
 nan = np.nan
 
-{loss.functions}
+{w.functions}
 @compiled
 def begin(lane, inputs, table, matrix):
     """Put a cell's inputs and its state at step 0 into `lane`."""
@@ -120,6 +120,6 @@ def run(inputs, table, noise, steps, escape, out, ends):
                 lane[k] = final[k * LANES + i]
             finish(lane, ended[i], steps, table, matrix, out, first + i)
             if ends.shape[0] > 0:
-                for k in range({2 * len(loss.weights)}):
+                for k in range({len(w.carried)}):
                     ends[first + i, k] = lane[k]
 '''

@@ -12,24 +12,17 @@ numbers depend on nothing but its own inputs.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
+from selfstab.kernels import elementary
 from selfstab.kernels.measures import FINISH, GROUPS, MEASURES, groups_of, needs_of
+from selfstab.kernels.rates import CONSTANT, EXCESS, RateText
+from selfstab.kernels.updates import UpdateText
 
 LANES = 32
 CHUNK = 128
-
-Rate = Literal["constant", "excess", "ramp", "table"]
-"""How a kernel gets its lr: a number, from the relative excess, a linear ramp's three numbers, or a table by step."""
-
-RATE_INPUTS: dict[Rate, tuple[str, ...]] = {
-    "constant": ("lr",),
-    "excess": ("excess",),
-    "ramp": ("lr.start", "lr.end", "lr.steps"),
-    "table": (),
-}
 
 
 class LossText(Protocol):
@@ -60,23 +53,32 @@ class LossText(Protocol):
 
 @dataclass(frozen=True)
 class Variant:
-    """Which kernel of a loss: its measures, how lr is given, whether it looks ahead, whether gradients are noisy.
+    """Which kernel of a loss: its measures, the update, how lr is given, and whether gradients are noisy.
 
-    A kernel that `resumes` is given the velocity instead of the weights before the start: those would round it.
+    A kernel that `resumes` is given the states instead of the weights before the start: those would round them.
     """
 
     measures: tuple[str, ...]
-    rate: Rate = "constant"
-    lookahead: bool = False
+    update: UpdateText
+    rate: RateText = CONSTANT
     noise: bool = False
     resumes: bool = False
 
     def inputs(self, loss: LossText) -> list[str]:
-        """Return the names of a cell's inputs: parameters, rate, momentum, lookahead, start, previous or velocity."""
-        names = [*loss.parameters, *RATE_INPUTS[self.rate], "momentum"]
-        names += ["lookahead"] if self.lookahead else []
-        before = "velocity" if self.resumes else "previous"
-        return names + [f"{word}.{w}" for word in ("start", before) for w in loss.weights]
+        """Return the names of a cell's inputs: parameters, rate, settings, start, previous or states."""
+        before = self.update.state_names if self.resumes else ("previous",)
+        return [
+            *loss.parameters,
+            *self.rate.inputs,
+            *self.update.settings,
+            *(f"{word}.{w}" for word in ("start", *before) for w in loss.weights),
+        ]
+
+
+def functions_of(loss: LossText, lines: Sequence[str]) -> str:
+    """Return the source of the functions that a loss's formulas call, and those that lines of an optimizer call."""
+    own = elementary.definitions("\n".join(lines))
+    return elementary.definitions(f"{loss.functions}\n{own}") if own else loss.functions
 
 
 def indented(lines: Sequence[str], depth: int) -> str:
@@ -143,19 +145,17 @@ class Writer:
         self.last_pieces = [piece for piece, need in pieces if need in last_needs]
         self.motion = "motion" in needs
         self.scale = "1.0"
+        update, rate = variant.update, variant.rate
         # Whether a step depends on nothing but the state, so that a state that returns goes on as before.
-        self.autonomous = variant.rate in ("constant", "excess") and not variant.noise
-        self.velocities = ["v" + w[1:] for w in loss.weights]
-        self.rate_rows = {"ramp": ["lr_start", "lr_span", "lr_steps"], "table": []}.get(variant.rate, ["lr"])
-        if variant.rate in ("constant", "excess") and "sharpness" in needs:
-            self.rate_rows = ["lr", "threshold"]
-        fixed = [*loss.parameters, *(name for name, _ in loss.constants), *self.rate_rows, "momentum"]
-        fixed += ["lookahead"] if variant.lookahead else []
-        self.moving = [
-            *loss.weights,
-            *self.velocities,
-            *(name for g in self.groups for name in GROUPS[g].state),
-        ]
+        self.autonomous = not (rate.changes or variant.noise or update.depends_on_step)
+        self.states = [update.rows(k, loss.weights) for k in range(len(update.state_names))]
+        self.displacements = self.states[0]
+        rate_rows = [row for row, _ in rate.begin] if rate.changes else ["lr"]
+        if not rate.changes and "sharpness" in needs:
+            rate_rows.append("threshold")
+        fixed = [*loss.parameters, *(name for name, _ in loss.constants), *rate_rows, *update.setting_rows]
+        self.carried = [*loss.weights, *(name for rows in self.states for name in rows)]
+        self.moving = [*self.carried, *(name for g in self.groups for name in GROUPS[g].state)]
         self.fixed = fixed
         read = set(re.findall(r"\w+", " ".join([*self.step(), *self.moved()])))
         last_lines, last_results = loss.code(self.last_pieces)
@@ -225,22 +225,18 @@ def repeated(rows, saved, ended, count):
 
     def rate(self) -> list[str]:
         """Return lines that give lr at step t, where it changes, and its threshold."""
-        if self.variant.rate == "ramp":
-            lines = [
-                "fraction = t / lr_steps",
-                "fraction = choose(fraction < 1.0, fraction, 1.0)",
-                "lr = lr_start + lr_span * fraction",
-            ]
-        elif self.variant.rate == "table":
-            lines = ["lr = table[t]"]
-        else:
+        if not self.variant.rate.changes:
             return []
-        return lines + ([self.threshold()] if "sharpness" in self.pieces else [])
+        return [*self.variant.rate.lines, *([self.threshold()] if "sharpness" in self.pieces else [])]
 
     def threshold(self) -> str:
         """Return the line of S*."""
-        ahead = " * (1.0 + 2.0 * lookahead)" if self.variant.lookahead else ""
-        return f"threshold = 2.0 * (1.0 + momentum) / (lr{ahead})"
+        return f"threshold = {self.variant.update.threshold('lr')}"
+
+    @property
+    def functions(self) -> str:
+        """Source of the functions that the module's formulas call."""
+        return functions_of(self.loss, self.update_lines)
 
     def state(self, pieces: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
         """Return lines that compute the pieces at w_t, under the measures' names, and the names of all results."""
@@ -274,26 +270,27 @@ def repeated(rows, saved, ended, count):
     def step(self) -> list[str]:
         """One step of one lane: the measures at w_t, the update, the measures of the update."""
         loss, variant = self.loss, self.variant
-        ahead = variant.lookahead
+        of_weights = list(zip(loss.weights, *self.states, strict=True))
+        points = [variant.update.point(w, states) for w, *states in of_weights]
+        ahead = [f"ahead_{w} = {point}" for w, point in zip(loss.weights, points, strict=True) if point]
         lines, results = self.state([*self.pieces, *([] if ahead else ["gradient"])])
-        out = [*self.rate(), *lines, *self.at_state()]
+        out = [*self.rate(), *lines, *self.at_state(), *ahead]
         if ahead:
-            out += [
-                f"ahead_{w} = fma(lookahead, {v}, {w})"
-                for w, v in zip(loss.weights, self.velocities, strict=True)
-            ]
             lines, results = loss.code(["gradient"], prefix="ahead_")
             out += lines
-        for j, (w, v, g) in enumerate(zip(loss.weights, self.velocities, results["gradient"], strict=True)):
+        self.update_lines = list(ahead)
+        for j, ((w, *states), g) in enumerate(zip(of_weights, results["gradient"], strict=True)):
             force = f"{g} + noise[t, {j}]" if variant.noise else g
-            out += [f"next_{v} = fma(-lr, {force}, momentum * {v})", f"next_{w} = {w} + next_{v}"]
-        return out
+            self.update_lines += variant.update.step(
+                w, states, force, summed=variant.noise, lr="lr", prefix=f"part{j}_"
+            )
+        return out + self.update_lines[len(ahead) :]
 
     def moved(self) -> list[str]:
         """Return the measures' lines at the update t → t + 1."""
         if not self.motion:
             return []
-        vs = self.velocities
+        vs = self.displacements
         change = [f"change_{v} = next_{v} - {v}" for v in vs]
         return [
             *change,
@@ -305,7 +302,7 @@ def repeated(rows, saved, ended, count):
 
     def accept(self) -> list[str]:
         """Return lines that make the next state the present one."""
-        return [f"{name} = next_{name}" for name in [*self.loss.weights, *self.velocities]]
+        return [f"{name} = next_{name}" for name in self.carried]
 
     def begin(self) -> list[str]:
         """Return lines that make a lane from a cell's inputs."""
@@ -314,37 +311,37 @@ def repeated(rows, saved, ended, count):
         read = {name: f"inputs[{k}]" for k, name in enumerate(inputs)}
         out = [f"{p} = {read[p]}" for p in loss.parameters]
         out += [f"{name} = {formula}" for name, formula in loss.constants]
-        out += [f"momentum = {read['momentum']}"]
-        out += [f"lookahead = {read['lookahead']}"] if variant.lookahead else []
+        update, rate = variant.update, variant.rate
+        out += [
+            f"{row} = {read[name]}" for row, name in zip(update.setting_rows, update.settings, strict=True)
+        ]
         out += [f"{w} = {read['start.' + w]}" for w in loss.weights]
-        for w, v in zip(loss.weights, self.velocities, strict=True):
-            out += [
-                f"{v} = {read['velocity.' + w]}"
-                if variant.resumes
-                else f"{v} = {w} - {read['previous.' + w]}"
-            ]
+        begun, begun_by_lr = self.begun(read)
+        out += [] if begun_by_lr else begun
         pieces = list(self.pieces)
-        if variant.rate == "excess" and "sharpness" not in pieces:
+        if rate is EXCESS and "sharpness" not in pieces:
             pieces.append("sharpness")
         out += self.state(pieces)[0]
-        if variant.rate == "constant":
-            out += [f"lr = {read['lr']}"]
-        elif variant.rate == "excess":
-            ahead = " * (1.0 + 2.0 * lookahead)" if variant.lookahead else ""
-            out += [f"lr = (1.0 + {read['excess']}) * (2.0 * (1.0 + momentum)) / (sharpness{ahead})"]
-        elif variant.rate == "ramp":
-            out += [
-                f"lr_start = {read['lr.start']}",
-                f"lr_span = {read['lr.end']} - lr_start",
-                f"lr_steps = {read['lr.steps']}",
-                "t = 0",
-            ]
-        else:
-            out += ["t = 0"]
+        out += rate.begun({name: read[name] for name in rate.inputs})
+        if rate is EXCESS:
+            out += [f"lr = {update.rate_at_excess('sharpness', read['excess'])}"]
+        out += ["t = 0"] if rate.changes else []
         out += self.rate()
+        out += begun if begun_by_lr else []
         out += [self.threshold()] if "threshold" in self.fixed else []
         out += [f"{name} = {formula}" for g in self.groups for name, formula in GROUPS[g].state.items()]
         return [*out, "peak = 0.0", *self.store(self.rows, "lane")]
+
+    def begun(self, read: Mapping[str, str]) -> tuple[list[str], bool]:
+        """Return the lines of the states at step 0, from the places of the inputs, and whether they read lr."""
+        update, out, by_lr = self.variant.update, [], False
+        for w, *states in zip(self.loss.weights, *self.states, strict=True):
+            if self.variant.resumes:
+                texts = [read[f"{name}.{w}"] for name in update.state_names]
+            else:
+                texts, by_lr = update.begin(w, read[f"previous.{w}"])
+            out += [f"{name} = {text}" for name, text in zip(states, texts, strict=True)]
+        return out, by_lr
 
     def finish(self) -> list[str]:
         """Return lines that read the measures off a lane's end."""

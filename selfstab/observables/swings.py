@@ -66,6 +66,8 @@ def swing(run: xarray.Dataset, loss: Loss, minimum: Any) -> xarray.Dataset:
     if run.attrs.get("loss") != loss.description:
         raise ValueError(f"loss must be the run's, {run.attrs.get('loss')}, got {loss.description}")
     optimizer = json.loads(run.attrs["optimizer"])
+    if optimizer.get("name", "HeavyBall") != "HeavyBall":
+        raise ValueError(f"run must be of the heavy ball, got one of {optimizer['name']}")
     if optimizer["lookahead"] != 0.0:
         raise ValueError(f"run must have lookahead 0, got {optimizer['lookahead']}")
     centre = loss.checked_weights("minimum", minimum)

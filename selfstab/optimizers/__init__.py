@@ -1,9 +1,12 @@
-"""Optimizers and their learning rates.
+"""Optimizers and their learning rates, and what an optimizer of one's own is written with.
 
 One optimizer a file: its state, its update and its threshold, written once. ``schedules`` holds learning rates
 that change. A new optimizer is a new file here; runs and sweeps take the update from it.
 """
 
+from selfstab.optimizers.arithmetic import exp, log, sqrt, where
+from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.optimizers.settings import setting
 
-__all__ = ["HeavyBall"]
+__all__ = ["HeavyBall", "Optimizer", "exp", "log", "setting", "sqrt", "where"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, dataclass_transform, runtime_checkable
 
 import numpy as np
 
 from selfstab import validation
+from selfstab.kernels.rates import CONSTANT, TABLE, RateText
+from selfstab.optimizers.settings import Setting, check_settings, setting, settings_of
 from selfstab.validation import Array
 
 
@@ -19,6 +21,12 @@ class Schedule(Protocol):
     def values(self, first: int, last: int) -> Array:
         """Return lr_t for t = first, ..., last − 1, in float64; each at least 0 and finite."""
         ...
+
+
+def is_schedule(lr: object) -> bool:
+    """Return whether a learning rate is a schedule and not a number."""
+    # Mappings, labelled arrays and a schedule's class have something called values, too.
+    return isinstance(lr, Schedule) and callable(lr.values) and not isinstance(lr, (Mapping, type))
 
 
 def rates(schedule: Schedule, first: int, last: int) -> Array:
@@ -62,8 +70,82 @@ def with_fields(schedule: Schedule, values: Mapping[str, float]) -> Schedule:
     return result
 
 
-@dataclass(frozen=True)
-class Constant:
+class Word(NamedTuple):
+    """An option of the command line that sets a schedule's number."""
+
+    field: str
+    help: str
+    metavar: str | None = None
+    default: float | None = None
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(setting,))
+class KnownSchedule:
+    """A schedule that says of itself what others ask: its numbers, and how kernels compute it.
+
+    A subclass is a frozen dataclass by itself, whose fields are declared by
+    :func:`selfstab.optimizers.setting`. Stores know it by its name. A schedule of one's own needs none of this: kernels
+    read it from a table.
+    """
+
+    settings: ClassVar[Mapping[str, Setting]] = {}
+    """Its numbers by name: ranges, names and units."""
+
+    scaled_by: ClassVar[tuple[str, ...]] = ()
+    """Names of the numbers that are learning rates."""
+
+    rate: ClassVar[RateText] = TABLE
+    """How kernels get it."""
+
+    words: ClassVar[Mapping[str, Word]] = {}
+    """Options of the command line by name; the first asks for the schedule."""
+
+    final: ClassVar[str] = ""
+    """Name of the number that --lr sets beside them."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        dataclass(frozen=True)(cls)
+        cls.settings = settings_of(cls) or cls.settings
+        SCHEDULES[cls.__name__] = cls
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def values(self, first: int, last: int) -> Array:
+        """Return lr_t for t = first, ..., last − 1; shape (last − first,)."""
+        raise NotImplementedError
+
+    def scaled(self, factor: float) -> Self:
+        """Return the schedule with every lr_t times a factor."""
+        changed: Any = replace(self, **{name: getattr(self, name) * factor for name in self.scaled_by})  # type: ignore[type-var]
+        return changed  # type: ignore[no-any-return]
+
+
+SCHEDULES: dict[str, type[KnownSchedule]] = {}
+"""The schedules that say of themselves what others ask, by name."""
+
+
+def scaled(lr: float | Schedule, factor: float) -> float | Schedule:
+    """Return a learning rate times a factor, at every step.
+
+    Raises
+    ------
+    TypeError
+        If it is a schedule that cannot be scaled.
+    """
+    if not isinstance(lr, Schedule):
+        return lr * factor
+    scale: Any = getattr(lr, "scaled", None)
+    if scale is None:
+        raise TypeError(
+            f"lr must be a number, {', '.join(SCHEDULES)} or a schedule with .scaled(factor), got {lr!r}"
+        )
+    result: Schedule = scale(factor)
+    return result
+
+
+class Constant(KnownSchedule):
     """The same learning rate at every step: lr_t = lr.
 
     Parameters
@@ -82,18 +164,17 @@ class Constant:
     array([0.1, 0.1, 0.1])
     """
 
-    lr: float
+    lr: float = setting(above=0, long_name="learning rate", unit="1/sharpness")
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "lr", validation.real("lr", self.lr, above=0))
+    scaled_by = ("lr",)
+    rate = CONSTANT
 
     def values(self, first: int, last: int) -> Array:
         """Return lr_t for t = first, ..., last − 1; shape (last − first,)."""
         return np.full(last - first, self.lr)
 
 
-@dataclass(frozen=True)
-class LinearWarmup:
+class LinearWarmup(KnownSchedule):
     """A learning rate that grows (or falls) linearly, then stays.
 
     lr_t = start + (end − start)·min(t/steps, 1)
@@ -118,14 +199,28 @@ class LinearWarmup:
     array([0. , 0.1, 0.2, 0.3, 0.4, 0.4])
     """
 
-    start: float
-    end: float
-    steps: float
+    start: float = setting(
+        at_least=0, long_name="learning rate at the start of the warmup", unit="1/sharpness"
+    )
+    end: float = setting(above=0, long_name="learning rate after the warmup", unit="1/sharpness")
+    steps: float = setting(at_least=1, long_name="length of the warmup", unit="step")
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "start", validation.real("start", self.start, at_least=0))
-        object.__setattr__(self, "end", validation.real("end", self.end, above=0))
-        object.__setattr__(self, "steps", validation.real("steps", self.steps, at_least=1))
+    scaled_by = ("start", "end")
+    rate = RateText(
+        "ramp",
+        ("lr.start", "lr.end", "lr.steps"),
+        (("lr_start", "{lr.start}"), ("lr_span", "{lr.end} - lr_start"), ("lr_steps", "{lr.steps}")),
+        (
+            "fraction = t / lr_steps",
+            "fraction = choose(fraction < 1.0, fraction, 1.0)",
+            "lr = lr_start + lr_span * fraction",
+        ),
+    )
+    words = {  # noqa: RUF012 (the annotation would make it a field)
+        "warmup": Word("steps", "Let lr grow linearly from --warmup-start.", "STEPS"),
+        "warmup_start": Word("start", "lr at the warmup's start.  [default: 0]", "FLOAT", 0.0),
+    }
+    final = "end"
 
     def values(self, first: int, last: int) -> Array:
         """Return lr_t for t = first, ..., last − 1; shape (last − first,)."""

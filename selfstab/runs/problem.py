@@ -10,8 +10,8 @@ import numpy as np
 from selfstab import validation
 from selfstab.losses.base.loss import Loss
 from selfstab.losses.base.starts import Initialization
-from selfstab.optimizers.heavy_ball import HeavyBall
-from selfstab.optimizers.schedules import Constant, LinearWarmup
+from selfstab.optimizers.base import Optimizer
+from selfstab.optimizers.schedules import KnownSchedule
 from selfstab.runs.noise import normal
 from selfstab.validation import Array
 
@@ -27,7 +27,7 @@ class Problem:
     """The validated arguments of a run."""
 
     loss: Loss
-    optimizer: HeavyBall
+    optimizer: Optimizer
     start: Array
     previous: Array
     steps: int
@@ -47,11 +47,13 @@ class Problem:
         noise: Any,
         seed: Any,
     ) -> Problem:
-        """Return the problem, or raise before anything runs."""
+        """Return the problem, or raise before anything runs; the schedule's rates are yet to check."""
         if not isinstance(loss, Loss):
             raise TypeError(f"loss must be a selfstab loss, got {validation.shown(loss)}")
-        if not isinstance(optimizer, HeavyBall):
-            raise TypeError(f"optimizer must be a HeavyBall, got {validation.shown(optimizer)}")
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(
+                f"optimizer must be a HeavyBall or another Optimizer, got {validation.shown(optimizer)}"
+            )
         if isinstance(start, Initialization):
             start = start.weights(loss)
         first = validation.floats("start", start, shape=(loss.dimension,))
@@ -64,17 +66,15 @@ class Problem:
         escape = validation.real("escape", escape, above=0)
         if np.abs(first).max() > escape:
             raise ValueError(f"start must lie within escape = {escape:g}, got {validation.shown(start)}")
-        problem = cls(
+        return cls(
             loss, optimizer, first, before,
             steps, escape,
             validation.real("noise", noise, at_least=0), validation.integer("seed", seed, at_least=0, at_most=2**63),
         )  # fmt: skip
-        problem.check_rates(optimizer)
-        return problem
 
-    def check_rates(self, optimizer: HeavyBall) -> None:
+    def check_rates(self, optimizer: Optimizer) -> None:
         """Raise if the schedule of an optimizer, this one or another, gives a step no learning rate."""
-        if not isinstance(optimizer.schedule, (Constant, LinearWarmup)):
+        if not isinstance(optimizer.schedule, KnownSchedule):
             for t in range(0, self.steps + 1, NOISE_ROWS):
                 optimizer.rates(t, min(t + NOISE_ROWS, self.steps + 1))
 
@@ -88,3 +88,11 @@ class Problem:
         """v_0 = start − previous, shape (dimension,)."""
         with np.errstate(over="ignore"):
             return self.start - self.previous
+
+    @property
+    def carried(self) -> tuple[Array, ...]:
+        """What the optimizer carries at step 0, the displacement first; each of shape (dimension,)."""
+        with np.errstate(all="ignore"):
+            lr = self.optimizer.rates(0, 1)[0]
+            states = self.optimizer.carried_at_start(self.start, self.previous, lr)
+            return tuple(np.array(np.broadcast_to(state, self.start.shape), np.float64) for state in states)

@@ -12,12 +12,12 @@ from selfstab import validation
 from selfstab.eigen.blas import one_blas_thread
 from selfstab.eigen.krylov import NotFiniteError
 from selfstab.eigen.pairs import Eigenpair
-from selfstab.losses.base.kernel import Kernel
 from selfstab.losses.base.loss import Loss
-from selfstab.optimizers.heavy_ball import HeavyBall
-from selfstab.runs.dataset import KEEP, dataset, recorded_steps
+from selfstab.optimizers.base import Optimizer
+from selfstab.runs.dataset import dataset, recorded_steps
 from selfstab.runs.problem import Problem
-from selfstab.runs.states import State, states
+from selfstab.runs.states import State, Tracer, states
+from selfstab.runs.variables import KEEP
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def simulate(
     loss: Loss,
-    optimizer: HeavyBall,
+    optimizer: Optimizer,
     start: Any,
     steps: int,
     *,
@@ -37,16 +37,17 @@ def simulate(
     noise: float = 0.0,
     seed: int = 0,
 ) -> xarray.Dataset:
-    """Run momentum gradient descent and record what is asked.
+    """Run an optimizer on a loss and record what is asked.
 
-    v_{t+1} = β v_t − η_t (∇L(w_t + γ v_t) + noise_t), w_{t+1} = w_t + v_{t+1}, v_0 = start − previous.
+    With :class:`HeavyBall`, v_{t+1} = β v_t − η_t (∇L(w_t + γ v_t) + noise_t), w_{t+1} = w_t + v_{t+1} and
+    v_0 = start − previous.
 
     Parameters
     ----------
     loss
         Any loss of this package, or one of your own class, see :class:`Loss`.
     optimizer
-        lr (or its schedule), momentum and lookahead.
+        :class:`HeavyBall`, or another :class:`Optimizer`.
     start
         w_0, shape (dimension,), or an :class:`Initialization`.
     steps
@@ -84,37 +85,32 @@ def simulate(
     >>> run.weights.values[:, 0]
     array([1.   , 0.5  , 0.25 , 0.125])
     """
-    wanted = validation.some_of("keep", keep, KEEP)
+    keep = validation.some_of("keep", keep, KEEP)
     problem = Problem.checked(loss, optimizer, start, previous, steps, escape, noise, seed)
     every = validation.integer("every", every, at_least=1)
+    rates = problem.optimizer.rates(0, problem.steps + 1)
     began = time.perf_counter()
-    if (kernel := loss.kernel) is not None:
-        data, diverged_at = _by_kernel(kernel, problem, every, wanted)
-    else:
-        data, diverged_at = _general(problem, every, wanted)
+    run = _general if problem.loss.kernel is None else _by_kernel
+    data, diverged_at = run(problem, every, keep, rates)
     seconds = time.perf_counter() - began
-    return dataset(problem, every, data, diverged_at, seconds)
+    at = recorded_steps(problem.steps, every, diverged_at)
+    out = dataset(problem, at, data, seconds, diverged_at=diverged_at, rates=rates[at])
+    return out.assign_attrs(every=every)
 
 
 def _by_kernel(
-    kernel: Kernel, problem: Problem, every: int, keep: tuple[str, ...]
+    problem: Problem, every: int, keep: tuple[str, ...], rates: Array
 ) -> tuple[dict[str, Array], int]:
-    loss, n, steps = problem.loss, problem.loss.dimension, problem.steps
-    records = np.empty((len(recorded_steps(steps, every)), 2 * n))
-    noisy = problem.noise > 0
-    diverged_at = int(
-        kernel.run_function("trace", steps)(
-            problem.start, problem.velocity,
-            problem.optimizer.rates(0, steps), problem.optimizer.momentum, problem.optimizer.lookahead,
-            kernel.values, problem.noise_at(0, steps) if noisy else np.zeros((1, n)), noisy,
-            every, problem.escape, records,
-        )
-    )  # fmt: skip
-    if diverged_at >= 0:
-        records = records[: (diverged_at - 1) // every + 1]
+    loss, kernel, n, steps = problem.loss, problem.loss.kernel, problem.loss.dimension, problem.steps
+    assert kernel is not None
+    carried = problem.carried
+    records = np.empty((len(recorded_steps(steps, every)), n * (1 + len(carried))))
+    tracer = Tracer(kernel, problem, steps)
+    diverged_at = tracer.run(problem, carried, problem.start, 0, rates[:-1], every, records)
+    records = records[: len(recorded_steps(steps, every, diverged_at))]
     weights = np.ascontiguousarray(records[:, :n])
     losses, sharpnesses = kernel.evaluate(weights, loss="loss" in keep, sharpness="sharpness" in keep)
-    data: dict[str, Array] = {"weights": weights, "velocity": np.ascontiguousarray(records[:, n:])}
+    data: dict[str, Array] = {"weights": weights, "velocity": np.ascontiguousarray(records[:, n : 2 * n])}
     data |= {"loss": losses, "sharpness": sharpnesses}
     if "gradient_norm" in keep:
         data["gradient_norm"] = np.array([_norm(loss.gradient_at(w)) for w in weights])
@@ -142,12 +138,14 @@ def _norm(vector: Array) -> float:
         return float(np.linalg.norm(vector))
 
 
-def _general(problem: Problem, every: int, keep: tuple[str, ...]) -> tuple[dict[str, Array], int]:
+def _general(
+    problem: Problem, every: int, keep: tuple[str, ...], rates: Array
+) -> tuple[dict[str, Array], int]:
     reached = 0
 
     def recorded() -> Iterator[State]:
         nonlocal reached
-        for state in states(problem):
+        for state in states(problem, rates=lambda first, last: rates[first:last]):
             reached = state.step
             if state.step % every == 0 or state.step == problem.steps:
                 yield state

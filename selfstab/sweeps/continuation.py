@@ -15,7 +15,7 @@ import numpy.typing as npt
 from selfstab import phases, validation
 from selfstab.kernels.measures import MEASURES
 from selfstab.losses.base.loss import Loss
-from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.optimizers.base import Optimizer
 from selfstab.runs.dataset import provenance
 from selfstab.sweeps.plan.blocks import Block, cut
 from selfstab.sweeps.plan.plan import Plan, described
@@ -33,7 +33,7 @@ _DIRECTIONS: Final = ("forward", "backward")
 
 def continuation(
     loss: Loss,
-    optimizer: HeavyBall,
+    optimizer: Optimizer,
     axes: Mapping[str, Any],
     *,
     along: str,
@@ -48,12 +48,12 @@ def continuation(
     threads: int | None = None,
     progress: bool = True,
 ) -> xarray.Dataset:
-    """Sweep so that along one axis each run starts from its neighbour's end, weights and velocity.
+    """Sweep so that along one axis each run starts from its neighbour's end, with the weights and the optimizer's states.
 
-    What a run ends in then depends on where it came from: where two attractors live beside each other, the branch
-    followed forward and the one followed backward differ (hysteresis). The first run of a line starts from `start`;
-    so does one whose neighbour diverged. A run that sits on a fixed point exactly stays there also where that is
-    unstable: a small `noise` lets it leave.
+    Where a run ends then depends on where it came from. Where two attractors stand side by side, the branch followed
+    forward and the one followed backward differ (hysteresis). The first run of a line starts from `start`. So does a
+    run whose neighbour diverged. A run that sits on a fixed point exactly stays there, also where that is unstable: a
+    small `noise` lets it leave.
 
     Parameters
     ----------
@@ -123,14 +123,15 @@ def continuation(
         order = slice(None) if directions[block.repeat] == "forward" else slice(None, None, -1)
         part = lines[order, block.first : block.first + block.count]
         fresh = np.ones(block.count, dtype=bool)
-        weights, velocities = np.zeros((2, block.count, plan.problem.loss.dimension))
+        size = 1 + len(plan.problem.optimizer.carried)
+        states = np.zeros((block.count, size * plan.problem.loss.dimension))
         for k, cells in enumerate(part):
             if stopped.is_set():
                 raise CancelledError
             if fresh.any():
-                weights[fresh], velocities[fresh] = _first_states(plan, cells[fresh])
+                states[fresh] = _first_states(plan, cells[fresh])
             restarted[cells, block.repeat] = fresh & (k > 0)
-            found, weights, velocities = runner.continued(cells, weights, velocities)
+            found, states = runner.continued(cells, states)
             values[:, cells, block.repeat] = found
             fresh = found[run_plan.measures.index("diverged_at")] >= 0
 
@@ -168,12 +169,12 @@ def _check_along(plan: Plan, along: Any) -> None:
         )
 
 
-def _first_states(plan: Plan, cells: Integers) -> tuple[Array, Array]:
-    """Return the weights and velocities of cells that start afresh, each of shape (cells, dimension)."""
+def _first_states(plan: Plan, cells: Integers) -> Array:
+    """Return the weights of cells that start afresh, and what is carried, shape (cells, (1 + states) · dimension)."""
     loss = plan.problem.loss
-    if loss.kernel is None:
+    if loss.kernel is None or len(plan.problem.optimizer.carried) > 1:
         problems = [plan.cell(int(cell))[0] for cell in cells]
-        return np.array([p.start for p in problems]), np.array([p.velocity for p in problems])
+        return np.array([np.concatenate([p.start, *p.carried]) for p in problems])
     index = np.unravel_index(cells, plan.shape)
     values = {name: v[at] for (name, v), at in zip(plan.axes.items(), index, strict=True)}
     weights = plan.starts(values, len(cells))
@@ -181,7 +182,7 @@ def _first_states(plan: Plan, cells: Integers) -> tuple[Array, Array]:
     for j, name in enumerate(loss.weight_names):
         before[:, j] = values.get(f"previous.{name}", before[:, j])
     with np.errstate(over="ignore"):
-        return weights, weights - before
+        return np.hstack([weights, weights - before])
 
 
 def _dataset(

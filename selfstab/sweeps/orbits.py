@@ -18,11 +18,12 @@ from selfstab.kernels.measures import MEASURES
 from selfstab.losses.base.kernel import Kernel
 from selfstab.losses.base.loss import Loss
 from selfstab.machine import free_memory
-from selfstab.optimizers.heavy_ball import HeavyBall
-from selfstab.runs.dataset import KEEP, provenance
+from selfstab.optimizers.base import Optimizer
+from selfstab.runs.dataset import provenance
 from selfstab.runs.problem import Problem
 from selfstab.runs.simulate import values_at
-from selfstab.runs.states import State, states
+from selfstab.runs.states import State, Tracer, states
+from selfstab.runs.variables import KEEP
 from selfstab.sweeps.plan.blocks import Block, block_size, cut
 from selfstab.sweeps.plan.plan import Plan, described
 from selfstab.sweeps.plan.request import Request
@@ -40,7 +41,7 @@ _PART: Final = 2**15
 
 def orbits(
     loss: Loss,
-    optimizer: HeavyBall,
+    optimizer: Optimizer,
     axes: Mapping[str, Any],
     *,
     start: Any,
@@ -115,7 +116,8 @@ def orbits(
         )
     kept = {name: np.full((plan.cells, last, *row), np.nan) for name, row in rows.items()}
     diverged_at = np.empty(plan.cells, dtype=np.int64)
-    entry = None if loss.kernel is None else _Entries(loss.kernel, plan.cells * plan.problem.steps)
+    work_steps = plan.cells * plan.problem.steps
+    entry = None if loss.kernel is None else _Entries(loss.kernel, plan.problem, work_steps)
 
     stopped = threading.Event()
 
@@ -149,9 +151,9 @@ def _check_dimension(plan: Plan, keep: Sequence[str]) -> None:
 class _Entries:
     """The compiled source of single runs, with states of a run's end."""
 
-    def __init__(self, kernel: Kernel, work: int) -> None:
+    def __init__(self, kernel: Kernel, problem: Problem, work: int) -> None:
         # Plain CPython where there is little to do: the bits are the same.
-        self._trace: Callable[..., int] = kernel.run_function("trace", work)
+        self._tracer = Tracer(kernel, problem, work)
         self._evaluate: Callable[..., None] = kernel.run_function("evaluate", work)
 
     def states(
@@ -161,55 +163,46 @@ class _Entries:
         kernel, n, steps = problem.loss.kernel, problem.loss.dimension, problem.steps
         assert kernel is not None
         first = steps - last + 1
-        w, v, diverged_at = problem.start, problem.velocity, -1
+        state = np.concatenate([problem.start, *problem.carried])
         for begin in range(0, first, _PART):
             _go_on(stopped)
-            ends = np.empty((2, 2 * n))
+            ends = np.empty((2, state.size))
             end = min(begin + _PART, first)
-            diverged_at = self._part(problem, w, v, begin, end, end - begin, ends)
+            diverged_at = self._part(problem, state, begin, end, end - begin, ends)
             if diverged_at >= 0:
                 return {name: np.empty(0) for name in keep}, diverged_at
-            w, v = ends[1, :n], ends[1, n:]
-        records = np.empty((last, 2 * n))
-        reached = last
+            state = ends[1]
+        records = np.empty((last, state.size))
+        reached, diverged_at = last, -1
         # Where the state at `first` alone is kept, a part without updates records it.
         for begin in range(first, max(steps, first + 1), _PART):
             _go_on(stopped)
             end = min(begin + _PART, steps)
             part = records[begin - first : end - first + 1]
-            diverged_at = self._part(problem, w, v, begin, end, 1, part)
+            diverged_at = self._part(problem, state, begin, end, 1, part)
             if diverged_at >= 0:
                 reached = diverged_at - first
                 break
-            w, v = part[-1, :n].copy(), part[-1, n:].copy()
+            state = part[-1].copy()
         weights = np.ascontiguousarray(records[:reached, :n])
         losses = np.empty(reached if "loss" in keep else 0)
         sharpnesses = np.empty(reached if "sharpness" in keep else 0)
         self._evaluate(weights, kernel.values, losses, sharpnesses)
         data = {
             "weights": weights,
-            "velocity": records[:reached, n:],
+            "velocity": records[:reached, n : 2 * n],
             "loss": losses,
             "sharpness": sharpnesses,
         }
         return {name: data[name] for name in keep}, diverged_at
 
-    def _part(
-        self, problem: Problem, w: Array, v: Array, begin: int, end: int, every: int, records: Array
-    ) -> int:
+    def _part(self, problem: Problem, state: Array, begin: int, end: int, every: int, records: Array) -> int:
         """Run the updates `begin`, ..., end − 1 with the schedule and the noise that they have; see the kernel."""
-        optimizer, kernel = problem.optimizer, problem.loss.kernel
-        assert kernel is not None
-        noisy = problem.noise > 0
         # A number of the optimizer's own needs no check that it is a learning rate.
-        lr = optimizer.lr
-        rates = np.full(end - begin, lr) if isinstance(lr, float) else optimizer.rates(begin, end)
-        found = self._trace(
-            w, v, rates, optimizer.momentum, optimizer.lookahead, kernel.values,
-            problem.noise_at(begin, end) if noisy else np.zeros((1, w.size)), noisy, every, problem.escape,
-            records,
-        )  # fmt: skip
-        return int(found) + begin if found >= 0 else -1
+        lr = problem.optimizer.lr
+        rates = np.full(end - begin, lr) if isinstance(lr, float) else problem.optimizer.rates(begin, end)
+        start, *carried = state.reshape(-1, problem.loss.dimension)
+        return self._tracer.run(problem, tuple(carried), start, begin, rates, every, records)
 
 
 def _go_on(stopped: threading.Event) -> None:
@@ -243,12 +236,7 @@ def _dataset(plan: Plan, kept: Mapping[str, Array], diverged_at: Any, last: int)
     out = described(plan, {}).assign_coords(step=np.arange(problem.steps - last + 1, problem.steps + 1))
     for name, array in kept.items():
         dims = (*plan.axes, "step", "weight")[: len(plan.axes) + array.ndim - 1]
-        long_name, units = KEEP[name]
-        out[name] = (
-            dims,
-            array.reshape(*plan.shape, *array.shape[1:]),
-            {"long_name": long_name, "units": units},
-        )
+        out[name] = (dims, array.reshape(*plan.shape, *array.shape[1:]), KEEP[name].attributes)
     if "weight" in out.dims:
         out = out.assign_coords(weight=np.array(problem.loss.weight_names, dtype=object))
     out["diverged_at"] = (

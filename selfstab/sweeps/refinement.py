@@ -16,7 +16,7 @@ import xarray
 from selfstab import phases, validation
 from selfstab.kernels.measures import MEASURES
 from selfstab.losses.base.loss import Loss
-from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.optimizers.base import Optimizer
 from selfstab.runs.dataset import provenance
 from selfstab.sweeps.plan.blocks import Block, cut
 from selfstab.sweeps.plan.cell_tree import Grown, covering, grown_tree
@@ -32,7 +32,7 @@ _OWN: Final = ("cell", "axis", "level", "size", "position", "boundary", "unresol
 
 def refine(
     loss: Loss,
-    optimizer: HeavyBall,
+    optimizer: Optimizer,
     axes: Mapping[str, tuple[float, float, int]],
     *,
     start: Any,

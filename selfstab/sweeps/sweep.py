@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.optimizers.base import Optimizer
 from selfstab.sweeps.plan.blocks import Block
 from selfstab.sweeps.plan.plan import Plan
 from selfstab.sweeps.plan.protocols import Results, Runner
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 def sweep(
     loss: Loss,
-    optimizer: HeavyBall,
+    optimizer: Optimizer,
     axes: Mapping[str, Any],
     *,
     start: Any,

@@ -125,12 +125,14 @@ def test_a_sweep_in_a_second_process_does_not_compile(tmp_path):
 SOURCES = """if True:
     import hashlib, sympy, selfstab as ss
     from selfstab.kernels.writer import Variant
+    from selfstab.optimizers.text import rule_text
     x, y, c = sympy.symbols("x y c")
     losses = [ss.CubicTaylor(1.0), ss.Product(), ss.Minimalist(), ss.Coupled(1.0, 1.0), ss.Chain(3)]
     wild = sympy.exp(c*x*y) + sympy.Max(x, y, c*x) + abs(x + y)**3 + sympy.tanh(x/c)*sympy.log(1 + y**2)
     losses += [ss.Quadratic([1.0, 2.0, 3.0]), ss.SymbolicLoss(wild, [x, y], {c: 1.0})]
     for loss in losses:
-        text = loss.sweep_source(Variant(("phase", "max_loss"), "ramp", True, True)) + loss.source()
+        variant = Variant(("phase", "max_loss"), rule_text(ss.HeavyBall(1.0)), ss.LinearWarmup.rate, True)
+        text = loss.sweep_source(variant) + loss.source()
         print(hashlib.sha256(text.encode()).hexdigest())
 """
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import selfstab as ss
 from selfstab.kernels import modules
-from selfstab.losses.symbolic.loss import _PLAIN_STEPS
-from selfstab.runs.dataset import KEEP
+from selfstab.losses.base.kernel import PLAIN_STEPS
+from selfstab.runs.variables import KEEP
 
 ALL = tuple(KEEP)
 NETWORK = ss.MLP((2, 3, 1), [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [[1.0], [-1.0], [0.5]])
@@ -124,10 +124,10 @@ def test_compiled_long_runs_have_the_bits_of_short_ones(same_bits, compilations)
     """Protects the switch of a run from plain CPython to the compiled trace: the longest plain run, one step more."""
     loss, optimizer = ss.CubicTaylor(1.0, 1e-4), ss.HeavyBall(1.9, 0.1)
     settings = {"keep": ("weights", "loss", "sharpness"), "noise": 1e-4, "every": 7}
-    last = _PLAIN_STEPS - _PLAIN_STEPS % 7
-    short = ss.simulate(loss, optimizer, [0.1, 0.0], _PLAIN_STEPS, **settings).sel(step=slice(0, last))
+    last = PLAIN_STEPS - PLAIN_STEPS % 7
+    short = ss.simulate(loss, optimizer, [0.1, 0.0], PLAIN_STEPS, **settings).sel(step=slice(0, last))
     assert not compilations
-    long = ss.simulate(loss, optimizer, [0.1, 0.0], _PLAIN_STEPS + 1, **settings).sel(step=slice(0, last))
+    long = ss.simulate(loss, optimizer, [0.1, 0.0], PLAIN_STEPS + 1, **settings).sel(step=slice(0, last))
     assert compilations
     for variable in settings["keep"]:
         assert len(short[variable]) == last // 7 + 1
@@ -137,13 +137,13 @@ def test_compiled_long_runs_have_the_bits_of_short_ones(same_bits, compilations)
 def test_compiled_evaluations_have_the_bits_of_plain_ones(same_bits, compilations):
     """Protects the switch of losses and sharpnesses at many points: the most that are plain, and one more."""
     loss = ss.Minimalist()
-    points = np.random.default_rng(0).normal(size=(_PLAIN_STEPS + 1, loss.dimension))
+    points = np.random.default_rng(0).normal(size=(PLAIN_STEPS + 1, loss.dimension))
     few = loss._evaluate(points[:-1], loss=True, sharpness=True)
     assert not compilations
     many = loss._evaluate(points, loss=True, sharpness=True)
     assert compilations
     for plain, compiled in zip(few, many, strict=True):
-        assert plain.shape == (_PLAIN_STEPS,)
+        assert plain.shape == (PLAIN_STEPS,)
         assert same_bits(plain, compiled[:-1])
 
 

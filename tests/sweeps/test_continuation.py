@@ -25,7 +25,7 @@ def continued(plain_engine, loss, optimizer, axes, **settings):
 
 def chain(loss, optimizers, weights, velocity, steps, *, escape=1e6, noise=0.0, seed=0):
     """Return the final losses of runs that each start where the one before ended, by the kernel of single runs."""
-    trace = modules.plain(loss.kernel.run_source)["trace"]
+    trace = modules.plain(loss.kernel.run_source())["trace"]
     out = []
     for optimizer in optimizers:
         ends = np.empty((2, 2 * loss.dimension))

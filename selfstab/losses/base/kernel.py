@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -12,8 +11,14 @@ import numpy as np
 from selfstab.kernels import modules
 from selfstab.kernels.run_template import run_source
 from selfstab.kernels.sweep_template import sweep_source
+from selfstab.kernels.updates import UpdateText
 from selfstab.kernels.writer import LossText, Variant
+from selfstab.optimizers.base import Optimizer
+from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.optimizers.text import rule_text
 from selfstab.validation import Array
+
+_HEAVY_BALL: Final = HeavyBall(1.0)
 
 PLAIN_STEPS: Final = 3_000
 """Up to this many steps plain CPython is faster than loading Numba; the bits are the same."""
@@ -34,11 +39,13 @@ class KernelSource:
     formulas: LossText
     title: str
     _sweeps: dict[Variant, str] = field(default_factory=dict, init=False, repr=False)
+    _runs: dict[UpdateText, str] = field(default_factory=dict, init=False, repr=False)
 
-    @cached_property
-    def run(self) -> str:
-        """Text of the module of single runs."""
-        return run_source(self.formulas, self.title)
+    def run(self, update: UpdateText) -> str:
+        """Return the text of the module of single runs."""
+        if update not in self._runs:
+            self._runs[update] = run_source(self.formulas, update, self.title)
+        return self._runs[update]
 
     def sweep(self, variant: Variant) -> str:
         """Return the text of the module that sweeps."""
@@ -69,25 +76,30 @@ class Kernel:
         """The loss's formulas in the kernels' names."""
         return self.source.formulas
 
-    @property
-    def run_source(self) -> str:
-        """Text of the module of single runs."""
-        return self.source.run
+    def run_source(self, optimizer: Optimizer = _HEAVY_BALL) -> str:
+        """Return the text of the module of an optimizer's single runs."""
+        return self.source.run(rule_text(optimizer))
 
     def sweep_source(self, variant: Variant) -> str:
         """Return the text of the module that sweeps."""
         return self.source.sweep(variant)
 
-    def run_function(self, name: str, steps: int) -> Callable[..., Any]:
+    @staticmethod
+    def reads_step(optimizer: Optimizer) -> bool:
+        """Return whether an optimizer's single runs are told the step they begin at."""
+        return rule_text(optimizer).depends_on_step
+
+    def run_function(self, name: str, steps: int, optimizer: Optimizer = _HEAVY_BALL) -> Callable[..., Any]:
         """Return a function of the module of single runs, ``trace`` or ``evaluate``.
 
         It is plain Python where the work is no more than :data:`PLAIN_STEPS` steps, else compiled: the bits are the
         same.
         """
+        source = self.run_source(optimizer)
         if steps <= PLAIN_STEPS:
-            plain: Callable[..., Any] = modules.plain(self.run_source)[name]
+            plain: Callable[..., Any] = modules.plain(source)[name]
             return plain
-        compiled: Callable[..., Any] = getattr(modules.compiled(self.run_source), name)
+        compiled: Callable[..., Any] = getattr(modules.compiled(source), name)
         return compiled
 
     def evaluate(self, points: Array, *, loss: bool = False, sharpness: bool = False) -> tuple[Array, Array]:

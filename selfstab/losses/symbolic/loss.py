@@ -23,6 +23,8 @@ from selfstab.losses.symbolic.expressions import checked, parse
 from selfstab.losses.symbolic.formulas import Formulas
 from selfstab.losses.symbolic.printing import lines_of
 from selfstab.losses.symbolic.size import check_nodes, check_operations
+from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.optimizers.text import rule_text
 from selfstab.validation import Array
 
 RESERVED = ("lr", "excess", "noise", "momentum", "lookahead", "repeat", "seed", "step", "weight", *MEASURES,
@@ -156,7 +158,8 @@ class SymbolicLoss(Loss):
 
     def source(self, measure: Sequence[str] = ("final_loss", "final_sharpness", "phase")) -> str:
         """Return the generated kernel of a sweep over constant lr with these measures, as text."""
-        return self.sweep_source(Variant(measure_names("measure", measure)))
+        measures = measure_names("measure", measure)
+        return self.sweep_source(Variant(measures, rule_text(HeavyBall(1.0), ())))
 
     # -- kernels --------------------------------------------------------------------------------------------------
 

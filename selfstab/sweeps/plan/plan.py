@@ -13,13 +13,13 @@ import numpy as np
 
 from selfstab import phases, validation
 from selfstab.kernels.measures import MEASURES, measure_names
-from selfstab.kernels.writer import Rate
+from selfstab.kernels.rates import CONSTANT, EXCESS, TABLE, RateText
 from selfstab.losses.base.kernel import Kernel
 from selfstab.losses.base.loss import Loss
 from selfstab.losses.base.starts import Initialization
 from selfstab.losses.family import LossFamily
-from selfstab.optimizers.heavy_ball import HeavyBall
-from selfstab.optimizers.schedules import Constant, LinearWarmup, numeric_fields, with_fields
+from selfstab.optimizers.base import Optimizer, rate_at_excess
+from selfstab.optimizers.schedules import SCHEDULES, Constant, KnownSchedule, numeric_fields, with_fields
 from selfstab.runs.problem import Problem
 from selfstab.sweeps.plan.request import Request
 from selfstab.validation import Array, Integers
@@ -33,30 +33,18 @@ MOST_RUNS: Final = 2**60
 _ROWS: Final = 2**16
 
 _RANGES: Final[dict[str, dict[str, Any]]] = {
-    "momentum": {"at_least": 0, "below": 1},
-    "lookahead": {"at_least": 0},
     "lr": {"above": 0},
     "excess": {"above": -1},
     "noise": {"at_least": 0},
     "start.seed": {"at_least": 0, "at_most": 2**53},
     "start.scale": {"at_least": 0},
 }
-_RAMP_RANGES: Final[dict[str, dict[str, Any]]] = {
-    "lr.start": {"at_least": 0},
-    "lr.end": {"above": 0},
-    "lr.steps": {"at_least": 1},
-}
 LONG_NAMES: Final = {
-    "momentum": ("momentum", "1"),
-    "lookahead": ("lookahead", "1"),
     "lr": ("learning rate", "1/sharpness"),
     "excess": ("relative excess of the sharpness at the start, S/S* - 1", "1"),
     "noise": ("standard deviation of the gradient noise", "loss per weight"),
     "start.seed": ("seed of the initial weights", "1"),
     "start.scale": ("scale of the initial weights", "1"),
-    "lr.start": ("learning rate at the start of the warmup", "1/sharpness"),
-    "lr.end": ("learning rate after the warmup", "1/sharpness"),
-    "lr.steps": ("length of the warmup", "step"),
 }
 
 
@@ -68,7 +56,7 @@ class Plan:
     axes: dict[str, Array]
     measures: tuple[str, ...]
     repeats: int
-    rate: Rate
+    rate: str
     moves_with_start: bool
     initialization: Initialization | None = None
 
@@ -89,6 +77,7 @@ class Plan:
         if not axes:
             raise ValueError("axes must name at least one axis, got none")
         drawn = start if isinstance(start, Initialization) else None
+        problem.check_rates(problem.optimizer)
         _check_names(problem, axes, drawn)
         rate = _rate(problem.optimizer, axes)
         values = {name: _axis(problem, name, value) for name, value in axes.items()}
@@ -103,6 +92,12 @@ class Plan:
         if (runs := plan.cells * plan.repeats) > MOST_RUNS:
             raise ValueError(f"axes and repeats must make at most 2**60 cells, got {validation.shown(runs)}")
         return plan
+
+    @property
+    def rate_text(self) -> RateText:
+        """How a kernel gets the learning rate."""
+        known = {text.name: text for text in (CONSTANT, EXCESS, TABLE)}
+        return known[self.rate] if self.rate in known else _kernel_rate(self.problem.optimizer)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -122,18 +117,12 @@ class Plan:
         start = self._start(loss, values)
         previous = start if self.moves_with_start else problem.previous
         previous = _point(previous, loss, "previous", values)
-        optimizer = replace(
-            problem.optimizer,
-            momentum=values.get("momentum", problem.optimizer.momentum),
-            lookahead=values.get("lookahead", problem.optimizer.lookahead),
+        optimizer = problem.optimizer.with_numbers(
+            {name: values[name] for name in problem.optimizer.numbers if name in values}
         )
         if self.rate == "excess":
-            threshold_lr = 2.0 * (1.0 + optimizer.momentum)
-            ahead = 1.0 + 2.0 * optimizer.lookahead
-            optimizer = replace(
-                optimizer,
-                lr=(1.0 + values["excess"]) * threshold_lr / (loss.sharpness_at(start).value * ahead),
-            )
+            lr = rate_at_excess(optimizer, loss.sharpness_at(start).value, values["excess"])
+            optimizer = replace(optimizer, lr=lr)
         elif "lr" in values:
             optimizer = replace(optimizer, lr=values["lr"])
         else:
@@ -267,7 +256,7 @@ def described(plan: Plan, arrays: Mapping[str, Any]) -> xarray.Dataset:
     dims = [*plan.axes, "repeat"] if plan.repeats > 1 else [*plan.axes]
     coordinates: dict[str, Any] = {}
     for name, values in plan.axes.items():
-        long_name, units = LONG_NAMES.get(name, (name, "1"))
+        long_name, units = long_name_of(plan.problem.optimizer, name)
         coordinates[name] = (name, values, {"long_name": long_name, "units": units})
     if plan.repeats > 1:
         coordinates["repeat"] = np.arange(plan.repeats)
@@ -285,7 +274,23 @@ def described(plan: Plan, arrays: Mapping[str, Any]) -> xarray.Dataset:
     return out
 
 
-def scheduled(optimizer: HeavyBall, values: Mapping[str, float]) -> HeavyBall:
+def long_name_of(optimizer: Optimizer, name: str) -> tuple[str, str]:
+    """Return an axis's long name and unit."""
+    schedule = optimizer.lr
+    if name in optimizer.numbers:
+        known = optimizer.setting_of(name)
+        return known.long_name or name, known.unit
+    if name.startswith("lr.") and isinstance(schedule, KnownSchedule):
+        known = schedule.settings[name.removeprefix("lr.")]
+        return known.long_name, known.unit
+    return LONG_NAMES.get(name, (name, "1"))
+
+
+def _kernel_rate(optimizer: Optimizer) -> RateText:
+    return optimizer.lr.rate if isinstance(optimizer.lr, KnownSchedule) else TABLE
+
+
+def scheduled(optimizer: Optimizer, values: Mapping[str, float]) -> Optimizer:
     """Return the optimizer with the numbers of its schedule that are set by values of axes, ``lr.NAME``."""
     if isinstance(optimizer.lr, float):
         return optimizer
@@ -331,7 +336,7 @@ def _check_sharpness(found: Array, points: Array, values: Mapping[str, float]) -
         )
 
 
-def _rate(optimizer: HeavyBall, axes: Mapping[str, Any]) -> Rate:
+def _rate(optimizer: Optimizer, axes: Mapping[str, Any]) -> str:
     is_scheduled = not isinstance(optimizer.lr, (float, Constant))
     if "excess" in axes:
         if "lr" in axes or is_scheduled:
@@ -343,11 +348,11 @@ def _rate(optimizer: HeavyBall, axes: Mapping[str, Any]) -> Rate:
             own = _of_schedule(optimizer)
             use = f"; use {', '.join(own)}" if own else ""
             raise ValueError(f"lr must not be an axis beside the schedule {optimizer.lr!r}{use}")
-        return "ramp" if isinstance(optimizer.lr, LinearWarmup) else "table"
+        return _kernel_rate(optimizer).name
     return "constant"
 
 
-def _of_schedule(optimizer: HeavyBall) -> list[str]:
+def _of_schedule(optimizer: Optimizer) -> list[str]:
     """Return the axes that set numbers of the optimizer's schedule."""
     constant = isinstance(optimizer.lr, (float, Constant))
     return [] if constant else [f"lr.{name}" for name in numeric_fields(optimizer.lr)]
@@ -356,8 +361,12 @@ def _of_schedule(optimizer: HeavyBall) -> list[str]:
 def _check_names(problem: Problem, axes: Mapping[Any, Any], drawn: Initialization | None) -> None:
     weights = problem.loss.weight_names
     shown = weights if len(weights) <= 8 else (*weights[:3], "...")
-    known = ["momentum", "lookahead", "lr", "excess", "noise", *_of_schedule(problem.optimizer)]
-    known += problem.loss.parameters
+    own = [*problem.optimizer.numbers, "lr", "excess", "noise", *_of_schedule(problem.optimizer)]
+    if taken := {*own} & {*problem.loss.parameters}:
+        raise ValueError(
+            f"loss must not have a parameter called {min(taken)}, which is {type(problem.optimizer).__name__}'s"
+        )
+    known = [*own, *problem.loss.parameters]
     if drawn is not None:
         if taken := {"seed", "scale"} & {*weights}:
             raise ValueError(
@@ -368,13 +377,21 @@ def _check_names(problem: Problem, axes: Mapping[Any, Any], drawn: Initializatio
     for name in axes:
         if name in ("start.seed", "start.scale") and name not in known and name not in points:
             raise ValueError(f"axes: {name} needs a start that is an Initialization, got weights")
-        if name in _RAMP_RANGES and name not in known:
+        if name not in known and (kinds := _schedules_with(name)):
             raise ValueError(
-                f"axes: {name} needs an optimizer with a LinearWarmup, got {problem.optimizer.lr!r}"
+                f"axes: {name} needs an optimizer with a {' or '.join(kinds)}, got {problem.optimizer.lr!r}"
             )
         if not isinstance(name, str) or (name not in known and name not in points):
             listed = ", ".join([*known, *(f"start.{w}" for w in shown), *(f"previous.{w}" for w in shown)])
             raise ValueError(f"axes must be named among {listed}, got {validation.shown(name)}")
+
+
+def _schedules_with(name: Any) -> list[str]:
+    """Return which schedules have the number that an axis of this name would set."""
+    if not isinstance(name, str) or not name.startswith("lr."):
+        return []
+    number = name.removeprefix("lr.")
+    return [kind for kind, known in SCHEDULES.items() if known is not Constant and number in known.settings]
 
 
 def _axis(problem: Problem, name: str, value: Any) -> Array:
@@ -388,15 +405,17 @@ def _axis(problem: Problem, name: str, value: Any) -> Array:
         for v in values:
             _accepted(shown, v, lambda v: problem.loss.replace(**{name: v}))
         return values
-    validation.broadcastable(shown, values, **_RANGES.get(name, {}))
+    optimizer, schedule = problem.optimizer, problem.optimizer.lr
+    bounds = optimizer.setting_of(name).bounds if name in optimizer.numbers else _RANGES.get(name, {})
+    validation.broadcastable(shown, values, **bounds)
     if name == "start.seed":
         for v in values[values != np.floor(values)][:1]:
             validation.whole(shown, v)
-    if name.startswith("lr.") and isinstance(problem.optimizer.lr, LinearWarmup):
-        validation.broadcastable(shown, values, **_RAMP_RANGES[name])
+    if name.startswith("lr.") and isinstance(schedule, KnownSchedule):
+        validation.broadcastable(shown, values, **schedule.settings[name.removeprefix("lr.")].bounds)
     elif name.startswith("lr."):
         for v in values:
-            _accepted(shown, v, lambda v: problem.check_rates(scheduled(problem.optimizer, {name: v})))
+            _accepted(shown, v, lambda v: problem.check_rates(scheduled(optimizer, {name: v})))
     elif name.startswith("start.") and name not in _RANGES:
         validation.broadcastable(shown, values, at_least=-problem.escape, at_most=problem.escape)
     return values

@@ -107,15 +107,15 @@ class CellRunner:
         with self._alone:
             return _run(self.plan, cells, repeat, self._stopped)
 
-    def continued(self, cells: Integers, weights: Array, velocities: Array) -> tuple[Array, Array, Array]:
+    def continued(self, cells: Integers, states: Array) -> tuple[Array, Array]:
         """Return the same as :meth:`selfstab.sweeps.runners.lanes.LaneRunner.continued`."""
         if self._workers is not None:
-            values_and_ends: tuple[Array, Array, Array] = self._workers.submit(
-                _continue_in_worker, cells, weights, velocities
+            values_and_ends: tuple[Array, Array] = self._workers.submit(
+                _continue_in_worker, cells, states
             ).result()
             return values_and_ends
         with self._alone:
-            return _continue(self.plan, cells, weights, velocities, self._stopped)
+            return _continue(self.plan, cells, states, self._stopped)
 
     def stop(self) -> None:
         """End what runs at once, also in the midst of a cell: its processes, or with CancelledError a run here."""
@@ -135,30 +135,30 @@ def _run(plan: Plan, cells: Integers, repeat: int, stopped: threading.Event | No
 
 @dataclass(frozen=True)
 class _Resumed(Problem):
-    """A run that starts with a velocity of its own, which start − previous would round."""
+    """A run that starts with states of its own, which start and previous would round."""
 
-    resumed: Array
+    resumed: tuple[Array, ...]
 
     @property
-    def velocity(self) -> Array:
-        """v_0, shape (dimension,)."""
+    def carried(self) -> tuple[Array, ...]:
+        """What the optimizer carries at step 0, each of shape (dimension,)."""
         return self.resumed
 
 
 def _continue(
-    plan: Plan, cells: Integers, weights: Array, velocities: Array, stopped: threading.Event | None = None
-) -> tuple[Array, Array, Array]:
-    out = np.empty((len(plan.measures), len(cells)))
-    ends, end_velocities = np.empty_like(weights), np.empty_like(weights)
+    plan: Plan, cells: Integers, states: Array, stopped: threading.Event | None = None
+) -> tuple[Array, Array]:
+    out, ends = np.empty((len(plan.measures), len(cells))), np.empty_like(states)
     with one_blas_thread():
         for k, cell in enumerate(cells):
             problem, _ = plan.cell(int(cell))
             settings = {field.name: getattr(problem, field.name) for field in fields(problem)}
-            resumed = _Resumed(**(settings | {"start": weights[k]}), resumed=velocities[k])
+            start, *carried = states[k].reshape(-1, problem.loss.dimension)
+            resumed = _Resumed(**(settings | {"start": start}), resumed=tuple(carried))
             values, last = followed(resumed, plan.measures, 0, stopped)
             out[:, k] = [values[name] for name in plan.measures]
-            ends[k], end_velocities[k] = last.weights, last.velocity
-    return out, ends, end_velocities
+            ends[k] = np.concatenate([last.weights, *last.carried])
+    return out, ends
 
 
 # -- in a process of its own ---------------------------------------------------------------------------------------
@@ -194,8 +194,8 @@ def _run_in_worker(cells: Integers, repeat: int) -> Array:
     return _run(_WORKER.plan, cells, repeat)
 
 
-def _continue_in_worker(cells: Integers, weights: Array, velocities: Array) -> tuple[Array, Array, Array]:
-    return _continue(_WORKER.plan, cells, weights, velocities)
+def _continue_in_worker(cells: Integers, states: Array) -> tuple[Array, Array]:
+    return _continue(_WORKER.plan, cells, states)
 
 
 def _end_with(parent: int) -> None:

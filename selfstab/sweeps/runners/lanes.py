@@ -17,7 +17,8 @@ from selfstab.kernels import modules
 from selfstab.kernels.measures import in_order
 from selfstab.kernels.writer import Variant
 from selfstab.losses.base.kernel import Kernel
-from selfstab.optimizers.schedules import LinearWarmup
+from selfstab.optimizers.schedules import numeric_fields
+from selfstab.optimizers.text import rule_text
 from selfstab.sweeps.plan.blocks import block_size
 from selfstab.sweeps.plan.plan import Plan, scheduled
 from selfstab.validation import Array, Integers
@@ -33,7 +34,7 @@ class LaneRunner:
         # In one order, so that a set of measures has one kernel.
         self._measures = in_order(plan.measures)
         self._variant = Variant(
-            self._measures, plan.rate, optimizer.lookahead > 0 or "lookahead" in plan.axes,
+            self._measures, rule_text(optimizer, [*plan.axes]), plan.rate_text,
             plan.problem.noise > 0 or "noise" in plan.axes, resumes,
         )  # fmt: skip
         self._columns = self._variant.inputs(kernel.formulas)
@@ -102,16 +103,14 @@ class LaneRunner:
         out, _ = self._run(cells, self.inputs(cells), repeat)
         return out
 
-    def continued(self, cells: Integers, weights: Array, velocities: Array) -> tuple[Array, Array, Array]:
-        """Run the cells from these weights and velocities, each of shape (cells, dimension).
+    def continued(self, cells: Integers, states: Array) -> tuple[Array, Array]:
+        """Run the cells from these weights and what is carried beside them, shape (cells, (1 + states) · dimension).
 
-        Returns the measures, as :meth:`run` does, and the last weights and velocities.
+        Returns the measures, as :meth:`run` does, and the same at the last step.
         """
         inputs = self.inputs(cells)
-        n = self._loss.dimension
-        inputs[:, -2 * n : -n], inputs[:, -n:] = weights, velocities
-        out, ends = self._run(cells, inputs, 0, 2 * n)
-        return out, ends[:, :n], ends[:, n:]
+        inputs[:, -states.shape[1] :] = states
+        return self._run(cells, inputs, 0, states.shape[1])
 
     def _run(self, cells: Integers, inputs: Array, repeat: int, ends: int = 0) -> tuple[Array, Array]:
         module = self._module()
@@ -130,10 +129,10 @@ class LaneRunner:
         index = np.unravel_index(cells, plan.shape)
         values = {name: v[at] for (name, v), at in zip(plan.axes.items(), index, strict=True)}
         if any(name.startswith("start.") for name in values):
-            n = self._loss.dimension
-            out[:, -2 * n : -n] = plan.starts(values, len(cells))
+            points = plan.starts(values, len(cells))
+            out[:, self._columns_of("start")] = points
             if plan.moves_with_start and not self._variant.resumes:
-                out[:, -n:] = out[:, -2 * n : -n]
+                out[:, self._columns_of("previous")] = points
         for name, column in values.items():
             if name in place:
                 out[:, place[name]] = column
@@ -144,7 +143,7 @@ class LaneRunner:
         """Where the kernel keeps each input, by the axis that sets it."""
         formulas, loss = self._kernel.formulas, self._loss
         public = dict(zip(formulas.parameters, loss.parameters, strict=True))
-        for word in ("start", "previous", "velocity"):
+        for word in ("start", *self._before):
             public |= {
                 f"{word}.{w}": f"{word}.{n}" for w, n in zip(formulas.weights, loss.weight_names, strict=True)
             }
@@ -154,19 +153,27 @@ class LaneRunner:
         problem, optimizer, loss = self.plan.problem, self.plan.problem.optimizer, self._loss
         fixed = np.zeros(len(self._columns))
         fixed[: len(loss.parameters)] = self._kernel.values
-        settings = {
-            "momentum": optimizer.momentum,
-            "lookahead": optimizer.lookahead,
-            "lr": optimizer.rates(0, 1)[0],
-        }
-        if isinstance(ramp := optimizer.lr, LinearWarmup):
-            settings |= {"lr.start": ramp.start, "lr.end": ramp.end, "lr.steps": ramp.steps}
+        settings = optimizer.numbers | {"lr": optimizer.rates(0, 1)[0]}
+        settings |= {f"lr.{name}": value for name, value in numeric_fields(optimizer.lr).items()}
         for name, setting in settings.items():
             if name in self._place:
                 fixed[self._place[name]] = setting
-        n = loss.dimension
-        fixed[-2 * n :] = [*problem.start, *(problem.velocity if self._variant.resumes else problem.previous)]
+        fixed[self._columns_of("start")] = problem.start
+        before = problem.carried if self._variant.resumes else (problem.previous,)
+        for word, values in zip(self._before, before, strict=True):
+            fixed[self._columns_of(word)] = values
         return fixed
+
+    @property
+    def _before(self) -> tuple[str, ...]:
+        """Words of the inputs that the states begin from."""
+        return self._variant.update.state_names if self._variant.resumes else ("previous",)
+
+    def _columns_of(self, word: str) -> slice:
+        """Return the columns of a point's inputs, one for each weight."""
+        n = self._loss.dimension
+        first = len(self._columns) - n * (1 + len(self._before)) + n * ("start", *self._before).index(word)
+        return slice(first, first + n)
 
     def _noise_of(self, repeat: int) -> Array:
         problem = self.plan.problem

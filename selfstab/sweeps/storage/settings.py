@@ -24,8 +24,8 @@ from selfstab.losses.family import LossFamily
 from selfstab.losses.named import NamedMaker
 from selfstab.losses.registry import REGISTRY, named_class
 from selfstab.losses.symbolic.loss import SymbolicLoss
-from selfstab.optimizers.heavy_ball import HeavyBall
-from selfstab.optimizers.schedules import Constant, LinearWarmup, Schedule, rates
+from selfstab.optimizers.base import Optimizer, optimizer_named
+from selfstab.optimizers.schedules import SCHEDULES, KnownSchedule, Schedule, rates
 from selfstab.provenance import deciding_bits
 from selfstab.sweeps.plan.plan import Plan, scheduled
 from selfstab.sweeps.plan.request import Request
@@ -46,11 +46,6 @@ _TABLES: Final = 2**12
 
 _LOSSES: Final = 256
 """Up to this many losses that a family makes along an axis are compared; of more, some spread over the axis."""
-
-_SCHEDULES: Final[dict[str, type[Constant] | type[LinearWarmup]]] = {
-    "Constant": Constant,
-    "LinearWarmup": LinearWarmup,
-}
 
 
 def settings_of(plan: Plan) -> tuple[Settings, Arrays]:
@@ -184,7 +179,7 @@ def _leaves(name: str, value: Any, steps: int) -> Iterator[tuple[str, Any]]:
         yield name, type(value).__name__
         for key, inner in value.state().items():
             yield from _own(f"{name}.{key}", inner, steps)
-    elif isinstance(value, Schedule) and type(value) not in _SCHEDULES.values():
+    elif isinstance(value, Schedule) and not _is_ours(value):
         yield name, f"{type(value).__name__}, a schedule of your own"
         if is_dataclass(value):
             for given in [field.name for field in fields(value) if field.init]:
@@ -195,6 +190,8 @@ def _leaves(name: str, value: Any, steps: int) -> Iterator[tuple[str, Any]]:
         yield name, type(value).__name__
         for field in fields(value):
             yield from _leaves(f"{name}.{field.name}", getattr(value, field.name), steps)
+        if isinstance(value, Optimizer) and not _is_ours(value):
+            yield f"{name}.code", hash_of(type(value))
     else:
         raise TypeError(f"store cannot keep {name.removeprefix('plan.')} = {validation.shown(value)}")
 
@@ -213,15 +210,20 @@ def _own(name: str, value: Any, steps: int) -> Iterator[tuple[str, Any]]:
 def _along_axes(plan: Plan) -> Iterator[tuple[str, str]]:
     """Yield a hash of what the user's own code gives along each axis that sets its numbers, by name."""
     loss, optimizer, steps = plan.problem.loss, plan.problem.optimizer, plan.problem.steps
-    built_in = (float, *_SCHEDULES.values())
     for axis, values in plan.axes.items():
         if isinstance(loss, LossFamily) and axis in loss.parameters:
             made = [_hash_of_loss(loss.replace(**{axis: v}).made, steps) for v in _spread(values, _LOSSES)]
             yield f"problem.loss.made along {axis}", hash_of(made)
-        elif axis.startswith("lr.") and not isinstance(optimizer.lr, built_in):
+        elif axis.startswith("lr.") and not (isinstance(optimizer.lr, float) or _is_ours(optimizer.lr)):
             chosen = _spread(values, min(_TABLES, max(2, _ALL_RATES // (steps + 1))))
             schedules = (scheduled(optimizer, {axis: v}).schedule for v in chosen)
             yield f"problem.optimizer.lr.rates along {axis}", _hash_of_rates(schedules, steps)
+
+
+def _is_ours(value: object) -> bool:
+    """Whether a schedule or an optimizer is of this package, whose version a store keeps."""
+    known = isinstance(value, (KnownSchedule, Optimizer))
+    return known and type(value).__module__.partition(".")[0] == "selfstab"
 
 
 def _spread(values: npt.NDArray[np.float64], most: int) -> list[float]:
@@ -280,16 +282,21 @@ class _Reader:
             return self.array("problem.start")
         return Initialization(self._settings["initialization.seed"], self._settings["initialization.scale"])
 
-    def optimizer(self) -> HeavyBall:
+    def optimizer(self) -> Optimizer:
         """Return the optimizer with its schedule."""
         name = "problem.optimizer"
         lr = self._settings[f"{name}.lr"]
         if isinstance(lr, str):
-            if lr not in _SCHEDULES:
+            if lr not in SCHEDULES:
                 raise ValueError(f"settings hold {validation.shown(lr)}: call sweep again as before")
-            kind = _SCHEDULES[lr]
-            lr = kind(**{field.name: self._settings[f"{name}.lr.{field.name}"] for field in fields(kind)})
-        return HeavyBall(lr, self._settings[f"{name}.momentum"], self._settings[f"{name}.lookahead"])
+            schedule = SCHEDULES[lr]
+            lr = schedule(**{field: self._settings[f"{name}.lr.{field}"] for field in schedule.settings})
+        try:
+            kind = optimizer_named(self._settings[name])
+        except ValueError as error:
+            raise ValueError(f"settings hold an optimizer that is not defined here: {error}") from None
+        others = [field.name for field in fields(kind) if field.name != "lr"]
+        return kind(lr, **{field: self._settings[f"{name}.{field}"] for field in others})
 
     def loss(self) -> Loss:
         """Return the loss: a formula, a toy by its name, or a network on data kept beside the settings."""

@@ -11,6 +11,7 @@ import selfstab as ss
 from selfstab.kernels import sweep_template, writer
 from selfstab.kernels.arithmetic import plain_namespace
 from selfstab.kernels.measures import MEASURES
+from selfstab.optimizers.text import rule_text
 from selfstab.runs.noise import normal
 from selfstab.sweeps.plan.blocks import cut
 from selfstab.sweeps.storage import memory
@@ -313,7 +314,11 @@ def test_steps_left_out_change_no_bit(measures, lr, monkeypatch):
     """Protects blocks at rest (the first, with a lane that diverges) and in cycles: all steps give the same bits."""
     monkeypatch.setattr(writer, "LANES", 4)
     monkeypatch.setattr(sweep_template, "CHUNK", 16)
-    formulas, variant, steps = ss.DoubleWell().formulas, writer.Variant(measures), 333
+    formulas, variant, steps = (
+        ss.DoubleWell().formulas,
+        writer.Variant(measures, rule_text(ss.HeavyBall(1.0), ())),
+        333,
+    )
     begins, found = chunks_and_measures(
         sweep_template.sweep_source(formulas, variant, ""), lr, steps, measures
     )

@@ -1,0 +1,159 @@
+"""Options of optimizers and schedules, read off what they declare."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from selfstab.optimizers.base import Optimizer
+    from selfstab.optimizers.schedules import Schedule
+
+
+class OptimizerCommand(click.Command):
+    """A command with an option for each number of every optimizer, and each word of every schedule.
+
+    They are looked up when the command is parsed, so that optimizers defined since are among them.
+    """
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the parameters; those of optimizers stand behind --lr."""
+        from selfstab.optimizers.base import registered
+
+        known = super().get_params(ctx)
+        place = next((k + 1 for k, p in enumerate(known) if p.name == "lr"), len(known))
+        return [*known[:place], *_options(tuple(registered().items())), *known[place:]]
+
+
+@cache
+def _options(kinds: tuple[tuple[str, type[Optimizer]], ...]) -> list[click.Option]:
+    from selfstab.optimizers.schedules import SCHEDULES
+
+    names = [name for name, _ in kinds]
+    out = [
+        click.Option(
+            ["--optimizer"],
+            metavar="NAME",
+            default="HeavyBall",
+            show_default=True,
+            help=", ".join(names) + ".",
+        )
+    ]
+    helps: dict[str, list[str]] = {}
+    for name, kind in kinds:
+        for setting, text in _words_of(kind).items():
+            helps.setdefault(setting, []).append(text if len(kinds) == 1 else f"{name}: {text}")
+    out += [
+        click.Option([_dashed(setting)], metavar="VALUE", help=" ".join(texts))
+        for setting, texts in helps.items()
+    ]
+    for schedule in SCHEDULES.values():
+        out += [
+            click.Option([_dashed(name)], type=float, metavar=word.metavar, help=word.help)
+            for name, word in schedule.words.items()
+        ]
+    return out
+
+
+def _words_of(kind: type[Optimizer]) -> dict[str, str]:
+    """Return the help of an optimizer's options by field."""
+    from dataclasses import MISSING, fields
+
+    out = {}
+    for known in fields(kind):
+        if known.name == "lr":
+            continue
+        default = "" if known.default is MISSING else f"  [default: {known.default}]"
+        setting = kind.settings.get(known.name)
+        if setting is not None:
+            numbers = ", numbers such as 0,0.9" if setting.several else ""
+            text = f"{setting.symbol or setting.long_name or known.name} {setting.interval}{numbers}."
+        elif isinstance(known.default, bool):
+            text = "true or false."
+        else:
+            continue
+        out[known.name] = (
+            text + (f" {setting.note}" if setting is not None and setting.note else "") + default
+        )
+    return out
+
+
+def _dashed(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def optimizer_of(options: dict[str, Any], lr: float | None) -> Optimizer:
+    """Return the optimizer that the options describe.
+
+    Raises
+    ------
+    ValueError
+        If there is no lr, an option is another optimizer's, or a number is missing or out of its range.
+    """
+    from dataclasses import MISSING, fields
+
+    from selfstab.optimizers.base import optimizer_named, registered
+
+    kind = optimizer_named(options["optimizer"])
+    if lr is None:
+        raise ValueError("lr must be given")
+    own = _words_of(kind)
+    every = {name for other in registered().values() for name in _words_of(other)}
+    chosen = {name: options[name] for name in every if options.get(name) is not None}
+    if foreign := sorted(chosen.keys() - own.keys()):
+        raise ValueError(
+            f"{_dashed(foreign[0])} must be left out: {kind.__name__} has {_listed(list(own))}, "
+            f"got {chosen[foreign[0]]}"
+        )
+    for known in fields(kind):
+        if known.name in own and known.default is MISSING and known.name not in chosen:
+            raise ValueError(f"{_dashed(known.name)} must be given for {kind.__name__}")
+    values = {name: _value(kind, name, text) for name, text in chosen.items()}
+    return kind(_rate(options, lr), **values)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(_dashed, names)) or "no numbers of its own"
+
+
+def _value(kind: type[Optimizer], name: str, text: str) -> Any:
+    from selfstab.losses.base.named_loss import number, numbers
+
+    setting = kind.settings.get(name)
+    if setting is None:
+        if text not in ("true", "false"):
+            raise ValueError(f"{_dashed(name)} must be true or false, got {text!r}")
+        return text == "true"
+    return numbers(name, text) if setting.several else number(name, text)
+
+
+def _rate(options: dict[str, Any], lr: float) -> float | Schedule:
+    """Return the learning rate, or the schedule that a word asks for."""
+    from selfstab.optimizers.schedules import SCHEDULES
+
+    for kind in SCHEDULES.values():
+        first = next(iter(kind.words), None)
+        values = {name: options[name] for name in kind.words if options.get(name) is not None}
+        if not values or first is None:
+            continue
+        if first not in values:
+            name, value = next(iter(values.items()))
+            raise ValueError(
+                f"{name.replace('_', '-')} must come with {first.replace('_', '-')}, got {value!r} alone"
+            )
+        words = {word.field: values.get(name, word.default) for name, word in kind.words.items()}
+        schedule: Any = kind
+        made: Schedule = schedule(**{kind.final: lr}, **words)
+        return made
+    return lr
+
+
+def final_rates() -> list[str]:
+    """Return the axes that set the number of a schedule that --lr sets."""
+    from selfstab.optimizers.schedules import SCHEDULES
+
+    return [f"lr.{kind.final}" for kind in SCHEDULES.values() if kind.final]

@@ -1,0 +1,410 @@
+"""The contract of optimizers: a rule written once, read as numbers, as kernels' text and as algebra.
+
+A subclass declares its numbers and its states, and writes down one weight's step in plain arithmetic. Called with
+arrays that is the plain run; called with terms it is the kernels' text; called with SymPy's symbols it is what
+derivations start from.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Self, dataclass_transform
+
+import numpy as np
+
+from selfstab import validation
+from selfstab.optimizers.schedules import Constant, Schedule, is_schedule, rates, scaled
+from selfstab.optimizers.settings import (
+    Setting,
+    check_settings,
+    numbers_of,
+    setting,
+    settings_of,
+    with_numbers,
+)
+from selfstab.validation import Array
+
+_REGISTERED: dict[str, type[Optimizer]] = {}
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(setting,))
+@dataclass(frozen=True)
+class Optimizer(ABC):
+    """A rule by which weights move: what a subclass defines, and what follows from it.
+
+    A subclass becomes a frozen dataclass by itself (without a decorator), and is known by its name: to
+    :func:`selfstab.sweep` and its like, to stores, to the command line and to the explorer. It defines
+
+    - its numbers, as fields with :func:`selfstab.optimizers.setting`: each is an axis of sweeps, an option and a
+      slider. Other fields, such as flags, decide which rule it is;
+    - `states`, the names of what it remembers, each of the weights' shape; `displacement`, which of them is
+      w_t − w_{t−1}, if one is;
+    - :meth:`rule`, :meth:`begin` and :meth:`threshold_fraction`; and :meth:`gradient_point`, where the gradient is not
+      taken at the weights.
+
+    These four are pure and made of ``+ − * /``, ``**`` and the functions of :mod:`selfstab.optimizers` (sqrt, exp, log,
+    where); they read numbers as ``self.NAME`` and branch on flags only.
+
+    Parameters
+    ----------
+    lr
+        Learning rate η per step: a number > 0 or a schedule such as :class:`selfstab.LinearWarmup`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind or out of its range.
+
+    Examples
+    --------
+    Averaged momentum, v_{t+1} = β v_t + (1 − β) g, w_{t+1} = w_t − η v_{t+1}:
+
+    >>> from selfstab.optimizers import setting
+    >>> class Averaged(Optimizer):
+    ...     momentum: float = setting(default=0.9, at_least=0, below=1)
+    ...     states = ("average",)
+    ...
+    ...     def rule(self, weights, states, gradient, lr, step):
+    ...         average = self.momentum * states[0] + (1.0 - self.momentum) * gradient
+    ...         return weights - lr * average, (average,)
+    ...
+    ...     def begin(self, start, previous, lr):
+    ...         return ((previous - start) / lr,)
+    ...
+    ...     def threshold_fraction(self):
+    ...         return 2.0 * (1.0 + self.momentum), 1.0 - self.momentum
+    >>> round(Averaged(lr=0.5).max_stable_sharpness(), 9)
+    76.0
+    """
+
+    lr: float | Schedule
+
+    states: ClassVar[tuple[str, ...]] = ()
+    """Names of the states, each of the weights' shape; a property where their number depends on a field."""
+
+    displacement: ClassVar[str | None] = None
+    """Name of the state that is w_t − w_{t−1}, if one is; else runs carry it beside the states."""
+
+    settings: ClassVar[Mapping[str, Setting]] = {}
+    """The numbers beside lr, by name: ranges, names and units."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        dataclass(frozen=True)(cls)
+        own = settings_of(cls)
+        # A class that a pickle makes again has no fields yet; it gets them after.
+        cls.settings = {
+            name: own.get(name, cls.settings.get(name, Setting())) for name in own or cls.settings
+        }
+        known = _REGISTERED.get(cls.__name__)
+        if (
+            known is not None
+            and known.__module__.startswith("selfstab.")
+            and known.__module__ != cls.__module__
+        ):
+            raise ValueError(f"optimizer must have a name of its own, got {cls.__name__}, which selfstab has")
+        _REGISTERED[cls.__name__] = cls
+
+    def __post_init__(self) -> None:
+        if not is_schedule(self.lr):
+            object.__setattr__(self, "lr", validation.real("lr", self.lr, above=0))
+        check_settings(self)
+
+    # -- what a subclass defines -----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def rule(
+        self, weights: Any, states: tuple[Any, ...], gradient: Any, lr: Any, step: Any
+    ) -> tuple[Any, tuple[Any, ...]]:
+        """Return the next weights and the next states, in the order of `states`.
+
+        Parameters
+        ----------
+        weights, states
+            w_t and the states at step t: arrays, terms or symbols.
+        gradient
+            ∇L at :meth:`gradient_point`.
+        lr
+            η_t.
+        step
+            t = 0, 1, ...
+        """
+
+    @abstractmethod
+    def begin(self, start: Any, previous: Any, lr: Any) -> tuple[Any, ...]:
+        """Return the states at step 0, as a flip of constant size from `previous` to `start` leaves them.
+
+        Parameters
+        ----------
+        start, previous
+            w_0 and w_{−1}; equal for a start at rest.
+        lr
+            η_0, which a warmup may begin at 0.
+        """
+
+    @abstractmethod
+    def threshold_fraction(self) -> tuple[Any, Any]:
+        """Return a and b of the threshold S* = a/(η b), the largest sharpness stable on a quadratic."""
+
+    def gradient_point(self, weights: Any, states: tuple[Any, ...]) -> Any:
+        """Return where the gradient is taken; by default at the weights."""
+        return weights
+
+    def amplification(self) -> float:
+        """Return the amplification of self-stabilization at matched S*, relative to gradient descent.
+
+        Raises
+        ------
+        NotImplementedError
+            Of an optimizer for which it has not been derived.
+        """
+        raise NotImplementedError(f"the amplification of {type(self).__name__} is not derived")
+
+    def inertia(self, excess: float) -> float:
+        """Return the inertia number at a relative excess of the sharpness.
+
+        Raises
+        ------
+        NotImplementedError
+            Of an optimizer for which it has not been derived.
+        """
+        raise NotImplementedError(f"the inertia number of {type(self).__name__} is not derived")
+
+    # -- its numbers -----------------------------------------------------------------------------------------------
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The settings' values by the names of their axes; those of a tuple are name.0, name.1, ..."""
+        return numbers_of(self, self.settings)
+
+    @property
+    def flags(self) -> dict[str, Any]:
+        """The values of the fields that are no numbers, by name: they decide which rule it is."""
+        others = (known.name for known in fields(self) if known.name != "lr")
+        return {name: getattr(self, name) for name in others if name not in self.settings}
+
+    def setting_of(self, name: str) -> Setting:
+        """Return what is known of the number of this name."""
+        return self.settings[name.partition(".")[0]]
+
+    def with_numbers(self, values: Mapping[str, float]) -> Self:
+        """Return the optimizer with other numbers, named as in `numbers`, and an lr if one is named so."""
+        own = {name: value for name, value in values.items() if name != "lr"}
+        changed = with_numbers(own, self, self.settings)
+        if "lr" in values:
+            changed["lr"] = values["lr"]
+        return replace(self, **changed)
+
+    @classmethod
+    def formal(cls, **values: Any) -> Self:
+        """Return an optimizer whose fields are anything that has arithmetic, unchecked: terms or symbols.
+
+        Parameters
+        ----------
+        values
+            By field; defaults stand for those left out.
+
+        Examples
+        --------
+        >>> import sympy
+        >>> from selfstab.optimizers.heavy_ball import HeavyBall
+        >>> w, v, g, eta, beta = sympy.symbols("w v g eta beta")
+        >>> HeavyBall.formal(momentum=beta).rule(w, (v,), g, eta, 0)
+        (beta*v - eta*g + w, (beta*v - eta*g,))
+        """
+        optimizer = object.__new__(cls)
+        for known in fields(cls):
+            object.__setattr__(optimizer, known.name, values.get(known.name, known.default))
+        return optimizer
+
+    @property
+    def schedule(self) -> Schedule:
+        """The learning rate as a schedule, a constant one if `lr` is a number."""
+        return self.lr if isinstance(self.lr, Schedule) else Constant(self.lr)
+
+    def rates(self, first: int, last: int) -> Array:
+        """Return lr_t of the updates t = first, ..., last − 1; shape (last − first,), each finite and >= 0."""
+        return rates(self.schedule, first, last)
+
+    # -- its threshold ---------------------------------------------------------------------------------------------
+
+    def max_stable_sharpness(self, step: int = 0) -> float:
+        """Return S*, the largest sharpness stable on a quadratic, at update `step`.
+
+        Parameters
+        ----------
+        step
+            The update t → t + 1 whose lr counts; it matters for schedules only.
+
+        Returns
+        -------
+        float
+            In units of 1/lr; infinity where the schedule's lr is 0.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If step is not an integer from 0 to 2⁵³.
+        """
+        step = validation.integer("step", step, at_least=0, at_most=2**53)
+        return float(self.thresholds(step, step + 1)[0])
+
+    def thresholds(self, first: int, last: int) -> Array:
+        """Return S*_t for the updates t = first, ..., last − 1; shape (last − first,)."""
+        return self.thresholds_of(self.rates(first, last))
+
+    def thresholds_of(self, lr: Array | float) -> Array:
+        """Return S* at each learning rate of an array, infinity where it is 0."""
+        above, below = self.threshold_fraction()
+        lr = np.asarray(lr)
+        out = np.full(lr.shape, np.inf)
+        with np.errstate(over="ignore"):
+            np.divide(above, lr * below, out=out, where=lr > 0)
+        return out
+
+    def at_excess(self, sharpness: Any, excess: Any = 0.0) -> Any:
+        """Return the lr at which a sharpness stands at a relative excess: (1 + ε) a/(S b) with S* = a/(η b).
+
+        Parameters
+        ----------
+        sharpness
+            S > 0; numbers or arrays, which broadcast with `excess`.
+        excess
+            ε = S/S* − 1 > −1; 0 is the threshold.
+
+        Returns
+        -------
+        float or array
+            In units of 1/sharpness. This optimizer's own lr does not matter.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is out of its range.
+
+        Examples
+        --------
+        >>> from selfstab.optimizers.heavy_ball import HeavyBall
+        >>> round(HeavyBall(1.0, momentum=0.5).at_excess(sharpness=4.0, excess=0.1), 12)
+        0.825
+        """
+        steepness = validation.broadcastable("sharpness", sharpness, above=0)
+        relative = validation.broadcastable("excess", excess, above=-1)
+        lr = rate_at_excess(self, steepness, relative)
+        return float(lr) if np.ndim(lr) == 0 else lr
+
+    def matched(self, *args: Any, **numbers: Any) -> Self:
+        """Return the optimizer of other numbers with the same threshold S*_t at every step.
+
+        Parameters
+        ----------
+        args, numbers
+            The numbers that change, by name.
+
+        Returns
+        -------
+        Optimizer
+            Its lr is this one's times a constant; a schedule is scaled the same at every step.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a number is out of its range, or the schedule is of a class that cannot be scaled.
+        """
+        if args:
+            raise TypeError(f"matched takes numbers by name, got {validation.shown(args)}")
+        other = replace(self, **numbers)
+        above, below = self.threshold_fraction()
+        other_above, other_below = other.threshold_fraction()
+        return replace(other, lr=scaled(self.lr, (other_above * below) / (above * other_below)))
+
+    # -- a step of a run -------------------------------------------------------------------------------------------
+
+    def update(
+        self,
+        weights: Array,
+        states: Any,
+        gradient: Callable[[Array], Array],
+        lr: float,
+        noise: Array | float = 0.0,
+        step: int = 0,
+    ) -> tuple[Array, Any]:
+        """Return the next weights and states, all of the shape of `weights`.
+
+        Parameters
+        ----------
+        weights
+            w_t.
+        states
+            The state at step t; a tuple of them unless it is one.
+        gradient
+            The function w → ∇L(w); it is called once.
+        lr
+            η_t.
+        noise
+            Added to the gradient.
+        step
+            t.
+        """
+        single = len(self.states) == 1 and not isinstance(states, tuple)
+        own = (states,) if single else tuple(states)
+        force = gradient(self.gradient_point(weights, own)) + noise
+        weights, own = self.rule(weights, own, force, lr, step)
+        return weights, own[0] if single else own
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """Names of what a run carries beside the weights: the displacement, called velocity, then the other states."""
+        return ("velocity", *(name for name in self.states if name != self.displacement))
+
+    def carried_at_start(self, start: Any, previous: Any, lr: Any) -> tuple[Any, ...]:
+        """Return what is carried, at step 0."""
+        states = dict(zip(self.states, self.begin(start, previous, lr), strict=True))
+        first = start - previous if self.displacement is None else states.pop(self.displacement)
+        return (first, *states.values())
+
+    def of_carried(self, carried: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the states, in their own order, out of what is carried."""
+        others = iter(carried[1:])
+        return tuple(carried[0] if name == self.displacement else next(others) for name in self.states)
+
+    def advance(
+        self, weights: Any, carried: tuple[Any, ...], gradient: Any, lr: Any, step: Any
+    ) -> tuple[Any, tuple[Any, ...]]:
+        """Return the next weights and what is carried, from the gradient at :meth:`gradient_point`."""
+        after, states = self.rule(weights, self.of_carried(carried), gradient, lr, step)
+        by_name = dict(zip(self.states, states, strict=True))
+        first = after - weights if self.displacement is None else by_name.pop(self.displacement)
+        return after, (first, *by_name.values())
+
+
+def rate_at_excess(optimizer: Optimizer, sharpness: Any, excess: Any) -> Any:
+    """Return (1 + ε) a/(S b) of anything that has arithmetic; S* = a/(η b)."""
+    above, below = optimizer.threshold_fraction()
+    return (1.0 + excess) * above / (sharpness * below)
+
+
+def registered() -> dict[str, type[Optimizer]]:
+    """Return the optimizers by name: those in the files of this folder, in their order, and those defined since."""
+    package = importlib.import_module("selfstab.optimizers")
+    for module in pkgutil.iter_modules(package.__path__, "selfstab.optimizers."):
+        importlib.import_module(module.name)
+    return {
+        name: kind for name, kind in _REGISTERED.items() if not getattr(kind, "__abstractmethods__", None)
+    }
+
+
+def optimizer_named(name: Any) -> type[Optimizer]:
+    """Return the optimizer of this name.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is none; the message lists those there are.
+    """
+    known = registered()
+    return known[validation.one_of("optimizer", name, known)]

@@ -1,0 +1,146 @@
+"""The numbers of an optimizer or a schedule, declared once: axes, options and sliders follow from them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from selfstab import validation
+from selfstab.validation import Array
+
+_MISSING: Final = dataclasses.MISSING
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is known of a number beside its value.
+
+    Parameters
+    ----------
+    above, at_least, below, at_most
+        Its range; None is no bound.
+    symbol
+        Its symbol, such as β.
+    long_name, unit
+        For data's attributes and labels.
+    shifts_gradient
+        Whether it decides only where the gradient is taken, and at 0 leaves it at the weights.
+    several
+        Whether it is a tuple of such numbers.
+    note
+        What its option's help says beside the range.
+    usual
+        The range over which a slider shows it; by default its bounds, with 1 in place of none.
+    """
+
+    above: float | None = None
+    at_least: float | None = None
+    below: float | None = None
+    at_most: float | None = None
+    symbol: str = ""
+    long_name: str = ""
+    unit: str = "1"
+    shifts_gradient: bool = False
+    several: bool = False
+    usual: tuple[float, float] | None = None
+    note: str = ""
+
+    @property
+    def bounds(self) -> dict[str, Any]:
+        """The range, as :func:`selfstab.validation.real` takes it."""
+        bounds = {name: getattr(self, name) for name in ("above", "at_least", "below", "at_most")}
+        return {name: value for name, value in bounds.items() if value is not None}
+
+    @property
+    def interval(self) -> str:
+        """The range as text, such as in [0, 1)."""
+        if set(self.bounds) == {"at_least"}:
+            return f">= {self.at_least:g}"
+        if set(self.bounds) == {"above"}:
+            return f"> {self.above:g}"
+        return validation.interval(**self.bounds)
+
+    def checked(self, name: str, value: Any) -> float | tuple[float, ...]:
+        """Return a value in the form that the optimizer keeps, or raise.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is not a number, or a tuple of them, in the range.
+        """
+        if not self.several:
+            return validation.real(name, value, **self.bounds)
+        values = validation.floats(name, value, shape=(None,))
+        if values.size == 0:
+            raise ValueError(f"{name} must hold at least one number, got none")
+        return tuple(validation.real(f"{name}[{k}]", v, **self.bounds) for k, v in enumerate(values))
+
+    def checked_axis(self, name: str, values: Array) -> Array:
+        """Return an axis's values, or raise ValueError if one is out of the range."""
+        return validation.broadcastable(name, values, **self.bounds)
+
+
+def setting(*, default: Any = _MISSING, **known: Any) -> Any:
+    """Return a field of a dataclass that is a number with a range, a name and a unit.
+
+    Parameters
+    ----------
+    default
+        Its value where none is given; without it, it must be given.
+    known
+        What :class:`Setting` takes: above, at_least, below, at_most, symbol, long_name, unit, shifts_gradient,
+        several, usual, note.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Ramp:
+    ...     steps: float = setting(at_least=1, long_name="length of the ramp", unit="step")
+    >>> settings_of(Ramp)["steps"].interval
+    '>= 1'
+    """
+    return field(default=default, metadata={"setting": Setting(**known)})
+
+
+def settings_of(kind: Any) -> dict[str, Setting]:
+    """Return the numbers that a dataclass declares by :func:`setting`, by name and in order."""
+    return {
+        known.name: known.metadata["setting"]
+        for known in dataclasses.fields(kind)
+        if "setting" in known.metadata
+    }
+
+
+def check_settings(owner: Any) -> None:
+    """Check a frozen dataclass's numbers and give them the form that is kept, or raise TypeError or ValueError."""
+    for name, known in type(owner).settings.items():
+        object.__setattr__(owner, name, known.checked(name, getattr(owner, name)))
+
+
+def numbers_of(owner: Any, settings: Mapping[str, Setting]) -> dict[str, float]:
+    """Return the numbers of an object by name; those of a tuple are called name.0, name.1, ..."""
+    numbers: dict[str, float] = {}
+    for name, known in settings.items():
+        value = getattr(owner, name)
+        if known.several:
+            numbers |= {f"{name}.{k}": float(v) for k, v in enumerate(value)}
+        else:
+            numbers[name] = float(value)
+    return numbers
+
+
+def with_numbers(values: Mapping[str, Any], owner: Any, settings: Mapping[str, Setting]) -> dict[str, Any]:
+    """Return what the fields of an object become with other numbers, named as :func:`numbers_of` does."""
+    changed: dict[str, Any] = {}
+    for name, value in values.items():
+        field_name, _, place = name.partition(".")
+        if settings[field_name].several:
+            own = list(changed.get(field_name, getattr(owner, field_name)))
+            own[int(place)] = value
+            changed[field_name] = tuple(own)
+        else:
+            changed[field_name] = value
+    return changed

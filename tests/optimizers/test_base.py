@@ -1,0 +1,186 @@
+"""The contract of optimizers: one rule read as numbers, as text and as algebra; numbers, registration, thresholds."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import sympy
+
+import selfstab as ss
+from selfstab.optimizers.base import optimizer_named, registered
+from selfstab.optimizers.text import rule_text
+from tests.optimizers.own import Aggregated, Moments, TwoMomenta
+
+OWN = [TwoMomenta, Aggregated]
+
+
+def step_matrix(optimizer, lr, curvature):
+    """Return the matrix of one step of weight and carried states on a quadratic, from the optimizer's rule."""
+    names = sympy.symbols(f"w0:{1 + len(optimizer.carried)}")
+    weight, carried = names[0], names[1:]
+    point = optimizer.gradient_point(weight, optimizer.of_carried(carried))
+    after, following = optimizer.advance(weight, carried, curvature * point, lr, 0)
+    return sympy.Matrix([sympy.expand(value) for value in (after, *following)]).jacobian(sympy.Matrix(names))
+
+
+def flip_sharpness(optimizer, lr):
+    """Return the curvature at which the step has the eigenvalue −1."""
+    curvature = sympy.Symbol("h")
+    matrix = step_matrix(optimizer, lr, curvature)
+    (at,) = sympy.solve((matrix + sympy.eye(matrix.rows)).det(), curvature)
+    return sympy.simplify(at)
+
+
+def test_threshold_of_the_heavy_ball_follows_from_its_rule():
+    """Protects S* = 2(1 + β)/(η(1 + 2γ)): SymPy finds where the rule's step has the eigenvalue −1."""
+    lr, beta, gamma = sympy.symbols("eta beta gamma", positive=True)
+    optimizer = ss.HeavyBall.formal(momentum=beta, lookahead=gamma)
+    closed_form = 2 * (1 + beta) / (lr * (1 + 2 * gamma))
+    assert sympy.simplify(flip_sharpness(optimizer, lr) - closed_form) == 0
+    above, below = optimizer.threshold_fraction()
+    assert sympy.simplify(sympy.nsimplify(above / (lr * below)) - closed_form) == 0
+
+
+def test_thresholds_of_optimizers_of_ones_own_follow_from_their_rules():
+    """Protects the contract's algebraic reading for several states, with and without a displacement among them."""
+    lr, *momenta = sympy.symbols("eta b1 b2 b3", positive=True)
+    for optimizer in (
+        TwoMomenta.formal(fast=momenta[0], slow=momenta[1]),
+        Aggregated.formal(momenta=tuple(momenta)),
+    ):
+        above, below = optimizer.threshold_fraction()
+        assert sympy.simplify(sympy.nsimplify(above / (lr * below)) - flip_sharpness(optimizer, lr)) == 0
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [ss.HeavyBall(0.3, 0.8, 0.4), TwoMomenta(0.3, 0.2, 0.9), Aggregated(0.3, momenta=(0.0, 0.9, 0.95))],
+    ids=lambda optimizer: type(optimizer).__name__,
+)
+def test_a_quadratic_is_stable_up_to_the_threshold(optimizer):
+    """Protects thresholds from a rule whose other roots leave the unit circle first."""
+    for factor, stable in ((0.999, True), (1.001, False)):
+        matrix = step_matrix(optimizer, 0.3, factor * optimizer.max_stable_sharpness())
+        roots = np.linalg.eigvals(np.array(matrix, dtype=float))
+        assert bool(np.abs(roots).max() < 1.0) is stable
+
+
+@pytest.mark.parametrize("optimizer", [TwoMomenta(0.3, 0.2, 0.9), Aggregated(0.3, momenta=(0.1, 0.9))])
+def test_states_begin_as_a_flip_of_constant_size_leaves_them(optimizer):
+    """Protects flip_start: at the threshold the swing goes on with its size, for every optimizer."""
+    loss = ss.Quadratic([optimizer.max_stable_sharpness()])
+    run = ss.simulate(loss, optimizer, [0.5], 60, previous=[-0.5], keep=["weights", "velocity"])
+    assert run.weights.values[:, 0] == pytest.approx(0.5 * (-1.0) ** np.arange(61), rel=1e-9)
+    assert run.velocity.values[:, 0] == pytest.approx((-1.0) ** np.arange(61), rel=1e-9)
+
+
+def test_at_excess_is_the_lr_of_an_excess():
+    """Protects the one home of lr = (1 + ε) a/(S b): the threshold is then S/(1 + ε); broadcasts, and is checked."""
+    for optimizer in (ss.HeavyBall(7.0, 0.9, 0.5), TwoMomenta(7.0, 0.2, 0.9)):
+        lr = optimizer.at_excess(sharpness=3.0, excess=0.02)
+        at = optimizer.with_numbers({"lr": lr})
+        assert at.max_stable_sharpness() == pytest.approx(3.0 / 1.02, rel=1e-14)
+        grid = optimizer.at_excess(np.array([3.0, 4.0])[:, None], [0.0, 0.02, 0.1])
+        assert grid.shape == (2, 3)
+        assert grid[0, 1] == lr
+    with pytest.raises(ValueError, match=r"sharpness must be in \(0, inf\), got 0.0"):
+        ss.HeavyBall(1.0).at_excess(0.0, 0.1)
+    with pytest.raises(ValueError, match=r"excess must be in \(-1, inf\), got -1.0"):
+        ss.HeavyBall(1.0).at_excess(1.0, -1)
+
+
+def test_matched_of_an_optimizer_of_ones_own():
+    """Protects comparisons at matched thresholds, along a warmup; what is not named stays."""
+    one = TwoMomenta(ss.LinearWarmup(0.0, 0.4, 10), 0.1, 0.9)
+    two = one.matched(slow=0.5)
+    assert (two.fast, two.slow) == (0.1, 0.5)
+    assert two.thresholds(0, 20) == pytest.approx(one.thresholds(0, 20), rel=1e-14)
+    with pytest.raises(TypeError, match="by name"):
+        one.matched(0.5)
+
+
+def test_update_of_several_states_is_the_rule():
+    """Protects Optimizer.update: a tuple of states in and out, one gradient a step, noise added."""
+    w, states = np.array([1.0, -2.0]), (np.array([0.5, 0.0]), np.array([0.1, 0.2]))
+    after, following = TwoMomenta(0.1, 0.2, 0.9).update(w, states, lambda w: 2.0 * w, 0.1, noise=1.0)
+    quick, heavy = 0.2 * states[0] + 2.0 * w + 1.0, 0.9 * states[1] + 2.0 * w + 1.0
+    assert np.array(following) == pytest.approx(np.array([quick, heavy]))
+    assert after == pytest.approx(w - 0.05 * (quick + heavy))
+    one = ss.HeavyBall(0.1, 0.5)
+    assert len(one.update(w, (states[0],), lambda w: w, 0.1)[1]) == 1
+
+
+def test_numbers_are_those_declared():
+    """Protects axes: names, values and ranges come from the fields, those of a tuple one by one."""
+    optimizer = Aggregated(0.1, momenta=[0, 0.5])
+    assert optimizer.momenta == (0.0, 0.5)
+    assert optimizer.numbers == {"momenta.0": 0.0, "momenta.1": 0.5}
+    assert optimizer.with_numbers({"momenta.1": 0.75, "lr": 0.2}) == Aggregated(0.2, momenta=(0.0, 0.75))
+    assert Moments(0.1, corrected=False).numbers == {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
+    assert ss.HeavyBall(0.1, 0.5).setting_of("momentum").interval == "in [0, 1)"
+    for call, match in (
+        (lambda: TwoMomenta(0.1, fast=1.0), r"fast must be in \[0, 1\), got 1.0"),
+        (lambda: TwoMomenta(0.0), r"lr must be in \(0, inf\)"),
+        (lambda: Aggregated(0.1, momenta=(0.0, 2.0)), r"momenta\[1\] must be in"),
+        (lambda: Aggregated(0.1, momenta=()), "momenta must hold at least one number, got none"),
+        (lambda: Aggregated(0.1, momenta=0.5), "momenta must have shape"),
+        (lambda: Moments(0.1, eps=0), r"eps must be in \(0, inf\), got 0.0"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=match):
+            call()
+    with pytest.raises(TypeError, match="momenta"):
+        Aggregated(0.1)
+
+
+def test_an_optimizer_is_known_by_its_name():
+    """Protects registration: a subclass is found, a name of ours is not taken, an unfinished class is none."""
+    assert registered()["HeavyBall"] is ss.HeavyBall
+    assert optimizer_named("TwoMomenta") is TwoMomenta
+    with pytest.raises(ValueError, match=r"optimizer must be one of HeavyBall, .*got 'Momentum'"):
+        optimizer_named("Momentum")
+    with pytest.raises(ValueError, match="optimizer must have a name of its own, got HeavyBall"):
+        type("HeavyBall", (ss.Optimizer,), {})
+    unfinished = type("Unfinished", (ss.Optimizer,), {"__module__": __name__})
+    assert "Unfinished" not in registered()
+    with pytest.raises(TypeError, match="abstract"):
+        unfinished(0.1)
+    assert registered()["HeavyBall"] is ss.HeavyBall
+
+
+def test_hooks_say_what_is_not_derived():
+    """Protects later theory's names: they exist, and say that there is no result."""
+    for hook in (TwoMomenta(0.1).amplification, lambda: TwoMomenta(0.1).inertia(0.1)):
+        with pytest.raises(NotImplementedError, match="TwoMomenta is not derived"):
+            hook()
+
+
+@pytest.mark.parametrize(
+    "optimizer", [ss.HeavyBall(0.1, 0.5), TwoMomenta(0.1), Aggregated(0.1, momenta=(0.5,))]
+)
+def test_optimizers_pickle_and_compare(optimizer):
+    """Protects processes of a sweep: an optimizer is what it was, and equal ones have one text."""
+    again = pickle.loads(pickle.dumps(optimizer))
+    assert again == optimizer
+    assert hash(rule_text(again)) == hash(rule_text(optimizer))
+    assert rule_text(again) == rule_text(optimizer.with_numbers({"lr": 3.0}))
+
+
+def test_flags_and_lengths_decide_the_text_and_numbers_do_not():
+    """Protects kernels: one for all numbers, another for another rule."""
+
+    def step(optimizer):
+        text = rule_text(optimizer)
+        rows = [text.rows(k, ["w_x"])[0] for k in range(len(text.state_names))]
+        return text.step("w_x", rows, "g", summed=False, lr="lr", prefix="part_")
+
+    assert step(Moments(0.1, 0.5)) == step(Moments(0.2, 0.9))
+    assert step(Moments(0.1)) != step(Moments(0.1, corrected=False))
+    assert rule_text(Moments(0.1)).depends_on_step
+    assert not rule_text(Moments(0.1, corrected=False)).depends_on_step
+    three = rule_text(Aggregated(0.1, momenta=(0.1, 0.2, 0.3)))
+    assert three.settings == ("momenta.0", "momenta.1", "momenta.2")
+    assert three.setting_rows == ("o_momenta_0", "o_momenta_1", "o_momenta_2")
+    assert three.state_names == ("velocity", "state1", "state2", "state3")
+    assert step(ss.HeavyBall(0.1)) == ["next_v_x = fma(-lr, g, momentum * v_x)", "next_w_x = w_x + next_v_x"]
