@@ -48,7 +48,7 @@ def continuation(
     threads: int | None = None,
     progress: bool = True,
 ) -> xarray.Dataset:
-    """Sweep so that along one axis each run starts from its neighbour's end, with the weights and the optimizer's states.
+    """Sweep so that along one axis each run starts where its neighbour ended, with the optimizer's states.
 
     Where a run ends then depends on where it came from. Where two attractors stand side by side, the branch followed
     forward and the one followed backward differ (hysteresis). The first run of a line starts from `start`. So does a
