@@ -91,13 +91,13 @@ def floats(name: str, value: Any, *, shape: tuple[int | None, ...] | None = None
             want is None or want == got for want, got in zip(shape, array.shape, strict=True)
         )
         if not fits:
-            wanted = (
+            expected = (
                 "("
                 + ", ".join("any" if n is None else str(n) for n in shape)
                 + ("," * (len(shape) == 1))
                 + ")"
             )
-            raise ValueError(f"{name} must have shape {wanted}, got shape {array.shape}")
+            raise ValueError(f"{name} must have shape {expected}, got shape {array.shape}")
     if not (finite := np.isfinite(array)).all():
         raise ValueError(f"{name} must be finite, got {_not_finite(value, array, finite)}")
     return array

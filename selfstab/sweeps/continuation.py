@@ -99,8 +99,8 @@ def continuation(
     plan = Plan.checked(request)
     plan.check_sharpness_at_start()
     _check_along(plan, along)
-    chosen = validation.one_of("direction", direction, ("both", *_DIRECTIONS))
-    directions = _DIRECTIONS if chosen == "both" else (chosen,)
+    directions_asked = validation.one_of("direction", direction, ("both", *_DIRECTIONS))
+    directions = _DIRECTIONS if directions_asked == "both" else (directions_asked,)
     threads = pool.checked_threads(threads, progress)
     # The divergence decides where the next run starts; it is left out again if it was not asked for.
     run_plan = replace(plan, measures=tuple(dict.fromkeys([*plan.measures, "diverged_at"])))
@@ -131,9 +131,9 @@ def continuation(
             if fresh.any():
                 states[fresh] = _first_states(plan, cells[fresh])
             restarted[cells, block.repeat] = fresh & (k > 0)
-            found, states = runner.continued(cells, states)
-            values[:, cells, block.repeat] = found
-            fresh = found[run_plan.measures.index("diverged_at")] >= 0
+            measured, states = runner.continued(cells, states)
+            values[:, cells, block.repeat] = measured
+            fresh = measured[run_plan.measures.index("diverged_at")] >= 0
 
     def stop() -> None:
         stopped.set()
@@ -191,9 +191,9 @@ def _dataset(
     dims, shape = (*plan.axes, "direction"), (*plan.shape, len(directions))
     out = described(plan, {}).assign_coords(direction=np.array(directions, dtype=object))
     for name in plan.measures:
-        found = MEASURES[name]
-        attributes = found.attributes | (phases.flag_attributes() if name == "phase" else {})
-        out[name] = (dims, values[name].astype(found.dtype).reshape(shape), attributes)
+        measure = MEASURES[name]
+        attributes = measure.attributes | (phases.flag_attributes() if name == "phase" else {})
+        out[name] = (dims, values[name].astype(measure.dtype).reshape(shape), attributes)
     out["restarted"] = (
         dims, restarted.reshape(shape), {"long_name": "whether the run started afresh, its neighbour having diverged"}
     )  # fmt: skip

@@ -100,21 +100,21 @@ def orbits(
     )  # fmt: skip
     plan = Plan.checked(request)
     plan.check_sharpness_at_start()
-    wanted = validation.some_of("keep", keep, _KEEP)
-    if not wanted:
+    names = validation.some_of("keep", keep, _KEEP)
+    if not names:
         raise ValueError(f"keep must name at least one of {', '.join(_KEEP)}, got none")
-    _check_dimension(plan, wanted)
+    _check_dimension(plan, names)
     last = validation.integer("last", last, at_least=1, at_most=plan.problem.steps + 1)
     threads = pool.checked_threads(threads, progress)
     dimension = loss.dimension
-    rows = {name: (dimension,) if name in ("weights", "velocity") else () for name in wanted}
+    rows = {name: (dimension,) if name in ("weights", "velocity") else () for name in names}
     size = plan.cells * last * sum(8 * math.prod(row) for row in rows.values())
     if size > (free := free_memory()) // 2:
         raise MemoryError(
             f"the states take {size / 1e9:.3g} GB, more than half of the {free / 1e9:.3g} GB of free memory: "
             "keep fewer of them"
         )
-    kept = {name: np.full((plan.cells, last, *row), np.nan) for name, row in rows.items()}
+    states = {name: np.full((plan.cells, last, *row), np.nan) for name, row in rows.items()}
     diverged_at = np.empty(plan.cells, dtype=np.int64)
     work_steps = plan.cells * plan.problem.steps
     entry = None if loss.kernel is None else _Entries(loss.kernel, plan.problem, work_steps)
@@ -125,17 +125,17 @@ def orbits(
         for cell in range(block.first, block.first + block.count):
             problem, _ = plan.cell(cell)
             if entry is None:
-                found, diverged_at[cell] = _general(problem, last, wanted, stopped)
+                last_states, diverged_at[cell] = _general(problem, last, names, stopped)
             else:
-                found, diverged_at[cell] = entry.states(problem, last, wanted, stopped)
-            for name, values in found.items():
+                last_states, diverged_at[cell] = entry.states(problem, last, names, stopped)
+            for name, values in last_states.items():
                 if values.size:
-                    kept[name][cell, : len(values)] = values
+                    states[name][cell, : len(values)] = values
 
     block = block_size(plan.cells, plan.problem.steps, threads, kernel=entry is not None)
     with pool.progress_bar(plan.cells, "cell", progress) as bar:
         pool.run_blocks(work, cut(plan.cells, 1, block), threads, bar, stopped.set)
-    out = _dataset(plan, kept, diverged_at, last)
+    out = _dataset(plan, states, diverged_at, last)
     out.attrs.update(provenance(plan.problem, time.perf_counter() - began), last=last)
     return out
 

@@ -215,13 +215,13 @@ class _Rule:
         if not isinstance(jumps, Mapping | None):
             raise TypeError(f"jumps must map measures to numbers, got {validation.shown(jumps)}")
         known = [name for name in measures if name != "phase"]
-        given = {
+        jump_of = {
             validation.one_of("jumps", name, known): validation.real(f"jumps[{name!r}]", jump, at_least=0)
             for name, jump in (jumps or {}).items()
         }
-        if not given and "phase" not in measures:
+        if not jump_of and "phase" not in measures:
             raise ValueError("jumps must name a measure where measure has no phase, got none")
-        return cls(measures, given)
+        return cls(measures, jump_of)
 
     def differ(self, a: Array, b: Array) -> npt.NDArray[np.bool_]:
         """Return whether cells differ; a and b hold their measures, shape (measures, cells)."""
@@ -284,18 +284,18 @@ def _dataset(plan: Plan, box: Box, grown: Grown, settings: Mapping[str, Any]) ->
         at = xarray.Variable("cell", box.values(k, centres[:, k]), {"long_name": long_name, "units": units})
         out = out.assign_coords({name: at})
     for name, row in zip(plan.measures, grown.values, strict=True):
-        found = MEASURES[name]
-        attributes = found.attributes | (phases.flag_attributes() if name == "phase" else {})
-        out[name] = ("cell", row[leaves].astype(found.dtype), attributes)
+        measure = MEASURES[name]
+        attributes = measure.attributes | (phases.flag_attributes() if name == "phase" else {})
+        out[name] = ("cell", row[leaves].astype(measure.dtype), attributes)
     added: dict[str, tuple[tuple[str, ...], Any, str]] = {
         "level": (("cell",), tree.level[leaves], "how often the coarsest cell here was halved"),
         "position": (("cell", "axis"), centres, "middle of the cell, as a fraction of the axis"),
         "size": (("cell", "axis"), tree.sizes(leaves), "extent of the cell, as a fraction of the axis"),
         "boundary": (("cell",), grown.boundary[leaves], "whether the cell differs from a neighbour"),
-        "unresolved": (("cell",), grown.wanted[leaves], "whether the cell ought to be halved"),
+        "unresolved": (("cell",), grown.to_split[leaves], "whether the cell ought to be halved"),
     }
-    for name, (dims, found_values, long_name) in added.items():
-        out[name] = (dims, found_values, {"long_name": long_name})
+    for name, (dims, column, long_name) in added.items():
+        out[name] = (dims, column, {"long_name": long_name})
     out.attrs.update(described(plan, {}).attrs)
     out.attrs.update(settings, runs=tree.size, resolved=int(not grown.stopped), stopped=grown.stopped)
     return out
@@ -337,12 +337,12 @@ def rasterize(data: xarray.Dataset, n: int | Mapping[str, int]) -> xarray.Datase
             raise ValueError(
                 f"n must have a number for each of {', '.join(box.names)}, got none for {missing[0]}"
             )
-    given = n if isinstance(n, Mapping) else dict.fromkeys(box.names, n)
-    points = [validation.integer("n", given[name], at_least=1) for name in box.names]
+    points_along = n if isinstance(n, Mapping) else dict.fromkeys(box.names, n)
+    points = [validation.integer("n", points_along[name], at_least=1) for name in box.names]
     size = data["size"].transpose("cell", "axis").values
     place = np.round(data["position"].transpose("cell", "axis").values / size - 0.5).astype(np.int64)
-    found = covering(box.shape, data["level"].values.astype(np.int64), place, points)
-    if (found < 0).any():
+    leaf_at = covering(box.shape, data["level"].values.astype(np.int64), place, points)
+    if (leaf_at < 0).any():
         raise ValueError("data must hold all cells of the refinement, got some of them")
     out = xarray.Dataset(attrs=data.attrs)
     for k, (name, m) in enumerate(zip(box.names, points, strict=True)):
@@ -350,5 +350,5 @@ def rasterize(data: xarray.Dataset, n: int | Mapping[str, int]) -> xarray.Datase
         out = out.assign_coords({name: xarray.Variable(name, at, data[name].attrs)})
     for key, array in data.data_vars.items():
         if array.dims == ("cell",):
-            out[key] = (box.names, array.values[found], array.attrs)
+            out[key] = (box.names, array.values[leaf_at], array.attrs)
     return out

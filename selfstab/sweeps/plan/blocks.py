@@ -37,8 +37,8 @@ def block_size(cells: int, steps: int, threads: int, *, kernel: bool = True) -> 
     Those that a kernel runs are whole lanes.
     """
     lanes, work = (LANES, BLOCK_WORK) if kernel else (1, CELL_WORK)
-    wanted = min(LARGEST_BLOCK, -(-cells // (8 * threads)), work // max(steps, 1))
-    return max(lanes, -(-wanted // lanes) * lanes)
+    cells_of_block = min(LARGEST_BLOCK, -(-cells // (8 * threads)), work // max(steps, 1))
+    return max(lanes, -(-cells_of_block // lanes) * lanes)
 
 
 def cut(cells: int, repeats: int, size: int) -> Iterator[Block]:

@@ -96,11 +96,11 @@ class Tree:
             inside = ((place >= 0) & (place < self._keys.shape << level[:, None])).all(axis=1)
             own, level, place = cells[inside], level[inside], place[inside]
             while own.size:
-                found = self._keys.find(level, place)
-                leaf = (found >= 0) & ~self.is_split[found]
-                yield own[leaf], found[leaf]
+                neighbours = self._keys.find(level, place)
+                leaf = (neighbours >= 0) & ~self.is_split[neighbours]
+                yield own[leaf], neighbours[leaf]
                 # Where the tree is coarser than the cell, its neighbour is covered by a leaf of a level above.
-                rest = found < 0
+                rest = neighbours < 0
                 own, level, place = own[rest], level[rest] - 1, place[rest] >> 1
 
 
@@ -111,7 +111,7 @@ class Grown:
     tree: Tree
     values: Array
     boundary: npt.NDArray[np.bool_]
-    wanted: npt.NDArray[np.bool_]
+    to_split: npt.NDArray[np.bool_]
     stopped: str
 
 
@@ -147,22 +147,22 @@ def grown_tree(
     values = run(tree.centres(np.arange(tree.size)))
     while True:
         # All leaves anew, not the last parts alone: what differed from a cell may agree with that cell's parts.
-        boundary, wanted = np.zeros((2, tree.size), dtype=bool)
+        boundary, to_split = np.zeros((2, tree.size), dtype=bool)
         for own, other in tree.touching(np.flatnonzero(~tree.is_split)):
             unlike = differ(values[:, own], values[:, other])
             boundary[own[unlike]] = boundary[other[unlike]] = True
-        wanted |= boundary
+        to_split |= boundary
         for _, other in tree.touching(np.flatnonzero(boundary)):
-            wanted[other] = True
-        wanted &= tree.level < levels
-        chosen = np.flatnonzero(wanted)
-        cells = tree.size - int(tree.is_split.sum()) + len(chosen) * (2 ** len(shape) - 1)
-        if not len(chosen) or cells > max_cells:
+            to_split[other] = True
+        to_split &= tree.level < levels
+        cells_to_split = np.flatnonzero(to_split)
+        cells = tree.size - int(tree.is_split.sum()) + len(cells_to_split) * (2 ** len(shape) - 1)
+        if not len(cells_to_split) or cells > max_cells:
             break
-        new = tree.split(chosen)
+        new = tree.split(cells_to_split)
         values = np.concatenate([values, run(tree.centres(new))], axis=1)
-    stopped = f"{cells} cells would be more than max_cells = {max_cells}" if len(chosen) else ""
-    return Grown(tree, values, boundary, wanted, stopped)
+    stopped = f"{cells} cells would be more than max_cells = {max_cells}" if len(cells_to_split) else ""
+    return Grown(tree, values, boundary, to_split, stopped)
 
 
 def covering(shape: Sequence[int], level: Integers, place: Integers, points: Sequence[int]) -> Integers:
@@ -189,8 +189,8 @@ def covering(shape: Sequence[int], level: Integers, place: Integers, points: Seq
     """
     keys = Keys(shape)
     keys.add(level, place, np.arange(len(level)))
-    found = np.full(math.prod(points), -1, dtype=np.int64)
-    left = np.arange(found.size)
+    leaf_at = np.full(math.prod(points), -1, dtype=np.int64)
+    left = np.arange(leaf_at.size)
     for k in range(int(level.max(initial=0)) + 1):
         at = np.unravel_index(left, tuple(points))
         # Exact: the middle of part p of m lies in cell floor((2p + 1)·cells/(2m)).
@@ -198,6 +198,6 @@ def covering(shape: Sequence[int], level: Integers, place: Integers, points: Seq
             ((2 * p + 1) * (n << k)) // (2 * m)
             for p, n, m in zip(at, keys.shape.tolist(), points, strict=True)
         ]
-        found[left] = keys.find(np.full(left.size, k), np.stack(parts, axis=1))
-        left = left[found[left] < 0]
-    return found.reshape(tuple(points))
+        leaf_at[left] = keys.find(np.full(left.size, k), np.stack(parts, axis=1))
+        left = left[leaf_at[left] < 0]
+    return leaf_at.reshape(tuple(points))

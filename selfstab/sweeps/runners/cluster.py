@@ -59,15 +59,15 @@ def connected(client: Client | str) -> Iterator[Any]:
     if isinstance(client, str):
         try:
             distributed.comm.get_address_host(client)  # a malformed address leaves a client that never closes
-            made = distributed.Client(client, timeout=ANSWER_SECONDS, set_as_default=False)
+            connection = distributed.Client(client, timeout=ANSWER_SECONDS, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:
             raise ArgumentError(
                 "client",
                 f"must be the address of a scheduler such as tcp://127.0.0.1:8786, got {client!r}: "
                 f"{validation.shown(error, limit=120)}",
             ) from None
-        with made:
-            yield _with_workers(made)
+        with connection:
+            yield _with_workers(connection)
         return
     if not isinstance(client, distributed.Client):
         raise TypeError(

@@ -124,14 +124,14 @@ def document_of(root: Path) -> Settings | None:
     return {name: document.get(name) for name in ("format", "settings", "made_by", "chunk")}
 
 
-def new_document(plan: Plan, threads: int, runner: Runner, settings: Settings, found: Settings) -> Settings:
+def new_document(plan: Plan, threads: int, runner: Runner, settings: Settings, made: Settings) -> Settings:
     """Return what a new store says of itself: the settings, what made it, and how it is cut."""
     each = runner.block_size(plan.cells, plan.problem.steps, threads)
     size = min(LARGEST_BLOCK, max(each, -(-plan.cells * plan.repeats // MOST_BLOCKS)))
     return {
         "format": FORMAT,
         "settings": settings,
-        "made_by": found,
+        "made_by": made,
         "chunk": list(chunk_shape(plan.shape, size)),
     }
 
@@ -156,12 +156,12 @@ def kept_array(root: Path, name: str, identity: Mapping[str, Any]) -> npt.NDArra
     try:
         if not re.fullmatch(r"[\w.]+", name):  # no way out of the folder
             raise ValueError
-        kept = zarr.open_array(root / RECORD / name, mode="r", zarr_format=3)
+        stored = zarr.open_array(root / RECORD / name, mode="r", zarr_format=3)
         shape, dtype = tuple(identity["shape"]), np.dtype(identity["dtype"])
-        fits = kept.shape == shape and kept.dtype == dtype and dtype.kind in "fiub"
+        fits = stored.shape == shape and stored.dtype == dtype and dtype.kind in "fiub"
         if not fits or math.prod(shape) * dtype.itemsize > free_memory() // 2:
             raise ValueError
-        array = np.asarray(kept[...])
+        array = np.asarray(stored[...])
         if sha256(array) != identity["sha256"]:
             raise ValueError
     except Exception:  # a damaged array is answered by any kind of error
@@ -218,10 +218,10 @@ def files_of(plan: Plan, chunks: Chunks, document: Settings, arrays: Arrays) -> 
     return {name: buffer.to_bytes() for name, buffer in files.items()}
 
 
-def same_metadata(found: bytes, expected: bytes) -> bool:
+def same_metadata(present: bytes, expected: bytes) -> bool:
     """Whether two zarr.json say the same of the arrays; a group's attributes may differ."""
     try:
-        one, other = json.loads(found), json.loads(expected)
+        one, other = json.loads(present), json.loads(expected)
         if other["node_type"] == "group":
             if not other["attributes"].keys() <= one["attributes"].keys():
                 return False

@@ -79,13 +79,13 @@ def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str
     >>> differences({"seed": 0, "lr": 0.0}, {"seed": 0, "lr": -0.0})
     ['lr is 0.0 there and -0.0 here']
     """
-    found = []
+    lines = []
     for name in dict.fromkeys([*stored, *asked]):
         # As text: −0.0 is not 0.0, and 1 is not True.
         there, here = (json.dumps(side[name]) if name in side else "not set" for side in (stored, asked))
         if there != here:
-            found.append(f"{name.removeprefix('problem.')} is {_short(there)} there and {_short(here)} here")
-    return found
+            lines.append(f"{name.removeprefix('problem.')} is {_short(there)} there and {_short(here)} here")
+    return lines
 
 
 def made_by(plan: Plan, source: str) -> Settings:
@@ -212,11 +212,11 @@ def _along_axes(plan: Plan) -> Iterator[tuple[str, str]]:
     loss, optimizer, steps = plan.problem.loss, plan.problem.optimizer, plan.problem.steps
     for axis, values in plan.axes.items():
         if isinstance(loss, LossFamily) and axis in loss.parameters:
-            made = [_hash_of_loss(loss.replace(**{axis: v}).made, steps) for v in _spread(values, _LOSSES)]
-            yield f"problem.loss.made along {axis}", hash_of(made)
+            hashes = [_hash_of_loss(loss.replace(**{axis: v}).made, steps) for v in _spread(values, _LOSSES)]
+            yield f"problem.loss.made along {axis}", hash_of(hashes)
         elif axis.startswith("lr.") and not (isinstance(optimizer.lr, float) or _is_ours(optimizer.lr)):
-            chosen = _spread(values, min(_TABLES, max(2, _ALL_RATES // (steps + 1))))
-            schedules = (scheduled(optimizer, {axis: v}).schedule for v in chosen)
+            sample = _spread(values, min(_TABLES, max(2, _ALL_RATES // (steps + 1))))
+            schedules = (scheduled(optimizer, {axis: v}).schedule for v in sample)
             yield f"problem.optimizer.lr.rates along {axis}", _hash_of_rates(schedules, steps)
 
 
@@ -228,8 +228,8 @@ def _is_ours(value: object) -> bool:
 
 def _spread(values: npt.NDArray[np.float64], most: int) -> list[float]:
     at = np.linspace(0, values.size - 1, min(values.size, most)).astype(int)
-    chosen: list[float] = values[at].tolist()
-    return chosen
+    spread: list[float] = values[at].tolist()
+    return spread
 
 
 def _hash_of_loss(loss: Loss, steps: int) -> str:

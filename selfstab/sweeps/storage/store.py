@@ -75,7 +75,7 @@ class Store:
             versions, or in use by another process. Nothing is changed then.
         """
         root, plan = _folder(path), identity.plan
-        found = made_by(plan, runner.source)
+        versions = made_by(plan, runner.source)
         _refuse_foreign(root)
         try:
             (root / RECORD / "done").mkdir(parents=True, exist_ok=True)
@@ -85,9 +85,9 @@ class Store:
         try:
             document = layout.document_of(root)
             if document is None:
-                document = layout.new_document(plan, threads, runner, identity.settings, found)
+                document = layout.new_document(plan, threads, runner, identity.settings, versions)
             else:
-                _refuse_another(root, document, identity.settings, found)
+                _refuse_another(root, document, identity.settings, versions)
             store = cls(root, plan, threads, runner, layout.chunks_of(root, plan, document), lock)
             store._check(document, identity.arrays)
         except BaseException:
@@ -287,10 +287,10 @@ class Store:
         """Write a file unless it is there as it must be; return whether it was written."""
         path = self.path / name
         try:
-            found = b"" if path.is_dir() else path.read_bytes()
+            present = b"" if path.is_dir() else path.read_bytes()
         except FileNotFoundError:
-            found = b""
-        if found == data or (name.endswith("zarr.json") and layout.same_metadata(found, data)):
+            present = b""
+        if present == data or (name.endswith("zarr.json") and layout.same_metadata(present, data)):
             return False
         if name == "zarr.json":
             root = json.loads(data)
@@ -304,10 +304,10 @@ class Store:
 # -- the folder ---------------------------------------------------------------------------------------------------
 
 
-def _refuse_another(root: Path, document: Settings, settings: Settings, found: Settings) -> None:
+def _refuse_another(root: Path, document: Settings, settings: Settings, versions: Settings) -> None:
     for what, stored, asked in (
         ("settings", document["settings"], settings),
-        ("versions", provenance.of_store(document["made_by"]), found),
+        ("versions", provenance.of_store(document["made_by"]), versions),
     ):
         if other := differences(stored, asked):
             more = f" (and {len(other) - 3} more)" if len(other) > 3 else ""
