@@ -81,13 +81,16 @@ MOVED: Final = {
     "store": "sweeps.storage.store",
     "tables": "records.columns",
     "theory.broadcast": "theory.arguments",
-    "theory.deviation_coefficients": "theory.deviation_table",
     "theory.overshoot_coefficients": "theory.overshoot_table",
     "theory.spike_coefficients": "theory.spike_table",
     "trajectory": "runs.simulate",
     "tree": "sweeps.plan.cell_tree",
 }
-"""Module of version 0.1 and the module that it has become, both without the package's name."""
+"""Module of version 0.1 and the module that it has become, both without the package's name.
+
+A module with the name of a public function is not among them, since its import would hide the function: the tables of
+``theory.deviation_coefficients`` are now in ``theory.deviation_table``.
+"""
 
 SPLIT: Final = {
     "tables": ("records.formats.base", "records.roles"),

@@ -158,3 +158,17 @@ def test_a_moved_module_warns_and_is_the_new_one():
         today = importlib.import_module(f"selfstab.{new}")
         assert all(getattr(module, name) is value for name, value in vars(today).items() if name[:2] != "__")
         sys.modules.pop(f"selfstab.{old}", None)
+
+
+def test_a_moved_module_hides_no_public_name():
+    """Protects functions: importing a module sets its name in its package, and would take a function's place."""
+    import importlib
+    import inspect
+
+    from selfstab.moved import MOVED
+
+    for old in MOVED:
+        package, _, name = f"selfstab.{old}".rpartition(".")
+        today = vars(importlib.import_module(package)).get(name)
+        assert today is None or inspect.ismodule(today), old
+        assert package != "selfstab" or name not in ss.__all__, old
