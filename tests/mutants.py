@@ -88,7 +88,7 @@ def changes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def places(tree: ast.Module) -> Iterator[tuple[str, ast.AST, str, int | None]]:
-    """Yield (function, parent, field, index) of every expression that may be changed."""
+    """Yield (function or class, parent, field, index) of every expression that may be changed."""
 
     def below(node: ast.AST, function: str) -> Iterator[tuple[str, ast.AST, str, int | None]]:
         if isinstance(node, (ast.Raise, ast.JoinedStr)):
@@ -100,7 +100,8 @@ def places(tree: ast.Module) -> Iterator[tuple[str, ast.AST, str, int | None]]:
             for k, child in enumerate(children):
                 if not isinstance(child, ast.AST):
                     continue
-                inner = child.name if isinstance(child, ast.FunctionDef) and not function else function
+                named = isinstance(child, (ast.FunctionDef, ast.ClassDef)) and not function
+                inner = child.name if named else function
                 yield inner, node, field, k if isinstance(value, list) else None
                 yield from below(child, inner)
 

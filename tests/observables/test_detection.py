@@ -8,8 +8,10 @@ import xarray as xr
 
 import selfstab as ss
 from selfstab import theory
+from selfstab.kernels import modules
 from selfstab.kernels.measures import MEASURES
 from selfstab.observables.detection import smoothed
+from selfstab.observables.measures import _PLAIN_STEPS
 
 THRESHOLD = 10.0
 
@@ -328,3 +330,26 @@ def test_a_swing_with_lookahead_is_refused():
     run = ss.simulate(loss, ss.HeavyBall(0.3, 0.9, lookahead=0.9), minimum, 3, keep=("sharpness", "weights"))
     with pytest.raises(ValueError, match="lookahead"):
         ss.observables.swing(run, loss, minimum)
+
+
+def test_measures_of_long_runs_are_those_of_plain_cpython(plain_engine, same_bits, monkeypatch):
+    """Protects the switch from plain CPython to the compiled reader: the longest plain run, and one step more."""
+    sources, compiled = [], modules.compiled
+
+    def watched(source):
+        sources.append(source)
+        return compiled(source)
+
+    loss = ss.CubicTaylor(1.0)
+    start, previous = ss.flip_start(loss, loss.minimum(), size=1e-3)
+    optimizer, measures = ss.HeavyBall(2.01, 0.0), tuple(MEASURES)
+    for steps, is_compiled in ((_PLAIN_STEPS, False), (_PLAIN_STEPS + 1, True)):
+        keep = ("loss", "sharpness", "weights", "velocity")
+        run = ss.simulate(loss, optimizer, start, steps, previous=previous, keep=keep)
+        plain = plain_engine(ss.observables.measure, run, measures)
+        assert plain["overshoot"] > 0.9
+        with monkeypatch.context() as patch:
+            patch.setattr(modules, "compiled", watched)
+            measured = ss.observables.measure(run, measures)
+        assert bool(sources) is is_compiled
+        assert all(same_bits(measured[name], plain[name]) for name in measures)
