@@ -300,7 +300,7 @@ def test_the_margins_of_the_experiments_can_fail(monkeypatch):
     names = ["M4 diagonal flatter", "M4 diagonal test loss"]
 
     def verdicts(data, names=names):
-        monkeypatch.setattr(flatter, "_found", lambda name: data)
+        monkeypatch.setattr(flatter, "_comparison", lambda name: data)
         return verify(names)["verdict"].values.tolist()
 
     assert verdicts(found) == ["holds", "holds"]
