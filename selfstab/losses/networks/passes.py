@@ -230,10 +230,10 @@ class _Workspace(threading.local):
         """Return an array of this shape with anything in it, for whoever uses this name alone."""
         if (size := prod(shape)) > _LARGEST_KEPT:
             return np.empty(shape)
-        kept = self._arrays.get(name)
-        if kept is None or kept.size < size:
-            kept = self._arrays[name] = np.empty(size)
-        return kept[:size].reshape(shape)
+        memory = self._arrays.get(name)
+        if memory is None or memory.size < size:
+            memory = self._arrays[name] = np.empty(size)
+        return memory[:size].reshape(shape)
 
 
 _LARGEST_KEPT: Final = 2**20

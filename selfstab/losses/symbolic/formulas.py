@@ -260,7 +260,7 @@ class Formulas:
         if "sharpness" in results:
             more, top = self._blocks.lines(results["sharpness"])
             lines, results["sharpness"] = lines + more, [top]
-            local += [line.split(" = ")[0] for line in more]
+            local += ["top", "other"]
         if prefix:
             names = re.compile(rf"\b({'|'.join(local)})\b")
             lines = [names.sub(rf"{prefix}\g<1>", line) for line in lines]
