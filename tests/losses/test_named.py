@@ -2,6 +2,8 @@
 
 import importlib
 import pickle
+import sys
+from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,11 +23,32 @@ def test_one_line_registers_a_loss_everywhere(name):
     """Protects the recipe for a new toy: command line, store, explorer and package read one registry."""
     kind = named_class(name)
     assert issubclass(kind, NamedLoss)
-    assert kind is getattr(ss, name)
+    assert getattr(ss, name, kind) is kind
     assert kind.__name__ == name
     assert name in LOSS_HELP
     if issubclass(kind, Toy) and kind.demonstration is not None:
         assert MODELS[name] is kind.demonstration
+
+
+def test_a_new_toy_is_one_class_and_one_line(monkeypatch, tmp_path):
+    """Protects the recipe itself: a class and its line, and the command line, a store and `resume` know the toy."""
+
+    class Tilted(Toy):
+        text_settings = MappingProxyType({"tilt": "0.25"})
+
+        def __init__(self, tilt):
+            super().__init__("(w**2 - 1)**2/4 + tilt*w", "w", {"tilt": tilt})
+
+    monkeypatch.setitem(sys.modules, "selfstab.losses.tilted", SimpleNamespace(Tilted=Tilted))
+    monkeypatch.setitem(REGISTRY, "Tilted", ("tilted", ""))
+    loss = named_loss("Tilted", {})
+    assert loss.value([1.0]) == 0.25
+    assert not ss.check_loss(loss, [1.3]).failures
+    axes = {"tilt": [0.1, 0.2], "lr": [0.1, 0.2]}
+    settings = {"start": [1.0], "steps": 20, "measure": ["final_loss"], "progress": False}
+    store = tmp_path / "tilted.zarr"
+    data = ss.sweep(loss, ss.HeavyBall(0.1), axes, **settings, store=store).load()
+    assert ss.resume(store, progress=False).load().identical(data)
 
 
 def test_every_toy_is_registered():

@@ -50,10 +50,10 @@ def _initial(point: CheckPoint) -> str:
         raise Failure(f"initial_weights returns {_kind(first)}: return float64 of shape ({loss.dimension},)")
     if not np.isfinite(first).all():
         raise Failure("initial_weights returns NaN or infinity: return finite numbers")
-    kept = first.copy()
+    original = first.copy()
     first[:] = np.nan
     loss.initial_weights(seed=4)
-    if not np.array_equal(kept, loss.initial_weights(seed=3, scale=0.5)):
+    if not np.array_equal(original, loss.initial_weights(seed=3, scale=0.5)):
         raise Failure(
             "initial_weights(seed=3) twice gives two results: draw from numpy.random.default_rng(seed), and return "
             "an array of its own"
@@ -178,12 +178,16 @@ def _together(point: CheckPoint) -> str:
     remedy = "derivatives_at gives what the methods give one by one"
     with np.errstate(all="ignore"):
         local = loss.derivatives_at(w.copy())
-        found = {"value": local.value, "gradient": local.gradient, "hessian_vector": local.product(u.copy())}
+        together = {
+            "value": local.value,
+            "gradient": local.gradient,
+            "hessian_vector": local.product(u.copy()),
+        }
         if "third" in point.names():
-            found["third"] = local.third(u.copy(), v.copy())
-    for name, result in found.items():
+            together["third"] = local.third(u.copy(), v.copy())
+    for name, result in together.items():
         point.compare(f"derivatives_at(w) and {name}_at", result, point.call(name), EXACT, remedy)
-    return ", ".join(found)
+    return ", ".join(together)
 
 
 def _sharpness(point: CheckPoint) -> str:

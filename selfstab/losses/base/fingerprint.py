@@ -117,7 +117,7 @@ class _Text:
 
     def _function(self, function: FunctionType) -> str:
         parts = [function.__code__, function.__defaults__, function.__kwdefaults__]
-        texts = [*map(self._told, parts), *(self._told(v) for v in closure_of(function))]
+        texts = [*map(self._part, parts), *(self._part(v) for v in closure_of(function))]
         package = function.__module__.partition(".")[0]
         for name in sorted(_names(function.__code__)):
             used = function.__globals__.get(name)
@@ -125,7 +125,7 @@ class _Text:
                 isinstance(used, (FunctionType, type)) and used.__module__.partition(".")[0] == package
             )
             if of_package or type(used) in _OF_MODULES:
-                texts.append(f"{name}: {self._told(used)}")
+                texts.append(f"{name}: {self._part(used)}")
         return f"{function.__name__}({', '.join(texts)})"
 
     def _class(self, kind: type) -> str:
@@ -141,10 +141,10 @@ class _Text:
                 member = member.__func__
             elif (name.startswith("__") and not isinstance(member, FunctionType)) or name == "_abc_impl":
                 continue
-            texts.append(f"{name}: {self._told(member)}")
+            texts.append(f"{name}: {self._part(member)}")
         return f"{kind.__name__}({', '.join(texts)})"
 
-    def _told(self, value: object) -> str:
+    def _part(self, value: object) -> str:
         """Return the text of a part of code, or its kind alone where it has none."""
         try:
             return self.of(value)
@@ -154,13 +154,13 @@ class _Text:
 
 def closure_of(function: FunctionType) -> list[object]:
     """Return the values that a function takes from around it, those that are set."""
-    found = []
+    values: list[object] = []
     for cell in function.__closure__ or ():
         try:
-            found.append(cell.cell_contents)
+            values.append(cell.cell_contents)
         except ValueError:  # not set yet
-            found.append(None)
-    return found
+            values.append(None)
+    return values
 
 
 def _names(code: CodeType) -> set[str]:

@@ -52,9 +52,11 @@ class Loss(ABC):
     ``derivatives_at(w)``
         Several derivatives at one w, where they have work in common.
     :attr:`parameters` and :meth:`replace`
-        Numbers that a sweep may vary. `domain` bounds them.
+        Numbers that a sweep may vary. `domain` bounds those of a loss with a kernel.
     :attr:`weight_names`, :attr:`description`, :meth:`initial_weights`, :meth:`minimum`, `highest_derivative`
         What is known better than by default.
+    :attr:`differences`
+        Which derivatives are taken by differences, and thus are right to fewer digits.
 
     Examples
     --------

@@ -99,7 +99,8 @@ def of_jax(function: Any, template: Any) -> Model:
             )
 
     return Model(
-        dimension, jax.jit(value), compiled_gradient, jax.jit(product), jax.jit(third), jax.jit(fourth),
+        dimension=dimension, value=jax.jit(value), gradient=compiled_gradient, hessian_vector=jax.jit(product),
+        third=jax.jit(third), fourth=jax.jit(fourth),
         flatten=_as_it_is if unravel is None else lambda tree: np.asarray(ravel_pytree(tree)[0]),
         unflatten=_as_it_is if unravel is None else unravel,
         given=None if unravel is None else np.asarray(flat), trial=trial,
@@ -113,14 +114,14 @@ def of_torch(function: Any, template: Any) -> Model:
     _check_function(function)
     flatten: Any = torch.as_tensor
     unflatten: Any = _as_it_is
-    given = None
+    weights = None
     if isinstance(template, (int, np.integer)):
         dimension = validation.integer("template", template, at_least=1)
     else:
         flatten, unflatten, dimension = _of_tensors(template, torch)
-        given = flatten(template).detach().cpu().numpy().astype(np.float64)
+        weights = flatten(template).detach().cpu().numpy().astype(np.float64)
 
-    def taken(w: Array) -> Any:
+    def graph(w: Array) -> Any:
         x = torch.tensor(w, dtype=torch.float64, requires_grad=True)
         y = function(unflatten(x))
         if not isinstance(y, torch.Tensor) or y.ndim or y.dtype != torch.float64:
@@ -129,7 +130,7 @@ def of_torch(function: Any, template: Any) -> Model:
         return x, y
 
     def value(w: Array) -> Any:
-        return taken(w)[1].detach().numpy()
+        return graph(w)[1].detach().numpy()
 
     def slope(y: Any, x: Any, **how: bool) -> Any:
         if not y.requires_grad:  # it is constant from here on
@@ -137,13 +138,13 @@ def of_torch(function: Any, template: Any) -> Model:
         return torch.autograd.grad(y, x, materialize_grads=True, **how)[0]
 
     def along(w: Array, *directions: Array) -> Any:
-        x, y = taken(w)
+        x, y = graph(w)
         for direction in directions:
             y = slope(y, x, create_graph=True) @ torch.from_numpy(direction)
         return slope(y, x).numpy()
 
     def products(w: Array) -> Callable[[Array], Array]:
-        x, y = taken(w)
+        x, y = graph(w)
         gradient = slope(y, x, create_graph=True)  # one graph serves all products
 
         def product(v: Array) -> Array:
@@ -162,24 +163,25 @@ def of_torch(function: Any, template: Any) -> Model:
                 "function must compute with float64 tensors of the template's form (call .double() on a module and its "
                 f"data), got {type(error).__name__}: {str(error).splitlines()[0]}"
             ) from error
-        x, y = taken(w)
+        x, y = graph(w)
         if not y.requires_grad or torch.autograd.grad(y, x, allow_unused=True)[0] is None:
             raise ValueError(
                 "function must depend on the parameters it is given, got a result that does not: a module computes "
                 "with them through torch.func.functional_call"
             )
-        y, again = y.detach(), taken(w)[1].detach()
+        y, again = y.detach(), graph(w)[1].detach()
         if not torch.equal(y, again) and not bool(torch.isnan(y)):
             raise ValueError(
                 "function must give one value at one point, as a module does after .eval(), got "
                 f"{float(y):.6g} and {float(again):.6g} (dropout draws anew each time)"
             )
 
+    # One function serves all orders: it takes as many backward passes as there are directions, and one more.
     return Model(
-        dimension, value, along, along, along, along,
+        dimension=dimension, value=value, gradient=along, hessian_vector=along, third=along, fourth=along,
         flatten=lambda tree: flatten(tree).detach().numpy(),
         unflatten=lambda w: unflatten(torch.from_numpy(w)),
-        products=products, given=given, trial=trial,
+        products=products, given=weights, trial=trial,
     )  # fmt: skip
 
 
@@ -187,30 +189,30 @@ def _of_tensors(template: Any, torch: Any) -> tuple[Callable[[Any], Any], Callab
     """Return how tensors become one vector, and back, and its length."""
 
     def leaves(tree: Any) -> list[Any]:
-        found = (
+        parts = (
             [*tree.values()]
             if isinstance(tree, Mapping)
             else [*tree]
             if isinstance(tree, Sequence)
             else [tree]
         )
-        if not found or not all(isinstance(leaf, torch.Tensor) for leaf in found):
+        if not parts or not all(isinstance(leaf, torch.Tensor) for leaf in parts):
             raise _no_template("a tensor, or a list or dict of tensors", tree)
-        return found
+        return parts
 
     names = [*template] if isinstance(template, Mapping) else None
     shapes = [tuple(leaf.shape) for leaf in leaves(template)]
     sizes = [int(np.prod(shape)) for shape in shapes]
 
     def flatten(tree: Any) -> Any:
-        given = leaves(
+        parts = leaves(
             tree if names is None or not isinstance(tree, Mapping) else {k: tree.get(k) for k in names}
         )
-        if [tuple(leaf.shape) for leaf in given] != shapes:
+        if [tuple(leaf.shape) for leaf in parts] != shapes:
             raise ValueError(
-                f"parameters must have the shapes {shapes}, got {[tuple(leaf.shape) for leaf in given]}"
+                f"parameters must have the shapes {shapes}, got {[tuple(leaf.shape) for leaf in parts]}"
             )
-        return torch.cat([leaf.reshape(-1) for leaf in given])
+        return torch.cat([leaf.reshape(-1) for leaf in parts])
 
     def unflatten(w: Any) -> Any:
         parts = [part.reshape(shape) for part, shape in zip(w.split(sizes), shapes, strict=True)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,28 @@ _EPSILON: Final = float(np.finfo(np.float64).eps)
 
 WRONG_BEYOND: Final = 1e-3
 """Relative difference from central differences beyond which a derivative is taken to be wrong."""
+
+
+class Recipe(NamedTuple):
+    """What a loss by automatic differentiation is made from: another process makes it again."""
+
+    method: str
+    """``from_jax`` or ``from_torch``."""
+    function: Callable[[Any], Any]
+    template: Any
+    at: Any
+    name: str | None
+
+    def model(self) -> autodiff.Model:
+        """Return the function's derivatives."""
+        return (autodiff.of_jax if self.method == "from_jax" else autodiff.of_torch)(
+            self.function, self.template
+        )
+
+    @property
+    def may_be_wrong(self) -> bool:
+        """Whether derivatives beyond the second are to be compared with differences."""
+        return self.method == "from_torch"
 
 
 class FunctionLoss(Loss):
@@ -91,9 +113,9 @@ class FunctionLoss(Loss):
         name: str | None = None,
     ) -> None:
         self._functions: dict[str, Callable[..., Any]] = {}
-        given = {"value": value, "gradient": gradient, "hessian_vector": hessian_vector, "third": third,
-                 "fourth": fourth}  # fmt: skip
-        for word, function in given.items():
+        functions = {"value": value, "gradient": gradient, "hessian_vector": hessian_vector, "third": third,
+                     "fourth": fourth}  # fmt: skip
+        for word, function in functions.items():
             if function is None and word not in ("value", "gradient"):
                 continue
             if not callable(function):
@@ -108,7 +130,7 @@ class FunctionLoss(Loss):
         self.name = getattr(value, "__name__", type(value).__name__) if name is None else name
         self.explicit_hessian = self._dimension <= pairs.DENSE_UP_TO
         self.highest_derivative = 4 if {"third", "fourth"} & {*self._functions} else 3
-        self._made: tuple[str, Any, Any, Any, str | None] | None = None
+        self._recipe: Recipe | None = None
         self._model: autodiff.Model | None = None
         if at is not None:
             self.check(at)
@@ -126,6 +148,15 @@ class FunctionLoss(Loss):
             for name, order in (("hessian_vector", 2), ("third", 3), ("fourth", 4))
             if name not in self._functions and order <= self.highest_derivative
         )
+
+    def state(self) -> dict[str, Any]:
+        """Return the functions, what makes them, and the settings, under the names that 0.1 gave them."""
+        state = super().state()
+        recipe = state.pop("_recipe")
+        if recipe is not None and recipe.method == "from_jax":
+            # What JAX compiled has no text of its own; it follows from the rest.
+            del state["_functions"], state["_model"]
+        return state | {"_made": None if recipe is None else tuple(recipe)}
 
     @property
     def description(self) -> str:
@@ -279,15 +310,15 @@ class FunctionLoss(Loss):
             "fourth": ("third", lambda x: self.third_at(x, v, v), lambda: self.fourth_at(w, v, v, v)),
         }
         lower, function, claimed = below[name]
-        given = claimed()
-        if not np.isfinite(given).all():
+        derivative = claimed()
+        if not np.isfinite(derivative).all():
             return lower, np.inf
         step = self._step(w)
-        found = self._difference(function, w, v, step)
+        difference = self._difference(function, w, v, step)
         # Rounding of what is subtracted: absolute, and amplified by the step.
         noise = 100.0 * _EPSILON * float(np.linalg.norm(function(w))) / step
-        size = float(max(np.linalg.norm(given), np.linalg.norm(found)))
-        wrong = float(np.linalg.norm(found - given))
+        size = float(max(np.linalg.norm(derivative), np.linalg.norm(difference)))
+        wrong = float(np.linalg.norm(difference - derivative))
         allowed = WRONG_BEYOND * size + noise + (1e-6 if lower in self.differences else 0.0)
         return lower, 0.0 if wrong <= allowed else wrong / size
 
@@ -360,7 +391,7 @@ class FunctionLoss(Loss):
         >>> loss.dimension, loss.value([0.0, 0.0, 1.0]), loss.sharpness([0.0, 0.0, 1.0])[0]
         (3, 2.0, 4.0)
         """
-        return cls._from(autodiff.of_jax(function, template), ("from_jax", function, template, at, name))
+        return cls._from(Recipe("from_jax", function, template, at, name))
 
     @classmethod
     def from_torch(
@@ -399,34 +430,34 @@ class FunctionLoss(Loss):
         differences where the function is tried; a wrong third derivative is replaced by differences of
         Hessian-vector products, as `description` then says, and there is no fourth.
         """
-        return cls._from(autodiff.of_torch(function, template), ("from_torch", function, template, at, name))
+        return cls._from(Recipe("from_torch", function, template, at, name))
 
     @classmethod
-    def _from(cls, model: autodiff.Model, made: tuple[str, Any, Any, Any, str | None]) -> FunctionLoss:
-        _, function, _, at, name = made
+    def _from(cls, recipe: Recipe) -> FunctionLoss:
+        model, function, at, name = recipe.model(), recipe.function, recipe.at, recipe.name
         loss = cls(
             model.value, model.gradient, model.dimension,
             hessian_vector=model.hessian_vector, third=model.third, fourth=model.fourth,
             name=getattr(function, "__name__", type(function).__name__) if name is None else name,
         )  # fmt: skip
-        loss._made, loss._model = made, model
-        tried = model.given if at is None else at
-        if model.trial is not None and tried is not None:
-            model.trial(loss.checked_weights("at", tried))
-            if made[0] == "from_torch":
-                loss._without_wrong_derivatives(tried)
+        loss._recipe, loss._model = recipe, model
+        point = model.given if at is None else at
+        if model.trial is not None and point is not None:
+            model.trial(loss.checked_weights("at", point))
+            if recipe.may_be_wrong:
+                loss._without_wrong_derivatives(point)
         if at is not None:
             loss.check(at)
         return loss
 
     def __reduce__(self) -> Any:
         # Compiled functions stay behind; a process of its own makes them anew.
-        if self._made is not None:
-            return _remade, self._made
-        given = {
+        if self._recipe is not None:
+            return _remade, tuple(self._recipe)
+        higher = {
             name: function for name, function in self._functions.items() if name not in ("value", "gradient")
         }
-        options = given | {"difference_step": self.difference_step, "name": self.name}
+        options = higher | {"difference_step": self.difference_step, "name": self.name}
         return _rebuilt, (self._functions["value"], self._functions["gradient"], self._dimension, options)
 
 
@@ -434,8 +465,7 @@ def _rebuilt(value: Any, gradient: Any, dimension: int, options: dict[str, Any])
     return FunctionLoss(value, gradient, dimension, **options)
 
 
-def _remade(how: str, function: Any, template: Any, at: Any, name: str | None) -> FunctionLoss:
-    if how == "from_jax":
+def _remade(method: str, function: Any, template: Any, at: Any, name: str | None) -> FunctionLoss:
+    if method == "from_jax":
         autodiff.enable_float64()  # as it was where the loss was made
-        return FunctionLoss.from_jax(function, template, at=at, name=name)
-    return FunctionLoss.from_torch(function, template, at=at, name=name)
+    return FunctionLoss._from(Recipe(method, function, template, at, name))

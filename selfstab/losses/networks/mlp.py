@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from selfstab.losses.networks.hessian import explicit_hessian
 from selfstab.losses.networks.passes import Network, Pass
 from selfstab.losses.networks.regression import Regression
 from selfstab.validation import Array
+
+_OF_ONE_PASS: Final = ("value_at", "gradient_at", "hessian_operator_at", "hessian_vector_at", "third_at")
+"""The methods that one pass stands for."""
 
 
 class MLP(Regression):
@@ -125,12 +128,12 @@ class MLP(Regression):
     @property
     def description(self) -> str:
         """The class, the network, and the data by shape and a hash of the bytes."""
-        chosen = f"widths={self.widths}, activation={self.activation}"
+        network = f"widths={self.widths}, activation={self.activation}"
         if self.criterion != "mse":
-            chosen += f", criterion={self.criterion}"
+            network += f", criterion={self.criterion}"
         if self.weight_decay:
-            chosen += f", weight_decay={self.weight_decay!r}"
-        return f"MLP({chosen}, {self.data})"
+            network += f", weight_decay={self.weight_decay!r}"
+        return f"MLP({network}, {self.data})"
 
     def check_order(self, order: int) -> None:
         """Refuse a derivative that the loss does not have."""
@@ -188,7 +191,8 @@ class MLP(Regression):
     def derivatives_at(self, w: Array) -> Derivatives:
         """Return the derivatives at one w."""
         # A class made from this one may have derivatives of its own.
-        return _LocalPass(self, w) if type(self) is MLP else super().derivatives_at(w)
+        shared = all(getattr(type(self), name) is getattr(MLP, name) for name in _OF_ONE_PASS)
+        return _LocalPass(self, w) if shared else super().derivatives_at(w)
 
     def third_at(self, w: Array, u: Array, v: Array) -> Array:
         """Return ∇³L(w)(u, v, ·)."""

@@ -99,9 +99,9 @@ def _value(node: sympy.Basic) -> float | None:
     if isinstance(node, (sympy.Number, sympy.NumberSymbol)):
         value = float(node)
     else:
-        found = [_value(part) for part in node.args]
-        parts = [part for part in found if part is not None]
-        if len(parts) < len(found):
+        values = [_value(part) for part in node.args]
+        parts = [part for part in values if part is not None]
+        if len(parts) < len(values):
             return None
         value = _VALUES[type(node).__name__](*parts)
     if not abs(value) <= LARGEST_NUMBER:
@@ -212,13 +212,13 @@ def _convert(node: ast.expr, symbols: Mapping[str, sympy.Symbol], depth: int) ->
     raise _refuse(node, "only numbers, names, + - * / ** and function calls are allowed")
 
 
-def _bounded(node: ast.expr, made: Any) -> Any:
-    """Return what was made of a node; ValueError if it holds a constant that is too large, or is none."""
+def _bounded(node: ast.expr, expression: Any) -> Any:
+    """Return the expression of a node; ValueError if it holds a constant that is too large, or is none."""
     try:
-        _value(made)
+        _value(expression)
     except _NO_VALUE:
         raise _refuse(node, f"constants must {_CONSTANT}") from None
-    return made
+    return expression
 
 
 def _combined(node: ast.BinOp, left: Any, right: Any) -> Any:

@@ -6,7 +6,7 @@ What depends on parameters only is computed once a run; what appears twice is co
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import sympy
 
 from selfstab.kernels import elementary
-from selfstab.losses.symbolic.printing import formula, lines_of
+from selfstab.losses.symbolic.printing import Assignment, Printed, assignments, formula
 
 JACOBI_SWEEPS = 12
 
@@ -143,8 +143,53 @@ class Blocks:
         return lines, "top"
 
 
+class _Hoisting:
+    """Takes what depends on parameters only out of expressions, as constants k0, k1, ...
+
+    Parameters
+    ----------
+    moving
+        The symbols that change during a run.
+    """
+
+    def __init__(self, moving: Iterable[sympy.Symbol]) -> None:
+        self._moving = {*moving}
+        self.constants: dict[sympy.Expr, sympy.Symbol] = {}
+
+    def hoisted(self, expr: Any) -> Any:
+        """Return expr with every maximal part that depends on parameters only replaced by a constant's name."""
+        if expr.is_Number or expr.is_Symbol:
+            return expr
+        if not expr.free_symbols & self._moving:
+            if not expr.free_symbols:
+                return expr
+            if expr not in self.constants:
+                self.constants[expr] = sympy.Symbol(f"k{len(self.constants)}", real=True)
+            return self.constants[expr]
+        if expr.is_Add or expr.is_Mul:
+            fixed = [a for a in expr.args if not a.free_symbols & self._moving]
+            moving = [self.hoisted(a) for a in expr.args if a.free_symbols & self._moving]
+            constant = self.hoisted(expr.func(*fixed)) if fixed else None
+            return expr.func(*moving) if constant is None else expr.func(constant, *moving)
+        return expr.func(*[self.hoisted(a) for a in expr.args])
+
+
+@dataclass(frozen=True)
+class _Program:
+    """All formulas of a loss as one list of assignments.
+
+    Every kernel takes its lines from this one list, so a formula has the same bits wherever it is computed.
+    """
+
+    constants: list[tuple[str, str]]
+    """Names and formulas of what depends on parameters only."""
+    steps: list[Assignment]
+    results: dict[str, list[Printed]]
+    """What each piece is in the end."""
+
+
 class Formulas:
-    """A loss's formulas in internal names, as the kernels' templates take them (see kernels.source.LossText)."""
+    """A loss's formulas in internal names, as the kernels' templates take them (see kernels.writer.LossText)."""
 
     def __init__(
         self, expression: sympy.Expr, variables: Sequence[sympy.Symbol], parameters: Sequence[sympy.Symbol]
@@ -155,8 +200,6 @@ class Formulas:
         self.expression = expression.xreplace(internal)
         self.weights = [s.name for s in self._w]
         self.parameters = [s.name for s in self._p]
-        self._constants: dict[sympy.Expr, sympy.Symbol] = {}
-        self._moving = set(self._w)
 
     @cached_property
     def gradient(self) -> list[sympy.Expr]:
@@ -174,99 +217,82 @@ class Formulas:
         return out
 
     @cached_property
-    def _program(self) -> tuple[list[str], dict[str, list[str]]]:
-        """All formulas as one list of assignments, and the texts of each piece's results.
-
-        Every kernel takes its lines from this one list, so a formula has the same bits wherever it is computed.
-        """
+    def _program(self) -> _Program:
         pieces = {"value": [self.expression], "gradient": self.gradient, "sharpness": self._blocks.flat()}
-        shared, expressions = shared_exponentials([e for found in pieces.values() for e in found])
-        self._moving.update(shared)
-        lines, texts = lines_of([self._hoist(e) for e in [*shared.values(), *expressions]], "e")
-        lines = _placed([f"{name} = {text}" for name, text in zip(shared, texts, strict=False)], lines)
-        texts = texts[len(shared) :]
-        results: dict[str, list[str]] = {}
-        for piece, found in pieces.items():
-            results[piece], texts = texts[: len(found)], texts[len(found) :]
-        return lines, results
+        exponentials, expressions = shared_exponentials([e for piece in pieces.values() for e in piece])
+        hoisting = _Hoisting([*self._w, *exponentials])
+        steps, printed = assignments(
+            [hoisting.hoisted(e) for e in [*exponentials.values(), *expressions]], "e"
+        )
+        named = [Assignment(s.name, value) for s, value in zip(exponentials, printed, strict=False)]
+        printed = printed[len(exponentials) :]
+        results: dict[str, list[Printed]] = {}
+        for piece, expressions in pieces.items():
+            results[piece], printed = printed[: len(expressions)], printed[len(expressions) :]
+        constants = [(symbol.name, formula(expr)) for expr, symbol in hoisting.constants.items()]
+        return _Program(constants, _placed([*named, *steps]), results)
 
     @cached_property
     def _blocks(self) -> Blocks:
         return Blocks.of(self.hessian)
 
-    def _hoist(self, expr: Any) -> Any:
-        """Return expr with every maximal part that depends on parameters only replaced by a constant's name."""
-        if expr.is_Number or expr.is_Symbol:
-            return expr
-        if not expr.free_symbols & self._moving:
-            if not expr.free_symbols:
-                return expr
-            if expr not in self._constants:
-                self._constants[expr] = sympy.Symbol(f"k{len(self._constants)}", real=True)
-            return self._constants[expr]
-        if expr.is_Add or expr.is_Mul:
-            fixed = [a for a in expr.args if not a.free_symbols & self._moving]
-            moving = [self._hoist(a) for a in expr.args if a.free_symbols & self._moving]
-            known = self._hoist(expr.func(*fixed)) if fixed else None
-            return expr.func(*moving) if known is None else expr.func(known, *moving)
-        return expr.func(*[self._hoist(a) for a in expr.args])
-
-    @cached_property
+    @property
     def constants(self) -> list[tuple[str, str]]:
         """Names and formulas of what depends on the parameters only."""
-        _ = self._program  # hoisting, while the program is made, fills the constants
-        return [(symbol.name, formula(expr)) for expr, symbol in self._constants.items()]
+        return self._program.constants
 
     @property
     def functions(self) -> str:
         """Source of the functions the formulas call."""
-        program, results = self._program
-        texts = [*program, *(text for found in results.values() for text in found)]
-        own = elementary.definitions("\n".join([*texts, *(text for _, text in self.constants)]))
+        program = self._program
+        results = (value.text for values in program.results.values() for value in values)
+        texts = [*(step.line for step in program.steps), *results, *(text for _, text in program.constants)]
+        own = elementary.definitions("\n".join(texts))
         return own + (TOP_EIGENVALUE if self._blocks.rest is not None else "")
 
     def code(self, pieces: Sequence[str], prefix: str = "") -> tuple[list[str], dict[str, list[str]]]:
-        """Return lines and results of `pieces` at the weights' names with `prefix` (see kernels.source.LossText)."""
-        program, all_results = self._program
-        results = {piece: all_results[piece] for piece in pieces}
-        lines = _needed(program, [text for texts in results.values() for text in texts])
+        """Return lines and results of `pieces` at the weights' names with `prefix` (see kernels.writer.LossText)."""
+        program = self._program
+        steps = _needed(program.steps, [value for piece in pieces for value in program.results[piece]])
+        lines = [step.line for step in steps]
+        results = {piece: [value.text for value in program.results[piece]] for piece in pieces}
+        local = [*self.weights, *(step.name for step in steps)]
         if "sharpness" in results:
             more, top = self._blocks.lines(results["sharpness"])
             lines, results["sharpness"] = lines + more, [top]
+            local += ["top", "other"]
         if prefix:
-            local = "|".join([*self.weights, *(line.split(" = ")[0] for line in lines)])
-
-            def rename(text: str) -> str:
-                return re.sub(rf"\b({local})\b", rf"{prefix}\g<1>", text)
-
-            lines = [rename(line) for line in lines]
-            results = {piece: [rename(text) for text in texts] for piece, texts in results.items()}
+            names = re.compile(rf"\b({'|'.join(local)})\b")
+            lines = [names.sub(rf"{prefix}\g<1>", line) for line in lines]
+            results = {
+                piece: [names.sub(rf"{prefix}\g<1>", text) for text in texts]
+                for piece, texts in results.items()
+            }
         return lines, results
 
 
-def _needed(lines: list[str], texts: list[str]) -> list[str]:
-    """Return those assignments, in order, on which the texts depend."""
-    wanted = set(re.findall(r"\w+", " ".join(texts)))
-    kept = []
-    for line in reversed(lines):
-        name, text = line.split(" = ", 1)
-        if name in wanted:
-            wanted.update(re.findall(r"\w+", text))
-            kept.append(line)
-    return kept[::-1]
+def _needed(steps: Sequence[Assignment], results: Iterable[Printed]) -> list[Assignment]:
+    """Return those assignments, in order, on which the results depend."""
+    read = set[str]().union(*(result.reads for result in results))
+    needed = []
+    for step in reversed(steps):
+        if step.name in read:
+            read |= step.value.reads
+            needed.append(step)
+    return needed[::-1]
 
 
-def _placed(more: list[str], lines: list[str]) -> list[str]:
-    """Return the assignments of both lists, each behind those it reads."""
-    out: list[str] = []
-    unknown = {line.split(" = ", 1)[0] for line in [*more, *lines]}
-    left = [*more, *lines]
+def _placed(steps: Sequence[Assignment]) -> list[Assignment]:
+    """Return the assignments, each behind those it reads."""
+    placed: list[Assignment] = []
+    left = [*steps]
+    unknown = {step.name for step in steps}
     while left:
-        line = next(line for line in left if not unknown & set(re.findall(r"\w+", line.split(" = ", 1)[1])))
-        left.remove(line)
-        unknown.remove(line.split(" = ", 1)[0])
-        out.append(line)
-    return out
+        step = next(step for step in left if not unknown & step.value.reads)
+        left.remove(step)
+        unknown.remove(step.name)
+        placed.append(step)
+    return placed
 
 
 def _tidy(expr: sympy.Expr) -> sympy.Expr:

@@ -80,13 +80,13 @@ class SymbolicLoss(Loss):
             raise TypeError(f"parameters must map names to values, got {validation.shown(parameters)}")
         # A symbol and a text may name one parameter, so the names are checked before they become keys.
         _names("parameters", [*weights, *map(str, parameters or {})])
-        given = {str(key): value for key, value in (parameters or {}).items()}
-        for name in given:
+        numbers = {str(key): value for key, value in (parameters or {}).items()}
+        for name in numbers:
             if name in RESERVED:
                 raise ValueError(
                     f"parameters must not be named like a sweep's axes, measures ({', '.join(RESERVED)}), got {name!r}"
                 )
-        symbols = {name: sympy.Symbol(name, real=True) for name in [*weights, *given]}
+        symbols = {name: sympy.Symbol(name, real=True) for name in [*weights, *numbers]}
         self.expression = _expression(expression, symbols)
         free = {s.name for s in self.expression.free_symbols}
         if unknown := sorted(free - set(symbols)):
@@ -99,9 +99,9 @@ class SymbolicLoss(Loss):
             )
         check_operations(self.expression, set(weights))
         self._names = tuple(weights)
-        self._parameters = {name: validation.real(name, value) for name, value in given.items()}
+        self._parameters = {name: validation.real(name, value) for name, value in numbers.items()}
         self._check_parameters()
-        _ = self._derived.functions  # unknown functions are refused here, not at the first call
+        self._derived.check_functions()
 
     def _check_parameters(self) -> None:
         for name, bounds in self.domain.items():
@@ -232,20 +232,20 @@ def _names(name: str, values: Iterable[sympy.Symbol | str]) -> list[str]:
     elif isinstance(values, str):
         values = [word.strip() for word in values.split(",")]
     try:
-        found = [str(v) for v in values]
+        names = [str(v) for v in values]
     except TypeError:
         raise TypeError(f"{name} must be symbols or names, got {validation.shown(values)}") from None
-    for word in found:
+    for word in names:
         # Python reads identifiers in this normal form: two names that share it would be one in a kernel.
         if not word.isidentifier() or word != unicodedata.normalize("NFKC", word):
             raise ValueError(
                 f"{name} must have names that are Python identifiers in normal form, got {word!r}"
             )
-    if name == "variables" and not found:
+    if name == "variables" and not names:
         raise ValueError("variables must name at least one weight, got none")
-    if len(set(found)) != len(found):
-        raise ValueError(f"{name} must not repeat a name, got {', '.join(found)}")
-    return found
+    if len(set(names)) != len(names):
+        raise ValueError(f"{name} must not repeat a name, got {', '.join(names)}")
+    return names
 
 
 def _expression(expression: Any, symbols: Mapping[str, sympy.Symbol]) -> sympy.Expr:
@@ -267,6 +267,10 @@ class _Derived:
 
     def __init__(self, formulas: Formulas, title: str) -> None:
         self.formulas, self.source = formulas, KernelSource(formulas, title)
+
+    def check_functions(self) -> None:
+        """Raise ValueError if a formula has a function that no kernel knows: here, not at the first call."""
+        assert self.functions
 
     @cached_property
     def functions(self) -> dict[str, Callable[..., Any]]:

@@ -7,7 +7,7 @@ appears twice is computed once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import sympy
 
@@ -179,7 +179,37 @@ def formula(expression: sympy.Expr) -> str:
     return text[1:-1] if text.startswith("(") and expression.is_Pow else text
 
 
+class Printed(NamedTuple):
+    """An expression as text, and the names that it reads."""
+
+    text: str
+    reads: frozenset[str]
+
+    @classmethod
+    def of(cls, expression: sympy.Expr) -> Printed:
+        """Print an expression."""
+        return cls(formula(expression), frozenset(s.name for s in expression.free_symbols))
+
+
+class Assignment(NamedTuple):
+    """A name that is given the value of an expression."""
+
+    name: str
+    value: Printed
+
+    @property
+    def line(self) -> str:
+        """The assignment as a line of source."""
+        return f"{self.name} = {self.value.text}"
+
+
 def lines_of(expressions: Sequence[sympy.Expr], prefix: str) -> tuple[list[str], list[str]]:
+    """Return the lines of :func:`assignments` and the texts of the results."""
+    steps, results = assignments(expressions, prefix)
+    return [step.line for step in steps], [result.text for result in results]
+
+
+def assignments(expressions: Sequence[sympy.Expr], prefix: str) -> tuple[list[Assignment], list[Printed]]:
     """Return assignments to temporaries prefix0, prefix1, ... and, per expression, the text of its value.
 
     Subexpressions that appear more than once, bases of powers, and parts of long sums become temporaries; x**(3/2) is x
@@ -187,20 +217,20 @@ def lines_of(expressions: Sequence[sympy.Expr], prefix: str) -> tuple[list[str],
     """
     names = (sympy.Symbol(f"{prefix}{k}", real=True) for k in range(10**9))
     pairs, reduced = sympy.cse(list(expressions), symbols=names, order="canonical", list=True)
-    out: list[str] = []
-    done: dict[Any, Any] = {}
+    steps: list[Assignment] = []
+    temporaries: dict[Any, Any] = {}
 
     def named(expr: Any) -> Any:
-        """Return the temporary of an expression, made where it has none."""
+        """Return the temporary of an expression, a new one where it has none."""
         if expr.is_Atom:
             return expr
-        if expr not in done:
-            done[expr] = next(names)
-            out.append(f"{done[expr]} = {formula(expr)}")
-        return done[expr]
+        if expr not in temporaries:
+            temporaries[expr] = next(names)
+            steps.append(Assignment(temporaries[expr].name, Printed.of(expr)))
+        return temporaries[expr]
 
     def atomic(expr: Any) -> Any:
-        """Return expr with the base of every whole or half power beyond the first made a temporary."""
+        """Return expr with the base of every whole or half power beyond the first replaced by a temporary."""
         if not expr.args:
             return expr
         parts = [atomic(a) for a in expr.args]
@@ -217,9 +247,8 @@ def lines_of(expressions: Sequence[sympy.Expr], prefix: str) -> tuple[list[str],
         product = base ** ((abs(fresh.exp.p) - 1) // 2) * named(sympy.sqrt(base))
         return product if fresh.exp > 0 else 1 / product
 
-    for name, expr in pairs:
+    for symbol, expr in pairs:
         fresh = atomic(expr)
-        done.setdefault(fresh, name)
-        out.append(f"{name} = {formula(fresh)}")
-    results = [formula(atomic(expr)) for expr in reduced]
-    return out, results
+        temporaries.setdefault(fresh, symbol)
+        steps.append(Assignment(symbol.name, Printed.of(fresh)))
+    return steps, [Printed.of(atomic(expr)) for expr in reduced]
