@@ -17,6 +17,7 @@ from selfstab.plotting.style import (
     draw_threshold,
     line_properties,
     method,
+    method_colour,
     momentum,
     require,
     styled,
@@ -54,7 +55,7 @@ def _against(run: xarray.Dataset, against: str) -> Array:
 def _look(run: xarray.Dataset, more: dict[str, Any]) -> dict[str, Any]:
     name = method(run)
     mark = {"marker": "o"} if run.sizes["step"] == 1 else {}  # which a line would not show
-    return {"color": METHOD_COLOURS[name], "label": name} | mark | line_properties(more)
+    return {"color": method_colour(name), "label": name} | mark | line_properties(more)
 
 
 def slow_limit(run: xarray.Dataset) -> tuple[Array, Array]:
@@ -335,7 +336,7 @@ def draw_final_sharpness(data: Mapping[str, Mapping[str, xarray.Dataset]], ax: A
     for place, runs in enumerate(data.values()):
         for k, (name, run) in enumerate(runs.items()):
             at = place + 0.25 * (k - 0.5 * (len(runs) - 1))
-            colour = METHOD_COLOURS[method(run)]
+            colour = method_colour(method(run))
             for variable, (marker, _) in _ENDS.items():
                 face = "none" if name.endswith("_steps") else colour
                 ax.plot(

@@ -145,8 +145,13 @@ def _dataset(data: xarray.Dataset) -> Table:
     try:
         optimizer = json.loads(data.attrs["optimizer"])
         settings = {name: optimizer[name] for name in ("momentum", "lookahead") if name in optimizer}
-    except (KeyError, TypeError, ValueError):
-        settings = {}
+        kind = optimizer.get("name", "HeavyBall")
+    except (KeyError, TypeError, ValueError, AttributeError):
+        settings, kind = {}, "HeavyBall"
+    if kind != "HeavyBall":
+        raise _Refused(
+            f"run must be of gradient descent with heavy-ball or Nesterov momentum, got one of {kind}"
+        )
     if "lookahead" in data.attrs:
         settings.setdefault("lookahead", data.attrs["lookahead"])
     for name, value in settings.items():

@@ -49,10 +49,10 @@ def continuation(
 ) -> xarray.Dataset:
     """Sweep so that along one axis each run starts from its neighbour's end, weights and velocity.
 
-    Of another optimizer than the heavy ball all its states are handed over. What a run ends in then depends on where it came from: where two attractors live beside each other, the branch
-    followed forward and the one followed backward differ (hysteresis). The first run of a line starts from `start`;
-    so does one whose neighbour diverged. A run that sits on a fixed point exactly stays there also where that is
-    unstable: a small `noise` lets it leave.
+    Of another optimizer than the heavy ball all its states are handed over. What a run ends in then depends on where it
+    came from: where two attractors live beside each other, the branch followed forward and the one followed backward
+    differ (hysteresis). The first run of a line starts from `start`; so does one whose neighbour diverged. A run that
+    sits on a fixed point exactly stays there also where that is unstable: a small `noise` lets it leave.
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import pickle
 
 import numpy as np
@@ -9,11 +10,10 @@ import pytest
 import sympy
 
 import selfstab as ss
+from selfstab.optimizers import base
 from selfstab.optimizers.base import optimizer_named, registered
 from selfstab.optimizers.text import rule_text
-from tests.optimizers.own import Aggregated, Moments, TwoMomenta
-
-OWN = [TwoMomenta, Aggregated]
+from tests.optimizers.own import Aggregated, Mixed, Moments, TwoMomenta
 
 
 def step_matrix(optimizer, lr, curvature):
@@ -49,6 +49,7 @@ def test_thresholds_of_optimizers_of_ones_own_follow_from_their_rules():
     for optimizer in (
         TwoMomenta.formal(fast=momenta[0], slow=momenta[1]),
         Aggregated.formal(momenta=tuple(momenta)),
+        Mixed.formal(momentum=momenta[0]),
     ):
         above, below = optimizer.threshold_fraction()
         assert sympy.simplify(sympy.nsimplify(above / (lr * below)) - flip_sharpness(optimizer, lr)) == 0
@@ -67,7 +68,9 @@ def test_a_quadratic_is_stable_up_to_the_threshold(optimizer):
         assert bool(np.abs(roots).max() < 1.0) is stable
 
 
-@pytest.mark.parametrize("optimizer", [TwoMomenta(0.3, 0.2, 0.9), Aggregated(0.3, momenta=(0.1, 0.9))])
+@pytest.mark.parametrize(
+    "optimizer", [TwoMomenta(0.3, 0.2, 0.9), Aggregated(0.3, momenta=(0.1, 0.9)), Mixed(0.3, 0.6)]
+)
 def test_states_begin_as_a_flip_of_constant_size_leaves_them(optimizer):
     """Protects flip_start: at the threshold the swing goes on with its size, for every optimizer."""
     loss = ss.Quadratic([optimizer.max_stable_sharpness()])
@@ -147,6 +150,23 @@ def test_an_optimizer_is_known_by_its_name():
     with pytest.raises(TypeError, match="abstract"):
         unfinished(0.1)
     assert registered()["HeavyBall"] is ss.HeavyBall
+
+
+def test_an_installed_package_announces_its_optimizers(monkeypatch):
+    """Protects packages of others: an entry point of our group is loaded, once, before names are looked up."""
+    loaded = []
+
+    class Entry:
+        def load(self):
+            loaded.append(type("Announced", (TwoMomenta,), {"__module__": __name__}))
+
+    monkeypatch.setattr(
+        importlib.metadata, "entry_points", lambda group: [Entry()] * (group == "selfstab.optimizers")
+    )
+    base._load_all.cache_clear()
+    assert optimizer_named("Announced") is loaded[0]
+    assert registered()["Announced"] is loaded[0]
+    assert len(loaded) == 1
 
 
 def test_hooks_say_what_is_not_derived():
