@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib.metadata
 import pickle
+import subprocess
+import sys
 
+import cloudpickle
 import numpy as np
 import pytest
 import sympy
 
 import selfstab as ss
-from selfstab.optimizers import base
+from selfstab.optimizers import base, setting
 from selfstab.optimizers.base import optimizer_named, registered
 from selfstab.optimizers.text import rule_text
 from tests.optimizers.own import Aggregated, Mixed, Moments, TwoMomenta
@@ -185,6 +188,39 @@ def test_optimizers_pickle_and_compare(optimizer):
     assert again == optimizer
     assert hash(rule_text(again)) == hash(rule_text(optimizer))
     assert rule_text(again) == rule_text(optimizer.with_numbers({"lr": 3.0}))
+
+
+def test_a_class_of_a_script_reaches_another_process(tmp_path):
+    """Protects processes and clusters: a class that is sent along keeps its numbers, their ranges and its rule."""
+
+    class Sent(ss.Optimizer):
+        slow: float = setting(default=0.5, at_least=0, below=1)
+        states = ("push",)
+
+        def rule(self, weights, states, gradient, lr, step):
+            push = self.slow * states[0] + gradient
+            return weights - lr * push, (push,)
+
+        def begin(self, start, previous, lr):
+            return (0.0 * start,)
+
+        def threshold_fraction(self):
+            return 2.0 * (1.0 + self.slow), 1.0
+
+    optimizer = Sent(0.1, 0.7)
+    (tmp_path / "sent").write_bytes(cloudpickle.dumps(optimizer))
+    code = f"""if True:
+        import pickle, selfstab as ss
+        optimizer = pickle.loads(open({str(tmp_path / "sent")!r}, "rb").read())
+        try:
+            optimizer.with_numbers({{"slow": 1.0}})
+        except ValueError as error:
+            print(error)
+        print(ss.simulate(ss.Quadratic([1.0]), optimizer, [1.0], 9, keep=["loss"]).loss.values.tolist())
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    here = ss.simulate(ss.Quadratic([1.0]), optimizer, [1.0], 9, keep=["loss"]).loss.values.tolist()
+    assert done.stdout.splitlines() == ["slow must be in [0, 1), got 1.0", str(here)]
 
 
 def test_flags_and_lengths_decide_the_text_and_numbers_do_not():
