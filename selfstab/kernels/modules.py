@@ -84,9 +84,11 @@ def plain(source: str) -> dict[str, Any]:
     Overflow and invalid operations are results here, as they are in the compiled code, so they do not warn.
     """
     namespace = plain_namespace()
-    given = set(namespace)
+    provided = set(namespace)
     exec(compile(source, "<selfstab kernel>", "exec"), namespace)
-    return {name: _quiet(value) for name, value in namespace.items() if name not in given and callable(value)}
+    return {
+        name: _quiet(value) for name, value in namespace.items() if name not in provided and callable(value)
+    }
 
 
 def _quiet(function: Callable[..., Any]) -> Callable[..., Any]:
