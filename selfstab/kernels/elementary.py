@@ -34,11 +34,11 @@ def definitions(text: str) -> str:
     >>> "def exp(x)" in definitions("e1 = exp(w_x)")
     True
     """
-    called: list[str] = []
+    wanted: list[str] = []
     for name in reversed(_PARTS):
-        if re.search(rf"\b{name}\b", "\n".join([text, *(_PARTS[other] for other in called)])):
-            called.append(name)
-    return "".join(f"{_PARTS[name]}\n\n\n" for name in reversed(called))
+        if re.search(rf"\b{name}\b", "\n".join([text, *(_PARTS[other] for other in wanted)])):
+            wanted.append(name)
+    return "".join(f"{_PARTS[name]}\n\n\n" for name in reversed(wanted))
 
 
 _define("""

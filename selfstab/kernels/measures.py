@@ -232,8 +232,8 @@ MEASURES: Final[dict[str, Measure]] = {
 
 def groups_of(measures: Iterable[str]) -> list[str]:
     """Return the groups that `measures` read, each once, in the order of GROUPS."""
-    groups = {group for name in measures for group in MEASURES[name].groups}
-    return [name for name in GROUPS if name in groups]
+    wanted = {group for name in measures for group in MEASURES[name].groups}
+    return [name for name in GROUPS if name in wanted]
 
 
 def needs_of(groups: Iterable[str], *, at_steps: bool = False) -> set[str]:

@@ -113,11 +113,11 @@ def hessian_spectrum(
 
     # One BLAS thread: the bits of a product depend on the number of threads.
     with threadpool_limits(1, user_api="blas"), np.errstate(over="ignore", invalid="ignore"):
-        eigen = _all(loss, points) if full else _ends(loss, points, largest, smallest, tolerance, vectors)
+        found = _all(loss, points) if full else _ends(loss, points, largest, smallest, tolerance, vectors)
     rank = np.arange(loss.dimension) if full else np.r_[0:largest, -smallest:0]
     step = np.arange(len(points)) if run is None else run["step"].values
     out = xarray.Dataset(coords={"step": step, "rank": rank})
-    for name, values in eigen.items():
+    for name, values in found.items():
         out[name] = (("step", "rank", "weight")[: values.ndim], values)
         out[name].attrs.update(zip(("long_name", "units"), _DESCRIBED[name], strict=True))
     if "weight" in out.dims:
@@ -149,13 +149,13 @@ def _ends(
         pairs.append(pair)
         if np.isfinite(pair.vectors).all():
             guess = pair.vectors
-    eigen: dict[str, Any] = {
+    found: dict[str, Any] = {
         "eigenvalue": np.array([pair.values for pair in pairs]),
         "residual": np.array([pair.residuals for pair in pairs]),
         "converged": np.array([pair.converged for pair in pairs]),
         "products": np.array([pair.products for pair in pairs]),
     }
-    return eigen | ({"eigenvector": np.array([pair.vectors for pair in pairs])} if vectors else {})
+    return found | ({"eigenvector": np.array([pair.vectors for pair in pairs])} if vectors else {})
 
 
 def _pairs(
