@@ -147,8 +147,8 @@ def _rate(options: dict[str, Any], lr: float) -> float | Schedule:
             )
         words = {word.field: values.get(name, word.default) for name, word in kind.words.items()}
         schedule: Any = kind
-        made: Schedule = schedule(**{kind.final: lr}, **words)
-        return made
+        rate: Schedule = schedule(**{kind.final: lr}, **words)
+        return rate
     return lr
 
 

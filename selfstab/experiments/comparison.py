@@ -25,6 +25,7 @@ from selfstab.experiments.tasks import SCORES, Task, Trial
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.optimizers.schedules import LinearWarmup
 from selfstab.runs.simulate import simulate
+from selfstab.runs.variables import KEEP, OF_EVERY_RUN
 from selfstab.sweeps.runners import pool
 from selfstab.validation import Array
 
@@ -324,11 +325,7 @@ def _dataset(task: Task, setting: Setting, results: list[dict[str, Any]]) -> xar
             "record": np.arange(length),
         }
     )
-    described = {
-        "loss": ("L(w_t)", "loss"),
-        "sharpness": ("largest Hessian eigenvalue at w_t", "1/lr"),
-        **SCORES,
-    }
+    described = {name: KEEP[name][:2] for name in ("loss", "sharpness")} | SCORES
     for name, (long_name, units) in described.items():
         if name in results[0]["records"]:
             values = np.full((*shape, length), np.nan)
@@ -338,7 +335,7 @@ def _dataset(task: Task, setting: Setting, results: list[dict[str, Any]]) -> xar
     along = {
         "step": ("number of updates", "1"),
         "effective_time": ("sum of lr/(1 - momentum)", "1/sharpness"),
-        "max_stable_sharpness": ("2 (1 + momentum)/lr", "1/lr"),
+        "max_stable_sharpness": OF_EVERY_RUN["max_stable_sharpness"][:2],
     }
     columns: dict[str, list[Array]] = {name: [] for name in along}
     for method in METHODS:

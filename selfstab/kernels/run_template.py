@@ -99,7 +99,7 @@ def observe_source(measures: Sequence[str]) -> str:
     """
     groups = groups_of(measures)
     state = [f"{name} = {formula}" for g in groups for name, formula in GROUPS[g].state.items()]
-    kept = [f"state[{k}]" for k in range(len(state))]
+    places = [f"state[{k}]" for k in range(len(state))]
     carried = state_names(measures)
     at_state = [line for g in groups for line in GROUPS[g].at_state]
     at_update = [line for g in groups for line in GROUPS[g].at_update]
@@ -126,7 +126,7 @@ def observe(sharpnesses, losses, thresholds, step2s, flip2s, turns, first, steps
         k = 0
 {indented([*read, *state], 2)}\
     else:
-{indented([f"{name} = {place}" for name, place in zip(carried, kept, strict=True)] or ["pass"], 2)}\
+{indented([f"{name} = {place}" for name, place in zip(carried, places, strict=True)] or ["pass"], 2)}\
     for k in range(step2s.size):
         t = first + k
 {indented([*WINDOWS, *read, *at_state], 2)}\
@@ -138,5 +138,5 @@ def observe(sharpnesses, losses, thresholds, step2s, flip2s, turns, first, steps
         k = step2s.size
         t = first + k
 {indented([*read, *at_state, *ends, *values], 2)}\
-{indented([f"{place} = {name}" for name, place in zip(carried, kept, strict=True)], 1)}\
+{indented([f"{place} = {name}" for name, place in zip(carried, places, strict=True)], 1)}\
 '''

@@ -8,10 +8,12 @@ derivations start from.
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from typing import Any, ClassVar, Self, dataclass_transform
 
 import numpy as np
@@ -369,17 +371,21 @@ class Optimizer(ABC):
 
     def of_carried(self, carried: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return the states, in their own order, out of what is carried."""
-        others = iter(carried[1:])
-        return tuple(carried[0] if name == self.displacement else next(others) for name in self.states)
+        others = carried[1:]
+        if self.displacement is None:
+            return others
+        place = self.states.index(self.displacement)
+        return (*others[:place], carried[0], *others[place:])
 
     def advance(
         self, weights: Any, carried: tuple[Any, ...], gradient: Any, lr: Any, step: Any
     ) -> tuple[Any, tuple[Any, ...]]:
         """Return the next weights and what is carried, from the gradient at :meth:`gradient_point`."""
         after, states = self.rule(weights, self.of_carried(carried), gradient, lr, step)
-        by_name = dict(zip(self.states, states, strict=True))
-        first = after - weights if self.displacement is None else by_name.pop(self.displacement)
-        return after, (first, *by_name.values())
+        if self.displacement is None:
+            return after, (after - weights, *states)
+        place = self.states.index(self.displacement)
+        return after, (states[place], *states[:place], *states[place + 1 :])
 
 
 def rate_at_excess(optimizer: Optimizer, sharpness: Any, excess: Any) -> Any:
@@ -388,11 +394,22 @@ def rate_at_excess(optimizer: Optimizer, sharpness: Any, excess: Any) -> Any:
     return (1.0 + excess) * above / (sharpness * below)
 
 
-def registered() -> dict[str, type[Optimizer]]:
-    """Return the optimizers by name: those in the files of this folder, in their order, and those defined since."""
+@cache
+def _load_all() -> None:
+    """Import the optimizers that are files of this folder, and those that installed packages announce."""
     package = importlib.import_module("selfstab.optimizers")
     for module in pkgutil.iter_modules(package.__path__, "selfstab.optimizers."):
         importlib.import_module(module.name)
+    for entry in importlib.metadata.entry_points(group="selfstab.optimizers"):
+        entry.load()
+
+
+def registered() -> dict[str, type[Optimizer]]:
+    """Return the optimizers by name: those of this folder and of installed packages, and those defined since.
+
+    A package announces its own by an entry point of the group ``selfstab.optimizers`` that names its module.
+    """
+    _load_all()
     return {
         name: kind for name, kind in _REGISTERED.items() if not getattr(kind, "__abstractmethods__", None)
     }

@@ -65,8 +65,8 @@ def with_fields(schedule: Schedule, values: Mapping[str, float]) -> Schedule:
         name: validation.whole(name, value) if isinstance(now[name], (int, np.integer)) else value
         for name, value in values.items()
     }
-    made: Any = schedule
-    result: Schedule = replace(made, **changed)
+    owner: Any = schedule
+    result: Schedule = replace(owner, **changed)
     return result
 
 

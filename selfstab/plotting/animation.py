@@ -11,10 +11,11 @@ import numpy as np
 from selfstab import validation
 from selfstab.plotting.contract import require_run
 from selfstab.plotting.style import (
-    METHOD_COLOURS,
     SINGLE_COLUMN,
     THEORY_COLOUR,
+    is_heavy_ball,
     method,
+    method_colour,
     momentum,
     new_figure,
     shared_legend,
@@ -130,7 +131,7 @@ class _Panel:
         self._step = run["step"].values
         self._x, self._sharpness = run["displacement"].values, run["sharpness"].values
         self._trail = trail
-        colour = METHOD_COLOURS[method(run)]
+        colour = method_colour(method(run))
         thresholds = run["max_stable_sharpness"].values
         finite = thresholds[np.isfinite(thresholds)]
         self._thresholds = thresholds
@@ -154,7 +155,7 @@ class _Panel:
         margin = 0.06 * (high - low) or 0.06 * abs(high) or 1.0
         ax.set(xlim=(-reach, reach), ylim=(low - margin, high + margin))
         ax.set(xlabel="displacement, $x$ (weight)", ylabel="sharpness, $S$ (1/lr)")
-        self._word = name or rf"{method(run)}, $\beta={momentum(run):g}$"
+        self._word = name or method(run) + (rf", $\beta={momentum(run):g}$" if is_heavy_ball(run) else "")
         self.ax = ax
         ax.set_title(f"{self._word}, step {self._step[-1]}", loc="left")  # the longest, for the layout
 

@@ -17,6 +17,7 @@ from selfstab.plotting.style import (
     axis_label,
     cell_edges,
     is_geometric,
+    is_heavy_ball,
     momentum_colours,
     new_figure,
     require,
@@ -190,7 +191,7 @@ class _Map:
             raise ValueError(
                 f"data must have more than one value along two dimensions exactly, got {sizes}{advice}"
             )
-        over_theory = {*long} == {"momentum", "excess"}
+        over_theory = {*long} == {"momentum", "excess"} and is_heavy_ball(data)
         # As theory's planes are drawn: ε upwards, whatever the order of the sweep's axes.
         up, right = ("excess", "momentum") if over_theory else (long[0], long[1])
         if (x or right) == up or (y or up) == right:

@@ -11,7 +11,6 @@ import numpy as np
 from selfstab import phases, renamed, theory, validation
 from selfstab.plotting.contract import require_run
 from selfstab.plotting.style import (
-    METHOD_COLOURS,
     SERIES,
     THEORY_COLOUR,
     TIMES,
@@ -19,6 +18,7 @@ from selfstab.plotting.style import (
     draw_threshold,
     line_properties,
     method,
+    method_colour,
     momentum,
     require,
     styled,
@@ -43,7 +43,7 @@ def _against(run: xarray.Dataset, against: str) -> Array:
 def _look(run: xarray.Dataset, more: dict[str, Any]) -> dict[str, Any]:
     name = method(run)
     mark = {"marker": "o"} if run.sizes["step"] == 1 else {}  # which a line would not show
-    return {"color": METHOD_COLOURS[name], "label": name} | mark | line_properties(more)
+    return {"color": method_colour(name), "label": name} | mark | line_properties(more)
 
 
 def slow_limit(run: xarray.Dataset) -> tuple[Array, Array]:
@@ -335,7 +335,7 @@ def draw_final_sharpness(
     for place, runs in enumerate(data.values()):
         for k, (name, run) in enumerate(runs.items()):
             at = place + 0.25 * (k - 0.5 * (len(runs) - 1))
-            colour = METHOD_COLOURS[method(run)]
+            colour = method_colour(method(run))
             for variable, (marker, _) in _ENDS.items():
                 face = "none" if name in hollow else colour
                 ax.plot(

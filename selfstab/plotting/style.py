@@ -364,12 +364,39 @@ def draw_threshold(
 
 
 def method(run: xarray.Dataset) -> str:
-    """Return GD or PHB, from the settings a run carries, or the name of the flow that stands in its place."""
-    return str(run.attrs.get("flow", "GD" if momentum(run) == 0.0 else "PHB"))
+    """Return GD or PHB, from the settings a run carries, or the name of another optimizer or of a flow in its place."""
+    if "flow" in run.attrs or not is_heavy_ball(run):
+        return str(run.attrs.get("flow") or optimizer_name(run))
+    return "GD" if momentum(run) == 0.0 else "PHB"
+
+
+def method_colour(name: str) -> str:
+    """Return a method's colour; an optimizer without one of its own has the heavy ball's."""
+    return METHOD_COLOURS.get(name, METHOD_COLOURS["PHB"])
+
+
+def optimizer_name(data: xarray.Dataset) -> str:
+    """Return the name of the optimizer, from the settings a run or a sweep carries; HeavyBall where there is none."""
+    return str(json.loads(data.attrs.get("optimizer", "{}")).get("name", "HeavyBall"))
+
+
+def is_heavy_ball(data: xarray.Dataset) -> bool:
+    """Return whether a run or a sweep is the heavy ball's, whose theory may be drawn beside it."""
+    return optimizer_name(data) == "HeavyBall"
 
 
 def momentum(run: xarray.Dataset) -> float:
-    """Return the momentum of a run, from the settings it carries."""
+    """Return the momentum of a run, from the settings it carries.
+
+    Raises
+    ------
+    ValueError
+        If the run is another optimizer's: theory's lines are the heavy ball's.
+    """
+    if not is_heavy_ball(run):
+        raise ValueError(
+            f"run must be of the heavy ball for lines of theory, got one of {optimizer_name(run)}"
+        )
     return float(json.loads(run.attrs["optimizer"])["momentum"])
 
 

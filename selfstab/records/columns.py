@@ -219,7 +219,11 @@ def _missing(role: str, table: Table, otherwise: str = "") -> ColumnError:
 
 
 def _refuse_other_optimizers(table: Table, names: Mapping[str, str]) -> None:
-    """Raise ValueError if a column that has no role yet is of an optimizer of another kind."""
+    """Raise ValueError if the run says that it is of another optimizer, or has a column that only others have."""
+    if (kind := _settings_of_optimizer(table).get("name", "HeavyBall")) != "HeavyBall":
+        raise ValueError(
+            f"run must be of gradient descent with heavy-ball or Nesterov momentum, got one of {kind}"
+        )
     for name, column in table.columns.items():
         if name in names.values():
             continue
@@ -249,11 +253,17 @@ def _attribute(table: Table, role: str) -> float | None:
         return _number(name, values[name])
     if role not in ("momentum", "lookahead"):
         return None
-    try:
-        setting = json.loads(table.attributes["optimizer"])[role]
-    except (KeyError, TypeError, ValueError):
-        return None
+    setting = _settings_of_optimizer(table).get(role)
     return float(setting) if isinstance(setting, int | float) else None
+
+
+def _settings_of_optimizer(table: Table) -> dict[str, Any]:
+    """Return what a run of ours says of its optimizer; nothing if it says none."""
+    try:
+        settings = json.loads(table.attributes["optimizer"])
+    except (KeyError, TypeError, ValueError):
+        return {}
+    return settings if isinstance(settings, dict) else {}
 
 
 def _number(name: str, value: Any) -> float:

@@ -70,12 +70,14 @@ def sweep(
     optimizer
         What the axes do not set.
     axes
-        Values by name, one-dimensional and finite. Names: ``momentum``, ``lookahead``, ``lr``; ``excess``, the relative
-        ε = S(start)/S* − 1, which sets a constant lr = (1 + ε)·2(1 + β)/(S(start)(1 + 2γ)); ``lr.start``, ``lr.end``,
-        ``lr.steps`` of a :class:`LinearWarmup`, and ``lr.NAME`` of each number of a schedule of your own that is a
-        dataclass; ``noise``; ``start.NAME`` and ``previous.NAME`` of a weight; ``start.seed`` and ``start.scale`` of an
-        :class:`Initialization`; a loss parameter's name, which with a :class:`LossFamily` is any number a loss is
-        made from, such as its data's seed. What is an integer where it is not an axis takes whole values only.
+        Values by name, one-dimensional and finite. Names: ``lr`` and the optimizer's numbers, as ``momentum`` and
+        ``lookahead`` of :class:`HeavyBall`; ``excess``, the relative ε = S(start)/S* − 1, which sets a constant lr,
+        (1 + ε)·2(1 + β)/(S(start)(1 + 2γ)) of :class:`HeavyBall` (:meth:`Optimizer.at_excess`); ``lr.start``,
+        ``lr.end``, ``lr.steps`` of a :class:`LinearWarmup`, and ``lr.NAME`` of each number of a schedule of your own
+        that is a dataclass; ``noise``; ``start.NAME`` and ``previous.NAME`` of a weight; ``start.seed`` and
+        ``start.scale`` of an :class:`Initialization`; a loss parameter's name, which with a :class:`LossFamily` is any
+        number a loss is made from, such as its data's seed. What is an integer where it is not an axis takes whole
+        values only.
     start, previous
         w_0, an :class:`Initialization` or of shape (dimension,), and w_{−1} (by default `start`), where no axis sets
         them. Without `previous`, a cell starts at rest wherever it starts. From an Initialization, the losses of a

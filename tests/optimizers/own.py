@@ -81,3 +81,22 @@ class Aggregated(Optimizer):
     def threshold_fraction(self):
         shares = [1.0 / (1.0 + beta) for beta in self.momenta]
         return 2.0 * len(shares), sum(shares[1:], shares[0])
+
+
+class Mixed(Optimizer):
+    """Half a step along the gradient, half along the velocity: v ← βv + g, w ← w − η (g + v)/2."""
+
+    momentum: float = setting(at_least=0, below=1, symbol="β", long_name="momentum")
+
+    states = ("velocity",)
+
+    def rule(self, weights, states, gradient, lr, step):
+        velocity = self.momentum * states[0] + gradient
+        return weights - lr * (0.5 * (gradient + velocity)), (velocity,)
+
+    def begin(self, start, previous, lr):
+        # A flip: v = g/(1 + β), so that the step is −η g (2 + β)/(2(1 + β)).
+        return (2.0 * (previous - start) / (where(lr > 0.0, lr, 1.0) * (2.0 + self.momentum)),)
+
+    def threshold_fraction(self):
+        return 4.0 * (1.0 + self.momentum), 2.0 + self.momentum

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import pickle
+import subprocess
+import sys
 
+import cloudpickle
 import numpy as np
 import pytest
 import sympy
 
 import selfstab as ss
+from selfstab.optimizers import base, setting
 from selfstab.optimizers.base import optimizer_named, registered
 from selfstab.optimizers.text import rule_text
-from tests.optimizers.own import Aggregated, Moments, TwoMomenta
-
-OWN = [TwoMomenta, Aggregated]
+from tests.optimizers.own import Aggregated, Mixed, Moments, TwoMomenta
 
 
 def step_matrix(optimizer, lr, curvature):
@@ -49,6 +52,7 @@ def test_thresholds_of_optimizers_of_ones_own_follow_from_their_rules():
     for optimizer in (
         TwoMomenta.formal(fast=momenta[0], slow=momenta[1]),
         Aggregated.formal(momenta=tuple(momenta)),
+        Mixed.formal(momentum=momenta[0]),
     ):
         above, below = optimizer.threshold_fraction()
         assert sympy.simplify(sympy.nsimplify(above / (lr * below)) - flip_sharpness(optimizer, lr)) == 0
@@ -67,7 +71,9 @@ def test_a_quadratic_is_stable_up_to_the_threshold(optimizer):
         assert bool(np.abs(roots).max() < 1.0) is stable
 
 
-@pytest.mark.parametrize("optimizer", [TwoMomenta(0.3, 0.2, 0.9), Aggregated(0.3, momenta=(0.1, 0.9))])
+@pytest.mark.parametrize(
+    "optimizer", [TwoMomenta(0.3, 0.2, 0.9), Aggregated(0.3, momenta=(0.1, 0.9)), Mixed(0.3, 0.6)]
+)
 def test_states_begin_as_a_flip_of_constant_size_leaves_them(optimizer):
     """Protects flip_start: at the threshold the swing goes on with its size, for every optimizer."""
     loss = ss.Quadratic([optimizer.max_stable_sharpness()])
@@ -149,6 +155,23 @@ def test_an_optimizer_is_known_by_its_name():
     assert registered()["HeavyBall"] is ss.HeavyBall
 
 
+def test_an_installed_package_announces_its_optimizers(monkeypatch):
+    """Protects packages of others: an entry point of our group is loaded, once, before names are looked up."""
+    loaded = []
+
+    class Entry:
+        def load(self):
+            loaded.append(type("Announced", (TwoMomenta,), {"__module__": __name__}))
+
+    monkeypatch.setattr(
+        importlib.metadata, "entry_points", lambda group: [Entry()] * (group == "selfstab.optimizers")
+    )
+    base._load_all.cache_clear()
+    assert optimizer_named("Announced") is loaded[0]
+    assert registered()["Announced"] is loaded[0]
+    assert len(loaded) == 1
+
+
 def test_hooks_say_what_is_not_derived():
     """Protects later theory's names: they exist, and say that there is no result."""
     for hook in (TwoMomenta(0.1).amplification, lambda: TwoMomenta(0.1).inertia(0.1)):
@@ -165,6 +188,39 @@ def test_optimizers_pickle_and_compare(optimizer):
     assert again == optimizer
     assert hash(rule_text(again)) == hash(rule_text(optimizer))
     assert rule_text(again) == rule_text(optimizer.with_numbers({"lr": 3.0}))
+
+
+def test_a_class_of_a_script_reaches_another_process(tmp_path):
+    """Protects processes and clusters: a class that is sent along keeps its numbers, their ranges and its rule."""
+
+    class Sent(ss.Optimizer):
+        slow: float = setting(default=0.5, at_least=0, below=1)
+        states = ("push",)
+
+        def rule(self, weights, states, gradient, lr, step):
+            push = self.slow * states[0] + gradient
+            return weights - lr * push, (push,)
+
+        def begin(self, start, previous, lr):
+            return (0.0 * start,)
+
+        def threshold_fraction(self):
+            return 2.0 * (1.0 + self.slow), 1.0
+
+    optimizer = Sent(0.1, 0.7)
+    (tmp_path / "sent").write_bytes(cloudpickle.dumps(optimizer))
+    code = f"""if True:
+        import pickle, selfstab as ss
+        optimizer = pickle.loads(open({str(tmp_path / "sent")!r}, "rb").read())
+        try:
+            optimizer.with_numbers({{"slow": 1.0}})
+        except ValueError as error:
+            print(error)
+        print(ss.simulate(ss.Quadratic([1.0]), optimizer, [1.0], 9, keep=["loss"]).loss.values.tolist())
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    here = ss.simulate(ss.Quadratic([1.0]), optimizer, [1.0], 9, keep=["loss"]).loss.values.tolist()
+    assert done.stdout.splitlines() == ["slow must be in [0, 1), got 1.0", str(here)]
 
 
 def test_flags_and_lengths_decide_the_text_and_numbers_do_not():

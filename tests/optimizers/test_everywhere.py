@@ -18,7 +18,7 @@ from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.settings import setting
 from selfstab.sweeps import orbits as orbits_module
 from selfstab.sweeps.storage import settings as storage_settings
-from tests.optimizers.own import Aggregated, Moments, TwoMomenta
+from tests.optimizers.own import Aggregated, Mixed, Moments, TwoMomenta
 
 LOSS = ss.Product()
 START, PREVIOUS = ss.flip_start(LOSS, LOSS.minimum(sharpness=4.0), size=1e-2)
@@ -310,8 +310,8 @@ def test_the_explorer_has_its_sliders_and_axes(same_bits):
     assert views.law(state).reason == "the law is for the heavy ball, without lookahead"
     assert views.diagram_key(state) != views.diagram_key(state.with_number("slow", 0.6))
     assert views.diagram_key(state) == views.diagram_key(state.with_number("fast", 0.6))
-    namespace = {}
-    exec(script(state, size=3, along=4).partition("with ss.plotting.paper()")[0], namespace)
+    namespace = {"__name__": "script"}
+    exec(script(state, size=3, along=4), namespace)
     assert same_bits(namespace["run"].loss.values, views.run(state).loss.values)
     assert dict(namespace["diagram"].sizes) == {"excess": 3, "fast": 3}
     assert namespace["orbits"].equals(views.orbit_diagram(state, 4))
@@ -323,3 +323,35 @@ def test_the_explorer_has_its_sliders_and_axes(same_bits):
     for call in (lambda: replace(state, method="Adagrad"), lambda: state.with_number("slow", 1.0)):
         with pytest.raises(ValueError, match=r"optimizer must be one of|slow must be in \[0, 1\)"):
             call()
+
+
+def test_laws_of_the_heavy_ball_refuse_runs_of_others():
+    """Protects analyze and the swing's law from a momentum that is another optimizer's."""
+    run = ss.simulate(LOSS, TwoMomenta(0.1), START, 20, keep=["loss", "sharpness", "weights"])
+    with pytest.raises(
+        ValueError, match=r"run must be of gradient descent with heavy-ball or .*, got one of TwoMomenta"
+    ):
+        ss.analyze(run)
+    with pytest.raises(ValueError, match="run must be of the heavy ball, got one of TwoMomenta"):
+        ss.observables.swing(run, LOSS, START)
+
+
+def test_pictures_of_other_optimizers_have_no_lines_of_the_heavy_balls_theory():
+    """Protects figures: a run has its optimizer's name, a diagram no contours of κ, theory is refused."""
+    run = ss.simulate(LOSS, Mixed(0.1, 0.5), START, 20)
+    ax = ss.plotting.draw_sharpness(run)
+    assert "Mixed" in [line.get_label() for line in ax.get_lines()]
+    axes = {"momentum": [0.1, 0.5], "excess": [0.01, 0.1]}
+    arguments = {"start": START, "previous": PREVIOUS, "steps": 30, "measure": ["phase"], "progress": False}
+    scales = [
+        ss.plotting.draw_phases(ss.sweep(LOSS, optimizer, axes, **arguments)).get_xscale()
+        for optimizer in (ss.HeavyBall(1.0), Mixed(1.0, 0.5))
+    ]
+    assert scales == ["log", "linear"]
+    orbits = ss.orbits(
+        LOSS, Mixed(0.1, 0.5), {"lr": [0.1, 0.2]}, start=START, steps=9, last=4, progress=False
+    )
+    with pytest.raises(
+        ValueError, match="run must be of the heavy ball for lines of theory, got one of Mixed"
+    ):
+        ss.plotting.draw_orbits(orbits, weight="u", sharpness=4.0)

@@ -193,8 +193,8 @@ class Plan:
         if not isinstance(family := self.problem.loss, LossFamily):
             return None
         along = ((name, v) for name in family.parameters for v in self.axes.get(name, ()))
-        made = (family.replace(**{name: v}) for name, v in along)
-        return next((other for other in made if other.dimension != family.dimension), None)
+        losses = (family.replace(**{name: v}) for name, v in along)
+        return next((other for other in losses if other.dimension != family.dimension), None)
 
     def check_sharpness_at_start(self, cells: Integers | None = None) -> None:
         """Raise ValueError if lr is set by a relative excess, and S(start) <= 0 in some cell: by default of all."""
@@ -228,9 +228,9 @@ class Plan:
 
         def sharpness_at(chosen: tuple[float, ...], points: Array) -> Array:
             values[columns] = chosen
-            found = np.empty(len(points))
-            evaluate(points, values, nothing, found)
-            return found
+            sharpnesses = np.empty(len(points))
+            evaluate(points, values, nothing, sharpnesses)
+            return sharpnesses
 
         return sharpness_at
 
@@ -238,8 +238,8 @@ class Plan:
         """Yield the values that these axes take together, in all cells or some; shape (names, at most _ROWS)."""
         if cells is not None and names:
             index = dict(zip(self.axes, np.unravel_index(cells, self.shape), strict=True))
-            found = np.unique(np.stack([self.axes[name][index[name]] for name in names]), axis=1)
-            yield from (found[:, k : k + _ROWS] for k in range(0, found.shape[1], _ROWS))
+            settings = np.unique(np.stack([self.axes[name][index[name]] for name in names]), axis=1)
+            yield from (settings[:, k : k + _ROWS] for k in range(0, settings.shape[1], _ROWS))
             return
         shape = tuple(self.axes[name].size for name in names)
         for first in range(0, total := math.prod(shape), _ROWS):
@@ -324,14 +324,14 @@ def _other_dimension(loss: Loss, other: Loss) -> str:
     )
 
 
-def _check_sharpness(found: Array, points: Array, values: Mapping[str, float]) -> None:
+def _check_sharpness(sharpnesses: Array, points: Array, values: Mapping[str, float]) -> None:
     # Below 1e-300 the lr that ε asks for is beyond float64.
-    good = found > 1e-300
+    good = sharpnesses > 1e-300
     if not good.all():
         worst = int(np.argmin(good))
         where = "".join(f", {name} = {v:g}" for name, v in values.items() if not name.startswith("start."))
         raise ValueError(
-            f"excess must start where the sharpness is above 0, got {found[worst]:g} at "
+            f"excess must start where the sharpness is above 0, got {sharpnesses[worst]:g} at "
             f"start = {validation.shown(points[worst].tolist())}{where}"
         )
 
@@ -360,7 +360,7 @@ def _of_schedule(optimizer: Optimizer) -> list[str]:
 
 def _check_names(problem: Problem, axes: Mapping[Any, Any], drawn: Initialization | None) -> None:
     weights = problem.loss.weight_names
-    shown = weights if len(weights) <= 8 else (*weights[:3], "...")
+    listed_weights = weights if len(weights) <= 8 else (*weights[:3], "...")
     own = [*problem.optimizer.numbers, "lr", "excess", "noise", *_of_schedule(problem.optimizer)]
     if taken := {*own} & {*problem.loss.parameters}:
         raise ValueError(
@@ -382,7 +382,9 @@ def _check_names(problem: Problem, axes: Mapping[Any, Any], drawn: Initializatio
                 f"axes: {name} needs an optimizer with a {' or '.join(kinds)}, got {problem.optimizer.lr!r}"
             )
         if not isinstance(name, str) or (name not in known and name not in points):
-            listed = ", ".join([*known, *(f"start.{w}" for w in shown), *(f"previous.{w}" for w in shown)])
+            listed = ", ".join(
+                [*known, *(f"start.{w}" for w in listed_weights), *(f"previous.{w}" for w in listed_weights)]
+            )
             raise ValueError(f"axes must be named among {listed}, got {validation.shown(name)}")
 
 
@@ -395,35 +397,35 @@ def _schedules_with(name: Any) -> list[str]:
 
 
 def _axis(problem: Problem, name: str, value: Any) -> Array:
-    shown = f"axes[{name!r}]"
-    values = validation.floats(shown, value, shape=(None,))
+    axis = f"axes[{name!r}]"
+    values = validation.floats(axis, value, shape=(None,))
     if values.size == 0:
-        raise ValueError(f"{shown} must hold at least one value, got none")
+        raise ValueError(f"{axis} must hold at least one value, got none")
     if name in problem.loss.parameters:
         if problem.loss.kernel is not None:
-            return validation.broadcastable(f"{shown}: {name}", values, **problem.loss.domain.get(name, {}))
+            return validation.broadcastable(f"{axis}: {name}", values, **problem.loss.domain.get(name, {}))
         for v in values:
-            _accepted(shown, v, lambda v: problem.loss.replace(**{name: v}))
+            _accepted(axis, v, lambda v: problem.loss.replace(**{name: v}))
         return values
     optimizer, schedule = problem.optimizer, problem.optimizer.lr
     bounds = optimizer.setting_of(name).bounds if name in optimizer.numbers else _RANGES.get(name, {})
-    validation.broadcastable(shown, values, **bounds)
+    validation.broadcastable(axis, values, **bounds)
     if name == "start.seed":
         for v in values[values != np.floor(values)][:1]:
-            validation.whole(shown, v)
+            validation.whole(axis, v)
     if name.startswith("lr.") and isinstance(schedule, KnownSchedule):
-        validation.broadcastable(shown, values, **schedule.settings[name.removeprefix("lr.")].bounds)
+        validation.broadcastable(axis, values, **schedule.settings[name.removeprefix("lr.")].bounds)
     elif name.startswith("lr."):
         for v in values:
-            _accepted(shown, v, lambda v: problem.check_rates(scheduled(optimizer, {name: v})))
+            _accepted(axis, v, lambda v: problem.check_rates(scheduled(optimizer, {name: v})))
     elif name.startswith("start.") and name not in _RANGES:
-        validation.broadcastable(shown, values, at_least=-problem.escape, at_most=problem.escape)
+        validation.broadcastable(axis, values, at_least=-problem.escape, at_most=problem.escape)
     return values
 
 
-def _accepted(shown: str, value: float, make: Callable[[float], object]) -> None:
+def _accepted(axis: str, value: float, make: Callable[[float], object]) -> None:
     """Raise ValueError if what an axis sets does not take the value."""
     try:
         make(float(value))
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{shown}: {' '.join(str(error).split())}") from error
+        raise ValueError(f"{axis}: {' '.join(str(error).split())}") from error

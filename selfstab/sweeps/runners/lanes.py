@@ -116,10 +116,10 @@ class LaneRunner:
         module = self._module()
         out, last = np.empty((len(self._measures), len(cells))), np.empty((len(cells) if ends else 0, ends))
         for part, table, noise in self._tables(cells, repeat):
-            found, left = _call(module, inputs[part], table, noise, self.plan, self._measures, ends)
-            out[:, part] = found
+            measured, last_states = _call(module, inputs[part], table, noise, self.plan, self._measures, ends)
+            out[:, part] = measured
             if ends:
-                last[part] = left
+                last[part] = last_states
         return out[[self._measures.index(name) for name in self.plan.measures]], last
 
     def inputs(self, cells: Integers) -> Array:
