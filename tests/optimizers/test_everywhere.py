@@ -13,7 +13,7 @@ import selfstab as ss
 from selfstab.cli.main import main
 from selfstab.explorer import views
 from selfstab.explorer.script import script
-from selfstab.explorer.state import State
+from selfstab.explorer.state import PageState
 from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.settings import setting
 from selfstab.sweeps import orbits as orbits_module
@@ -298,7 +298,7 @@ def test_theory_of_the_heavy_ball_refuses_others(function):
 
 def test_the_explorer_has_its_sliders_and_axes(same_bits):
     """Protects the explorer: an optimizer's numbers are sliders and axes, its script runs, the law stays silent."""
-    state = replace(State().with_method("TwoMomenta"), steps=60)
+    state = replace(PageState().with_method("TwoMomenta"), steps=60)
     assert [number.name for number in state.own_numbers] == ["fast", "slow"]
     assert "momentum" not in state.axis_names
     assert state.axis_names["slow"] == "momentum of the slow state β₂"
@@ -317,7 +317,7 @@ def test_the_explorer_has_its_sliders_and_axes(same_bits):
     assert namespace["orbits"].equals(views.orbit_diagram(state, 4))
     back = state.with_method("HeavyBall")
     assert (back.across.name, back.numbers) == ("momentum", ())
-    ahead = State().with_number("lookahead", 0.9)
+    ahead = PageState().with_number("lookahead", 0.9)
     assert ahead.optimizer().lookahead == 0.9
     assert "ss.HeavyBall(lr, momentum, lookahead=0.9)" in script(ahead)
     for call in (lambda: replace(state, method="Adagrad"), lambda: state.with_number("slow", 1.0)):
