@@ -25,7 +25,7 @@ import importlib
 import sys
 from typing import Any
 
-from selfstab.moved import MovedModules
+from selfstab.former_names import MovedModules
 
 __version__ = "0.2.0"
 

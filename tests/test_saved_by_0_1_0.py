@@ -149,7 +149,7 @@ def test_a_moved_module_warns_and_is_the_new_one():
     import importlib
     import sys
 
-    from selfstab.moved import MOVED
+    from selfstab.former_names import MOVED
 
     for old, new in MOVED.items():
         sys.modules.pop(f"selfstab.{old}", None)
@@ -165,7 +165,7 @@ def test_a_moved_module_hides_no_public_name():
     import importlib
     import inspect
 
-    from selfstab.moved import MOVED
+    from selfstab.former_names import MOVED
 
     for old in MOVED:
         package, _, name = f"selfstab.{old}".rpartition(".")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from selfstab import renamed, theory, validation
+from selfstab import former_names, theory, validation
 from selfstab.eigen.blas import one_blas_thread
 from selfstab.experiments.tasks import SCORES, Task, Trial
 from selfstab.optimizers.heavy_ball import HeavyBall
@@ -302,7 +302,7 @@ def compare(task: Task, setting: Setting, *, threads: int | None = None) -> xarr
     checked(task, setting)
     jobs = [Job(task, setting, method, seed) for method in METHODS for seed in setting.seeds]
     results = run_all(jobs, threads)
-    return renamed.with_old_names(_dataset(task, setting, results), renamed.COMPARISON)
+    return former_names.with_old_names(_dataset(task, setting, results), former_names.COMPARISON)
 
 
 def checked(task: Any, setting: Any) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from selfstab import renamed, validation
+from selfstab import former_names, validation
 from selfstab.experiments.comparison import (
     METHODS,
     Job,
@@ -102,7 +102,7 @@ def survey(
     for name in names:
         data[name].attrs = {"long_name": words[name], "units": units[name]}
     data.attrs.update(described_by(task, setting), versions=results[0]["versions"])
-    return renamed.with_old_names(data, renamed.COMPARISON)
+    return former_names.with_old_names(data, former_names.COMPARISON)
 
 
 def varied(setting: Setting, values: Mapping[str, float]) -> Setting:

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from selfstab import renamed, validation
+from selfstab import former_names, validation
 
 SETTLED: Final = 1e-3
 """A run has settled when its largest step in the last eighth is below this fraction of its largest step of all."""
@@ -212,7 +212,7 @@ class _Measures(dict[str, Measure]):
     """Measures by today's names; one is found by its name of version 0.1, too."""
 
     def __missing__(self, name: str) -> Measure:
-        return self[renamed.MEASURES[name]]
+        return self[former_names.MEASURES[name]]
 
 
 MEASURES: Final = _Measures({
@@ -251,9 +251,9 @@ def measure_names(argument: str, value: Any) -> tuple[str, ...]:
     >>> measure_names("measure", "drop")
     ('drop',)
     """
-    names = validation.some_of(argument, value, MEASURES, also=renamed.MEASURES)
+    names = validation.some_of(argument, value, MEASURES, also=former_names.MEASURES)
     for name in names:
-        renamed.notify_of(argument, name, renamed.MEASURES)
+        former_names.notify_of(argument, name, former_names.MEASURES)
     return names
 
 
@@ -262,7 +262,7 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
     places = {name: place for place, name in enumerate(MEASURES)}
 
     def place(name: str) -> int:
-        return places[renamed.MEASURES.get(name, name)]
+        return places[former_names.MEASURES.get(name, name)]
 
     return tuple(sorted(names, key=place))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from selfstab import renamed, validation
+from selfstab import former_names, validation
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def catapults(sharpness: Any, threshold: Any, loss: Any = None, step: Any = None
         row["overshoot"] = row["drop"] / (2.0 * row["peak_excess_sharpness"])
         for name in ("onset", "crossing", "peak", "died"):
             row[name] = steps[int(row[name])] if row[name] >= 0 else -1
-    return renamed.with_old_names(_catapult_dataset(rows), renamed.MEASURES)
+    return former_names.with_old_names(_catapult_dataset(rows), former_names.MEASURES)
 
 
 _CATAPULT = {

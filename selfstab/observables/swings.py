@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from selfstab import renamed, theory, validation
+from selfstab import former_names, theory, validation
 from selfstab.losses.base.loss import Loss
 from selfstab.observables.detection import smoothed
 
@@ -99,4 +99,4 @@ def swing(run: xarray.Dataset, loss: Loss, minimum: Any) -> xarray.Dataset:
     }  # fmt: skip
     for name, (value, long_name, units) in scalars.items():
         out[name] = ((), float(value), {"long_name": long_name, "units": units})
-    return renamed.with_old_names(out, renamed.SWING)
+    return former_names.with_old_names(out, former_names.SWING)

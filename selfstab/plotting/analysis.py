@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from selfstab import renamed, theory
+from selfstab import former_names, theory
 from selfstab.plotting.style import METHOD_COLOURS, THEORY_COLOUR, axes_or_new, require, styled
 from selfstab.records.analyze import largest_of
 
@@ -68,7 +68,7 @@ def draw_catapults(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     TypeError, ValueError
         If data lacks a variable; the message names it.
     """
-    data = renamed.with_names_of_today(data, renamed.ANALYSIS)
+    data = former_names.with_names_of_today(data, former_names.ANALYSIS)
     _check(
         data,
         ("sharpness", "max_stable_sharpness", "momentum"),

@@ -32,8 +32,8 @@ RUN_VARIABLES: Final = {
         "a run with it assigned",
     ),
     "displacement": Variable(("step",), "x, from the minimum along the top eigenvector, weight", _SWING),
-    "excess": Variable(("step",), "y = S - S*, absolute, 1/lr", _SWING),
-    "initial_excess": Variable((), "y0, the excess at the minimum, absolute, 1/lr", _SWING),
+    "excess_sharpness": Variable(("step",), "y = S - S*, 1/lr", _SWING),
+    "peak_excess_sharpness": Variable((), "y0, the excess sharpness at the minimum, 1/lr", _SWING),
     "stabilization": Variable((), "b^2 = |dS/dw|^2 along the minima", _SWING),
     "predicted_final_sharpness": Variable((), "S* - y0(2G(kappa) - 1) of the overshoot law, 1/lr", _SWING),
     "explicit_step": Variable(

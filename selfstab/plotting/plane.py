@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from selfstab import renamed, theory
+from selfstab import former_names, theory
 from selfstab.plotting.contract import require_run
 from selfstab.plotting.style import SEQUENTIAL, THEORY_COLOUR, axes_or_new, styled
 
@@ -39,7 +39,7 @@ def draw_plane(run: xarray.Dataset, ax: Axes | None = None) -> Axes:
     TypeError, ValueError
         If the run lacks one of these; the message names it.
     """
-    run = renamed.with_names_of_today(run, renamed.SWING)
+    run = former_names.with_names_of_today(run, former_names.SWING)
     require_run(run, "step", "displacement", "sharpness", "max_stable_sharpness", settings=False)
     ax = axes_or_new(ax)
     x, sharpness = run["displacement"].values, run["sharpness"].values

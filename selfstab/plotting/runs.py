@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from selfstab import phases, renamed, theory, validation
+from selfstab import former_names, phases, theory, validation
 from selfstab.plotting.contract import require_run
 from selfstab.plotting.style import (
     SERIES,
@@ -64,7 +64,7 @@ def slow_limit(run: xarray.Dataset) -> tuple[Array, Array]:
     TypeError, ValueError
         If one of these is missing, or the learning rate is not constant.
     """
-    run = renamed.with_names_of_today(run, renamed.SWING)
+    run = former_names.with_names_of_today(run, former_names.SWING)
     require_run(run, "step", "displacement", "peak_excess_sharpness", "stabilization")
     setting = json.loads(run.attrs["optimizer"])["lr"]
     if not isinstance(setting, int | float):
@@ -204,7 +204,7 @@ def draw_loss(run: xarray.Dataset, ax: Axes | None = None, *, against: str = "st
         If the run lacks one of these; the message names it.
     """
     _check(run, against, "loss")
-    run = renamed.with_names_of_today(run, renamed.SWING)
+    run = former_names.with_names_of_today(run, former_names.SWING)
     ax = axes_or_new(ax)
     ax.plot(_against(run, against), run["loss"].values, **_look(run, line))
     if "peak_excess_sharpness" in run:
@@ -250,7 +250,7 @@ def draw_orbit(
     TypeError, ValueError
         If the run lacks one of these; the message names it.
     """
-    run = renamed.with_names_of_today(run, renamed.SWING)
+    run = former_names.with_names_of_today(run, former_names.SWING)
     require_run(run, "step", "displacement", "excess_sharpness", "peak_excess_sharpness", "stabilization")
     ax = axes_or_new(ax)
     y0, b2 = float(run["peak_excess_sharpness"]), float(run["stabilization"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from selfstab import phases, renamed, theory
+from selfstab import former_names, phases, theory
 from selfstab.plotting.style import (
     MARKERS,
     SERIES,
@@ -50,7 +50,7 @@ class _Runs:
         """Return a dataset's runs; what it has no dimension of, it has one of."""
         import xarray
 
-        data = renamed.with_names_of_today(data, renamed.CELLS)
+        data = former_names.with_names_of_today(data, former_names.CELLS)
         require("data", data, dict.fromkeys(("overshoot", "phase", "momentum")), _MADE_BY)
         if "kappa" not in data.variables:
             require("data", data, {"excess": None}, f"{_MADE_BY}, with kappa or excess")

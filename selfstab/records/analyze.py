@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from selfstab import observables, renamed, theory, validation
+from selfstab import former_names, observables, theory, validation
 from selfstab.observables.detection import smoothed
 from selfstab.provenance import versions
 from selfstab.records.read import recorded_run
@@ -153,7 +153,7 @@ def analyze(
     excess[record.known] = record.smooth - record.limits
     described = {"long_name": "S - S*, smoothed over the flip", "units": "1/lr"}
     data["excess_sharpness"] = ("step", excess, described)
-    out = renamed.with_old_names(data.merge(catapults), renamed.ANALYSIS)
+    out = former_names.with_old_names(data.merge(catapults), former_names.ANALYSIS)
     for name, (long_name, units) in _ALONG_CATAPULT.items():
         dtype = np.int64 if units == "step" else np.float64
         label = f"catapult_{name}" if name in ("lr", "momentum") else name

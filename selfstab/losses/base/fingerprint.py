@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from selfstab.former_names import MOVED, SPLIT
 from selfstab.losses.base.former_names import Alias
-from selfstab.moved import MOVED, SPLIT
 
 _OF_KNOWN_VERSION: Final = {*sys.stdlib_module_names, "selfstab", "numpy", "scipy", "sympy", "numba"}
 """Packages whose code is identified by its name: stores keep their versions."""

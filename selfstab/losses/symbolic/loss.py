@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 import sympy
 
-from selfstab import renamed, validation
+from selfstab import former_names, validation
 from selfstab.eigen import pairs
 from selfstab.kernels import elementary, modules
 from selfstab.kernels.measures import MEASURES, measure_names
@@ -28,7 +28,7 @@ from selfstab.optimizers.text import rule_text
 from selfstab.validation import Array
 
 RESERVED = ("lr", "excess", "noise", "momentum", "lookahead", "repeat", "seed", "step", "weight", *MEASURES,
-            *renamed.MEASURES)  # fmt: skip
+            *former_names.MEASURES)  # fmt: skip
 """Names a loss parameter must not have, since sweeps and datasets use them."""
 
 

@@ -12,7 +12,7 @@ import pytest
 import xarray
 
 import selfstab as ss
-from selfstab import plotting, renamed
+from selfstab import former_names, plotting
 from selfstab.cli.main import main
 from selfstab.experiments import Setting, SparseRegression
 from tests.test_saved_by_0_1_0 import SAVED, with_versions_of_today
@@ -94,7 +94,7 @@ def test_the_command_line_notes_the_old_measure():
     result = CliRunner().invoke(main, [*words, "-m", "peak_excess", "--no-progress"])
     assert result.exit_code == 0, result.output
     assert result.stderr.splitlines() == [
-        "note: measure 'peak_excess' is now called 'peak_excess_sharpness'; the old name goes with version 0.3"
+        "note: measure 'peak_excess' is now called 'peak_excess_sharpness'; the old name goes with version 0.4"
     ]
 
 
@@ -116,10 +116,10 @@ def compared():
     ("make", "names"),
     [
         (lambda: ss.catapults(*(run_with_a_swing()[n] for n in ("sharpness", "max_stable_sharpness"))),
-         renamed.MEASURES),
-        (run_with_a_swing, renamed.SWING),
-        (lambda: ss.analyze(SAVED / "run.nc", momentum=0.9), renamed.ANALYSIS),
-        (compared, renamed.COMPARISON),
+         former_names.MEASURES),
+        (run_with_a_swing, former_names.SWING),
+        (lambda: ss.analyze(SAVED / "run.nc", momentum=0.9), former_names.ANALYSIS),
+        (compared, former_names.COMPARISON),
     ],
 )  # fmt: skip
 def test_datasets_carry_the_old_names_too(make, names):
@@ -135,7 +135,7 @@ def test_datasets_carry_the_old_names_too(make, names):
 def test_drawings_take_datasets_of_0_1():
     """Protects saved data: what was assigned or saved under the old names is drawn the same."""
     run = run_with_a_swing()
-    old = run.drop_vars([*set(renamed.SWING.values())])
+    old = run.drop_vars([*set(former_names.SWING.values())])
     for draw in (plotting.draw_orbit, plotting.draw_displacement, plotting.draw_loss):
         lines = [[line.get_xydata().tolist() for line in draw(data).lines] for data in (run, old)]
         assert lines[0] == lines[1]
