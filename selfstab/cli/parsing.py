@@ -32,7 +32,8 @@ def named_start(text: str, loss: Loss) -> Array:
 
     Examples
     --------
-    >>> named_start("minimum:4", named_loss("Product", {})).round(4)
+    >>> import selfstab as ss
+    >>> named_start("minimum:4", ss.Product()).round(4)
     array([1.9319, 0.5176])
     """
     if (drawn := named_initialization(text)) is not None:
