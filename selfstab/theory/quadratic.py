@@ -15,21 +15,21 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from selfstab.phases import DIVERGED, MONOTONE, OSCILLATING
 from selfstab.theory.arguments import MOMENTUM, POSITIVE, REAL, Range, closed_form
 from selfstab.validation import Array
 
-MONOTONE: Final = 0
-OSCILLATING: Final = 1
-FLIP: Final = 2
-DIVERGENT: Final = 3
+FLIP: Final = 5
 
 REGIONS: Final[dict[int, str]] = {
     MONOTONE: "monotone",
     OSCILLATING: "oscillating",
     FLIP: "flip",
-    DIVERGENT: "divergent",
+    DIVERGED: "divergent",
 }
-"""Code of a region of the plane (ηS, β) to its word."""
+"""Code of a region of (ηS, β) to its word. The codes are those of a run's phase, which has none for a flip."""
+
+_REGIONS_BY_PRODUCT: Final = np.array([MONOTONE, OSCILLATING, FLIP, DIVERGED], dtype=np.int8)
 
 
 _LOOKAHEAD: Final = Range(above=-1)
@@ -206,10 +206,12 @@ def region_boundaries(momentum: Any) -> tuple[Any, Any, Any]:
 def region(lr_times_sharpness: Any, momentum: Any) -> Any:
     """Return the code of heavy ball's behaviour on a quadratic (γ = 0), with words in :data:`REGIONS`.
 
-    0, monotone: 0 <= ηS <= (1 − √β)², both modes real and not negative.
-    1, oscillating: up to (1 + √β)², a complex pair of modulus √β.
-    2, flip: up to 2(1 + β), both modes real and negative: the sign changes every step while the size decays.
-    3, divergent: beyond, or ηS < 0.
+    1, monotone: 0 <= ηS <= (1 − √β)², both modes real and not negative.
+    2, oscillating: up to (1 + √β)², a complex pair of modulus √β.
+    5, flip: up to 2(1 + β), both modes real and negative: the sign changes every step while the size decays.
+    −1, divergent: beyond, or ηS < 0.
+
+    A run on a quadratic has the phase of the same code; one in the flip region has the phase oscillating.
 
     Parameters
     ----------
@@ -230,11 +232,11 @@ def region(lr_times_sharpness: Any, momentum: Any) -> Any:
     Examples
     --------
     >>> region([0.1, 1.0, 2.4, 3.0], 0.25)
-    array([0, 1, 2, 3], dtype=int8)
+    array([ 1,  2,  5, -1], dtype=int8)
     """
     bounds = region_boundaries(momentum)
-    code = sum((lr_times_sharpness > bound).astype(np.int8) for bound in bounds)
-    return np.where(lr_times_sharpness < 0.0, DIVERGENT, code).astype(np.int8)
+    passed = sum((lr_times_sharpness > bound).astype(np.int8) for bound in bounds)
+    return np.where(lr_times_sharpness < 0.0, DIVERGED, _REGIONS_BY_PRODUCT[passed]).astype(np.int8)
 
 
 @closed_form(excess=REAL, momentum=MOMENTUM)

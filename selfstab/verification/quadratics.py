@@ -12,9 +12,10 @@ import numpy.typing as npt
 from selfstab import theory
 from selfstab.losses.toys import Quadratic
 from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.phases import DIVERGED, MONOTONE, OSCILLATING
 from selfstab.runs.simulate import simulate
 from selfstab.sweeps.sweep import sweep
-from selfstab.theory.quadratic import DIVERGENT, FLIP, MONOTONE, OSCILLATING
+from selfstab.theory.quadratic import FLIP
 from selfstab.validation import Array
 from selfstab.verification.fits import recurrence_roots
 from selfstab.verification.registry import Measurement, Prediction
@@ -57,7 +58,7 @@ def _modes() -> Measurement:
 def _observed_region(roots: npt.NDArray[np.complex128]) -> int:
     """Return the region's code from the modes of a run: by definition, not by the boundaries."""
     if abs(roots[0]) > 1.0:
-        return DIVERGENT
+        return DIVERGED
     if abs(roots[0].imag) > 1e-6:
         return OSCILLATING
     return MONOTONE if roots[0].real > 0.0 else FLIP

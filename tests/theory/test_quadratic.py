@@ -5,8 +5,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+import selfstab as ss
 from derivations import q1_modes, q2_threshold, q3_growth
-from selfstab import theory
+from selfstab import phases, theory
+from selfstab.theory.quadratic import FLIP
 
 MOMENTA = st.floats(0.0, 0.999)
 
@@ -62,6 +64,19 @@ def test_regions_follow_numerical_roots():
         else:
             expected = "monotone" if roots.real.min() > 0.0 else "flip"
         assert theory.REGIONS[theory.region(product, momentum)] == expected
+
+
+def test_a_region_has_the_code_of_the_phase_of_its_runs():
+    """Protects one number from two meanings: a run on a quadratic has the code of its region; flips oscillate."""
+    loss, steps = ss.Quadratic([1.0]), 4000
+    for lr, momentum in ((0.05, 0.3), (1.0, 0.3), (2.5, 0.3), (2.7, 0.3), (0.5, 0.0), (1.5, 0.0), (2.1, 0.0)):
+        code = int(theory.region(lr, momentum))
+        data = ss.sweep(
+            loss, ss.HeavyBall(lr, momentum), {"start.w0": [1.0]}, start=[1.0], steps=steps, measure=["phase"],
+            progress=False,
+        )  # fmt: skip
+        assert int(data.phase[0]) == (phases.OSCILLATING if code == FLIP else code)
+    assert FLIP not in phases.LABELS
 
 
 def test_boundaries_follow_the_derivation(at_50_digits):
