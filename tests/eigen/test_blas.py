@@ -19,6 +19,9 @@ import selfstab as ss
 from selfstab.eigen.blas import one_blas_thread
 from tests.eigen.other_threads import SECONDS, all_warnings, another_thread_inside, in_thread
 
+# Whoever has JAX loaded, or other threads, is warned of a fork: those here run nothing of theirs.
+FORKS = pytest.mark.filterwarnings("ignore:.*fork\\(\\)")
+
 
 def _numbers():
     """Return the number of threads that each BLAS library of the process reports."""
@@ -214,18 +217,21 @@ if sys.platform == "linux":  # elsewhere the system's own libraries may not surv
         assert os.waitpid(child, 0)[1] == 0
         return text
 
+    @FORKS
     def test_a_fork_of_the_thread_inside_is_inside(two_threads):
         """Protects a computation that forks in its midst."""
         with one_blas_thread():
             assert _numbers_in_fork() == "[[1], [1], [1]]"
         assert _numbers_in_fork() == "[[2], [1], [2]]"
 
+    @FORKS
     def test_a_fork_beside_the_thread_inside_is_outside(two_threads):
         """Protects a new process from one thread for good, as nobody in it would ever restore the number."""
         with another_thread_inside(one_blas_thread):
             assert _numbers_in_fork() == "[[2], [1], [2]]"
             assert _numbers() == _one(two_threads)
 
+    @FORKS
     def test_forks_beside_threads_that_come_and_go(two_threads):
         """Protects a new process from a lock or a count that another thread was about to change."""
         over = threading.Event()

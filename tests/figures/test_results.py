@@ -14,12 +14,16 @@ from selfstab.reports.companions import companion
 
 SHOWN = {
     "thresholds": [("thresholds", "threshold", 1.01), ("thresholds", "growth", 1.0001)],
-    "stages": [("GD", "excess", 1.2), ("PHB", "excess", 0.1), ("GD", "swing", 0.1)],
+    "stages": [("GD", "excess_sharpness", 1.2), ("PHB", "excess_sharpness", 0.1), ("GD", "swing", 0.1)],
     "basin": [("GD", "phase", 2), ("PHB", "final_sharpness", 1.05)],
     "lr_phases": [("product_momentum", "phase", -1), ("cubic_taylor_warmup", "phase", 2)],
     "unrolled": [("weights", "weight", 1.001), ("small", "y", 1.1)],
-    "envelope": [("envelope", "displacement", 1.0001), ("envelope", "excess", 1.0001)],
-    "slow_limit": [("errors", "drop", 1.001), ("errors", "swing", 1.001), ("without_0", "excess", 1.05)],
+    "envelope": [("envelope", "displacement", 1.0001), ("envelope", "excess_sharpness", 1.0001)],
+    "slow_limit": [
+        ("errors", "drop", 1.001),
+        ("errors", "swing", 1.001),
+        ("without_0", "excess_sharpness", 1.05),
+    ],
     "inertia": [("inertia", "overshoot", 1.1)],
     "deviation": [("deviation", "overshoot", 1.01)],
     "lookahead": [("small", "ratio", 1.01), ("large", "overshoot", 1.01)],

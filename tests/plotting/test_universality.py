@@ -89,7 +89,7 @@ def test_the_key_names_losses_momenta_and_what_was_lost(cells):
 def test_what_is_missing_is_named(cells):
     """Protects the doors: a line that names what is missing and what is there."""
     with pytest.raises(ValueError, match=r"data must have the variable phase .*, got loss, momentum, kappa"):
-        universality.draw_universality(cells.drop_vars("outcome"))
+        universality.draw_universality(cells.drop_vars("phase"))
     with pytest.raises(
         ValueError, match=r"data must have the variable overshoot .*, got loss, momentum, kappa"
     ):

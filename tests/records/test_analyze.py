@@ -177,5 +177,5 @@ def test_the_absolute_excess_has_a_name_of_its_own_and_the_former_one():
     smooth = smoothed(seen["sharpness"].values, np.ones(seen.sizes["step"] - 1))
     assert np.array_equal(seen["excess_sharpness"], smooth - seen["max_stable_sharpness"])
     assert np.array_equal(seen["excess"], seen["excess_sharpness"])
-    assert "former name of excess_sharpness" in seen["excess"].attrs["deprecated"]
+    assert seen["excess"].attrs["deprecated"] == "now called excess_sharpness"
     assert "deprecated" not in seen["excess_sharpness"].attrs

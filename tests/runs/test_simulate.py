@@ -138,9 +138,9 @@ def test_compiled_evaluations_have_the_bits_of_plain_ones(same_bits, compilation
     """Protects the switch of losses and sharpnesses at many points: the most that are plain, and one more."""
     loss = ss.Minimalist()
     points = np.random.default_rng(0).normal(size=(PLAIN_STEPS + 1, loss.dimension))
-    few = loss._evaluate(points[:-1], loss=True, sharpness=True)
+    few = loss.kernel.evaluate(points[:-1], loss=True, sharpness=True)
     assert not compilations
-    many = loss._evaluate(points, loss=True, sharpness=True)
+    many = loss.kernel.evaluate(points, loss=True, sharpness=True)
     assert compilations
     for plain, compiled in zip(few, many, strict=True):
         assert plain.shape == (PLAIN_STEPS,)

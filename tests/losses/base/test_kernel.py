@@ -6,6 +6,7 @@ import pytest
 import selfstab as ss
 from selfstab.kernels.writer import Variant
 from selfstab.losses.base.kernel import PLAIN_STEPS
+from selfstab.optimizers.text import rule_text
 
 LOSS = ss.CubicTaylor(1.3, 0.01, 0.7)
 POINTS = np.random.default_rng(0).standard_normal((PLAIN_STEPS + 1, 2))
@@ -42,7 +43,7 @@ def test_losses_of_one_formula_share_their_source():
     other = LOSS.replace(curvature=2.0)
     assert other.kernel.source is LOSS.kernel.source
     assert other.kernel.values.tolist() == [2.0, 0.01, 0.7]
-    variant = Variant(("final_loss",))
+    variant = Variant(("final_loss",), rule_text(ss.HeavyBall(1.0), ()))
     assert other.kernel.sweep_source(variant) is LOSS.sweep_source(variant)
     values = LOSS.kernel.values
     values[:] = 0.0

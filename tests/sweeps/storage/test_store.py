@@ -15,6 +15,7 @@ import time
 import warnings
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 import sympy
@@ -1014,16 +1015,11 @@ def test_reading_beside_resume_leaves_the_command_as_it_was(made):
     sweep = main.commands["sweep"]
     required = {p.name: p.required for p in sweep.params}
     assert required["loss"]
-    states = []
-    resume = sweep._resuming.parse_args
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            sweep._resuming,
-            "parse_args",
-            lambda *a: (states.append({p.name: p.required for p in sweep.params}), resume(*a))[1],
-        )
-        assert "got --steps beside it" in command("--resume", made, "--steps", "3").output
-    assert states == [required]
+    resuming = sweep._resuming(click.Context(sweep))
+    assert not any(parameter.required for parameter in resuming.params)
+    assert {p.name for p in resuming.params} >= {p.name for p in sweep.params}
+    assert not {id(p) for p in resuming.params} & {id(p) for p in sweep.params}
+    assert "got --steps beside it" in command("--resume", made, "--steps", "3").output
     assert {p.name: p.required for p in sweep.params} == required
 
 
