@@ -16,7 +16,7 @@ import selfstab as ss
 from selfstab.optimizers import base, setting
 from selfstab.optimizers.base import optimizer_named, registered
 from selfstab.optimizers.text import rule_text
-from tests.optimizers.own import Aggregated, Mixed, Moments, TwoMomenta
+from tests.optimizers.own import Aggregated, Mixed, TwoMomenta
 
 
 def step_matrix(optimizer, lr, curvature):
@@ -118,28 +118,6 @@ def test_update_of_several_states_is_the_rule():
     assert len(one.update(w, (states[0],), lambda w: w, 0.1)[1]) == 1
 
 
-def test_numbers_are_those_declared():
-    """Protects axes: names, values and ranges come from the fields, those of a tuple one by one."""
-    optimizer = Aggregated(0.1, momenta=[0, 0.5])
-    assert optimizer.momenta == (0.0, 0.5)
-    assert optimizer.numbers == {"momenta.0": 0.0, "momenta.1": 0.5}
-    assert optimizer.with_numbers({"momenta.1": 0.75, "lr": 0.2}) == Aggregated(0.2, momenta=(0.0, 0.75))
-    assert Moments(0.1, corrected=False).numbers == {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
-    assert ss.HeavyBall(0.1, 0.5).setting_of("momentum").interval == "in [0, 1)"
-    for call, match in (
-        (lambda: TwoMomenta(0.1, fast=1.0), r"fast must be in \[0, 1\), got 1.0"),
-        (lambda: TwoMomenta(0.0), r"lr must be in \(0, inf\)"),
-        (lambda: Aggregated(0.1, momenta=(0.0, 2.0)), r"momenta\[1\] must be in"),
-        (lambda: Aggregated(0.1, momenta=()), "momenta must hold at least one number, got none"),
-        (lambda: Aggregated(0.1, momenta=0.5), "momenta must have shape"),
-        (lambda: Moments(0.1, eps=0), r"eps must be in \(0, inf\), got 0.0"),
-    ):
-        with pytest.raises((ValueError, TypeError), match=match):
-            call()
-    with pytest.raises(TypeError, match="momenta"):
-        Aggregated(0.1)
-
-
 def test_an_optimizer_is_known_by_its_name():
     """Protects registration: a subclass is found, a name of ours is not taken, an unfinished class is none."""
     assert registered()["HeavyBall"] is ss.HeavyBall
@@ -221,22 +199,3 @@ def test_a_class_of_a_script_reaches_another_process(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     here = ss.simulate(ss.Quadratic([1.0]), optimizer, [1.0], 9, keep=["loss"]).loss.values.tolist()
     assert done.stdout.splitlines() == ["slow must be in [0, 1), got 1.0", str(here)]
-
-
-def test_flags_and_lengths_decide_the_text_and_numbers_do_not():
-    """Protects kernels: one for all numbers, another for another rule."""
-
-    def step(optimizer):
-        text = rule_text(optimizer)
-        rows = [text.rows(k, ["w_x"])[0] for k in range(len(text.state_names))]
-        return text.step("w_x", rows, "g", summed=False, lr="lr", prefix="part_")
-
-    assert step(Moments(0.1, 0.5)) == step(Moments(0.2, 0.9))
-    assert step(Moments(0.1)) != step(Moments(0.1, corrected=False))
-    assert rule_text(Moments(0.1)).depends_on_step
-    assert not rule_text(Moments(0.1, corrected=False)).depends_on_step
-    three = rule_text(Aggregated(0.1, momenta=(0.1, 0.2, 0.3)))
-    assert three.settings == ("momenta.0", "momenta.1", "momenta.2")
-    assert three.setting_rows == ("o_momenta_0", "o_momenta_1", "o_momenta_2")
-    assert three.state_names == ("velocity", "state1", "state2", "state3")
-    assert step(ss.HeavyBall(0.1)) == ["next_v_x = fma(-lr, g, momentum * v_x)", "next_w_x = w_x + next_v_x"]

@@ -1,0 +1,174 @@
+"""Compiled functions on disk: what is damaged, foreign or unwritable is compiled again, never run."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numba.core.caching import FunctionCache
+from numba.core.dispatcher import Dispatcher
+
+from selfstab.kernels import cache_files, modules
+from tests.kernels.small import DOUBLED, SMALL, in_a_process
+
+
+@given(place=st.floats(0.0, 1.0, exclude_max=True), bit=st.integers(0, 7))
+def test_any_bit_that_changed_is_seen(tmp_path_factory, place, bit):
+    """Protects the process: wherever one bit of a file changed, nothing is loaded, and the next save mends it."""
+    folder = tmp_path_factory.mktemp("files")
+    files = cache_files.CheckedFiles(folder, "kernel.run")
+    files.save(("float64", 3), [1, 2, 3])
+    (path,) = folder.iterdir()
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 1 << bit
+    path.write_bytes(content)
+    assert files.load(("float64", 3)) is None
+    files.save(("float64", 3), [1, 2, 3])
+    assert files.load(("float64", 3)) == [1, 2, 3]
+
+
+def test_a_file_is_found_by_all_that_decides_it(tmp_path, monkeypatch):
+    """Protects against another function's code: stem, key, versions, Python and system each have their own file."""
+    files = cache_files.CheckedFiles(tmp_path, "kernel.run")
+    files.save("key", "code")
+    assert files.load("key") == "code"
+    assert files.load("other key") is None
+    assert cache_files.CheckedFiles(tmp_path, "kernel.other").load("key") is None
+    for change in (
+        (cache_files, "version", lambda name: f"9.9 of {name}"),
+        (cache_files.sys, "version", "4.0"),
+        (cache_files.sys, "platform", "plan9"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(*change)
+            assert files.load("key") is None
+    assert files.load("key") == "code"
+
+
+def test_nothing_is_unpickled_before_its_digest_is_checked(tmp_path):
+    """Protects the process from foreign files: a pickle that would run code stays bytes."""
+    files = cache_files.CheckedFiles(tmp_path, "kernel.run")
+    files.save("key", "code")
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:32] + pickle.dumps(Trap()))
+    assert files.load("key") is None
+    assert not TRAPPED
+
+
+TRAPPED: list[int] = []
+
+
+class Trap:
+    """What leaves a mark when it is unpickled."""
+
+    def __reduce__(self):
+        return TRAPPED.append, (1,)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda content: content[:-7], id="end cut", marks=pytest.mark.slow),
+        pytest.param(
+            lambda content: content[:999] + bytes([content[999] ^ 1]) + content[1000:], id="one bit"
+        ),
+        pytest.param(lambda content: content[:10], id="cut", marks=pytest.mark.slow),
+        pytest.param(lambda content: b"", id="empty", marks=pytest.mark.slow),
+        pytest.param(lambda content: b"\0" * len(content), id="zeros", marks=pytest.mark.slow),
+    ],
+)
+def test_a_damaged_compiled_file_is_compiled_again(damage, tmp_path):
+    """Protects the process and the numbers: machine code with one bit changed is seen, not run."""
+    environment = {"SELFSTAB_CACHE_DIR": str(tmp_path)}
+    assert in_a_process(DOUBLED, **environment) == "0 [0.0, 2.0, 4.0]"
+    (path,) = tmp_path.glob("*.kernel")
+    path.write_bytes(damage(path.read_bytes()))
+    assert in_a_process(DOUBLED, **environment) == "0 [0.0, 2.0, 4.0]"
+    assert in_a_process(DOUBLED, **environment) == "1 [0.0, 2.0, 4.0]"
+
+
+def test_numba_keeps_nothing_of_its_own(cold_cache):
+    """Protects the guard from a Numba that builds its cache otherwise: compiled code is in checked files alone."""
+    module = modules.compiled(SMALL)
+    module.double(np.ones(1), np.empty(1))
+    assert isinstance(module.double._cache._cache_file, cache_files.CheckedFiles)
+    assert len([*cold_cache.glob("*.kernel")]) == 1
+    assert not [*cold_cache.rglob("*.nbi"), *cold_cache.rglob("*.nbc")]
+
+
+def renamed_files(monkeypatch):
+    """Let Numba's caches hold their files under another name."""
+
+    class Renamed(FunctionCache):
+        def __init__(self, py_func):
+            super().__init__(py_func)
+            self._files = self.__dict__.pop("_cache_file")
+
+    monkeypatch.setattr("numba.core.dispatcher.FunctionCache", Renamed)
+
+
+def unused_files(monkeypatch):
+    """Let Numba's caches have the attribute, and use something else."""
+
+    class Elsewhere(FunctionCache):
+        def flush(self):
+            pass
+
+    monkeypatch.setattr("numba.core.dispatcher.FunctionCache", Elsewhere)
+
+
+def renamed_cache(monkeypatch):
+    """Let Numba's functions hold their cache under another name."""
+
+    def enable_caching(self):
+        self._files = FunctionCache(self.py_func)
+
+    monkeypatch.setattr(Dispatcher, "enable_caching", enable_caching)
+
+
+@pytest.mark.parametrize("change", [renamed_files, unused_files, renamed_cache])
+def test_a_numba_whose_cache_is_not_known_means_memory(change, cold_cache, monkeypatch):
+    """Protects the process from files that nobody checks: nothing is cached then, and a warning says so."""
+    change(monkeypatch)
+    with pytest.warns(RuntimeWarning, match=r"Numba .* kernels are compiled anew in each process"):
+        module = modules.compiled(SMALL)
+    out = np.empty(1)
+    module.double(np.ones(1), out)
+    assert out[0] == 2.0
+    assert not [
+        path for path in cold_cache.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")
+    ]
+
+
+def test_processes_that_begin_together_share_the_directory(tmp_path):
+    """Protects a cluster's first minute: whole files only, whoever writes last; each process has the right numbers."""
+    environment = os.environ | {"SELFSTAB_CACHE_DIR": str(tmp_path)}
+    begun = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", DOUBLED], env=environment, stdout=subprocess.PIPE
+        )
+        for _ in range(2)
+    ]
+    assert all(b"[0.0, 2.0, 4.0]" in process.communicate(timeout=120)[0] for process in begun)
+    assert not list(tmp_path.glob(".partial*"))
+    assert in_a_process(DOUBLED, SELFSTAB_CACHE_DIR=str(tmp_path)) == "1 [0.0, 2.0, 4.0]"
+
+
+def test_a_full_disk_means_memory(cold_cache, monkeypatch):
+    """Protects a run on a full disk: it compiles, keeps nothing, and leaves no part of a file."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    module = modules.compiled(SMALL)
+    monkeypatch.setattr(cache_files.Path, "replace", full)
+    out = np.empty(1)
+    module.double(np.ones(1), out)
+    assert out[0] == 2.0
+    assert {path.suffix for path in cold_cache.iterdir() if path.is_file()} == {".py"}
