@@ -31,3 +31,12 @@ def test_a_table_of_parts_is_the_table_of_the_whole(monkeypatch):
     middle = f"{np.nanmedian(loss):.6g}"
     assert middle in whole
     assert in_parts.replace(" ", "") == whole.replace(middle, "").replace(" ", "")
+
+
+def test_compiling_is_told_apart() -> None:
+    """Protects the summary's seconds: of running, and of compiling where there was some."""
+    data = xarray.Dataset(
+        {"drop": (("a", "b"), np.zeros((2, 3)))}, attrs={"seconds": 29.4, "compile_seconds": 28.2}
+    )
+    assert tables.sweep_table(data).splitlines()[0] == "a 2 × b 3: 1.2 s, and 28.2 s to compile"
+    assert tables.sweep_table(data.assign_attrs(compile_seconds=0.0)).splitlines()[0] == "a 2 × b 3: 29.4 s"

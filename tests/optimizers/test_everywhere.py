@@ -1,4 +1,4 @@
-"""One definition adds an optimizer to all: runs, sweeps, branches, orbits, stores, the command line, the explorer."""
+"""One definition adds an optimizer to all: runs, sweeps, branches, orbits, stores, the explorer."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 import selfstab as ss
-from selfstab.cli.main import main
 from selfstab.explorer import views
 from selfstab.explorer.script import script
 from selfstab.explorer.state import PageState
@@ -228,56 +226,6 @@ def test_a_store_of_another_rule_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(storage_settings, "optimizer_named", unknown)
     with pytest.raises(ValueError, match="settings hold an optimizer that is not defined here"):
         ss.resume(folder, progress=False)
-
-
-PRODUCT = ("Product", "--start", "minimum:4", "--flip", "0.01", "--steps", "40")
-
-
-def run_command(*words):
-    return CliRunner().invoke(main, list(words))
-
-
-def test_the_command_line_has_its_options(tmp_path):
-    """Protects the command line: an optimizer's numbers are options of it, without a line of code for them."""
-    output = str(tmp_path / "run.csv")
-    own = ("--optimizer", "TwoMomenta", "--fast", "0.1", "--slow", "0.8", "--lr", "0.3")
-    assert run_command("simulate", *PRODUCT, *own, "-o", output).exit_code == 0
-    expected = ss.simulate(LOSS, TwoMomenta(0.3, 0.1, 0.8), START, 40, previous=PREVIOUS)
-    table = np.genfromtxt(output, delimiter=",", names=True, comments="#")
-    assert table["loss"] == pytest.approx(expected.loss.values, rel=1e-12)
-    swept = run_command(
-        "sweep", *PRODUCT, *own[:4], "-a", "slow=0,0.9", "-a", "excess=0.01", "-m", "final_loss"
-    )
-    assert swept.exit_code == 0, swept.output
-    several = ("--optimizer", "Aggregated", "--momenta", "0,0.9", "--lr", "0.1")
-    assert run_command("simulate", *PRODUCT, *several).exit_code == 0
-    flags = ("--optimizer", "Moments", "--corrected", "false", "--lr", "0.01")
-    assert run_command("simulate", *PRODUCT, *flags).exit_code == 0
-    shown = run_command("simulate", "--help").output
-    for option in ("--slow", "--momenta", "--momentum", "--warmup"):
-        assert option in shown
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (("--optimizer", "Adagrad", "--lr", "1"), "optimizer must be one of HeavyBall"),
-        (
-            ("--optimizer", "TwoMomenta", "--momentum", "0.9", "--lr", "1"),
-            "--momentum must be left out: TwoMomenta has",
-        ),
-        (("--optimizer", "TwoMomenta", "--slow", "1", "--lr", "1"), "slow must be in [0, 1), got 1.0"),
-        (("--optimizer", "TwoMomenta", "--slow", "x", "--lr", "1"), "slow must be a number"),
-        (("--optimizer", "Aggregated", "--lr", "1"), "--momenta must be given for Aggregated"),
-        (("--optimizer", "Moments", "--corrected", "yes", "--lr", "1"), "--corrected must be true or false"),
-        (("--fast", "0.5", "--lr", "1"), "--fast must be left out: HeavyBall has --momentum, --lookahead"),
-    ],
-)
-def test_the_command_line_refuses_what_is_anothers(words, message):
-    """Protects the command line's door: an option of another optimizer is not ignored."""
-    result = run_command("simulate", *PRODUCT, *words)
-    assert result.exit_code == 2
-    assert message in result.output
 
 
 def test_a_parameter_called_like_a_number_is_refused():

@@ -4,61 +4,12 @@ from __future__ import annotations
 
 import re
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray
 
 import selfstab as ss
-
-jax.config.update("jax_enable_x64", True)
-
-RNG = np.random.default_rng(0)
-INPUTS, TARGETS = RNG.standard_normal((20, 8)), RNG.standard_normal((20, 1))
-NETWORK = ss.MLP((8, 7, 1), INPUTS, TARGETS)  # 71 weights: the sharpness comes from products
-START = NETWORK.initial_weights()
-LR, MOMENTUM, STEPS = 0.9, 0.9, 60
-
-
-def simulated(lr=LR, steps=STEPS, every=1):
-    return ss.simulate(NETWORK, ss.HeavyBall(lr, MOMENTUM), START, steps, every=every)
-
-
-def assert_same_record(recorded, run):
-    assert np.array_equal(recorded.step, run.step)
-    for name in ("loss", "sharpness", "lr", "max_stable_sharpness"):
-        np.testing.assert_allclose(recorded[name], run[name], rtol=1e-9)
-    assert (recorded.sharpness_residual <= 1e-10 * np.abs(recorded.sharpness)).all()
-
-
-def layered(w):
-    """Return the network's parameters as a JAX pytree."""
-    w1, b1, w2, b2 = np.split(w, [56, 63, 70])
-    return {
-        "in": {"w": jnp.array(w1.reshape(8, 7)), "b": jnp.array(b1)},
-        "out": {"w": jnp.array(w2), "b": jnp.array(b2)},
-    }
-
-
-def jax_loss(p):
-    hidden = jnp.tanh(INPUTS @ p["in"]["w"] + p["in"]["b"])
-    outputs = hidden @ p["out"]["w"][:, None] + p["out"]["b"]
-    return jnp.sum((outputs - TARGETS) ** 2) / (2 * len(INPUTS))
-
-
-def test_a_jax_loop_equals_the_simulated_run():
-    """Protects for_jax: the same run in a loop of the user's own, parameters a pytree."""
-    every = 4
-    recorder = ss.Recorder.for_jax(jax_loss, lr=LR, momentum=MOMENTUM, every=every)
-    parameters = layered(START)
-    velocity = jax.tree_util.tree_map(jnp.zeros_like, parameters)
-    gradient = jax.jit(jax.grad(jax_loss))
-    for step in range(STEPS + 1):
-        recorder.log(step, parameters)
-        velocity = jax.tree_util.tree_map(lambda v, g: MOMENTUM * v - LR * g, velocity, gradient(parameters))
-        parameters = jax.tree_util.tree_map(jnp.add, parameters, velocity)
-    assert_same_record(recorder.dataset(), simulated(every=every))
+from tests.records.small_network import LR, MOMENTUM, NETWORK, START, assert_same_record, simulated
 
 
 def test_a_loop_with_products_of_its_own_equals_the_simulated_run():
@@ -80,90 +31,6 @@ def test_a_loop_with_products_of_its_own_equals_the_simulated_run():
     assert found.sizes["catapult"] == expected.sizes["catapult"] > 0
     np.testing.assert_allclose(found.overshoot, expected.overshoot, rtol=1e-6)
     assert ss.plotting.draw_sharpness(recorded).lines
-
-
-def torch_network(torch):
-    model = torch.nn.Sequential(torch.nn.Linear(8, 7), torch.nn.Tanh(), torch.nn.Linear(7, 1)).double()
-    w1, b1, w2, b2 = np.split(START, [56, 63, 70])
-    with torch.no_grad():
-        for parameter, values in zip(model.parameters(), (w1.reshape(8, 7).T, b1, w2[None], b2), strict=True):
-            parameter.copy_(torch.tensor(values.copy()))
-    inputs, targets = torch.tensor(INPUTS), torch.tensor(TARGETS)
-    return (
-        model,
-        lambda: ((model(inputs.to(next(model.parameters()).dtype)) - targets) ** 2).sum() / (2 * len(inputs)),
-    )
-
-
-def torch_record(torch, model, closure, steps=STEPS, **sgd):
-    optimizer = torch.optim.SGD(model.parameters(), **sgd)
-    recorder = ss.Recorder.for_torch(model.parameters(), closure, optimizer)
-    for step in range(steps + 1):
-        recorder.log(step)
-        optimizer.zero_grad()
-        closure().backward()
-        optimizer.step()
-    return recorder.dataset()
-
-
-def test_a_torch_loop_equals_the_simulated_run():
-    """Protects for_torch: lr and momentum from the optimizer, the sharpness from autograd."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: not run")
-    recorded = torch_record(torch, *torch_network(torch), lr=LR, momentum=MOMENTUM)
-    assert_same_record(recorded, simulated())
-    assert (recorded.momentum == MOMENTUM).all()
-
-
-def test_torch_optimizers_are_read_with_their_options():
-    """Protects weight decay, Nesterov's threshold, float32, and the doors of for_torch."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: not run")
-    model, closure = torch_network(torch)
-    decayed = torch_record(
-        torch, model, closure, steps=0, lr=0.1, momentum=0.5, weight_decay=0.25, nesterov=True
-    )
-    assert float(decayed.loss[0]) == pytest.approx(NETWORK.value(START) + 0.125 * START @ START, rel=1e-12)
-    assert float(decayed.sharpness[0]) == pytest.approx(NETWORK.sharpness(START)[0] + 0.25, rel=1e-12)
-    assert float(decayed.max_stable_sharpness[0]) == ss.HeavyBall(0.1, 0.5, 0.5).max_stable_sharpness()
-    assert all(p.grad is not None for p in model.parameters())  # the loop's own, left alone
-
-    model, closure = torch_network(torch)
-    single = torch_record(torch, model.float(), closure, steps=3, lr=0.1)
-    exact = ss.simulate(NETWORK, ss.HeavyBall(0.1), START, 3)
-    np.testing.assert_allclose(single.sharpness, exact.sharpness, rtol=1e-4)
-
-    parameters = list(model.parameters())
-    sgd = torch.optim.SGD(parameters, lr=0.1)
-    for arguments, error, message in (
-        (
-            (parameters, closure, torch.optim.Adam(parameters)),
-            TypeError,
-            "optimizer must be a torch.optim.SGD",
-        ),
-        (([], closure, sgd), ValueError, "parameters must hold tensors that require gradients"),
-        ((parameters, 3, sgd), TypeError, "closure must be a function, got 3"),
-        (
-            ([p.half() for p in parameters], closure, sgd),
-            TypeError,
-            "parameters must be of float64 or float32",
-        ),
-    ):
-        with pytest.raises(error, match=re.escape(message)):
-            ss.Recorder.for_torch(*arguments)
-    groups = torch.optim.SGD([{"params": parameters[:1]}, {"params": parameters[1:], "lr": 0.2}], lr=0.1)
-    with pytest.raises(ValueError, match="optimizer must have one lr and momentum in all its groups"):
-        ss.Recorder.for_torch(parameters, closure, groups).log(0)
-    dampened = torch.optim.SGD(parameters, lr=0.1, momentum=0.9, dampening=0.5)
-    with pytest.raises(ValueError, match="optimizer must not dampen or maximize"):
-        ss.Recorder.for_torch(parameters, closure, dampened).log(0)
-
-
-def test_jax_in_float32_is_recorded_to_its_precision():
-    """Protects the tolerance: an iteration on products of seven digits must end, and say how well."""
-    recorder = ss.Recorder.for_jax(jax_loss, lr=LR)
-    recorder.log(0, jax.tree_util.tree_map(lambda leaf: leaf.astype(jnp.float32), layered(START)))
-    data = recorder.dataset()
-    assert float(data.sharpness[0]) == pytest.approx(NETWORK.sharpness(START)[0], rel=1e-5)
-    assert float(data.sharpness_residual[0]) <= 1e-4 * float(data.sharpness[0])
 
 
 def logged(recorder=None, steps=(0, 1, 2)):
@@ -289,31 +156,6 @@ def test_bad_input_is_named_and_not_recorded(settings, call, error, message):
     with pytest.raises(error, match=re.escape(message)):
         recorder.log(**({"step": 1} | call))
     assert recorder.dataset().identical(before)
-
-
-def test_bad_jax_input_is_named():
-    """Protects the door of for_jax."""
-    with pytest.raises(TypeError, match="function must be a function, got 3"):
-        ss.Recorder.for_jax(3)
-    recorder = ss.Recorder.for_jax(jax_loss, lr=0.1)
-    with pytest.raises(ValueError, match="parameters must be given to log, got None"):
-        recorder.log(0)
-    with pytest.raises(ValueError, match="hessian_vector and dimension must be left out"):
-        recorder.log(0, layered(START), dimension=71)
-    with pytest.raises(TypeError, match="parameters must be of float64 or float32, got float16"):
-        recorder.log(0, jax.tree_util.tree_map(lambda leaf: leaf.astype(jnp.float16), layered(START)))
-
-
-def test_a_closure_that_draws_anew_is_refused():
-    """Protects records: the sharpness of a network with dropout is another one at each call, its residual small."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: not run")
-    model, closure = torch_network(torch)
-    optimizer = torch.optim.SGD(model.parameters(), lr=LR)
-    recorder = ss.Recorder.for_torch(model.parameters(), lambda: closure() * torch.rand(()), optimizer)
-    with pytest.raises(
-        ValueError, match=r"closure must give one value at one point, as a module does after \.eval"
-    ):
-        recorder.log(0)
 
 
 def test_a_record_goes_nowhere_else(tmp_path):

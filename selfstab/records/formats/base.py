@@ -90,12 +90,23 @@ class Table:
 
 def _column(name: str, values: Any) -> Any:
     try:
-        array = np.ma.filled(values, np.nan) if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
+        array = _unmasked(values) if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
     except (TypeError, ValueError):
         raise ReadError(f"run's {name} must be an array, got {validation.shown(values)}") from None
     if array.ndim != 1:
         raise TypeError(f"columns must be one-dimensional, got {name} of shape {array.shape}")
     return array
+
+
+def _unmasked(values: Any) -> Any:
+    """Return a masked array's values, with NaN in place of the masked ones."""
+    if not np.ma.is_masked(values):
+        return np.asarray(values.data)
+    # Whole numbers and texts have no NaN of their own.
+    kind = values.dtype.kind
+    return values.astype(values.dtype if kind in "fc" else np.float64 if kind in "iub" else object).filled(
+        np.nan
+    )
 
 
 class Format(ABC):

@@ -8,7 +8,6 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import xarray
 from click.testing import CliRunner
@@ -258,20 +257,6 @@ def test_what_is_no_format_is_refused(registered):
         formats.unregister("none")
 
 
-@pytest.mark.parametrize(
-    ("columns", "roles", "message"),
-    [
-        ({"a": [[1.0]]}, {}, r"columns must be one-dimensional, got a of shape \(1, 1\)"),
-        ({"a": [[1.0], 2.0]}, {}, "run's a must be an array"),
-        ({"a": [1.0]}, {"speed": "a"}, "roles must be one of step, sharpness"),
-    ],
-)
-def test_a_table_that_is_none_is_refused(columns, roles, message):
-    """Protects whoever writes a reader: the first thing that is wrong is named."""
-    with pytest.raises((TypeError, ValueError), match=message):
-        Table(columns, roles=roles)
-
-
 def test_roles_go_from_the_user_to_the_format_to_the_names(tmp_path):
     """Protects the order: the user's name for a column, then the format's, then what a name is known for."""
     table = Table(
@@ -307,36 +292,6 @@ def test_what_is_written_is_read_again(tmp_path, suffix):
     table = formats.read(tmp_path / f"run{suffix}")
     for name in ("step", "sharpness", "loss", "lr", "max_stable_sharpness"):
         assert np.array_equal(table.columns[name], run[name]), name
-
-
-def test_texts_in_an_archive_need_no_pickle(tmp_path):
-    """Protects .npz of runs with names of weights: whoever loads it need not allow pickles."""
-    run = ss.simulate(ss.Product(), ss.HeavyBall(0.1), [1.0, 0.5], 3, keep=("loss", "weights"))
-    formats.format_to_write(tmp_path / "run.npz").write(run, tmp_path / "run.npz")
-    with np.load(tmp_path / "run.npz", allow_pickle=False) as archive:
-        assert archive["weight"].tolist() == ["u", "v"]
-        assert np.array_equal(archive["weights"], run["weights"])
-
-
-def test_a_divergence_is_read_from_an_archive(tmp_path):
-    """Protects runs of ours in .npz, whose scalars hold for the whole run."""
-    path = tmp_path / "run.npz"
-    np.savez(path, **COLUMNS, diverged_at=7)
-    assert int(ss.analyze(path)["diverged_at"]) == 7
-
-
-def test_masked_values_are_not_recorded():
-    """Protects masked arrays: their hidden numbers are no records."""
-    masked = np.ma.MaskedArray([1.0, 99.0, 1.5, 2.0], [False, True, False, False])
-    data = ss.analyze({"sharpness": masked}, lr=1.0, momentum=0.0)
-    assert np.array_equal(data["sharpness"], [1.0, np.nan, 1.5, 2.0], equal_nan=True)
-
-
-def test_a_frame_with_a_name_twice_is_refused():
-    """Protects against the wrong one of two columns."""
-    frame = pd.DataFrame(np.ones((3, 2)), columns=["sharpness", "sharpness"])
-    with pytest.raises(ReadError, match="run must have each column once, got sharpness twice"):
-        ss.analyze(frame, lr=1.0, momentum=0.0)
 
 
 def test_a_setting_of_the_whole_run_that_is_no_number_is_refused():
