@@ -58,3 +58,11 @@ def test_nothing_held_out_is_refused():
     """Protects the test loss from an empty mean."""
     with pytest.raises(ValueError, match="held_out must be an integer >= 1"):
         Digits((4,), samples=20, held_out=0).trial(0, 1.0)
+
+
+@pytest.mark.parametrize("task", [Digits, MNIST])
+@pytest.mark.parametrize("target", ["labels", "foo"])
+def test_a_target_that_is_none_is_named(task, target):
+    """Protects the door: what a network may learn of the digits."""
+    with pytest.raises(ValueError, match=f"target must be one of parity, onehot, got '{target}'"):
+        task(target=target)

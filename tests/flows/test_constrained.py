@@ -103,25 +103,6 @@ def test_the_constraints_are_met(name, momentum):
     assert np.einsum("tj,tj->t", u, data.sharpness_gradient.values) == pytest.approx(np.zeros(61), abs=1e-12)
 
 
-def test_what_a_projection_leaves():
-    """Protects the order of what k projections leave: 2k in the swing or more, after a step of its square.
-
-    The step along ∇S⊥ does not know what Newton's step along u does to S: it leaves that for the next projection.
-    """
-    scales = np.array([8.0, 16.0, 32.0])
-    left = np.empty((3, scales.size))
-    for j, scale in enumerate(scales):
-        loss = slow_loss(scale, 1.0)
-        step = 2e-5 * scale**2 * np.array([-1.0, 0.6, -0.8])
-        point = projection.Point.at(loss, slow_start() + step, None, projection.FINE)
-        for k in range(3):
-            point = point._projected_once(1.0, projection.FINE)
-            left[k, j] = max(point.top.value - 1.0, 0.0) + abs(point.slope)
-    orders = [np.polyfit(np.log(scales), np.log(row), 1)[0] for row in left]
-    assert orders[0] == pytest.approx(2.0, abs=0.1)
-    assert (np.array(orders) > np.array([1.9, 3.9, 5.9])).all(), (orders, left)
-
-
 @pytest.mark.parametrize("momentum", [0.0, 0.6])
 def test_below_the_threshold_it_is_heavy_ball(momentum):
     """Protects the inequality: in the cubic Taylor model y sharpens freely up to the threshold, and stays there."""

@@ -1,4 +1,4 @@
-"""catapults and measures on recorded arrays, ours and anyone's."""
+"""Catapults in recorded arrays, ours and anyone's."""
 
 from __future__ import annotations
 
@@ -7,11 +7,7 @@ import pytest
 import xarray as xr
 
 import selfstab as ss
-from selfstab import theory
-from selfstab.kernels import modules
-from selfstab.kernels.measures import MEASURES
 from selfstab.observables.detection import smoothed
-from selfstab.observables.measures import _PLAIN_STEPS
 
 THRESHOLD = 10.0
 
@@ -168,30 +164,6 @@ def test_agrees_with_the_measures_and_the_law(momentum, excess):
     assert float(found.overshoot[0]) == pytest.approx(ss.theory.overshoot(kappa), rel=1e-2 + excess)
 
 
-def test_measure_of_a_run_that_diverged_and_of_the_shortest():
-    """Protects the ends: labels and codes, and no warning."""
-    diverged = ss.simulate(ss.DoubleWell(), ss.HeavyBall(1.0), [3.0], 50, keep=KEEP)
-    got = ss.observables.measure(diverged, tuple(MEASURES))
-    assert (got["phase"], got["diverged_at"]) == (-1, int(diverged.diverged_at))
-    assert got["final_loss"] == float(diverged.loss[-1])
-    nothing = ss.simulate(ss.DoubleWell(), ss.HeavyBall(1.0), [3.0], 0, keep=KEEP)
-    got = ss.observables.measure(nothing, tuple(MEASURES))
-    assert (got["diverged_at"], got["final_loss"], got["min_sharpness"]) == (-1, 16.0, 26.0)
-
-
-def test_measure_from_a_file(tmp_path):
-    """Protects stored runs: read back, they measure the same."""
-    run = ss.simulate(ss.Product(), ss.HeavyBall(0.55), [2.0, 0.6], 300, keep=KEEP)
-    run.to_netcdf(tmp_path / "run.nc")
-    back = xr.load_dataset(tmp_path / "run.nc")
-    assert repr(ss.observables.measure(back, tuple(MEASURES))) == repr(
-        ss.observables.measure(run, tuple(MEASURES))
-    )
-
-
-RUN = ss.simulate(ss.Product(), ss.HeavyBall(0.1), [1.0, 2.0], 6, keep=KEEP)
-
-
 @pytest.mark.parametrize(
     ("call", "match"),
     [
@@ -220,21 +192,6 @@ RUN = ss.simulate(ss.Product(), ss.HeavyBall(0.1), [1.0, 2.0], 6, keep=KEEP)
         (lambda: ss.catapults([1e308, 1.5e308, 1e308], 2.0), r"sharpness must be in .* got 1e\+308"),
         (lambda: ss.catapults([1.0, 2.0], 1.0, [1e308, -1e308]), r"loss must be in .* got 1e\+308"),
         (lambda: ss.catapults([1.0, 2.0], 1e308), r"threshold must be in .* or infinite, got 1e\+308"),
-        (lambda: ss.observables.measure(None), "run must be a dataset"),
-        (lambda: ss.observables.measure(RUN, "nope"), "measures must be one of final_loss"),
-        *(
-            (lambda name=name: ss.observables.measure(RUN.drop_vars(name)), f"run must hold .* got no {name}")
-            for name in (
-                "step",
-                "loss",
-                "sharpness",
-                "weights",
-                "velocity",
-                "max_stable_sharpness",
-                "diverged_at",
-            )
-        ),
-        (lambda: ss.observables.measure(RUN.isel(step=[0, 2, 4])), "run must hold every step"),
     ],
 )
 def test_bad_input_is_named(call, match):
@@ -259,97 +216,6 @@ def test_alternation_is_taken_out_of_records_with_gaps(strides):
 
 
 def test_records_at_even_strides_are_taken_as_they_are():
+    """Protects records that an alternation cannot be seen in: smoothing leaves their bits."""
     values = np.random.default_rng(0).normal(size=9)
     assert np.array_equal(smoothed(values, np.full(8, 2)), values)
-
-
-# -- a catapult's run beside theory ---------------------------------------------------------------------------------
-
-
-def swung(loss, momentum, excess, minimum, size=1e-4):
-    start, previous = ss.flip_start(loss, minimum, size=size)
-    lr = 2.0 * (1.0 + momentum) * (1.0 + excess) / loss.sharpness(minimum)[0]
-    keep = ("loss", "sharpness", "weights")
-    run = ss.simulate(loss, ss.HeavyBall(lr, momentum), start, 1500, previous=previous, keep=keep)
-    return ss.observables.swing(run, loss, minimum)
-
-
-def test_a_swing_on_the_cubic_model_is_its_coordinates():
-    # Protects x, y0, b² and κ: on the cubic model x is a weight, b² a parameter, and S* + y0 the curvature.
-    loss = ss.CubicTaylor(1.5, stabilization=4.0)
-    seen = swung(loss, 0.5, 0.01, loss.minimum())
-    assert np.abs(seen["displacement"].values) == pytest.approx(
-        np.abs(seen["weights"].values[:, 0]), abs=1e-15
-    )
-    assert float(seen["stabilization"]) == pytest.approx(4.0, rel=1e-12)
-    assert float(seen["peak_excess_sharpness"]) == pytest.approx(1.5 - 1.5 / 1.01, rel=1e-12)
-    assert float(seen["inertia_number"]) == pytest.approx(0.01 * 9.0, rel=1e-12)
-    # The sharpness exceeds the curvature by the swing's own b²x²/S, smoothed.
-    curvature = 1.5 + 2.0 * seen["weights"].values[:, 1]
-    share = 1.05 * 4.0 * float((seen["weights"].values[:, 0] ** 2).max()) / float(curvature.min())
-    assert share < 0.03 * float(seen["peak_excess_sharpness"])
-    assert seen["excess_sharpness"].values == pytest.approx(curvature - 1.5 / 1.01, abs=share)
-
-
-def test_a_swing_ends_where_its_prediction_says():
-    # Protects the prediction's assembly: at a small relative drop the law holds on another loss, too.
-    loss = ss.Product()
-    seen = swung(loss, 0.9, 5e-4, loss.minimum(sharpness=4.0))
-    final = float(seen["sharpness"].values[-1])
-    y0 = float(seen["peak_excess_sharpness"])
-    assert float(seen["predicted_overshoot"]) == pytest.approx(
-        theory.overshoot(float(seen["inertia_number"]))
-    )
-    assert abs(final - float(seen["predicted_final_sharpness"])) < 0.02 * y0
-    assert abs(final - (4.0 - 2.0 * y0)) > 0.2 * y0, "the slow limit's end must be another"
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda run, loss, w: (run.drop_vars("weights"), loss, w), "got no weights"),
-        (lambda run, loss, w: (3, loss, w), "run must be a dataset"),
-        (lambda run, loss, w: (run, 3, w), "loss must be a selfstab loss"),
-        (lambda run, loss, w: (run, ss.DoubleWell(), [1.0]), "loss must be the run's"),
-        (lambda run, loss, w: (run, loss, [1.0]), "minimum must have shape"),
-        (lambda run, loss, w: (run, loss, [1.0, 1.0]), "constant threshold below"),
-    ],
-)
-def test_a_swing_refuses_what_it_cannot_read(change, message):
-    loss = ss.Product()
-    minimum = loss.minimum(sharpness=4.0)
-    keep = ("loss", "sharpness", "weights")
-    run = ss.simulate(loss, ss.HeavyBall(0.51), minimum, 3, keep=keep)
-    with pytest.raises((ValueError, TypeError), match=message):
-        ss.observables.swing(*change(run, loss, minimum))
-
-
-def test_a_swing_with_lookahead_is_refused():
-    loss = ss.Product()
-    minimum = loss.minimum(sharpness=4.0)
-    run = ss.simulate(loss, ss.HeavyBall(0.3, 0.9, lookahead=0.9), minimum, 3, keep=("sharpness", "weights"))
-    with pytest.raises(ValueError, match="lookahead"):
-        ss.observables.swing(run, loss, minimum)
-
-
-def test_measures_of_long_runs_are_those_of_plain_cpython(plain_engine, same_bits, monkeypatch):
-    """Protects the switch from plain CPython to the compiled reader: the longest plain run, and one step more."""
-    sources, compiled = [], modules.compiled
-
-    def watched(source):
-        sources.append(source)
-        return compiled(source)
-
-    loss = ss.CubicTaylor(1.0)
-    start, previous = ss.flip_start(loss, loss.minimum(), size=1e-3)
-    optimizer, measures = ss.HeavyBall(2.01, 0.0), tuple(MEASURES)
-    for steps, is_compiled in ((_PLAIN_STEPS, False), (_PLAIN_STEPS + 1, True)):
-        keep = ("loss", "sharpness", "weights", "velocity")
-        run = ss.simulate(loss, optimizer, start, steps, previous=previous, keep=keep)
-        plain = plain_engine(ss.observables.measure, run, measures)
-        assert plain["overshoot"] > 0.9
-        with monkeypatch.context() as patch:
-            patch.setattr(modules, "compiled", watched)
-            measured = ss.observables.measure(run, measures)
-        assert bool(sources) is is_compiled
-        assert all(same_bits(measured[name], plain[name]) for name in measures)

@@ -1,13 +1,16 @@
 """Verdicts, datasets, exit codes and tables, on entries made up for the purpose."""
 
+import pkgutil
 from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import selfstab as ss
 from selfstab import verification
-from selfstab.verification import Measurement, Prediction, exit_code, networks, table, verify
+from selfstab.verification import Measurement, Prediction, exit_code, table, verify
 
 IDENTITY = Prediction(
     name="T1 identity", statement="1 = 1", where="nowhere", source="none", tolerance=1e-12,
@@ -171,10 +174,23 @@ def test_bad_names_are_refused():
         ss.verify(3)
 
 
+def test_every_topic_is_in_the_registry_and_its_entries_are_tested():
+    """Protects a new topic: its predictions are in the registry's table, and its test file measures them all."""
+    folder = Path(__file__).parent
+    modules = {name: import_module(f"selfstab.verification.{name}") for name in _submodules()}
+    topics = {name: module for name, module in modules.items() if hasattr(module, "PREDICTIONS")}
+    entries = [prediction.name for topic in topics.values() for prediction in topic.PREDICTIONS]
+    assert sorted(entries) == sorted(prediction.name for prediction in verification.PREDICTIONS)
+    untested = [name for name in topics if f"entries({name}" not in (folder / f"test_{name}.py").read_text()]
+    assert untested == []
+
+
+def _submodules():
+    return [module.name for module in pkgutil.iter_modules(verification.__path__)]
+
+
 def test_names_are_distinct_and_entries_say_everything():
     """Protects the registry: no two entries of a name, no empty text, sources that exist."""
-    from pathlib import Path
-
     root = Path(__file__).parents[2]
     bibliography = (root / "docs/references.bib").read_text()
     names = [p.name for p in verification.PREDICTIONS]
@@ -188,17 +204,3 @@ def test_names_are_distinct_and_entries_say_everything():
         )
         assert known, p.source
         assert bool(p.small_parameter) == np.isfinite(p.expected_order)
-
-
-def test_without_scikit_learn_the_networks_are_not_run(monkeypatch):
-    """Protects exit code 3 where the data are missing."""
-
-    def missing(*_, **__):
-        raise ImportError("digits needs scikit-learn: pip install 'selfstab[datasets]'")
-
-    monkeypatch.setattr(networks, "digits", missing)
-    monkeypatch.setattr(networks, "_trained", networks._trained.__wrapped__)  # past the cache
-    data = verify([p.name for p in networks.PREDICTIONS])
-    assert set(data["verdict"].values.tolist()) == {"not run"}
-    assert exit_code(data) == 3
-    assert "scikit-learn" in data["reason"].values[0]

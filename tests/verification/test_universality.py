@@ -7,6 +7,13 @@ import selfstab as ss
 from selfstab import phases, theory
 from selfstab.verification import universality, verify
 from selfstab.verification.catapults import _catapult, _excess
+from tests.verification.judging import assert_holds, entries
+
+
+@pytest.mark.parametrize("name", entries(universality))
+def test_holds(name):
+    """Protects theory and simulation at once: they agree as the entry says."""
+    assert_holds(name)
 
 
 def test_a_centred_loss_is_the_same_loss():
