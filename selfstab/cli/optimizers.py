@@ -106,8 +106,8 @@ def optimizer_of(options: dict[str, Any], lr: float | None) -> Optimizer:
     chosen = {name: options[name] for name in every if options.get(name) is not None}
     if foreign := sorted(chosen.keys() - own.keys()):
         raise ValueError(
-            f"{_dashed(foreign[0])} must be left out: {kind.__name__} has {_listed(list(own))}, "
-            f"got {chosen[foreign[0]]}"
+            f"{_dashed(foreign[0])} must be left out: it is no setting of {kind.__name__}, which has "
+            f"{_listed(list(own))}"
         )
     for known in fields(kind):
         if known.name in own and known.default is MISSING and known.name not in chosen:

@@ -65,7 +65,7 @@ class Optimizer(ABC):
     --------
     Averaged momentum, v_{t+1} = β v_t + (1 − β) g, w_{t+1} = w_t − η v_{t+1}:
 
-    >>> from selfstab.optimizers import setting
+    >>> from selfstab.optimizers import setting, where
     >>> class Averaged(Optimizer):
     ...     momentum: float = setting(default=0.9, at_least=0, below=1)
     ...     states = ("average",)
@@ -75,7 +75,8 @@ class Optimizer(ABC):
     ...         return weights - lr * average, (average,)
     ...
     ...     def begin(self, start, previous, lr):
-    ...         return ((previous - start) / lr,)
+    ...         # A warmup begins at lr 0, at which a displacement says nothing of the average.
+    ...         return (where(lr > 0.0, (previous - start) / where(lr > 0.0, lr, 1.0), 0.0),)
     ...
     ...     def threshold_fraction(self):
     ...         return 2.0 * (1.0 + self.momentum), 1.0 - self.momentum

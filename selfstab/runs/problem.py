@@ -66,11 +66,24 @@ class Problem:
         escape = validation.real("escape", escape, above=0)
         if np.abs(first).max() > escape:
             raise ValueError(f"start must lie within escape = {escape:g}, got {validation.shown(start)}")
-        return cls(
+        problem = cls(
             loss, optimizer, first, before,
             steps, escape,
             validation.real("noise", noise, at_least=0), validation.integer("seed", seed, at_least=0, at_most=2**63),
         )  # fmt: skip
+        problem.check_states()
+        return problem
+
+    def check_states(self) -> None:
+        """Raise ValueError if the optimizer begins with states that are not finite, though the displacement is."""
+        if not np.isfinite(self.velocity).all():
+            return
+        for name, state in zip(self.optimizer.carried, self.carried, strict=True):
+            if not np.isfinite(state).all():
+                raise ValueError(
+                    f"optimizer must begin with finite states, got {validation.shown(state)} for {name} of "
+                    f"{type(self.optimizer).__name__}: let begin use where(lr > 0.0, ...), for a warmup begins at lr 0"
+                )
 
     def check_rates(self, optimizer: Optimizer) -> None:
         """Raise if the schedule of an optimizer, this one or another, gives a step no learning rate."""

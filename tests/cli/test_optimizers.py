@@ -40,13 +40,16 @@ def test_the_command_line_has_its_options(tmp_path):
         (("--optimizer", "Adagrad", "--lr", "1"), "optimizer must be one of HeavyBall"),
         (
             ("--optimizer", "TwoMomenta", "--momentum", "0.9", "--lr", "1"),
-            "--momentum must be left out: TwoMomenta has",
+            "--momentum must be left out: it is no setting of TwoMomenta, which has",
         ),
         (("--optimizer", "TwoMomenta", "--slow", "1", "--lr", "1"), "slow must be in [0, 1), got 1.0"),
         (("--optimizer", "TwoMomenta", "--slow", "x", "--lr", "1"), "slow must be a number"),
         (("--optimizer", "Aggregated", "--lr", "1"), "--momenta must be given for Aggregated"),
         (("--optimizer", "Moments", "--corrected", "yes", "--lr", "1"), "--corrected must be true or false"),
-        (("--fast", "0.5", "--lr", "1"), "--fast must be left out: HeavyBall has --momentum, --lookahead"),
+        (
+            ("--fast", "0.5", "--lr", "1"),
+            "--fast must be left out: it is no setting of HeavyBall, which has --momentum, --lookahead",
+        ),
     ],
 )
 def test_the_command_line_refuses_what_is_anothers(words, message):

@@ -199,3 +199,30 @@ def test_a_class_of_a_script_reaches_another_process(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     here = ss.simulate(ss.Quadratic([1.0]), optimizer, [1.0], 9, keep=["loss"]).loss.values.tolist()
     assert done.stdout.splitlines() == ["slow must be in [0, 1), got 1.0", str(here)]
+
+
+def test_states_that_are_not_finite_at_the_start_are_refused(monkeypatch):
+    """Protects a run from 0/0 at the lr 0 of a warmup: the run would end at step 1 as if it had diverged."""
+    monkeypatch.setattr(base, "_REGISTERED", dict(base._REGISTERED))
+
+    class Careless(ss.Optimizer):
+        momentum: float = setting(default=0.9, at_least=0, below=1)
+        states = ("average",)
+
+        def rule(self, weights, states, gradient, lr, step):
+            average = self.momentum * states[0] + (1.0 - self.momentum) * gradient
+            return weights - lr * average, (average,)
+
+        def begin(self, start, previous, lr):
+            return ((previous - start) / lr,)
+
+        def threshold_fraction(self):
+            return 2.0 * (1.0 + self.momentum), 1.0 - self.momentum
+
+    warmup = ss.LinearWarmup(0.0, 1.0, 20)
+    with pytest.raises(
+        ValueError, match=r"optimizer must begin with finite states, got .* for average of Careless"
+    ):
+        ss.simulate(ss.Quadratic([1.0]), Careless(warmup), [1.0], 50)
+    run = ss.simulate(ss.Quadratic([1.0]), Careless(0.1), [1.0], 50)
+    assert run.sizes["step"] == 51
