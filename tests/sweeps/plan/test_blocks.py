@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 import selfstab as ss
 from selfstab.cli.main import main
 from selfstab.kernels.writer import LANES
-from selfstab.sweeps import sweep as sweep_module
 from selfstab.sweeps.plan.blocks import BLOCK_WORK, CELL_WORK, LARGEST_BLOCK, block_size, cut
-from selfstab.sweeps.storage import memory
 
 LOSS, OPTIMIZER = ss.CubicTaylor(1.0), ss.HeavyBall(0.1)
 MANY = np.linspace(0.1, 0.2, 1_000_000)
@@ -45,20 +43,6 @@ def test_blocks_are_numbered_and_cover_all(cells, repeats, size):
     assert [b.number for b in made] == [*range(repeats * math.ceil(cells / size))]
     runs = [(b.repeat, b.first + k) for b in made for k in range(len(b))]
     assert runs == [(repeat, cell) for repeat in range(repeats) for cell in range(cells)]
-
-
-def test_results_beyond_half_of_the_memory_need_a_store(monkeypatch, tmp_path):
-    """Protects the machine: 100 cells of final_loss and phase are 900 bytes, which fit if 1800 are free."""
-    axes = {"lr": np.linspace(0.1, 0.2, 100)}
-    settings = {"measure": ["final_loss", "phase"], "steps": 0}
-    monkeypatch.setattr(memory, "free_memory", lambda: 1799)
-    with pytest.raises(MemoryError, match=r"take 9e-07 GB, more than half of the 1.8e-06 GB .*a store$"):
-        swept(axes, **settings)
-    monkeypatch.setattr(sweep_module, "_run", lambda *_: "swept")
-    monkeypatch.setattr(sweep_module, "_stored", lambda *_: "swept")
-    assert swept(axes, store=tmp_path / "large.zarr", **settings) == "swept"
-    monkeypatch.setattr(memory, "free_memory", lambda: 1800)
-    assert swept(axes, **settings) == "swept"
 
 
 @pytest.mark.parametrize(

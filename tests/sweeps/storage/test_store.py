@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import errno
 import json
-import math
 import shutil
 import subprocess
 import sys
@@ -18,35 +16,23 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
-import sympy
 import xarray as xr
-import zarr
 from click.testing import CliRunner
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import selfstab as ss
 from selfstab import provenance
 from selfstab.cli.main import main
 from selfstab.losses import family
 from selfstab.losses.base.loss import Loss
-from selfstab.sweeps.plan.plan import Plan
-from selfstab.sweeps.plan.request import Request
 from selfstab.sweeps.runners.cells import CellRunner
 from selfstab.sweeps.runners.lanes import LaneRunner
 from selfstab.sweeps.storage import layout
-from selfstab.sweeps.storage.layout import RECORD, Chunks, chunk_shape
-from selfstab.sweeps.storage.settings import Identity, differences, identity_of, settings_of
+from selfstab.sweeps.storage.layout import RECORD
+from selfstab.sweeps.storage.settings import Identity
 from selfstab.sweeps.storage.store import Store
 from selfstab.sweeps.sweep import resume, runner_of
-
-CUBIC = ss.CubicTaylor(1.0, 0.01)
-LR = ss.HeavyBall(0.5)
-AXES = {"momentum": np.linspace(0.0, 0.9, 5), "lr": np.linspace(0.1, 2.5, 7)}
-START = {"start": [0.1, 0.0], "steps": 12}
-RNG = np.random.default_rng(3)
-NET = ss.MLP((2, 3, 1), RNG.standard_normal((40, 2)), RNG.standard_normal(40))
-DIAGONAL = ss.DiagonalNetwork(RNG.standard_normal((6, 3)), RNG.standard_normal(6))
+from tests.sweeps.storage.cases import AXES, CUBIC, JSON, LR, NET, START, plan_for
 
 
 @pytest.fixture
@@ -132,35 +118,6 @@ def test_what_is_not_computed_yet_is_seen(swept, tmp_path):
         assert np.isnan(data.final_loss.values).sum(axis=1).tolist() == [0, 7, 0, 0, 0]
         assert (data.phase.values == -128).sum() == 7
         assert (data.diverged_at.values == np.iinfo(np.int64).min).sum() == 7
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.integers(1, 6), min_size=1, max_size=4).map(tuple), st.integers(1, 60), st.integers(1, 3),
-)  # fmt: skip
-def test_chunks_are_ranges_of_cells_that_zarr_reads(shape, size, repeats):
-    """Protects the cut: each cell is in one block, blocks are in order, and Zarr finds each value in its place."""
-    chunks = Chunks(shape, repeats, chunk_shape(shape, size))
-    blocks = [chunks.block(k) for k in range(len(chunks))]
-    assert all(len(b) <= size for b in blocks)
-    cells = math.prod(shape)
-    at = [(b.repeat, c) for b in blocks for c in range(b.first, b.first + b.count)]
-    assert at == [(r, c) for r in range(repeats) for c in range(cells)]
-    full = (*shape, repeats) if repeats > 1 else shape
-    files = {}
-    array = zarr.create_array(
-        zarr.storage.MemoryStore(files), shape=full, dtype="float64", fill_value=np.nan, filters=None,
-        chunks=(*chunks.chunk, 1) if repeats > 1 else chunks.chunk,
-        compressors=[zarr.codecs.ZstdCodec(level=1), zarr.codecs.Crc32cCodec()],
-        chunk_key_encoding={"name": "default", "separator": "."},
-    )  # fmt: skip
-    for b in blocks:
-        values = 1000.0 * b.repeat + np.arange(b.first, b.first + b.count)
-        data = chunks.encoded(values, "float64")
-        assert layout.is_whole(data)
-        files[chunks.key(b.number)] = zarr.core.buffer.default_buffer_prototype().buffer.from_bytes(data)
-    expected = np.arange(cells).reshape(shape)[..., None] + 1000.0 * np.arange(repeats)
-    assert (array[...] == expected.reshape(full)).all()
 
 
 # -- going on ---------------------------------------------------------------------------------------------------------
@@ -332,61 +289,6 @@ def test_another_data_set_is_another_loss(swept, tmp_path):
     other.explicit_hessian = not NET.explicit_hessian
     with pytest.raises(ValueError, match="explicit_hessian is true there and false here"):
         swept(tmp_path / "a.zarr", loss=other, **case)
-
-
-def test_settings_without_plain_values_are_refused():
-    """Protects against a setting that a store could not compare: it is an error, not left out."""
-    plan = plan_for()
-    object.__setattr__(plan, "rate", object())
-    with pytest.raises(TypeError, match="store cannot keep rate = <object"):
-        settings_of(plan)
-
-
-def plan_for(loss=CUBIC, optimizer=LR, axes=AXES, **changes):
-    settings = {"measure": ("final_loss", "phase")} | START | changes
-    return Plan.checked(Request(loss=loss, optimizer=optimizer, axes=axes, **settings))
-
-
-def another(value):
-    """Return a value of the same kind that differs."""
-    if value is None:
-        return 1
-    if isinstance(value, bool):
-        return not value
-    if isinstance(value, float):
-        return 0.5 * value + 0.15
-    if isinstance(value, int):
-        return value + 1
-    if isinstance(value, str):
-        return value + "x"
-    if isinstance(value, np.ndarray):
-        return value + 1.0
-    if isinstance(value, tuple):
-        return value[:-1]
-    if isinstance(value, dict):
-        return {name: another(v) for name, v in value.items()}
-    if isinstance(value, Loss):
-        return ss.Coupled(0.5, 0.01)
-    raise AssertionError(f"say what another {type(value).__name__} is")
-
-
-def test_every_field_of_a_plan_is_a_setting():
-    """Protects against a field that is added to a plan, and forgotten here: each one changes the settings."""
-    plan = plan_for(
-        optimizer=ss.HeavyBall(ss.LinearWarmup(0.1, 0.2, 5)), axes={"momentum": [0.0, 0.5]}, noise=0.5
-    )
-    settings = settings_of(plan)[0]
-
-    def check(inner, rebuilt):
-        for field in dataclasses.fields(inner):
-            value = getattr(inner, field.name)
-            if dataclasses.is_dataclass(value):
-                check(value, lambda v, f=field: rebuilt(dataclasses.replace(inner, **{f.name: v})))
-                continue
-            changed = dataclasses.replace(inner, **{field.name: another(value)})
-            assert differences(settings, settings_of(rebuilt(changed))[0]), field.name
-
-    check(plan, lambda other: other)
 
 
 # -- damage -----------------------------------------------------------------------------------------------------------
@@ -628,63 +530,6 @@ class Steps:
         return np.where(np.arange(first, last) < 5, self.rate, 0.1)
 
 
-def same_plan(plan):
-    """Make the plan again from its settings as a file keeps them."""
-    settings, arrays = settings_of(plan)
-    again = identity_of(json.loads(json.dumps(settings)), arrays)
-    assert not differences(again.settings, settings)
-    assert runner_of(again.plan).source == runner_of(plan).source
-    return again.plan
-
-
-X, A = sympy.symbols("x a", real=True)
-
-
-@pytest.mark.parametrize(
-    "loss",
-    [
-        ss.Quadratic([2.0, 1 / 3]), CUBIC, ss.Product(), ss.DoubleWell(), ss.Minimalist(), ss.Chain(3),
-        ss.Coupled(0.5, -1e-17), ss.SymbolicLoss("(u*v - c)**2/2 + exp(-u)", ["u", "v"], {"c": 1 / 3}),
-        ss.SymbolicLoss(X**4 * (1 / 3) + sympy.cos(A * X) - 0.1 * X**-2 + sympy.sqrt(X) / 7, [X], {A: 2.0}),
-        NET, DIAGONAL, ss.MLP((2, 3, 2), RNG.standard_normal((4, 2)), RNG.standard_normal((4, 2)), "gelu"),
-    ],
-    ids=lambda loss: type(loss).__name__,
-)  # fmt: skip
-def test_a_loss_comes_back_from_its_settings(loss):
-    """Protects --resume: the same loss to the last bit, its kernel the same text, from plain values and arrays."""
-    start = np.full(loss.dimension, 0.3)
-    again = same_plan(plan_for(loss, axes={"momentum": [0.0, 0.5]}, start=start)).problem.loss
-    assert type(again) is type(loss)
-    assert again.description == loss.description
-    assert again.value(start) == loss.value(start)
-
-
-@pytest.mark.parametrize(
-    ("optimizer", "axes", "changes"),
-    [
-        (ss.HeavyBall(1 / 3, 0.9, 0.9), {"momentum": [0.0, 0.1]}, {"previous": [0.2, -0.0]}),
-        (
-            ss.HeavyBall(ss.Constant(0.5)),
-            {"start.x": np.linspace(0.0, 1.0, 100)},
-            {"noise": 0.1, "repeats": 3},
-        ),
-        (
-            ss.HeavyBall(ss.LinearWarmup(0.0, 0.3, 7.5)),
-            {"lr.end": [0.1, 0.2]},
-            {"escape": 50.0, "seed": 2**63},
-        ),
-        (
-            ss.HeavyBall(1.0),
-            {"excess": np.geomspace(0.01, 1.0, 65), "curvature": [1.0, 2.0]},
-            {"measure": "drop"},
-        ),
-    ],
-)
-def test_settings_come_back(optimizer, axes, changes):
-    """Protects --resume: every number to the last bit."""
-    same_plan(plan_for(optimizer=optimizer, axes=axes, **changes))
-
-
 def test_a_store_goes_on_by_itself(swept, plain_engine, same_cells, tmp_path):
     """Protects --resume on real stores: long axes and data are read from the store."""
     cases = {
@@ -888,43 +733,7 @@ def test_code_that_was_typed_in_is_compared(swept, tmp_path):
             swept(tmp_path / "a.zarr", **other)
 
 
-def test_an_expression_that_is_no_text_resumes_by_the_same_call_only():
-    """Protects formulas outside the whitelist: they are compared, and not made of text."""
-    settings, arrays = settings_of(
-        plan_for(ss.SymbolicLoss(sympy.Max(X, 0) ** 2, [X]), axes={"lr": [0.1]}, start=[1.0])
-    )
-    with pytest.raises(ValueError, match="a formula that is no plain text: call sweep again as before"):
-        identity_of(settings, arrays)
-
-
 # -- settings that somebody changed -----------------------------------------------------------------------------------
-
-PLAIN = json.loads(
-    json.dumps(settings_of(plan_for(ss.SymbolicLoss("a*u**2", ["u"], {"a": 1.0}), start=[1.0]))[0])
-)
-EVIL = st.sampled_from(
-    [
-        "__import__('os').system('touch evil')", "u.__class__", "(lambda: u)()", "u**u**u", "9**9**9", "((((u))))" * 99,
-        "open('evil', 'w')", "sympy.sympify('evil')", "exec", "../../etc", "MLP", "Chain", "Quadratic", "LinearWarmup",
-    ]
-)  # fmt: skip
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=9) | EVIL,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=4,
-)
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    st.dictionaries(st.sampled_from(sorted(PLAIN)), JSON, min_size=1, max_size=3),
-    st.sets(st.sampled_from(sorted(PLAIN)), max_size=1),
-)
-def test_changed_settings_are_an_error_or_a_sweep(changes, without):
-    """Protects against a store from somebody else: a clean error, or a plan with just these settings; no code runs."""
-    changed = {name: value for name, value in (PLAIN | changes).items() if name not in without}
-    with contextlib.suppress(ValueError):
-        assert not differences(changed, identity_of(changed, {}).settings)
 
 
 @settings(max_examples=60, deadline=None)

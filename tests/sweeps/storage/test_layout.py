@@ -1,0 +1,81 @@
+"""The files of a store: the cut into chunks, which Zarr reads, checksums, and metadata that are compared."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from selfstab.sweeps.storage import layout
+from selfstab.sweeps.storage.layout import Chunks, chunk_shape
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(1, 6), min_size=1, max_size=4).map(tuple), st.integers(1, 60), st.integers(1, 3),
+)  # fmt: skip
+def test_chunks_are_ranges_of_cells_that_zarr_reads(shape, size, repeats):
+    """Protects the cut: each cell is in one block, blocks are in order, and Zarr finds each value in its place."""
+    chunks = Chunks(shape, repeats, chunk_shape(shape, size))
+    blocks = [chunks.block(k) for k in range(len(chunks))]
+    assert all(len(b) <= size for b in blocks)
+    cells = math.prod(shape)
+    at = [(b.repeat, c) for b in blocks for c in range(b.first, b.first + b.count)]
+    assert at == [(r, c) for r in range(repeats) for c in range(cells)]
+    full = (*shape, repeats) if repeats > 1 else shape
+    files = {}
+    array = zarr.create_array(
+        zarr.storage.MemoryStore(files), shape=full, dtype="float64", fill_value=np.nan, filters=None,
+        chunks=(*chunks.chunk, 1) if repeats > 1 else chunks.chunk,
+        compressors=[zarr.codecs.ZstdCodec(level=1), zarr.codecs.Crc32cCodec()],
+        chunk_key_encoding={"name": "default", "separator": "."},
+    )  # fmt: skip
+    for b in blocks:
+        values = 1000.0 * b.repeat + np.arange(b.first, b.first + b.count)
+        data = chunks.encoded(values, "float64")
+        assert layout.is_whole(data)
+        files[chunks.key(b.number)] = zarr.core.buffer.default_buffer_prototype().buffer.from_bytes(data)
+    expected = np.arange(cells).reshape(shape)[..., None] + 1000.0 * np.arange(repeats)
+    assert (array[...] == expected.reshape(full)).all()
+
+
+@given(data=st.binary(max_size=40), place=st.integers(0, 10**6), bit=st.integers(0, 7))
+def test_a_file_of_one_changed_bit_is_not_whole(data, place, bit):
+    """Protects blocks from damage: CRC32C sees any single bit, in the data or in the checksum itself."""
+    whole = layout.with_checksum(data)
+    assert layout.is_whole(whole)
+    assert layout.with_checksum(b"123456789")[-4:] == (0xE3069283).to_bytes(
+        4, "little"
+    )  # the standard's check value
+    changed = bytearray(whole)
+    changed[place % len(whole)] ^= 1 << bit
+    assert not layout.is_whole(bytes(changed))
+    assert not layout.is_whole(whole[:3])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"node_type": "array", "shape": [3]}, {"shape": [3], "node_type": "array"}, True),
+        ({"node_type": "array", "shape": [3]}, {"node_type": "array", "shape": [4]}, False),
+        ({"node_type": "array", "attributes": {"a": 1}}, {"node_type": "array", "attributes": {"a": 2}}, False),
+        ({"node_type": "group", "attributes": {"a": 1, "b": 2}}, {"node_type": "group", "attributes": {"a": 3}}, True),
+        ({"node_type": "group", "attributes": {}}, {"node_type": "group", "attributes": {"a": 3}}, False),
+        ([], {"node_type": "group", "attributes": {}}, False),
+    ],
+)  # fmt: skip
+def test_metadata_are_compared_by_what_they_say(one, other, same):
+    """Protects stores that another tool wrote anew: order is nothing, a group may say more, an array is exact."""
+    assert layout.same_metadata(json.dumps(one, indent=3).encode(), json.dumps(other).encode()) is same
+    assert not layout.same_metadata(b"{", json.dumps(other).encode())
+
+
+def test_chunks_that_are_no_ranges_are_refused():
+    """Protects the numbers of cells: a chunk wide in two axes, the last not whole, is no range."""
+    with pytest.raises(ValueError, match=r"chunks must be ranges of cells, got \(2, 3\) of \(4, 5\)"):
+        Chunks((4, 5), 1, (2, 3))
