@@ -8,24 +8,33 @@ from typing import Final
 
 from selfstab.explorer import views
 from selfstab.explorer.state import FORMULA, MODELS, PageState
+from selfstab.optimizers.base import optimizer_named
 
 _ready: set[tuple[object, ...]] = set()
 _lock: Final = threading.Lock()
 
 
 def key(state: PageState) -> tuple[object, ...]:
-    """Return what a diagram's kernel depends on: the loss's form, and what sets the learning rate."""
-    names = {name for name, _ in views.diagram_grid(state).axes} | (
-        {"excess"} if _has_fixed_excess(state) else set()
-    )
-    rate = "ramp" if views.diagram_grid(state).ramp else "excess" if "excess" in names else "constant"
+    """Return what the kernels depend on: the loss's form, the optimizer, and what sets the learning rate."""
     form = (state.formula, state.variables) if state.model == FORMULA else state.model
     depth = state.setting("depth") if state.model == "Chain" else None
-    return (form, depth, rate)
+    grids = (views.diagram_grid(state), views.orbit_grid(state))
+    return (form, depth, state.method, *((_rate(grid), _shifts(state, grid)) for grid in grids))
 
 
-def _has_fixed_excess(state: PageState) -> bool:
-    return views.diagram_grid(state).excess is not None
+def _rate(grid: views.Grid) -> str:
+    if grid.ramp:
+        return "ramp"
+    names = {name for name, _ in grid.axes}
+    return "excess" if "excess" in names or grid.excess is not None else "constant"
+
+
+def _shifts(state: PageState, grid: views.Grid) -> tuple[str, ...]:
+    """Return the numbers that move where the gradient is taken; one that is 0 throughout is not in the kernel."""
+    moving = {name for name, value in state.optimizer_numbers.items() if value != 0.0}
+    moving |= {name for name, _ in grid.axes}
+    settings = optimizer_named(state.method).settings
+    return tuple(name for name, known in settings.items() if known.shifts_gradient and name in moving)
 
 
 def is_ready(state: PageState) -> bool:

@@ -8,24 +8,7 @@ import pytest
 from selfstab import phases, theory
 from selfstab.explorer import views
 from selfstab.explorer.scales import Axis
-from selfstab.explorer.script import script
 from selfstab.explorer.state import PageState
-
-
-def test_the_script_makes_the_same_bits(state, plain_engine, same_bits):
-    # Protects the export: what one saves is what one saw, from Python lines that run on their own.
-    def both():
-        made = {}
-        exec(compile(script(state, size=4, along=5), "explored.py", "exec"), made)
-        return made, (views.run(state), views.diagram(state, 4), views.orbit_diagram(state, 5))
-
-    made, shown = plain_engine(both)
-    for name, data in zip(("run", "diagram", "orbits"), shown, strict=True):
-        assert set(made[name].variables) == set(data.variables)
-        assert made[name].sizes == data.sizes
-        for variable in data.variables:
-            if data[variable].dtype != object:
-                assert same_bits(made[name][variable].values, data[variable].values), (name, variable)
 
 
 def test_a_cell_at_the_point_is_the_run(plain_engine):

@@ -1,0 +1,165 @@
+"""The explorer's page without a server: states, messages, files, and what it says of a run."""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+import threading
+from types import SimpleNamespace
+
+import pytest
+from bokeh.document import Document
+
+from selfstab import phases, theory
+from selfstab.explorer import compilation, exports, page, views
+from selfstab.explorer.state import FORMULA, PageState
+
+
+class Requests:
+    """Takes the place of the thread: what is asked of it is kept."""
+
+    def __init__(self, work):
+        self.work, self.states = work, []
+
+    def ask(self, state):
+        self.states.append(state)
+
+    def close(self, seconds):
+        """Nothing runs."""
+
+
+@pytest.fixture
+def tab(monkeypatch):
+    """Return a tab whose thread is asked and does nothing, and whose document acts at once."""
+    monkeypatch.setattr(page, "Latest", Requests)
+    monkeypatch.setattr(compilation, "is_ready", lambda state: True)
+    document = Document()
+    monkeypatch.setattr(document, "add_next_tick_callback", lambda act: act())
+    return page._Page(document)
+
+
+def test_a_click_is_the_state_there(tab):
+    """Protects the map: the point that is clicked is asked for once, and a click beside the plot is none."""
+    tab._point(SimpleNamespace(x=0.5, y=0.25))
+    assert tab.state == PageState().at_point(0.5, 0.25)
+    assert tab.worker.states == [PageState(), tab.state]
+    tab._point(SimpleNamespace(x=None, y=0.25))
+    assert len(tab.worker.states) == 2
+    assert tab.controls.momentum.value == pytest.approx(tab.state.momentum, abs=0.005)
+
+
+def test_a_state_that_cannot_be_is_said_and_not_taken(tab):
+    """Protects the page from a bad formula: words in its message, the state and its pictures stay."""
+    tab.change(lambda: PageState(model=FORMULA, formula="u +"))
+    assert 'class="bad"' in tab.controls.message.text
+    assert tab.state == PageState()
+    tab.quiet = True
+    tab.change(lambda: pytest.fail("it was asked"))
+    assert len(tab.worker.states) == 1
+
+
+def test_the_wait_for_a_kernel_is_announced(monkeypatch, tab):
+    """Protects the first seconds: compiling is said where it is needed, running otherwise."""
+    assert "running" in tab.controls.message.text
+    monkeypatch.setattr(compilation, "is_ready", lambda state: False)
+    tab.update(PageState(model="Product"))
+    assert "compiling the kernels" in tab.controls.message.text
+
+
+def test_a_file_reaches_the_browser_whole(monkeypatch, tab):
+    """Protects each download: name, kind and bytes, as base64 gives them back; an error is said in words."""
+    content, done = bytes(range(256)), threading.Event()
+
+    def later(act):
+        act()
+        done.set()
+
+    monkeypatch.setattr(tab, "_later", later)
+    monkeypatch.setattr(
+        exports, "export", lambda state, kind: exports.File("a.png", f"image/{kind}", content)
+    )
+    tab.save("png")
+    assert done.wait(10)
+    data = tab.file.data
+    assert (data["name"], data["media_type"]) == (["a.png"], ["image/png"])
+    assert base64.b64decode(data["content"][0]) == content
+    assert "saved a.png" in tab.controls.message.text
+    done.clear()
+
+    def failing(state, kind):
+        raise ImportError("NetCDF needs netCDF4 <4>")
+
+    monkeypatch.setattr(exports, "export", failing)
+    tab.save("nc")
+    assert done.wait(10)
+    assert "NetCDF needs netCDF4 &lt;4&gt;" in tab.controls.message.text
+
+
+def test_pictures_are_drawn_as_they_come_and_an_error_is_said(monkeypatch, tab, plain_engine):
+    """Protects the thread's work: run and words appear, the times are told, and an error leaves no stale key."""
+    monkeypatch.setattr(compilation, "compile_for", lambda state: None)
+    state = PageState(steps=20)
+    data = plain_engine(views.run, state)
+    monkeypatch.setattr(views, "pictures", lambda *_: iter([("run", data)]))
+    tab._work(state, lambda: True)
+    assert len(tab.pictures.run_source.data["step"]) == 21
+    assert "final sharpness" in tab.controls.found.text
+    assert re.search(r"run \d+ ms", tab.controls.message.text)
+
+    def failing(*_):
+        tab.drawn_keys["diagram"] = "old"
+        raise MemoryError
+
+    monkeypatch.setattr(views, "pictures", failing)
+    tab._work(state, lambda: True)
+    assert "MemoryError" in tab.controls.message.text
+    assert tab.drawn_keys == {}
+
+
+def test_parts_are_those_of_the_template(tab):
+    """Protects the document: every widget and plot is a root of it, with the file among its models."""
+    assert [root.name for root in tab.document.roots] == [
+        "controls", "found", "message", "plane", "sharpness", "loss", "legend", "diagram", "orbits",
+    ]  # fmt: skip
+    assert tab.document.models.get_by_id(tab.file.id) is tab.file
+
+
+def numbers_in(text):
+    """Return what the summary says of each quantity: the run's number and theory's, nan where there is none."""
+    rows = re.findall(r"<span>([^<]+) <b>([^<]+)</b>(?: \(theory ([^)]+)\))?</span>", text)
+    value = lambda word: float(word) if word not in ("", "–") else math.nan  # noqa: E731
+    return {name: (value(run), value(law)) for name, run, law in rows}
+
+
+def test_a_run_is_summed_up_beside_theory(plain_engine):
+    """Protects the line of numbers, in closed form on the product: b² = 4S − 16/S, κ and y₀ of the threshold."""
+    state = (
+        PageState(excess=0.01, momentum=0.5, steps=200).with_model("Product").with_setting("sharpness", 4.0)
+    )
+    data = plain_engine(views.run, state)
+    threshold = 2.0 * (1.0 + state.momentum) / state.lr
+    kappa = theory.inertia_number(4.0 / threshold - 1.0, state.momentum)
+    text = page._summary(state, data)
+    shown = numbers_in(text)
+    assert shown["final sharpness"] == pytest.approx(
+        (float(data["sharpness"][-1]), theory.final_sharpness(threshold, 4.0 - threshold, kappa)), rel=1e-3
+    )
+    assert shown["largest |x|"] == pytest.approx(
+        (float(abs(data["displacement"]).max()), theory.max_displacement(4.0 - threshold, 12.0)), rel=1e-3
+    )
+    assert shown["overshoot"][1] == pytest.approx(float(theory.overshoot(kappa)), rel=1e-3)
+    assert f"S* = {threshold:.4g}" in text
+
+
+def test_a_divergence_and_a_silent_law_are_said(plain_engine):
+    """Protects honesty: a diverged run has no final numbers but its step, and where there is no theory it says why."""
+    state = PageState(excess=5.0)
+    data = plain_engine(views.run, state)
+    text = page._summary(state, data)
+    assert f"{phases.LABELS[phases.DIVERGED]} at step {int(data['diverged_at'])}" in text
+    assert math.isnan(numbers_in(text)["final sharpness"][0])
+    calm = PageState(excess=-0.1, steps=20)
+    text = page._summary(calm, plain_engine(views.run, calm))
+    assert "no theory: the start is below the threshold: stable" in text
+    assert all(math.isnan(law) for _, law in numbers_in(text).values())
