@@ -48,7 +48,7 @@ class Optimizer(ABC):
     - :meth:`rule`, :meth:`begin` and :meth:`threshold_fraction`; and :meth:`gradient_point`, where the gradient is not
       taken at the weights.
 
-    These four are pure and made of ``+ − * /``, ``**`` and the functions of :mod:`selfstab.optimizers` (sqrt, exp, log,
+    These four are pure and made of ``+ − * /``, ``**`` and the functions of ``selfstab.optimizers`` (sqrt, exp, log,
     where); they read numbers as ``self.NAME`` and branch on flags only.
 
     Parameters

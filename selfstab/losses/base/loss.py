@@ -48,7 +48,7 @@ class Loss(ABC):
         ∇²L(w) v, and the function v → ∇²L(w) v. With `explicit_hessian` False the sharpness is taken from them, and
         hessian_at is called by few.
     ``sharpness_at(w, guess)``
-        The top eigenpair of the Hessian, where it has a faster way than those of :mod:`selfstab.eigen.pairs`.
+        The top eigenpair of the Hessian, where it has a faster way than those of ``selfstab.eigen.pairs``.
     ``derivatives_at(w)``
         Several derivatives at one w, where they have work in common.
     :attr:`parameters` and :meth:`replace`
@@ -291,7 +291,7 @@ class Loss(ABC):
         return scale * np.random.default_rng(seed).standard_normal(self.dimension)
 
     def minimum(self, start: Any) -> Array:
-        """Return a minimum of the loss near `start`, by :func:`selfstab.losses.base.newton.damped_newton`."""
+        """Return a minimum of the loss near `start`, by ``selfstab.losses.base.newton.damped_newton``."""
         at = self.checked_weights("start", start)
         with np.errstate(over="ignore", invalid="ignore"):
             return damped_newton(self, at)
