@@ -149,3 +149,24 @@ def test_changed_settings_are_an_error_or_a_sweep(changes, without):
     changed = {name: value for name, value in (PLAIN | changes).items() if name not in without}
     with contextlib.suppress(ValueError):
         assert not differences(changed, identity_of(changed, {}).settings)
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "says"),
+    [
+        ({"lr": 0.0}, {"lr": -0.0}, ["lr is 0.0 there and -0.0 here"]),
+        ({"a": 1}, {"a": True}, ["a is 1 there and true here"]),
+        ({"a": 1}, {"a": 1.0}, ["a is 1 there and 1.0 here"]),
+        ({"problem.a": "b"}, {}, ['a is "b" there and not set here']),
+        (
+            {"a": 1, "b": 2},
+            {"c": 3, "a": 1, "b": 1},
+            ["b is 2 there and 1 here", "c is not set there and 3 here"],
+        ),
+        ({"a": [0.1 + 0.2]}, {"a": [0.3]}, ["a is [0.30000000000000004] there and [0.3] here"]),
+        ({"a": 0.1, "b": "x"}, {"b": "x", "a": 0.1}, []),
+    ],
+)
+def test_differences_are_seen_to_the_last_bit_and_kind(there, here, says):
+    """Protects stores from results of another sweep: the sign of a zero, a kind of number, what one side lacks."""
+    assert differences(there, here) == says
