@@ -10,6 +10,7 @@ import pytest
 from selfstab.explorer import views
 from selfstab.explorer.script import script
 from selfstab.explorer.state import FORMULA, PageState
+from selfstab.optimizers.settings import setting
 from tests.optimizers.own import Mixed, Moments, TwoMomenta
 
 
@@ -45,6 +46,18 @@ def test_an_optimizer_of_ones_own_is_imported(kind):
     plain, public = names_called(text)
     assert kind.__name__ in plain
     assert kind.__name__ not in public
+
+
+class Blended(Mixed):
+    """An optimizer with a number that has no default, beside the momentum."""
+
+    share: float = setting(at_least=0, at_most=1)
+
+
+def test_a_number_without_a_default_is_written():
+    """Protects scripts of optimizers that must be given a number: without it the call would fail."""
+    text = script(PageState().with_method(Blended.__name__))
+    assert "Blended(lr, momentum=momentum, share=0.5)" in text
 
 
 def test_numbers_at_their_defaults_are_left_out():
