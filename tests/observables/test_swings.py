@@ -34,6 +34,19 @@ def test_a_swing_on_the_cubic_model_is_its_coordinates():
     assert seen["excess_sharpness"].values == pytest.approx(curvature - 1.5 / 1.01, abs=share)
 
 
+def test_a_swing_on_the_product_is_its_closed_form():
+    """Protects x about a minimum that is not the origin, and ∇S without its part along u: b² = 4(S² − 4)/S."""
+    loss = ss.Product()
+    a, b = loss.minimum(sharpness=4.0)
+    seen = swung(loss, 0.5, 0.01, [a, b])
+    x = (
+        b * (seen["weights"].values[:, 0] - a) + a * (seen["weights"].values[:, 1] - b)
+    ) / 2.0  # u = (b, a)/√S
+    assert np.abs(seen["displacement"].values) == pytest.approx(np.abs(x), abs=1e-12)
+    assert float(np.abs(x).max()) > 0.01
+    assert float(seen["stabilization"]) == pytest.approx(12.0, rel=1e-10)
+
+
 def test_a_swing_ends_where_its_prediction_says():
     """Protects the prediction's assembly: at a small relative drop the law holds on another loss, too."""
     loss = ss.Product()

@@ -53,6 +53,24 @@ class RepeatedNames(Quartic):
     weight_names = ("a", "a")
 
 
+class TwoLines(Quartic):
+    description = "one\ntwo"
+
+
+class TextParameter(Quartic):
+    parameters = {"k": 1.0, "kind": True}  # noqa: RUF012
+
+
+class InfiniteStart(Quartic):
+    def initial_weights(self, seed=0, scale=1.0):
+        return np.full(2, np.inf)
+
+
+class ListStart(Quartic):
+    def initial_weights(self, seed=0, scale=1.0):
+        return [0.5, 0.5]
+
+
 class Unseeded(Quartic):
     def initial_weights(self, seed=0, scale=1.0):
         return np.random.standard_normal(2)  # noqa: NPY002
@@ -200,6 +218,33 @@ class SameObject(Quartic):
     def replace(self, k):
         self.k = k
         return self
+
+
+class Leaking(Quartic):
+    """The new loss is right, and the old one is changed."""
+
+    def replace(self, k):
+        self.k = k
+        return Quartic(k)
+
+
+class Doubling(Quartic):
+    def replace(self, k):
+        return Quartic(2.0 * k)
+
+
+class Refusing(Quartic):
+    def replace(self, k):
+        if k != 1.0:
+            raise ValueError("k must be 1")
+        return Quartic(k)
+
+
+class Nameless(Quartic):
+    def replace(self, **parameters):
+        if set(parameters) != {"k"}:
+            raise ValueError("no such number")
+        return Quartic(**parameters)
 
 
 class Deaf(Quartic):

@@ -128,6 +128,13 @@ def test_a_comparison_is_of_the_difference_over_the_size(one, other, passes):
     assert result.detail.endswith("mend it") is not passes
 
 
+def test_a_comparison_is_symmetric():
+    """Protects the judgement from the order of the two: the size is that of the larger."""
+    point = CheckPoint(Quartic(), np.array(POINT))
+    assert point.compare("a and b", 1.0, 2.0, 0.6, "") == point.compare("a and b", 2.0, 1.0, 0.6, "")
+    assert point.compare("a and b", 1.0, 2.0, 0.6, "") == "off by 5.0e-01"
+
+
 def test_what_a_check_raises_is_its_result():
     """Protects the report: a failure's text is kept, any other exception is named, cut and put on one line."""
 

@@ -68,10 +68,11 @@ def test_sliders_are_in_order_and_on_their_steps(name):
 
 
 @pytest.mark.parametrize("name", WITH_SHARPNESS)
+@pytest.mark.parametrize("others", ["low", "default", "high"])
 @pytest.mark.parametrize("which", ["low", "default", "high"])
-def test_a_minimum_has_the_sharpness_of_its_slider(name, which):
-    """Protects the slider of the sharpness: the whole of its range has minima of that sharpness."""
-    loss = from_sliders(name, "default")
+def test_a_minimum_has_the_sharpness_of_its_slider(name, others, which):
+    """Protects the slider of the sharpness: its range has minima of that sharpness, wherever the others stand."""
+    loss = from_sliders(name, others)
     sharpness = getattr(named_class(name).demonstration.sharpness, which)
     minimum = loss.minimum(sharpness=sharpness)
     assert np.linalg.eigvalsh(loss.hessian(minimum))[-1] == pytest.approx(sharpness, rel=1e-9)
