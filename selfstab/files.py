@@ -1,4 +1,7 @@
-"""Files and folders that are written whole: a reader sees the old content or the new one, and never a part."""
+"""Files and folders that are written whole: a reader sees the old content or the new one, and never a part.
+
+A folder that takes another's place is absent for the moment between two renames; the old one stands beside it then.
+"""
 
 from __future__ import annotations
 

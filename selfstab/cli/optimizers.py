@@ -128,7 +128,7 @@ def _value(kind: type[Optimizer], name: str, text: str) -> Any:
         if text not in ("true", "false"):
             raise ValueError(f"{_dashed(name)} must be true or false, got {text!r}")
         return text == "true"
-    return numbers(name, text) if setting.several else number(name, text)
+    return (numbers if setting.several else number)(_dashed(name), text)
 
 
 def _rate(options: dict[str, Any], lr: float) -> float | Schedule:

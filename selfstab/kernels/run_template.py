@@ -24,9 +24,7 @@ def run_source(loss: LossText, update: UpdateText, title: str) -> str:
     step = [*points, *lines]
     updates = list(points)
     for j, ((w, *own), g) in enumerate(zip(of_weights, results["gradient"], strict=True)):
-        own_update = update.step(
-            w, own, "force", summed=False, lr="lr[t]", step="(first + t)", prefix=f"part{j}_"
-        )
+        own_update = update.step(w, own, "force", lr="lr[t]", step="(first + t)", prefix=f"part{j}_")
         step += [f"force = {g}", f"force = choose(noisy, force + noise[noisy * t, {j}], force)", *own_update]
         updates += own_update
     carried = [*weights, *(name for rows in states for name in rows)]

@@ -38,6 +38,15 @@ class Term:
             )
         return True
 
+    def __eq__(self, other: object) -> bool:
+        if other is self:
+            return True
+        raise TypeError(
+            "a formula for kernels must not compare its numbers for equality: use where(step < 1, yes, no) or the like"
+        )
+
+    __hash__ = object.__hash__
+
     def __add__(self, other: Operand) -> Term:
         return Term("+", (self, term(other)))
 

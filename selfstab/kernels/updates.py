@@ -47,14 +47,13 @@ class UpdateText(Protocol):
         states: Sequence[str],
         force: str,
         *,
-        summed: bool,
         lr: str,
         step: str = "t",
         prefix: str,
     ) -> list[str]:
         """Return the lines that give next_NAME of each state and of the weight.
 
-        `force` is the gradient's text, a sum if `summed`; `step` is t; `prefix` begins temporaries.
+        `force` is the gradient's text, perhaps a sum; `step` is t; `prefix` begins temporaries.
         """
 
     def threshold(self, lr: str) -> str:

@@ -281,9 +281,7 @@ def repeated(rows, saved, ended, count):
         self.update_lines = list(ahead)
         for j, ((w, *states), g) in enumerate(zip(of_weights, results["gradient"], strict=True)):
             force = f"{g} + noise[t, {j}]" if variant.noise else g
-            self.update_lines += variant.update.step(
-                w, states, force, summed=variant.noise, lr="lr", prefix=f"part{j}_"
-            )
+            self.update_lines += variant.update.step(w, states, force, lr="lr", prefix=f"part{j}_")
         return out + self.update_lines[len(ahead) :]
 
     def moved(self) -> list[str]:

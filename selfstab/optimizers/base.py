@@ -14,15 +14,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache
-from typing import Any, ClassVar, Self, dataclass_transform
+from typing import Any, ClassVar, Final, Self, dataclass_transform
 
 import numpy as np
 
 from selfstab import validation
+from selfstab.notices import notify
 from selfstab.optimizers.schedules import Constant, Schedule, is_schedule, rates, scaled
 from selfstab.optimizers.settings import (
+    Frozen,
     Setting,
     check_settings,
+    frozen_dataclass,
     numbers_of,
     setting,
     settings_of,
@@ -32,10 +35,13 @@ from selfstab.validation import Array
 
 _REGISTERED: dict[str, type[Optimizer]] = {}
 
+_RESERVED: Final = ("excess", "noise", "start", "previous", "repeat", "seed", "step", "weight")
+"""Names that sweeps give to other axes and dimensions."""
+
 
 @dataclass_transform(frozen_default=True, field_specifiers=(setting,))
 @dataclass(frozen=True)
-class Optimizer(ABC):
+class Optimizer(Frozen, ABC):
     """A rule by which weights move: what a subclass defines, and what follows from it.
 
     A subclass becomes a frozen dataclass by itself (without a decorator), and is known by its name: to
@@ -97,20 +103,29 @@ class Optimizer(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        dataclass(frozen=True)(cls)
+        if "update" in vars(cls):
+            raise TypeError(
+                f"{cls.__name__} must define rule, from which runs and kernels take the step, got update: "
+                "see the tutorial on an optimizer of your own"
+            )
+        frozen_dataclass(cls)
         own = settings_of(cls)
+        reserved = sorted(name for name in own if name in _RESERVED or hasattr(Optimizer, name))
+        if reserved:
+            raise ValueError(
+                f"{cls.__name__} must not call a number {reserved[0]}: runs and sweeps use that name"
+            )
         # A class that a pickle makes again has no fields yet; it gets them after.
         cls.settings = {
             name: own.get(name, cls.settings.get(name, Setting())) for name in own or cls.settings
         }
         known = _REGISTERED.get(cls.__name__)
-        if (
-            known is not None
-            and known.__module__.startswith("selfstab.")
-            and known.__module__ != cls.__module__
-        ):
-            raise ValueError(f"optimizer must have a name of its own, got {cls.__name__}, which selfstab has")
-        _REGISTERED[cls.__name__] = cls
+        taken_by_ours = known is not None and known.__module__.startswith("selfstab.")
+        # A user's optimizer of a name that selfstab has is known by its module, too.
+        if taken_by_ours and known is not None and known.__module__ != cls.__module__:
+            _REGISTERED[f"{cls.__module__}.{cls.__qualname__}"] = cls
+        else:
+            _REGISTERED[cls.__name__] = cls
 
     def __post_init__(self) -> None:
         if not is_schedule(self.lr):
@@ -378,11 +393,21 @@ class Optimizer(ABC):
         place = self.states.index(self.displacement)
         return (*others[:place], carried[0], *others[place:])
 
+    @property
+    def known_as(self) -> str:
+        """Name of the optimizer whose rule this is: that of the class, among this one's and those above it."""
+        return next(kind.__name__ for kind in type(self).__mro__ if "rule" in vars(kind))
+
     def advance(
         self, weights: Any, carried: tuple[Any, ...], gradient: Any, lr: Any, step: Any
     ) -> tuple[Any, tuple[Any, ...]]:
         """Return the next weights and what is carried, from the gradient at :meth:`gradient_point`."""
         after, states = self.rule(weights, self.of_carried(carried), gradient, lr, step)
+        if len(states) != len(self.states):
+            raise ValueError(
+                f"rule of {type(self).__name__} must return the states {', '.join(self.states) or 'none'}, "
+                f"got {len(states)} of them"
+            )
         if self.displacement is None:
             return after, (after - weights, *states)
         place = self.states.index(self.displacement)
@@ -402,7 +427,10 @@ def _load_all() -> None:
     for module in pkgutil.iter_modules(package.__path__, "selfstab.optimizers."):
         importlib.import_module(module.name)
     for entry in importlib.metadata.entry_points(group="selfstab.optimizers"):
-        entry.load()
+        try:
+            entry.load()
+        except Exception as error:  # whatever another package's code raises
+            notify(f"the optimizers of {entry.value} cannot be loaded: {validation.shown(error, 120)}")
 
 
 def registered() -> dict[str, type[Optimizer]]:

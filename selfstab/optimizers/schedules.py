@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, ClassVar, NamedTuple, Protocol, Self, dataclass_transform, runtime_checkable
 
 import numpy as np
 
 from selfstab import validation
 from selfstab.kernels.rates import CONSTANT, TABLE, RateText
-from selfstab.optimizers.settings import Setting, check_settings, setting, settings_of
+from selfstab.optimizers.settings import (
+    Frozen,
+    Setting,
+    check_settings,
+    frozen_dataclass,
+    setting,
+    settings_of,
+)
 from selfstab.validation import Array
 
 
@@ -80,7 +87,7 @@ class Word(NamedTuple):
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(setting,))
-class KnownSchedule:
+class KnownSchedule(Frozen):
     """A schedule that says of itself what others ask: its numbers, and how kernels compute it.
 
     A subclass is a frozen dataclass by itself, whose fields are declared by
@@ -105,7 +112,7 @@ class KnownSchedule:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        dataclass(frozen=True)(cls)
+        frozen_dataclass(cls)
         cls.settings = settings_of(cls) or cls.settings
         SCHEDULES[cls.__name__] = cls
 

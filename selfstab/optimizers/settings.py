@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import FrozenInstanceError, dataclass, field
 from typing import Any, Final
 
 from selfstab import validation
-from selfstab.validation import Array
 
 _MISSING: Final = dataclasses.MISSING
 
@@ -77,9 +76,23 @@ class Setting:
             raise ValueError(f"{name} must hold at least one number, got none")
         return tuple(validation.real(f"{name}[{k}]", v, **self.bounds) for k, v in enumerate(values))
 
-    def checked_axis(self, name: str, values: Array) -> Array:
-        """Return an axis's values, or raise ValueError if one is out of the range."""
-        return validation.broadcastable(name, values, **self.bounds)
+
+class Frozen:
+    """An object whose fields its constructor sets, and nobody else."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise FrozenInstanceError(f"cannot assign to field {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        raise FrozenInstanceError(f"cannot delete field {name!r}")
+
+
+def frozen_dataclass(kind: type[Frozen]) -> None:
+    """Make a class a frozen dataclass, in a way that lets the decorator do it again, as version 0.1 asked."""
+    dataclass(frozen=True)(kind)
+    # What dataclass writes here, the decorator would refuse to find; Frozen has the same.
+    for name in ("__setattr__", "__delattr__"):
+        delattr(kind, name)
 
 
 def setting(*, default: Any = _MISSING, **known: Any) -> Any:

@@ -122,13 +122,13 @@ class RuleText:
         states: Sequence[str],
         force: str,
         *,
-        summed: bool,
         lr: str,
         step: str = "t",
         prefix: str,
     ) -> list[str]:
         """Return the lines that give next_NAME of each state and of the weight."""
-        gradient = sum_of(force) if summed else named(force)
+        # As a sum: the text is written in parentheses wherever it is multiplied or divided.
+        gradient = sum_of(force)
         after, *carried = self._results(weight, states, gradient, named(lr), named(step))
         return assigned([f"next_{name}" for name in (*states, weight)], [*carried, after], prefix)
 

@@ -117,4 +117,4 @@ def described_optimizer(optimizer: Optimizer) -> dict[str, Any]:
         for name, value in optimizer.flags.items()
     }
     rate = lr if isinstance(lr, float) else {"schedule": repr(lr)}
-    return {"name": type(optimizer).__name__, "lr": rate, **flags, **optimizer.numbers}
+    return {"name": optimizer.known_as, "lr": rate, **flags, **optimizer.numbers}

@@ -20,7 +20,7 @@ from selfstab.optimizers.base import Optimizer
 from selfstab.runs.dataset import provenance
 from selfstab.sweeps.plan.blocks import Block, cut
 from selfstab.sweeps.plan.cell_tree import Grown, covering, grown_tree
-from selfstab.sweeps.plan.plan import LONG_NAMES, MOST_RUNS, Plan, described
+from selfstab.sweeps.plan.plan import MOST_RUNS, Plan, described, long_name_of
 from selfstab.sweeps.plan.request import Request
 from selfstab.sweeps.runners import pool
 from selfstab.sweeps.sweep import runner_of
@@ -280,7 +280,7 @@ def _dataset(plan: Plan, box: Box, grown: Grown, settings: Mapping[str, Any]) ->
     centres = tree.centres(leaves)
     out = xarray.Dataset(coords={"axis": np.array(box.names, dtype=object)})
     for k, name in enumerate(box.names):
-        long_name, units = LONG_NAMES.get(name, (name, "1"))
+        long_name, units = long_name_of(plan.problem.optimizer, name)
         at = xarray.Variable("cell", box.values(k, centres[:, k]), {"long_name": long_name, "units": units})
         out = out.assign_coords({name: at})
     for name, row in zip(plan.measures, grown.values, strict=True):

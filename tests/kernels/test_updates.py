@@ -82,7 +82,7 @@ class SignDescent:
     def conditional_point(self, weight, states):
         return weight
 
-    def step(self, weight, states, force, *, summed, lr, step="t", prefix):
+    def step(self, weight, states, force, *, lr, step="t", prefix):
         (v,) = states
         return [
             f"{prefix}0 = {force}",

@@ -270,10 +270,10 @@ def _of_source(source: Any, ask: Any) -> Any:
 
 
 def _match(form: Format, subject: Any) -> Match:
-    """Return how sure a format is; a file that it cannot open or decode is not its own."""
+    """Return how sure a format is; what it cannot look at is not its own, whatever it raises."""
     try:
         return form.match(subject)
-    except (OSError, UnicodeError):
+    except Exception:  # a format of somebody's own must not keep others from reading
         return Match.NONE
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from selfstab import phases, validation
+from selfstab.eigen.blas import one_blas_thread
 from selfstab.kernels.measures import MEASURES, measure_names
 from selfstab.kernels.rates import CONSTANT, EXCESS, TABLE, RateText
 from selfstab.losses.base.kernel import Kernel
@@ -121,7 +122,9 @@ class Plan:
             {name: values[name] for name in problem.optimizer.numbers if name in values}
         )
         if self.rate == "excess":
-            lr = rate_at_excess(optimizer, loss.sharpness_at(start).value, values["excess"])
+            with one_blas_thread():  # the bits of a sharpness depend on the number of threads
+                sharpness = loss.sharpness_at(start).value
+            lr = rate_at_excess(optimizer, sharpness, values["excess"])
             optimizer = replace(optimizer, lr=lr)
         elif "lr" in values:
             optimizer = replace(optimizer, lr=values["lr"])
