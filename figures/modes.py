@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray
 
-from selfstab import theory
+from selfstab import phases, theory
 from selfstab.plotting import modes as modes_drawing
 from selfstab.plotting import style
 
@@ -60,11 +60,13 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
     # A double root is known to the square root of rounding only.
     error = np.abs(direct - radius.ravel()[rows]).max()
     require(error < 1e-7, f"|λ| differs from the companion matrix's by {error:.1e}")
-    oscillating = region == 1
+    oscillating = region == phases.OSCILLATING
     plateau = np.abs(radius - np.sqrt(momentum))[oscillating].max()
     require(plateau < 1e-15, f"|λ| differs from √β by {plateau:.1e} where the modes are complex")
     require(
-        ((radius > 1.0) == (region == 3))[(radius < 1.0 - 1e-12) | (radius > 1.0 + 1e-12)].all(),
+        ((radius > 1.0) == (region == phases.DIVERGED))[
+            (radius < 1.0 - 1e-12) | (radius > 1.0 + 1e-12)
+        ].all(),
         "the modes leave the unit circle elsewhere than at 2(1 + β)",
     )
     return [

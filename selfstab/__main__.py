@@ -1,6 +1,6 @@
 """python -m selfstab: the command line."""
 
-from selfstab.cli.main import main
+from selfstab.cli.program import main
 
 if __name__ == "__main__":
     main()

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from selfstab.notices import notify
 
 if TYPE_CHECKING:
     import xarray
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 # -- modules ------------------------------------------------------------------------------------------------------
 
@@ -109,6 +112,24 @@ SPLIT: Final = {
 """Further modules that took names of a module of version 0.1."""
 
 
+MEMBERS: Final = {"cli": "cli.program", "flows": "flows.averaged", "observables": "observables.measures"}
+"""Modules of version 0.1 that are folders now, and where most of what they held is."""
+
+
+def member_of(folder: str, name: str) -> Any:
+    """Return what a module of version 0.1 held under a name, where the module has become a folder.
+
+    Raises
+    ------
+    AttributeError
+        If it is not there.
+    """
+    home = importlib.import_module(f"selfstab.{MEMBERS[folder]}")
+    if name[:2] == "__" or name not in vars(home):
+        raise AttributeError(f"module 'selfstab.{folder}' has no attribute {name!r}")
+    return vars(home)[name]
+
+
 class MovedModules(MetaPathFinder, Loader):
     """Finds a module of version 0.1 under its old name."""
 
@@ -172,6 +193,32 @@ def notify_of(argument: str, word: str, names: Mapping[str, str]) -> None:
             f"{argument} {word!r} is now called {names[word]!r}; the old name goes with version 0.4",
             DeprecationWarning,
         )
+
+
+def takes_former_arguments(**names: str) -> Callable[[F], F]:
+    """Return a decorator that lets a function take arguments by their former names, with a warning.
+
+    >>> @takes_former_arguments(speed="velocity")
+    ... def doubled(velocity):
+    ...     return 2 * velocity
+    >>> import warnings
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     doubled(speed=3)
+    6
+    """
+
+    def decorate(function: F) -> F:
+        @wraps(function)
+        def renaming(*args: Any, **kwargs: Any) -> Any:
+            for old in names.keys() & kwargs.keys():
+                notify_of("argument", old, names)
+                kwargs[names[old]] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return cast("F", renaming)
+
+    return decorate
 
 
 def with_old_names(data: xarray.Dataset, names: Mapping[str, str]) -> xarray.Dataset:

@@ -27,7 +27,7 @@ from click.testing import CliRunner
 
 import selfstab as ss
 from selfstab import experiments
-from selfstab.cli.main import main as selfstab_command
+from selfstab.cli.program import main as selfstab_command
 from selfstab.eigen import pairs
 from selfstab.kernels import modules
 

@@ -13,7 +13,7 @@ import xarray
 
 import selfstab as ss
 from selfstab import former_names, plotting
-from selfstab.cli.main import main
+from selfstab.cli.program import main
 from selfstab.experiments import Setting, SparseRegression
 from tests.test_saved_by_0_1_0 import SAVED, with_versions_of_today
 

@@ -4,3 +4,12 @@
 into one line. A new command goes into the file of its group, or into a new file for a new group, and into the list
 in ``main``.
 """
+
+from typing import Any
+
+from selfstab.former_names import member_of
+
+
+def __getattr__(name: str) -> Any:
+    # What version 0.1 had here, when this was a module.
+    return member_of("cli", name)

@@ -1,5 +1,5 @@
 """``python -m selfstab.cli`` is the command selfstab."""
 
-from selfstab.cli.main import main
+from selfstab.cli.program import main
 
 main(prog_name="selfstab")

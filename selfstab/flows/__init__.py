@@ -4,3 +4,12 @@ Each file is one of them, or a piece that several use (``arguments``, ``projecti
 ``gradient``). A new one is a new file that takes a loss, an optimizer, a start and steps, as a run does, and
 returns a dataset along step.
 """
+
+from typing import Any
+
+from selfstab.former_names import member_of
+
+
+def __getattr__(name: str) -> Any:
+    # What version 0.1 had here, when this was a module.
+    return member_of("flows", name)

@@ -5,8 +5,16 @@ splits a run. What is read off a run, without running it again, goes here. A mea
 ``kernels.measures``.
 """
 
+from typing import Any
+
+from selfstab.former_names import member_of
 from selfstab.observables.detection import catapults
 from selfstab.observables.measures import Observer, measure, observe
 from selfstab.observables.swings import swing
 
 __all__ = ["Observer", "catapults", "measure", "observe", "swing"]
+
+
+def __getattr__(name: str) -> Any:
+    # What version 0.1 had here, when this was a module.
+    return member_of("observables", name)

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Final, Self, dataclass_transform
 import numpy as np
 
 from selfstab import validation
+from selfstab.former_names import takes_former_arguments
 from selfstab.notices import notify
 from selfstab.optimizers.schedules import Constant, Schedule, is_schedule, rates, scaled
 from selfstab.optimizers.settings import (
@@ -342,6 +343,7 @@ class Optimizer(Frozen, ABC):
 
     # -- a step of a run -------------------------------------------------------------------------------------------
 
+    @takes_former_arguments(velocity="states")
     def update(
         self,
         weights: Array,

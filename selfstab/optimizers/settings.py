@@ -89,10 +89,13 @@ class Frozen:
 
 def frozen_dataclass(kind: type[Frozen]) -> None:
     """Make a class a frozen dataclass, in a way that lets the decorator do it again, as version 0.1 asked."""
+    written = set(vars(kind))
     dataclass(frozen=True)(kind)
     # What dataclass writes here, the decorator would refuse to find; Frozen has the same.
     for name in ("__setattr__", "__delattr__"):
         delattr(kind, name)
+    # A store tells a class of the user's by what the user wrote.
+    type.__setattr__(kind, "__generated__", {n: v for n, v in vars(kind).items() if n not in written})
 
 
 def setting(*, default: Any = _MISSING, **known: Any) -> Any:

@@ -14,7 +14,7 @@ from benchmarks import c_sweep, comparisons, harness, jax_sweep, numba_sweep, nu
 from benchmarks.harness import Case, Row, Target
 from benchmarks.job import BaselineMissing, Extremes, Runner, SweepJob, agreement, sweep_job
 from benchmarks.product_sweep import ProductJob
-from selfstab.cli.main import main
+from selfstab.cli.program import main
 from selfstab.reports.companions import companion
 
 

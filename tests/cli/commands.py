@@ -8,7 +8,7 @@ import xarray
 from click.testing import CliRunner, Result
 
 import selfstab as ss
-from selfstab.cli.main import main
+from selfstab.cli.program import main
 
 PRODUCT = ("Product", "--start", "minimum:4", "--flip", "1e-3", "--momentum", "0.9", "--steps", "60")
 

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 import derivations
 from derivations import pages
 from derivations.__main__ import scripts
-from selfstab.cli.main import main
+from selfstab.cli.program import main
 
 HOME = Path(derivations.__file__).parent
 

@@ -231,7 +231,10 @@ def test_the_reference_lists_every_public_name():
     }
     assert set(listed) >= ROOMS
     for room, names in listed.items():
-        assert sorted(names) == sorted(public(room)), room
+        # A name of the package itself has its page there.
+        own = [name for name in public(room) if room == "selfstab" or name not in listed["selfstab"]]
+        assert sorted(set(names) & {*own}) == sorted(own), room
+        assert set(names) <= {*public(room)}, room
     callables = {name for name in selfstab.__all__ if callable(getattr(selfstab, name))}
     assert callables == set(listed["selfstab"])
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,7 +65,6 @@ def test_a_number_is_taken_where_it_lies_in_the_range(left, right, low, high, va
         high is None or value < high or (right == "at_most" and value == high)
     )
     assert accepts(known.checked, "x", value) == fits
-    assert accepts(known.checked_axis, "x", np.array([value])) == fits
     tuples = Setting(several=True, **{left: low, right: high})
     assert accepts(tuples.checked, "x", [value, value]) == fits
 

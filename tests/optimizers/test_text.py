@@ -39,7 +39,7 @@ def test_lines_of_a_step_compute_the_rule(optimizer, w, gradient, noise, lr, t, 
     text, names = names_of(optimizer, w_x=w, g=gradient, noise=noise, lr=lr, t=t)
     rows = [text.rows(k, ["w_x"])[0] for k in range(len(carried))]
     names |= dict(zip(rows, carried, strict=True))
-    for line in text.step("w_x", rows, "g + noise", summed=True, lr="lr", prefix="part_"):
+    for line in text.step("w_x", rows, "g + noise", lr="lr", prefix="part_"):
         exec(line, names)
     after, following = optimizer.advance(w, carried, gradient + noise, lr, t)
     got = [names[f"next_{name}"] for name in ("w_x", *rows)]
@@ -86,7 +86,7 @@ def test_flags_and_lengths_decide_the_text_and_numbers_do_not():
     def step(optimizer):
         text = rule_text(optimizer)
         rows = [text.rows(k, ["w_x"])[0] for k in range(len(text.state_names))]
-        return text.step("w_x", rows, "g", summed=False, lr="lr", prefix="part_")
+        return text.step("w_x", rows, "g", lr="lr", prefix="part_")
 
     assert step(Moments(0.1, 0.5)) == step(Moments(0.2, 0.9))
     assert step(Moments(0.1)) != step(Moments(0.1, corrected=False))

@@ -11,7 +11,7 @@ import xarray
 from click.testing import CliRunner
 
 import selfstab as ss
-from selfstab.cli.main import main
+from selfstab.cli.program import main
 from selfstab.records.columns import ColumnError, columns_of
 from selfstab.records.formats import Table
 from selfstab.records.read import recorded_run

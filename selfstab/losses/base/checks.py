@@ -255,6 +255,13 @@ def _replacing(point: CheckPoint) -> str:
                 raise Failure(
                     f"replace({name}={changed!r}) has {name}={other.parameters[name]!r}: return a new loss with it"
                 )
+            if other.dimension == loss.dimension:
+                try:
+                    _derivative("gradient", "value")(CheckPoint(other, point.w))
+                except Failure as failure:
+                    raise Failure(
+                        f"with {name}={changed!r} the gradient is another loss's: {failure}"
+                    ) from None
             break
         else:
             raise Failure(f"replace({name}=...) refuses {1.0625 * value!r} and others: accept other numbers")

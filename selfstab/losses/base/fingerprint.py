@@ -132,6 +132,9 @@ class _Text:
         texts = [self.of(base) for base in kind.__bases__]
         # An alias is a second name of what the class defines anyhow.
         own = {name: member for name, member in vars(kind).items() if not isinstance(member, Alias)}
+        generated = own.pop("__generated__", None)
+        if generated is not None:
+            own = {n: v for n, v in own.items() if n != "settings" and generated.get(n) is not v}
         for name, member in sorted(own.items()):
             if isinstance(member, property):
                 member = (member.fget, member.fset)

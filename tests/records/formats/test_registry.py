@@ -13,7 +13,7 @@ import xarray
 from click.testing import CliRunner
 
 import selfstab as ss
-from selfstab.cli.main import main
+from selfstab.cli.program import main
 from selfstab.records import formats
 from selfstab.records.formats import Format, Match, ReadError, Table
 from selfstab.records.read import recorded_run

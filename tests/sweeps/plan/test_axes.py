@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import selfstab as ss
-from selfstab.cli.main import main
+from selfstab.cli.program import main
 from selfstab.kernels.measures import MEASURES
 
 CUBIC = ss.CubicTaylor(1.0, 0.01)

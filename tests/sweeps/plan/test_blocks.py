@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import selfstab as ss
-from selfstab.cli.main import main
+from selfstab.cli.program import main
 from selfstab.kernels.writer import LANES
 from selfstab.sweeps.plan.blocks import BLOCK_WORK, CELL_WORK, LARGEST_BLOCK, block_size, cut
 

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 import selfstab as ss
-from selfstab.cli.main import main
+from selfstab.cli.program import main
 from selfstab.sweeps import sweep as sweep_module
 from selfstab.sweeps.plan.blocks import Block
 from selfstab.sweeps.plan.plan import Plan

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import selfstab as ss
-from selfstab.cli.main import main
+from selfstab.cli.program import main
 from selfstab.kernels import modules
 from selfstab.sweeps.runners import pool
 from selfstab.sweeps.storage.store import Store

@@ -22,7 +22,7 @@ from hypothesis import given, settings
 
 import selfstab as ss
 from selfstab import provenance
-from selfstab.cli.main import main
+from selfstab.cli.program import main
 from selfstab.losses import family
 from selfstab.losses.base.loss import Loss
 from selfstab.sweeps.runners.cells import CellRunner

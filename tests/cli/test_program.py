@@ -35,7 +35,7 @@ def test_without_a_command_the_help_is_shown() -> None:
 def test_help_loads_nothing_slow() -> None:
     """Protects: --help is quick because nothing heavy is imported for it."""
     code = (
-        "import sys; from selfstab.cli.main import main\n"
+        "import sys; from selfstab.cli.program import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
         "print([m for m in ('numpy', 'scipy', 'sympy', 'numba', 'xarray', 'matplotlib') if m in sys.modules])"
