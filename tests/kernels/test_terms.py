@@ -152,3 +152,13 @@ def test_a_formula_does_not_branch_on_numbers():
         ):
             bool(condition)
     assert named("lookahead", nonzero=True)
+
+
+def test_a_formula_does_not_compare_numbers_for_equality():
+    """Protects a rule that asks whether step == 0: as a comparison of objects it would be false in kernels alone."""
+    step = named("t")
+    with pytest.raises(TypeError, match="must not compare its numbers for equality"):
+        bool(step == 0)
+    with pytest.raises(TypeError, match="must not compare its numbers for equality"):
+        bool(step != 0)
+    assert {step: 1}[step] == 1

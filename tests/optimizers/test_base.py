@@ -6,6 +6,7 @@ import importlib.metadata
 import pickle
 import subprocess
 import sys
+from dataclasses import FrozenInstanceError, dataclass
 
 import cloudpickle
 import numpy as np
@@ -15,8 +16,19 @@ import sympy
 import selfstab as ss
 from selfstab.optimizers import base, setting
 from selfstab.optimizers.base import optimizer_named, registered
+from selfstab.optimizers.schedules import SCHEDULES
 from selfstab.optimizers.text import rule_text
 from tests.optimizers.own import Aggregated, Mixed, TwoMomenta
+
+
+@pytest.fixture(autouse=True)
+def registry_of_this_test(monkeypatch):
+    """Let the optimizers and schedules that a test defines be known to that test alone."""
+    monkeypatch.setattr(base, "_REGISTERED", dict(base._REGISTERED))
+    known = dict(SCHEDULES)
+    yield
+    SCHEDULES.clear()
+    SCHEDULES.update(known)
 
 
 def step_matrix(optimizer, lr, curvature):
@@ -118,9 +130,8 @@ def test_update_of_several_states_is_the_rule():
     assert len(one.update(w, (states[0],), lambda w: w, 0.1)[1]) == 1
 
 
-def test_an_optimizer_is_known_by_its_name(monkeypatch):
+def test_an_optimizer_is_known_by_its_name():
     """Protects registration: a subclass is found, a name of ours is not taken, an unfinished class is none."""
-    monkeypatch.setattr(base, "_REGISTERED", dict(base._REGISTERED))
     assert registered()["HeavyBall"] is ss.HeavyBall
     assert optimizer_named("TwoMomenta") is TwoMomenta
     with pytest.raises(ValueError, match=r"optimizer must be one of HeavyBall, .*got 'Momentum'"):
@@ -202,9 +213,8 @@ def test_a_class_of_a_script_reaches_another_process(tmp_path):
     assert done.stdout.splitlines() == ["slow must be in [0, 1), got 1.0", str(here)]
 
 
-def test_states_that_are_not_finite_at_the_start_are_refused(monkeypatch):
+def test_states_that_are_not_finite_at_the_start_are_refused():
     """Protects a run from 0/0 at the lr 0 of a warmup: the run would end at step 1 as if it had diverged."""
-    monkeypatch.setattr(base, "_REGISTERED", dict(base._REGISTERED))
 
     class Careless(ss.Optimizer):
         momentum: float = setting(default=0.9, at_least=0, below=1)
@@ -227,3 +237,73 @@ def test_states_that_are_not_finite_at_the_start_are_refused(monkeypatch):
         ss.simulate(ss.Quadratic([1.0]), Careless(warmup), [1.0], 50)
     run = ss.simulate(ss.Quadratic([1.0]), Careless(0.1), [1.0], 50)
     assert run.sizes["step"] == 51
+
+
+def test_a_subclass_may_be_decorated_as_version_0_1_asked():
+    """Protects scripts of 0.1: a dataclass adds a field; the object stays frozen, its rule is the heavy ball's."""
+
+    @dataclass(frozen=True)
+    class Labelled(ss.HeavyBall):
+        label: str = ""
+
+    @dataclass(frozen=True)
+    class Noted(ss.LinearWarmup):
+        note: str = ""
+
+    optimizer = Labelled(Noted(0.0, 1.0, 10, "slow"), 0.9, label="mine")
+    assert (optimizer.label, optimizer.momentum, optimizer.known_as) == ("mine", 0.9, "HeavyBall")
+    for name in ("label", "momentum"):
+        with pytest.raises(FrozenInstanceError, match=name):
+            setattr(optimizer, name, 0.0)
+
+
+def test_an_update_of_ones_own_is_refused():
+    """Protects from a step that kernels would not take: the rule is the one place of it."""
+    with pytest.raises(TypeError, match=r"Stepping must define rule, .* got update"):
+        type("Stepping", (ss.HeavyBall,), {"update": lambda *_: None})
+
+
+@pytest.mark.parametrize("name", ["noise", "excess", "matched"])
+def test_a_number_of_a_name_in_use_is_refused(name):
+    """Protects axes from two meanings: noise as an axis would set the optimizer's number and the gradient's noise."""
+    with pytest.raises(ValueError, match=f"must not call a number {name}"):
+        type("Taken", (ss.Optimizer,), {"__annotations__": {name: float}, name: setting(default=0.1)})
+
+
+def test_a_rule_returns_as_many_states_as_there_are():
+    """Protects from states that a rule forgets, with a kernel and without."""
+
+    class Forgetful(TwoMomenta):
+        def rule(self, weights, states, gradient, lr, step):
+            return weights - lr * gradient, states[:1]
+
+    for loss in (ss.Product(), ss.DiagonalNetwork([[1.0]], [1.0])):
+        with pytest.raises(ValueError, match="rule of Forgetful must return the states quick, heavy, got 1"):
+            ss.simulate(loss, Forgetful(0.1, 0.1, 0.5), [0.5, 0.5], 3)
+
+
+def test_a_package_that_cannot_be_loaded_keeps_no_other_from_work(monkeypatch):
+    """Protects the command line and stores from a broken package: its optimizers are told of, the others are there."""
+
+    class Broken:
+        value = "broken.optimizers"
+
+        def load(self):
+            raise ImportError("no module named broken")
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [Broken()])
+    base._load_all.cache_clear()
+    with pytest.warns(
+        UserWarning, match=r"the optimizers of broken.optimizers cannot be loaded: .*no module named"
+    ):
+        assert registered()["HeavyBall"] is ss.HeavyBall
+
+
+def test_the_former_argument_of_update_warns():
+    """Protects scripts of 0.1 that name the velocity of one step."""
+    w, v = np.array([1.0, 2.0]), np.array([0.5, -0.5])
+    optimizer = ss.HeavyBall(0.1, 0.9)
+    with pytest.warns(DeprecationWarning, match="argument 'velocity' is now called 'states'"):
+        after, velocity = optimizer.update(w, velocity=v, gradient=lambda w: w, lr=0.1)
+    assert velocity == pytest.approx(0.9 * v - 0.1 * w, rel=1e-15)
+    assert after == pytest.approx(w + velocity, rel=1e-15)

@@ -303,3 +303,28 @@ def test_pictures_of_other_optimizers_have_no_lines_of_the_heavy_balls_theory():
         ValueError, match="run must be of the heavy ball for lines of theory, got one of Mixed"
     ):
         ss.plotting.draw_orbits(orbits, weight="u", sharpness=4.0)
+
+
+@pytest.mark.parametrize(
+    ("loss", "start"),
+    [
+        (ss.SymbolicLoss("w**2/2 + w", ["w"]), [1.0]),
+        (ss.SymbolicLoss("(u*v - 1)**2/2 + w**4/4 + u*w", ["u", "v", "w"]), [1.0, 0.5, 0.3]),
+    ],
+    ids=["a sum", "three weights"],
+)
+def test_a_sweep_multiplies_a_gradient_that_is_a_sum(loss, start, plain_engine):
+    """Protects rules that multiply or divide the gradient: its text, a sum, is written in parentheses there."""
+    optimizer = Moments(0.05)
+    run = ss.simulate(loss, optimizer, start, 40)
+    data = ss.sweep(
+        loss,
+        optimizer,
+        {"lr": [0.05]},
+        start=start,
+        steps=40,
+        measure=["final_loss", "max_loss"],
+        progress=False,
+    )
+    assert float(data.final_loss[0]) == float(run.loss[-1])
+    assert float(data.max_loss[0]) == float(run.loss.max())

@@ -319,3 +319,29 @@ def test_processes_run_the_cells_of_a_loss_without_a_kernel(monkeypatch):
     monkeypatch.setattr(cells, "_run", None)  # what runs here, not in a process, fails
     xr.testing.assert_identical(made(2).drop_attrs(), here.drop_attrs())
     assert {processes for processes, _ in seen} == {1, 2}
+
+
+def test_axes_of_the_optimizer_and_its_schedule_keep_their_names(plain_engine):
+    """Protects labels of refined diagrams: long name and unit are those of a sweep over the same axis."""
+    optimizer, box = (
+        ss.HeavyBall(ss.LinearWarmup(0.0, 1.0, 5)),
+        {"momentum": (0.0, 0.5, 2), "lr.steps": (1.0, 9.0, 2)},
+    )
+    refined = plain_engine(
+        ss.refine, ss.Quadratic([1.0]), optimizer, box, start=[1.0], steps=4, levels=0, measure=["diverged_at"],
+        jumps={"diverged_at": 1}, progress=False,
+    )  # fmt: skip
+    axes = {"momentum": [0.0], "lr.steps": [5.0]}
+    swept = plain_engine(
+        ss.sweep,
+        ss.Quadratic([1.0]),
+        optimizer,
+        axes,
+        start=[1.0],
+        steps=4,
+        measure=["diverged_at"],
+        progress=False,
+    )
+    for name in axes:
+        assert refined[name].attrs == swept[name].attrs
+    assert refined["lr.steps"].attrs == {"long_name": "length of the warmup", "units": "step"}

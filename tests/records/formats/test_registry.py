@@ -328,3 +328,25 @@ def test_files_of_other_kinds_are_refused(tmp_path):
         recorded_run(tmp_path / "run.pt")
     with pytest.raises(ValueError, match="run must be a file that exists"):
         recorded_run(tmp_path / "run.csv")
+
+
+def test_a_format_that_fails_to_look_keeps_no_other_from_reading(tmp_path):
+    """Protects every other file from a format of somebody's own: one that raises, whatever it raises, is no match."""
+
+    class Careless(formats.Format):
+        name = "careless"
+        suffixes = ()
+
+        def match(self, source):
+            raise RecursionError("lost")
+
+        def read(self, source, member=None):
+            raise AssertionError
+
+    formats.register(Careless)
+    try:
+        path = tmp_path / "run.csv"
+        path.write_text("step,sharpness,lr\n0,1.0,0.1\n")
+        assert formats.format_of(path).name == "text"
+    finally:
+        formats.unregister("careless")
