@@ -103,16 +103,16 @@ def optimizer_of(options: dict[str, Any], lr: float | None) -> Optimizer:
         raise ValueError("lr must be given")
     own = _words_of(kind)
     every = {name for other in registered().values() for name in _words_of(other)}
-    chosen = {name: options[name] for name in every if options.get(name) is not None}
-    if foreign := sorted(chosen.keys() - own.keys()):
+    options_used = {name: options[name] for name in every if options.get(name) is not None}
+    if foreign := sorted(options_used.keys() - own.keys()):
         raise ValueError(
             f"{_dashed(foreign[0])} must be left out: it is no setting of {kind.__name__}, which has "
             f"{_listed(list(own))}"
         )
     for known in fields(kind):
-        if known.name in own and known.default is MISSING and known.name not in chosen:
+        if known.name in own and known.default is MISSING and known.name not in options_used:
             raise ValueError(f"{_dashed(known.name)} must be given for {kind.__name__}")
-    values = {name: _value(kind, name, text) for name, text in chosen.items()}
+    values = {name: _value(kind, name, text) for name, text in options_used.items()}
     return kind(_rate(options, lr), **values)
 
 

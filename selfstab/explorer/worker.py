@@ -1,4 +1,4 @@
-"""A thread that always works on the latest request: older ones are dropped, the one under way is told."""
+"""A thread that works on the latest request: older ones are dropped, and the one under way is asked to stop."""
 
 from __future__ import annotations
 

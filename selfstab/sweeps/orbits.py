@@ -63,7 +63,7 @@ def orbits(
     Parameters
     ----------
     loss, optimizer, axes, start, steps, previous, escape, noise, seed, threads, progress
-        As in :func:`sweep`. Losses that are not symbolic run a cell at a time.
+        As in :func:`sweep`. Losses without a kernel run a cell at a time.
     last
         How many states are kept: those at the steps steps − last + 1, ..., steps; from 1 to steps + 1.
     keep
@@ -73,7 +73,7 @@ def orbits(
     -------
     xarray.Dataset
         Dimensions: the axes' names in order, then step (and weight). Variables: those of `keep`, with the bits that
-        :func:`simulate` records at these steps (of a loss that is not symbolic the sharpness to rounding only), nan
+        :func:`simulate` records at these steps (of a loss without a kernel the sharpness to rounding only), nan
         from a divergence on; ``diverged_at`` without the dimension step, −1 if never. Settings, versions and seconds
         are in attrs.
 

@@ -92,7 +92,7 @@ def sweep(
     repeats
         Number of noise realizations, >= 1; more than one adds the dimension ``repeat``.
     threads
-        Number of threads, >= 1; by default one for each CPU. Of losses that are not symbolic, the number of processes
+        Number of threads, >= 1; by default one for each CPU. Of losses without a kernel, the number of processes
         that share a sweep of more than a few seconds.
     store
         Folder of a Zarr store, new or of this sweep, that keeps each block as soon as it is done. Killed at any

@@ -1,4 +1,4 @@
-"""The axes of a grid: their names and ranges, and the cells they make."""
+"""What a sweep runs: its problem, the values of its axes, and the cells they make."""
 
 from __future__ import annotations
 
@@ -216,9 +216,13 @@ class Plan:
         for rows in self._settings(names, cells):
             # Starts with the same loss stand side by side.
             for part in np.split(rows, 1 + np.flatnonzero(np.diff(rows[: len(of_loss)]).any(axis=0)), axis=1):
-                chosen = tuple(part[: len(of_loss), 0].tolist())
+                parameter_values = tuple(part[: len(of_loss), 0].tolist())
                 points = self.starts(dict(zip(names, part, strict=True)), part.shape[1])
-                _check_sharpness(sharpness(chosen, points), points, dict(zip(of_loss, chosen, strict=True)))
+                _check_sharpness(
+                    sharpness(parameter_values, points),
+                    points,
+                    dict(zip(of_loss, parameter_values, strict=True)),
+                )
 
     def _sharpness_by_parameters(
         self, kernel: Kernel, names: tuple[str, ...]
@@ -229,8 +233,8 @@ class Plan:
         values, nothing = kernel.values.copy(), np.empty(0)
         columns = [[*self.problem.loss.parameters].index(name) for name in names]
 
-        def sharpness_at(chosen: tuple[float, ...], points: Array) -> Array:
-            values[columns] = chosen
+        def sharpness_at(parameter_values: tuple[float, ...], points: Array) -> Array:
+            values[columns] = parameter_values
             sharpnesses = np.empty(len(points))
             evaluate(points, values, nothing, sharpnesses)
             return sharpnesses
