@@ -22,7 +22,7 @@ class OptimizerCommand(click.Command):
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return the parameters; those of optimizers stand behind --lr."""
-        from selfstab.optimizers.base import registered
+        from selfstab.optimizers.registry import registered
 
         known = super().get_params(ctx)
         place = next((k + 1 for k, p in enumerate(known) if p.name == "lr"), len(known))
@@ -96,7 +96,7 @@ def optimizer_of(options: dict[str, Any], lr: float | None) -> Optimizer:
     """
     from dataclasses import MISSING, fields
 
-    from selfstab.optimizers.base import optimizer_named, registered
+    from selfstab.optimizers.registry import optimizer_named, registered
 
     kind = optimizer_named(options["optimizer"])
     if lr is None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from selfstab.explorer import views
 from selfstab.explorer.state import FORMULA, MODELS, PageState
-from selfstab.optimizers.base import optimizer_named
+from selfstab.optimizers.registry import optimizer_named
 
 _ready: set[tuple[object, ...]] = set()
 _lock: Final = threading.Lock()

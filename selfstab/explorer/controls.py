@@ -17,7 +17,7 @@ from selfstab.explorer.scales import Axis
 from selfstab.explorer.state import FORMULA, MODELS, PageState
 from selfstab.explorer.template import DIV_STYLE, WIDGET_STYLE
 from selfstab.losses.symbolic.toy import SliderRange
-from selfstab.optimizers.base import registered
+from selfstab.optimizers.registry import registered
 
 SHORT: Final = {
     "momentum": "momentum β",

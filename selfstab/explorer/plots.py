@@ -25,7 +25,8 @@ from selfstab.explorer import views
 from selfstab.explorer.scales import Axis
 from selfstab.explorer.state import PageState, drawn_axis
 from selfstab.explorer.template import DIV_STYLE
-from selfstab.plotting.style import METHOD_COLOURS, THEORY_COLOUR
+from selfstab.plotting.methods import METHOD_COLOURS
+from selfstab.plotting.style import THEORY_COLOUR
 
 if TYPE_CHECKING:
     import xarray

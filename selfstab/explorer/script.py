@@ -7,7 +7,7 @@ from dataclasses import MISSING, fields
 import selfstab
 from selfstab.explorer import views
 from selfstab.explorer.state import PageState
-from selfstab.optimizers.base import optimizer_named
+from selfstab.optimizers.registry import optimizer_named
 
 _HEAD = '''"""What `selfstab explore` showed: one run, a phase diagram and an orbit diagram of the same loss."""
 

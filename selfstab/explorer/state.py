@@ -18,7 +18,8 @@ from selfstab.losses.base.starts import flip_start
 from selfstab.losses.registry import REGISTRY, named_class
 from selfstab.losses.symbolic.loss import SymbolicLoss
 from selfstab.losses.symbolic.toy import Demonstration, SliderRange, Toy
-from selfstab.optimizers.base import Optimizer, optimizer_named
+from selfstab.optimizers.base import Optimizer
+from selfstab.optimizers.registry import optimizer_named
 from selfstab.optimizers.schedules import LinearWarmup
 from selfstab.validation import Array
 

@@ -7,20 +7,15 @@ derivations start from.
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from functools import cache
 from typing import Any, ClassVar, Final, Self, dataclass_transform
 
 import numpy as np
 
 from selfstab import validation
 from selfstab.former_names import takes_former_arguments
-from selfstab.notices import notify
 from selfstab.optimizers.schedules import Constant, Schedule, is_schedule, rates, scaled
 from selfstab.optimizers.settings import (
     Frozen,
@@ -34,7 +29,8 @@ from selfstab.optimizers.settings import (
 )
 from selfstab.validation import Array
 
-_REGISTERED: dict[str, type[Optimizer]] = {}
+REGISTERED: dict[str, type[Optimizer]] = {}
+"""Every optimizer that has been defined, by name; the unfinished among them, too."""
 
 _RESERVED: Final = ("excess", "noise", "start", "previous", "repeat", "seed", "step", "weight")
 """Names that sweeps give to other axes and dimensions."""
@@ -120,13 +116,13 @@ class Optimizer(Frozen, ABC):
         cls.settings = {
             name: own.get(name, cls.settings.get(name, Setting())) for name in own or cls.settings
         }
-        known = _REGISTERED.get(cls.__name__)
+        known = REGISTERED.get(cls.__name__)
         taken_by_ours = known is not None and known.__module__.startswith("selfstab.")
         # A user's optimizer of a name that selfstab has is known by its module, too.
         if taken_by_ours and known is not None and known.__module__ != cls.__module__:
-            _REGISTERED[f"{cls.__module__}.{cls.__qualname__}"] = cls
+            REGISTERED[f"{cls.__module__}.{cls.__qualname__}"] = cls
         else:
-            _REGISTERED[cls.__name__] = cls
+            REGISTERED[cls.__name__] = cls
 
     def __post_init__(self) -> None:
         if not is_schedule(self.lr):
@@ -420,39 +416,3 @@ def rate_at_excess(optimizer: Optimizer, sharpness: Any, excess: Any) -> Any:
     """Return (1 + ε) a/(S b) of anything that has arithmetic; S* = a/(η b)."""
     above, below = optimizer.threshold_fraction()
     return (1.0 + excess) * above / (sharpness * below)
-
-
-@cache
-def _load_all() -> None:
-    """Import the optimizers that are files of this folder, and those that installed packages announce."""
-    package = importlib.import_module("selfstab.optimizers")
-    for module in pkgutil.iter_modules(package.__path__, "selfstab.optimizers."):
-        importlib.import_module(module.name)
-    for entry in importlib.metadata.entry_points(group="selfstab.optimizers"):
-        try:
-            entry.load()
-        except Exception as error:  # whatever another package's code raises
-            notify(f"the optimizers of {entry.value} cannot be loaded: {validation.shown(error, 120)}")
-
-
-def registered() -> dict[str, type[Optimizer]]:
-    """Return the optimizers by name: those of this folder and of installed packages, and those defined since.
-
-    A package announces its own by an entry point of the group ``selfstab.optimizers`` that names its module.
-    """
-    _load_all()
-    return {
-        name: kind for name, kind in _REGISTERED.items() if not getattr(kind, "__abstractmethods__", None)
-    }
-
-
-def optimizer_named(name: Any) -> type[Optimizer]:
-    """Return the optimizer of this name.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If there is none; the message lists those there are.
-    """
-    known = registered()
-    return known[validation.one_of("optimizer", name, known)]

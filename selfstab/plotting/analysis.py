@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from selfstab import former_names, theory
-from selfstab.plotting.style import METHOD_COLOURS, THEORY_COLOUR, axes_or_new, require, styled
+from selfstab.plotting.methods import METHOD_COLOURS
+from selfstab.plotting.style import THEORY_COLOUR, axes_or_new, require, styled
 from selfstab.records.analyze import largest_of
 
 if TYPE_CHECKING:

@@ -10,17 +10,8 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.plotting.contract import require_run
-from selfstab.plotting.style import (
-    SINGLE_COLUMN,
-    THEORY_COLOUR,
-    is_heavy_ball,
-    method,
-    method_colour,
-    momentum,
-    new_figure,
-    shared_legend,
-    styled,
-)
+from selfstab.plotting.methods import is_heavy_ball, method, method_colour, momentum
+from selfstab.plotting.style import SINGLE_COLUMN, THEORY_COLOUR, new_figure, shared_legend, styled
 
 if TYPE_CHECKING:
     import xarray

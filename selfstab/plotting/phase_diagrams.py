@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from selfstab import phases, theory, validation
+from selfstab.plotting.methods import is_heavy_ball, momentum_colours
 from selfstab.plotting.style import (
     BLANK,
     MARKERS,
@@ -17,8 +18,6 @@ from selfstab.plotting.style import (
     axis_label,
     cell_edges,
     is_geometric,
-    is_heavy_ball,
-    momentum_colours,
     new_figure,
     require,
     shared_legend,

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from selfstab import validation
+from selfstab.plotting.methods import METHOD_COLOURS, method, momentum
 from selfstab.plotting.style import (
-    METHOD_COLOURS,
     THEORY_COLOUR,
     TIMES,
     axes_or_new,
     draw_threshold,
     largest,
     line_properties,
-    method,
-    momentum,
     require,
     styled,
 )

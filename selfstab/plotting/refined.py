@@ -8,16 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from selfstab import phases, theory, validation
+from selfstab.plotting.methods import momentum
 from selfstab.plotting.phase_diagrams import name_phases
-from selfstab.plotting.style import (
-    BLANK,
-    SEQUENTIAL,
-    THEORY_COLOUR,
-    axes_or_new,
-    momentum,
-    require,
-    styled,
-)
+from selfstab.plotting.style import BLANK, SEQUENTIAL, THEORY_COLOUR, axes_or_new, require, styled
 
 if TYPE_CHECKING:
     import xarray

@@ -10,6 +10,7 @@ import numpy as np
 
 from selfstab import former_names, phases, theory, validation
 from selfstab.plotting.contract import require_run
+from selfstab.plotting.methods import method, method_colour, momentum
 from selfstab.plotting.style import (
     SERIES,
     THEORY_COLOUR,
@@ -17,9 +18,6 @@ from selfstab.plotting.style import (
     axes_or_new,
     draw_threshold,
     line_properties,
-    method,
-    method_colour,
-    momentum,
     require,
     styled,
 )

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from selfstab.plotting.methods import METHOD_COLOURS, method
 from selfstab.plotting.style import (
-    METHOD_COLOURS,
     THEORY_COLOUR,
     axes_or_new,
     axis_label,
     draw_threshold,
     line_properties,
-    method,
     require,
     styled,
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,11 +27,6 @@ SINGLE_COLUMN: Final = 3.37
 DOUBLE_COLUMN: Final = 6.93
 """Width of both columns, in inches."""
 
-METHOD_COLOURS: Final = {
-    "GD": "#0077bb", "PHB": "#ee7733", "averaged flow": "#bb5566", "rod flow": "#33bbee",
-    "gradient flow": "#997700",
-}  # fmt: skip
-"""Gradient descent, Polyak's heavy ball, and flows about them (from Paul Tol's colour-blind-safe schemes)."""
 
 SERIES: Final = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")
 """Colours of things that have none of their own, in turn (Paul Tol's 'bright' scheme)."""
@@ -361,48 +355,6 @@ def draw_threshold(
         at[near_enough], drawn, color=THEORY_COLOUR, linestyle="--", linewidth=0.8, label=label, **mark
     )  # fmt: skip
     return drawn
-
-
-def method(run: xarray.Dataset) -> str:
-    """Return GD or PHB, from the settings a run carries, or the name of another optimizer or of a flow in its place."""
-    if "flow" in run.attrs or not is_heavy_ball(run):
-        return str(run.attrs.get("flow") or optimizer_name(run))
-    return "GD" if momentum(run) == 0.0 else "PHB"
-
-
-def method_colour(name: str) -> str:
-    """Return a method's colour; an optimizer without one of its own has the heavy ball's."""
-    return METHOD_COLOURS.get(name, METHOD_COLOURS["PHB"])
-
-
-def optimizer_name(data: xarray.Dataset) -> str:
-    """Return the name of the optimizer, from the settings a run or a sweep carries; HeavyBall where there is none."""
-    return str(json.loads(data.attrs.get("optimizer", "{}")).get("name", "HeavyBall"))
-
-
-def is_heavy_ball(data: xarray.Dataset) -> bool:
-    """Return whether a run or a sweep is the heavy ball's, whose theory may be drawn beside it."""
-    return optimizer_name(data) == "HeavyBall"
-
-
-def momentum(run: xarray.Dataset) -> float:
-    """Return the momentum of a run, from the settings it carries.
-
-    Raises
-    ------
-    ValueError
-        If the run is another optimizer's: theory's lines are the heavy ball's.
-    """
-    if not is_heavy_ball(run):
-        raise ValueError(
-            f"run must be of the heavy ball for lines of theory, got one of {optimizer_name(run)}"
-        )
-    return float(json.loads(run.attrs["optimizer"])["momentum"])
-
-
-def momentum_colours(values: Any) -> list[tuple[float, float, float, float]]:
-    """Return a colour of the sequential map for each momentum, in order."""
-    return [tuple(row) for row in matplotlib.colormaps[SEQUENTIAL](np.linspace(0.0, 0.88, len(values)))]
 
 
 def is_geometric(values: Any) -> bool:

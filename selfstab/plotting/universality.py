@@ -9,15 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from selfstab import former_names, phases, theory
-from selfstab.plotting.style import (
-    MARKERS,
-    SERIES,
-    THEORY_COLOUR,
-    axes_or_new,
-    momentum_colours,
-    require,
-    styled,
-)
+from selfstab.plotting.methods import momentum_colours
+from selfstab.plotting.style import MARKERS, SERIES, THEORY_COLOUR, axes_or_new, require, styled
 from selfstab.validation import Array
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import pickle
 import subprocess
 import sys
@@ -14,21 +13,9 @@ import pytest
 import sympy
 
 import selfstab as ss
-from selfstab.optimizers import base, setting
-from selfstab.optimizers.base import optimizer_named, registered
-from selfstab.optimizers.schedules import SCHEDULES
+from selfstab.optimizers import setting
 from selfstab.optimizers.text import rule_text
 from tests.optimizers.own import Aggregated, Mixed, TwoMomenta
-
-
-@pytest.fixture(autouse=True)
-def registry_of_this_test(monkeypatch):
-    """Let the optimizers and schedules that a test defines be known to that test alone."""
-    monkeypatch.setattr(base, "_REGISTERED", dict(base._REGISTERED))
-    known = dict(SCHEDULES)
-    yield
-    SCHEDULES.clear()
-    SCHEDULES.update(known)
 
 
 def step_matrix(optimizer, lr, curvature):
@@ -128,38 +115,6 @@ def test_update_of_several_states_is_the_rule():
     assert after == pytest.approx(w - 0.05 * (quick + heavy))
     one = ss.HeavyBall(0.1, 0.5)
     assert len(one.update(w, (states[0],), lambda w: w, 0.1)[1]) == 1
-
-
-def test_an_optimizer_is_known_by_its_name():
-    """Protects registration: a subclass is found, a name of ours is not taken, an unfinished class is none."""
-    assert registered()["HeavyBall"] is ss.HeavyBall
-    assert optimizer_named("TwoMomenta") is TwoMomenta
-    with pytest.raises(ValueError, match=r"optimizer must be one of HeavyBall, .*got 'Momentum'"):
-        optimizer_named("Momentum")
-    other = type("HeavyBall", (TwoMomenta,), {"__module__": __name__})
-    assert optimizer_named(f"{__name__}.HeavyBall") is other
-    unfinished = type("Unfinished", (ss.Optimizer,), {"__module__": __name__})
-    assert "Unfinished" not in registered()
-    with pytest.raises(TypeError, match="abstract"):
-        unfinished(0.1)
-    assert registered()["HeavyBall"] is ss.HeavyBall
-
-
-def test_an_installed_package_announces_its_optimizers(monkeypatch):
-    """Protects packages of others: an entry point of our group is loaded, once, before names are looked up."""
-    loaded = []
-
-    class Entry:
-        def load(self):
-            loaded.append(type("Announced", (TwoMomenta,), {"__module__": __name__}))
-
-    monkeypatch.setattr(
-        importlib.metadata, "entry_points", lambda group: [Entry()] * (group == "selfstab.optimizers")
-    )
-    base._load_all.cache_clear()
-    assert optimizer_named("Announced") is loaded[0]
-    assert registered()["Announced"] is loaded[0]
-    assert len(loaded) == 1
 
 
 def test_hooks_say_what_is_not_derived():
@@ -280,23 +235,6 @@ def test_a_rule_returns_as_many_states_as_there_are():
     for loss in (ss.Product(), ss.DiagonalNetwork([[1.0]], [1.0])):
         with pytest.raises(ValueError, match="rule of Forgetful must return the states quick, heavy, got 1"):
             ss.simulate(loss, Forgetful(0.1, 0.1, 0.5), [0.5, 0.5], 3)
-
-
-def test_a_package_that_cannot_be_loaded_keeps_no_other_from_work(monkeypatch):
-    """Protects the command line and stores from a broken package: its optimizers are told of, the others are there."""
-
-    class Broken:
-        value = "broken.optimizers"
-
-        def load(self):
-            raise ImportError("no module named broken")
-
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [Broken()])
-    base._load_all.cache_clear()
-    with pytest.warns(
-        UserWarning, match=r"the optimizers of broken.optimizers cannot be loaded: .*no module named"
-    ):
-        assert registered()["HeavyBall"] is ss.HeavyBall
 
 
 def test_the_former_argument_of_update_warns():

@@ -8,7 +8,7 @@ import xarray
 from matplotlib.colors import to_hex
 
 from selfstab.plotting import draw_comparison, draw_prediction
-from selfstab.plotting.style import METHOD_COLOURS
+from selfstab.plotting.methods import METHOD_COLOURS
 
 # Matplotlib's releases shift antialiased pixels: 5 of 255 in the mean square hides no moved line.
 IMAGE = {"tolerance": 5, "remove_text": True, "savefig_kwargs": {"dpi": 80}, "style": "default"}

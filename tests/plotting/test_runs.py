@@ -7,7 +7,8 @@ import pytest
 from matplotlib.colors import to_hex
 
 from selfstab.plotting import runs
-from selfstab.plotting.style import METHOD_COLOURS, SERIES, axes_or_new
+from selfstab.plotting.methods import METHOD_COLOURS
+from selfstab.plotting.style import SERIES, axes_or_new
 
 # Matplotlib's releases shift antialiased pixels: 5 of 255 in the mean square hides no moved line.
 IMAGE = {"tolerance": 5, "remove_text": True, "savefig_kwargs": {"dpi": 80}, "style": "default"}

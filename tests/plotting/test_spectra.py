@@ -11,7 +11,8 @@ import xarray
 from matplotlib.colors import to_hex
 
 from selfstab.plotting import draw_spectrum, spectra
-from selfstab.plotting.style import METHOD_COLOURS, THEORY_COLOUR
+from selfstab.plotting.methods import METHOD_COLOURS
+from selfstab.plotting.style import THEORY_COLOUR
 
 # Matplotlib's releases shift antialiased pixels: 5 of 255 in the mean square hides no moved line.
 IMAGE = {"tolerance": 5, "remove_text": True, "savefig_kwargs": {"dpi": 80}, "style": "default"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 
@@ -11,34 +11,13 @@ from selfstab import validation
 from selfstab.eigen import pairs
 from selfstab.losses.base.loss import Loss
 from selfstab.losses.functions import autodiff
+from selfstab.losses.functions.recipe import Recipe
 from selfstab.validation import Array
 
 _EPSILON: Final = float(np.finfo(np.float64).eps)
 
 WRONG_BEYOND: Final = 1e-3
 """Relative difference from central differences beyond which a derivative is taken to be wrong."""
-
-
-class Recipe(NamedTuple):
-    """What a loss by automatic differentiation is made from: another process makes it again."""
-
-    method: str
-    """``from_jax`` or ``from_torch``."""
-    function: Callable[[Any], Any]
-    template: Any
-    at: Any
-    name: str | None
-
-    def model(self) -> autodiff.Model:
-        """Return the function's derivatives."""
-        return (autodiff.of_jax if self.method == "from_jax" else autodiff.of_torch)(
-            self.function, self.template
-        )
-
-    @property
-    def may_be_wrong(self) -> bool:
-        """Whether derivatives beyond the second are to be compared with differences."""
-        return self.method == "from_torch"
 
 
 class FunctionLoss(Loss):

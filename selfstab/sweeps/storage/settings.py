@@ -24,7 +24,8 @@ from selfstab.losses.family import LossFamily
 from selfstab.losses.named import NamedMaker
 from selfstab.losses.registry import REGISTRY, named_class
 from selfstab.losses.symbolic.loss import SymbolicLoss
-from selfstab.optimizers.base import Optimizer, optimizer_named
+from selfstab.optimizers.base import Optimizer
+from selfstab.optimizers.registry import optimizer_named
 from selfstab.optimizers.schedules import SCHEDULES, KnownSchedule, Schedule, rates
 from selfstab.provenance import deciding_bits
 from selfstab.sweeps.plan.plan import Plan, scheduled

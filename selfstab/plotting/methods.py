@@ -1,0 +1,62 @@
+"""Methods of a comparison, by name and colour: gradient descent, heavy ball, other optimizers, flows."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import matplotlib
+import numpy as np
+
+from selfstab.plotting.style import SEQUENTIAL
+
+if TYPE_CHECKING:
+    import xarray
+
+METHOD_COLOURS: Final = {
+    "GD": "#0077bb", "PHB": "#ee7733", "averaged flow": "#bb5566", "rod flow": "#33bbee",
+    "gradient flow": "#997700",
+}  # fmt: skip
+"""Gradient descent, Polyak's heavy ball, and flows about them (from Paul Tol's colour-blind-safe schemes)."""
+
+
+def method(run: xarray.Dataset) -> str:
+    """Return GD or PHB, from the settings a run carries, or the name of another optimizer or of a flow in its place."""
+    if "flow" in run.attrs or not is_heavy_ball(run):
+        return str(run.attrs.get("flow") or optimizer_name(run))
+    return "GD" if momentum(run) == 0.0 else "PHB"
+
+
+def method_colour(name: str) -> str:
+    """Return a method's colour; an optimizer without one of its own has the heavy ball's."""
+    return METHOD_COLOURS.get(name, METHOD_COLOURS["PHB"])
+
+
+def optimizer_name(data: xarray.Dataset) -> str:
+    """Return the name of the optimizer, from the settings a run or a sweep carries; HeavyBall where there is none."""
+    return str(json.loads(data.attrs.get("optimizer", "{}")).get("name", "HeavyBall"))
+
+
+def is_heavy_ball(data: xarray.Dataset) -> bool:
+    """Return whether a run or a sweep is the heavy ball's, whose theory may be drawn beside it."""
+    return optimizer_name(data) == "HeavyBall"
+
+
+def momentum(run: xarray.Dataset) -> float:
+    """Return the momentum of a run, from the settings it carries.
+
+    Raises
+    ------
+    ValueError
+        If the run is another optimizer's: theory's lines are the heavy ball's.
+    """
+    if not is_heavy_ball(run):
+        raise ValueError(
+            f"run must be of the heavy ball for lines of theory, got one of {optimizer_name(run)}"
+        )
+    return float(json.loads(run.attrs["optimizer"])["momentum"])
+
+
+def momentum_colours(values: Any) -> list[tuple[float, float, float, float]]:
+    """Return a colour of the sequential map for each momentum, in order."""
+    return [tuple(row) for row in matplotlib.colormaps[SEQUENTIAL](np.linspace(0.0, 0.88, len(values)))]
