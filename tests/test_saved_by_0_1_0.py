@@ -35,13 +35,13 @@ def dataset(name: str) -> xarray.Dataset:
 
 def with_versions_of_today(store: Path, blas: bool) -> None:
     """Let a store say that today's libraries made it: theirs decide bits, and another machine has others."""
-    path = store / "selfstab-sweep/zarr.json"
-    document = json.loads(path.read_bytes())
-    made_by = document["attributes"]["made_by"]
-    document["attributes"]["made_by"] = made_by | {
-        name: text for name, text in deciding_bits(blas).items() if name != "bits_since"
-    }
-    path.write_text(json.dumps(document))
+    today = {name: text for name, text in deciding_bits(blas).items() if name != "bits_since"}
+    for path, inside in ((store / "selfstab-sweep/zarr.json", False), (store / "zarr.json", True)):
+        document = json.loads(path.read_bytes())
+        # The root repeats what its groups say.
+        group = document["consolidated_metadata"]["metadata"]["selfstab-sweep"] if inside else document
+        group["attributes"]["made_by"] |= today
+        path.write_text(json.dumps(document))
 
 
 @pytest.mark.parametrize(("name", "blas"), [("product", False), ("warmup", False), ("network", True)])

@@ -79,3 +79,15 @@ def test_chunks_that_are_no_ranges_are_refused():
     """Protects the numbers of cells: a chunk wide in two axes, the last not whole, is no range."""
     with pytest.raises(ValueError, match=r"chunks must be ranges of cells, got \(2, 3\) of \(4, 5\)"):
         Chunks((4, 5), 1, (2, 3))
+
+
+def test_metadata_of_another_version_of_zarr_are_the_same():
+    """Protects a store that another Zarr continues: whether a group says that it lists no members is no damage."""
+    group = {"attributes": {"format": 1}, "zarr_format": 3, "node_type": "group"}
+    listed = {"kind": "inline", "must_understand": False, "metadata": {}}
+    says = json.dumps(group | {"consolidated_metadata": listed}).encode()
+    silent = json.dumps(group).encode()
+    assert layout.same_metadata(silent, says)
+    assert layout.same_metadata(says, silent)
+    other = listed | {"metadata": {"loss": {"shape": [3], "node_type": "array"}}}
+    assert not layout.same_metadata(json.dumps(group | {"consolidated_metadata": other}).encode(), silent)
