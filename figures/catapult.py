@@ -13,7 +13,7 @@ import numpy as np
 
 import selfstab as ss
 from selfstab import theory
-from selfstab.plotting import runs, style
+from selfstab.plotting import methods, runs, style
 
 from . import require
 
@@ -73,7 +73,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         runs.draw_loss(run, row[2])
         runs.draw_orbit(run, row[3])
         kappa = float(run["inertia_number"])
-        row[0].set_title(rf"{style.method(run)}, $\kappa = {kappa:.3g}$")
+        row[0].set_title(rf"{methods.method(run)}, $\kappa = {kappa:.3g}$")
     style.label_panels(list(axes.flat))
     style.shared_legend(figure, list(axes.flat), columns=5)
     return figure
@@ -90,7 +90,7 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
         threshold = float(run["max_stable_sharpness"][0])
         end, predicted = float(run["sharpness"][-1]), float(run["predicted_final_sharpness"])
         lines.append(
-            f"{style.method(run)}: κ = {kappa:.4g}; overshoot {measured:.4f}, the law's G(κ) = {law:.4f}; "
+            f"{methods.method(run)}: κ = {kappa:.4g}; overshoot {measured:.4f}, the law's G(κ) = {law:.4f}; "
             f"final sharpness {end:.5f}, predicted {predicted:.5f} (threshold {threshold:.5f})."
         )
     y0 = float(data["gd"]["peak_excess_sharpness"])
@@ -101,6 +101,6 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
         swing = float(np.abs(energy - 1.0).max())
         require(swing < 0.03 if name == "gd" else swing > 1.0, f"{name}: H changes by {swing:.3g}")
         lines.append(
-            f"{style.method(run)}: H departs from its first value by at most {swing:.2g} times that value."
+            f"{methods.method(run)}: H departs from its first value by at most {swing:.2g} times that value."
         )
     return lines

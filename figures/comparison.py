@@ -19,7 +19,7 @@ import xarray
 import selfstab as ss
 from selfstab.eigen import pairs
 from selfstab.experiments.comparison import Ending, effective_times
-from selfstab.plotting import runs, style
+from selfstab.plotting import methods, runs, style
 
 from . import require
 
@@ -37,9 +37,9 @@ METHODS = {"phb": (MOMENTUM, 1), "gd_steps": (0.0, 1), "gd": (0.0, STRETCH)}
 KINDS = {"constant": "Constant lr", "warmup": "Warmup"}
 WORDS = {"phb": "PHB", "gd_steps": "GD, equal steps", "gd": "GD, equal time"}
 LOOKS = {
-    "phb": {"color": style.METHOD_COLOURS["PHB"]},
-    "gd_steps": {"color": style.METHOD_COLOURS["GD"], "markerfacecolor": "none", "linestyle": "--"},
-    "gd": {"color": style.METHOD_COLOURS["GD"]},
+    "phb": {"color": methods.METHOD_COLOURS["PHB"]},
+    "gd_steps": {"color": methods.METHOD_COLOURS["GD"], "markerfacecolor": "none", "linestyle": "--"},
+    "gd": {"color": methods.METHOD_COLOURS["GD"]},
 }
 
 

@@ -13,7 +13,7 @@ import xarray
 
 import selfstab as ss
 from selfstab import theory
-from selfstab.plotting import style
+from selfstab.plotting import methods, style
 
 from . import require
 
@@ -57,7 +57,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     figure = style.new_figure(style.DOUBLE_COLUMN, 2.2)
     left, right = figure.subplots(1, 2)
     run = data["envelope"]
-    points = {"linestyle": "none", "marker": "o", "markersize": 2.2, "color": style.METHOD_COLOURS["PHB"]}
+    points = {"linestyle": "none", "marker": "o", "markersize": 2.2, "color": methods.METHOD_COLOURS["PHB"]}
     for sign in (1.0, -1.0):
         left.plot(run["step"], sign * run["envelope"], color=style.THEORY_COLOUR, linewidth=0.8)
     left.plot(run["step"], run["displacement"], label="run", **points)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from selfstab import experiments
-from selfstab.plotting import style
+from selfstab.plotting import methods, style
 
 from . import require
 
@@ -86,7 +86,7 @@ def _draw_scan(data: xarray.Dataset, ax: Axes) -> None:
     )
     for k, (name, (word, marker)) in enumerate(LOOKS.items()):
         at = data.sel(optimizer=name)
-        colour = style.METHOD_COLOURS[word]
+        colour = methods.METHOD_COLOURS[word]
         ended = at["mean_sharpness"]
         ax.plot(threshold, ended.mean("seed"), color=colour, linewidth=0.9, label=word)
         shift = (k - 0.5) * 0.02
@@ -171,7 +171,7 @@ def draw_cost(data: dict[str, xarray.Dataset], ax: Axes) -> None:
     sharpness, test = points(data)
     ax.axhline(1.0, color="#bbbbbb", linewidth=0.6)
     ax.axvline(1.0, color="#bbbbbb", linewidth=0.6)
-    ax.plot(sharpness, test, linestyle="none", marker="o", markersize=2.5, color=style.METHOD_COLOURS["PHB"],
+    ax.plot(sharpness, test, linestyle="none", marker="o", markersize=2.5, color=methods.METHOD_COLOURS["PHB"],
             markerfacecolor="none")  # fmt: skip
     ax.set_yscale("log")
     ticks = np.array([0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0])

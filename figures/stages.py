@@ -17,7 +17,7 @@ import xarray
 
 import selfstab as ss
 from selfstab import theory
-from selfstab.plotting import style
+from selfstab.plotting import methods, style
 
 from . import require
 
@@ -96,7 +96,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     figure = style.new_figure(style.DOUBLE_COLUMN, 3.7)
     axes = figure.subplots(2, 3)
     for row, (name, run) in zip(axes, data.items(), strict=True):
-        colour = style.METHOD_COLOURS[name]
+        colour = methods.METHOD_COLOURS[name]
         time, y, swing = (run[v].values for v in ("time", "excess_sharpness", "swing"))
         row[0].plot(time, y, color=colour, label=name)
         row[0].axhline(0.0, color=style.THEORY_COLOUR, linestyle="--", linewidth=0.8, label="threshold $S^*$")

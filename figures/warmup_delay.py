@@ -15,7 +15,7 @@ import xarray
 
 import selfstab as ss
 from selfstab import theory
-from selfstab.plotting import style
+from selfstab.plotting import methods, style
 
 from . import momenta, require
 
@@ -86,7 +86,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     left.plot(
         run["step"],
         run["sharpness"],
-        color=style.METHOD_COLOURS["PHB"],
+        color=methods.METHOD_COLOURS["PHB"],
         label=rf"sharpness, $\beta={SHOWN[0]:g}$",
     )
     left.axvline(0.0, color="#bbbbbb", linewidth=0.6, label="crossing")

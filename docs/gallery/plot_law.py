@@ -24,7 +24,7 @@ sweep = ss.sweep(
 with ss.plotting.paper():
     ax = ss.plotting.style.new_figure().add_subplot()
     ax.plot(
-        kappa, sweep.overshoot, "o", color=ss.plotting.style.METHOD_COLOURS["PHB"], label=rf"$\beta={beta}$"
+        kappa, sweep.overshoot, "o", color=ss.plotting.methods.METHOD_COLOURS["PHB"], label=rf"$\beta={beta}$"
     )
     fine = np.geomspace(0.008, 4.0, 200)
     ax.plot(fine, theory.overshoot(fine), color=ss.plotting.style.THEORY_COLOUR, label=r"theory, $G(\kappa)$")

@@ -13,6 +13,7 @@ import matplotlib
 import numpy as np
 
 from selfstab import validation
+from selfstab.notices import notify
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -409,3 +410,16 @@ def cell_edges(centres: Any, *, log: bool = False) -> Array:
     inner = 0.5 * (at[1:] + at[:-1])
     edges = np.concatenate([[2.0 * at[0] - inner[0]], inner, [2.0 * at[-1] - inner[-1]]])
     return np.exp(edges) if log else edges
+
+
+def __getattr__(name: str) -> Any:
+    # Version 0.1 had what is of methods here.
+    from selfstab.plotting import methods
+
+    if name[:2] == "__" or name not in vars(methods):
+        raise AttributeError(f"module 'selfstab.plotting.style' has no attribute {name!r}")
+    notify(
+        f"plotting.style.{name} is now plotting.methods.{name}; the old name goes with version 0.4",
+        DeprecationWarning,
+    )
+    return vars(methods)[name]

@@ -53,3 +53,11 @@ def test_a_run_without_settings_has_no_momentum():
     """Protects from a key that guesses: the message names what is missing."""
     with pytest.raises((ValueError, KeyError), match=r"momentum|optimizer"):
         methods.momentum(xarray.Dataset())
+
+
+def test_the_former_place_warns():
+    """Protects scripts made from the gallery of 0.1, which took the colours from the style."""
+    with pytest.warns(DeprecationWarning, match=r"plotting.style.METHOD_COLOURS is now plotting.methods"):
+        assert ss.plotting.style.METHOD_COLOURS is methods.METHOD_COLOURS
+    with pytest.raises(AttributeError, match="no_such_colour"):
+        _ = ss.plotting.style.no_such_colour
