@@ -128,7 +128,10 @@ def test_parts_are_those_of_the_template(tab):
 def numbers_in(text):
     """Return what the summary says of each quantity: the run's number and theory's, nan where there is none."""
     rows = re.findall(r"<span>([^<]+) <b>([^<]+)</b>(?: \(theory ([^)]+)\))?</span>", text)
-    value = lambda word: float(word) if word not in ("", "–") else math.nan  # noqa: E731
+
+    def value(word):
+        return float(word) if word not in ("", "–") else math.nan
+
     return {name: (value(run), value(law)) for name, run, law in rows}
 
 

@@ -66,7 +66,7 @@ class Aggregated(Optimizer):
     momenta: tuple[float, ...] = setting(several=True, at_least=0, below=1, long_name="momentum")
 
     @property
-    def states(self):  # type: ignore[override]
+    def states(self):  # type: ignore[override] (a property, as the contract lets it be)
         return tuple(f"velocity{k}" for k in range(len(self.momenta)))
 
     def rule(self, weights, states, gradient, lr, step):

@@ -58,7 +58,7 @@ class TwoLines(Quartic):
 
 
 class TextParameter(Quartic):
-    parameters = {"k": 1.0, "kind": True}  # noqa: RUF012
+    parameters = {"k": 1.0, "kind": True}  # noqa: RUF012 (as a user writes it, who annotates nothing)
 
 
 class InfiniteStart(Quartic):
@@ -73,7 +73,7 @@ class ListStart(Quartic):
 
 class Unseeded(Quartic):
     def initial_weights(self, seed=0, scale=1.0):
-        return np.random.standard_normal(2)  # noqa: NPY002
+        return np.random.standard_normal(2)  # noqa: NPY002 (the global generator is what is broken here)
 
 
 class OneElement(Quartic):
