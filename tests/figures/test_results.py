@@ -41,6 +41,14 @@ SHOWN = {
 }
 """Of each figure: part, variable, and a factor on it that its check must refuse."""
 
+SLOW = ("digits_flows",)
+"""Figures of many networks, whose quick size takes a quarter of a minute."""
+
+
+def marked(name, *values):
+    """Return a case of a figure, marked where it is slow."""
+    return pytest.param(name, *values, marks=[pytest.mark.slow] if name in SLOW else [])
+
 
 def figure(name):
     return companion(f"figures.{name}")
@@ -51,7 +59,7 @@ def computed(name):
     return figure(name).compute(quick=True)
 
 
-@pytest.mark.parametrize("name", SHOWN)
+@pytest.mark.parametrize("name", [marked(name) for name in SHOWN])
 def test_the_check_passes_and_the_figure_fits_the_page(name):
     # Protects the manual's pictures.
     lines = figure(name).check(computed(name))
@@ -64,7 +72,7 @@ def test_the_check_passes_and_the_figure_fits_the_page(name):
 
 @pytest.mark.parametrize(
     ("name", "part", "variable", "factor"),
-    [(name, *change) for name, changes in SHOWN.items() for change in changes],
+    [marked(name, *change) for name, changes in SHOWN.items() for change in changes],
 )
 @pytest.mark.parametrize("absent", [False, True], ids=["off", "absent"])
 def test_the_check_refuses_a_number_that_is_off_or_absent(name, part, variable, factor, absent):

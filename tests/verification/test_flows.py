@@ -7,7 +7,7 @@ from selfstab.verification import flows
 from tests.verification.judging import assert_fail, assert_holds, entries, scaled, verdicts
 
 
-@pytest.mark.parametrize("name", entries(flows))
+@pytest.mark.parametrize("name", entries(flows, slow=("M2 averaged digits", "M2 averaged directions digits")))
 def test_holds(name):
     """Protects theory and simulation at once: they agree as the entry says."""
     assert_holds(name)

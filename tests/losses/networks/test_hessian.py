@@ -10,6 +10,8 @@ from tests.losses.jax_networks import mlp
 
 GENERATOR = np.random.default_rng(0)
 WIDTHS = [(2, 1), (2, 3, 1), (3, 4, 2), (2, 3, 4, 2), (1, 2, 2, 2, 2)]
+FAST = {(2, "mse"), (4, "mse"), (2, "cross-entropy")}
+"""Depths that are compared each time; JAX compiles for seconds."""
 
 
 def network(widths, criterion):
@@ -20,8 +22,16 @@ def network(widths, criterion):
     return MLP(widths, inputs, targets, "softplus", criterion=criterion)
 
 
-@pytest.mark.parametrize("widths", WIDTHS)
-@pytest.mark.parametrize("criterion", ["mse", "cross-entropy"])
+@pytest.mark.parametrize(
+    ("widths", "criterion"),
+    [
+        (widths, criterion)
+        if (len(widths), criterion) in FAST
+        else pytest.param(widths, criterion, marks=pytest.mark.slow)
+        for criterion in ("mse", "cross-entropy")
+        for widths in WIDTHS
+    ],
+)
 def test_every_block_is_that_of_jax(widths, criterion):
     """Protects the sharpness of small networks: layers side by side, far apart, the last one, biases."""
     if criterion == "cross-entropy" and widths[-1] == 1:
