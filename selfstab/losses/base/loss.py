@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 
@@ -19,6 +19,10 @@ from selfstab.losses.base.former_names import alias_former_names
 from selfstab.losses.base.kernel import Kernel
 from selfstab.losses.base.newton import damped_newton
 from selfstab.validation import Array
+
+
+HESSIAN_NUMBERS: Final = 2**18
+"""Most entries of Hessians that are held at a time."""
 
 
 class Loss(ABC):
@@ -197,6 +201,16 @@ class Loss(ABC):
     def hessian_operator_at(self, w: Array) -> Callable[[Array], Array]:
         """Return v → ∇²L(w) v for many products at one w; what depends on w alone may be computed once."""
         return lambda v: self.hessian_vector_at(w, v)
+
+    def gradients_at(self, points: Array) -> Array:
+        """Return ∇L at rows of `points`, shape (points, dimension)."""
+        return np.array([self.gradient_at(w) for w in points]).reshape(points.shape)
+
+    def hessian_blocks_at(self, points: Array) -> Iterator[Array]:
+        """Yield ∇²L at rows of `points` in order, some at a time, shape (rows, dimension, dimension)."""
+        size = max(1, HESSIAN_NUMBERS // self.dimension**2)
+        for k in range(0, len(points), size):
+            yield np.array([self.hessian_at(w) for w in points[k : k + size]])
 
     def derivatives_at(self, w: Array) -> Derivatives:
         """Return the derivatives at one w, for a caller that needs several of them."""
