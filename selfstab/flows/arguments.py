@@ -21,7 +21,7 @@ def checked(
     escape: Any,
     order: int,
     *,
-    every: int = 1,
+    every: int | None = None,
     variables: Sequence[Variable] = (),
 ) -> Problem:
     """Return the arguments of a trajectory, validated.
@@ -33,7 +33,7 @@ def checked(
     order
         The highest derivative that the trajectory takes.
     every, variables
-        What it records, and how often.
+        What it records, and how often: at every step where `every` is None.
     """
     problem = Problem.checked(loss, optimizer, start, previous, steps, escape, 0.0, 0)
     # Until its end a trajectory has them in lists, whose entries are objects.

@@ -271,9 +271,7 @@ def rod_flow(
     keep = validation.some_of("keep", keep, ROD_FLOW_KEEP)
     variables = ROD_FLOW | ROD_FLOW_KEEP
     recorded = [variables[name] for name in (*ROD_FLOW, *keep)]
-    problem = checked(
-        loss, optimizer, start, previous, steps, escape, 2, every=every, variables=recorded
-    )
+    problem = checked(loss, optimizer, start, previous, steps, escape, 2, every=every, variables=recorded)
     substeps = validation.integer("substeps", substeps, at_least=1)
     began = time.perf_counter()
     thin = problem.loss.dimension > FULL_UP_TO

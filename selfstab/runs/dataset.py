@@ -36,7 +36,9 @@ def recorded_steps(steps: int, every: int, diverged_at: int = -1) -> Integers:
     return np.minimum(np.arange(count, dtype=np.int64) * min(every, max(steps, 1)), steps)
 
 
-def check_records(problem: Problem, every: int, variables: Iterable[Variable], beside: int = 0) -> None:
+def check_records(
+    problem: Problem, every: int | None, variables: Iterable[Variable], beside: int = 0
+) -> None:
     """Raise MemoryNeededError if the records of a run do not fit in memory.
 
     Parameters
@@ -44,20 +46,20 @@ def check_records(problem: Problem, every: int, variables: Iterable[Variable], b
     problem
         The run.
     every
-        Records are at steps 0, every, 2·every, ... and the last.
+        Records are at steps 0, every, 2·every, ... and the last; None where they are at every step.
     variables
         What is recorded beside the step, lr and the threshold.
     beside
         Further numbers that each record takes while the run goes on.
     """
-    records = number_of_records(problem.steps, every)
+    records = number_of_records(problem.steps, every or 1)
     sizes = {"weight": problem.loss.dimension, "step": 1}
     # The few along another dimension count as one.
     numbers = sum(math.prod(sizes.get(dim, 1) for dim in variable.dims) for variable in variables)
     check_memory(
-        f"steps = {problem.steps} with every = {every} leave {records} records, which",
+        f"the {records} records of steps = {problem.steps}" + (f" with every = {every}" if every else ""),
         8 * (numbers + beside + 3) * records,
-        "take fewer steps or keep fewer variables" if every == 1 else "raise every, take fewer steps or keep fewer variables",
+        "take fewer steps" if every is None else "raise every, take fewer steps or keep less",
     )
 
 

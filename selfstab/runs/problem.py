@@ -123,8 +123,10 @@ class Problem:
 
     def noise_at(self, first: int, last: int, repeat: int = 0) -> Array:
         """Return the noise of the updates first, ..., last − 1; shape (last − first, dimension)."""
+        out = normal(self.seed, repeat, first, last, self.loss.dimension)
         with np.errstate(over="ignore"):
-            return self.noise * normal(self.seed, repeat, first, last, self.loss.dimension)
+            out *= self.noise
+        return out
 
     @property
     def velocity(self) -> Array:

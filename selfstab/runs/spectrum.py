@@ -11,6 +11,7 @@ from selfstab.eigen.blas import one_blas_thread
 from selfstab.eigen.krylov import NotFiniteError
 from selfstab.eigen.pairs import Eigenpairs, top_eigenpairs
 from selfstab.losses.base.loss import Loss
+from selfstab.machine import check_memory
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -109,6 +110,12 @@ def hessian_spectrum(
     if not full and not 1 <= largest + smallest <= loss.dimension:
         raise ValueError(
             f"largest + smallest must be from 1 to the dimension, {loss.dimension}, got {largest} + {smallest}"
+        )
+    if full:
+        check_memory(
+            f"the Hessian and all eigenvalues (full=True) of {loss.dimension} weights",
+            8 * (3 * loss.dimension**2 + points.size),
+            "ask for the largest and smallest eigenvalues",
         )
 
     # One BLAS thread: the bits of a product depend on the number of threads.

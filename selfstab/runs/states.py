@@ -13,7 +13,6 @@ from selfstab.optimizers.base import Optimizer
 from selfstab.runs.problem import NOISE_ROWS, Problem
 from selfstab.validation import Array
 
-
 NUMBERS: Final = 2**17
 """Most learning rates, numbers of noise or values of records that a part of a run with a kernel takes, or a few more.
 
@@ -48,8 +47,9 @@ def states(
     rates = optimizer.rates if rates is None else rates
     w, carried = problem.start, problem.carried
     yield State(0, w, carried)
-    for first in range(0, problem.steps, NOISE_ROWS):
-        last = min(first + NOISE_ROWS, problem.steps)
+    rows = min(NOISE_ROWS, max(NUMBERS // loss.dimension, 1)) if problem.noise > 0 else NOISE_ROWS
+    for first in range(0, problem.steps, rows):
+        last = min(first + rows, problem.steps)
         lr = rates(first, last)
         table = problem.noise_at(first, last, repeat) if problem.noise > 0 else None
         for t in range(first, last):
@@ -142,7 +142,9 @@ class Tracer:
             start, *carried = state.reshape(-1, problem.loss.dimension)
             rates = _rates(problem.optimizer, begin, end)
             k, beyond = divmod(begin - first, every)
-            count = -(-(end - begin) // every)  # of records that the part reaches, after the one it begins with
+            count = -(
+                -(end - begin) // every
+            )  # of records that the part reaches, after the one it begins with
             if every <= size:
                 part = records[k : k + count + 1]
             else:

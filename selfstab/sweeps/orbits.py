@@ -17,7 +17,7 @@ from selfstab.eigen.blas import one_blas_thread
 from selfstab.kernels.measures import MEASURES
 from selfstab.losses.base.kernel import Kernel
 from selfstab.losses.base.loss import Loss
-from selfstab.machine import free_memory
+from selfstab.machine import check_memory
 from selfstab.optimizers.base import Optimizer
 from selfstab.runs.dataset import provenance
 from selfstab.runs.problem import Problem
@@ -106,11 +106,7 @@ def orbits(
     dimension = loss.dimension
     rows = {name: (dimension,) if name in ("weights", "velocity") else () for name in names}
     size = plan.cells * last * sum(8 * math.prod(row) for row in rows.values())
-    if size > (free := free_memory()) // 2:
-        raise MemoryError(
-            f"the states take {size / 1e9:.3g} GB, more than half of the {free / 1e9:.3g} GB of free memory: "
-            "keep fewer of them"
-        )
+    check_memory(f"the last = {last} states of {plan.cells} cells", size, "keep fewer of them")
     states = {name: np.full((plan.cells, last, *row), np.nan) for name, row in rows.items()}
     diverged_at = np.empty(plan.cells, dtype=np.int64)
     work_steps = plan.cells * plan.problem.steps

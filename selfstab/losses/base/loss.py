@@ -20,7 +20,6 @@ from selfstab.losses.base.kernel import Kernel
 from selfstab.losses.base.newton import damped_newton
 from selfstab.validation import Array
 
-
 HESSIAN_NUMBERS: Final = 2**18
 """Most entries of Hessians that are held at a time."""
 
