@@ -32,8 +32,9 @@ def check_memory(arrays: str, size: int, remedy: str) -> None:
         What to change.
     """
     if size > SMALL and size > (free := free_memory()) // 2:
+        gigabytes = min(size, 2**1000) / 1e9  # what is beyond float64 is large enough
         raise MemoryNeededError(
-            f"{arrays} take {size / 1e9:.3g} GB, more than half of the {free / 1e9:.3g} GB of free memory: {remedy}"
+            f"{arrays} take {gigabytes:.3g} GB, more than half of the {free / 1e9:.3g} GB of free memory: {remedy}"
         )
 
 

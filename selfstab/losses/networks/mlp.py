@@ -110,9 +110,7 @@ class MLP(Regression):
             raise ValueError(f"widths must be two or more integers >= 1, got {validation.shown(widths)}")
         self.widths = tuple(validation.integer("widths", width, at_least=1) for width in widths)
         weights = sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(self.widths))
-        check_memory(
-            f"the {weights} weights of widths {validation.shown(widths)}", 8 * weights, "take smaller widths"
-        )
+        check_memory(f"the weights of widths {validation.shown(widths)}", 8 * weights, "take smaller widths")
         self.activation = validation.one_of("activation", activation, ACTIVATIONS)
         self.criterion = validation.one_of("criterion", criterion, CRITERIA)
         self.weight_decay = validation.real("weight_decay", weight_decay, at_least=0)

@@ -75,7 +75,9 @@ def test_the_command_refuses_them_in_one_line():
     words += ["-a", "momentum=lin:0:0.9:1000000", "-a", "lr=lin:0.1:1:1000000", "-m", "phase"]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 2
-    assert result.stderr.startswith("Error: the results take 1e+03 GB")
+    assert result.stderr.startswith(
+        "Error: the results of 1000000000000 cells with repeats = 1 take 1e+03 GB"
+    )
     assert "store" in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
