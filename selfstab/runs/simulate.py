@@ -78,6 +78,12 @@ def simulate(
     ------
     TypeError, ValueError
         If an argument is of the wrong kind, shape or range; nothing has run then.
+    MemoryError
+        If the records take more than half of the free memory; nothing has run then. It is a ValueError, too.
+
+    Notes
+    -----
+    Memory grows with the number of records, not with that of steps: learning rates and noise are made a part at a time.
 
     Examples
     --------

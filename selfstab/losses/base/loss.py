@@ -54,6 +54,8 @@ class Loss(ABC):
         The top eigenpair of the Hessian, where it has a faster way than those of ``selfstab.eigen.pairs``.
     ``derivatives_at(w)``
         Several derivatives at one w, where they have work in common.
+    ``gradients_at(points)``, ``hessian_blocks_at(points)``
+        Gradients and Hessians at many w, with the bits of those at one.
     :attr:`parameters` and :meth:`replace`
         Numbers that a sweep may vary. `domain` bounds those of a loss with a kernel.
     :attr:`weight_names`, :attr:`description`, :meth:`initial_weights`, :meth:`minimum`, `highest_derivative`
