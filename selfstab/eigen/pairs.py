@@ -211,8 +211,8 @@ def continuous_in_sign(vectors: Array) -> Array:
 
     Examples
     --------
-    >>> continuous_in_sign(np.array([[-1.0, 0.0], [-0.8, 0.6], [0.6, 0.8], [-0.6, -0.8]])).tolist()
-    [[1.0, 0.0], [0.8, -0.6], [0.6, 0.8], [0.6, 0.8]]
+    >>> continuous_in_sign(np.array([[-0.8, 0.6], [-0.6, 0.8], [0.6, -0.8]])).tolist()
+    [[0.8, -0.6], [0.6, -0.8], [0.6, -0.8]]
     """
     if len(vectors) == 0:
         return vectors

@@ -139,10 +139,11 @@ def hessian_spectrum(
 
 def _all(loss: Loss, points: Array) -> dict[str, Array]:
     values = np.full(points.shape, np.nan)
-    for k, w in enumerate(points):
-        hessian = loss.hessian_at(w)
-        if np.isfinite(hessian).all():
-            values[k] = np.linalg.eigvalsh(hessian)[::-1]
+    first = 0
+    for hessians in loss.hessian_blocks_at(points):
+        finite = first + np.flatnonzero(np.isfinite(hessians).all(axis=(1, 2)))
+        values[finite] = np.linalg.eigvalsh(hessians[finite - first])[:, ::-1]
+        first += len(hessians)
     return {"eigenvalue": values}
 
 
