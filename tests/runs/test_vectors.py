@@ -77,6 +77,23 @@ def test_few_points_compile_nothing(monkeypatch):
         loss.gradients_at(points_of(loss, PLAIN_STEPS + 1))
 
 
+def test_derivatives_of_a_subclass_are_its_own(monkeypatch):
+    """Protects a formula's subclass whose gradient or Hessian is written by hand, at however many points."""
+
+    class Own(ss.Product):
+        def gradient_at(self, w):
+            return np.array([7.0, w[0]])
+
+        def hessian_at(self, w):
+            return np.diag([w[0], 3.0])
+
+    monkeypatch.setattr(symbolic_module, "PLAIN_STEPS", 2)
+    points = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    assert Own().gradients_at(points).tolist() == [[7.0, 1.0], [7.0, 3.0], [7.0, 5.0]]
+    (hessians,) = Own().hessian_blocks_at(points)
+    assert hessians[:, 0, 0].tolist() == [1.0, 3.0, 5.0]
+
+
 def test_a_hessian_beyond_float64_has_no_eigenvector(same_bits):
     """Protects records where the Hessian overflows: NaN there, and the sign begins anew after it."""
     loss = ss.SymbolicLoss("x**4 + y**2*x", "x, y")

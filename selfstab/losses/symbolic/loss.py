@@ -207,7 +207,8 @@ class SymbolicLoss(Loss):
 
     def gradients_at(self, points: Array) -> Array:
         """Return ∇L at rows of `points`, with the bits of :meth:`gradient_at`."""
-        if len(points) <= PLAIN_STEPS:
+        # A subclass may have a gradient of its own.
+        if len(points) <= PLAIN_STEPS or type(self).gradient_at is not SymbolicLoss.gradient_at:
             return super().gradients_at(points)
         out = np.empty(points.shape)
         self._derived.compiled.gradients(points, self._values, out)
@@ -215,7 +216,7 @@ class SymbolicLoss(Loss):
 
     def hessian_blocks_at(self, points: Array) -> Iterator[Array]:
         """Yield ∇²L at rows of `points` in order, some at a time, with the bits of :meth:`hessian_at`."""
-        if len(points) <= PLAIN_STEPS:
+        if len(points) <= PLAIN_STEPS or type(self).hessian_at is not SymbolicLoss.hessian_at:
             yield from super().hessian_blocks_at(points)
             return
         n = self.dimension
