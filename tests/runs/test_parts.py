@@ -157,6 +157,7 @@ def test_rates_of_single_steps_in_any_order():
 
 
 CUBIC, NETWORK = ss.CubicTaylor(1.0), ss.MLP((1, 1, 1), [[1.0]], [[1.0]])
+LARGE = ss.FunctionLoss(lambda w: 0.0, lambda w: w, 10**6, hessian_vector=lambda w, v: v)
 MANY = 10**12
 
 
@@ -183,13 +184,14 @@ MANY = 10**12
             lambda: ss.predicted_dynamics(CUBIC, ss.HeavyBall(0.1), [0.1, 0.0], MANY), ["take fewer steps"]
         ),
         "spectrum": (
-            lambda: ss.hessian_spectrum(
-                ss.FunctionLoss(lambda w: 0.0, lambda w: w, 10**6, hessian_vector=lambda w, v: v),
-                np.zeros(10**6), full=True,
-            ),
-            ["1000000 weights", "ask for the largest"],
+            lambda: ss.hessian_spectrum(LARGE, np.zeros(10**6), full=True), ["1000000 weights", "ask for the largest"]
         ),
         "data": (lambda: ss.datasets.sparse_regression(10**6, 10**6), ["1000000 samples", "take fewer"]),
+        "Hessian": (lambda: LARGE.hessian(np.zeros(10**6)), ["1000000 weights", "use hessian_vector"]),
+        "minimum": (lambda: LARGE.minimum(np.zeros(10**6)), ["1000000 weights", "by a run"]),
+        "initial weights": (
+            lambda: ss.FunctionLoss(lambda w: 0.0, lambda w: w, MANY).initial_weights(), ["1000000000000 weights"]
+        ),
         "widths": (lambda: ss.MLP((10**400, 1), [[1.0]], [[1.0]]), ["take smaller widths"]),
     }.values(),
 )  # fmt: skip

@@ -18,6 +18,7 @@ from selfstab.losses.base.fingerprint import hash_of
 from selfstab.losses.base.former_names import alias_former_names
 from selfstab.losses.base.kernel import Kernel
 from selfstab.losses.base.newton import damped_newton
+from selfstab.machine import check_memory
 from selfstab.validation import Array
 
 HESSIAN_NUMBERS: Final = 2**18
@@ -239,7 +240,11 @@ class Loss(ABC):
 
     def hessian(self, w: Any) -> Array:
         """Return ∇²L(w), shape (dimension, dimension), symmetric to the last bit."""
-        return self.hessian_at(self.checked_weights("w", w))
+        at = self.checked_weights("w", w)
+        check_memory(
+            f"the entries of the Hessian of {at.size} weights", 16 * at.size**2, "use hessian_vector"
+        )
+        return self.hessian_at(at)
 
     def hessian_vector(self, w: Any, v: Any) -> Array:
         """Return ∇²L(w) v, shape (dimension,)."""
@@ -303,11 +308,15 @@ class Loss(ABC):
         """Return normal random weights, `scale` times ``default_rng(seed).standard_normal(dimension)``."""
         seed = validation.integer("seed", seed, at_least=0)
         scale = validation.real("scale", scale, at_least=0)
+        check_memory(f"{self.dimension} weights", 16 * self.dimension, "take a loss of fewer")
         return scale * np.random.default_rng(seed).standard_normal(self.dimension)
 
     def minimum(self, start: Any) -> Array:
         """Return a minimum of the loss near `start`, by ``selfstab.losses.base.newton.damped_newton``."""
         at = self.checked_weights("start", start)
+        check_memory(
+            f"the entries of the Hessian of {at.size} weights", 16 * at.size**2, "find the minimum by a run"
+        )
         with np.errstate(over="ignore", invalid="ignore"):
             return damped_newton(self, at)
 
