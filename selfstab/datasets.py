@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from selfstab import validation
+from selfstab.machine import check_memory
 from selfstab.validation import Array
 
 _DIGITS = 1797
@@ -173,6 +174,8 @@ def sparse_regression(
     features = validation.integer("features", features, at_least=1)
     nonzeros = validation.integer("nonzeros", nonzeros, at_least=1, at_most=features)
     seed = validation.integer("seed", seed, at_least=0)
+    count = f"{validation.shown(samples)} samples of {validation.shown(features)} features"
+    check_memory(count, 8 * samples * features, "take fewer samples or features")
     inputs = np.random.default_rng(seed).standard_normal((samples, features))
     regressor = (np.arange(features) < nonzeros).astype(np.float64)
     return inputs, inputs @ regressor

@@ -11,6 +11,32 @@ _GROUPS: Final = Path("/sys/fs/cgroup")
 _V2: Final = ("", "memory.max", "memory.current", "\ninactive_file")
 _V1: Final = ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "\ntotal_inactive_file")
 
+SMALL: Final = 2**24
+"""Bytes that are taken without a look at what is free, which takes a millisecond."""
+
+
+class MemoryNeededError(ValueError, MemoryError):
+    """Arguments ask for arrays that do not fit in memory; nothing has run."""
+
+
+def check_memory(arrays: str, size: int, remedy: str) -> None:
+    """Raise MemoryNeededError if arrays take more than half of the free memory.
+
+    Parameters
+    ----------
+    arrays
+        What they are, in the plural, with the arguments that make them large.
+    size
+        Their bytes.
+    remedy
+        What to change.
+    """
+    if size > SMALL and size > (free := free_memory()) // 2:
+        gigabytes = min(size, 2**1000) / 1e9  # what is beyond float64 is large enough
+        raise MemoryNeededError(
+            f"{arrays} take {gigabytes:.3g} GB, more than half of the {free / 1e9:.3g} GB of free memory: {remedy}"
+        )
+
 
 def free_memory() -> int:
     """Return the bytes this process can still take: what the system has available, or what its control groups allow."""

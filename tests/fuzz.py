@@ -216,6 +216,39 @@ def malformed_formula(rng):
     return "formula", lambda: ss.SymbolicLoss(text, ["x", "y"]), text
 
 
+LARGE = {
+    "simulate": ["steps"], "sweep": ["steps", "repeats"], "refine": ["steps", "axes", "levels"],
+    "orbits": ["steps", "last"], "continuation": ["steps"], "rasterize": ["n"], "averaged_flow": ["steps"],
+    "rod_flow": ["steps"], "constrained_trajectory": ["steps"], "predicted_dynamics": ["steps"],
+    "sparse_regression": ["samples", "features"], "MLP": ["widths"],
+}  # fmt: skip
+"""Arguments that may be as large as memory does not allow, by call."""
+
+
+def call_beyond_memory(rng):
+    """Return a call whose arrays would fit in no memory."""
+    name = rng.choice([*LARGE])
+    function, arguments = CALLS[name]
+    key = rng.choice(LARGE[name])
+    size = rng.choice([10**12, 10**13 + 1, 10**15, 2**53])
+    arguments = dict(arguments)
+    if key == "steps" and name in ("sweep", "refine", "continuation"):
+        arguments["noise"] = rng.choice([1e-3, 1.0])  # else memory does not grow with the steps
+    if name == "orbits":
+        arguments |= {"steps": size, "last": size // 10}
+    elif name == "rasterize":
+        arguments["n"] = size
+    elif name == "MLP":
+        arguments["widths"] = [size, 2, 1]
+    elif key == "axes":
+        arguments |= {"axes": {"lr": (0.1, 5.0, size)}, "max_cells": 2 * size}
+    else:
+        arguments[key] = size
+    if key == "repeats":
+        arguments["store"] = rng.choice([None, "large.zarr"])
+    return name, lambda: function(**arguments), arguments
+
+
 OPTIONS = [
     "--lr", "--momentum", "--start", "--steps", "-p", "--variables", "-a", "--axis", "--measure", "--seed",
     "--noise", "--repeats", "--every", "--output", "--threads", "--resume", "--nonsense", "-z",
@@ -280,7 +313,9 @@ def main(count: int, seed: int) -> None:
         os.chdir(folder)
         check_calls()
         for _ in range(count):
-            make = rng.choices([malformed_call, malformed_formula, malformed_command], [5, 4, 1])[0]
+            make = rng.choices(
+                [malformed_call, malformed_formula, malformed_command, call_beyond_memory], [50, 40, 10, 5]
+            )[0]
             name, call, shown = make(rng)
             # The last line before a crash or a hang says which call it was.
             print(name, ascii(shown)[:300], file=sys.stderr, flush=True)

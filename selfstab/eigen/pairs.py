@@ -189,6 +189,48 @@ def _dense_top(matrix: Array) -> Array:
     return vector
 
 
+def dense_top_vectors(matrices: Array) -> Array:
+    """Return the top eigenvector of each matrix of up to `DENSE_UP_TO` rows, of either sign; NaN if it is not finite.
+
+    Parameters
+    ----------
+    matrices
+        Symmetric, shape (matrices, dimension, dimension).
+    """
+    finite = np.isfinite(matrices).all(axis=(1, 2))
+    out = np.full(matrices.shape[:2], np.nan)
+    out[finite] = np.linalg.eigh(matrices[finite]).eigenvectors[:, :, -1]
+    return out
+
+
+def continuous_in_sign(vectors: Array) -> Array:
+    """Return rows with signs that make each one's product with the row before it >= 0.
+
+    The first one's largest component in magnitude is positive, and so is that of a row whose product with the one
+    before it is zero or NaN: the sign of :func:`top_eigenpair`.
+
+    Examples
+    --------
+    >>> continuous_in_sign(np.array([[-0.8, 0.6], [-0.6, 0.8], [0.6, -0.8]])).tolist()
+    [[0.8, -0.6], [0.6, -0.8], [0.6, -0.8]]
+    """
+    if len(vectors) == 0:
+        return vectors
+    with np.errstate(invalid="ignore"):
+        units = vectors / np.sqrt(vectors[:, None, :] @ vectors[:, :, None])[:, 0]
+        sides = np.sign((vectors[1:, None, :] @ units[:-1, :, None])[:, 0, 0])
+    largest = np.take_along_axis(vectors, np.argmax(np.abs(vectors), axis=1)[:, None], axis=1)[:, 0]
+    own = np.where(largest < 0.0, -1.0, 1.0)
+    # A row begins anew where nothing is known of its side; after that, sides multiply up to the next such row.
+    anew = np.append(True, ~(np.abs(sides) > 0.0))
+    factors = np.where(anew, 1.0, np.append(1.0, sides))
+    products = np.cumprod(factors)
+    begun = np.maximum.accumulate(np.where(anew, np.arange(len(vectors)), 0))
+    signs = own[begun] * products * products[begun]
+    out: Array = vectors * signs[:, None]
+    return out
+
+
 def _start(size: int, guess: Array | None, mix: float) -> Array:
     generic = _generic(size)
     return generic if guess is None else guess + mix * generic

@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from selfstab import validation
 from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.runs.dataset import check_records
 from selfstab.runs.problem import Problem
+from selfstab.runs.variables import Variable
 
 
 def checked(
-    loss: Any, optimizer: Any, start: Any, previous: Any, steps: Any, escape: Any, order: int
+    loss: Any,
+    optimizer: Any,
+    start: Any,
+    previous: Any,
+    steps: Any,
+    escape: Any,
+    order: int,
+    *,
+    every: int | None = None,
+    variables: Sequence[Variable] = (),
 ) -> Problem:
-    """Return the arguments of a trajectory, validated; `order` is the highest derivative it takes."""
+    """Return the arguments of a trajectory, validated.
+
+    Parameters
+    ----------
+    loss, optimizer, start, previous, steps, escape
+        As a user gives them.
+    order
+        The highest derivative that the trajectory takes.
+    every, variables
+        What it records, and how often: at every step where `every` is None.
+    """
     problem = Problem.checked(loss, optimizer, start, previous, steps, escape, 0.0, 0)
+    # Until its end a trajectory has them in lists, whose entries are objects.
+    check_records(problem, every, variables, beside=5 * len(variables))
     problem.check_rates(problem.optimizer)
     if not isinstance(optimizer, HeavyBall):
         raise TypeError(

@@ -23,7 +23,7 @@ from selfstab.flows.gradient import GradientFlow
 from selfstab.losses.base.loss import Loss
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.runs.dataset import dataset, recorded_steps
-from selfstab.runs.problem import Problem
+from selfstab.runs.problem import Problem, StepRates
 from selfstab.runs.variables import AVERAGED_FLOW, AVERAGED_FLOW_KEEP
 from selfstab.validation import Array
 
@@ -132,7 +132,7 @@ def stages(problem: Problem, directions: int, substeps: int) -> Iterator[FlowSte
     """Yield the averaged flow at steps 0, 1, ...; it ends early where the weights leave the escape radius."""
     flow = _Flow(problem.loss, min(directions, problem.loss.dimension))
     w = problem.start
-    rates = problem.optimizer.rates(0, problem.steps + 1)
+    rates = StepRates(problem.optimizer, problem.steps)
     momentum = momentum_of(problem)
     with np.errstate(all="ignore"):  # an overflow shows in the weights, and ends the flow there
         edge = flow.edge(w, None)
@@ -153,7 +153,7 @@ def stages(problem: Problem, directions: int, substeps: int) -> Iterator[FlowSte
             yield FlowStep(t, _threshold(problem, rates[t]), here[0], here[1], first)
             if not np.abs(w).max() <= problem.escape:
                 return
-        yield FlowStep(problem.steps, _threshold(problem, rates[-1]), w, edge, swing)
+        yield FlowStep(problem.steps, _threshold(problem, rates[problem.steps]), w, edge, swing)
 
 
 def _threshold(problem: Problem, lr: float) -> float:
@@ -323,11 +323,13 @@ def averaged_flow(
     >>> round(float(flow.variance[-1]), 6)  # δ² = 2α/b²
     0.005
     """
-    problem = checked(loss, optimizer, start, None, steps, escape, 3)
-    directions = validation.integer("directions", directions, at_least=1)
-    substeps = validation.integer("substeps", substeps, at_least=1)
     every = validation.integer("every", every, at_least=1)
     keep = validation.some_of("keep", keep, AVERAGED_FLOW_KEEP)
+    variables = AVERAGED_FLOW | AVERAGED_FLOW_KEEP
+    recorded = [variables[name] for name in (*AVERAGED_FLOW, *keep)]
+    problem = checked(loss, optimizer, start, None, steps, escape, 3, every=every, variables=recorded)
+    directions = validation.integer("directions", directions, at_least=1)
+    substeps = validation.integer("substeps", substeps, at_least=1)
     began = time.perf_counter()
     data: dict[str, list[Any]] = {name: [] for name in (*AVERAGED_FLOW, *keep, "invalid")}
     reached = -1
@@ -339,7 +341,7 @@ def averaged_flow(
     diverged_at = -1 if reached == problem.steps else reached + 1
     out = dataset(
         problem, recorded_steps(problem.steps, every, diverged_at), {k: np.array(v) for k, v in data.items()},
-        time.perf_counter() - began, diverged_at=diverged_at, variables=AVERAGED_FLOW | AVERAGED_FLOW_KEEP,
+        time.perf_counter() - began, diverged_at=diverged_at, variables=variables,
     )  # fmt: skip
     masks = {
         "flag_masks": np.array(list(INVALID), dtype=np.int8),

@@ -22,7 +22,7 @@ from selfstab.flows.projection import ROUGH, Point, second_pair
 from selfstab.losses.base.loss import Loss
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.runs.dataset import dataset as run_dataset
-from selfstab.runs.problem import Problem
+from selfstab.runs.problem import Problem, StepRates
 from selfstab.runs.variables import BESIDE_CONSTRAINED, CONSTRAINED, CONSTRAINED_KEEP, Variable
 from selfstab.validation import Array
 
@@ -77,23 +77,27 @@ def stages(problem: Problem) -> Iterator[TrajectoryStep]:
     It starts at the start, projected, with the part of the start's velocity that is tangent to the constraints.
     """
     loss, beta = problem.loss, arguments.momentum_of(problem)
-    rates = problem.optimizer.rates(0, problem.steps + 1)
-    thresholds = problem.optimizer.thresholds(0, problem.steps + 1)
+    rates = StepRates(problem.optimizer, problem.steps)
+
+    def threshold_at(step: int) -> float:
+        return float(problem.optimizer.thresholds_of(rates[step]))
+
     with np.errstate(all="ignore"):  # an overflow shows in the sharpness, and ends the trajectory there
-        point = Point.at(loss, problem.start, None, ROUGH).projected(float(thresholds[0]))
-        velocity = _tangent(problem.velocity, point, float(thresholds[0]))
+        point = Point.at(loss, problem.start, None, ROUGH).projected(threshold_at(0))
+        velocity = _tangent(problem.velocity, point, threshold_at(0))
         before, last = point.top.value, point.top.vector
         for t in range(problem.steps + 1):
             if not (np.isfinite(point.top.value) and np.abs(point.weights).max() <= problem.escape):
                 if t == 0:
                     raise ValueError(
-                        f"start must lie where its projection onto sharpness <= {thresholds[0]:g} is finite, "
+                        f"start must lie where its projection onto sharpness <= {threshold_at(0):g} is finite, "
                         f"got {validation.shown(problem.start.tolist())}"
                     )
                 return
-            lr, now, later = float(rates[t]), point.top.value, float(thresholds[min(t + 1, problem.steps)])
+            threshold = threshold_at(t)
+            lr, now, later = rates[t], point.top.value, threshold_at(min(t + 1, problem.steps))
             push = point.sharpening + (now - later - beta * (before - now)) / lr if lr > 0.0 else 0.0
-            yield TrajectoryStep(t, lr, float(thresholds[t]), point, velocity, max(push, 0.0))
+            yield TrajectoryStep(t, lr, threshold, point, velocity, max(push, 0.0))
             if t < problem.steps:
                 moved = point.weights + beta * velocity - lr * point.gradient
                 ahead = 2.0 * point.top.vector - last
@@ -163,9 +167,13 @@ def _invalid(stage: TrajectoryStep, second: Eigenpair) -> int:
     )
 
 
-def checked(loss: Any, optimizer: Any, start: Any, previous: Any, steps: Any) -> Problem:
-    """Return the arguments of a constrained trajectory, validated."""
-    problem = arguments.checked(loss, optimizer, start, previous, steps, escape=1e6, order=3)
+def checked(
+    loss: Any, optimizer: Any, start: Any, previous: Any, steps: Any, variables: Sequence[Variable] = ()
+) -> Problem:
+    """Return the arguments of a constrained trajectory, validated; `variables` are recorded at each step."""
+    problem = arguments.checked(
+        loss, optimizer, start, previous, steps, escape=1e6, order=3, variables=variables
+    )
     if problem.loss.dimension < 2:
         raise ValueError(f"loss must have two weights or more, got {problem.loss.dimension}")
     return problem
@@ -227,8 +235,9 @@ def constrained_trajectory(
     >>> round(float(path.delta[-1]), 4)
     0.0707
     """
-    problem = checked(loss, optimizer, start, None, steps)
     keep = validation.some_of("keep", keep, CONSTRAINED_KEEP)
+    recorded = [*CONSTRAINED.values(), *(CONSTRAINED_KEEP[name] for name in keep)]
+    problem = checked(loss, optimizer, start, None, steps, recorded)
     began = time.perf_counter()
     recorder = TrajectoryRecord()
     vectors: dict[str, list[Array]] = {name: [] for name in keep}

@@ -220,7 +220,8 @@ def predicted_dynamics(
     >>> round(float(run.delta[0]), 6)
     0.014142
     """
-    problem = constrained.checked(loss, optimizer, start, previous, steps)
+    recorded = [*PREDICTED.values(), *CONSTRAINED.values()]
+    problem = constrained.checked(loss, optimizer, start, previous, steps, recorded)
     name = validation.one_of("form", form, get_args(Form))
     return together(problem, (name,))[name]
 

@@ -18,7 +18,7 @@ from selfstab.flows.arguments import checked, momentum_of
 from selfstab.losses.base.loss import Loss
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.runs.dataset import dataset, recorded_steps
-from selfstab.runs.problem import Problem
+from selfstab.runs.problem import Problem, StepRates
 from selfstab.runs.simulate import top_pair
 from selfstab.runs.variables import ROD_FLOW, ROD_FLOW_KEEP
 from selfstab.validation import Array
@@ -267,10 +267,12 @@ def rod_flow(
     >>> round(float(rod.variance[-1]) / swing**2, 6)  # that of the two-cycle
     1.0
     """
-    problem = checked(loss, optimizer, start, previous, steps, escape, 2)
-    substeps = validation.integer("substeps", substeps, at_least=1)
     every = validation.integer("every", every, at_least=1)
     keep = validation.some_of("keep", keep, ROD_FLOW_KEEP)
+    variables = ROD_FLOW | ROD_FLOW_KEEP
+    recorded = [variables[name] for name in (*ROD_FLOW, *keep)]
+    problem = checked(loss, optimizer, start, previous, steps, escape, 2, every=every, variables=recorded)
+    substeps = validation.integer("substeps", substeps, at_least=1)
     began = time.perf_counter()
     thin = problem.loss.dimension > FULL_UP_TO
     # One BLAS thread: the bits of a product depend on the number of threads. An overflow ends the flow.
@@ -278,7 +280,7 @@ def rod_flow(
         data, diverged_at = _followed(problem, ThinRod if thin else FullRod, substeps, every, keep)
     out = dataset(
         problem, recorded_steps(problem.steps, every, diverged_at), data, time.perf_counter() - began,
-        diverged_at=diverged_at, variables=ROD_FLOW | ROD_FLOW_KEEP,
+        diverged_at=diverged_at, variables=variables,
     )  # fmt: skip
     out.attrs.update(every=every, flow="rod flow", substeps=substeps, closure="rank one" if thin else "none")
     return out
@@ -288,9 +290,9 @@ def _followed(
     problem: Problem, rod: type[Rod], substeps: int, every: int, keep: Sequence[str]
 ) -> tuple[dict[str, Array], int]:
     loss, momentum = problem.loss, momentum_of(problem)
-    rates = problem.optimizer.rates(0, problem.steps + 1)
+    rates = StepRates(problem.optimizer, problem.steps)
     data: dict[str, list[Any]] = {name: [] for name in (*ROD_FLOW, *keep)}
-    step = Step(loss, float(rates[0]), momentum)
+    step = Step(loss, rates[0], momentum)
     z = problem.start if momentum == 0.0 else np.concatenate([problem.start, problem.velocity])
     state, guess = rod.started(z, z + step.change(z), step), None
     for t in range(problem.steps + 1):
@@ -300,7 +302,7 @@ def _followed(
         if t % every == 0 or t == problem.steps:
             guess = _record(loss, middle, axes, guess, data)
         if t < problem.steps:
-            step = Step(loss, 0.5 * float(rates[t] + rates[t + 1]), momentum)
+            step = Step(loss, 0.5 * (rates[t] + rates[t + 1]), momentum)
             state = advanced(rod, step, state, substeps)
     return {name: np.array(values) for name, values in data.items()}, -1
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from selfstab.machine import check_memory
 from selfstab.optimizers.base import Optimizer
 from selfstab.provenance import versions
 from selfstab.runs.problem import NOISE_ROWS, Problem
@@ -20,11 +22,45 @@ if TYPE_CHECKING:
     import xarray
 
 
+def number_of_records(steps: int, every: int, diverged_at: int = -1) -> int:
+    """Return the number of the recorded steps: 0, every, 2·every, ... and the last, or those before a divergence."""
+    if 0 <= diverged_at <= steps:
+        return -(-diverged_at // every)
+    return 1 - (-steps // every)
+
+
 def recorded_steps(steps: int, every: int, diverged_at: int = -1) -> Integers:
     """Return the recorded steps: 0, every, 2·every, ... and the last, or those before a divergence."""
-    at = np.arange(0, steps + 1, every, dtype=np.int64)
-    at = at if at[-1] == steps else np.append(at, np.int64(steps))
-    return at if diverged_at < 0 else at[at < diverged_at]
+    count = number_of_records(steps, every, diverged_at)
+    # A stride beyond the last step, however long, is as good as all of them.
+    return np.minimum(np.arange(count, dtype=np.int64) * min(every, max(steps, 1)), steps)
+
+
+def check_records(
+    problem: Problem, every: int | None, variables: Iterable[Variable], beside: int = 0
+) -> None:
+    """Raise MemoryNeededError if the records of a run do not fit in memory.
+
+    Parameters
+    ----------
+    problem
+        The run.
+    every
+        Records are at steps 0, every, 2·every, ... and the last; None where they are at every step.
+    variables
+        What is recorded beside the step, lr and the threshold.
+    beside
+        Further numbers that each record takes while the run goes on.
+    """
+    records = number_of_records(problem.steps, every or 1)
+    sizes = {"weight": problem.loss.dimension, "step": 1}
+    # The few along another dimension count as one.
+    numbers = sum(math.prod(sizes.get(dim, 1) for dim in variable.dims) for variable in variables)
+    check_memory(
+        f"the {records} records of steps = {problem.steps}" + (f" with every = {every}" if every else ""),
+        8 * (numbers + beside + 3) * records,
+        "take fewer steps" if every is None else "raise every, take fewer steps or keep less",
+    )
 
 
 def dataset(

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from selfstab.validation import Array
+
+DRAWN: Final = 2**18
+"""Most numbers that are drawn at once, of one step or more: this takes several times the memory of what is returned."""
 
 
 def normal(seed: int, repeat: int, first: int, last: int, dimension: int) -> Array:
@@ -18,6 +23,15 @@ def normal(seed: int, repeat: int, first: int, last: int, dimension: int) -> Arr
     >>> bool((normal(1, 0, 2, 4, 3) == normal(1, 0, 0, 9, 3)[2:4]).all())
     True
     """
+    out: Array = np.empty((last - first, dimension))
+    rows = max(DRAWN // dimension, 1)
+    for row in range(0, last - first, rows):
+        end = min(row + rows, last - first)
+        out[row:end] = _drawn(seed, repeat, first + row, first + end, dimension)
+    return out
+
+
+def _drawn(seed: int, repeat: int, first: int, last: int, dimension: int) -> Array:
     from scipy.special import ndtri
 
     counters = -(-dimension // 4)

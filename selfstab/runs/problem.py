@@ -22,6 +22,36 @@ MOST_STEPS: Final = 2**53
 NOISE_ROWS = 4096
 
 
+class StepRates:
+    """The learning rates of a run's steps, of which a part is held at a time.
+
+    Parameters
+    ----------
+    optimizer
+        Whose they are.
+    steps
+        The last step that has one.
+
+    Examples
+    --------
+    >>> import selfstab as ss
+    >>> rates = StepRates(ss.HeavyBall(ss.LinearWarmup(0.0, 0.4, steps=4)), 10)
+    >>> rates[1], rates[10]
+    (0.1, 0.4)
+    """
+
+    def __init__(self, optimizer: Optimizer, steps: int) -> None:
+        self._optimizer, self._steps = optimizer, steps
+        self._first, self._rates = 0, np.empty(0)
+
+    def __getitem__(self, step: int) -> float:
+        """Return lr of the update step → step + 1."""
+        if not 0 <= step - self._first < self._rates.size:
+            self._first = step
+            self._rates = self._optimizer.rates(step, min(step + NOISE_ROWS, self._steps + 1))
+        return float(self._rates[step - self._first])
+
+
 @dataclass(frozen=True)
 class Problem:
     """The validated arguments of a run."""
@@ -93,8 +123,10 @@ class Problem:
 
     def noise_at(self, first: int, last: int, repeat: int = 0) -> Array:
         """Return the noise of the updates first, ..., last − 1; shape (last − first, dimension)."""
+        out = normal(self.seed, repeat, first, last, self.loss.dimension)
         with np.errstate(over="ignore"):
-            return self.noise * normal(self.seed, repeat, first, last, self.loss.dimension)
+            out *= self.noise
+        return out
 
     @property
     def velocity(self) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,13 +12,13 @@ import numpy as np
 from selfstab import validation
 from selfstab.eigen.blas import one_blas_thread
 from selfstab.eigen.krylov import NotFiniteError
-from selfstab.eigen.pairs import Eigenpair
+from selfstab.eigen.pairs import DENSE_UP_TO, Eigenpair, continuous_in_sign, dense_top_vectors
 from selfstab.losses.base.loss import Loss
 from selfstab.optimizers.base import Optimizer
-from selfstab.runs.dataset import dataset, recorded_steps
+from selfstab.runs.dataset import check_records, dataset, number_of_records, recorded_steps
 from selfstab.runs.problem import Problem
 from selfstab.runs.states import State, Tracer, states
-from selfstab.runs.variables import KEEP
+from selfstab.runs.variables import KEEP, OF_EVERY_RUN
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -77,6 +78,12 @@ def simulate(
     ------
     TypeError, ValueError
         If an argument is of the wrong kind, shape or range; nothing has run then.
+    MemoryError
+        If the records take more than half of the free memory; nothing has run then. It is a ValueError, too.
+
+    Notes
+    -----
+    Memory grows with the number of records, not with that of steps: learning rates and noise are made a part at a time.
 
     Examples
     --------
@@ -88,38 +95,54 @@ def simulate(
     keep = validation.some_of("keep", keep, KEEP)
     problem = Problem.checked(loss, optimizer, start, previous, steps, escape, noise, seed)
     every = validation.integer("every", every, at_least=1)
-    rates = problem.optimizer.rates(0, problem.steps + 1)
+    # A kernel's run holds the weights and what the optimizer carries, and copies of them.
+    beside = 0 if loss.kernel is None else loss.dimension * (2 + len(optimizer.carried))
+    check_records(problem, every, [KEEP[name] for name in keep], beside)
+    problem.check_rates(problem.optimizer)
     began = time.perf_counter()
     run = _general if problem.loss.kernel is None else _by_kernel
-    data, diverged_at = run(problem, every, keep, rates)
+    recorded = run(problem, every, keep)
     seconds = time.perf_counter() - began
-    at = recorded_steps(problem.steps, every, diverged_at)
-    out = dataset(problem, at, data, seconds, diverged_at=diverged_at, rates=rates[at])
+    at = recorded_steps(problem.steps, every, recorded.diverged_at)
+    out = dataset(
+        problem, at, recorded.values, seconds, diverged_at=recorded.diverged_at, rates=recorded.rates
+    )
     return out.assign_attrs(every=every)
 
 
-def _by_kernel(
-    problem: Problem, every: int, keep: tuple[str, ...], rates: Array
-) -> tuple[dict[str, Array], int]:
+@dataclass(frozen=True)
+class _Recorded:
+    """What a run recorded: values by name, the step of divergence, and the learning rates if they are known."""
+
+    values: dict[str, Array]
+    diverged_at: int
+    rates: Array | None = None
+
+
+def _by_kernel(problem: Problem, every: int, keep: tuple[str, ...]) -> _Recorded:
     loss, kernel, n, steps = problem.loss, problem.loss.kernel, problem.loss.dimension, problem.steps
     assert kernel is not None
-    carried = problem.carried
-    records = np.empty((len(recorded_steps(steps, every)), n * (1 + len(carried))))
+    state = np.concatenate([problem.start, *problem.carried])
+    count = number_of_records(steps, every)
+    records, rates = np.empty((count, state.size)), np.empty(count)
     tracer = Tracer(kernel, problem, steps)
-    diverged_at = tracer.run(problem, carried, problem.start, 0, rates[:-1], every, records)
-    records = records[: len(recorded_steps(steps, every, diverged_at))]
+    diverged_at = tracer.record(problem, state, 0, steps, every, records, lr=rates)
+    if diverged_at >= 0:
+        count = number_of_records(steps, every, diverged_at)
+        records, rates = records[:count], rates[:count].copy()
     weights = np.ascontiguousarray(records[:, :n])
-    losses, sharpnesses = kernel.evaluate(weights, loss="loss" in keep, sharpness="sharpness" in keep)
-    data: dict[str, Array] = {"weights": weights, "velocity": np.ascontiguousarray(records[:, n : 2 * n])}
-    data |= {"loss": losses, "sharpness": sharpnesses}
+    data = {"weights": weights} if "weights" in keep else {}
+    if "velocity" in keep:
+        data["velocity"] = np.ascontiguousarray(records[:, n : 2 * n])
+    del records
+    data["loss"], data["sharpness"] = kernel.evaluate(
+        weights, loss="loss" in keep, sharpness="sharpness" in keep
+    )
     if "gradient_norm" in keep:
-        data["gradient_norm"] = np.array([_norm(loss.gradient_at(w)) for w in weights])
+        data["gradient_norm"] = norms(loss.gradients_at(weights))
     if "top_eigenvector" in keep:
-        vectors: list[Array] = []
-        for w in weights:
-            vectors.append(top_pair(loss, w, vectors[-1] if vectors else None).vector)
-        data["top_eigenvector"] = np.array(vectors)
-    return {name: data[name] for name in keep}, diverged_at
+        data["top_eigenvector"] = top_eigenvectors(loss, weights)
+    return _Recorded({name: data[name] for name in keep}, diverged_at, rates)
 
 
 def top_pair(loss: Loss, w: Array, guess: Array | None) -> Eigenpair:
@@ -133,52 +156,72 @@ def top_pair(loss: Loss, w: Array, guess: Array | None) -> Eigenpair:
         return Eigenpair(np.nan, np.full(loss.dimension, np.nan), np.nan)
 
 
-def _norm(vector: Array) -> float:
+def norms(vectors: Array) -> Array:
+    """Return the lengths of rows."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return float(np.linalg.norm(vector))
+        # A product of each row with itself, which NumPy sums as it does for one vector.
+        squares: Array = (vectors[:, None, :] @ vectors[:, :, None])[:, 0, 0]
+        return np.sqrt(squares)
 
 
-def _general(
-    problem: Problem, every: int, keep: tuple[str, ...], rates: Array
-) -> tuple[dict[str, Array], int]:
+def top_eigenvectors(loss: Loss, points: Array) -> Array:
+    """Return the top eigenvector at each row of `points`, as :func:`top_pair` does with the row before as a guess."""
+    out = np.empty(points.shape)
+    if loss.dimension > DENSE_UP_TO:
+        guess: Array | None = None
+        for k, w in enumerate(points):
+            out[k] = guess = top_pair(loss, w, guess).vector
+        return out
+    first = 0
+    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
+        for hessians in loss.hessian_blocks_at(points):
+            out[first : first + len(hessians)] = dense_top_vectors(hessians)
+            first += len(hessians)
+        return continuous_in_sign(out)
+
+
+def _general(problem: Problem, every: int, keep: tuple[str, ...]) -> _Recorded:
     reached = 0
 
     def recorded() -> Iterator[State]:
         nonlocal reached
-        for state in states(problem, rates=lambda first, last: rates[first:last]):
+        for state in states(problem):
             reached = state.step
             if state.step % every == 0 or state.step == problem.steps:
                 yield state
 
     # One BLAS thread: the bits of a product depend on the number of threads.
     with one_blas_thread():
-        data = values_at(problem.loss, recorded(), keep)
-    return data, -1 if reached == problem.steps else reached + 1
+        values = values_at(problem.loss, recorded(), keep, number_of_records(problem.steps, every))
+    return _Recorded(values, -1 if reached == problem.steps else reached + 1)
 
 
-def values_at(loss: Loss, path: Iterable[State], keep: Sequence[str]) -> dict[str, Array]:
-    """Return what is kept of the states of a loss that has no kernel; beside the sharpness its residual, too."""
-    data: dict[str, list[Any]] = {name: [] for name in keep}
-    if "sharpness" in keep:
-        data["sharpness_residual"] = []
+def values_at(loss: Loss, path: Iterable[State], keep: Sequence[str], most: int) -> dict[str, Array]:
+    """Return what is kept of the states of a loss that has no kernel; beside the sharpness its residual, too.
+
+    `most` is the most states that there may be.
+    """
+    names = [*keep, *(["sharpness_residual"] if "sharpness" in keep else [])]
+    known = KEEP | OF_EVERY_RUN
+    data = {
+        name: np.empty((most, loss.dimension) if "weight" in known[name].dims else most) for name in names
+    }
     guess: Array | None = None
-    for state in path:
+    k = 0
+    for k, state in enumerate(path, start=1):
         w = state.weights
+        row: dict[str, Array | float] = {"weights": w, "velocity": state.velocity}
         with np.errstate(all="ignore"):
             if "loss" in data:
-                data["loss"].append(loss.value_at(w))
+                row["loss"] = loss.value_at(w)
             if "gradient_norm" in data:
-                data["gradient_norm"].append(_norm(loss.gradient_at(w)))
-        if "weights" in data:
-            data["weights"].append(w)
-        if "velocity" in data:
-            data["velocity"].append(state.velocity)
+                row["gradient_norm"] = float(norms(loss.gradient_at(w)[None])[0])
         if "sharpness" in data or "top_eigenvector" in data:
             pair = top_pair(loss, w, guess)
             guess = pair.vector
-            if "sharpness" in data:
-                data["sharpness"].append(pair.value)
-                data["sharpness_residual"].append(pair.residual)
-            if "top_eigenvector" in data:
-                data["top_eigenvector"].append(pair.vector)
-    return {name: np.array(values) for name, values in data.items()}
+            row |= {
+                "sharpness": pair.value, "sharpness_residual": pair.residual, "top_eigenvector": pair.vector
+            }  # fmt: skip
+        for name, values in data.items():
+            values[k - 1] = row[name]
+    return {name: values[:k].copy() if k < most else values for name, values in data.items()}

@@ -11,6 +11,7 @@ from selfstab.eigen.blas import one_blas_thread
 from selfstab.eigen.krylov import NotFiniteError
 from selfstab.eigen.pairs import Eigenpairs, top_eigenpairs
 from selfstab.losses.base.loss import Loss
+from selfstab.machine import check_memory
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -110,6 +111,12 @@ def hessian_spectrum(
         raise ValueError(
             f"largest + smallest must be from 1 to the dimension, {loss.dimension}, got {largest} + {smallest}"
         )
+    if full:
+        check_memory(
+            f"the Hessian and all eigenvalues (full=True) of {loss.dimension} weights",
+            8 * (3 * loss.dimension**2 + points.size),
+            "ask for the largest and smallest eigenvalues",
+        )
 
     # One BLAS thread: the bits of a product depend on the number of threads.
     with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
@@ -132,10 +139,11 @@ def hessian_spectrum(
 
 def _all(loss: Loss, points: Array) -> dict[str, Array]:
     values = np.full(points.shape, np.nan)
-    for k, w in enumerate(points):
-        hessian = loss.hessian_at(w)
-        if np.isfinite(hessian).all():
-            values[k] = np.linalg.eigvalsh(hessian)[::-1]
+    first = 0
+    for hessians in loss.hessian_blocks_at(points):
+        finite = first + np.flatnonzero(np.isfinite(hessians).all(axis=(1, 2)))
+        values[finite] = np.linalg.eigvalsh(hessians[finite - first])[:, ::-1]
+        first += len(hessians)
     return {"eigenvalue": values}
 
 

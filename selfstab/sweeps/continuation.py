@@ -15,6 +15,7 @@ import numpy.typing as npt
 from selfstab import phases, validation
 from selfstab.kernels.measures import MEASURES
 from selfstab.losses.base.loss import Loss
+from selfstab.machine import check_memory
 from selfstab.optimizers.base import Optimizer
 from selfstab.runs.dataset import provenance
 from selfstab.sweeps.plan.blocks import Block, cut
@@ -97,6 +98,9 @@ def continuation(
         escape=escape, noise=noise, seed=seed,
     )  # fmt: skip
     plan = Plan.checked(request)
+    # Numbers of cells, and results along both directions, which are copied into their own types.
+    size = 8 * plan.cells * (3 + 2 * 2 * (1 + len(plan.measures)))
+    check_memory(f"the results of {plan.cells} cells", size, "take fewer values of axes")
     plan.check_sharpness_at_start()
     _check_along(plan, along)
     directions_asked = validation.one_of("direction", direction, ("both", *_DIRECTIONS))

@@ -17,7 +17,7 @@ from selfstab.eigen.blas import one_blas_thread
 from selfstab.kernels.measures import MEASURES
 from selfstab.losses.base.kernel import Kernel
 from selfstab.losses.base.loss import Loss
-from selfstab.machine import free_memory
+from selfstab.machine import check_memory
 from selfstab.optimizers.base import Optimizer
 from selfstab.runs.dataset import provenance
 from selfstab.runs.problem import Problem
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     import xarray
 
 _KEEP: Final = ("weights", "velocity", "loss", "sharpness")
-
-_PART: Final = 2**15
-"""Updates between two looks at the schedule, the noise and an interrupt: tables have this many rows at most."""
 
 
 def orbits(
@@ -109,11 +106,7 @@ def orbits(
     dimension = loss.dimension
     rows = {name: (dimension,) if name in ("weights", "velocity") else () for name in names}
     size = plan.cells * last * sum(8 * math.prod(row) for row in rows.values())
-    if size > (free := free_memory()) // 2:
-        raise MemoryError(
-            f"the states take {size / 1e9:.3g} GB, more than half of the {free / 1e9:.3g} GB of free memory: "
-            "keep fewer of them"
-        )
+    check_memory(f"the last = {last} states of {plan.cells} cells", size, "keep fewer of them")
     states = {name: np.full((plan.cells, last, *row), np.nan) for name, row in rows.items()}
     diverged_at = np.empty(plan.cells, dtype=np.int64)
     work_steps = plan.cells * plan.problem.steps
@@ -164,26 +157,20 @@ class _Entries:
         assert kernel is not None
         first = steps - last + 1
         state = np.concatenate([problem.start, *problem.carried])
-        for begin in range(0, first, _PART):
+
+        def go_on() -> None:
             _go_on(stopped)
+
+        go_on()
+        if first > 0:
             ends = np.empty((2, state.size))
-            end = min(begin + _PART, first)
-            diverged_at = self._part(problem, state, begin, end, end - begin, ends)
+            diverged_at = self._tracer.record(problem, state, 0, first, first, ends, before_part=go_on)
             if diverged_at >= 0:
                 return {name: np.empty(0) for name in keep}, diverged_at
             state = ends[1]
         records = np.empty((last, state.size))
-        reached, diverged_at = last, -1
-        # Where the state at `first` alone is kept, a part without updates records it.
-        for begin in range(first, max(steps, first + 1), _PART):
-            _go_on(stopped)
-            end = min(begin + _PART, steps)
-            part = records[begin - first : end - first + 1]
-            diverged_at = self._part(problem, state, begin, end, 1, part)
-            if diverged_at >= 0:
-                reached = diverged_at - first
-                break
-            state = part[-1].copy()
+        diverged_at = self._tracer.record(problem, state, first, steps, 1, records, before_part=go_on)
+        reached = last if diverged_at < 0 else diverged_at - first
         weights = np.ascontiguousarray(records[:reached, :n])
         losses = np.empty(reached if "loss" in keep else 0)
         sharpnesses = np.empty(reached if "sharpness" in keep else 0)
@@ -195,14 +182,6 @@ class _Entries:
             "sharpness": sharpnesses,
         }
         return {name: data[name] for name in keep}, diverged_at
-
-    def _part(self, problem: Problem, state: Array, begin: int, end: int, every: int, records: Array) -> int:
-        """Run the updates `begin`, ..., end − 1 with the schedule and the noise that they have; see the kernel."""
-        # A number of the optimizer's own needs no check that it is a learning rate.
-        lr = problem.optimizer.lr
-        rates = np.full(end - begin, lr) if isinstance(lr, float) else problem.optimizer.rates(begin, end)
-        start, *carried = state.reshape(-1, problem.loss.dimension)
-        return self._tracer.run(problem, tuple(carried), start, begin, rates, every, records)
 
 
 def _go_on(stopped: threading.Event) -> None:
@@ -227,7 +206,7 @@ def _general(
             reached = state.step
             if reached >= first:
                 window.append(state)
-        data = values_at(loss, until_stopped(window), keep)
+        data = values_at(loss, until_stopped(window), keep, len(window))
     return {name: data[name] for name in keep}, -1 if reached == problem.steps else reached + 1
 
 

@@ -16,6 +16,7 @@ import xarray
 from selfstab import phases, validation
 from selfstab.kernels.measures import MEASURES
 from selfstab.losses.base.loss import Loss
+from selfstab.machine import check_memory
 from selfstab.optimizers.base import Optimizer
 from selfstab.runs.dataset import provenance
 from selfstab.sweeps.plan.blocks import Block, cut
@@ -107,6 +108,10 @@ def refine(
     began = time.perf_counter()
     levels = validation.integer("levels", levels, at_least=0, at_most=60)
     box = Box.checked(axes, geometric, levels)
+    # Of each cell the tree has its place, keys and their order; the runs its middle and the measures.
+    cells = math.prod(box.shape)
+    size = 8 * cells * (8 + 4 * len(box.shape) + 2 * len(MEASURES))
+    check_memory(f"the {cells} coarsest cells of axes", size, "take fewer, which levels refine")
     request = Request(
         loss=loss, optimizer=optimizer, axes=box.checked_values(levels), start=start, steps=steps, previous=previous,
         measure=measure, escape=escape, noise=noise, seed=seed,
@@ -339,6 +344,9 @@ def rasterize(data: xarray.Dataset, n: int | Mapping[str, int]) -> xarray.Datase
             )
     points_along = n if isinstance(n, Mapping) else dict.fromkeys(box.names, n)
     points = [validation.integer("n", points_along[name], at_least=1) for name in box.names]
+    count = math.prod(points)
+    numbers = 8 * (3 + len(points)) + sum(array.dtype.itemsize for array in data.data_vars.values())
+    check_memory(f"the points of n = {validation.shown(n)}", count * numbers, "take a lower n")
     size = data["size"].transpose("cell", "axis").values
     place = np.round(data["position"].transpose("cell", "axis").values / size - 0.5).astype(np.int64)
     leaf_at = covering(box.shape, data["level"].values.astype(np.int64), place, points)

@@ -16,10 +16,11 @@ from selfstab.sweeps.plan.blocks import Block
 from selfstab.sweeps.plan.plan import Plan
 from selfstab.sweeps.plan.protocols import Results, Runner
 from selfstab.sweeps.plan.request import Request
+from selfstab.sweeps.plan.sizes import check_results, check_store
 from selfstab.sweeps.runners import pool
 from selfstab.sweeps.runners.cells import CellRunner
 from selfstab.sweeps.runners.lanes import LaneRunner
-from selfstab.sweeps.storage.memory import Memory, check_memory
+from selfstab.sweeps.storage.memory import Memory
 
 if TYPE_CHECKING:
     import xarray
@@ -140,7 +141,8 @@ def sweep(
     TypeError, ValueError
         If an argument is of the wrong kind, shape or range; nothing has run then.
     MemoryError
-        If the results take more than half of the free memory and there is no store; nothing has run then.
+        If the results take more than half of the free memory and there is no store, or tables of noise and of a
+        schedule do, which kernels read by step; nothing has run then.
     OSError
         If the store cannot be written, as on a full disk; the blocks that are done stay good.
 
@@ -164,7 +166,9 @@ def sweep(
     plan = Plan.checked(request)
     # What is too large to hold is refused before each start is looked at.
     if store is None:
-        check_memory(plan)
+        check_results(plan)
+    else:
+        check_store(plan)
     plan.check_sharpness_at_start()
     with _execution(threads, client, progress) as execution:
         runner = runner_of(plan, execution.processes)

@@ -14,7 +14,7 @@ from selfstab.explorer.script import script
 from selfstab.explorer.state import PageState
 from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.settings import setting
-from selfstab.sweeps import orbits as orbits_module
+from selfstab.runs import states as states_module
 from selfstab.sweeps.storage import settings as storage_settings
 from tests.optimizers.own import Aggregated, Mixed, Moments, TwoMomenta
 
@@ -128,12 +128,14 @@ def test_measures_of_a_loss_without_a_kernel_agree(plain_engine):
 @pytest.mark.parametrize("optimizer", OWN, ids=named(OWN))
 def test_orbits_are_the_ends_of_runs(optimizer, monkeypatch, same_bits, plain_engine):
     """Protects runs in parts: all states are handed over, and a rule that reads the step knows which it is."""
-    monkeypatch.setattr(orbits_module, "_PART", 37)
     axes = {"lr": [0.002, 0.01]}
-    data = plain_engine(
-        ss.orbits, LOSS, optimizer, axes, start=START, previous=PREVIOUS, steps=200, last=90, progress=False,
-        keep=("weights", "velocity"),
-    )  # fmt: skip
+    with monkeypatch.context() as patch:
+        patch.setattr(states_module, "NUMBERS", 37)
+        patch.setattr(states_module, "_LEAST_UPDATES", 3)
+        data = plain_engine(
+            ss.orbits, LOSS, optimizer, axes, start=START, previous=PREVIOUS, steps=200, last=90, progress=False,
+            keep=("weights", "velocity"),
+        )  # fmt: skip
     for k, lr in enumerate(axes["lr"]):
         run = ss.simulate(
             LOSS,

@@ -11,8 +11,8 @@ import pytest
 import xarray as xr
 
 import selfstab as ss
-from selfstab import theory
-from selfstab.sweeps import orbits as orbits_module
+from selfstab import machine, theory
+from selfstab.runs import states as states_module
 
 LOGISTIC = ss.SymbolicLoss("w**2/2 - w**3/3", "w")
 CUBIC = ss.CubicTaylor(1.0, 0.01)
@@ -58,10 +58,12 @@ def test_states_are_the_last_records_of_a_run(
     plain_engine, same_bits, monkeypatch, loss, axes, optimizer, settings
 ):
     """Protects the rate and the noise of the right step, over the cuts of a long transient, bit for bit."""
-    monkeypatch.setattr(orbits_module, "_PART", 16)
     settings = settings | {"steps": 50}
     first = optimizer(*(values[0] for values in axes.values()))
-    data = found(plain_engine, loss, first, axes, last=13, keep=KEEP, **settings)
+    with monkeypatch.context() as patch:
+        patch.setattr(states_module, "NUMBERS", 20)
+        patch.setattr(states_module, "_LEAST_UPDATES", 3)
+        data = found(plain_engine, loss, first, axes, last=13, keep=KEEP, **settings)
     assert data.step.values.tolist() == [*range(38, 51)]
     assert json.loads(data.attrs["optimizer"])["momentum"] == first.momentum
     for index in np.ndindex(data.diverged_at.shape):
@@ -264,6 +266,9 @@ def test_bad_input_is_named(changes, match):
 
 def test_states_beyond_memory_are_refused(monkeypatch):
     """Protects the machine: the size is told before anything runs."""
-    monkeypatch.setattr(orbits_module, "free_memory", lambda: 100)
-    with pytest.raises(MemoryError, match=r"the states take 6.4e-08 GB, more than half of the 1e-07 GB"):
+    monkeypatch.setattr(machine, "SMALL", 0)
+    monkeypatch.setattr(machine, "free_memory", lambda: 100)
+    with pytest.raises(
+        MemoryError, match=r"the last = \d states of 2 cells take 6.4e-08 GB, more than half of the 1e-07 GB"
+    ):
         ss.orbits(CUBIC, ss.HeavyBall(0.1), {"lr": [0.1, 0.2]}, **DOOR)

@@ -187,6 +187,14 @@ def _together(point: CheckPoint) -> str:
             together["third"] = local.third(u.copy(), v.copy())
     for name, result in together.items():
         point.compare(f"derivatives_at(w) and {name}_at", result, point.call(name), EXACT, remedy)
+    points, remedy = np.array([w, w + u]), "the methods of many points give what those of one give"
+    with np.errstate(all="ignore"):
+        many = {"gradient": loss.gradients_at(points.copy())}
+        if "hessian" in point.names():
+            many["hessian"] = np.concatenate([*loss.hessian_blocks_at(points.copy())])
+    for name, results in many.items():
+        singly = [point.call(name, x) for x in points]
+        point.compare(f"{name}s at many points and {name}_at", results, singly, EXACT, remedy)
     return ", ".join(together)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 
@@ -18,7 +18,11 @@ from selfstab.losses.base.fingerprint import hash_of
 from selfstab.losses.base.former_names import alias_former_names
 from selfstab.losses.base.kernel import Kernel
 from selfstab.losses.base.newton import damped_newton
+from selfstab.machine import check_memory
 from selfstab.validation import Array
+
+HESSIAN_NUMBERS: Final = 2**18
+"""Most entries of Hessians that are held at a time."""
 
 
 class Loss(ABC):
@@ -51,6 +55,8 @@ class Loss(ABC):
         The top eigenpair of the Hessian, where it has a faster way than those of ``selfstab.eigen.pairs``.
     ``derivatives_at(w)``
         Several derivatives at one w, where they have work in common.
+    ``gradients_at(points)``, ``hessian_blocks_at(points)``
+        Gradients and Hessians at many w, with the bits of those at one.
     :attr:`parameters` and :meth:`replace`
         Numbers that a sweep may vary. `domain` bounds those of a loss with a kernel.
     :attr:`weight_names`, :attr:`description`, :meth:`initial_weights`, :meth:`minimum`, `highest_derivative`
@@ -198,6 +204,16 @@ class Loss(ABC):
         """Return v → ∇²L(w) v for many products at one w; what depends on w alone may be computed once."""
         return lambda v: self.hessian_vector_at(w, v)
 
+    def gradients_at(self, points: Array) -> Array:
+        """Return ∇L at rows of `points`, shape (points, dimension)."""
+        return np.array([self.gradient_at(w) for w in points]).reshape(points.shape)
+
+    def hessian_blocks_at(self, points: Array) -> Iterator[Array]:
+        """Yield ∇²L at rows of `points` in order, some at a time, shape (rows, dimension, dimension)."""
+        size = max(1, HESSIAN_NUMBERS // self.dimension**2)
+        for k in range(0, len(points), size):
+            yield np.array([self.hessian_at(w) for w in points[k : k + size]])
+
     def derivatives_at(self, w: Array) -> Derivatives:
         """Return the derivatives at one w, for a caller that needs several of them."""
         return Derivatives(self, w)
@@ -224,7 +240,11 @@ class Loss(ABC):
 
     def hessian(self, w: Any) -> Array:
         """Return ∇²L(w), shape (dimension, dimension), symmetric to the last bit."""
-        return self.hessian_at(self.checked_weights("w", w))
+        at = self.checked_weights("w", w)
+        check_memory(
+            f"the entries of the Hessian of {at.size} weights", 16 * at.size**2, "use hessian_vector"
+        )
+        return self.hessian_at(at)
 
     def hessian_vector(self, w: Any, v: Any) -> Array:
         """Return ∇²L(w) v, shape (dimension,)."""
@@ -288,11 +308,15 @@ class Loss(ABC):
         """Return normal random weights, `scale` times ``default_rng(seed).standard_normal(dimension)``."""
         seed = validation.integer("seed", seed, at_least=0)
         scale = validation.real("scale", scale, at_least=0)
+        check_memory(f"{self.dimension} weights", 16 * self.dimension, "take a loss of fewer")
         return scale * np.random.default_rng(seed).standard_normal(self.dimension)
 
     def minimum(self, start: Any) -> Array:
         """Return a minimum of the loss near `start`, by ``selfstab.losses.base.newton.damped_newton``."""
         at = self.checked_weights("start", start)
+        check_memory(
+            f"the entries of the Hessian of {at.size} weights", 16 * at.size**2, "find the minimum by a run"
+        )
         with np.errstate(over="ignore", invalid="ignore"):
             return damped_newton(self, at)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Final, Self
 
@@ -19,6 +20,7 @@ from selfstab.losses.networks.criteria import CRITERIA, checked_targets
 from selfstab.losses.networks.hessian import explicit_hessian
 from selfstab.losses.networks.passes import Network, Pass
 from selfstab.losses.networks.regression import Regression
+from selfstab.machine import check_memory
 from selfstab.validation import Array
 
 _OF_ONE_PASS: Final = ("value_at", "gradient_at", "hessian_operator_at", "hessian_vector_at", "third_at")
@@ -107,6 +109,8 @@ class MLP(Regression):
         if len(widths) < 2:
             raise ValueError(f"widths must be two or more integers >= 1, got {validation.shown(widths)}")
         self.widths = tuple(validation.integer("widths", width, at_least=1) for width in widths)
+        weights = sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(self.widths))
+        check_memory(f"the weights of widths {validation.shown(widths)}", 8 * weights, "take smaller widths")
         self.activation = validation.one_of("activation", activation, ACTIVATIONS)
         self.criterion = validation.one_of("criterion", criterion, CRITERIA)
         self.weight_decay = validation.real("weight_decay", weight_decay, at_least=0)

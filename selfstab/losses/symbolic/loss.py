@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from itertools import combinations_with_replacement, permutations
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any, Self
 
 import numpy as np
@@ -15,10 +15,11 @@ import sympy
 from selfstab import former_names, validation
 from selfstab.eigen import pairs
 from selfstab.kernels import elementary, modules
+from selfstab.kernels.derivative_template import derivatives_source
 from selfstab.kernels.measures import MEASURES, measure_names
 from selfstab.kernels.writer import Variant
-from selfstab.losses.base.kernel import Kernel, KernelSource
-from selfstab.losses.base.loss import Loss
+from selfstab.losses.base.kernel import PLAIN_STEPS, Kernel, KernelSource
+from selfstab.losses.base.loss import HESSIAN_NUMBERS, Loss
 from selfstab.losses.symbolic.expressions import checked, parse
 from selfstab.losses.symbolic.formulas import Formulas
 from selfstab.losses.symbolic.printing import lines_of
@@ -204,6 +205,27 @@ class SymbolicLoss(Loss):
         out.T[lower] = out[lower]
         return out
 
+    def gradients_at(self, points: Array) -> Array:
+        """Return ∇L at rows of `points`, with the bits of :meth:`gradient_at`."""
+        # A subclass may have a gradient of its own.
+        if len(points) <= PLAIN_STEPS or type(self).gradient_at is not SymbolicLoss.gradient_at:
+            return super().gradients_at(points)
+        out = np.empty(points.shape)
+        self._derived.compiled.gradients(points, self._values, out)
+        return out
+
+    def hessian_blocks_at(self, points: Array) -> Iterator[Array]:
+        """Yield ∇²L at rows of `points` in order, some at a time, with the bits of :meth:`hessian_at`."""
+        if len(points) <= PLAIN_STEPS or type(self).hessian_at is not SymbolicLoss.hessian_at:
+            yield from super().hessian_blocks_at(points)
+            return
+        n = self.dimension
+        size = max(1, HESSIAN_NUMBERS // n**2)
+        for k in range(0, len(points), size):
+            out = np.empty((min(size, len(points) - k), n, n))
+            self._derived.compiled.hessians(points[k : k + size], self._values, out)
+            yield out
+
     def third_at(self, w: Array, u: Array, v: Array) -> Array:
         """Return ∇³L(w)(u, v, ·)."""
         return np.array(self._derived.third(*w, *self._values, *u, *v))
@@ -266,7 +288,7 @@ class _Derived:
     """What follows from an expression alone, whatever its parameters' values; made on first use."""
 
     def __init__(self, formulas: Formulas, title: str) -> None:
-        self.formulas, self.source = formulas, KernelSource(formulas, title)
+        self.formulas, self.source, self._title = formulas, KernelSource(formulas, title), title
 
     def check_functions(self) -> None:
         """Raise ValueError if a formula has a function that no kernel knows: here, not at the first call."""
@@ -276,8 +298,21 @@ class _Derived:
     def functions(self) -> dict[str, Callable[..., Any]]:
         """Scalar functions (weights, parameters) of value, gradient and Hessian, run by plain CPython."""
         f = self.formulas
-        hessian = [f.hessian[i, j] for i in range(f.hessian.rows) for j in range(i + 1)]
-        return _plain_functions(f, {"value": [f.expression], "gradient": f.gradient, "hessian": hessian})
+        return _plain_functions(
+            f, {"value": [f.expression], "gradient": f.gradient, "hessian": self._lower_hessian}
+        )
+
+    @property
+    def _lower_hessian(self) -> list[sympy.Expr]:
+        hessian = self.formulas.hessian
+        return [hessian[i, j] for i in range(hessian.rows) for j in range(i + 1)]
+
+    @cached_property
+    def compiled(self) -> ModuleType:
+        """The compiled module of gradients and Hessians at many points, in the lines of `functions`."""
+        f = self.formulas
+        pieces = lines_of(f.gradient, "e"), lines_of(self._lower_hessian, "e")
+        return modules.compiled(derivatives_source(f.weights, f.parameters, *pieces, self._title))
 
     @cached_property
     def third(self) -> Callable[..., Any]:

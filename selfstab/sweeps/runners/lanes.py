@@ -21,6 +21,7 @@ from selfstab.optimizers.schedules import numeric_fields
 from selfstab.optimizers.text import rule_text
 from selfstab.sweeps.plan.blocks import block_size
 from selfstab.sweeps.plan.plan import Plan, scheduled
+from selfstab.sweeps.plan.sizes import check_tables
 from selfstab.validation import Array, Integers
 
 
@@ -28,6 +29,7 @@ class LaneRunner:
     """Runs cells of a plan by its loss's kernel, which is compiled, or loaded, on first use."""
 
     def __init__(self, plan: Plan, kernel: Kernel, *, resumes: bool = False) -> None:
+        check_tables(plan)
         self.plan, self._loss, self._kernel = plan, plan.problem.loss, kernel
         self.compile_seconds = 0.0
         optimizer = plan.problem.optimizer

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from selfstab.kernels.measures import MEASURES
-from selfstab.machine import free_memory
 from selfstab.runs.dataset import provenance
 from selfstab.sweeps.plan.blocks import Block, cut
 from selfstab.sweeps.plan.plan import Plan, described
@@ -19,16 +18,6 @@ from selfstab.validation import Array
 
 if TYPE_CHECKING:
     import xarray
-
-
-def check_memory(plan: Plan) -> None:
-    """Raise MemoryError if the results take more than half of the free memory."""
-    size = plan.cells * plan.repeats * sum(np.dtype(MEASURES[name].dtype).itemsize for name in plan.measures)
-    if size > (free := free_memory()) // 2:
-        raise MemoryError(
-            f"the results take {size / 1e9:.3g} GB, more than half of the {free / 1e9:.3g} GB of free memory: "
-            "give the sweep a store"
-        )
 
 
 class Memory:

@@ -196,6 +196,16 @@ class StaleTogether(Quartic):
         return _Stale(self, w)
 
 
+class StaleGradients(Quartic):
+    def gradients_at(self, points):
+        return np.tile(self.gradient_at(points[0]), (len(points), 1))
+
+
+class LostHessians(Quartic):
+    def hessian_blocks_at(self, points):
+        yield from ([self.hessian_at(points[0])] for _ in points)
+
+
 class Smallest(Quartic):
     def sharpness_at(self, w, guess=None):
         values, vectors = np.linalg.eigh(self.hessian_at(w))

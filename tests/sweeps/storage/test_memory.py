@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import selfstab as ss
+from selfstab import machine
 from selfstab.sweeps import sweep as sweep_module
 from selfstab.sweeps.storage import memory
 from tests.sweeps.storage.cases import plan_for
@@ -22,13 +23,16 @@ def test_results_beyond_half_of_the_memory_need_a_store(monkeypatch, tmp_path):
     """Protects the machine: 100 cells of final_loss and phase are 900 bytes, which fit if 1800 are free."""
     axes = {"lr": np.linspace(0.1, 0.2, 100)}
     asked = {"measure": ["final_loss", "phase"], "steps": 0}
-    monkeypatch.setattr(memory, "free_memory", lambda: 1799)
-    with pytest.raises(MemoryError, match=r"take 9e-07 GB, more than half of the 1.8e-06 GB .*a store$"):
+    monkeypatch.setattr(machine, "SMALL", 0)
+    monkeypatch.setattr(machine, "free_memory", lambda: 1799)
+    with pytest.raises(
+        MemoryError, match=r"100 cells .* take 9e-07 GB, more than half of the 1.8e-06 GB .*a store"
+    ):
         swept(axes, **asked)
     monkeypatch.setattr(sweep_module, "_run", lambda *_: "swept")
     monkeypatch.setattr(sweep_module, "_stored", lambda *_: "swept")
     assert swept(axes, store=tmp_path / "large.zarr", **asked) == "swept"
-    monkeypatch.setattr(memory, "free_memory", lambda: 1800)
+    monkeypatch.setattr(machine, "free_memory", lambda: 1800)
     assert swept(axes, **asked) == "swept"
 
 
