@@ -14,7 +14,10 @@ from typing import Any
 import sympy
 
 from selfstab.kernels import elementary
+from selfstab.losses.symbolic.kinks import directed
 from selfstab.losses.symbolic.printing import Assignment, Printed, assignments, formula
+from selfstab.losses.symbolic.stable import stable
+from selfstab.losses.symbolic.vocabulary import in_own_functions
 
 JACOBI_SWEEPS = 12
 
@@ -197,9 +200,13 @@ class Formulas:
         self._w = [sympy.Symbol(f"w_{s.name}", real=True) for s in variables]
         self._p = [sympy.Symbol(f"p_{s.name}", real=True) for s in parameters]
         internal = dict(zip([*variables, *parameters], [*self._w, *self._p], strict=True))
-        self.expression = expression.xreplace(internal)
+        self.expression = stable(in_own_functions(expression, internal))
         self.weights = [s.name for s in self._w]
         self.parameters = [s.name for s in self._p]
+
+    def directed(self, expression: sympy.Expr) -> sympy.Expr:
+        """Return an expression whose kinks take the side that the rule says (see kinks)."""
+        return directed(in_own_functions(expression), self._w)
 
     @cached_property
     def gradient(self) -> list[sympy.Expr]:
@@ -219,7 +226,9 @@ class Formulas:
     @cached_property
     def _program(self) -> _Program:
         pieces = {"value": [self.expression], "gradient": self.gradient, "sharpness": self._blocks.flat()}
-        exponentials, expressions = shared_exponentials([e for piece in pieces.values() for e in piece])
+        exponentials, expressions = shared_exponentials(
+            [self.directed(e) for piece in pieces.values() for e in piece]
+        )
         hoisting = _Hoisting([*self._w, *exponentials])
         steps, printed = assignments(
             [hoisting.hoisted(e) for e in [*exponentials.values(), *expressions]], "e"
@@ -296,6 +305,5 @@ def _placed(steps: Sequence[Assignment]) -> list[Assignment]:
 
 
 def _tidy(expr: sympy.Expr) -> sympy.Expr:
-    """Return a derivative without needless nesting; DiracDelta, zero almost everywhere, is dropped."""
-    expr = expr.replace(sympy.DiracDelta, lambda *_: sympy.Integer(0))
+    """Return a derivative without needless nesting."""
     return sympy.factor_terms(expr) if expr.is_polynomial() else expr

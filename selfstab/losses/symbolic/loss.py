@@ -23,6 +23,7 @@ from selfstab.losses.symbolic.expressions import checked, parse
 from selfstab.losses.symbolic.formulas import Formulas
 from selfstab.losses.symbolic.printing import lines_of
 from selfstab.losses.symbolic.size import check_nodes, check_operations
+from selfstab.losses.symbolic.vocabulary import in_own_functions
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.optimizers.text import rule_text
 from selfstab.validation import Array
@@ -254,8 +255,8 @@ def _expression(expression: Any, symbols: Mapping[str, sympy.Symbol]) -> sympy.E
     elif isinstance(expression, sympy.Expr):
         check_nodes(expression)
         # A symbol is known by its name: assumptions a user gave it do not matter.
-        result = expression.xreplace(
-            {s: symbols[s.name] for s in expression.free_symbols if s.name in symbols}
+        result = in_own_functions(
+            expression, {s: symbols[s.name] for s in expression.free_symbols if s.name in symbols}
         )
     else:
         raise TypeError(f"expression must be a SymPy expression or text, got {validation.shown(expression)}")
@@ -288,7 +289,7 @@ class _Derived:
         a = [sympy.Symbol(f"a_{i}", real=True) for i in range(n)]
         b = [sympy.Symbol(f"b_{i}", real=True) for i in range(n)]
         form = sum(f.hessian[i, j] * a[i] * b[j] for i in range(n) for j in range(n))
-        out = [_smooth_part(sympy.diff(form, s)) for s in w]
+        out = [sympy.diff(form, s) for s in w]
         return _plain_functions(f, {"third": out}, extra=[s.name for s in [*a, *b]])["third"]
 
     @cached_property
@@ -299,15 +300,10 @@ class _Derived:
         parts = {index: f.hessian[index] for index in _sorted_indices(len(w), 2)}
         for order in (3, 4):
             parts = {
-                index: _smooth_part(sympy.diff(parts[index[:-1]], w[index[-1]]))
+                index: sympy.diff(parts[index[:-1]], w[index[-1]])
                 for index in _sorted_indices(len(w), order)
             }
         return _plain_functions(f, {"fourth": list(parts.values())})["fourth"]
-
-
-def _smooth_part(derivative: sympy.Expr) -> sympy.Expr:
-    """Return a derivative without what the jump of a slope leaves at the kink."""
-    return derivative.replace(sympy.DiracDelta, lambda *_: sympy.Integer(0))
 
 
 def _sorted_indices(size: int, order: int) -> Iterable[tuple[int, ...]]:
@@ -347,7 +343,7 @@ def _plain_functions(
     arguments = ", ".join([*formulas.weights, *formulas.parameters, *extra])
     source = ""
     for name, expressions in pieces.items():
-        lines, results = lines_of(expressions, "e")
+        lines, results = lines_of([formulas.directed(e) for e in expressions], "e")
         body = "".join(f"    {line}\n" for line in lines)
         source += f"@compiled\ndef {name}({arguments}):\n{body}    return [{', '.join(results)}]\n\n\n"
     functions = modules.plain(elementary.definitions(source) + source)
