@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, Final
 
-from selfstab.losses.symbolic.vocabulary import Choice, both, compared, either, opposite, pieces
+from selfstab.losses.symbolic.vocabulary import Choice, as_choice, both, compared, either, opposite, pieces
 
 NAMES: Final = ("where", "Piecewise")
 """Functions whose arguments are conditions."""
@@ -63,12 +63,12 @@ def _condition(node: ast.expr, convert: Callable[[ast.expr], Any], depth: int = 
     joined = _joined(node)
     if joined is not None:
         join, parts = joined
-        first, *others = (_callable(_condition(part, convert, depth + 1)) for part in parts)
+        first, *others = (as_choice(_condition(part, convert, depth + 1)) for part in parts)
         for other in others:
             first = join(first, other)
         return first
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.Not, ast.Invert)):
-        return opposite(_callable(_condition(node.operand, convert, depth + 1)))
+        return opposite(as_choice(_condition(node.operand, convert, depth + 1)))
     if not isinstance(node, ast.Compare) or any(type(op) not in _RELATIONS for op in node.ops):
         raise ValueError(_ALLOWED)
     sides = [convert(side) for side in (node.left, *node.comparators)]
@@ -88,9 +88,3 @@ def _joined(node: ast.expr) -> tuple[Callable[[Choice, Choice], Choice], list[as
     if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.BitAnd, ast.BitOr)):
         return (both if isinstance(node.op, ast.BitAnd) else either), [node.left, node.right]
     return None
-
-
-def _callable(condition: Choice | bool) -> Choice:
-    if isinstance(condition, bool):
-        return (lambda yes, no: yes) if condition else (lambda yes, no: no)
-    return condition

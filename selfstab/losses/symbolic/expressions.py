@@ -12,7 +12,14 @@ import sympy
 
 from selfstab.losses.symbolic import conditions, vocabulary
 from selfstab.losses.symbolic.size import check_nodes
-from selfstab.losses.symbolic.vocabulary import CONSTANTS, FUNCTIONS, KNOWN, VALUES, in_own_functions, is_known
+from selfstab.losses.symbolic.vocabulary import (
+    CONSTANTS,
+    FUNCTIONS,
+    KNOWN,
+    VALUES,
+    in_own_functions,
+    is_known,
+)
 
 LONGEST: Final = 2000
 DEEPEST: Final = 60
@@ -192,7 +199,9 @@ def _convert(node: ast.expr, symbols: Mapping[str, sympy.Symbol], depth: int) ->
             if node.keywords:
                 raise ValueError(f"{name} takes no named arguments")
             if name in conditions.NAMES:
-                return _bounded(node, conditions.choice(node, lambda part: _convert(part, symbols, depth + 1)))
+                return _bounded(
+                    node, conditions.choice(node, lambda part: _convert(part, symbols, depth + 1))
+                )
             vocabulary.check_count(name, len(node.args))
         except _Refused:
             raise

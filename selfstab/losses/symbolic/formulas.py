@@ -200,7 +200,7 @@ class Formulas:
         self._w = [sympy.Symbol(f"w_{s.name}", real=True) for s in variables]
         self._p = [sympy.Symbol(f"p_{s.name}", real=True) for s in parameters]
         internal = dict(zip([*variables, *parameters], [*self._w, *self._p], strict=True))
-        self.expression = stable(in_own_functions(expression, internal))
+        self.expression = in_own_functions(stable(in_own_functions(expression, internal)))
         self.weights = [s.name for s in self._w]
         self.parameters = [s.name for s in self._p]
 
@@ -211,7 +211,7 @@ class Formulas:
     @cached_property
     def gradient(self) -> list[sympy.Expr]:
         """∂L/∂w, one expression per weight."""
-        return [_tidy(sympy.diff(self.expression, s)) for s in self._w]
+        return [_tidy(derivative(self.expression, s)) for s in self._w]
 
     @cached_property
     def hessian(self) -> sympy.Matrix:
@@ -220,7 +220,7 @@ class Formulas:
         out = sympy.zeros(n, n)
         for i in range(n):
             for j in range(i, n):
-                out[i, j] = out[j, i] = _tidy(sympy.diff(self.gradient[i], self._w[j]))
+                out[i, j] = out[j, i] = _tidy(derivative(self.gradient[i], self._w[j]))
         return out
 
     @cached_property
@@ -302,6 +302,16 @@ def _placed(steps: Sequence[Assignment]) -> list[Assignment]:
         unknown.remove(step.name)
         placed.append(step)
     return placed
+
+
+def derivative(expression: sympy.Expr, symbol: sympy.Symbol) -> sympy.Expr:
+    """Return a derivative in the functions that kernels know.
+
+    >>> x = sympy.Symbol("x", real=True)
+    >>> derivative(in_own_functions(sympy.Abs(x)), x)
+    sign(x)
+    """
+    return in_own_functions(sympy.diff(expression, symbol))
 
 
 def _tidy(expr: sympy.Expr) -> sympy.Expr:

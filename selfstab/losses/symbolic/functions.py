@@ -1,7 +1,7 @@
 """Functions that SymPy lacks, or whose derivatives it writes in a form that loses digits or overflows.
 
-Each is a SymPy function whose derivatives are such functions again, and prints as a call of a kernel's function of its
-name (:mod:`selfstab.kernels.elementary`) unless it says otherwise. All are real: where an argument is not, they are nan.
+Each is a SymPy function whose derivatives are such functions again. It prints as a call of the kernel's function of its
+name (:mod:`selfstab.kernels.elementary`) unless it says otherwise. All are real: of what is not real they are nan.
 """
 
 from __future__ import annotations
@@ -65,6 +65,11 @@ class sigmoid_slope(RealFunction):
     nargs = 1
     is_positive = True
 
+    @classmethod
+    def eval(cls, x: Any) -> Any:
+        """Return the function of −x, which is the same, where that is the simpler argument."""
+        return cls(-x) if x.could_extract_minus_sign() else None
+
     def fdiff(self, argindex: int = 1) -> Any:
         """Return the derivative."""
         return -sigmoid_slope(self.args[0]) * Tanh(self.args[0] / 2)
@@ -75,6 +80,11 @@ class logcosh(RealFunction):
 
     nargs = 1
     is_nonnegative = True
+
+    @classmethod
+    def eval(cls, x: Any) -> Any:
+        """Return the function of −x, which is the same, where that is the simpler argument."""
+        return cls(-x) if x.could_extract_minus_sign() else None
 
     def fdiff(self, argindex: int = 1) -> Any:
         """Return the derivative."""
@@ -89,7 +99,7 @@ class Tanh(RealFunction):
 
     @classmethod
     def eval(cls, x: Any) -> Any:
-        """Return −tanh(−x) where −x is the simpler argument."""
+        """Return minus the function of −x where that is the simpler argument."""
         return -cls(-x) if x.could_extract_minus_sign() else None
 
     def fdiff(self, argindex: int = 1) -> Any:
@@ -109,6 +119,11 @@ class sech(RealFunction):
     nargs = 1
     is_positive = True
 
+    @classmethod
+    def eval(cls, x: Any) -> Any:
+        """Return the function of −x, which is the same, where that is the simpler argument."""
+        return cls(-x) if x.could_extract_minus_sign() else None
+
     def fdiff(self, argindex: int = 1) -> Any:
         """Return the derivative."""
         return -sech(self.args[0]) * Tanh(self.args[0])
@@ -119,6 +134,11 @@ class csch(RealFunction):
 
     nargs = 1
 
+    @classmethod
+    def eval(cls, x: Any) -> Any:
+        """Return minus the function of −x where that is the simpler argument."""
+        return -cls(-x) if x.could_extract_minus_sign() else None
+
     def fdiff(self, argindex: int = 1) -> Any:
         """Return the derivative."""
         return -csch(self.args[0]) * coth(self.args[0])
@@ -128,6 +148,11 @@ class coth(RealFunction):
     """cosh x/sinh x."""
 
     nargs = 1
+
+    @classmethod
+    def eval(cls, x: Any) -> Any:
+        """Return minus the function of −x where that is the simpler argument."""
+        return -cls(-x) if x.could_extract_minus_sign() else None
 
     def fdiff(self, argindex: int = 1) -> Any:
         """Return the derivative."""
@@ -251,7 +276,8 @@ class softmax(RealFunction):
         """Return the derivative."""
         own = self.args[argindex - 1]
         others = (a - own for k, a in enumerate(self.args) if k != argindex - 1)
-        return -self * softmax(-own, *others)
+        share: Any = self
+        return -share * softmax(-own, *others)
 
     def _kernel_source(self, printer: Any) -> str:
         return f"(1.0 / (1.0 + {' + '.join(f'exp({printer._print(a)})' for a in self.args)}))"

@@ -1,9 +1,9 @@
 """Kinks and jumps by one rule: every derivative is its limit from the side of larger weights.
 
 At w, each of ``abs``, ``sign``, ``Max``, ``Min``, ``relu``, ``Heaviside`` and ``where`` takes the piece that holds at
-(w₁ + ε₁, w₂ + ε₂, …) for ε₁ ≫ ε₂ ≫ … > 0, as all these go to 0: the first weight decides, the second where the first does
-not, and so on. A kink's argument is then positive or negative by the first of its derivatives that is not 0. So a
-function has the same derivatives at a kink however it is written, and they are those of one smooth piece.
+(w₁ + ε₁, w₂ + ε₂, …) for ε₁ ≫ ε₂ ≫ … > 0, as all these go to 0: the first weight decides, the second where the first
+does not, and so on. A kink's argument is then positive or negative by the first of its derivatives that is not 0. So
+a function has the same derivatives at a kink however it is written, and they are those of one smooth piece.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any, Final
 
 import sympy
 
-from selfstab.losses.symbolic.functions import Function, RealFunction
+from selfstab.losses.symbolic.functions import RealFunction
 
 ORDERS: Final = 4
-"""Most derivatives of an argument of one weight that decide its side; of several weights it is two."""
+"""Most derivatives of a polynomial of one weight that decide its side; of any other argument it is two."""
 
-LONGEST: Final = 200
-"""Most operations of the derivatives that decide a side together; beyond it an argument that is 0 counts as positive."""
+LONGEST: Final = 100
+"""Most operations of the derivatives that decide a side together; beyond it what is 0 counts as positive."""
 
 
 class Abs(RealFunction):
@@ -202,7 +202,7 @@ def directed(expression: Any, weights: Sequence[Any]) -> Any:
             return node
         if node not in memory:
             parts = [rebuilt(part) for part in node.args]
-            if isinstance(node, (sign, Heaviside, where)):
+            if node.func in (sign, Heaviside, where):
                 parts[0] = rebuilt(_on_a_side(node.args[0], weights))
                 memory[node] = node.func(*parts)
             else:
@@ -238,7 +238,7 @@ def _on_a_side(argument: Any, weights: Sequence[Any]) -> Any:
 def _slopes(argument: Any, weights: Sequence[Any]) -> Iterable[Any]:
     """Yield derivatives in the order in which they decide the argument's sign beside a point where it is 0."""
     if len(weights) == 1:
-        for _ in range(ORDERS):
+        for _ in range(ORDERS if argument.is_polynomial(*weights) else 2):
             argument = argument.diff(weights[0])
             yield argument
         return

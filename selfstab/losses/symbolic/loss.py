@@ -20,7 +20,7 @@ from selfstab.kernels.writer import Variant
 from selfstab.losses.base.kernel import Kernel, KernelSource
 from selfstab.losses.base.loss import Loss
 from selfstab.losses.symbolic.expressions import checked, parse
-from selfstab.losses.symbolic.formulas import Formulas
+from selfstab.losses.symbolic.formulas import Formulas, derivative
 from selfstab.losses.symbolic.printing import lines_of
 from selfstab.losses.symbolic.size import check_nodes, check_operations
 from selfstab.losses.symbolic.vocabulary import in_own_functions
@@ -89,6 +89,7 @@ class SymbolicLoss(Loss):
                 )
         symbols = {name: sympy.Symbol(name, real=True) for name in [*weights, *numbers]}
         self.expression = _expression(expression, symbols)
+        self._written = expression if isinstance(expression, str) else ""
         free = {s.name for s in self.expression.free_symbols}
         if unknown := sorted(free - set(symbols)):
             raise ValueError(
@@ -152,7 +153,9 @@ class SymbolicLoss(Loss):
     def state(self) -> dict[str, Any]:
         """Return the expression as text, the variables and the parameters."""
         return {
-            "expression": _exact_text(self.expression, [*self._names, *self._parameters]),
+            "expression": _exact_text(
+                self.expression, [*self._names, *self._parameters], self.__dict__.get("_written", "")
+            ),
             "variables": self._names,
             "parameters": self.parameters,
         }
@@ -289,7 +292,7 @@ class _Derived:
         a = [sympy.Symbol(f"a_{i}", real=True) for i in range(n)]
         b = [sympy.Symbol(f"b_{i}", real=True) for i in range(n)]
         form = sum(f.hessian[i, j] * a[i] * b[j] for i in range(n) for j in range(n))
-        out = [sympy.diff(form, s) for s in w]
+        out = [derivative(form, s) for s in w]
         return _plain_functions(f, {"third": out}, extra=[s.name for s in [*a, *b]])["third"]
 
     @cached_property
@@ -300,8 +303,7 @@ class _Derived:
         parts = {index: f.hessian[index] for index in _sorted_indices(len(w), 2)}
         for order in (3, 4):
             parts = {
-                index: sympy.diff(parts[index[:-1]], w[index[-1]])
-                for index in _sorted_indices(len(w), order)
+                index: derivative(parts[index[:-1]], w[index[-1]]) for index in _sorted_indices(len(w), order)
             }
         return _plain_functions(f, {"fourth": list(parts.values())})["fourth"]
 
@@ -310,8 +312,8 @@ def _sorted_indices(size: int, order: int) -> Iterable[tuple[int, ...]]:
     return combinations_with_replacement(range(size), order)
 
 
-def _exact_text(expression: sympy.Expr, names: Iterable[str]) -> str:
-    """Return the expression as text that parses to it again; where there is none, in SymPy's own form."""
+def _exact_text(expression: sympy.Expr, names: Iterable[str], written: str) -> str:
+    """Return the expression as text that parses to it again: as it was `written`, or in SymPy's form, at worst."""
     # SymPy prints floats with 15 digits; a symbol that is called like the number has them all.
     exact = {number: sympy.Symbol(repr(float(number))) for number in expression.atoms(sympy.Float)}
     text = str(expression.xreplace(exact))
@@ -320,7 +322,7 @@ def _exact_text(expression: sympy.Expr, names: Iterable[str]) -> str:
             return text
     except ValueError:
         pass
-    return str(sympy.srepr(expression))
+    return written or str(sympy.srepr(expression))
 
 
 @lru_cache(maxsize=64)

@@ -32,7 +32,15 @@ LONGEST_SUM: Final = 64
 """Terms of a sum printed as one expression: each product adds a bracket, and Python reads 200 within each other."""
 
 
-_PRINTABLE: Final = (sympy.Symbol, sympy.Number, sympy.NumberSymbol, sympy.Add, sympy.Mul, sympy.Pow, sympy.Function)
+_PRINTABLE: Final = (
+    sympy.Symbol,
+    sympy.Number,
+    sympy.NumberSymbol,
+    sympy.Add,
+    sympy.Mul,
+    sympy.Pow,
+    sympy.Function,
+)
 _NOT_FINITE: Final = (sympy.oo, -sympy.oo, sympy.nan)
 
 

@@ -9,6 +9,7 @@ written                                    computed
 log(1 + exp(a)), log(S)                    softplus(a), logaddexp, logsumexp
 1/(1 + exp(−a)), exp(a)/(1 + exp(a))       sigmoid(a)
 exp(aₖ)/S, S**p for p < 1                  softmax, exp(p log S)
+exp(a)*exp(b)                              exp(a + b)
 log(cosh(a)), 1/cosh(a), sinh(a)/cosh(a)   logcosh(a), sech(a), tanh(a)
 1/sinh(a)                                  csch(a)
 (exp(a) − exp(−a))/(exp(a) + exp(−a))      tanh(a)
@@ -43,7 +44,7 @@ from selfstab.losses.symbolic.functions import (
     softplus,
     sqrt1pm1,
 )
-from selfstab.losses.symbolic.kinks import Extremum, relu
+from selfstab.losses.symbolic.kinks import Extremum, relu, where
 
 _ONE, _ZERO = sympy.S.One, sympy.S.Zero
 
@@ -77,7 +78,9 @@ def _rewritten(node: Any) -> Any:
     """Return a node, whose parts are rewritten already, in its stable form if it has one."""
     if isinstance(node, (Extremum, relu)):
         return stable(node.lowered())
-    rule = None
+    rule = _of_pieces(node)
+    if rule is not None:
+        return rule
     if isinstance(node, sympy.log):
         rule = _log_of(node.args[0])
     elif isinstance(node, sympy.exp):
@@ -89,6 +92,27 @@ def _rewritten(node: Any) -> Any:
     elif node.is_Add and len(node.args) == 2:
         rule = _difference(node)
     return node if rule is None else rule
+
+
+def _of_pieces(node: Any) -> Any:
+    """Return a function with poles or roots, of a choice of pieces, as the choice of its values, or None.
+
+    Its derivatives by the chain rule would be ∞·0 where the piece is constant.
+    """
+    if node.is_Pow:
+        if node.exp.is_Integer and node.exp.is_positive:
+            return None
+    elif not isinstance(node, (sympy.log, sympy.asin, sympy.acos, sympy.acosh, sympy.atanh)):
+        return None
+    inner = node.args[0]
+    choices = [f for f in sympy.Mul.make_args(inner) if isinstance(f, where)]
+    if len(choices) != 1:
+        return None
+    condition, *ends = choices[0].args
+    yes, no = (stable(node.func(inner.xreplace({choices[0]: end}), *node.args[1:])) for end in ends)
+    if any(end.has(sympy.zoo, sympy.oo, -sympy.oo, sympy.nan, sympy.I) for end in (yes, no)):
+        return None
+    return where(condition, yes, no)
 
 
 def _exponent(term: Any) -> Any:
@@ -213,12 +237,17 @@ def _power(base: Any, exponent: Any) -> Any:
 
 def _product(node: Any) -> Any:
     """Return a product in its stable form, or None."""
+    factors = [f for f in node.args if isinstance(f, sympy.exp)]
+    if len(factors) > 1:
+        rest = sympy.Mul(*(f for f in node.args if f not in factors))
+        product = rest * _rewritten(sympy.exp(sympy.Add(*(f.args[0] for f in factors))))
+        return _rewritten(product) if product.is_Mul else product
     powers = {f.base if f.is_Pow else f: (f.exp if f.is_Pow else _ONE) for f in node.args if not f.is_Number}
     exponentials = [f for f in powers if isinstance(f, sympy.exp) and powers[f] == 1]
     for f, n in powers.items():
         if not (n.is_number and n.is_positive):
             continue
-        c = f.args[0] if f.args else None
+        c: Any = f.args[0] if f.args else None
         if isinstance(f, sigmoid):
             for e in exponentials:
                 shift = sympy.expand(e.args[0] + c)

@@ -44,7 +44,20 @@ CONSTANTS: Final = {
 
 KNOWN: Final = (
     *(name for name in arithmetic.FUNCTIONS if name != "pow"),
-    *("Abs", "sign", "Heaviside", "Max", "Min", "Piecewise", "relu", "softplus", "sigmoid", "logcosh", "sech", "csch"),
+    *(
+        "Abs",
+        "sign",
+        "Heaviside",
+        "Max",
+        "Min",
+        "Piecewise",
+        "relu",
+        "softplus",
+        "sigmoid",
+        "logcosh",
+        "sech",
+        "csch",
+    ),
     *("coth", "sec", "csc", "cot"),
 )
 """Functions of SymPy expressions, as messages list them."""
@@ -189,6 +202,13 @@ def compared(left: Any, relation: str, right: Any) -> Choice:
     return lambda yes, no: kinks.where(difference, sympy.sympify(yes), sympy.sympify(no))
 
 
+def as_choice(condition: Choice | bool) -> Choice:
+    """Return the choice by a condition that may be a constant."""
+    if isinstance(condition, bool):
+        return (lambda yes, no: yes) if condition else (lambda yes, no: no)
+    return condition
+
+
 def both(one: Choice, other: Choice) -> Choice:
     """Return the choice by two conditions together."""
     return lambda yes, no: one(other(yes, no), no)
@@ -227,22 +247,27 @@ def _pieces(parts: list[tuple[Any, Any]], rebuilt: Callable[[Any], Any]) -> Any:
     def choice(condition: Any) -> Choice | bool:
         if condition in (sympy.true, sympy.false):
             return bool(condition)
-        if isinstance(condition, sympy.core.relational.Relational) and condition.rel_op in ("<", "<=", ">", ">="):
+        if isinstance(condition, sympy.core.relational.Relational) and condition.rel_op in (
+            "<",
+            "<=",
+            ">",
+            ">=",
+        ):
             return compared(rebuilt(condition.lhs), condition.rel_op, rebuilt(condition.rhs))
         if isinstance(condition, (sympy.And, sympy.Or)):
-            first, *others = (choice(part) for part in sorted(condition.args, key=sympy.default_sort_key))
+            ordered = sorted(condition.args, key=sympy.default_sort_key)
+            first, *others = (as_choice(choice(part)) for part in ordered)
             for other in others:
-                assert callable(first) and callable(other)  # constants within And and Or are SymPy's to remove
                 first = both(first, other) if isinstance(condition, sympy.And) else either(first, other)
             return first
         if isinstance(condition, sympy.Not):
-            inner = choice(condition.args[0])
-            assert callable(inner)
-            return opposite(inner)
-        raise ValueError(f"expression must have conditions of <, <=, > and >=, got {type(condition).__name__}")
+            return opposite(as_choice(choice(condition.args[0])))
+        raise ValueError(
+            f"expression must have conditions of <, <=, > and >=, got {type(condition).__name__}"
+        )
 
-    try:
-        return pieces([(piece, choice(condition)) for piece, condition in parts])
-    except ValueError as error:
-        message = str(error)
-        raise ValueError(message if message.startswith("expression") else f"expression is no formula: {message}") from None
+    if not any(condition == sympy.true for _, condition in parts):
+        raise ValueError(
+            "expression must have a last piece with the condition True in its Piecewise, got none"
+        )
+    return pieces([(piece, choice(condition)) for piece, condition in parts])
