@@ -248,7 +248,7 @@ def _product(node: Any) -> Any:
         if not (n.is_number and n.is_positive):
             continue
         c: Any = f.args[0] if f.args else None
-        if isinstance(f, sigmoid):
+        if isinstance(f, sigmoid) and c.free_symbols:
             for e in exponentials:
                 shift = sympy.expand(e.args[0] + c)
                 if shift.is_number and n >= 1:

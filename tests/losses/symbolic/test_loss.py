@@ -242,7 +242,10 @@ def test_variables_in_one_text(text):
         ((sympy.Integral(x * y, (y, 0, 1)), ["x"]), "built of .* got Integral"),
         ((sympy.Sum(x**z, (z, 0, 3)), ["x"]), "built of .* got Sum"),
         ((sympy.Derivative(x**3, x), ["x"]), "built of .* got Derivative"),
-        ((sympy.Piecewise((x, sympy.Eq(x, 1)), (0, True)), ["x"]), "conditions of <, <=, > and >=, got Equality"),
+        (
+            (sympy.Piecewise((x, sympy.Eq(x, 1)), (0, True)), ["x"]),
+            "conditions of <, <=, > and >=, got Equality",
+        ),
         ((sympy.Piecewise((x, x > 0)), ["x"]), "a last piece with the condition True"),
         ((sympy.Function("softplus")(x, x), ["x"]), "must give softplus one argument, got 2"),
         ((x * sympy.DiracDelta(x), ["x"]), "built of .* got DiracDelta"),

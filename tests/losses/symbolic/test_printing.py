@@ -98,7 +98,14 @@ def test_unknown_functions_are_refused_by_name():
     """Protects users: a function that no kernel has is named, with those that there are."""
     with pytest.raises(ValueError, match=r"must use the functions .*, got gamma"):
         formula(sympy.gamma(X))
-    for what in (sympy.zoo, sympy.nan, sympy.oo * 1, sympy.I, sympy.Derivative(sympy.gamma(X), X), sympy.Eq(X, Y)):
+    for what in (
+        sympy.zoo,
+        sympy.nan,
+        sympy.oo * 1,
+        sympy.I,
+        sympy.Derivative(sympy.gamma(X), X),
+        sympy.Eq(X, Y),
+    ):
         with pytest.raises(ValueError, match="must be built of arithmetic and known functions, got"):
             formula(what)
     assert {"sqrt", "exp", "erf"} <= {*FUNCTIONS}
