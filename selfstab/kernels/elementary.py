@@ -372,6 +372,14 @@ def csch(x):
 
 _define('''
 @inlined
+def planck(x):
+    """Return 1/(e**x - 1), within 4 ulp."""
+    size = abs(x)
+    return choose(x > 0.0, exp(-size), -1.0) / abs(expm1(-size))
+''')
+
+_define('''
+@inlined
 def gaussian(x):
     """Return e**-x**2, within 2 ulp: what the square loses to rounding is added to the exponent."""
     size = abs(x)

@@ -9,8 +9,8 @@ import pytest
 from selfstab.kernels import elementary, modules
 
 BOUNDS = {
-    "sigmoid": 2.5, "sigmoid_slope": 4.0, "softplus": 2.5, "logcosh": 5.0, "sech": 3.0, "csch": 4.0, "gaussian": 2.0,
-    "sqrt1pm1": 3.0, "erfc": 4.0,
+    "sigmoid": 2.5, "sigmoid_slope": 4.0, "softplus": 2.5, "logcosh": 5.0, "sech": 3.0, "csch": 4.0, "planck": 4.0,
+    "gaussian": 2.0, "sqrt1pm1": 3.0, "erfc": 4.0,
 }  # fmt: skip
 """The errors that the functions' docstrings state, in units of the last place; erfc is the C library's."""
 
@@ -21,6 +21,7 @@ EXACT = {
     "logcosh": lambda x: mpmath.log1p(2 * mpmath.sinh(x / 2) ** 2),
     "sech": mpmath.sech,
     "csch": mpmath.csch,
+    "planck": lambda x: 1 / mpmath.expm1(x),
     "gaussian": lambda x: mpmath.exp(-x * x),
     "sqrt1pm1": lambda x: x / (mpmath.sqrt(1 + x) + 1),
     "erfc": mpmath.erfc,
@@ -48,7 +49,9 @@ def arguments(name, count):
     if name == "sqrt1pm1":
         return np.where(x < -1.0, 1.0 / np.where(x < -1.0, x, 1.0), x)
     # mpmath has no erfc of 1e300, and csch has a pole.
-    return x[(x != 0.0) if name == "csch" else (np.abs(x) < 1e4) if name == "erfc" else slice(None)]
+    return x[
+        (x != 0.0) if name in ("csch", "planck") else (np.abs(x) < 1e4) if name == "erfc" else slice(None)
+    ]
 
 
 def ulps(value, exact):

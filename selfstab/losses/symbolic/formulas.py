@@ -16,7 +16,7 @@ import sympy
 from selfstab.kernels import elementary
 from selfstab.losses.symbolic.kinks import directed
 from selfstab.losses.symbolic.printing import Assignment, Printed, assignments, formula
-from selfstab.losses.symbolic.stable import stable
+from selfstab.losses.symbolic.stable import merged, stable
 from selfstab.losses.symbolic.vocabulary import in_own_functions
 
 JACOBI_SWEEPS = 12
@@ -311,7 +311,7 @@ def derivative(expression: sympy.Expr, symbol: sympy.Symbol) -> sympy.Expr:
     >>> derivative(in_own_functions(sympy.Abs(x)), x)
     sign(x)
     """
-    return in_own_functions(sympy.diff(expression, symbol))
+    return merged(in_own_functions(sympy.diff(expression, symbol)))
 
 
 def _tidy(expr: sympy.Expr) -> sympy.Expr:

@@ -162,6 +162,16 @@ class coth(RealFunction):
         return f"(1.0 / tanh({printer._print(self.args[0])}))"
 
 
+class planck(RealFunction):
+    """1/(eˣ − 1)."""
+
+    nargs = 1
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        """Return the derivative."""
+        return -(csch(self.args[0] / 2) ** 2) / 4
+
+
 class erfc(RealFunction):
     """1 − erf x."""
 

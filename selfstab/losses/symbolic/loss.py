@@ -44,7 +44,8 @@ class SymbolicLoss(Loss):
     ----------
     expression
         The loss L(variables; parameters), real and at least twice differentiable almost everywhere: a SymPy
-        expression, or text such as ``"(u*v - 1)**2/2"`` in + − * / ** and the common functions.
+        expression, or text such as ``"(u*v - 1)**2/2"`` in + − * / ** and the common functions. A power of what is
+        negative is nan unless its exponent is whole.
     variables
         The weights, in order: symbols or names, or names in one text such as ``"u, v"``.
     parameters
@@ -68,6 +69,8 @@ class SymbolicLoss(Loss):
     array([1., 2.])
     >>> print(loss.sharpness([2.0, 0.5])[0])
     4.25
+    >>> print(SymbolicLoss("(w + abs(w))/2 + log(1 + exp(-abs(w)))", "w").hessian([0.0])[0, 0])
+    0.25
     """
 
     def __init__(

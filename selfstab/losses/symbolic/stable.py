@@ -11,7 +11,7 @@ log(1 + exp(a)), log(S)                    softplus(a), logaddexp, logsumexp
 exp(aₖ)/S, S**p for p < 1                  softmax, exp(p log S)
 exp(a)*exp(b)                              exp(a + b)
 log(cosh(a)), 1/cosh(a), sinh(a)/cosh(a)   logcosh(a), sech(a), tanh(a)
-1/sinh(a)                                  csch(a)
+1/sinh(a), 1/(exp(a) − 1)                  csch(a), planck(a)
 (exp(a) − exp(−a))/(exp(a) + exp(−a))      tanh(a)
 exp(a) − 1, log(1 + a), √(1 + a) − 1       expm1(a), log1p(a), sqrt1pm1(a)
 log of a product with such factors         the sum of their logarithms
@@ -36,6 +36,7 @@ from selfstab.losses.symbolic.functions import (
     logaddexp,
     logcosh,
     logsumexp,
+    planck,
     power,
     sech,
     sigmoid,
@@ -72,6 +73,36 @@ def stable(expression: Any) -> Any:
         return memory[node]
 
     return rebuilt(expression)
+
+
+def merged(derivative: Any) -> Any:
+    """Return a derivative with exp(a) exp(b) as exp(a + b) where b holds exponentials, as in that of exp(−exp(x)).
+
+    Examples
+    --------
+    >>> x = sympy.Symbol("x", real=True)
+    >>> merged(sympy.diff(sympy.exp(-sympy.exp(x)), x))
+    -exp(x - exp(x))
+    """
+
+    def is_tower(node: Any) -> bool:
+        return isinstance(node, sympy.exp) and bool(node.args[0].has(sympy.exp))
+
+    def product(node: Any) -> Any:
+        terms = []
+        for term in sympy.Add.make_args(sympy.expand_mul(node)):
+            factors = sympy.Mul.make_args(term)
+            exponents = [f.args[0] for f in factors if isinstance(f, sympy.exp)]
+            rest = sympy.Mul(*(f for f in factors if not isinstance(f, sympy.exp)))
+            terms.append(rest * sympy.exp(sympy.Add(*exponents)))
+        return sympy.Add(*terms)
+
+    if not any(is_tower(node) for node in derivative.atoms(sympy.exp)):
+        return derivative
+    return derivative.replace(
+        lambda node: node.is_Mul and any(is_tower(f) for f in node.args) and len(node.atoms(sympy.exp)) > 1,
+        product,
+    )
 
 
 def _rewritten(node: Any) -> Any:
@@ -221,6 +252,8 @@ def _power(base: Any, exponent: Any) -> Any:
         return sech(base.args[0]) ** -exponent
     if negative and isinstance(base, sympy.sinh):
         return csch(base.args[0]) ** -exponent
+    if negative and isinstance(base, expm1):
+        return planck(base.args[0]) ** -exponent
     exponents = _exponents(base)
     if exponents and not (exponent.is_number and exponent >= 1):
         if len(exponents) == 2:

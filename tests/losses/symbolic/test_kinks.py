@@ -53,19 +53,47 @@ def test_the_absolute_value_has_one_kink_however_it_is_written(text):
     ("spellings", "at", "expected"),
     [
         # Where x rises through −1, x² − 1 falls: the piece of x > −1 is 1 − x².
-        (["abs(x**2 - 1)", "abs(1 - x**2)", "abs(x - 1)*abs(x + 1)", "Max(x**2 - 1, 1 - x**2)"], -1.0, [0.0, 2.0, -2.0]),
-        (["abs(x**2 - 1)", "abs(1 - x**2)", "abs(x - 1)*abs(x + 1)", "Max(x**2 - 1, 1 - x**2)"], 1.0, [0.0, 2.0, 2.0]),
+        (
+            ["abs(x**2 - 1)", "abs(1 - x**2)", "abs(x - 1)*abs(x + 1)", "Max(x**2 - 1, 1 - x**2)"],
+            -1.0,
+            [0.0, 2.0, -2.0],
+        ),
+        (
+            ["abs(x**2 - 1)", "abs(1 - x**2)", "abs(x - 1)*abs(x + 1)", "Max(x**2 - 1, 1 - x**2)"],
+            1.0,
+            [0.0, 2.0, 2.0],
+        ),
         # One-sided Hessians 25 and 1: one of them, neither their mean nor what a half makes of them.
-        (["Max(5*x, -x)**2/2", "(5*x*Heaviside(x) - x*Heaviside(-x))**2/2", "where(x > 0, 25*x**2, x**2)/2"], 0.0, [0, 0, 25]),
-        (["Min(-5*x, x)**2/2", "(5*x*Heaviside(x) - x*Heaviside(-x))**2/2", "Piecewise((x**2, x < 0), (25*x**2, True))/2"], 0.0, [0, 0, 25]),
-        (["(x + abs(x))/2 + log(1 + exp(-abs(x)))", "log(1 + exp(x))", "softplus(x)"], 0.0, [np.log(2.0), 0.5, 0.25]),
+        (
+            [
+                "Max(5*x, -x)**2/2",
+                "(5*x*Heaviside(x) - x*Heaviside(-x))**2/2",
+                "where(x > 0, 25*x**2, x**2)/2",
+            ],
+            0.0,
+            [0, 0, 25],
+        ),
+        (
+            [
+                "Min(-5*x, x)**2/2",
+                "(5*x*Heaviside(x) - x*Heaviside(-x))**2/2",
+                "Piecewise((x**2, x < 0), (25*x**2, True))/2",
+            ],
+            0.0,
+            [0, 0, 25],
+        ),
+        (
+            ["(x + abs(x))/2 + log(1 + exp(-abs(x)))", "log(1 + exp(x))", "softplus(x)"],
+            0.0,
+            [np.log(2.0), 0.5, 0.25],
+        ),
         (["relu(x**3)", "x**2*relu(x)", "Max(x, 0)**3"], 0.0, [0.0, 0.0, 0.0, 6.0]),
         (["abs((x - 1)**2*(x - 3))", "(x - 1)**2*abs(x - 3)"], 1.0, [0.0, 0.0, 4.0]),
         (["relu(x - 1)**1.5", "where(x > 1, (x - 1)**1.5, 0)"], 0.5, [0.0, 0.0, 0.0, 0.0]),
         (["sqrt(relu(x))*3", "3*sqrt(Max(x, 0))", "where(x > 0, 3*sqrt(x), 0)"], -2.0, [0.0, 0.0, 0.0, 0.0]),
         (["where(x > 0, log(x), x)", "Piecewise((log(x), x > 0), (x, True))"], -2.0, [-2.0, 1.0, 0.0, 0.0]),
     ],
-)  # fmt: skip
+)
 def test_spellings_of_one_function_agree(spellings, at, expected):
     """Protects sharpness at kinks: values worked out by hand, for every spelling."""
     for text in spellings:

@@ -39,6 +39,7 @@ EXP, LOG = sympy.exp, sympy.log
         (1 / sympy.cosh(X), "sech(x)"),
         (sympy.cosh(X) ** -2, "sech(x)**2"),
         (1 / sympy.sinh(X), "csch(x)"),
+        ((EXP(X) - 1) ** -2, "planck(x)**2"),
         (sympy.sinh(X) / sympy.cosh(X), "tanh(x)"),
         ((EXP(X) - EXP(-X)) / (EXP(X) + EXP(-X)), "tanh(x)"),
         ((EXP(2 * X) - 1) / (EXP(2 * X) + 1), "tanh(x)"),
@@ -70,14 +71,18 @@ def test_patterns(written, computed):
 
 TYPED = {
     "log(1 + exp(x))": lambda x: mpmath.log(1 + mpmath.exp(x)),
-    "(9*log(1 + exp(-x)) + log(1 + exp(x)))/10": lambda x: (9 * mpmath.log(1 + mpmath.exp(-x)) + mpmath.log(1 + mpmath.exp(x))) / 10,
+    "(9*log(1 + exp(-x)) + log(1 + exp(x)))/10": lambda x: (
+        (9 * mpmath.log(1 + mpmath.exp(-x)) + mpmath.log(1 + mpmath.exp(x))) / 10
+    ),
     "exp(x)/(1 + exp(x))": lambda x: 1 / (1 + mpmath.exp(-x)),
     "(1 + exp(x))**(-2)": lambda x: (1 + mpmath.exp(x)) ** -2,
     "log(cosh(x))": lambda x: mpmath.log(mpmath.cosh(x)),
     "1/cosh(x)": mpmath.sech,
     "cosh(x)**(-2)": lambda x: mpmath.sech(x) ** 2,
-    "log(exp(x) + exp(3 - x) + exp(2))": lambda x: mpmath.log(mpmath.exp(x) + mpmath.exp(3 - x) + mpmath.exp(2)),
-    "exp(x)/(exp(x) + exp(1 - x) + exp(3))": lambda x: mpmath.exp(x) / (mpmath.exp(x) + mpmath.exp(1 - x) + mpmath.exp(3)),
+    "log(exp(x) + exp(3 - x) + exp(2))": lambda x: mpmath.log(
+        mpmath.exp(x) + mpmath.exp(3 - x) + mpmath.exp(2)
+    ),
+    "exp(x)/(exp(x) + exp(1 - x) + exp(3))": lambda x: 1 / (1 + mpmath.exp(1 - 2 * x) + mpmath.exp(3 - x)),
     "(exp(x) - exp(-x))/(exp(x) + exp(-x))": mpmath.tanh,
     "log(1/(1 + exp(-x)))": lambda x: -mpmath.log(1 + mpmath.exp(-x)),
     "erfc(x)": mpmath.erfc,
@@ -88,8 +93,10 @@ TYPED = {
     "sqrt(1 + x**2) - 1": lambda x: mpmath.sqrt(1 + x * x) - 1,
     "expm1(x)": mpmath.expm1,
     "csch(x)": mpmath.csch,
+    "1/(exp(x) - 1)": lambda x: 1 / mpmath.expm1(x),
+    "exp(-exp(x - 1))": lambda x: mpmath.exp(-mpmath.exp(x - 1)),
     "x*sigmoid(x)": lambda x: x / (1 + mpmath.exp(-x)),
-}  # fmt: skip
+}
 
 
 NEAR = {"erfc(x)": 30.0, "1 - erf(x)": 30.0, "sqrt(1 + x**2) - 1": 30.0}
