@@ -57,7 +57,7 @@ def stable(expression: Any) -> Any:
     --------
     >>> x, y = sympy.symbols("x y", real=True)
     >>> stable(sympy.log(1 + sympy.exp(-2 * x)) + 1 / (1 + sympy.exp(y)))
-    softplus(-2*x) + sigmoid(-y)
+    sigmoid(-y) + softplus(-2*x)
     >>> stable(sympy.exp(x) / (sympy.exp(x) + sympy.exp(y)))
     sigmoid(x - y)
     """
