@@ -23,6 +23,7 @@ a**b, where b is no number                 a power with its limits at a = 0
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import sympy
@@ -89,8 +90,11 @@ def merged(derivative: Any) -> Any:
         return isinstance(node, sympy.exp) and bool(node.args[0].has(sympy.exp))
 
     def product(node: Any) -> Any:
+        # Sums times sums are left alone where they are too many terms to write out.
+        if math.prod(len(f.args) for f in node.args if f.is_Add) > 64:
+            return node
         terms = []
-        for term in sympy.Add.make_args(sympy.expand_mul(node)):
+        for term in sympy.Add.make_args(sympy.expand_mul(node, deep=False)):
             factors = sympy.Mul.make_args(term)
             exponents = [f.args[0] for f in factors if isinstance(f, sympy.exp)]
             rest = sympy.Mul(*(f for f in factors if not isinstance(f, sympy.exp)))
@@ -236,11 +240,11 @@ def _exponential(a: Any) -> Any:
     for term in sympy.Add.make_args(a):
         factor, sum_of = term.as_coeff_Mul()
         if isinstance(sum_of, (logaddexp, logsumexp)) and factor in (-1, -2):
-            terms, rest = [*sum_of.args], sympy.expand(a - term)
+            terms, rest = [*sum_of.args], a - term
             for k, own in enumerate(terms):
-                if factor == -1 and sympy.expand(rest - own) == 0:
+                if factor == -1 and rest == own:
                     return softmax(*(other - own for j, other in enumerate(terms) if j != k))
-            if factor == -2 and len(terms) == 2 and sympy.expand(rest - terms[0] - terms[1]) == 0:
+            if factor == -2 and len(terms) == 2 and rest == terms[0] + terms[1]:
                 return sigmoid_slope(terms[0] - terms[1])
     return None
 
@@ -283,7 +287,7 @@ def _product(node: Any) -> Any:
         c: Any = f.args[0] if f.args else None
         if isinstance(f, sigmoid) and c.free_symbols:
             for e in exponentials:
-                shift = sympy.expand(e.args[0] + c)
+                shift = e.args[0] + c
                 if shift.is_number and n >= 1:
                     return _without(node, {e: _ONE, f: _ONE}, sympy.exp(shift) * sigmoid(-c))
                 if shift.free_symbols & c.free_symbols and e.args[0].free_symbols & c.free_symbols:
