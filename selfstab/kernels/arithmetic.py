@@ -16,7 +16,7 @@ import numpy as np
 
 FUNCTIONS: Final = (
     "sqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh",
-    "asinh", "acosh", "atanh", "erf", "pow",
+    "asinh", "acosh", "atanh", "erf", "erfc", "pow",
 )  # fmt: skip
 
 HEADER: Final = f"""\

@@ -22,7 +22,7 @@ LOSSES = {
     "Quadratic": ss.Quadratic([1.0, 2.0]),
     "DoubleWell": ss.DoubleWell(),
     "formula": ss.SymbolicLoss(
-        "log(1 + exp(-a*u*v)) + (u - b)**2/2 + tanh(v)*w**3", ["u", "v", "w"], {"a": 1.0, "b": 0.5}
+        "exp(-a*u*v) + log(2 + v**2) + (u - b)**2/2 + tanh(v)*w**3", ["u", "v", "w"], {"a": 1.0, "b": 0.5}
     ),
 }
 MEASURED = {

@@ -3,39 +3,32 @@
 from __future__ import annotations
 
 import ast
-import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-import numpy as np
 import sympy
 
-from selfstab.kernels import arithmetic
+from selfstab.losses.symbolic import conditions, vocabulary
 from selfstab.losses.symbolic.size import check_nodes
+from selfstab.losses.symbolic.vocabulary import (
+    CONSTANTS,
+    FUNCTIONS,
+    KNOWN,
+    VALUES,
+    in_own_functions,
+    is_known,
+)
 
 LONGEST: Final = 2000
 DEEPEST: Final = 60
 LARGEST_POWER: Final = 64
 LARGEST_NUMBER: Final = 10**300
 
-FUNCTIONS: Final[dict[str, Any]] = {
-    "sqrt": sympy.sqrt, "exp": sympy.exp, "log": sympy.log, "sin": sympy.sin, "cos": sympy.cos, "tan": sympy.tan,
-    "asin": sympy.asin, "acos": sympy.acos, "atan": sympy.atan, "sinh": sympy.sinh, "cosh": sympy.cosh,
-    "tanh": sympy.tanh, "asinh": sympy.asinh, "acosh": sympy.acosh, "atanh": sympy.atanh, "erf": sympy.erf,
-    "Abs": sympy.Abs, "abs": sympy.Abs,
-}  # fmt: skip
-_KNOWN: Final = (*arithmetic.FUNCTIONS, "Abs", "Max", "Min", "sign", "Heaviside")
-_VALUES: Final[dict[str, Callable[..., float]]] = {
-    **{name: getattr(math, name) for name in FUNCTIONS if hasattr(math, name)},
-    "Abs": abs, "Max": max, "Min": min, "Add": lambda *a: math.fsum(a), "Mul": lambda *a: math.prod(a), "Pow": math.pow,
-    "sign": lambda a: float(np.sign(a)), "Heaviside": lambda a, at_zero=0.5: float(np.heaviside(a, at_zero)),
-}  # fmt: skip
 _ARITHMETIC: Final = (sympy.Symbol, sympy.NumberSymbol, sympy.Add, sympy.Mul)
 _CONSTANT: Final = "have a real value of magnitude at most 1e300 in float64, and so do their parts"
 _NO_VALUE: Final = (ValueError, OverflowError, ZeroDivisionError, KeyError)
-_CONSTANTS: Final = {"pi": sympy.pi, "E": sympy.E}
 _OPERATORS: Final[dict[type[ast.operator], Any]] = {
     ast.Add: lambda a, b: a + b,
     ast.Sub: lambda a, b: a - b,
@@ -59,6 +52,7 @@ def checked(expression: sympy.Expr) -> sympy.Expr:
     u**2
     """
     check_nodes(expression)
+    expression = in_own_functions(expression)
     nodes = [*sympy.preorder_traversal(expression)]
     for node in nodes:
         if node in (sympy.I, sympy.zoo, sympy.nan, sympy.oo, -sympy.oo):
@@ -68,9 +62,9 @@ def checked(expression: sympy.Expr) -> sympy.Expr:
                 raise ValueError(
                     "expression must have numbers of magnitude at most 1e300, numerators and denominators too"
                 )
-        elif not (isinstance(node, (*_ARITHMETIC, sympy.Pow)) or _is_known_function(node)):
+        elif not (isinstance(node, (*_ARITHMETIC, sympy.Pow)) or is_known(node)):
             raise ValueError(
-                f"expression must be built of + - * / ** and {', '.join(_KNOWN)}, got {type(node).__name__}"
+                f"expression must be built of + - * / ** and {', '.join(KNOWN)}, got {type(node).__name__}"
             )
     # Before SymPy compares any of them: it may take for ever over constants that no float64 holds.
     try:
@@ -103,16 +97,10 @@ def _value(node: sympy.Basic) -> float | None:
         parts = [part for part in values if part is not None]
         if len(parts) < len(values):
             return None
-        value = _VALUES[type(node).__name__](*parts)
+        value = VALUES[type(node).__name__](*parts)
     if not abs(value) <= LARGEST_NUMBER:
         raise OverflowError
     return value
-
-
-def _is_known_function(node: sympy.Basic) -> bool:
-    return isinstance(node, sympy.Function | sympy.Max | sympy.Min) and type(node).__name__ in _KNOWN and (
-        not isinstance(node, sympy.core.function.AppliedUndef)
-    )  # fmt: skip
 
 
 def parse(text: str, symbols: Mapping[str, sympy.Symbol]) -> sympy.Expr:
@@ -185,9 +173,9 @@ def _convert(node: ast.expr, symbols: Mapping[str, sympy.Symbol], depth: int) ->
     if isinstance(node, ast.Name):
         if node.id in symbols:
             return symbols[node.id]
-        if node.id in _CONSTANTS:
-            return _CONSTANTS[node.id]
-        raise _refuse(node, f"unknown name {node.id!r}; known are {', '.join([*symbols, *_CONSTANTS])}")
+        if node.id in CONSTANTS:
+            return CONSTANTS[node.id]
+        raise _refuse(node, f"unknown name {node.id!r}; known are {', '.join([*symbols, *CONSTANTS])}")
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
         inner = _convert(node.operand, symbols, depth + 1)
         return -inner if isinstance(node.op, ast.USub) else inner
@@ -204,11 +192,22 @@ def _convert(node: ast.expr, symbols: Mapping[str, sympy.Symbol], depth: int) ->
         return result
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         name = node.func.id
-        if name not in FUNCTIONS:
-            raise _refuse(node, f"unknown function {name!r}; known are {', '.join(FUNCTIONS)}")
-        if len(node.args) != 1 or node.keywords:
-            raise _refuse(node, f"{name} takes one argument")
-        return _bounded(node, FUNCTIONS[name](_convert(node.args[0], symbols, depth + 1)))
+        if name not in FUNCTIONS and name not in conditions.NAMES:
+            known = ", ".join([*FUNCTIONS, *conditions.NAMES])
+            raise _refuse(node, f"unknown function {name!r}; known are {known}")
+        try:
+            if node.keywords:
+                raise ValueError(f"{name} takes no named arguments")
+            if name in conditions.NAMES:
+                return _bounded(
+                    node, conditions.choice(node, lambda part: _convert(part, symbols, depth + 1))
+                )
+            vocabulary.check_count(name, len(node.args))
+        except _Refused:
+            raise
+        except ValueError as error:
+            raise _refuse(node, str(error)) from None
+        return _bounded(node, FUNCTIONS[name](*(_convert(part, symbols, depth + 1) for part in node.args)))
     raise _refuse(node, "only numbers, names, + - * / ** and function calls are allowed")
 
 
@@ -223,9 +222,8 @@ def _bounded(node: ast.expr, expression: Any) -> Any:
 
 def _combined(node: ast.BinOp, left: Any, right: Any) -> Any:
     if isinstance(node.op, ast.Pow):
-        power = _value(right)
-        if power is None or abs(power) > LARGEST_POWER:
-            raise _refuse(node.right, f"a power must be a number of magnitude at most {LARGEST_POWER}")
+        if abs(_value(right) or 0.0) > LARGEST_POWER:
+            raise _refuse(node.right, f"a power must be of magnitude at most {LARGEST_POWER}")
         # Checked at once: powers of powers grow beyond any memory.
         return checked(left**right)
     if isinstance(node.op, ast.Div) and right.is_zero:

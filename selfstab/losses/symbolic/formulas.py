@@ -14,7 +14,10 @@ from typing import Any
 import sympy
 
 from selfstab.kernels import elementary
+from selfstab.losses.symbolic.kinks import directed
 from selfstab.losses.symbolic.printing import Assignment, Printed, assignments, formula
+from selfstab.losses.symbolic.stable import merged, stable
+from selfstab.losses.symbolic.vocabulary import in_own_functions
 
 JACOBI_SWEEPS = 12
 
@@ -197,14 +200,18 @@ class Formulas:
         self._w = [sympy.Symbol(f"w_{s.name}", real=True) for s in variables]
         self._p = [sympy.Symbol(f"p_{s.name}", real=True) for s in parameters]
         internal = dict(zip([*variables, *parameters], [*self._w, *self._p], strict=True))
-        self.expression = expression.xreplace(internal)
+        self.expression = in_own_functions(stable(in_own_functions(expression, internal)))
         self.weights = [s.name for s in self._w]
         self.parameters = [s.name for s in self._p]
+
+    def directed(self, expression: sympy.Expr) -> sympy.Expr:
+        """Return an expression whose kinks take the side that the rule says (see kinks)."""
+        return directed(in_own_functions(expression), self._w)
 
     @cached_property
     def gradient(self) -> list[sympy.Expr]:
         """∂L/∂w, one expression per weight."""
-        return [_tidy(sympy.diff(self.expression, s)) for s in self._w]
+        return [_tidy(derivative(self.expression, s)) for s in self._w]
 
     @cached_property
     def hessian(self) -> sympy.Matrix:
@@ -213,13 +220,15 @@ class Formulas:
         out = sympy.zeros(n, n)
         for i in range(n):
             for j in range(i, n):
-                out[i, j] = out[j, i] = _tidy(sympy.diff(self.gradient[i], self._w[j]))
+                out[i, j] = out[j, i] = _tidy(derivative(self.gradient[i], self._w[j]))
         return out
 
     @cached_property
     def _program(self) -> _Program:
         pieces = {"value": [self.expression], "gradient": self.gradient, "sharpness": self._blocks.flat()}
-        exponentials, expressions = shared_exponentials([e for piece in pieces.values() for e in piece])
+        exponentials, expressions = shared_exponentials(
+            [self.directed(e) for piece in pieces.values() for e in piece]
+        )
         hoisting = _Hoisting([*self._w, *exponentials])
         steps, printed = assignments(
             [hoisting.hoisted(e) for e in [*exponentials.values(), *expressions]], "e"
@@ -295,7 +304,16 @@ def _placed(steps: Sequence[Assignment]) -> list[Assignment]:
     return placed
 
 
+def derivative(expression: sympy.Expr, symbol: sympy.Symbol) -> sympy.Expr:
+    """Return a derivative in the functions that kernels know.
+
+    >>> x = sympy.Symbol("x", real=True)
+    >>> derivative(in_own_functions(sympy.Abs(x)), x)
+    sign(x)
+    """
+    return merged(in_own_functions(sympy.diff(expression, symbol)))
+
+
 def _tidy(expr: sympy.Expr) -> sympy.Expr:
-    """Return a derivative without needless nesting; DiracDelta, zero almost everywhere, is dropped."""
-    expr = expr.replace(sympy.DiracDelta, lambda *_: sympy.Integer(0))
+    """Return a derivative without needless nesting."""
     return sympy.factor_terms(expr) if expr.is_polynomial() else expr

@@ -21,9 +21,10 @@ from selfstab.kernels.writer import Variant
 from selfstab.losses.base.kernel import PLAIN_STEPS, Kernel, KernelSource
 from selfstab.losses.base.loss import HESSIAN_NUMBERS, Loss
 from selfstab.losses.symbolic.expressions import checked, parse
-from selfstab.losses.symbolic.formulas import Formulas
+from selfstab.losses.symbolic.formulas import Formulas, derivative
 from selfstab.losses.symbolic.printing import lines_of
 from selfstab.losses.symbolic.size import check_nodes, check_operations
+from selfstab.losses.symbolic.vocabulary import in_own_functions
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.optimizers.text import rule_text
 from selfstab.validation import Array
@@ -44,7 +45,8 @@ class SymbolicLoss(Loss):
     ----------
     expression
         The loss L(variables; parameters), real and at least twice differentiable almost everywhere: a SymPy
-        expression, or text such as ``"(u*v - 1)**2/2"`` in + − * / ** and the common functions.
+        expression, or text such as ``"(u*v - 1)**2/2"`` in + − * / ** and the common functions. A power of what is
+        negative is nan unless its exponent is whole.
     variables
         The weights, in order: symbols or names, or names in one text such as ``"u, v"``.
     parameters
@@ -68,6 +70,8 @@ class SymbolicLoss(Loss):
     array([1., 2.])
     >>> print(loss.sharpness([2.0, 0.5])[0])
     4.25
+    >>> print(SymbolicLoss("(w + abs(w))/2 + log(1 + exp(-abs(w)))", "w").hessian([0.0])[0, 0])
+    0.25
     """
 
     def __init__(
@@ -89,6 +93,7 @@ class SymbolicLoss(Loss):
                 )
         symbols = {name: sympy.Symbol(name, real=True) for name in [*weights, *numbers]}
         self.expression = _expression(expression, symbols)
+        self._written = expression if isinstance(expression, str) else ""
         free = {s.name for s in self.expression.free_symbols}
         if unknown := sorted(free - set(symbols)):
             raise ValueError(
@@ -152,7 +157,9 @@ class SymbolicLoss(Loss):
     def state(self) -> dict[str, Any]:
         """Return the expression as text, the variables and the parameters."""
         return {
-            "expression": _exact_text(self.expression, [*self._names, *self._parameters]),
+            "expression": _exact_text(
+                self.expression, [*self._names, *self._parameters], self.__dict__.get("_written", "")
+            ),
             "variables": self._names,
             "parameters": self.parameters,
         }
@@ -276,8 +283,8 @@ def _expression(expression: Any, symbols: Mapping[str, sympy.Symbol]) -> sympy.E
     elif isinstance(expression, sympy.Expr):
         check_nodes(expression)
         # A symbol is known by its name: assumptions a user gave it do not matter.
-        result = expression.xreplace(
-            {s: symbols[s.name] for s in expression.free_symbols if s.name in symbols}
+        result = in_own_functions(
+            expression, {s: symbols[s.name] for s in expression.free_symbols if s.name in symbols}
         )
     else:
         raise TypeError(f"expression must be a SymPy expression or text, got {validation.shown(expression)}")
@@ -323,7 +330,7 @@ class _Derived:
         a = [sympy.Symbol(f"a_{i}", real=True) for i in range(n)]
         b = [sympy.Symbol(f"b_{i}", real=True) for i in range(n)]
         form = sum(f.hessian[i, j] * a[i] * b[j] for i in range(n) for j in range(n))
-        out = [_smooth_part(sympy.diff(form, s)) for s in w]
+        out = [derivative(form, s) for s in w]
         return _plain_functions(f, {"third": out}, extra=[s.name for s in [*a, *b]])["third"]
 
     @cached_property
@@ -334,23 +341,17 @@ class _Derived:
         parts = {index: f.hessian[index] for index in _sorted_indices(len(w), 2)}
         for order in (3, 4):
             parts = {
-                index: _smooth_part(sympy.diff(parts[index[:-1]], w[index[-1]]))
-                for index in _sorted_indices(len(w), order)
+                index: derivative(parts[index[:-1]], w[index[-1]]) for index in _sorted_indices(len(w), order)
             }
         return _plain_functions(f, {"fourth": list(parts.values())})["fourth"]
-
-
-def _smooth_part(derivative: sympy.Expr) -> sympy.Expr:
-    """Return a derivative without what the jump of a slope leaves at the kink."""
-    return derivative.replace(sympy.DiracDelta, lambda *_: sympy.Integer(0))
 
 
 def _sorted_indices(size: int, order: int) -> Iterable[tuple[int, ...]]:
     return combinations_with_replacement(range(size), order)
 
 
-def _exact_text(expression: sympy.Expr, names: Iterable[str]) -> str:
-    """Return the expression as text that parses to it again; where there is none, in SymPy's own form."""
+def _exact_text(expression: sympy.Expr, names: Iterable[str], written: str) -> str:
+    """Return the expression as text that parses to it again: as it was `written`, or in SymPy's form, at worst."""
     # SymPy prints floats with 15 digits; a symbol that is called like the number has them all.
     exact = {number: sympy.Symbol(repr(float(number))) for number in expression.atoms(sympy.Float)}
     text = str(expression.xreplace(exact))
@@ -359,7 +360,7 @@ def _exact_text(expression: sympy.Expr, names: Iterable[str]) -> str:
             return text
     except ValueError:
         pass
-    return str(sympy.srepr(expression))
+    return written or str(sympy.srepr(expression))
 
 
 @lru_cache(maxsize=64)
@@ -382,7 +383,7 @@ def _plain_functions(
     arguments = ", ".join([*formulas.weights, *formulas.parameters, *extra])
     source = ""
     for name, expressions in pieces.items():
-        lines, results = lines_of(expressions, "e")
+        lines, results = lines_of([formulas.directed(e) for e in expressions], "e")
         body = "".join(f"    {line}\n" for line in lines)
         source += f"@compiled\ndef {name}({arguments}):\n{body}    return [{', '.join(results)}]\n\n\n"
     functions = modules.plain(elementary.definitions(source) + source)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         def doprint(self, expr: Any) -> str:
             """Return an expression as text."""
 
-        def _print(self, expr: Any) -> str: ...
+        def _print(self, expr: Any, **options: Any) -> str: ...
         def _as_ordered_terms(self, expr: Any, order: Any) -> list[Any]: ...
 
 else:
@@ -32,8 +32,29 @@ LONGEST_SUM: Final = 64
 """Terms of a sum printed as one expression: each product adds a bracket, and Python reads 200 within each other."""
 
 
+_PRINTABLE: Final = (
+    sympy.Symbol,
+    sympy.Number,
+    sympy.NumberSymbol,
+    sympy.Add,
+    sympy.Mul,
+    sympy.Pow,
+    sympy.Function,
+)
+_NOT_FINITE: Final = (sympy.oo, -sympy.oo, sympy.nan)
+
+
 class _Printer(StrPrinter):
     """Prints an expression whose powers have atomic bases, in arithmetic that both Numba and CPython read alike."""
+
+    printmethod = "_kernel_source"
+
+    def _print(self, expr: Any, **options: Any) -> str:
+        """Return a text; SymPy's printer has one for much that no kernel can run."""
+        if not isinstance(expr, _PRINTABLE) or expr in _NOT_FINITE:
+            return self.emptyPrinter(expr)
+        text: str = super()._print(expr, **options)
+        return text
 
     def _print_Integer(self, expr: Any) -> str:
         return f"{int(expr)}.0"
@@ -116,32 +137,11 @@ class _Printer(StrPrinter):
     def _print_Abs(self, expr: Any) -> str:
         return f"abs({self._print(expr.args[0])})"
 
-    def _print_sign(self, expr: Any) -> str:
-        inner = self._print(expr.args[0])
-        return f"choose({inner} > 0.0, 1.0, choose({inner} < 0.0, -1.0, 0.0))"
-
-    def _print_Heaviside(self, expr: Any) -> str:
-        inner = self._print(expr.args[0])
-        return f"choose({inner} > 0.0, 1.0, choose({inner} < 0.0, 0.0, 0.5))"
-
-    def _print_Max(self, expr: Any) -> str:
-        return self._choose(expr, ">")
-
-    def _print_Min(self, expr: Any) -> str:
-        return self._choose(expr, "<")
-
-    def _choose(self, expr: Any, relation: str) -> str:
-        parts = [self._print(part) for part in sorted(expr.args, key=sympy.default_sort_key)]
-        out: str = parts[0]
-        for part in parts[1:]:
-            out = f"choose({part} {relation} {out}, {part}, {out})"
-        return out
-
     def _print_Function(self, expr: Any) -> str:
         name = expr.func.__name__
         if name not in FUNCTIONS:
             raise ValueError(
-                f"expression must use the functions {', '.join(FUNCTIONS)}, Abs, Max, Min, sign, Heaviside, got {name}"
+                f"expression must use the functions {', '.join(FUNCTIONS)} and those beside them, got {name}"
             )
         return f"{name}({', '.join(self._print(a) for a in expr.args)})"
 

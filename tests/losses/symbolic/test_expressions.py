@@ -12,7 +12,8 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selfstab.losses.symbolic.expressions import DEEPEST, FUNCTIONS, checked, parse
+from selfstab.losses.symbolic.expressions import DEEPEST, checked, parse
+from selfstab.losses.symbolic.vocabulary import FUNCTIONS
 
 SYMBOLS = {name: sympy.Symbol(name, real=True) for name in ("u", "v", "lambda_")}
 
@@ -77,7 +78,8 @@ STRUCTURE = """
 u + | u = 1 | u == v | u < v | u if v else 1 | u and v | not u | lambda u: u | [u] | (u, v) | {u}
 u.real | u[0] | u() | u(v) | exp | exp() | exp(u, v) | exp(u=1) | exp(*u) | f(u) | w | __import__('os')
 ().__class__ | exp.__class__(u) | 'u' | b'u' | f'{u}' | True | None | ... | 1j | u @ v | u // v | u % 2
-u << 1 | u & v | ~u | u := 1 | await u | yield | import os | u; v | u**v | u**65 | u**-65 | 2**u
+u << 1 | u & v | ~u | u := 1 | await u | yield | import os | u; v | u**65 | u**-65 | where(u, 1, 2) | where(u > 0, u)
+where(u == 0, 1, 2) | Piecewise((u, u > 0)) | Piecewise(u, v) | max() | relu(u, v) | pow(u) | where(u < (v, 1), u, v)
 1e301*u | 1e999*u | u/0 | u/(1 - 1) | 0**-1*u | log(0)*u | sqrt(-1)*u | (-1)**0.5*u | asin(2)*u
 (u**64)**64 | ((u**64)**64)**64 | (((64**64)**64)**64)**64 | u*10**60*10**60*10**60*10**60*10**60*10**60
 2and u | '\\d' | \\d

@@ -9,8 +9,12 @@ import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 
+from selfstab.kernels import elementary
 from selfstab.kernels.arithmetic import FUNCTIONS, plain_namespace
+from selfstab.losses.symbolic.kinks import directed
 from selfstab.losses.symbolic.printing import LONGEST_SUM, formula, lines_of
+from selfstab.losses.symbolic.stable import stable
+from selfstab.losses.symbolic.vocabulary import in_own_functions
 
 X, Y = sympy.symbols("x y", real=True)
 AT = {"x": 0.73, "y": 1.31}
@@ -29,7 +33,7 @@ EXPRESSIONS = [
     sympy.exp(-X * Y) * sympy.sin(X) + sympy.erf(Y) * sympy.log(X + 2),
     sympy.tanh(X) * sympy.atan(Y) + sympy.acosh(Y) + sympy.asin(X) / sympy.cosh(Y),
     sympy.Max(X, Y, 1) - sympy.Min(X, Y) + sympy.Abs(X - Y),
-    sympy.sign(X - Y) + sympy.Heaviside(X) + sympy.Heaviside(X - 0.73),
+    sympy.sign(X - Y) + sympy.Heaviside(X) + sympy.Heaviside(X - 0.7),
     sympy.Add(*(sympy.Symbol("x", real=True) ** k / (k + 1) for k in range(1, 9))),
 ]
 
@@ -38,7 +42,7 @@ def run(expressions):
     """Return the values of printed expressions, run by CPython alone."""
     lines, results = lines_of(expressions, "t")
     namespace = plain_namespace() | {name: np.float64(value) for name, value in AT.items()}
-    exec("\n".join(lines), namespace)
+    exec("\n".join([elementary.definitions("\n".join([*lines, *results])), *lines]), namespace)
     return [float(eval(result, namespace)) for result in results]
 
 
@@ -52,7 +56,8 @@ def test_the_text_has_the_value_of_the_expression(expression):
         ),
         30,
     )
-    assert run([expression])[0] == pytest.approx(float(exact), rel=1e-14)
+    in_kernels = directed(stable(in_own_functions(expression)), [X, Y])
+    assert run([in_kernels])[0] == pytest.approx(float(exact), rel=1e-14)
 
 
 @given(st.lists(st.tuples(st.integers(-9, 9), st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=8))
@@ -93,5 +98,15 @@ def test_unknown_functions_are_refused_by_name():
     """Protects users: a function that no kernel has is named, with those that there are."""
     with pytest.raises(ValueError, match=r"must use the functions .*, got gamma"):
         formula(sympy.gamma(X))
+    for what in (
+        sympy.zoo,
+        sympy.nan,
+        sympy.oo * 1,
+        sympy.I,
+        sympy.Derivative(sympy.gamma(X), X),
+        sympy.Eq(X, Y),
+    ):
+        with pytest.raises(ValueError, match="must be built of arithmetic and known functions, got"):
+            formula(what)
     assert {"sqrt", "exp", "erf"} <= {*FUNCTIONS}
     assert math.isfinite(run([X])[0])

@@ -126,12 +126,24 @@ def test_settings_come_back(optimizer, axes, changes):
 
 
 def test_an_expression_that_is_no_text_resumes_by_the_same_call_only():
-    """Protects formulas outside the whitelist: they are compared, and not made of text."""
-    settings, arrays = settings_of(
-        plan_for(ss.SymbolicLoss(sympy.Max(X, 0) ** 2, [X]), axes={"lr": [0.1]}, start=[1.0])
-    )
+    """Protects forms that text does not read back: they are compared, and not made of text."""
+    # SymPy multiplies 1.1 into a sum that stands alone, as in the text, and not into one of several factors.
+    factors = sympy.Mul(sympy.Float(1.1), sympy.exp(6) - 1, 1 / (sympy.exp(6) + 1)) + X**2
+    settings, arrays = settings_of(plan_for(ss.SymbolicLoss(factors, [X]), axes={"lr": [0.1]}, start=[1.0]))
     with pytest.raises(ValueError, match="a formula that is no plain text: call sweep again as before"):
         identity_of(settings, arrays)
+
+
+def test_functions_of_every_kind_resume_from_their_text():
+    """Protects stores of formulas with kinks and powers: the text in a store is the whole loss."""
+    for expression in (
+        sympy.Max(X, 0) ** 2, sympy.Piecewise((X**2, X > 1), (X, True)), 2**X, sympy.Abs(sympy.log(X)),
+        "(exp(6) - 1)/(exp(6) + 1)*cosh(0.5) + x",
+    ):  # fmt: skip
+        loss = ss.SymbolicLoss(expression, ["x" if isinstance(expression, str) else X])
+        settings, arrays = settings_of(plan_for(loss, axes={"lr": [0.1]}, start=[1.5]))
+        again = identity_of(json.loads(json.dumps(settings)), arrays)
+        assert not differences(again.settings, settings)
 
 
 PLAIN = json.loads(
