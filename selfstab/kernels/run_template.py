@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from selfstab.kernels.measures import FINISH, GROUPS, groups_of
-from selfstab.kernels.samples import MeanFunctions, code_of
+from selfstab.kernels.samples import LANES, ZERO, MeanFunctions, code_of
 from selfstab.kernels.updates import UpdateText
 from selfstab.kernels.writer import WINDOWS, LossText, functions_of, indented, value_text
 
@@ -46,14 +46,13 @@ def run_source(loss: LossText, update: UpdateText, title: str) -> str:
     ]
     value_lines, value = code_of(loss, ["value"], "", means.lines)
     sharp_lines, sharp = code_of(loss, ["sharpness"], "", means.lines)
-    data, places, sums = "", "", ""
+    data, sums = "", ""
     if loss.sample is not None:
-        data, places = "data, ", "LANES = 1\nROWS = 0\n"
-        sums = f"    sums = np.empty({len(loss.sample.means)})\n    i = 0\n"
+        data, sums = "data, ", f"    sums = np.empty({LANES * len(loss.sample.means)})\n    at = {ZERO}\n"
     return f'''\
 """{title}"""
 
-{places}inf = np.inf
+inf = np.inf
 nan = np.nan
 
 {functions_of(loss, updates)}{means.text}

@@ -1,11 +1,11 @@
-"""Source template of a sweep's steps where the loss is a mean over data: the loop over samples around that over lanes."""
+"""Source template of a sweep's steps where the loss is a mean over data: samples around lanes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
 
-from selfstab.kernels.samples import SAMPLES, computed_before, entry_lines, ranges_of, summed, words
+from selfstab.kernels.samples import LANES, SAMPLES, computed_before, entry_lines, ranges_of, summed, words
 from selfstab.kernels.writer import Writer, indented
 
 SHORT_CHUNK: Final = 16
@@ -33,7 +33,7 @@ class SampleLoop:
 
     def _place(self, name: str) -> str:
         if name in self.rows:
-            return f"rows[(ROWS + {self.rows.index(name)}) * LANES + i]"
+            return f"rows[{LANES * (len(self._writer.rows) + self.rows.index(name))} + i]"
         return f"rows[{self._writer.place(name, 'rows')}]"
 
     def _load(self, lines: Sequence[str]) -> list[str]:
@@ -49,7 +49,10 @@ class SampleLoop:
         return [
             line
             for first, behind in self._ranges
-            for line in (f"for k in range((ROWS + {first}) * LANES, (ROWS + {behind}) * LANES):", f"    {text}")
+            for line in (
+                f"for k in range((ROWS + {first}) * LANES, (ROWS + {behind}) * LANES):",
+                f"    {text}",
+            )
         ]
 
     def advance(self) -> str:
@@ -57,6 +60,7 @@ class SampleLoop:
         w, points = self._writer, {*self._points}
         ahead = [line for line in self._load(self._ahead) if line.partition(" = ")[0] not in points]
         ahead += [*self._ahead, *self._store(self._points)]
+        at = [f"at = {LANES * len(w.rows)} + i"]
         return f'''\
 @compiled
 def advance(data, rows, first, last, steps, table, noise, matrix):
@@ -68,9 +72,9 @@ def advance(data, rows, first, last, steps, table, noise, matrix):
         for sample in range({SAMPLES}):
 {indented(entry_lines(self._entries, self._lines), 3)}\
             for i in range(LANES):
-{indented([*self._load(self._lines), *self._lines], 4)}\
+{indented([*at, *self._load(self._lines), *self._lines], 4)}\
 {indented(self._for_each_sum(f"rows[k] = rows[k] / {SAMPLES}"), 2)}\
         for i in range(LANES):
-{indented([*w.load([*w.stepping, "peak"], "rows"), *w.one_step(computed_before)], 3)}\
+{indented([*at, *w.load([*w.stepping, "peak"], "rows"), *w.one_step(computed_before)], 3)}\
 {indented(w.store([*w.moving, "peak"], "rows"), 3)}
 '''

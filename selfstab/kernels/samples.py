@@ -2,9 +2,9 @@
 
 A loss that is a mean over samples has its data as an array of a kernel, one row a sample, and formulas of one sample.
 Sums are in the order of the rows and divided by their number at the end, so that a mean has the same bits wherever it
-is computed. They stand in an array `sums`, mean k of lane i at ``(ROWS + k) * LANES + i``: sums in variables would take
-Numba a time that grows with the square of their number. Single runs have a function with the loop. In a sweep the loop
-over samples stands around the loop over lanes: what is read of a sample is a number, and the lanes vectorise.
+is computed. They stand in an array `sums`, mean k of a lane at ``LANES * k + at``: sums in variables would take Numba a
+time that grows with the square of their number. Single runs have a function with the loop. In a sweep the loop over
+samples stands around the loop over lanes: what is read of a sample is a number, and the lanes vectorise.
 """
 
 from __future__ import annotations
@@ -13,8 +13,15 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
+LANES: Final = 32
+"""Numbers that stand side by side in a row."""
+
 SAMPLES: Final = "data.shape[0]"
 """Text of the number of samples."""
+
+
+ZERO: Final = "0 * data.shape[0]"
+"""Text of 0 as a number like any other: Numba compiles a function once more for a literal."""
 
 
 class SampleText(Protocol):
@@ -71,9 +78,9 @@ def placed(text: str) -> str:
     """Return a text with each mean read from where it stands.
 
     >>> placed("mean3 + w_x")
-    'sums[(ROWS + 3) * LANES + i] + w_x'
+    'sums[96 + at] + w_x'
     """
-    return re.sub(r"\bmean(\d+)\b", r"sums[(ROWS + \g<1>) * LANES + i]", text)
+    return re.sub(r"\bmean(\d+)\b", lambda match: f"sums[{LANES * int(match[1])} + at]", text)
 
 
 def summed(sums: Mapping[str, str]) -> list[str]:
@@ -103,7 +110,7 @@ def loop_lines(entries: Mapping[str, int], lines: Sequence[str], sums: Mapping[s
     if not sums:
         return []
     body = [*lines, *summed(sums)]
-    at = "sums[(ROWS + k) * LANES + i]"
+    at = f"sums[{LANES} * k + at]"
     return [
         *(line for a, b in ranges_of(sums) for line in (f"for k in range({a}, {b}):", f"    {at} = 0.0")),
         f"for sample in range({SAMPLES}):",
@@ -149,13 +156,13 @@ class MeanFunctions:
             title = f"means{len(self._functions)}"
             body = "".join(f"    {line}\n" for line in loop_lines(sample.entries, lines, sums))
             text = (
-                f"@compiled\ndef {title}({', '.join(['data', 'sums', 'i', *arguments])}):\n"
-                f'    """Compute means over the samples of lane i."""\n{body}\n\n'
+                f"@compiled\ndef {title}({', '.join(['data', 'sums', 'at', *arguments])}):\n"
+                f'    """Compute means over the samples at one point."""\n{body}\n\n'
             )
             self._functions[names] = text, [title, *arguments]
         title, *arguments = self._functions[names][1]
         at = [f"{prefix}{name}" if name in self._loss.weights else name for name in arguments]
-        return [f"{title}({', '.join(['data', 'sums', 'i', *at])})"]
+        return [f"{title}({', '.join(['data', 'sums', 'at', *at])})"]
 
 
 def code_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from selfstab.kernels.sample_template import SHORT_CHUNK, SampleLoop
+from selfstab.kernels.samples import ZERO
 from selfstab.kernels.writer import CHUNK, LANES, LossText, Variant, Writer, indented
 
 
@@ -11,15 +12,16 @@ def sweep_source(loss: LossText, variant: Variant, title: str) -> str:
 
     ``run(inputs, table, noise, steps, escape, out, ends)`` runs a cell for each row of `inputs`, whose columns are
     those of :meth:`Variant.inputs`. out has shape (measures, cells); ends, unless it is empty, (cells, weights and
-    states): it gets the last of them. Where the loss is a mean over data, they are the first argument of every function.
+    states): it gets the last of them. Where the loss is a mean over data, these come first.
     """
     w = Writer(loss, variant)
     loop = SampleLoop(w)
-    data, lane, rows, sums, chunk = "", "", "ROWS", "", CHUNK
+    data, lane, rows, sums, chunk, zero = "", "", "ROWS", "", CHUNK, "0"
     if loss.sample is not None:
-        # What a single lane is summed in: a table like the block's.
-        data, lane, rows, chunk = "data, sums, ", "    i = 0\n", f"(ROWS + {len(loop.rows)})", SHORT_CHUNK
-        sums = f"    sums = np.empty({rows} * LANES)\n"
+        data, lane, zero, chunk = "data, sums, ", f"    at = {ZERO}\n", ZERO, SHORT_CHUNK
+        rows = f"(ROWS + {len(loop.rows)})"
+        # What a single lane is summed in.
+        sums = f"    sums = np.empty({len(loss.sample.means)} * LANES)\n"
     weights = len(loss.weights)
     good = " and ".join(f"abs(next_{name}) <= escape" for name in loss.weights)
     argument = "" if loss.sample is None else "data, "
@@ -68,7 +70,7 @@ def finish({data}lane, ended, steps, table, matrix, out, cell):
 def run_block({data}rows, saved, final, lane, ended, count, steps, table, noise, escape, matrix):
     """Run one block of lanes, already begun, to its end; put each lane's last state into `final`."""
     left = count
-    t = 0
+    t = {zero}
     while t < steps and left > 0:
         last = t + CHUNK if t + CHUNK < steps else steps
         even = last - (last - t) % 2

@@ -19,10 +19,10 @@ from typing import Protocol
 from selfstab.kernels import elementary
 from selfstab.kernels.measures import FINISH, GROUPS, MEASURES, groups_of, needs_of
 from selfstab.kernels.rates import CONSTANT, EXCESS, RateText
+from selfstab.kernels.samples import LANES as LANES
 from selfstab.kernels.samples import MeanFunctions, MeanLines, SampleText, code_of, words
 from selfstab.kernels.updates import UpdateText
 
-LANES = 32
 CHUNK = 128
 
 
@@ -250,9 +250,18 @@ def repeated(rows, saved, ended, count):
         excess = self.variant.rate is EXCESS and "sharpness" not in self.pieces
         return [*self.pieces, *(["sharpness"] if excess else [])]
 
-    def means_at_ends(self, _pieces: Sequence[str], _prefix: str) -> list[str]:
+    def means_at_ends(self, _pieces: Sequence[str] = (), _prefix: str = "") -> list[str]:
         """Return lines of the means that are read at the start or at the end: one function for both."""
-        return self.means.lines([*dict.fromkeys([*self.first_pieces, *self.last_pieces])])
+        pieces = [*self.first_pieces, *self.last_pieces]
+        if "sharpness" in self.pieces:
+            pieces += self.parts()[0][0]
+        return self.means.lines([*dict.fromkeys(pieces)])
+
+    def means_at_step(self, pieces: Sequence[str], prefix: str) -> list[str]:
+        """Return lines of the means that one lane's step reads; with a Hessian the same function serves the ends."""
+        if "sharpness" in pieces:
+            return self.means_at_ends()
+        return self.means.lines(pieces, prefix)
 
     def state(self, pieces: Sequence[str], means: MeanLines) -> tuple[list[str], dict[str, list[str]]]:
         """Return lines that compute the pieces at w_t, under the measures' names, and the names of all results."""
@@ -298,7 +307,7 @@ def repeated(rows, saved, ended, count):
     def step(self, means: MeanLines | None = None) -> list[str]:
         """One step of one lane: the measures at w_t, the update, the measures of the update."""
         loss, variant = self.loss, self.variant
-        means = self.means.lines if means is None else means
+        means = self.means_at_step if means is None else means
         of_weights = list(zip(loss.weights, *self.states, strict=True))
         ahead = self.ahead()
         (pieces, _), *others = self.parts()

@@ -105,10 +105,14 @@ class Names:
         """
         vector = self._vector(name)
         if vector.length is None:
-            raise ValueError(f"expression must use {name} without an index, as it is one number, got {name}[{place}]")
+            raise ValueError(
+                f"expression must use {name} without an index, as it is one number, got {name}[{place}]"
+            )
         if not 0 <= place < vector.length:
             last = f" to {name}[{vector.length - 1}]" if vector.length > 1 else ""
-            raise ValueError(f"expression must use entries of {name} that exist, {name}[0]{last}, got {name}[{place}]")
+            raise ValueError(
+                f"expression must use entries of {name} that exist, {name}[0]{last}, got {name}[{place}]"
+            )
         return sympy.Symbol(vector.entries[place], real=True)
 
     def dot(self, one: str, other: str) -> sympy.Expr:
@@ -149,7 +153,7 @@ class Names:
         """Return the expression that a text writes.
 
         >>> Names((Vector("w", 2), Vector("x", 2), Vector("y"))).parsed("dot(w, x) - y*x[1]/w0")
-        -x_1*y/w_0 + w_0*x_0 + w_1*x_1
+        w_0*x_0 + w_1*x_1 - x_1*y/w_0
         """
         symbols: dict[str, Any] = {}
 
@@ -166,7 +170,8 @@ class Names:
         coded = _DOT.sub(dot, _ENTRY.sub(entry, text))
         if (column := coded.find("[")) >= 0:
             raise ValueError(
-                f"expression must have entries written like x[0], with one whole number, got {text!r}: column {column + 1}"
+                "expression must have entries written like x[0], with one whole number, "
+                f"got {text!r}: column {column + 1}"
             )
         for match in _NAME.finditer(coded):
             if match[0] not in symbols and match[0] not in ("pi", "E"):
@@ -181,7 +186,9 @@ class Names:
         found: dict[Any, sympy.Symbol] = {}
         for node in expression.atoms(sympy.Indexed):
             if len(node.indices) != 1 or not node.indices[0].is_Integer:
-                raise ValueError(f"expression must have entries with one whole number, such as x[0], got {node}")
+                raise ValueError(
+                    f"expression must have entries with one whole number, such as x[0], got {node}"
+                )
             found[node] = self.entry(str(node.base.label), int(node.indices[0]))
         # An Indexed holds its base's symbol, which is no symbol of the formula.
         for symbol in expression.xreplace(found).free_symbols - {*found.values()}:

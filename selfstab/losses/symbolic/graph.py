@@ -53,9 +53,9 @@ class Graph:
         if expression not in self._names:
             if len(self.steps) >= MOST_STEPS:
                 raise ValueError(
-                    f"expression must have at most {MOST_STEPS} operations in its value, gradient and Hessian together, "
-                    "what is shared counted once, got more: write it with fewer weights or less nesting, or as a "
-                    "FunctionLoss"
+                    f"expression must have at most {MOST_STEPS} operations in its value, gradient and Hessian "
+                    "together, what is shared counted once, got more: write it with fewer weights or less nesting, or "
+                    "as a FunctionLoss"
                 )
             name = sympy.Symbol(f"node{len(self.steps)}", real=True)
             self.steps[name], self._names[expression] = expression, name
@@ -117,9 +117,7 @@ class Graph:
             self._partials[key] = self.add(_derivative(operation, name))
         return self._partials[key]
 
-    def tangents(
-        self, operations: Sequence[Any], direction: Mapping[sympy.Symbol, sympy.Expr]
-    ) -> list[Any]:
+    def tangents(self, operations: Sequence[Any], direction: Mapping[sympy.Symbol, sympy.Expr]) -> list[Any]:
         """Return the derivatives of operations along a direction, its components by symbol."""
         along: dict[sympy.Symbol, Any] = dict(direction)
         for name, operation in self.needed(operations).items():

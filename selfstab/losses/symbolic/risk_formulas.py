@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
@@ -11,7 +11,7 @@ from typing import Any, Final
 import sympy
 
 from selfstab.kernels import elementary
-from selfstab.kernels.samples import SampleText, arguments_of, loop_lines, placed, words
+from selfstab.kernels.samples import LANES, ZERO, SampleText, arguments_of, loop_lines, placed, words
 from selfstab.kernels.writer import indented
 from selfstab.losses.symbolic.formulas import Formulas, _Hoisting, _needed, _tidy, shared_exponentials
 from selfstab.losses.symbolic.graph import Graph
@@ -20,6 +20,10 @@ from selfstab.losses.symbolic.size import check_operations
 
 DIRECTIONS: Final = "uvz"
 """Names of the directions of a third and a fourth derivative."""
+
+
+FEW_ENTRIES: Final = 16
+"""Up to this many entries of a matrix are filled in line by line."""
 
 
 @dataclass
@@ -65,13 +69,17 @@ class OneSample:
         self.entries = {s.name: column for column, s in enumerate(means.entries)}
         self.means = [*means.operations]
         steps, operations = means.graph.steps, means.operations
-        symbols = set[sympy.Symbol]().union(*(e.free_symbols for e in [*steps.values(), *operations.values()]))
+        symbols = set[sympy.Symbol]().union(
+            *(e.free_symbols for e in [*steps.values(), *operations.values()])
+        )
         hoisting = _Hoisting(symbols - {*parameters})
 
         def hoisted(expression: Any) -> Any:
             # Constants of means have the names k0, k1, ...
             expression = hoisting.hoisted(expression)
-            return expression.xreplace({c: sympy.Symbol(f"s{c}", real=True) for c in hoisting.constants.values()})
+            return expression.xreplace(
+                {c: sympy.Symbol(f"s{c}", real=True) for c in hoisting.constants.values()}
+            )
 
         self._steps = [Assignment(name.name, Printed.of(hoisted(step))) for name, step in steps.items()]
         results = {mean: hoisted(operation) for mean, operation in operations.items()}
@@ -102,6 +110,28 @@ def _added(mean: str, operation: Any) -> str:
     *first, last = factors
     product = sympy.Mul(*first, evaluate=False) if len(first) > 1 else first[0]
     return f"fma({formula(product)}, {formula(last)}, {mean})"
+
+
+def _filled_by_loop(lines: Sequence[str]) -> tuple[list[str], str]:
+    """Return lines with entries of a matrix that are means, or multiples of them, filled in by a loop over tables.
+
+    Numba takes about ten milliseconds for a line. The tables' text comes second; where there are few such entries the
+    lines stay.
+    """
+    pattern = re.compile(r"matrix\[(\d+), (\d+)\] = (-?)(?:(-?[\d.e+-]+) \* )?mean(\d+)")
+    matches = [pattern.fullmatch(line) for line in lines]
+    entries = [match for match in matches if match is not None]
+    if len(entries) <= FEW_ENTRIES:
+        return [*lines], ""
+    places = [(int(m[1]), int(m[2]), LANES * int(m[5])) for m in entries]
+    factors = [(-1.0 if m[3] else 1.0) * float(m[4] or 1.0) for m in entries]
+    loop = [
+        f"for k in range({len(entries)}):",
+        "    matrix[PLACES[k, 0], PLACES[k, 1]] = FACTORS[k] * sums[PLACES[k, 2] + at]",
+    ]
+    tables = f"PLACES = np.array({places}, np.int64)\nFACTORS = np.array({factors})\n\n\n"
+    others = [line for line, match in zip(lines, matches, strict=True) if match is None]
+    return [*loop, *others], tables
 
 
 @dataclass(frozen=True)
@@ -230,10 +260,11 @@ class RiskFormulas(Formulas):
         A matrix is many lines: they stand in a module once.
         """
         lines, results = super().code(["sharpness"])
-        arguments = ", ".join(["sums", "i", "matrix", *arguments_of(self, lines)])
+        lines, tables = _filled_by_loop(lines)
+        arguments = ", ".join(["sums", "at", "matrix", *arguments_of(self, lines)])
         body = indented([*map(placed, lines), f"return {results['sharpness'][0]}"], 1)
-        title = '"""Return the top eigenvalue of the Hessian of lane i, from its means."""'
-        text = f"@compiled\ndef sharpness_of({arguments}):\n    {title}\n{body}\n\n"
+        title = '"""Return the top eigenvalue of the Hessian, from its means."""'
+        text = f"{tables}@compiled\ndef sharpness_of({arguments}):\n    {title}\n{body}\n\n"
         return text, f"top = sharpness_of({arguments})"
 
     def code(self, pieces: Sequence[str], prefix: str = "") -> tuple[list[str], dict[str, list[str]]]:
@@ -250,8 +281,8 @@ class RiskFormulas(Formulas):
     def derivatives(self) -> str:
         """The module of value, gradient and Hessian at a point.
 
-        An entry such as ``gradient(data, w, parameters, out)`` puts its numbers into `out`; those of ``hessian`` are the
-        rows of the lower triangle.
+        An entry such as ``gradient(data, w, parameters, out)`` puts its numbers into `out`; those of ``hessian`` are
+        the rows of the lower triangle.
         """
         n = len(self._w)
         lower = [self.hessian[i, j] for i in range(n) for j in range(i + 1)]
@@ -283,7 +314,9 @@ class RiskFormulas(Formulas):
             for slope, s in zip(graph.gradient(inside, self._w), self._w, strict=True)
         ]
         one = OneSample(means, self._p)
-        return self._module({"directional": lines_of(results, "e")}, one, one.constants, DIRECTIONS[: order - 1])
+        return self._module(
+            {"directional": lines_of(results, "e")}, one, one.constants, DIRECTIONS[: order - 1]
+        )
 
     def _module(
         self,
@@ -297,8 +330,8 @@ class RiskFormulas(Formulas):
         begin += [f"{p} = parameters[{k}]" for k, p in enumerate(self.parameters)]
         begin += [f"{name} = {text}" for name, text in constants]
         arguments = ", ".join(["data", "w", *directions, "parameters", "out"])
-        begin += [f"sums = np.empty({len(one.means)})", "i = 0"]
-        source = "LANES = 1\nROWS = 0\n\n\n"
+        begin += [f"sums = np.empty({LANES * len(one.means)})", f"at = {ZERO}"]
+        source = ""
         for name, (lines, results) in texts.items():
             loop = loop_lines(one.entries, *one.sums([*lines, *results]))
             ends = [f"out[{k}] = {text}" for k, text in enumerate(results)]
