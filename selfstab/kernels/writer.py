@@ -83,7 +83,12 @@ class Variant:
 def functions_of(loss: LossText, lines: Sequence[str]) -> str:
     """Return the source of the functions that a loss's formulas call, and those that lines of an optimizer call."""
     own = elementary.definitions("\n".join(lines))
-    return elementary.definitions(f"{loss.functions}\n{own}") if own else loss.functions
+    if not own:
+        return loss.functions
+    shared = elementary.definitions(f"{loss.functions}\n{own}")
+    # A loss may bring functions that are none of the elementary ones.
+    others = (text for text in loss.functions.split("\n\n\n") if text.strip() and text not in shared)
+    return shared + "".join(f"{text}\n\n\n" for text in others)
 
 
 def indented(lines: Sequence[str], depth: int) -> str:

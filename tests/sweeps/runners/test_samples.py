@@ -7,6 +7,7 @@ import pytest
 
 import selfstab as ss
 from selfstab.kernels.measures import MEASURES
+from selfstab.kernels.terms import exp
 from selfstab.sweeps.plan.blocks import cut
 from selfstab.sweeps.storage import memory
 from tests import twin
@@ -154,6 +155,34 @@ def test_everything_that_takes_a_loss_takes_a_risk(plain_engine):
     assert np.isfinite(along.final_loss.values).all()
     assert ss.averaged_flow(TANH, optimizer, start, 5).sizes["step"] == 6
     assert ss.constrained_trajectory(TANH, ss.HeavyBall(1.0), start, 3).sizes["step"] == 4
+
+
+class Decaying(ss.Optimizer):
+    """A heavy ball whose steps shrink by exp(−t/100): a rule that calls an elementary function."""
+
+    states = ("velocity",)
+
+    def rule(self, weights, states, gradient, lr, step):
+        velocity = 0.5 * states[0] - lr * exp(-0.01 * step) * gradient
+        return weights + velocity, (velocity,)
+
+    def begin(self, start, previous, lr):
+        return (start - previous,)
+
+    def threshold_fraction(self):
+        return 3.0, 1.0
+
+
+@pytest.mark.parametrize(
+    ("loss", "start"), [(LINEAR, CASES["linear"][3]["start"]), (ss.Chain(3), [1.0, 1.1, 0.6])]
+)
+def test_an_optimizer_with_functions_of_its_own(loss, start, plain_engine):
+    """Protects a module's functions: those that a rule calls stand beside the loss's eigenvalue, not in its place."""
+    data = plain_engine(ss.sweep, loss, Decaying(0.1), {"lr": [0.01, 0.1]}, start=start, steps=20,
+                        measure=["max_sharpness", "final_loss"], progress=False)  # fmt: skip
+    run = ss.simulate(loss, Decaying(0.1), start, 20)
+    assert float(run.loss[-1]) == float(data.final_loss[1])
+    assert float(run.sharpness.max()) == float(data.max_sharpness[1])
 
 
 def test_lewkowycz_catapult():
