@@ -16,6 +16,7 @@ from selfstab.losses.functions.function import FunctionLoss as FunctionLoss
 from selfstab.losses.networks.diagonal import DiagonalNetwork as DiagonalNetwork
 from selfstab.losses.networks.mlp import MLP as MLP
 from selfstab.losses.symbolic.loss import SymbolicLoss as SymbolicLoss
+from selfstab.losses.symbolic.risk import EmpiricalRisk as EmpiricalRisk
 from selfstab.losses.toys import Chain as Chain
 from selfstab.losses.toys import Coupled as Coupled
 from selfstab.losses.toys import CubicTaylor as CubicTaylor

@@ -72,6 +72,10 @@ CALLS = {
     "Quadratic": (ss.Quadratic, {"curvatures": [1.0]}),
     "CubicTaylor": (ss.CubicTaylor, {"curvature": 1.0, "progressive_sharpening": 0.0, "stabilization": 1.0}),
     "Chain": (ss.Chain, {"depth": 3}),
+    "EmpiricalRisk": (
+        ss.EmpiricalRisk,
+        {"expression": "(a*w*x - 1)**2", "weights": "w", "data": {"x": [1.0, 2.0]}, "parameters": {"a": 1.0}},
+    ),
     "SymbolicLoss": (ss.SymbolicLoss, {"expression": "a*x**2", "variables": ["x"], "parameters": {"a": 1.0}}),
     "DiagonalNetwork": (ss.DiagonalNetwork, {"inputs": [[1.0, 2.0]], "targets": [1.0]}),
     "MLP": (ss.MLP, {"widths": [2, 2, 1], "inputs": [[1.0, 2.0]], "targets": [[1.0]], "activation": "tanh"}),
@@ -249,6 +253,54 @@ def call_beyond_memory(rng):
     return name, lambda: function(**arguments), arguments
 
 
+RISKS = [
+    "log(1 + exp(-y*dot(w, x))) + c*dot(w, w)/2", "(dot(w, x) + b - y)**2/2", "(b*tanh(w[0]*x[0] + w_1) - y)**2/2",
+    "exp(-(w0*x0 + w1*x1)**2)*y + c*abs(b)",
+]  # fmt: skip
+NAMES = [
+    "w",
+    "b",
+    "x",
+    "y",
+    "c",
+    "w[0]",
+    "x[1]",
+    "x[2]",
+    "x[-1]",
+    "w_1",
+    "x0",
+    "dot(w, x)",
+    "dot(w, y)",
+    "dot(",
+    "[",
+    "]",
+]
+SHAPES = [(3, 2), (3, 2), (3,), (3,), (2,), (0,), (3, 0), (3, 1), (1, 3, 2), ()]
+
+
+def malformed_risk(rng):
+    """Return an empirical risk of a damaged formula, of arrays and names that do not fit, or of junk."""
+    text = rng.choice(RISKS)
+    for _ in range(rng.choice([0, 1, 1, 2, 5])):
+        at = rng.randrange(len(text) + 1)
+        text = text[:at] + rng.choice([*NAMES, *PIECES]) + text[at + rng.choice([0, 0, 1, 2]) :]
+    weights = rng.choice(
+        [{"w": 2, "b": 1}, {"w": 2, "b": 1}, {"w": rng.choice([0, 1, 3, 40, -1])}, ["w", "b"], "w, x"]
+    )
+    data = {"x": np.ones((3, 2)), "y": np.ones(3)}
+    parameters = {"c": 0.5}
+    for chosen in rng.choices([data, parameters, None], k=rng.choice([0, 1, 2])):
+        if chosen is not None:
+            name = rng.choice(["x", "y", "c", "x_0", "lr", "w", "1"])
+            chosen[name] = rng.choice(
+                [np.full(rng.choice(SHAPES), rng.choice([1.0, np.nan])), rng.choice(JUNK)]
+            )
+    arguments = [text, weights, data, parameters]
+    if rng.random() < 0.1:
+        arguments[rng.randrange(4)] = rng.choice(JUNK)
+    return "risk", lambda: ss.EmpiricalRisk(*arguments).gradient([0.1, 0.2, 0.3]), arguments
+
+
 OPTIONS = [
     "--lr", "--momentum", "--start", "--steps", "-p", "--variables", "-a", "--axis", "--measure", "--seed",
     "--noise", "--repeats", "--every", "--output", "--threads", "--resume", "--nonsense", "-z",
@@ -285,6 +337,9 @@ def malformed_command(rng):
     return "command", call, words
 
 
+KINDS = [malformed_call, malformed_formula, malformed_command, malformed_risk, call_beyond_memory]
+
+
 def ending(call):
     """Return how a call ends: refused, accepted, or what is wrong with it."""
     with warnings.catch_warnings():
@@ -313,9 +368,7 @@ def main(count: int, seed: int) -> None:
         os.chdir(folder)
         check_calls()
         for _ in range(count):
-            make = rng.choices(
-                [malformed_call, malformed_formula, malformed_command, call_beyond_memory], [50, 40, 10, 5]
-            )[0]
+            make = rng.choices(KINDS, [50, 40, 10, 20, 5])[0]
             name, call, shown = make(rng)
             # The last line before a crash or a hang says which call it was.
             print(name, ascii(shown)[:300], file=sys.stderr, flush=True)

@@ -66,6 +66,7 @@ def test_public_names_are_those_promised():
         "Chain": "depth",
         "Coupled": "zeta eps",
         "SymbolicLoss": "expression variables parameters",
+        "EmpiricalRisk": "expression weights data parameters",
         "DiagonalNetwork": "inputs targets depth",
         "MLP": "widths inputs targets activation criterion weight_decay",
         "check_loss": "loss at",
@@ -85,7 +86,7 @@ def test_public_names_are_those_promised():
     promised = "loss optimizer axes start steps previous measure escape noise seed repeats threads progress"
     assert " ".join(name for name in sweep if name in promised.split(" ")) == promised
     losses = "value gradient hessian hessian_vector third fourth sharpness sharpness_gradient initial_weights minimum"
-    for kind in (ss.SymbolicLoss, ss.MLP, ss.DiagonalNetwork):
+    for kind in (ss.SymbolicLoss, ss.EmpiricalRisk, ss.MLP, ss.DiagonalNetwork):
         for method in (*losses.split(), "replace"):
             assert callable(getattr(kind, method)), (kind, method)
     optimizer = "update max_stable_sharpness thresholds rates matched at_excess amplification inertia"

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from selfstab.kernels.measures import FINISH, GROUPS, groups_of
+from selfstab.kernels.samples import LANES, ZERO, MeanFunctions, code_of
 from selfstab.kernels.updates import UpdateText
 from selfstab.kernels.writer import WINDOWS, LossText, functions_of, indented, value_text
 
 
 def run_source(loss: LossText, update: UpdateText, title: str) -> str:
-    """Return the module of one run and of values along it: entries ``trace`` and ``evaluate``."""
+    """Return the module of one run and of values along it: entries ``trace`` and ``evaluate``.
+
+    Where the loss is a mean over data, they are the first argument of both.
+    """
     weights = list(loss.weights)
     states = [update.rows(k, weights) for k in range(len(update.state_names))]
     of_weights = list(zip(weights, *states, strict=True))
     ahead = [f"ahead_{w}" for w in weights]
-    lines, results = loss.code(["gradient"], prefix="ahead_")
+    means = MeanFunctions(loss)
+    lines, results = code_of(loss, ["gradient"], "ahead_", means.lines)
     parameters = [f"{p} = parameters[{k}]" for k, p in enumerate(loss.parameters)]
     parameters += [f"{name} = {formula}" for name, formula in loss.constants]
     points = [
@@ -39,18 +44,22 @@ def run_source(loss: LossText, update: UpdateText, title: str) -> str:
         for name, rows in zip(update.state_names, states, strict=True)
         for j, row in enumerate(rows)
     ]
-    value_lines, value = loss.code(["value"])
-    sharp_lines, sharp = loss.code(["sharpness"])
+    value_lines, value = code_of(loss, ["value"], "", means.lines)
+    sharp_lines, sharp = code_of(loss, ["sharpness"], "", means.lines)
+    data, sums = "", ""
+    if loss.sample is not None:
+        data, sums = "data, ", f"    sums = np.empty({LANES * len(loss.sample.means)})\n    at = {ZERO}\n"
     return f'''\
 """{title}"""
 
 inf = np.inf
 nan = np.nan
 
-{functions_of(loss, updates)}
+{functions_of(loss, updates)}{means.text}
 @entry
-def trace({arguments}, noise, noisy, every, escape, records):
+def trace({data}{arguments}, noise, noisy, every, escape, records):
     """Record weights and {recorded} at steps 0, every, 2 every, ... and the last; return the step of divergence."""
+{sums}\
 {indented([f"{w} = start[{j}]" for j, w in enumerate(weights)], 1)}\
 {indented(begun_states, 1)}\
 {indented(parameters, 1)}\
@@ -69,9 +78,10 @@ def trace({arguments}, noise, noisy, every, escape, records):
 
 
 @entry
-def evaluate(points, parameters, losses, sharpnesses):
+def evaluate({data}points, parameters, losses, sharpnesses):
     """Put the loss and the sharpness at each row of `points` into the arrays that are not empty."""
     matrix = np.empty(({len(weights)}, {len(weights)}))
+{sums}\
 {indented(parameters, 1)}\
     for k in range(points.shape[0]):
 {indented([f"{w} = points[k, {j}]" for j, w in enumerate(weights)], 2)}\

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from selfstab.kernels.sample_template import SHORT_CHUNK, SampleLoop
+from selfstab.kernels.samples import ZERO
 from selfstab.kernels.writer import CHUNK, LANES, LossText, Variant, Writer, indented
 
 
@@ -10,40 +12,42 @@ def sweep_source(loss: LossText, variant: Variant, title: str) -> str:
 
     ``run(inputs, table, noise, steps, escape, out, ends)`` runs a cell for each row of `inputs`, whose columns are
     those of :meth:`Variant.inputs`. out has shape (measures, cells); ends, unless it is empty, (cells, weights and
-    states): it gets the last of them.
+    states): it gets the last of them. Where the loss is a mean over data, these come first.
     """
     w = Writer(loss, variant)
+    loop = SampleLoop(w)
+    data, lane, rows, sums, chunk, zero = "", "", "ROWS", "", CHUNK, "0"
+    if loss.sample is not None:
+        data, lane, zero, chunk = "data, sums, ", f"    at = {ZERO}\n", ZERO, SHORT_CHUNK
+        rows = f"(ROWS + {len(loop.rows)})"
+        # What a single lane is summed in.
+        sums = f"    sums = np.empty({len(loss.sample.means)} * LANES)\n"
     weights = len(loss.weights)
     good = " and ".join(f"abs(next_{name}) <= escape" for name in loss.weights)
-    one = w.one_step()
+    argument = "" if loss.sample is None else "data, "
+    advance = _advance(w) if loss.sample is None else loop.advance()
     return f'''\
 """{title}"""
 
 LANES = {LANES}
-CHUNK = {CHUNK}
+CHUNK = {chunk}
 ROWS = {len(w.rows)}
 MOVING = {len(w.moving)}
 inf = np.inf
 nan = np.nan
 
-{w.functions}
+{w.functions}{w.means.text}
 @compiled
-def begin(lane, inputs, table, matrix):
+def begin({data}lane, inputs, table, matrix):
     """Put a cell's inputs and its state at step 0 into `lane`."""
+{lane}\
 {indented(w.begin(), 1)}
 
+{advance}
 @compiled
-def advance(rows, first, last, steps, table, noise, matrix):
-    """Take all lanes through the updates first -> first + 1, ..., last - 1 -> last, two a pass; their count is even."""
-    for pair in range(first, last, 2):
-        for i in range(LANES):
-{indented(w.load([*w.stepping, "peak"], "rows"), 3)}\
-{indented(["t = pair", *one, "t = pair + 1", *one], 3)}\
-{indented(w.store([*w.moving, "peak"], "rows"), 3)}
-
-@compiled
-def locate(lane, first, last, steps, table, noise, escape, matrix):
+def locate({data}lane, first, last, steps, table, noise, escape, matrix):
     """Take one lane through the same updates up to the escape; return the step at which it is out."""
+{lane}\
 {indented(w.load(w.stepping, "lane"), 1)}\
     for t in range(first, last):
 {indented(w.windows(), 2)}\
@@ -56,22 +60,23 @@ def locate(lane, first, last, steps, table, noise, escape, matrix):
 
 
 @compiled
-def finish(lane, ended, steps, table, matrix, out, cell):
+def finish({data}lane, ended, steps, table, matrix, out, cell):
     """Write a cell's measures; `ended` is the step at which it diverged, or -1."""
+{lane}\
 {indented(w.finish(), 1)}
 
 {w.repeated()}\
 @compiled
-def run_block(rows, saved, final, lane, ended, count, steps, table, noise, escape, matrix):
+def run_block({data}rows, saved, final, lane, ended, count, steps, table, noise, escape, matrix):
     """Run one block of lanes, already begun, to its end; put each lane's last state into `final`."""
     left = count
-    t = 0
+    t = {zero}
     while t < steps and left > 0:
         last = t + CHUNK if t + CHUNK < steps else steps
         even = last - (last - t) % 2
         for k in range(MOVING * LANES):
             saved[k] = rows[k]
-        advance(rows, t, even, steps, table, noise, matrix)
+        advance({argument}rows, t, even, steps, table, noise, matrix)
         for i in range(count):
             if ended[i] >= 0:
                 continue
@@ -84,7 +89,7 @@ def run_block(rows, saved, final, lane, ended, count, steps, table, noise, escap
             # An escape is found again from the chunk's start; an odd last step is taken from where the lane is.
             for k in range(ROWS):
                 lane[k] = rows[k * LANES + i] if inside or k >= MOVING else saved[k * LANES + i]
-            ended[i] = locate(lane, even if inside else t, last, steps, table, noise, escape, matrix)
+            ended[i] = locate({data}lane, even if inside else t, last, steps, table, noise, escape, matrix)
             lane[{w.rows.index("peak")}] = 0.0
             for k in range(ROWS):
                 rows[k * LANES + i] = lane[k]
@@ -98,9 +103,10 @@ def run_block(rows, saved, final, lane, ended, count, steps, table, noise, escap
 
 
 @entry
-def run(inputs, table, noise, steps, escape, out, ends):
+def run({argument}inputs, table, noise, steps, escape, out, ends):
     """Run a cell for each row of inputs."""
-    rows = np.empty(ROWS * LANES)
+{sums}\
+    rows = np.empty({rows} * LANES)
     saved = np.empty(MOVING * LANES)
     final = np.empty(ROWS * LANES)
     lane = np.empty(ROWS)
@@ -110,16 +116,31 @@ def run(inputs, table, noise, steps, escape, out, ends):
         lanes = inputs.shape[0] - first if inputs.shape[0] - first < LANES else LANES
         for i in range(LANES):
             # Lanes beyond the last cell repeat it, so that every lane computes with numbers.
-            begin(lane, inputs[first + (i if i < lanes else lanes - 1)], table, matrix)
+            begin({data}lane, inputs[first + (i if i < lanes else lanes - 1)], table, matrix)
             for k in range(ROWS):
                 rows[k * LANES + i] = lane[k]
             ended[i] = -1
-        run_block(rows, saved, final, lane, ended, lanes, steps, table, noise, escape, matrix)
+        run_block({data}rows, saved, final, lane, ended, lanes, steps, table, noise, escape, matrix)
         for i in range(lanes):
             for k in range(ROWS):
                 lane[k] = final[k * LANES + i]
-            finish(lane, ended[i], steps, table, matrix, out, first + i)
+            finish({data}lane, ended[i], steps, table, matrix, out, first + i)
             if ends.shape[0] > 0:
                 for k in range({len(w.carried)}):
                     ends[first + i, k] = lane[k]
+'''
+
+
+def _advance(w: Writer) -> str:
+    """Return the function that takes all lanes through a chunk of updates."""
+    one = w.one_step()
+    return f'''\
+@compiled
+def advance(rows, first, last, steps, table, noise, matrix):
+    """Take all lanes through the updates first -> first + 1, ..., last - 1 -> last, two a pass; their count is even."""
+    for pair in range(first, last, 2):
+        for i in range(LANES):
+{indented(w.load([*w.stepping, "peak"], "rows"), 3)}\
+{indented(["t = pair", *one, "t = pair + 1", *one], 3)}\
+{indented(w.store([*w.moving, "peak"], "rows"), 3)}
 '''

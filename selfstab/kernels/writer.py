@@ -19,9 +19,10 @@ from typing import Protocol
 from selfstab.kernels import elementary
 from selfstab.kernels.measures import FINISH, GROUPS, MEASURES, groups_of, needs_of
 from selfstab.kernels.rates import CONSTANT, EXCESS, RateText
+from selfstab.kernels.samples import LANES as LANES
+from selfstab.kernels.samples import MeanFunctions, MeanLines, SampleText, code_of, words
 from selfstab.kernels.updates import UpdateText
 
-LANES = 32
 CHUNK = 128
 
 
@@ -43,6 +44,10 @@ class LossText(Protocol):
     @property
     def functions(self) -> str:
         """Source of functions that the formulas call."""
+
+    @property
+    def sample(self) -> SampleText | None:
+        """The formulas of one sample, of a loss that is a mean over data; None for any other."""
 
     def code(self, pieces: Sequence[str], prefix: str = "") -> tuple[list[str], dict[str, list[str]]]:
         """Return lines and, for each piece (value, gradient, sharpness), the names of its results.
@@ -78,7 +83,12 @@ class Variant:
 def functions_of(loss: LossText, lines: Sequence[str]) -> str:
     """Return the source of the functions that a loss's formulas call, and those that lines of an optimizer call."""
     own = elementary.definitions("\n".join(lines))
-    return elementary.definitions(f"{loss.functions}\n{own}") if own else loss.functions
+    if not own:
+        return loss.functions
+    shared = elementary.definitions(f"{loss.functions}\n{own}")
+    # A loss may bring functions that are none of the elementary ones.
+    others = (text for text in loss.functions.split("\n\n\n") if text.strip() and text not in shared)
+    return shared + "".join(f"{text}\n\n\n" for text in others)
 
 
 def indented(lines: Sequence[str], depth: int) -> str:
@@ -144,6 +154,7 @@ class Writer:
         self.pieces = [piece for piece, need in pieces if need in needs]
         self.last_pieces = [piece for piece, need in pieces if need in last_needs]
         self.motion = "motion" in needs
+        self.means = MeanFunctions(loss)
         self.scale = "1.0"
         update, rate = variant.update, variant.rate
         # Whether a step depends on nothing but the state, so that a state that returns goes on as before.
@@ -157,10 +168,10 @@ class Writer:
         self.carried = [*loss.weights, *(name for rows in self.states for name in rows)]
         self.moving = [*self.carried, *(name for g in self.groups for name in GROUPS[g].state)]
         self.fixed = fixed
-        read = set(re.findall(r"\w+", " ".join([*self.step(), *self.moved()])))
-        last_lines, last_results = loss.code(self.last_pieces)
+        read = words([*self.step(), *self.moved()])
+        last_lines, last_results = code_of(loss, self.last_pieces, "", self.means_at_ends)
         ends = [*self.rate(), *last_lines, *(text for texts in last_results.values() for text in texts)]
-        read_last = set(re.findall(r"\w+", " ".join(ends)))
+        read_last = words(ends)
         self.fixed = [name for name in fixed if name in read | read_last]
         self.stepping = [*self.moving, *(name for name in self.fixed if name in read)]
         self.rows = [*self.moving, *self.fixed, "peak"]
@@ -238,9 +249,28 @@ def repeated(rows, saved, ended, count):
         """Source of the functions that the module's formulas call."""
         return functions_of(self.loss, self.update_lines)
 
-    def state(self, pieces: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
+    @property
+    def first_pieces(self) -> list[str]:
+        """The pieces of the loss that are read at the start."""
+        excess = self.variant.rate is EXCESS and "sharpness" not in self.pieces
+        return [*self.pieces, *(["sharpness"] if excess else [])]
+
+    def means_at_ends(self, _pieces: Sequence[str] = (), _prefix: str = "") -> list[str]:
+        """Return lines of the means that are read at the start or at the end: one function for both."""
+        pieces = [*self.first_pieces, *self.last_pieces]
+        if "sharpness" in self.pieces:
+            pieces += self.parts()[0][0]
+        return self.means.lines([*dict.fromkeys(pieces)])
+
+    def means_at_step(self, pieces: Sequence[str], prefix: str) -> list[str]:
+        """Return lines of the means that one lane's step reads; with a Hessian the same function serves the ends."""
+        if "sharpness" in pieces:
+            return self.means_at_ends()
+        return self.means.lines(pieces, prefix)
+
+    def state(self, pieces: Sequence[str], means: MeanLines) -> tuple[list[str], dict[str, list[str]]]:
         """Return lines that compute the pieces at w_t, under the measures' names, and the names of all results."""
-        lines, results = self.loss.code(pieces)
+        lines, results = code_of(self.loss, pieces, "", means)
         if "sharpness" in results:
             top = results["sharpness"][0]
             height, self.scale = _scaled(lines[-1].removeprefix(f"{top} = "))
@@ -252,9 +282,9 @@ def repeated(rows, saved, ended, count):
             lines += [f"sharpness = {top}"]
         return lines + ([f"loss = {results['value'][0]}"] if "value" in results else []), results
 
-    def one_step(self) -> list[str]:
+    def one_step(self, means: MeanLines | None = None) -> list[str]:
         """One step of one lane in the loop over lanes: ‖w_t‖², the step, its measures."""
-        lines = [*self.step(), *self.moved()]
+        lines = [*self.step(means), *self.moved()]
         # It begins with a square that the formulas compute anyway, if there is one.
         first, *others = sorted(self.loss.weights, key=lambda w: f"{w} * {w}" not in " ".join(lines))
         radius2 = f"{first} * {first}"
@@ -267,16 +297,29 @@ def repeated(rows, saved, ended, count):
         """Return the measures' lines at w_t."""
         return [line for g in self.groups for line in GROUPS[g].at_state]
 
-    def step(self) -> list[str]:
+    def ahead(self) -> list[str]:
+        """Return lines that give the point of the gradient; none where it is at the weights."""
+        of_weights = zip(self.loss.weights, *self.states, strict=True)
+        points = [(w, self.variant.update.point(w, states)) for w, *states in of_weights]
+        return [f"ahead_{w} = {point}" for w, point in points if point]
+
+    def parts(self) -> list[tuple[list[str], str]]:
+        """Return the pieces of the loss that a step reads at each point, and the prefix of the point's names."""
+        if self.ahead():
+            return [(self.pieces, ""), (["gradient"], "ahead_")]
+        return [([*self.pieces, "gradient"], "")]
+
+    def step(self, means: MeanLines | None = None) -> list[str]:
         """One step of one lane: the measures at w_t, the update, the measures of the update."""
         loss, variant = self.loss, self.variant
+        means = self.means_at_step if means is None else means
         of_weights = list(zip(loss.weights, *self.states, strict=True))
-        points = [variant.update.point(w, states) for w, *states in of_weights]
-        ahead = [f"ahead_{w} = {point}" for w, point in zip(loss.weights, points, strict=True) if point]
-        lines, results = self.state([*self.pieces, *([] if ahead else ["gradient"])])
+        ahead = self.ahead()
+        (pieces, _), *others = self.parts()
+        lines, results = self.state(pieces, means)
         out = [*self.rate(), *lines, *self.at_state(), *ahead]
-        if ahead:
-            lines, results = loss.code(["gradient"], prefix="ahead_")
+        for pieces, prefix in others:
+            lines, results = code_of(loss, pieces, prefix, means)
             out += lines
         self.update_lines = list(ahead)
         for j, ((w, *states), g) in enumerate(zip(of_weights, results["gradient"], strict=True)):
@@ -316,10 +359,7 @@ def repeated(rows, saved, ended, count):
         out += [f"{w} = {read['start.' + w]}" for w in loss.weights]
         begun, begun_by_lr = self.begun(read)
         out += [] if begun_by_lr else begun
-        pieces = list(self.pieces)
-        if rate is EXCESS and "sharpness" not in pieces:
-            pieces.append("sharpness")
-        out += self.state(pieces)[0]
+        out += self.state(self.first_pieces, self.means_at_ends)[0]
         out += rate.begun({name: read[name] for name in rate.inputs})
         if rate is EXCESS:
             out += [f"lr = {update.rate_at_excess('sharpness', read['excess'])}"]
@@ -343,7 +383,7 @@ def repeated(rows, saved, ended, count):
 
     def finish(self) -> list[str]:
         """Return lines that read the measures off a lane's end."""
-        lines, _ = self.state(self.last_pieces)
+        lines, _ = self.state(self.last_pieces, self.means_at_ends)
         out = [*self.load([*self.moving, *self.fixed], "lane"), "t = steps if ended < 0 else ended"]
         out += [*self.rate(), *lines, *self.at_state(), f"scale = {self.scale}"]
         out += [line for g in self.groups for line in FINISH.get(g, ())]

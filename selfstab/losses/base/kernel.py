@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -40,12 +41,21 @@ class KernelSource:
     title: str
     _sweeps: dict[Variant, str] = field(default_factory=dict, init=False, repr=False)
     _runs: dict[UpdateText, str] = field(default_factory=dict, init=False, repr=False)
+    _plain_steps: list[int] = field(default_factory=lambda: [0], init=False, repr=False)
 
     def run(self, update: UpdateText) -> str:
         """Return the text of the module of single runs."""
         if update not in self._runs:
             self._runs[update] = run_source(self.formulas, update, self.title)
         return self._runs[update]
+
+    def is_plain(self, steps: int) -> bool:
+        """Return whether plain CPython is to run so many steps, or samples of steps."""
+        if self.formulas.sample is not None:
+            # Small calls add up: where there are data, those of the past count.
+            self._plain_steps[0] += steps
+            steps = self._plain_steps[0]
+        return steps <= PLAIN_STEPS
 
     def sweep(self, variant: Variant) -> str:
         """Return the text of the module that sweeps."""
@@ -66,10 +76,13 @@ class Kernel:
         The generated modules.
     values
         The parameters' values in order, shape (parameters,).
+    data
+        What a loss that is a mean over samples is a mean of, shape (samples, entries); None for any other.
     """
 
     source: KernelSource
     values: Array
+    data: Array | None = None
 
     @property
     def formulas(self) -> LossText:
@@ -93,14 +106,24 @@ class Kernel:
         """Return a function of the module of single runs, ``trace`` or ``evaluate``.
 
         It is plain Python where the work is no more than :data:`PLAIN_STEPS` steps, else compiled: the bits are the
-        same.
+        same. The data, if there are any, are its first argument already.
         """
-        source = self.run_source(optimizer)
-        if steps <= PLAIN_STEPS:
-            plain: Callable[..., Any] = modules.plain(source)[name]
-            return plain
-        compiled: Callable[..., Any] = getattr(modules.compiled(source), name)
-        return compiled
+        return self.function(self.run_source(optimizer), name, steps)
+
+    def function(self, source: str, name: str, steps: int) -> Callable[..., Any]:
+        """Return the function of a module, for so many steps, with the data as its first argument."""
+        if self.source.is_plain(steps * self.samples):
+            return self.with_data(modules.plain(source)[name])
+        return self.with_data(getattr(modules.compiled(source), name))
+
+    def with_data(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function of a generated module with the data, if there are any, as its first argument."""
+        return function if self.data is None else partial(function, self.data)
+
+    @property
+    def samples(self) -> int:
+        """Number of samples that a step reads; 1 where there are no data."""
+        return 1 if self.data is None else len(self.data)
 
     def evaluate(self, points: Array, *, loss: bool = False, sharpness: bool = False) -> tuple[Array, Array]:
         """Return the losses and sharpnesses at rows of `points`; an empty array for what is not asked."""

@@ -14,6 +14,7 @@ from typing import Any
 import sympy
 
 from selfstab.kernels import elementary
+from selfstab.kernels.samples import SampleText
 from selfstab.losses.symbolic.kinks import directed
 from selfstab.losses.symbolic.printing import Assignment, Printed, assignments, formula
 from selfstab.losses.symbolic.stable import merged, stable
@@ -194,6 +195,9 @@ class _Program:
 class Formulas:
     """A loss's formulas in internal names, as the kernels' templates take them (see kernels.writer.LossText)."""
 
+    sample: SampleText | None = None
+    """The formulas of one sample, of a loss that is a mean over data."""
+
     def __init__(
         self, expression: sympy.Expr, variables: Sequence[sympy.Symbol], parameters: Sequence[sympy.Symbol]
     ) -> None:
@@ -223,13 +227,18 @@ class Formulas:
                 out[i, j] = out[j, i] = _tidy(derivative(self.gradient[i], self._w[j]))
         return out
 
+    @property
+    def _moving(self) -> list[sympy.Symbol]:
+        """The symbols that change during a run."""
+        return self._w
+
     @cached_property
     def _program(self) -> _Program:
         pieces = {"value": [self.expression], "gradient": self.gradient, "sharpness": self._blocks.flat()}
         exponentials, expressions = shared_exponentials(
             [self.directed(e) for piece in pieces.values() for e in piece]
         )
-        hoisting = _Hoisting([*self._w, *exponentials])
+        hoisting = _Hoisting([*self._moving, *exponentials])
         steps, printed = assignments(
             [hoisting.hoisted(e) for e in [*exponentials.values(), *expressions]], "e"
         )

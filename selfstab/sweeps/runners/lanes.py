@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -89,13 +89,13 @@ class LaneRunner:
                 nothing = np.empty((0, len(self._columns)))
                 # The first call compiles, or loads what was compiled before.
                 with _heard(compiling) as compilation:
-                    _call(self._loaded, nothing, np.zeros(1), np.zeros((1, 1)), self.plan, self._measures)
+                    self._call(self._loaded, nothing, np.zeros(1), np.zeros((1, 1)))
                 self.compile_seconds = time.perf_counter() - began if compilation.begun else 0.0
             return self._loaded
 
     def block_size(self, cells: int, steps: int, threads: int) -> int:
         """Return the number of cells of a block: whole lanes."""
-        return block_size(cells, steps, threads, kernel=True)
+        return block_size(cells, steps * self._kernel.samples, threads, kernel=True)
 
     def stop(self) -> None:
         """Nothing to do: threads end with their block."""
@@ -118,11 +118,20 @@ class LaneRunner:
         module = self._module()
         out, last = np.empty((len(self._measures), len(cells))), np.empty((len(cells) if ends else 0, ends))
         for part, table, noise in self._tables(cells, repeat):
-            measured, last_states = _call(module, inputs[part], table, noise, self.plan, self._measures, ends)
+            measured, last_states = self._call(module, inputs[part], table, noise, ends)
             out[:, part] = measured
             if ends:
                 last[part] = last_states
         return out[[self._measures.index(name) for name in self.plan.measures]], last
+
+    def _call(
+        self, module: ModuleType, inputs: Array, table: Array, noise: Array, ends: int = 0
+    ) -> tuple[Array, Array]:
+        out = np.empty((len(self._measures), len(inputs)))
+        last = np.empty((len(inputs) if ends else 0, ends))
+        run, problem = self._kernel.with_data(module.run), self.plan.problem
+        run(inputs, table, noise, problem.steps, problem.escape, out, last)
+        return out, last
 
     def inputs(self, cells: Integers) -> Array:
         """Return what the kernel gets: a row for each cell, a column for each of its inputs."""
@@ -213,18 +222,3 @@ def _heard(say: Callable[[], None] | None) -> Iterator[_Compilation]:
     event.Listener.register(_Compilation)
     with event.install_listener("numba:compile", _Compilation(say)) as compilation:
         yield compilation
-
-
-def _call(
-    module: ModuleType,
-    inputs: Array,
-    table: Array,
-    noise: Array,
-    plan: Plan,
-    measures: Sequence[str],
-    ends: int = 0,
-) -> tuple[Array, Array]:
-    out = np.empty((len(measures), len(inputs)))
-    last = np.empty((len(inputs) if ends else 0, ends))
-    module.run(inputs, table, noise, plan.problem.steps, plan.problem.escape, out, last)
-    return out, last

@@ -24,6 +24,7 @@ from selfstab.losses.family import LossFamily
 from selfstab.losses.named import NamedMaker
 from selfstab.losses.registry import REGISTRY, named_class
 from selfstab.losses.symbolic.loss import SymbolicLoss
+from selfstab.losses.symbolic.risk import EmpiricalRisk
 from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.registry import optimizer_named
 from selfstab.optimizers.schedules import SCHEDULES, KnownSchedule, Schedule, rates
@@ -300,13 +301,15 @@ class _Reader:
         return kind(lr, **{field: self._settings[f"{name}.{field}"] for field in others})
 
     def loss(self) -> Loss:
-        """Return the loss: a formula, a toy by its name, or a network on data kept beside the settings."""
+        """Return the loss: a formula, a toy by its name, or one with its data, kept beside the settings."""
         name = "problem.loss"
         kind = self._settings[name]
         if kind == "LossFamily" and f"{name}.settings" in self._settings:
             return self._family()
         if kind == "SymbolicLoss":
             return self._formula(self._loss_state())
+        if kind == "EmpiricalRisk":
+            return self._risk(self._loss_state())
         if kind not in REGISTRY:
             what = "a LossFamily: the same sweep(...) call goes on"
             if kind != "LossFamily":
@@ -324,6 +327,18 @@ class _Reader:
                 state[word] = self.array(key) if isinstance(value, dict) else value
         names = self._settings[f"{name}parameters"] if "parameters" in state else []
         return state | {"parameters": {n: self._settings[f"{name}parameters.{n}"] for n in names}}
+
+    def _risk(self, state: Mapping[str, Any]) -> EmpiricalRisk:
+        name = "problem.loss.data"
+        data = {key: self.array(f"{name}.{key}") for key in state["data"]}
+        if not isinstance(state["expression"], str) or not isinstance(state["weights"], list):
+            raise ValueError("settings must hold a formula as text and its weights as a list")
+        try:
+            return EmpiricalRisk.from_state({**state, "data": data})
+        except ValueError as error:
+            raise ValueError(
+                f"settings hold a formula that is no plain text: call sweep again as before ({error})"
+            ) from None
 
     def _family(self) -> LossFamily:
         name = "problem.loss"
