@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from selfstab.kernels.measures import FINISH, GROUPS, groups_of
 from selfstab.kernels.updates import UpdateText
-from selfstab.kernels.writer import WINDOWS, LossText, functions_of, indented, value_text
+from selfstab.kernels.writer import WINDOWS, LossText, careful_lines, functions_of, indented, value_text
 
 
 def run_source(loss: LossText, update: UpdateText, title: str) -> str:
@@ -41,6 +41,7 @@ def run_source(loss: LossText, update: UpdateText, title: str) -> str:
     ]
     value_lines, value = loss.code(["value"])
     sharp_lines, sharp = loss.code(["sharpness"])
+    sharp_lines = [*sharp_lines, *careful_lines(loss, sharp["sharpness"][0])]
     return f'''\
 """{title}"""
 
@@ -99,7 +100,7 @@ def observe_source(measures: Sequence[str]) -> str:
     state = [f"{name} = {formula}" for g in groups for name, formula in GROUPS[g].state.items()]
     places = [f"state[{k}]" for k in range(len(state))]
     carried = state_names(measures)
-    at_state = [line for g in groups for line in GROUPS[g].at_state]
+    at_state = [line for g in groups for line in (*GROUPS[g].at_state, *GROUPS[g].at_nan)]
     at_update = [line for g in groups for line in GROUPS[g].at_update]
     ends = [line for g in groups for line in FINISH.get(g, ())]
     values = [f"out[{k}] = {value_text(name)}" for k, name in enumerate(measures)]
@@ -135,6 +136,6 @@ def observe(sharpnesses, losses, thresholds, step2s, flip2s, turns, first, steps
     if out.size > 0:
         k = step2s.size
         t = first + k
-{indented([*read, *at_state, *ends, *values], 2)}\
+{indented([*read, *at_state, *ends, "returned = False", *values], 2)}\
 {indented([f"{place} = {name}" for name, place in zip(carried, places, strict=True)], 1)}\
 '''

@@ -25,6 +25,26 @@ LANES = 32
 CHUNK = 128
 
 
+@dataclass(frozen=True)
+class Careful:
+    """What a loss has beside its formula of the sharpness, for Hessians whose squares are no numbers.
+
+    Parameters
+    ----------
+    in_range
+        Text of the test, behind the lines of the sharpness, whether these lose nothing; empty where they never do.
+    call
+        Text of the call that computes the sharpness of any Hessian.
+    smooth
+        Whether the Hessian is finite and changes little within CHUNK steps of a run that has not diverged, as of a
+        polynomial: the test is then made once in CHUNK steps.
+    """
+
+    in_range: str
+    call: str
+    smooth: bool
+
+
 class LossText(Protocol):
     """What a template asks of a loss: its formulas as text in the names of its weights and parameters."""
 
@@ -43,6 +63,10 @@ class LossText(Protocol):
     @property
     def functions(self) -> str:
         """Source of functions that the formulas call."""
+
+    @property
+    def careful(self) -> Careful | None:
+        """What computes the sharpness where its formula does not; None for one that is right everywhere."""
 
     def code(self, pieces: Sequence[str], prefix: str = "") -> tuple[list[str], dict[str, list[str]]]:
         """Return lines and, for each piece (value, gradient, sharpness), the names of its results.
@@ -78,7 +102,18 @@ class Variant:
 def functions_of(loss: LossText, lines: Sequence[str]) -> str:
     """Return the source of the functions that a loss's formulas call, and those that lines of an optimizer call."""
     own = elementary.definitions("\n".join(lines))
-    return elementary.definitions(f"{loss.functions}\n{own}") if own else loss.functions
+    if not own:
+        return loss.functions
+    others = loss.functions.removeprefix(elementary.definitions(loss.functions))
+    return elementary.definitions(f"{loss.functions}\n{own}") + others
+
+
+def careful_lines(loss: LossText, top: str) -> list[str]:
+    """Return the lines, behind those of the sharpness, that compute it anew where they have lost digits."""
+    careful = loss.careful
+    if careful is None or not careful.call:
+        return []
+    return [f"if not ({careful.in_range}):", f"    {top} = {careful.call}"]
 
 
 def indented(lines: Sequence[str], depth: int) -> str:
@@ -154,16 +189,23 @@ class Writer:
         if not rate.changes and "sharpness" in needs:
             rate_rows.append("threshold")
         fixed = [*loss.parameters, *(name for name, _ in loss.constants), *rate_rows, *update.setting_rows]
+        self.returning = self.autonomous and "phase" in variant.measures
         self.carried = [*loss.weights, *(name for rows in self.states for name in rows)]
         self.moving = [*self.carried, *(name for g in self.groups for name in GROUPS[g].state)]
         self.fixed = fixed
+        # Numbers that a lane's fast step may not see: it is taken again, one step at a time, where they may be there.
+        careful = loss.careful
+        smooth = careful is not None and careful.smooth
+        self.checked = careful.in_range if careful is not None and "sharpness" in self.pieces else ""
+        self.watched = [] if smooth else [name for piece, name in (("sharpness", "height"), ("value", "loss"))
+                                          if piece in self.pieces]
         read = set(re.findall(r"\w+", " ".join([*self.step(), *self.moved()])))
         last_lines, last_results = loss.code(self.last_pieces)
-        ends = [*self.rate(), *last_lines, *(text for texts in last_results.values() for text in texts)]
+        ends = [*self.rate(), *last_lines, *careful_lines(loss, "top"), *(text for texts in last_results.values() for text in texts)]
         read_last = set(re.findall(r"\w+", " ".join(ends)))
         self.fixed = [name for name in fixed if name in read | read_last]
         self.stepping = [*self.moving, *(name for name in self.fixed if name in read)]
-        self.rows = [*self.moving, *self.fixed, "peak"]
+        self.rows = [*self.moving, *self.fixed, "peak", *(["lost"] if self.checked or self.watched else [])]
 
     def load(self, names: Sequence[str], table: str) -> list[str]:
         """Return lines that read names from where they are kept."""
@@ -223,6 +265,11 @@ def repeated(rows, saved, ended, count):
         """Return the parts of the run, if a measure asks for them."""
         return list(WINDOWS) if self.motion else []
 
+    @property
+    def tracked(self) -> list[str]:
+        """Names that a fast step carries beside the moving ones, for the test of its lane at the chunk's end."""
+        return ["peak", *(["lost"] if self.watched else [])]
+
     def rate(self) -> list[str]:
         """Return lines that give lr at step t, where it changes, and its threshold."""
         if not self.variant.rate.changes:
@@ -238,8 +285,11 @@ def repeated(rows, saved, ended, count):
         """Source of the functions that the module's formulas call."""
         return functions_of(self.loss, self.update_lines)
 
-    def state(self, pieces: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
-        """Return lines that compute the pieces at w_t, under the measures' names, and the names of all results."""
+    def state(self, pieces: Sequence[str], *, careful: bool = True) -> tuple[list[str], dict[str, list[str]]]:
+        """Return lines that compute the pieces at w_t, under the measures' names, and the names of all results.
+
+        Without `careful` the sharpness is right only where its formula is, see :class:`Careful`.
+        """
         lines, results = self.loss.code(pieces)
         if "sharpness" in results:
             top = results["sharpness"][0]
@@ -249,12 +299,15 @@ def repeated(rows, saved, ended, count):
                 f"height = {height}",
                 f"{top} = height" if self.scale == "1.0" else f"{top} = {self.scale} * height",
             ]
+            if careful and (more := careful_lines(self.loss, top)):
+                height = top if self.scale == "1.0" else f"{top} / {self.scale}"
+                lines += [*more, f"    height = {height}"]
             lines += [f"sharpness = {top}"]
         return lines + ([f"loss = {results['value'][0]}"] if "value" in results else []), results
 
     def one_step(self) -> list[str]:
         """One step of one lane in the loop over lanes: ‖w_t‖², the step, its measures."""
-        lines = [*self.step(), *self.moved()]
+        lines = [*self.step(), *(f"lost = fma(0.0, {name}, lost)" for name in self.watched), *self.moved()]
         # It begins with a square that the formulas compute anyway, if there is one.
         first, *others = sorted(self.loss.weights, key=lambda w: f"{w} * {w}" not in " ".join(lines))
         radius2 = f"{first} * {first}"
@@ -263,18 +316,44 @@ def repeated(rows, saved, ended, count):
         peak = [f"radius2 = {radius2}", "peak = choose(radius2 > peak, radius2, peak)"]
         return [*self.windows(), *map(_underflowing, [*peak, *lines]), *self.accept()]
 
-    def at_state(self) -> list[str]:
+    def at_state(self, *, careful: bool = True) -> list[str]:
         """Return the measures' lines at w_t."""
-        return [line for g in self.groups for line in GROUPS[g].at_state]
+        return [line for g in self.groups for line in (*GROUPS[g].at_state, *(GROUPS[g].at_nan if careful else ()))]
 
-    def step(self) -> list[str]:
+    def check(self) -> str:
+        """Text of the function that marks lanes whose sharpness has left its formula's range."""
+        if not self.checked:
+            return ""
+        lines, _ = self.state(["sharpness"], careful=False)
+        test = f"lost = choose({self.checked}, lost, nan)"
+        read = set(re.findall(r"\w+", " ".join([*lines, test])))
+        names = [*self.loss.weights, *(name for name in self.fixed if name in read), "lost"]
+        return f'''\
+@compiled
+def check(rows, matrix):
+    """Put nan into the last row of lanes whose sharpness must be computed with care."""
+    for i in range(LANES):
+{indented([*self.load(names, "rows"), *lines, test, *self.store(["lost"], "rows")], 2)}
+
+'''
+
+    def step(self, *, careful: bool = False) -> list[str]:
         """One step of one lane: the measures at w_t, the update, the measures of the update."""
+        lines, results = self.state([*self.pieces, *self._at_weights()], careful=careful)
+        return [*self.rate(), *lines, *self.at_state(careful=careful), *self.update(results)]
+
+    def _at_weights(self) -> list[str]:
+        """Return the piece that the update takes at the weights themselves: the gradient, or nothing."""
+        of_weights = zip(self.loss.weights, *self.states, strict=True)
+        return [] if any(self.variant.update.point(w, states) for w, *states in of_weights) else ["gradient"]
+
+    def update(self, results: Mapping[str, Sequence[str]]) -> list[str]:
+        """Return the lines of the update, from the gradient in `results` if it is taken at the weights."""
         loss, variant = self.loss, self.variant
         of_weights = list(zip(loss.weights, *self.states, strict=True))
         points = [variant.update.point(w, states) for w, *states in of_weights]
         ahead = [f"ahead_{w} = {point}" for w, point in zip(loss.weights, points, strict=True) if point]
-        lines, results = self.state([*self.pieces, *([] if ahead else ["gradient"])])
-        out = [*self.rate(), *lines, *self.at_state(), *ahead]
+        out = [*ahead]
         if ahead:
             lines, results = loss.code(["gradient"], prefix="ahead_")
             out += lines
@@ -283,6 +362,29 @@ def repeated(rows, saved, ended, count):
             force = f"{g} + noise[t, {j}]" if variant.noise else g
             self.update_lines += variant.update.step(w, states, force, lr="lr", prefix=f"part{j}_")
         return out + self.update_lines[len(ahead) :]
+
+    def returns(self) -> str:
+        """Text of the function that tells whether a lane's state is one of a cycle."""
+        if not self.returning:
+            return ""
+        lines, results = self.loss.code(self._at_weights())
+        step = [*lines, *self.update(results), *self.accept()]
+        read = set(re.findall(r"\w+", " ".join(step)))
+        names = [*self.carried, *(name for name in self.fixed if name in read)]
+        same = " and ".join(f"{name} == lane[{self.rows.index(name)}]" for name in self.carried)
+        return f'''\
+@compiled
+def returns(lane):
+    """Whether the updates take a lane's weights and states to themselves within CHUNK steps, bit for bit."""
+{indented(self.load(names, "lane"), 1)}\
+    for _ in range(CHUNK):
+{indented(step, 2)}\
+        if {same}:
+            return True
+    return False
+
+
+'''
 
     def moved(self) -> list[str]:
         """Return the measures' lines at the update t → t + 1."""
@@ -328,7 +430,8 @@ def repeated(rows, saved, ended, count):
         out += begun if begun_by_lr else []
         out += [self.threshold()] if "threshold" in self.fixed else []
         out += [f"{name} = {formula}" for g in self.groups for name, formula in GROUPS[g].state.items()]
-        return [*out, "peak = 0.0", *self.store(self.rows, "lane")]
+        out += ["peak = 0.0", *(["lost = 0.0"] if "lost" in self.rows else [])]
+        return [*out, *self.store(self.rows, "lane")]
 
     def begun(self, read: Mapping[str, str]) -> tuple[list[str], bool]:
         """Return the lines of the states at step 0, from the places of the inputs, and whether they read lr."""
@@ -347,4 +450,7 @@ def repeated(rows, saved, ended, count):
         out = [*self.load([*self.moving, *self.fixed], "lane"), "t = steps if ended < 0 else ended"]
         out += [*self.rate(), *lines, *self.at_state(), f"scale = {self.scale}"]
         out += [line for g in self.groups for line in FINISH.get(g, ())]
+        if "phase" in self.variant.measures:
+            returned = "returns(lane) if ended < 0 and not decided else False" if self.returning else "False"
+            out += [f"returned = {returned}"]
         return out + [f"out[{k}, cell] = {value_text(name)}" for k, name in enumerate(self.variant.measures)]
