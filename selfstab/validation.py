@@ -63,9 +63,7 @@ def shown(value: object, limit: int = 60) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-def floats(
-    name: str, value: Any, *, shape: tuple[int | None, ...] | None = None, nan: bool = False
-) -> Array:
+def floats(name: str, value: Any, *, shape: tuple[int | None, ...] | None = None, nan: bool = False) -> Array:
     """Return `value` as a new C-ordered float64 array of finite numbers.
 
     Parameters

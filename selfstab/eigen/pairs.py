@@ -175,9 +175,7 @@ class _Product:
                 self.factor = 1.0 / SHIFT
 
 
-def _checked(
-    matrix: Array | Callable[[Array], Array], dimension: int | None
-) -> tuple[_Product, int]:
+def _checked(matrix: Array | Callable[[Array], Array], dimension: int | None) -> tuple[_Product, int]:
     """Return the product with the matrix, and its number of rows."""
     if callable(matrix):
         if dimension is None:

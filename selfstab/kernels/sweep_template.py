@@ -70,7 +70,6 @@ def run_block(rows, saved, final, lane, ended, count, steps, table, noise, escap
     """Run one block of lanes, already begun, to its end; put each lane's last state into `final`."""
     left = count
     t = 0
-{indented(check, 1)}\
     while t < steps and left > 0:
         last = t + CHUNK if t + CHUNK < steps else steps
         even = last - (last - t) % 2

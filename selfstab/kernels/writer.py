@@ -197,11 +197,20 @@ class Writer:
         careful = loss.careful
         smooth = careful is not None and careful.smooth
         self.checked = careful.in_range if careful is not None and "sharpness" in self.pieces else ""
-        self.watched = [] if smooth else [name for piece, name in (("sharpness", "height"), ("value", "loss"))
-                                          if piece in self.pieces]
+        self.watched = []
+        if not smooth and "sharpness" in self.pieces:
+            test = f"choose({self.checked}, lost, nan)" if self.checked else "fma(0.0, height, lost)"
+            self.watched.append(f"lost = {test}")
+        if not smooth and "value" in self.pieces:
+            self.watched.append("lost = fma(0.0, loss, lost)")
         read = set(re.findall(r"\w+", " ".join([*self.step(), *self.moved()])))
         last_lines, last_results = loss.code(self.last_pieces)
-        ends = [*self.rate(), *last_lines, *careful_lines(loss, "top"), *(text for texts in last_results.values() for text in texts)]
+        ends = [
+            *self.rate(),
+            *last_lines,
+            *careful_lines(loss, "top"),
+            *(text for texts in last_results.values() for text in texts),
+        ]
         read_last = set(re.findall(r"\w+", " ".join(ends)))
         self.fixed = [name for name in fixed if name in read | read_last]
         self.stepping = [*self.moving, *(name for name in self.fixed if name in read)]
@@ -307,7 +316,7 @@ def repeated(rows, saved, ended, count):
 
     def one_step(self) -> list[str]:
         """One step of one lane in the loop over lanes: ‖w_t‖², the step, its measures."""
-        lines = [*self.step(), *(f"lost = fma(0.0, {name}, lost)" for name in self.watched), *self.moved()]
+        lines = [*self.step(), *self.watched, *self.moved()]
         # It begins with a square that the formulas compute anyway, if there is one.
         first, *others = sorted(self.loss.weights, key=lambda w: f"{w} * {w}" not in " ".join(lines))
         radius2 = f"{first} * {first}"
@@ -318,7 +327,11 @@ def repeated(rows, saved, ended, count):
 
     def at_state(self, *, careful: bool = True) -> list[str]:
         """Return the measures' lines at w_t."""
-        return [line for g in self.groups for line in (*GROUPS[g].at_state, *(GROUPS[g].at_nan if careful else ()))]
+        return [
+            line
+            for g in self.groups
+            for line in (*GROUPS[g].at_state, *(GROUPS[g].at_nan if careful else ()))
+        ]
 
     def check(self) -> str:
         """Text of the function that marks lanes whose sharpness has left its formula's range."""
@@ -430,7 +443,8 @@ def returns(lane):
         out += begun if begun_by_lr else []
         out += [self.threshold()] if "threshold" in self.fixed else []
         out += [f"{name} = {formula}" for g in self.groups for name, formula in GROUPS[g].state.items()]
-        out += ["peak = 0.0", *(["lost = 0.0"] if "lost" in self.rows else [])]
+        lost = f"lost = choose({self.checked}, 0.0, nan)" if self.checked else "lost = 0.0"
+        out += ["peak = 0.0", *([lost] if "lost" in self.rows else [])]
         return [*out, *self.store(self.rows, "lane")]
 
     def begun(self, read: Mapping[str, str]) -> tuple[list[str], bool]:

@@ -37,9 +37,9 @@ def catapults(sharpness: Any, threshold: Any, loss: Any = None, step: Any = None
     threshold
         S*_t, the same length, or one number; infinity is allowed (an lr of 0).
     loss
-        L_t, the same length; records with NaN are left out. With it, a swing without a spike of the loss is no catapult,
-        y0 is taken before the swing and the drop after it has died; without it, the
-        oscillation's own O(x²) share of the sharpness is in both.
+        L_t, the same length; records with NaN are left out. With it, a swing without a spike of the loss is no
+        catapult, y0 is taken before the swing and the drop after it has died. Without it, the oscillation's own O(x²)
+        share of the sharpness is in both.
     step
         The steps of the records, increasing integers up to 2⁵³ in magnitude; by default the coordinate ``step`` of
         a DataArray, else 0, 1, 2, ...

@@ -37,7 +37,9 @@ def test_a_run_is_named_as_what_it_is(name, plain_engine):
     run = ss.simulate(loss, optimizer, start, steps, keep=KEEP)
     assert phases.LABELS[int(ss.observables.measure(run, ["phase"])["phase"])] == word
     data = plain_engine(
-        lambda: ss.sweep(loss, optimizer, {"lr": [lr]}, start=start, steps=steps, measure=["phase"], progress=False)
+        lambda: ss.sweep(
+            loss, optimizer, {"lr": [lr]}, start=start, steps=steps, measure=["phase"], progress=False
+        )
     )
     assert phases.LABELS[int(data.phase[0])] == word
 

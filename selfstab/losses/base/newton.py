@@ -121,7 +121,9 @@ def _check_neighbours(loss: Loss, start: Array, w: Array, hessian: Array, scale:
             # Along a slope or at a saddle the loss falls to one side, by more than the gradient's rounding.
             slope = min(float(ahead @ direction), -float(behind @ direction))
             if slope < -1e-12 * scale * size * max(1.0, float(np.abs(direction).sum())):
-                raise _not_near(start, "the loss falls from where the search ends, at a saddle or along a slope")
+                raise _not_near(
+                    start, "the loss falls from where the search ends, at a saddle or along a slope"
+                )
             changes.append(np.abs(ahead - behind))
             flat = flat and not changes[-1].any()
         # A smooth gradient changes by 100 times less at a 100 times smaller distance, or by less still.

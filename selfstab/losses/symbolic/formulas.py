@@ -83,6 +83,24 @@ def top_eigenvalue(a, n):
 '''
 
 
+TOP_OF_TWO = f'''\
+@compiled
+def top_of_two(a, d, o):
+    """Return the largest eigenvalue of the matrix [[a, o], [o, d]], as top_eigenvalue would."""
+    size = choose(abs(a) > abs(d), abs(a), abs(d))
+    size = choose(abs(o) > size, abs(o), size)
+    if not ((abs(a) < inf) & (abs(d) < inf) & (abs(o) < inf)):
+        return nan
+    factor = choose(size > {LARGE!r}, {1.0 / SHIFT!r}, choose(size < {SMALL!r}, {SHIFT!r}, 1.0))
+    a = a * factor
+    d = d * factor
+    o = 2.0 * (o * factor)
+    return 0.5 * (a + d + sqrt((a - d) * (a - d) + o * o)) / factor
+
+
+'''
+
+
 def shared_exponentials(
     expressions: Sequence[sympy.Expr],
 ) -> tuple[dict[sympy.Symbol, sympy.Expr], list[sympy.Expr]]:
@@ -290,13 +308,16 @@ class Formulas:
         texts = [*(step.line for step in program.steps), *results, *(text for _, text in program.constants)]
         own = self._careful_source
         iterates = "top_eigenvalue" in own or self._blocks.rest is not None
-        return elementary.definitions("\n".join([*texts, own])) + (TOP_EIGENVALUE if iterates else "") + own
+        called = (TOP_EIGENVALUE if iterates else "") + (TOP_OF_TWO if "top_of_two" in own else "")
+        return elementary.definitions("\n".join([*texts, own])) + called + own
 
     @cached_property
     def careful(self) -> Careful | None:
         """What computes the sharpness where the formulas of the blocks leave the range of float64."""
         texts = [value.text for value in self._program.results["sharpness"]]
-        arguments = ", ".join([*self.weights, *self.parameters, "matrix"])
+        # Numbers alone where they do: Numba counts the references to an array, at each call.
+        iterates = len(self._blocks.single) < len(self._w) and len(self._w) > 2
+        arguments = ", ".join([*self.weights, *self.parameters, *(["matrix"] if iterates else [])])
         smooth = bool(self.expression.is_polynomial(*self._w))
         if self._blocks.rest is not None and self._blocks.rest.rows == len(self._w):
             return Careful("abs(top) < inf", "", smooth)
@@ -315,6 +336,9 @@ class Formulas:
                 lines += [f"other = {entry}", "top = choose(other > top, other, top)"]
             tests = " & ".join(f"(abs({entry}) < inf)" for entry in entries)
             lines += [f"return choose({tests}, top, nan)"]
+        elif n == 2:
+            lines, entries = lines_of([self.hessian[0, 0], self.hessian[1, 1], self.hessian[0, 1]], "e")
+            lines += [f"return top_of_two({', '.join(entries)})"]
         else:
             places = [(i, j) for i in range(n) for j in range(i, n)]
             lines, entries = lines_of([self.hessian[i, j] for i, j in places], "e")

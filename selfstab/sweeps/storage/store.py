@@ -34,7 +34,15 @@ from selfstab.sweeps.plan.plan import Plan
 from selfstab.sweeps.plan.protocols import Runner
 from selfstab.sweeps.storage import layout
 from selfstab.sweeps.storage.layout import RECORD, Chunks
-from selfstab.sweeps.storage.settings import Arrays, Identity, Settings, comparable, differences, identity_of, made_by
+from selfstab.sweeps.storage.settings import (
+    Arrays,
+    Identity,
+    Settings,
+    comparable,
+    differences,
+    identity_of,
+    made_by,
+)
 from selfstab.validation import ArgumentError, Array
 
 if TYPE_CHECKING:
