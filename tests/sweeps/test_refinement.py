@@ -359,7 +359,7 @@ def test_a_smooth_boundary_hides_nothing():
 
 
 def test_what_a_fractal_boundary_hides_is_measured():
-    """Protects the estimate where a boundary is fractal: some cells beside it hide more of it, in a dimension above 1."""
+    """Protects the estimate where a boundary is fractal: cells beside it hide more of it, in a dimension above 1."""
     box = {"start.u": (1.0, 3.0, 8), "start.v": (1.0, 3.0, 8)}
     rest = {"start": [1.0, 2.0], "steps": 100, "measure": ["phase"], "progress": False, "threads": 1}
     data = ss.refine(ss.Product(), ss.HeavyBall(0.5), box, levels=4, **rest)

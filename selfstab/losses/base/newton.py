@@ -63,7 +63,7 @@ def damped_newton(loss: Loss, start: Array) -> Array:
     value, gradient, hessian = loss.value_at(w), loss.gradient_at(w), loss.hessian_at(w)
     norm = _norm(gradient)
     damping = 1e-3 * (_size(hessian) or 1.0)
-    before = last = np.inf
+    before = last = 0.0
     for _ in range(_ITERATIONS):
         if norm <= _STATIONARY * _size(hessian):
             break
@@ -97,7 +97,8 @@ def damped_newton(loss: Loss, start: Array) -> Array:
     except LinAlgError:
         raise _not_near(start, "the search ends at a saddle") from None
     scale = max(1.0, float(np.abs(w).max()))
-    if np.isfinite(before) and last > max(1e-6 * scale, _SHRINKING * before):
+    # Damped, the first step of all ends at no minimum: it leaves a part of the way.
+    if last > max(1e-6 * scale, _SHRINKING * before):
         raise _not_near(start, f"the search goes on without an end, by steps of {last:.2g}")
     _check_neighbours(loss, start, w, hessian, scale)
     return w
