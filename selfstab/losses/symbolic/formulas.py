@@ -19,6 +19,9 @@ from selfstab.losses.symbolic.printing import Assignment, Printed, assignments, 
 
 JACOBI_SWEEPS = 12
 
+LARGEST = 1.7976931348623157e308
+"""The largest number."""
+
 LARGE, SMALL, SHIFT = 2.0**400, 2.0**-400, 2.0**600
 """Entries between SMALL and LARGE have squares, and quotients of these, in the range of float64; SHIFT takes others
 there."""
@@ -37,8 +40,9 @@ def top_eigenvalue(a, n):
     size = 0.0
     for p in range(n):
         for q in range(p, n):
-            if not (abs(a[p, q]) < inf):
-                return nan
+            if not (abs(a[p, q]) <= {LARGEST!r}):
+                # nan, of nan and of infinity
+                return a[p, q] - a[p, q]
             size = choose(abs(a[p, q]) > size, abs(a[p, q]), size)
     factor = choose(size > {LARGE!r}, {1.0 / SHIFT!r}, choose(size < {SMALL!r}, {SHIFT!r}, 1.0))
     if factor != 1.0:
