@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from selfstab.kernels.careful import careful_lines
 from selfstab.kernels.measures import FINISH, GROUPS, groups_of
 from selfstab.kernels.updates import UpdateText
-from selfstab.kernels.writer import WINDOWS, LossText, careful_lines, functions_of, indented, value_text
+from selfstab.kernels.writer import WINDOWS, LossText, functions_of, indented, value_text
 
 
 def run_source(loss: LossText, update: UpdateText, title: str) -> str:
@@ -41,7 +42,7 @@ def run_source(loss: LossText, update: UpdateText, title: str) -> str:
     ]
     value_lines, value = loss.code(["value"])
     sharp_lines, sharp = loss.code(["sharpness"])
-    sharp_lines = [*sharp_lines, *careful_lines(loss, sharp["sharpness"][0])]
+    sharp_lines = [*sharp_lines, *careful_lines(loss.careful, sharp["sharpness"][0])]
     return f'''\
 """{title}"""
 

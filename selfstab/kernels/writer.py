@@ -17,32 +17,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from selfstab.kernels import elementary
+from selfstab.kernels.careful import Careful, careful_lines
 from selfstab.kernels.measures import FINISH, GROUPS, MEASURES, groups_of, needs_of
 from selfstab.kernels.rates import CONSTANT, EXCESS, RateText
 from selfstab.kernels.updates import UpdateText
 
 LANES = 32
 CHUNK = 128
-
-
-@dataclass(frozen=True)
-class Careful:
-    """What a loss has beside its formula of the sharpness, for Hessians whose squares are no numbers.
-
-    Parameters
-    ----------
-    in_range
-        Text of the test, behind the lines of the sharpness, whether these lose nothing; empty where they never do.
-    call
-        Text of the call that computes the sharpness of any Hessian.
-    smooth
-        Whether the Hessian is finite and changes little within CHUNK steps of a run that has not diverged, as of a
-        polynomial: the test is then made once in CHUNK steps.
-    """
-
-    in_range: str
-    call: str
-    smooth: bool
 
 
 class LossText(Protocol):
@@ -106,14 +87,6 @@ def functions_of(loss: LossText, lines: Sequence[str]) -> str:
         return loss.functions
     others = loss.functions.removeprefix(elementary.definitions(loss.functions))
     return elementary.definitions(f"{loss.functions}\n{own}") + others
-
-
-def careful_lines(loss: LossText, top: str) -> list[str]:
-    """Return the lines, behind those of the sharpness, that compute it anew where they have lost digits."""
-    careful = loss.careful
-    if careful is None or not careful.call:
-        return []
-    return [f"if not ({careful.in_range}):", f"    {top} = {careful.call}"]
 
 
 def indented(lines: Sequence[str], depth: int) -> str:
@@ -208,7 +181,7 @@ class Writer:
         ends = [
             *self.rate(),
             *last_lines,
-            *careful_lines(loss, "top"),
+            *careful_lines(loss.careful, "top"),
             *(text for texts in last_results.values() for text in texts),
         ]
         read_last = set(re.findall(r"\w+", " ".join(ends)))
@@ -308,7 +281,7 @@ def repeated(rows, saved, ended, count):
                 f"height = {height}",
                 f"{top} = height" if self.scale == "1.0" else f"{top} = {self.scale} * height",
             ]
-            if careful and (more := careful_lines(self.loss, top)):
+            if careful and (more := careful_lines(self.loss.careful, top)):
                 height = top if self.scale == "1.0" else f"{top} / {self.scale}"
                 lines += [*more, f"    height = {height}"]
             lines += [f"sharpness = {top}"]

@@ -14,7 +14,7 @@ from typing import Any
 import sympy
 
 from selfstab.kernels import elementary
-from selfstab.kernels.writer import Careful
+from selfstab.kernels.careful import Careful
 from selfstab.losses.symbolic.printing import Assignment, Printed, assignments, formula, lines_of
 
 JACOBI_SWEEPS = 12
