@@ -10,6 +10,9 @@ MONOTONE: Final = 1
 OSCILLATING: Final = 2
 CATAPULT: Final = 3
 EDGE: Final = 4
+STATIONARY: Final = 5
+CYCLE: Final = 6
+UNDEFINED: Final = 7
 
 LABELS: Final[dict[int, str]] = {
     DIVERGED: "diverged",
@@ -18,6 +21,9 @@ LABELS: Final[dict[int, str]] = {
     OSCILLATING: "oscillating",
     CATAPULT: "catapult",
     EDGE: "edge",
+    STATIONARY: "stationary",
+    CYCLE: "cycle",
+    UNDEFINED: "undefined",
 }
 """Code to word, in the order of the codes."""
 
@@ -28,6 +34,9 @@ COLOURS: Final[dict[int, str]] = {
     OSCILLATING: "#88ccee",
     CATAPULT: "#cc6677",
     EDGE: "#44aa99",
+    STATIONARY: "#332288",
+    CYCLE: "#999933",
+    UNDEFINED: "#aa4499",
 }
 """Code to colour (from Paul Tol's colour-blind-safe 'muted' scheme, with black and grey)."""
 
@@ -36,6 +45,6 @@ def flag_attributes() -> dict[str, object]:
     """Return the CF conventions' attributes of a variable that holds these codes.
 
     >>> flag_attributes()["flag_meanings"]
-    'diverged undecided monotone oscillating catapult edge'
+    'diverged undecided monotone oscillating catapult edge stationary cycle undefined'
     """
     return {"flag_values": list(LABELS), "flag_meanings": " ".join(LABELS.values())}

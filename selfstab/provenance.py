@@ -20,6 +20,14 @@ version that brings it.
 """
 
 
+KERNELS: Final = "2"
+"""The number of the kernels' text: one more wherever a generated text changes, though its cells keep their bits.
+
+Version 0.1 wrote none. Its texts computed the same bits, but for what they had wrong: the sharpness of Hessians that
+hold NaN, or whose squares leave the range of float64, and the phases named in :mod:`selfstab.phases` since.
+"""
+
+
 def libraries(*names: str) -> dict[str, str]:
     """Return the installed versions of packages by name.
 

@@ -63,7 +63,7 @@ def shown(value: object, limit: int = 60) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-def floats(name: str, value: Any, *, shape: tuple[int | None, ...] | None = None) -> Array:
+def floats(name: str, value: Any, *, shape: tuple[int | None, ...] | None = None, nan: bool = False) -> Array:
     """Return `value` as a new C-ordered float64 array of finite numbers.
 
     Parameters
@@ -74,6 +74,8 @@ def floats(name: str, value: Any, *, shape: tuple[int | None, ...] | None = None
         Anything NumPy turns into an array of real numbers or booleans.
     shape
         The shape it must have; None stands for any length (and `shape=None` for any shape).
+    nan
+        Whether NaN is taken, too.
 
     Raises
     ------
@@ -98,7 +100,8 @@ def floats(name: str, value: Any, *, shape: tuple[int | None, ...] | None = None
                 + ")"
             )
             raise ValueError(f"{name} must have shape {expected}, got shape {array.shape}")
-    if not (finite := np.isfinite(array)).all():
+    finite = ~np.isinf(array) if nan else np.isfinite(array)
+    if not finite.all():
         raise ValueError(f"{name} must be finite, got {_not_finite(value, array, finite)}")
     return array
 

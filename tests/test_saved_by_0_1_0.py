@@ -44,15 +44,23 @@ def with_versions_of_today(store: Path, blas: bool) -> None:
         path.write_text(json.dumps(document))
 
 
+UNFINISHED = ("warmup",)
+"""Stores with phases, of runs that were killed."""
+
+
 @pytest.mark.parametrize(("name", "blas"), [("product", False), ("warmup", False), ("network", True)])
 def test_a_store_goes_on(unpacked, monkeypatch, name, blas):
     """Protects stores: a finished one and one that was killed give the bits that 0.1.0 computed.
 
-    Their settings and kernel are compared as they were written; a later version of selfstab goes on with them.
+    Their settings are compared as they were written; a later version of selfstab goes on with them, and says that their
+    blocks have the phases of theirs.
     """
     monkeypatch.setattr(ss, "__version__", "9.9")
     store = unpacked(f"{name}.zarr")
     with_versions_of_today(store, blas)
+    if name in UNFINISHED:
+        with pytest.warns(UserWarning, match="its finished blocks have the phases of version 0.1"):
+            ss.resume(store, progress=False)
     data = ss.resume(store, progress=False).load()
     before = dataset(f"{name}.nc")
     for measure in before:

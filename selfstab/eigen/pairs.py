@@ -21,6 +21,10 @@ from selfstab.validation import Array, Integers
 DENSE_UP_TO = 64
 """Up to this size a dense eigensolver is both faster and safer than an iteration."""
 
+LARGE, SMALL, SHIFT = 2.0**400, 2.0**-400, 2.0**600
+"""Numbers between SMALL and LARGE have squares, and sums of many of them, in the range of float64; SHIFT takes others
+there and changes no digit."""
+
 MIX = 0.1
 """Share of a fixed random vector in a start that was given a guess; it costs about one product more."""
 
@@ -124,29 +128,59 @@ def top_eigenpair(
 
     with np.errstate(over="ignore", invalid="ignore"):  # a matrix that is not finite is answered below
         if not callable(matrix) and DENSE_UP_TO < size <= dense_up_to:
-            vector = _dense_top(matrix)
+            vector = _dense_top(product.whole(matrix, size))
             image, products = product(vector), 1
         elif size > DENSE_UP_TO:
             vector, image, products = lanczos(product, _start(size, guess, mix), tolerance)
-        elif callable(matrix):
-            vector = _dense(np.array([product(row) for row in np.eye(size)], dtype=np.float64))[-1]
-            image, products = product(vector), size + 1
         else:
-            vector = _dense(matrix)[-1]
-            image, products = product(vector), 1
-    value = float(vector @ image)
-    residual = float(np.linalg.norm(image - value * vector))
-    return Eigenpair(value, _signed(vector, guess), residual, products)
+            vector = _dense(product.whole(matrix, size))[-1]
+            image, products = product(vector), size + 1 if callable(matrix) else 1
+        value = float(vector @ image)
+        residual = float(np.linalg.norm(image - value * vector))
+    return Eigenpair(value / product.factor, _signed(vector, guess), residual / product.factor, products)
 
 
-def _checked(
-    matrix: Array | Callable[[Array], Array], dimension: int | None
-) -> tuple[Callable[[Array], Array], int]:
+class _Product:
+    """The product of a matrix with a vector, times a power of two that lets squares of its numbers be numbers.
+
+    Parameters
+    ----------
+    product
+        The function v → Av.
+    """
+
+    def __init__(self, product: Callable[[Array], Array]) -> None:
+        self._product, self._known, self.factor = product, False, 1.0
+
+    def __call__(self, v: Array) -> Array:
+        """Return the product; the first one that is not 0 decides the power, if no matrix has."""
+        image = self._product(v)
+        self._measure(image)
+        return image if self.factor == 1.0 else image * self.factor
+
+    def whole(self, matrix: Array | Callable[[Array], Array], size: int) -> Array:
+        """Return the whole matrix, row by row where it is a function, times the power that it decides."""
+        if callable(matrix):
+            matrix = np.array([self._product(row) for row in np.eye(size)], dtype=np.float64)
+        self._measure(matrix)
+        return matrix if self.factor == 1.0 else matrix * self.factor
+
+    def _measure(self, numbers: Array) -> None:
+        if not self._known:
+            size = float(np.abs(numbers).max())
+            self._known = size > 0.0
+            if 0.0 < size < SMALL:
+                self.factor = SHIFT
+            elif LARGE < size < np.inf:
+                self.factor = 1.0 / SHIFT
+
+
+def _checked(matrix: Array | Callable[[Array], Array], dimension: int | None) -> tuple[_Product, int]:
     """Return the product with the matrix, and its number of rows."""
     if callable(matrix):
         if dimension is None:
             raise ValueError("dimension must be given with a matrix that is a function, got None")
-        return _checked_product(matrix), validation.integer("dimension", dimension, at_least=1)
+        return _Product(_checked_product(matrix)), validation.integer("dimension", dimension, at_least=1)
     if not isinstance(matrix, np.ndarray) or matrix.dtype != np.float64:
         raise TypeError(f"matrix must be a float64 array or a function, got {validation.shown(matrix)}")
     size = len(matrix) if matrix.ndim else 0
@@ -154,7 +188,7 @@ def _checked(
         raise ValueError(
             f"matrix must be square with {dimension or 'one or more'} rows, got shape {matrix.shape}"
         )
-    return matrix.__matmul__, size
+    return _Product(matrix.__matmul__), size
 
 
 def _checked_product(matrix: Callable[[Array], Any]) -> Callable[[Array], Array]:
@@ -370,7 +404,7 @@ def top_eigenpairs(
 
     with np.errstate(over="ignore", invalid="ignore"):  # a matrix that is not finite is answered below
         if size <= max(DENSE_UP_TO, 4 * total):
-            full = np.array([product(row) for row in np.eye(size)]) if callable(matrix) else matrix
+            full = product.whole(matrix, size)
             every = _dense(full)
             vectors = np.concatenate([every[:smallest], every[size - count :]])
             products = size if callable(matrix) else 0
@@ -379,16 +413,17 @@ def top_eigenpairs(
             vectors, products, norm = davidson(product, _starts(size, total, guess), count, smallest, tolerance,
                                                 most_products)  # fmt: skip
         images = np.array([product(vector) for vector in vectors])
-    values = np.einsum("in,in->i", vectors, images)
-    order = np.argsort(-values, kind="stable")
-    values, vectors, images = values[order], vectors[order], images[order]
-    residuals = np.linalg.norm(images - values[:, None] * vectors, axis=1)
+        values = np.einsum("in,in->i", vectors, images)
+        order = np.argsort(-values, kind="stable")
+        values, vectors, images = values[order], vectors[order], images[order]
+        residuals = np.linalg.norm(images - values[:, None] * vectors, axis=1)
     norm = max(norm, float(np.abs(values).max()))
     matched = _match(vectors, guess)
     for k, row in enumerate(matched):
         vectors[k] = _signed(vectors[k], None if guess is None or row < 0 else guess[row])
     converged = bool((residuals <= tolerance * norm).all())
-    return Eigenpairs(values, vectors, residuals, products + total, converged, matched)
+    scale = product.factor
+    return Eigenpairs(values / scale, vectors, residuals / scale, products + total, converged, matched)
 
 
 def _starts(size: int, total: int, guess: Array | None) -> Array:

@@ -17,6 +17,17 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from selfstab import former_names, validation
+from selfstab.phases import (
+    CATAPULT,
+    CYCLE,
+    DIVERGED,
+    EDGE,
+    MONOTONE,
+    OSCILLATING,
+    STATIONARY,
+    UNDECIDED,
+    UNDEFINED,
+)
 
 SETTLED: Final = 1e-3
 """A run has settled when its largest step in the last eighth is below this fraction of its largest step of all."""
@@ -46,6 +57,8 @@ class Group:
         Lines run at each state w_t, the last one included.
     at_update
         Lines run at each update t → t + 1, after the lines at w_t.
+    at_nan
+        Lines run after those at w_t where the sharpness or the loss may be NaN: a comparison leaves it out.
 
     A group without lines reads what it needs at the last state only.
     """
@@ -54,6 +67,7 @@ class Group:
     state: dict[str, str]
     at_state: tuple[str, ...] = ()
     at_update: tuple[str, ...] = ()
+    at_nan: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,14 +92,19 @@ GROUPS: Final[dict[str, Group]] = {
         ("sharpness",),
         {"least_height": "inf"},
         ("least_height = choose(height < least_height, height, least_height)",),
+        at_nan=("least_height = choose(height == height, least_height, nan)",),
     ),
     "most_sharpness": Group(
         ("sharpness",),
         {"most_height": "-inf"},
         ("most_height = choose(height > most_height, height, most_height)",),
+        at_nan=("most_height = choose(height == height, most_height, nan)",),
     ),
     "most_loss": Group(
-        ("loss",), {"most_loss": "-inf"}, ("most_loss = choose(loss > most_loss, loss, most_loss)",)
+        ("loss",),
+        {"most_loss": "-inf"},
+        ("most_loss = choose(loss > most_loss, loss, most_loss)",),
+        at_nan=("most_loss = choose(loss == loss, most_loss, nan)",),
     ),
     # The swing: from the step at which the smoothed excess rises above 0 to the next such step.
     "swing": Group(
@@ -103,6 +122,8 @@ GROUPS: Final[dict[str, Group]] = {
             "onset_flip2": "inf",
             "peak_flip2": "0.0",
             "least_flip2": "inf",
+            # whether a step has reversed in this swing: a drift of the sharpness through the threshold swings nowhere
+            "turned": "0.0",
             "after_sharpness": "sharpness",
             # the largest excess so far; and as it was when the squared flip was a tenth of its last level
             "level_flip2": "inf",
@@ -132,10 +153,11 @@ GROUPS: Final[dict[str, Group]] = {
         (
             "inside = smooth_excess > 0.0",
             "rises = inside & (above == 0.0)",
-            "above = choose(inside, 1.0, 0.0)",
+            # Where the sharpness is nan nothing is known: what comes after it is no rise.
+            "above = choose(smooth_excess <= 0.0, 0.0, 1.0)",
             "rises_late = rises_late + choose(rises, second_half, 0.0)",
             # a rise ends the swing before it
-            "better = rises & (peak_flip2 > onset_flip2) & (peak_flip2 > best_flip2)",
+            "better = rises & (peak_flip2 > onset_flip2) & (peak_flip2 > best_flip2) & (turned > 0.0)",
             "best_flip2 = choose(better, peak_flip2, best_flip2)",
             "best_excess = choose(better, before_excess, best_excess)",
             "best_drop = choose(better, before_sharpness - after_sharpness, best_drop)",
@@ -154,6 +176,7 @@ GROUPS: Final[dict[str, Group]] = {
             "level_flip2 = choose(grown, flip2, level_flip2)",
             "swells = rises | (flip2 > peak_flip2)",
             "peak_flip2 = choose(swells, flip2, peak_flip2)",
+            f"turned = choose(turn < -{REVERSAL * REVERSAL!r} * peak_flip2, 1.0, choose(rises, 0.0, turned))",
             "calmer = swells | (flip2 < least_flip2)",
             "least_flip2 = choose(calmer, flip2, least_flip2)",
             "after_sharpness = choose(calmer, smooth_sharpness, after_sharpness)",
@@ -190,7 +213,7 @@ GROUPS: Final[dict[str, Group]] = {
 
 # What the last swing of a run leaves, judged as the rises judge those before it.
 _SWING_ENDS = (
-    "last_swing = (smooth_excess <= 0.0) & (peak_flip2 > onset_flip2) & (peak_flip2 > best_flip2)",
+    "last_swing = (smooth_excess <= 0.0) & (peak_flip2 > onset_flip2) & (peak_flip2 > best_flip2) & (turned > 0.0)",
     "swung_excess = choose(last_swing, before_excess, best_excess)",
     "swung_drop = choose(last_swing, before_sharpness - after_sharpness, best_drop)",
     "swung = swung_drop > 0.0",
@@ -200,12 +223,24 @@ _ENDS = (
     f"steady = (fourth_flip2 <= {STEADY!r} * third_flip2) & (third_flip2 <= {STEADY!r} * fourth_flip2)",
     "cycling = (near_late > 0.0) & ((rises_late >= 2.0) | (steady & (reversed_late > 0.0)))",
     "decided = settled | cycling",
+    "at_rest = (most_step2 == 0.0) | ((late_step2 == 0.0) & (sharpness > threshold))",
+    "stationary = at_rest & (t > 0)",
 )
 
 FINISH: Final[dict[str, tuple[str, ...]]] = {"swing": _SWING_ENDS, "settling": _ENDS}
 """Lines run once at the end, for a group."""
 
 _SWINGS = ("swing", "settling")
+
+_PHASE_SETTLED = (
+    f"choose(stationary, {STATIONARY}.0, choose(swung, {CATAPULT}.0, choose(reversed > 0.0, {OSCILLATING}.0, "
+    f"{MONOTONE}.0)))"
+)
+_PHASE = (
+    f"choose(loss != loss, {UNDEFINED}.0, choose(not decided, choose(returned, {CYCLE}.0, {UNDECIDED}.0), "
+    f"choose(not settled, {EDGE}.0, {_PHASE_SETTLED})))"
+)
+_PHASE_DIVERGED = f"choose(loss != loss, {UNDEFINED}.0, {DIVERGED}.0)"
 
 
 class _Measures(dict[str, Measure]):
@@ -233,9 +268,8 @@ MEASURES: Final = _Measures({
         attributes={"long_name": "drop / (2 y0), nondimensional"}),
     "diverged_at": Measure(("end",), "ended", dtype="int64", diverged="ended", attributes={
         "long_name": "first step beyond the escape radius or not finite, -1 if none"}),
-    "phase": Measure(_SWINGS,
-        "choose(not decided, 0.0, choose(not settled, 4.0, choose(swung, 3.0, choose(reversed > 0.0, 2.0, 1.0))))",
-        dtype="int8", diverged="-1.0", attributes={"long_name": "how the run ends"}),
+    "phase": Measure(("end_loss", *_SWINGS), _PHASE, dtype="int8", diverged=_PHASE_DIVERGED, attributes={
+        "long_name": "how the run ends"}),
 })  # fmt: skip
 """Every measure of :func:`selfstab.sweep` by name, in the order in which kernels compute them."""
 

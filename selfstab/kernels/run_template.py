@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from selfstab.kernels.careful import careful_lines
 from selfstab.kernels.measures import FINISH, GROUPS, groups_of
 from selfstab.kernels.samples import LANES, ZERO, MeanFunctions, code_of
 from selfstab.kernels.updates import UpdateText
@@ -46,6 +47,7 @@ def run_source(loss: LossText, update: UpdateText, title: str) -> str:
     ]
     value_lines, value = code_of(loss, ["value"], "", means.lines)
     sharp_lines, sharp = code_of(loss, ["sharpness"], "", means.lines)
+    sharp_lines = [*sharp_lines, *careful_lines(loss.careful, sharp["sharpness"][0])]
     data, sums = "", ""
     if loss.sample is not None:
         data, sums = "data, ", f"    sums = np.empty({LANES * len(loss.sample.means)})\n    at = {ZERO}\n"
@@ -109,7 +111,7 @@ def observe_source(measures: Sequence[str]) -> str:
     state = [f"{name} = {formula}" for g in groups for name, formula in GROUPS[g].state.items()]
     places = [f"state[{k}]" for k in range(len(state))]
     carried = state_names(measures)
-    at_state = [line for g in groups for line in GROUPS[g].at_state]
+    at_state = [line for g in groups for line in (*GROUPS[g].at_state, *GROUPS[g].at_nan)]
     at_update = [line for g in groups for line in GROUPS[g].at_update]
     ends = [line for g in groups for line in FINISH.get(g, ())]
     values = [f"out[{k}] = {value_text(name)}" for k, name in enumerate(measures)]
@@ -145,6 +147,6 @@ def observe(sharpnesses, losses, thresholds, step2s, flip2s, turns, first, steps
     if out.size > 0:
         k = step2s.size
         t = first + k
-{indented([*read, *at_state, *ends, *values], 2)}\
+{indented([*read, *at_state, *ends, "returned = False", *values], 2)}\
 {indented([f"{place} = {name}" for name, place in zip(carried, places, strict=True)], 1)}\
 '''

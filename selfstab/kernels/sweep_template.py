@@ -25,6 +25,11 @@ def sweep_source(loss: LossText, variant: Variant, title: str) -> str:
     weights = len(loss.weights)
     good = " and ".join(f"abs(next_{name}) <= escape" for name in loss.weights)
     argument = "" if loss.sample is None else "data, "
+    lost = "lost" in w.rows
+    alone = w.rows[len(w.rows) - (2 if lost else 1) :]
+    calm = f" and rows[{w.place('lost', 'rows')}] == 0.0" if lost else ""
+    check = ["check(rows, matrix)"] if w.checked else []
+    returns = w.returns()  # before the functions of means, which it may call for
     advance = _advance(w) if loss.sample is None else loop.advance()
     return f'''\
 """{title}"""
@@ -48,10 +53,10 @@ def begin({data}lane, inputs, table, matrix):
 def locate({data}lane, first, last, steps, table, noise, escape, matrix):
     """Take one lane through the same updates up to the escape; return the step at which it is out."""
 {lane}\
-{indented(w.load(w.stepping, "lane"), 1)}\
+{indented(w.load([*w.moving, *w.fixed], "lane"), 1)}\
     for t in range(first, last):
 {indented(w.windows(), 2)}\
-{indented(w.step(), 2)}\
+{indented(w.step(careful=True), 2)}\
         if not ({good}):
 {indented([*w.store(w.moving, "lane"), "return t + 1"], 3)}\
 {indented([*w.moved(), *w.accept()], 2)}\
@@ -59,13 +64,13 @@ def locate({data}lane, first, last, steps, table, noise, escape, matrix):
     return -1
 
 
-@compiled
+{returns}@compiled
 def finish({data}lane, ended, steps, table, matrix, out, cell):
     """Write a cell's measures; `ended` is the step at which it diverged, or -1."""
 {lane}\
 {indented(w.finish(), 1)}
 
-{w.repeated()}\
+{w.check()}{w.repeated()}\
 @compiled
 def run_block({data}rows, saved, final, lane, ended, count, steps, table, noise, escape, matrix):
     """Run one block of lanes, already begun, to its end; put each lane's last state into `final`."""
@@ -77,24 +82,28 @@ def run_block({data}rows, saved, final, lane, ended, count, steps, table, noise,
         for k in range(MOVING * LANES):
             saved[k] = rows[k]
         advance({argument}rows, t, even, steps, table, noise, matrix)
+{indented([*check, *(["taken = False"] if check else [])], 2)}\
         for i in range(count):
             if ended[i] >= 0:
                 continue
             # The peak of ‖w‖² is over the states before `even`. A weight that is not finite stays so.
-            inside = rows[{w.place("peak", "rows")}] < 0.999 * escape * escape
+            inside = rows[{w.place("peak", "rows")}] < 0.999 * escape * escape{calm}
             for k in range({weights}):
                 inside = inside and abs(rows[k * LANES + i]) <= escape
             if inside and even == last:
                 continue
-            # An escape is found again from the chunk's start; an odd last step is taken from where the lane is.
+            # An escape is found again from the chunk's start, and so is what a fast step may not see; an odd last step
+            # is taken from where the lane is.
             for k in range(ROWS):
                 lane[k] = rows[k * LANES + i] if inside or k >= MOVING else saved[k * LANES + i]
             ended[i] = locate({data}lane, even if inside else t, last, steps, table, noise, escape, matrix)
-            lane[{w.rows.index("peak")}] = 0.0
+{indented([f"lane[{w.rows.index(name)}] = 0.0" for name in alone], 3)}\
             for k in range(ROWS):
                 rows[k * LANES + i] = lane[k]
                 final[k * LANES + i] = lane[k]
             left -= 1 if ended[i] >= 0 else 0
+{indented(["taken = True"] if check else [], 3)}\
+{indented(["if taken:", "    check(rows, matrix)"] if check else [], 2)}\
 {indented(w.onwards(), 2)}\
     for i in range(count):
         if ended[i] < 0:
@@ -140,7 +149,7 @@ def advance(rows, first, last, steps, table, noise, matrix):
     """Take all lanes through the updates first -> first + 1, ..., last - 1 -> last, two a pass; their count is even."""
     for pair in range(first, last, 2):
         for i in range(LANES):
-{indented(w.load([*w.stepping, "peak"], "rows"), 3)}\
+{indented(w.load([*w.stepping, *w.tracked], "rows"), 3)}\
 {indented(["t = pair", *one, "t = pair + 1", *one], 3)}\
-{indented(w.store([*w.moving, "peak"], "rows"), 3)}
+{indented(w.store([*w.moving, *w.tracked], "rows"), 3)}
 '''

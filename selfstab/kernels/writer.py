@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from selfstab.kernels import elementary
+from selfstab.kernels.careful import Careful, careful_lines
 from selfstab.kernels.measures import FINISH, GROUPS, MEASURES, groups_of, needs_of
 from selfstab.kernels.rates import CONSTANT, EXCESS, RateText
 from selfstab.kernels.samples import LANES as LANES
-from selfstab.kernels.samples import MeanFunctions, MeanLines, SampleText, code_of, words
+from selfstab.kernels.samples import ZERO, MeanFunctions, MeanLines, SampleText, code_of, words
 from selfstab.kernels.updates import UpdateText
 
 CHUNK = 128
@@ -48,6 +49,10 @@ class LossText(Protocol):
     @property
     def sample(self) -> SampleText | None:
         """The formulas of one sample, of a loss that is a mean over data; None for any other."""
+
+    @property
+    def careful(self) -> Careful | None:
+        """What computes the sharpness where its formula does not; None for one that is right everywhere."""
 
     def code(self, pieces: Sequence[str], prefix: str = "") -> tuple[list[str], dict[str, list[str]]]:
         """Return lines and, for each piece (value, gradient, sharpness), the names of its results.
@@ -165,16 +170,34 @@ class Writer:
         if not rate.changes and "sharpness" in needs:
             rate_rows.append("threshold")
         fixed = [*loss.parameters, *(name for name, _ in loss.constants), *rate_rows, *update.setting_rows]
+        self.returning = self.autonomous and "phase" in variant.measures
         self.carried = [*loss.weights, *(name for rows in self.states for name in rows)]
         self.moving = [*self.carried, *(name for g in self.groups for name in GROUPS[g].state)]
         self.fixed = fixed
+        # Numbers that a lane's fast step may not see: it is taken again, one step at a time, where they may be there.
+        # Beside a loop over samples the careful step is not the slower one: each is careful.
+        self.always_careful = loss.sample is not None
+        careful = None if self.always_careful else loss.careful
+        smooth = careful is not None and careful.smooth
+        self.checked = careful.in_range if careful is not None and "sharpness" in self.pieces else ""
+        self.watched = []
+        if not (smooth or self.always_careful) and "sharpness" in self.pieces:
+            test = f"choose({self.checked}, lost, nan)" if self.checked else "fma(0.0, height, lost)"
+            self.watched.append(f"lost = {test}")
+        if not (smooth or self.always_careful) and "value" in self.pieces:
+            self.watched.append("lost = fma(0.0, loss, lost)")
         read = words([*self.step(), *self.moved()])
         last_lines, last_results = code_of(loss, self.last_pieces, "", self.means_at_ends)
-        ends = [*self.rate(), *last_lines, *(text for texts in last_results.values() for text in texts)]
+        ends = [
+            *self.rate(),
+            *last_lines,
+            *careful_lines(loss.careful, "top"),
+            *(text for texts in last_results.values() for text in texts),
+        ]
         read_last = words(ends)
         self.fixed = [name for name in fixed if name in read | read_last]
         self.stepping = [*self.moving, *(name for name in self.fixed if name in read)]
-        self.rows = [*self.moving, *self.fixed, "peak"]
+        self.rows = [*self.moving, *self.fixed, "peak", *(["lost"] if self.checked or self.watched else [])]
 
     def load(self, names: Sequence[str], table: str) -> list[str]:
         """Return lines that read names from where they are kept."""
@@ -234,6 +257,11 @@ def repeated(rows, saved, ended, count):
         """Return the parts of the run, if a measure asks for them."""
         return list(WINDOWS) if self.motion else []
 
+    @property
+    def tracked(self) -> list[str]:
+        """Names that a fast step carries beside the moving ones, for the test of its lane at the chunk's end."""
+        return ["peak", *(["lost"] if self.watched else [])]
+
     def rate(self) -> list[str]:
         """Return lines that give lr at step t, where it changes, and its threshold."""
         if not self.variant.rate.changes:
@@ -268,8 +296,13 @@ def repeated(rows, saved, ended, count):
             return self.means_at_ends()
         return self.means.lines(pieces, prefix)
 
-    def state(self, pieces: Sequence[str], means: MeanLines) -> tuple[list[str], dict[str, list[str]]]:
-        """Return lines that compute the pieces at w_t, under the measures' names, and the names of all results."""
+    def state(
+        self, pieces: Sequence[str], means: MeanLines, *, careful: bool = True
+    ) -> tuple[list[str], dict[str, list[str]]]:
+        """Return lines that compute the pieces at w_t, under the measures' names, and the names of all results.
+
+        Without `careful` the sharpness is right only where its formula is, see :class:`Careful`.
+        """
         lines, results = code_of(self.loss, pieces, "", means)
         if "sharpness" in results:
             top = results["sharpness"][0]
@@ -279,12 +312,15 @@ def repeated(rows, saved, ended, count):
                 f"height = {height}",
                 f"{top} = height" if self.scale == "1.0" else f"{top} = {self.scale} * height",
             ]
+            if careful and (more := careful_lines(self.loss.careful, top)):
+                height = top if self.scale == "1.0" else f"{top} / {self.scale}"
+                lines += [*more, f"    height = {height}"]
             lines += [f"sharpness = {top}"]
         return lines + ([f"loss = {results['value'][0]}"] if "value" in results else []), results
 
     def one_step(self, means: MeanLines | None = None) -> list[str]:
         """One step of one lane in the loop over lanes: ‖w_t‖², the step, its measures."""
-        lines = [*self.step(means), *self.moved()]
+        lines = [*self.step(means), *self.watched, *self.moved()]
         # It begins with a square that the formulas compute anyway, if there is one.
         first, *others = sorted(self.loss.weights, key=lambda w: f"{w} * {w}" not in " ".join(lines))
         radius2 = f"{first} * {first}"
@@ -293,9 +329,30 @@ def repeated(rows, saved, ended, count):
         peak = [f"radius2 = {radius2}", "peak = choose(radius2 > peak, radius2, peak)"]
         return [*self.windows(), *map(_underflowing, [*peak, *lines]), *self.accept()]
 
-    def at_state(self) -> list[str]:
+    def at_state(self, *, careful: bool = True) -> list[str]:
         """Return the measures' lines at w_t."""
-        return [line for g in self.groups for line in GROUPS[g].at_state]
+        return [
+            line
+            for g in self.groups
+            for line in (*GROUPS[g].at_state, *(GROUPS[g].at_nan if careful else ()))
+        ]
+
+    def check(self) -> str:
+        """Text of the function that marks lanes whose sharpness has left its formula's range."""
+        if not self.checked:
+            return ""
+        lines, _ = self.state(["sharpness"], self.means.lines, careful=False)
+        test = f"lost = choose({self.checked}, lost, nan)"
+        read = set(re.findall(r"\w+", " ".join([*lines, test])))
+        names = [*self.loss.weights, *(name for name in self.fixed if name in read), "lost"]
+        return f'''\
+@compiled
+def check(rows, matrix):
+    """Put nan into the last row of lanes whose sharpness must be computed with care."""
+    for i in range(LANES):
+{indented([*self.load(names, "rows"), *lines, test, *self.store(["lost"], "rows")], 2)}
+
+'''
 
     def ahead(self) -> list[str]:
         """Return lines that give the point of the gradient; none where it is at the weights."""
@@ -309,23 +366,53 @@ def repeated(rows, saved, ended, count):
             return [(self.pieces, ""), (["gradient"], "ahead_")]
         return [([*self.pieces, "gradient"], "")]
 
-    def step(self, means: MeanLines | None = None) -> list[str]:
+    def step(self, means: MeanLines | None = None, *, careful: bool = False) -> list[str]:
         """One step of one lane: the measures at w_t, the update, the measures of the update."""
-        loss, variant = self.loss, self.variant
         means = self.means_at_step if means is None else means
+        careful = careful or self.always_careful
+        lines, results = self.state(self.parts()[0][0], means, careful=careful)
+        return [*self.rate(), *lines, *self.at_state(careful=careful), *self.update(results, means)]
+
+    def update(self, results: Mapping[str, Sequence[str]], means: MeanLines) -> list[str]:
+        """Return the lines of the update, from the gradient in `results` if it is taken at the weights."""
+        loss, variant = self.loss, self.variant
         of_weights = list(zip(loss.weights, *self.states, strict=True))
         ahead = self.ahead()
-        (pieces, _), *others = self.parts()
-        lines, results = self.state(pieces, means)
-        out = [*self.rate(), *lines, *self.at_state(), *ahead]
-        for pieces, prefix in others:
-            lines, results = code_of(loss, pieces, prefix, means)
+        out = [*ahead]
+        if ahead:
+            lines, results = code_of(loss, ["gradient"], "ahead_", means)
             out += lines
         self.update_lines = list(ahead)
         for j, ((w, *states), g) in enumerate(zip(of_weights, results["gradient"], strict=True)):
             force = f"{g} + noise[t, {j}]" if variant.noise else g
             self.update_lines += variant.update.step(w, states, force, lr="lr", prefix=f"part{j}_")
         return out + self.update_lines[len(ahead) :]
+
+    def returns(self) -> str:
+        """Text of the function that tells whether a lane's state is one of a cycle."""
+        if not self.returning:
+            return ""
+        means = self.means.lines
+        lines, results = code_of(self.loss, [] if self.ahead() else ["gradient"], "", means)
+        step = [*lines, *self.update(results, means), *self.accept()]
+        read = words(step)
+        names = [*self.carried, *(name for name in self.fixed if name in read)]
+        same = " and ".join(f"{name} == lane[{self.rows.index(name)}]" for name in self.carried)
+        sampled = self.loss.sample is not None
+        count = CHUNK if sampled else "CHUNK"
+        return f'''\
+@compiled
+def returns({"data, sums, " if sampled else ""}lane):
+    """Whether the updates take a lane's weights and states to themselves within {count} steps, bit for bit."""
+{indented([*([f"at = {ZERO}"] if sampled else []), *self.load(names, "lane")], 1)}\
+    for _ in range({count}):
+{indented(step, 2)}\
+        if {same}:
+            return True
+    return False
+
+
+'''
 
     def moved(self) -> list[str]:
         """Return the measures' lines at the update t → t + 1."""
@@ -368,7 +455,9 @@ def repeated(rows, saved, ended, count):
         out += begun if begun_by_lr else []
         out += [self.threshold()] if "threshold" in self.fixed else []
         out += [f"{name} = {formula}" for g in self.groups for name, formula in GROUPS[g].state.items()]
-        return [*out, "peak = 0.0", *self.store(self.rows, "lane")]
+        lost = f"lost = choose({self.checked}, 0.0, nan)" if self.checked else "lost = 0.0"
+        out += ["peak = 0.0", *([lost] if "lost" in self.rows else [])]
+        return [*out, *self.store(self.rows, "lane")]
 
     def begun(self, read: Mapping[str, str]) -> tuple[list[str], bool]:
         """Return the lines of the states at step 0, from the places of the inputs, and whether they read lr."""
@@ -387,4 +476,8 @@ def repeated(rows, saved, ended, count):
         out = [*self.load([*self.moving, *self.fixed], "lane"), "t = steps if ended < 0 else ended"]
         out += [*self.rate(), *lines, *self.at_state(), f"scale = {self.scale}"]
         out += [line for g in self.groups for line in FINISH.get(g, ())]
+        if "phase" in self.variant.measures:
+            data = "" if self.loss.sample is None else "data, sums, "
+            returned = f"returns({data}lane) if ended < 0 and not decided else False"
+            out += [f"returned = {returned if self.returning else False}"]
         return out + [f"out[{k}, cell] = {value_text(name)}" for k, name in enumerate(self.variant.measures)]

@@ -27,15 +27,19 @@ def catapults(sharpness: Any, threshold: Any, loss: Any = None, step: Any = None
     flip only and are taken as they are: on losses whose sharpness alternates, y0 and the drop may then be off by tens
     of percent. Record every step, or the mean of two consecutive ones.
 
+    The first record has no record before it, so that it cannot be smoothed: it is no onset. A run that starts above the
+    threshold has its onset at the second.
+
     Parameters
     ----------
     sharpness
-        S_t, one-dimensional and finite.
+        S_t, one-dimensional. Records with NaN are left out.
     threshold
         S*_t, the same length, or one number; infinity is allowed (an lr of 0).
     loss
-        L_t, the same length. With it, y0 is taken before the swing and the drop after it has died; without it, the
-        oscillation's own O(x²) share of the sharpness is in both.
+        L_t, the same length; records with NaN are left out. With it, a swing without a spike of the loss is no
+        catapult, y0 is taken before the swing and the drop after it has died. Without it, the oscillation's own O(x²)
+        share of the sharpness is in both.
     step
         The steps of the records, increasing integers up to 2⁵³ in magnitude; by default the coordinate ``step`` of
         a DataArray, else 0, 1, 2, ...
@@ -57,12 +61,13 @@ def catapults(sharpness: Any, threshold: Any, loss: Any = None, step: Any = None
 
         Of a run that diverged, only what came before the last swing means anything.
         A swing that has not fallen through the threshold by the end of the record is not listed, nor one after
-        which the sharpness is not lower than before.
+        which the sharpness is not lower than before. Nor, with a loss, is one in which the loss does not rise above
+        its least since the onset, by more than rounding (a part of 10¹² of its largest magnitude there).
 
     Raises
     ------
     TypeError, ValueError
-        If lengths differ, or a value is not a finite number of magnitude up to 2e307.
+        If lengths differ, or a value is infinite or beyond 2e307 in magnitude.
 
     Examples
     --------
@@ -78,12 +83,16 @@ def catapults(sharpness: Any, threshold: Any, loss: Any = None, step: Any = None
     thresholds = _thresholds(threshold, s.size)
     losses = None if loss is None else _same_length("loss", _record("loss", loss), s.size)
     steps = _steps(getattr(sharpness, "coords", {}).get("step") if step is None else step, s.size)
+    known = ~np.isnan(s) if losses is None else ~(np.isnan(s) | np.isnan(losses))
+    if not known.all():
+        s, thresholds, steps = s[known], thresholds[known], steps[known]
+        losses = None if losses is None else losses[known]
     strides = np.diff(steps)
     smooth = smoothed(s, strides)
     excess = smooth - thresholds
     if (strides % 2 == 1).any() and np.isfinite(thresholds).all():
         excess, thresholds = smoothed(s - thresholds, strides), smoothed(thresholds, strides)
-    rows = [row for row in _swings(smooth, excess, losses) if row["drop"] > 0]
+    rows = [row for row in _swings(smooth, excess, losses) if row["drop"] > 0 and row.pop("spiked")]
     for row in rows:
         row["relative_excess"] = row["peak_excess_sharpness"] / float(thresholds[row.pop("top")])
         row["overshoot"] = row["drop"] / (2.0 * row["peak_excess_sharpness"])
@@ -116,9 +125,14 @@ def _catapult_dataset(rows: list[dict[str, float]]) -> xarray.Dataset:
     return out
 
 
+_ROUNDING = 1e-12
+"""A rise of the loss by less than this share of its magnitude is no spike."""
+
+
 def _record(name: str, values: Any) -> Array:
-    array = validation.floats(name, values, shape=(None,))
-    return validation.broadcastable(name, array, at_least=-_LARGEST, at_most=_LARGEST)
+    array = validation.floats(name, values, shape=(None,), nan=True)
+    validation.broadcastable(name, array[~np.isnan(array)], at_least=-_LARGEST, at_most=_LARGEST)
+    return array
 
 
 def _same_length(name: str, values: Array, size: int) -> Array:
@@ -181,18 +195,20 @@ def smoothed(values: Array, strides: Array | None = None) -> Array:
 def _swings(smooth: Array, excess: Array, losses: Array | None) -> Iterable[dict[str, Any]]:
     """Yield the swings by indices; see :func:`catapults`."""
     inside = np.concatenate([[False], excess > 0, [False]])
+    inside[1] = False
     onsets = np.flatnonzero(inside[1:-1] & ~inside[:-2])
     crossings = np.flatnonzero(~inside[2:] & inside[1:-1]) + 1
     for k, (onset, crossing) in enumerate(zip(onsets, crossings, strict=True)):
         end = int(onsets[k + 1]) if k + 1 < len(onsets) else excess.size
         if crossing >= end:
             continue
-        peak, died, spike = -1, int(crossing), np.nan
+        peak, died, spike, spiked = -1, int(crossing), np.nan, True
         before = np.arange(onset, crossing)
         if losses is not None:
             peak = int(onset + np.argmax(losses[onset:end]))
             base = losses[onset : peak + 1].min()
             spike = losses[peak] - base
+            spiked = spike > _ROUNDING * np.abs(losses[onset:end]).max()
             low = np.flatnonzero(losses[onset:peak] - base <= 0.1 * spike)
             before = np.arange(onset, min(crossing, onset + (low[-1] if low.size else 0) + 1))
             after = losses[peak:end]
@@ -208,4 +224,5 @@ def _swings(smooth: Array, excess: Array, losses: Array | None) -> Iterable[dict
             "peak_excess_sharpness": float(excess[top]),
             "drop": float(smooth[top] - smooth[died:end].min()),
             "loss_spike": float(spike),
+            "spiked": spiked,
         }

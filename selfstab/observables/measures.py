@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from selfstab import validation
+from selfstab import phases, validation
 from selfstab.kernels import modules
 from selfstab.kernels.measures import measure_names
 from selfstab.kernels.run_template import observe_source, state_names
+from selfstab.kernels.writer import CHUNK
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -71,10 +72,19 @@ def measure(run: xarray.Dataset, measures: Sequence[str] = ("phase", "overshoot"
             0.0625 * _sum(change, change),
             _sum(velocity[1:], velocity[:-1]),
         )
-    return observe(
+    values = observe(
         names, run["sharpness"].values, run["loss"].values, run["max_stable_sharpness"].values, motion,
         int(run["diverged_at"]),
     )  # fmt: skip
+    if values.get("phase") == phases.UNDECIDED and _is_constant(run["max_stable_sharpness"].values):
+        states = np.concatenate([run["weights"].values, velocity], axis=1)[-1 - CHUNK :]
+        if (states[:-1] == states[-1]).all(axis=1).any():
+            values["phase"] = float(phases.CYCLE)
+    return values
+
+
+def _is_constant(thresholds: Array) -> bool:
+    return bool((thresholds == thresholds[-1]).all())
 
 
 class Observer:
@@ -95,11 +105,14 @@ class Observer:
         self._carried = np.empty(len(state_names(names)))
         self._rows = np.full((5, min(steps + 1, _PART)), np.nan)
         self._first = self._filled = 0
+        # What came before the present part, as far as a cycle is looked for.
+        self._before = np.empty((5, 0))
 
     def state(self, sharpness: float, loss: float) -> None:
         """Take the sharpness and the loss at the next w_t."""
         if self._filled == self._rows.shape[1]:
             self._read(self._filled, -1, np.empty(0))
+            self._before = self._rows[:, -2 * CHUNK :].copy()
             self._first, self._filled = self._first + self._filled, 0
         self._rows[:2, self._filled] = sharpness, loss
         self._filled += 1
@@ -112,7 +125,20 @@ class Observer:
         """Return the measures by name, once the last state has been taken."""
         out = np.empty(len(self._names))
         self._read(self._filled - 1, diverged_at, out)
-        return dict(zip(self._names, out.tolist(), strict=True))
+        values = dict(zip(self._names, out.tolist(), strict=True))
+        if values.get("phase") == phases.UNDECIDED and self._repeats():
+            values["phase"] = float(phases.CYCLE)
+        return values
+
+    def _repeats(self) -> bool:
+        """Whether what was seen of the last CHUNK updates is what was seen a period before them, bit for bit."""
+        rows = np.concatenate([self._before, self._rows[:, : self._filled - 1]], axis=1)[:, -2 * CHUNK :]
+        updates = rows.shape[1]
+        step = self._first + self._filled - 1
+        if updates < 2 * CHUNK or not _is_constant(self._thresholds(step - updates, step + 1)):
+            return False
+        bits = np.ascontiguousarray(rows).view(np.int64)
+        return any((bits[:, CHUNK:] == bits[:, CHUNK - p : -p]).all() for p in range(1, CHUNK + 1))
 
     def _read(self, updates: int, diverged_at: int, out: Array) -> None:
         states = self._rows[:2, : self._filled]

@@ -84,7 +84,8 @@ def refine(
         extent as fractions of the axis (of its logarithm if geometric); ``boundary``, whether the cell differs from a
         neighbour; ``unresolved``, whether it ought to be halved but max_cells is reached. Among the attrs: ``resolved``
         (1 or 0: whether all was halved that ought to be), ``stopped`` (a sentence that says why not, or nothing),
-        ``runs`` and ``full_grid``, the number of cells that all finest ones would be.
+        ``missed`` and ``boundary_dimension`` (see the notes), ``runs`` and ``full_grid``, the number of cells that all
+        finest ones would be.
         :func:`rasterize` makes a grid of it.
 
     Raises
@@ -92,6 +93,15 @@ def refine(
     TypeError, ValueError
         If an argument is of the wrong kind, shape or range; nothing has run then. With an axis ``excess``, also if
         the sharpness is not above 0 at the start of a cell, which finer cells may be the first to show.
+
+    Notes
+    -----
+    How much of a boundary lies between the middles of cells is read off the refinement itself. Cells beside the
+    boundary are halved though they differ from no neighbour: the share of these whose parts were found to differ is
+    ``missed``, at the finest level that was halved (NaN if none was). It is 0 at a smooth boundary. At a fractal one
+    about this share of the finest cells beside the boundary hides more of it; islands farther away can be missed whole.
+    ``boundary_dimension`` is log₂ of the number of cells at the boundary divided by that at the level above (NaN
+    without both). It is the dimension of the boundary by box counting: a whole number where it is smooth.
 
     Examples
     --------
@@ -129,9 +139,22 @@ def refine(
         "levels": levels,
         "jumps": json.dumps(rule.jumps),
         "max_cells": max_cells,
+        "missed": _missed(grown),
+        "boundary_dimension": _dimension(grown.boundaries),
         "full_grid": math.prod(n << levels for n in box.shape),
     }
     return _dataset(plan, box, grown, settings)
+
+
+def _missed(grown: Grown) -> float:
+    sampled = [(n, k) for n, k in zip(grown.beside, grown.hidden, strict=True) if n]
+    return sampled[-1][1] / sampled[-1][0] if sampled else math.nan
+
+
+def _dimension(boundaries: Sequence[int]) -> float:
+    if len(boundaries) < 2 or not (boundaries[-1] and boundaries[-2]):
+        return math.nan
+    return math.log2(boundaries[-1] / boundaries[-2])
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ def test_no_two_names_share_a_place(name):
 def test_a_diverged_run_has_the_value_for_it():
     """Protects phases and overshoots of runs that diverged, and values before the divergence where they count."""
     numbers = PLAIN | {"settled": True, "swung": True, "swung_drop": 2.0, "swung_excess": 1.0, "loss": 3.0}
-    numbers |= {"decided": True, "reversed": 0.0}
+    numbers |= {"decided": True, "reversed": 0.0, "returned": False, "stationary": False}
     for ended, drop, phase in ((-1, 2.0, 3.0), (7, np.nan, -1.0)):
         values = {
             name: float(eval(writer.value_text(name), numbers | {"ended": ended, "nan": np.nan}))

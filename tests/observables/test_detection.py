@@ -167,7 +167,7 @@ def test_agrees_with_the_measures_and_the_law(momentum, excess):
 @pytest.mark.parametrize(
     ("call", "match"),
     [
-        (lambda: ss.catapults([1.0, np.nan], 1.0), "sharpness must be finite"),
+        (lambda: ss.catapults([1.0, np.inf], 1.0), "sharpness must be finite"),
         (lambda: ss.catapults([[1.0]], 1.0), "sharpness must have shape"),
         (lambda: ss.catapults("abc", 1.0), "sharpness must be real numbers"),
         (lambda: ss.catapults([1j], 1.0), "sharpness must be real numbers"),
@@ -219,3 +219,47 @@ def test_records_at_even_strides_are_taken_as_they_are():
     """Protects records that an alternation cannot be seen in: smoothing leaves their bits."""
     values = np.random.default_rng(0).normal(size=9)
     assert np.array_equal(smoothed(values, np.full(8, 2)), values)
+
+
+def test_no_catapult_without_a_spike():
+    """Protects the word: what swings nowhere is none, in arrays and in measures, though the sharpness drifts."""
+    keep = ["loss", "sharpness", "weights", "velocity"]
+    # x = 0 exactly: b falls, the sharpness with it, and so does the loss at every step.
+    still = ss.SymbolicLoss("(b**2 + 4)*x**2/2 + b**2/2", "x, b")
+    run = ss.simulate(still, ss.HeavyBall(0.3), [0.0, 2.0], 100, keep=keep)
+    assert ss.catapults(run.sharpness, run.max_stable_sharpness, run.loss).sizes["catapult"] == 0
+    # Above the threshold at the first record alone, which nothing smooths.
+    two = ss.SymbolicLoss("(a + b/2 + (a**2 - b**2)/20)**2/2", "a, b")
+    run = ss.simulate(two, ss.HeavyBall(1.55), [1.0, 0.3], 60, keep=keep)
+    assert ss.catapults(run.sharpness, run.max_stable_sharpness, run.loss).sizes["catapult"] == 0
+    assert np.isnan(ss.observables.measure(run, ["overshoot"])["overshoot"])
+    t = np.arange(400)
+    drift = 2.0 + 0.01 * np.sin(t / 60 - 1) - 0.3 * np.clip((t - 250) / 150, 0, 1)
+    assert ss.catapults(drift, 2.0).sizes["catapult"] == 1
+    assert ss.catapults(drift, 2.0, np.exp(-t / 100)).sizes["catapult"] == 0
+
+
+def test_a_drift_whose_steps_grow_is_no_swing():
+    """Protects phases: a run that goes down ever faster, through sharper places, reverses nowhere."""
+    # The slope along b grows, and S = 2 + exp(−(b − 3)²) rises through 2.5 and falls again.
+    loss = ss.SymbolicLoss("(2 + exp(-(b - 3)**2))*x**2/2 - b**2/20 + b**4/4000", "x, b")
+    run = ss.simulate(
+        loss, ss.HeavyBall(0.8), [0.0, 0.5], 400, keep=["loss", "sharpness", "weights", "velocity"]
+    )
+    assert (np.diff(run.loss) <= 1e-12).all()
+    assert float(run.sharpness.max()) > 2.5
+    measured = ss.observables.measure(run, ["phase", "overshoot"])
+    assert ss.phases.LABELS[int(measured["phase"])] == "monotone"
+    assert np.isnan(measured["overshoot"])
+
+
+def test_records_with_nan_are_left_out():
+    """Protects our own runs, whose sharpness is NaN where the Hessian is: the catapults are those of the others."""
+    sharpness, loss = two_catapults()
+    known = ss.catapults(np.delete(sharpness, [60, 61]), THRESHOLD, np.delete(loss, [60, 61]),
+                         step=np.delete(np.arange(170), [60, 61]))  # fmt: skip
+    broken, other = sharpness.copy(), loss.copy()
+    broken[60], other[61] = np.nan, np.nan
+    xr.testing.assert_identical(ss.catapults(broken, THRESHOLD, other), known)
+    assert known.onset.values.tolist() == [21, 101]
+    assert ss.catapults([np.nan, np.nan], 1.0).sizes["catapult"] == 0

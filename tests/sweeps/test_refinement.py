@@ -345,3 +345,23 @@ def test_axes_of_the_optimizer_and_its_schedule_keep_their_names(plain_engine):
     for name in axes:
         assert refined[name].attrs == swept[name].attrs
     assert refined["lr.steps"].attrs == {"long_name": "length of the warmup", "units": "step"}
+
+
+def test_a_smooth_boundary_hides_nothing():
+    """Protects what refine says of its own resolution: a smooth edge has dimension 1 and hides in no cell."""
+    axes = {"momentum": (0.0, 1.0, 4), "lr": (0.0, 4.0, 4)}
+    data = ss.refine(
+        ss.Quadratic([1.0]), ss.HeavyBall(1.0), axes, start=[1.0], previous=[-1.0], steps=100, levels=5,
+        measure=["diverged_at"], jumps={"diverged_at": 1}, escape=4.0, progress=False,
+    )  # fmt: skip
+    assert data.attrs["missed"] == 0.0
+    assert data.attrs["boundary_dimension"] == pytest.approx(1.0, abs=0.1)
+
+
+def test_what_a_fractal_boundary_hides_is_measured():
+    """Protects the estimate where a boundary is fractal: cells beside it hide more of it, in a dimension above 1."""
+    box = {"start.u": (1.0, 3.0, 8), "start.v": (1.0, 3.0, 8)}
+    rest = {"start": [1.0, 2.0], "steps": 100, "measure": ["phase"], "progress": False, "threads": 1}
+    data = ss.refine(ss.Product(), ss.HeavyBall(0.5), box, levels=4, **rest)
+    assert 0.0 < data.attrs["missed"] < 0.5
+    assert 1.1 < data.attrs["boundary_dimension"] <= 2.0

@@ -14,25 +14,51 @@ from typing import Any
 import sympy
 
 from selfstab.kernels import elementary
+from selfstab.kernels.careful import Careful
 from selfstab.kernels.samples import SampleText
 from selfstab.losses.symbolic.kinks import directed
-from selfstab.losses.symbolic.printing import Assignment, Printed, assignments, formula
+from selfstab.losses.symbolic.printing import Assignment, Printed, assignments, formula, lines_of
 from selfstab.losses.symbolic.stable import merged, stable
 from selfstab.losses.symbolic.vocabulary import in_own_functions
 
 JACOBI_SWEEPS = 12
 
+LARGEST = 1.7976931348623157e308
+"""The largest number."""
+
+LARGE, SMALL, SHIFT = 2.0**400, 2.0**-400, 2.0**600
+"""Entries between SMALL and LARGE have squares, and quotients of these, in the range of float64; SHIFT takes others
+there."""
+
+LEAST_SQUARE = 1e-290
+"""A discriminant from here on has lost no digit to underflow."""
+
 TOP_EIGENVALUE = f'''\
 @compiled
 def top_eigenvalue(a, n):
-    """Return the largest eigenvalue of the symmetric a[:n, :n], which is overwritten, by cyclic Jacobi rotations."""
+    """Return the largest eigenvalue of the symmetric a[:n, :n], which is overwritten, by cyclic Jacobi rotations.
+
+    It is nan where an entry is nan or infinite. Entries beyond 2^400 or all within 2^-400 are multiplied by a power of
+    two, so that none of their products leaves the range of a number.
+    """
+    size = 0.0
+    for p in range(n):
+        for q in range(p, n):
+            if not (abs(a[p, q]) <= {LARGEST!r}):
+                # nan, of nan and of infinity
+                return a[p, q] - a[p, q]
+            size = choose(abs(a[p, q]) > size, abs(a[p, q]), size)
+    factor = choose(size > {LARGE!r}, {1.0 / SHIFT!r}, choose(size < {SMALL!r}, {SHIFT!r}, 1.0))
+    if factor != 1.0:
+        for p in range(n):
+            for q in range(n):
+                a[p, q] = a[p, q] * factor
     for sweep in range({JACOBI_SWEEPS}):
         off = 0.0
         for p in range(n - 1):
             for q in range(p + 1, n):
                 off = off + abs(a[p, q])
-        # Written so that a matrix with nan ends here too.
-        if not (off > 0.0):
+        if off == 0.0:
             break
         for p in range(n - 1):
             for q in range(p + 1, n):
@@ -59,7 +85,25 @@ def top_eigenvalue(a, n):
     top = a[0, 0]
     for p in range(1, n):
         top = choose(a[p, p] > top, a[p, p], top)
-    return top
+    return top / factor
+
+
+'''
+
+
+TOP_OF_TWO = f'''\
+@compiled
+def top_of_two(a, d, o):
+    """Return the largest eigenvalue of the matrix [[a, o], [o, d]], as top_eigenvalue would."""
+    size = choose(abs(a) > abs(d), abs(a), abs(d))
+    size = choose(abs(o) > size, abs(o), size)
+    if not ((abs(a) < inf) & (abs(d) < inf) & (abs(o) < inf)):
+        return nan
+    factor = choose(size > {LARGE!r}, {1.0 / SHIFT!r}, choose(size < {SMALL!r}, {SHIFT!r}, 1.0))
+    a = a * factor
+    d = d * factor
+    o = 2.0 * (o * factor)
+    return 0.5 * (a + d + sqrt((a - d) * (a - d) + o * o)) / factor
 
 
 '''
@@ -131,20 +175,39 @@ class Blocks:
 
     def lines(self, texts: list[str]) -> tuple[list[str], str]:
         """Return lines and the text of the top eigenvalue, given the texts of :meth:`flat`."""
-        count = len(self.single)
-        candidates, texts = texts[:count], texts[count:]
-        for _ in self.pairs:
-            candidates.append(f"0.5 * ({texts[0]} + sqrt({texts[1]}))")
-            texts = texts[2:]
+        candidates, _ = self._candidates(texts)
         lines: list[str] = []
         if self.rest is not None:
             size = self.rest.rows
-            lines += [f"matrix[{k // size}, {k % size}] = {text}" for k, text in enumerate(texts)]
-            candidates.append(f"top_eigenvalue(matrix, {size})")
+            entries = texts[len(texts) - size * size :]
+            lines += [f"matrix[{k // size}, {k % size}] = {text}" for k, text in enumerate(entries)]
         lines.append(f"top = {candidates[0]}")
         for text in candidates[1:]:
             lines += [f"other = {text}", "top = choose(other > top, other, top)"]
         return lines, "top"
+
+    def in_range(self, texts: list[str]) -> str:
+        """Return the text of the test whether :meth:`lines` lose nothing: no overflow, no underflow, no nan.
+
+        An iteration sees to its matrix itself.
+        """
+        candidates, squares = self._candidates(texts)
+        if self.rest is not None or len(candidates) == 1:
+            candidates[-1] = "top"
+        tests = [f"({square} >= {LEAST_SQUARE!r})" for square in squares]
+        return " & ".join([*tests, *(f"(abs({text}) < inf)" for text in candidates)])
+
+    def _candidates(self, texts: list[str]) -> tuple[list[str], list[str]]:
+        """Return the texts of the blocks' top eigenvalues, and those of the discriminants."""
+        count = len(self.single)
+        candidates, texts, squares = texts[:count], texts[count:], []
+        for _ in self.pairs:
+            candidates.append(f"0.5 * ({texts[0]} + sqrt({texts[1]}))")
+            squares.append(texts[1])
+            texts = texts[2:]
+        if self.rest is not None:
+            candidates.append(f"top_eigenvalue(matrix, {self.rest.rows})")
+        return candidates, squares
 
 
 class _Hoisting:
@@ -265,8 +328,57 @@ class Formulas:
         program = self._program
         results = (value.text for values in program.results.values() for value in values)
         texts = [*(step.line for step in program.steps), *results, *(text for _, text in program.constants)]
-        own = elementary.definitions("\n".join(texts))
-        return own + (TOP_EIGENVALUE if self._blocks.rest is not None else "")
+        own = self._careful_source
+        iterates = "top_eigenvalue" in own or self._blocks.rest is not None
+        called = (TOP_EIGENVALUE if iterates else "") + (TOP_OF_TWO if "top_of_two" in own else "")
+        return elementary.definitions("\n".join([*texts, own])) + called + own
+
+    @cached_property
+    def careful(self) -> Careful | None:
+        """What computes the sharpness where the formulas of the blocks leave the range of float64."""
+        texts = [value.text for value in self._program.results["sharpness"]]
+        # Numbers alone where they do: Numba counts the references to an array, at each call.
+        iterates = len(self._blocks.single) < len(self._w) and len(self._w) > 2
+        arguments = ", ".join([*self.weights, *self.parameters, *(["matrix"] if iterates else [])])
+        smooth = bool(self.expression.is_polynomial(*self._w))
+        if self._blocks.rest is not None and self._blocks.rest.rows == len(self._w):
+            return Careful("abs(top) < inf", "", smooth)
+        return Careful(self._blocks.in_range(texts), f"careful_sharpness({arguments})", smooth)
+
+    @cached_property
+    def _careful_source(self) -> str:
+        """Source of the function that takes the top eigenvalue of the whole Hessian."""
+        if not (self.careful and self.careful.call):
+            return ""
+        n = len(self._w)
+        if len(self._blocks.single) == n:
+            lines, entries = lines_of([self.directed(e) for e in self._blocks.single], "e")
+            lines += [f"top = {entries[0]}"]
+            for entry in entries[1:]:
+                lines += [f"other = {entry}", "top = choose(other > top, other, top)"]
+            tests = " & ".join(f"(abs({entry}) < inf)" for entry in entries)
+            lines += [f"return choose({tests}, top, nan)"]
+        elif n == 2:
+            lines, entries = lines_of(
+                [self.directed(self.hessian[i, j]) for i, j in ((0, 0), (1, 1), (0, 1))], "e"
+            )
+            lines += [f"return top_of_two({', '.join(entries)})"]
+        else:
+            places = [(i, j) for i in range(n) for j in range(i, n)]
+            lines, entries = lines_of([self.directed(self.hessian[i, j]) for i, j in places], "e")
+            for (i, j), entry in zip(places, entries, strict=True):
+                lines += [f"matrix[{i}, {j}] = {entry}"]
+                lines += [f"matrix[{j}, {i}] = matrix[{i}, {j}]"] if i < j else []
+            # The size is no constant: the iteration is compiled once, and unrolled nowhere.
+            lines += ["return top_eigenvalue(matrix, matrix.shape[0])"]
+        body = "".join(f"    {line}\n" for line in lines)
+        return f"""\
+@compiled
+def {self.careful.call}:
+    \"\"\"Return the sharpness of any Hessian: the formulas that are used elsewhere square its entries.\"\"\"
+{body}
+
+"""
 
     def code(self, pieces: Sequence[str], prefix: str = "") -> tuple[list[str], dict[str, list[str]]]:
         """Return lines and results of `pieces` at the weights' names with `prefix` (see kernels.writer.LossText)."""

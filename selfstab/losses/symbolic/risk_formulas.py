@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
 
 import sympy
 
 from selfstab.kernels import elementary
+from selfstab.kernels.careful import Careful
 from selfstab.kernels.samples import LANES, ZERO, SampleText, arguments_of, loop_lines, placed, words
 from selfstab.kernels.writer import indented
 from selfstab.losses.symbolic.formulas import (
+    Blocks,
     Formulas,
     _Hoisting,
     _needed,
@@ -262,6 +264,26 @@ class RiskFormulas(Formulas):
             functions += self._sharpness[0]
         others = elementary.definitions(self._one.text).split("\n\n\n")
         return "".join(f"{text}\n\n\n" for text in others if text and text not in functions) + functions
+
+    @cached_property
+    def _blocks(self) -> Blocks:
+        """One matrix of all weights, unless each is its own block or there are two weights."""
+        blocks = Blocks.of(self.hessian)
+        small = len(self._w) <= 2 or len(blocks.single) == len(self._w)
+        return blocks if small else Blocks([], [], self.hessian)
+
+    @cached_property
+    def careful(self) -> Careful | None:
+        """What computes the sharpness where the formulas of the blocks leave the range of float64."""
+        careful = super().careful
+        if careful is None or not careful.call:
+            return careful
+        name, _, arguments = careful.call.partition("(")
+        return replace(careful, in_range=placed(careful.in_range), call=f"{name}(sums, at, {arguments}")
+
+    @cached_property
+    def _careful_source(self) -> str:
+        return placed(super()._careful_source)
 
     @cached_property
     def _sharpness(self) -> tuple[str, str]:

@@ -103,6 +103,15 @@ class Tree:
                 rest = neighbours < 0
                 own, level, place = own[rest], level[rest] - 1, place[rest] >> 1
 
+    def beside(self, level: int) -> Iterator[tuple[Integers, Integers]]:
+        """Yield pairs of cells of one level, split or not, that touch, corners included."""
+        cells = np.flatnonzero(self.level == level)
+        for step in itertools.product((-1, 0, 1), repeat=self.place.shape[1]):
+            place = self.place[cells] + np.array(step)
+            inside = ((place >= 0) & (place < self._keys.shape << level)).all(axis=1)
+            neighbours = self._keys.find(np.full(int(inside.sum()), level), place[inside])
+            yield cells[inside][neighbours >= 0], neighbours[neighbours >= 0]
+
 
 @dataclass(frozen=True)
 class Grown:
@@ -113,6 +122,12 @@ class Grown:
     boundary: npt.NDArray[np.bool_]
     to_split: npt.NDArray[np.bool_]
     stopped: str
+    boundaries: list[int]
+    """Number of cells of each level that differ from a neighbour of the same level."""
+    beside: list[int]
+    """Number of cells of a level that were split though they differed from no neighbour."""
+    hidden: list[int]
+    """How many of these have parts that differ from them."""
 
 
 def grown_tree(
@@ -145,6 +160,7 @@ def grown_tree(
     """
     tree = Tree(shape)
     values = run(tree.centres(np.arange(tree.size)))
+    beside, hidden = [0] * levels, [0] * levels
     while True:
         # All leaves anew, not the last parts alone: what differed from a cell may agree with that cell's parts.
         boundary, to_split = np.zeros((2, tree.size), dtype=bool)
@@ -161,8 +177,21 @@ def grown_tree(
             break
         new = tree.split(cells_to_split)
         values = np.concatenate([values, run(tree.centres(new))], axis=1)
+        alike = ~boundary[cells_to_split]
+        parts = new.reshape(len(cells_to_split), -1)[alike]
+        wholes = cells_to_split[alike]
+        shown = np.any([differ(values[:, wholes], values[:, part]) for part in parts.T], axis=0)
+        for level, shows in zip(tree.level[wholes].tolist(), shown.tolist(), strict=True):
+            beside[level] += 1
+            hidden[level] += shows
     stopped = f"{cells} cells would be more than max_cells = {max_cells}" if len(cells_to_split) else ""
-    return Grown(tree, values, boundary, to_split, stopped)
+    boundaries = []
+    for level in range(int(tree.level.max()) + 1):
+        at_edge = np.zeros(tree.size, dtype=bool)
+        for own, other in tree.beside(level):
+            at_edge[own[differ(values[:, own], values[:, other])]] = True
+        boundaries.append(int(at_edge.sum()))
+    return Grown(tree, values, boundary, to_split, stopped, boundaries, beside, hidden)
 
 
 def covering(shape: Sequence[int], level: Integers, place: Integers, points: Sequence[int]) -> Integers:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from selfstab import notices, validation
+from selfstab import notices, provenance, validation
 from selfstab.losses.base.fingerprint import hash_of
 from selfstab.losses.base.loss import Loss
 from selfstab.losses.base.starts import Initialization
@@ -28,7 +28,7 @@ from selfstab.losses.symbolic.risk import EmpiricalRisk
 from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.registry import optimizer_named
 from selfstab.optimizers.schedules import SCHEDULES, KnownSchedule, Schedule, rates
-from selfstab.provenance import deciding_bits
+from selfstab.provenance import KERNELS, deciding_bits
 from selfstab.sweeps.plan.plan import Plan, scheduled
 from selfstab.sweeps.plan.request import Request
 
@@ -93,7 +93,19 @@ def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str
 def made_by(plan: Plan, source: str) -> Settings:
     """Return what else decides the bits of a plan's results: versions, machine and the generated source's hash."""
     blas = plan.problem.loss.kernel is None
-    return deciding_bits(blas) | {"kernel": f"sha256 {hashlib.sha256(source.encode()).hexdigest()}"}
+    text = hashlib.sha256(source.encode()).hexdigest()
+    return deciding_bits(blas) | {"kernels": KERNELS, "kernel": f"sha256 {text}"}
+
+
+def comparable(stored: Mapping[str, Any], asked: Settings) -> Settings:
+    """Return what a store says decides its bits as it would say it today, if its kernel's text is of version 0.1.
+
+    Where settings and libraries are equal, the text follows from the version: the hash says no more.
+    """
+    before = provenance.of_store(dict(stored))
+    if "kernels" not in before and "kernel" in before:
+        return before | {name: asked[name] for name in ("kernels", "kernel")}
+    return before
 
 
 @dataclass(frozen=True)

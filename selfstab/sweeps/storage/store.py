@@ -26,7 +26,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
-from selfstab import files, provenance, validation
+from selfstab import files, validation
 from selfstab.kernels.measures import MEASURES
 from selfstab.notices import notify
 from selfstab.sweeps.plan.blocks import Block
@@ -34,7 +34,15 @@ from selfstab.sweeps.plan.plan import Plan
 from selfstab.sweeps.plan.protocols import Runner
 from selfstab.sweeps.storage import layout
 from selfstab.sweeps.storage.layout import RECORD, Chunks
-from selfstab.sweeps.storage.settings import Arrays, Identity, Settings, differences, identity_of, made_by
+from selfstab.sweeps.storage.settings import (
+    Arrays,
+    Identity,
+    Settings,
+    comparable,
+    differences,
+    identity_of,
+    made_by,
+)
 from selfstab.validation import ArgumentError, Array
 
 if TYPE_CHECKING:
@@ -90,10 +98,20 @@ class Store:
                 _refuse_another(root, document, identity.settings, versions)
             store = cls(root, plan, threads, runner, layout.chunks_of(root, plan, document), lock)
             store._check(document, identity.arrays)
+            store._say_labels(document)
         except BaseException:
             lock.close()
             raise
         return store
+
+    def _say_labels(self, document: Settings) -> None:
+        """Say so where labels of version 0.1 will stand beside today's."""
+        old = _is_of_0_1(document) and "phase" in self._plan.measures
+        if old and self._rows and next(self.missing(), None) is not None:
+            notify(
+                f"store {str(self.path)!r}: its finished blocks have the phases of version 0.1, which knew no "
+                "stationary run, cycle or undefined loss; a new store has them everywhere"
+            )
 
     @staticmethod
     def identity(path: str | Path) -> Identity:
@@ -245,6 +263,9 @@ class Store:
             restored += [name for name, data in expected.items() if self._restore(name, data)]
         except OSError as error:
             raise _unwritten(self.path, error, bool(self._rows)) from None
+        if _is_of_0_1(document):
+            # Their phases have fewer names: today's are written.
+            restored = [name for name in restored if name not in ("zarr.json", "phase/zarr.json")]
         # Before the first block a store is as a kill left it.
         if numbers and restored:
             notify(f"store {str(self.path)!r}: {restored[0]} was damaged and is written anew")
@@ -304,10 +325,14 @@ class Store:
 # -- the folder ---------------------------------------------------------------------------------------------------
 
 
+def _is_of_0_1(document: Settings) -> bool:
+    return "kernels" not in document["made_by"]
+
+
 def _refuse_another(root: Path, document: Settings, settings: Settings, versions: Settings) -> None:
     for what, stored, asked in (
         ("settings", document["settings"], settings),
-        ("versions", provenance.of_store(document["made_by"]), versions),
+        ("versions", comparable(document["made_by"], versions), versions),
     ):
         if other := differences(stored, asked):
             more = f" (and {len(other) - 3} more)" if len(other) > 3 else ""

@@ -43,3 +43,49 @@ def test_what_is_no_minimum_is_refused(loss, start, reason):
     """Protects starts of runs: a saddle, an endless slope and a kink are said, not returned."""
     with pytest.raises(ValueError, match=f"start must lie near a minimum, got .*: .*{reason}"):
         loss.minimum(start)
+
+
+ENDLESS = ["log(1 + exp(-w))", "exp(-w)", "atan(w)", "1/(1 + w**2)", "exp(-exp(w))", "tanh(w)", "w"]
+
+
+@pytest.mark.parametrize("expression", ENDLESS)
+@pytest.mark.parametrize("beside", ["", " + z**2/2", " + 1000*(z - 2)**2"])
+def test_no_point_on_the_way_to_infinity(expression, beside):
+    """Protects the promise of a minimum: a slope without an end is said, alone and beside directions that curve."""
+    loss = ss.SymbolicLoss(expression + beside, "w, z")
+    for start in ([0.7, 0.3], [3.0, 1.0]):
+        with pytest.raises(ValueError, match="start must lie near a minimum"):
+            loss.minimum(start)
+
+
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        ("abs(w)**1.5", "a kink|not finite"),
+        ("abs(w)**1.9", "a kink|not finite"),
+        ("abs(w)", "a kink|is still"),
+        ("w**3", "the loss falls"),
+        ("1 + 0*w + w**5", "the loss falls"),
+        ("-w**4", "the loss falls|is still|saddle"),
+        ("exp(-w**2)", "without an end|saddle|is still"),
+    ],
+)
+@pytest.mark.parametrize("start", [0.0, 1.0])
+def test_no_kink_and_no_inflection(expression, reason, start):
+    """Protects the promise of a minimum: a loss has two derivatives there, and falls to no side."""
+    with pytest.raises(ValueError, match=reason):
+        ss.SymbolicLoss(expression, "w").minimum([start])
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("w**4", 0.0), ("w**6", 0.0), ("w**8", 0.0), ("log(cosh(w))", 0.0), ("1e-200*(w - 2)**2", 2.0),
+        ("1e200*(w - 2)**2", 2.0), ("1e-20*(w - 1)**2", 1.0), ("(w - 1e5)**2", 1e5), ("-exp(-w**2)", 0.0),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("start", [0.0, 0.4])
+def test_flat_and_scaled_minima(expression, expected, start):
+    """Protects minima that are there: of any order, and of a loss in any units."""
+    w = ss.SymbolicLoss(expression, "w").minimum([start])
+    assert w == pytest.approx([expected], abs=1e-12 * max(1.0, expected))
