@@ -39,12 +39,12 @@ def notify(text: str, category: type[Warning] = UserWarning) -> None:
 
 
 def printable(text: str) -> str:
-    """Return a text of somebody else's as a terminal or a page may show it.
+    r"""Return a text of somebody else's as a terminal or a page may show it.
 
     Control characters, marks that turn the direction of writing, and whatever else cannot be seen become escapes.
 
-    >>> print(printable("loss\\x1b[2J κ"))
-    loss\\x1b[2J κ
+    >>> print(printable("loss\x1b[2J κ"))
+    loss\x1b[2J κ
     """
     if text.isprintable():
         return text

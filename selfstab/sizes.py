@@ -56,7 +56,7 @@ def check(what: str, size: int) -> None:
     >>> check("loss", 10**15)
     Traceback (most recent call last):
     ...
-    selfstab.sizes.TooLarge: loss takes 1e+06 GB, more than the ... GB that a file may; SELFSTAB_MOST_BYTES sets how many
+    selfstab.sizes.TooLarge: loss takes 1e+06 GB, more than the ... GB that a file may; SELFSTAB_MOST_BYTES sets ...
     """
     if size > (most := most_bytes()):
         raise TooLarge(

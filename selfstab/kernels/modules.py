@@ -29,7 +29,6 @@ from selfstab.kernels.arithmetic import HEADER, plain_namespace
 from selfstab.kernels.cache_files import check_files_of
 from selfstab.notices import notify
 
-
 _SOURCE_BYTES: Final = 2**26
 """Most bytes of a file of source that is compared with the text."""
 
