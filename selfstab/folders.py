@@ -97,7 +97,10 @@ class Folder:
 
     def is_folder(self, name: str) -> bool:
         """Whether an entry is a folder, and no link to one."""
-        status = self.status(name)
+        try:
+            status = self.status(name)
+        except NotPlain:  # it is said to be in something that is none
+            return False
         return status is not None and stat.S_ISDIR(status.st_mode)
 
     def names(self, name: str = "") -> list[str]:

@@ -239,24 +239,26 @@ def kept_array(folder: Folder, name: str, identity: Mapping[str, Any]) -> npt.ND
 
     What its own metadata say is not used: the settings tell its shape and type, and a hash of its numbers.
     """
+    damaged = ValueError(
+        f"its array {printable(name)} is damaged; call sweep again as before, and it is written anew"
+    )
     try:
-        if not re.fullmatch(r"[\w.]+", name):  # no way out of the folder
-            raise ValueError
         shape, dtype = tuple(identity["shape"]), _number_type(identity["dtype"])
-        if not all(type(n) is int and n >= 0 for n in shape) or len(shape) > 32:
-            raise ValueError
         size = math.prod(shape) * dtype.itemsize
-        sizes.check(name, size)
+        fits = all(type(n) is int and n >= 0 for n in shape) and len(shape) <= 32
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise damaged from None
+    if not fits or not re.fullmatch(r"[\w.]+", name):  # no way out of the folder
+        raise damaged
+    sizes.check(name, size)
+    try:
         array = _kept_numbers(folder, f"{RECORD}/{name}/{'.'.join(['c', *'0' * len(shape)])}", size, dtype)
         array = array.reshape(shape)
-        if sha256(array) != identity["sha256"]:
-            raise ValueError
-    except sizes.TooLarge:
-        raise
+        whole = sha256(array) == identity["sha256"]
     except Exception:  # a damaged array is answered by any kind of error
-        raise ValueError(
-            f"its array {printable(name)} is damaged; call sweep again as before, and it is written anew"
-        ) from None
+        raise damaged from None
+    if not whole:
+        raise damaged
     return array
 
 
