@@ -14,9 +14,11 @@ from selfstab.machine import free_memory
 VARIABLE: Final = "SELFSTAB_MOST_BYTES"
 """The environment variable that sets the bound."""
 
-_USUAL: Final = 2**31
+_USUAL: Final = 3 * 2**30
 _ZSTD_BLOCK: Final = 2**17
 _PIECE: Final = 2**20
+_LZMA_BYTES: Final = 2**27
+"""Most memory of a decompressor, which a file declares, too."""
 
 
 class TooLarge(ValueError):
@@ -24,7 +26,7 @@ class TooLarge(ValueError):
 
 
 def most_bytes() -> int:
-    """Return how many bytes what is read from one file may take: $SELFSTAB_MOST_BYTES, or 2 GiB.
+    """Return how many bytes what is read from one file may take: $SELFSTAB_MOST_BYTES, or 3 GiB.
 
     No more than half of the free memory, unless it is set.
 
@@ -89,7 +91,7 @@ def decompressed(codec: str, data: bytes, most: int) -> int:
     """
     try:
         return COMPRESSORS[codec](data, most)
-    except (IndexError, EOFError, OSError, zlib.error, lzma.LZMAError):
+    except (IndexError, EOFError, OSError, MemoryError, zlib.error, lzma.LZMAError):
         raise ValueError(f"data of {codec} are damaged") from None
 
 
@@ -159,7 +161,7 @@ COMPRESSORS: Final[dict[str, Callable[[bytes, int], int]]] = {
     "bz2": _streamed(bz2.BZ2Decompressor),
     "gzip": _streamed(lambda: zlib.decompressobj(31)),
     "lz4": _lz4,
-    "lzma": _streamed(lzma.LZMADecompressor),
+    "lzma": _streamed(lambda: lzma.LZMADecompressor(memlimit=_LZMA_BYTES)),
     "zlib": _streamed(zlib.decompressobj),
     "zstd": _zstd,
 }

@@ -17,17 +17,16 @@ from typing import Any, Final
 from selfstab import sizes
 from selfstab.folders import Folder, NotPlain
 from selfstab.notices import printable
+from selfstab.records.column_sizes import TEXT_BYTES, check_array
 
 _METADATA_BYTES: Final = 2**24
-_TEXT_BYTES: Final = 64
-"""Bytes that a text of any length is taken to need."""
 _FEWEST_CHUNKS: Final = 2**14
 """An array may have so many chunks whether their files are there or not."""
 
 _TYPES_2: Final = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|[SU]\d{1,9}|[mM]8(\[\w{1,5}\])?)")
 _TYPES_3: Final = {
     "bool": 1, "int8": 1, "int16": 2, "int32": 4, "int64": 8, "uint8": 1, "uint16": 2, "uint32": 4, "uint64": 8,
-    "float16": 2, "float32": 4, "float64": 8, "string": _TEXT_BYTES, "variable_length_utf8": _TEXT_BYTES,
+    "float16": 2, "float32": 4, "float64": 8, "string": TEXT_BYTES, "variable_length_utf8": TEXT_BYTES,
     "numpy.datetime64": 8, "numpy.timedelta64": 8,
 }  # fmt: skip
 _TYPES_3_SIZED: Final = ("fixed_length_utf32", "null_terminated_bytes")
@@ -91,11 +90,6 @@ class Declared:
     def chunks(self) -> int:
         """Number of chunks."""
         return math.prod(-(-n // k) for n, k in zip(self.shape, self.chunk, strict=True))
-
-    @property
-    def size(self) -> int:
-        """Bytes that it takes in memory."""
-        return max(math.prod(self.shape), math.prod(self.chunk)) * self.itemsize
 
 
 @dataclass(frozen=True)
@@ -163,7 +157,7 @@ class Group:
         array = self.arrays[name]
         if isinstance(array, GroupError):
             raise array
-        sizes.check(printable(name), array.size)
+        check_array(name, array.shape, array.itemsize, array.chunk)
         root = {"zarr_format": 3, "node_type": "group", "attributes": {}}
         files = {"zarr.json": json.dumps(root).encode()}
         if self.version == 2:
@@ -278,7 +272,7 @@ def _of_version_2(name: str, document: dict[str, Any], attributes: dict[str, Any
         for setting in ("dtype", "astype"):
             if setting in codec and not _TYPES_2.fullmatch(codec[setting]):
                 raise _refused(name, "type", codec[setting])
-    itemsize = _TEXT_BYTES if text else _itemsize_2(document["dtype"])
+    itemsize = TEXT_BYTES if text else _itemsize_2(document["dtype"])
     dimensions = attributes.get("_ARRAY_DIMENSIONS") or [""]
     documents = {".zarray": json.dumps(document).encode(), ".zattrs": json.dumps(attributes).encode()}
     separator = document.get("dimension_separator") or "."
@@ -310,7 +304,7 @@ def _of_version_3(name: str, document: dict[str, Any]) -> Declared:
         itemsize = _TYPES_3[kind]
     else:
         raise _refused(name, "type", kind)
-    text = itemsize == _TEXT_BYTES and kind not in _TYPES_3_SIZED
+    text = kind in ("string", "variable_length_utf8")
     codecs = [codec["name"] if isinstance(codec, dict) else codec for codec in document["codecs"]]
     checksums, rest = 0, [*codecs]
     while rest and rest[-1] == "crc32c":

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from selfstab import sizes
+from selfstab.records.column_sizes import TEXT_BYTES, check_array
 from selfstab.records.formats.base import Column, Format, Table
 from selfstab.records.formats.registry import register
+from selfstab.records.hdf5_references import SIGNATURE, reference
 
 if TYPE_CHECKING:
     import xarray
-
-_TEXT_BYTES: Final = 64
-"""Bytes that a text of any length is taken to need."""
 
 
 @register
@@ -63,9 +60,11 @@ def _opened(path: Path) -> Iterator[Any]:
 
     with path.open("rb") as file:
         begin = file.read(8)
-    hdf = begin == b"\x89HDF\r\n\x1a\n"
+    hdf = begin == SIGNATURE
     if not hdf and begin[:4] not in (b"CDF\x01", b"CDF\x02", b"CDF\x05"):
         raise ValueError("it is neither NetCDF 3 nor NetCDF 4")
+    if hdf and (what := _reference(path)):
+        raise ValueError(f"it holds {what}, which is not read")
     where = str(path.absolute())
     if find_spec("netCDF4") is not None:
         kind: Any = backends.NetCDF4DataStore
@@ -82,6 +81,17 @@ def _opened(path: Path) -> Iterator[Any]:
         store.close()
 
 
+def _reference(path: Path) -> str:
+    status = path.stat()
+    return _reference_in(path, (status.st_ino, status.st_size, status.st_mtime_ns))
+
+
+@lru_cache(maxsize=8)
+def _reference_in(path: Path, state: tuple[int, ...]) -> str:
+    """Return what leads to another file; each state of a file is looked through once."""
+    return reference(path)
+
+
 def _values(path: Path, name: str) -> Any:
     with _opened(path) as store:
         return _decoded(store, name)
@@ -93,8 +103,8 @@ def _decoded(store: Any, name: str) -> Any:
 
     variables, _ = store.load()
     variable = variables[name]
-    itemsize = _TEXT_BYTES if variable.dtype.kind == "O" else variable.dtype.itemsize
+    itemsize = TEXT_BYTES if variable.dtype.kind == "O" else variable.dtype.itemsize
     chunk = variable.encoding.get("chunksizes") or ()
-    sizes.check(name, max(math.prod(variable.shape), math.prod(map(int, chunk))) * itemsize)
+    check_array(name, variable.shape, itemsize, tuple(map(int, chunk)))
     others = [other for other in variables if other != name]
     return xarray.decode_cf(store, decode_timedelta=False, drop_variables=others)[name].values

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from selfstab import sizes
+from selfstab.records.column_sizes import check_array
 from selfstab.records.formats.base import Column, Format, Table
 from selfstab.records.formats.registry import register
 
@@ -74,7 +74,7 @@ def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Any:
     name = entry.filename.removesuffix(".npy")
     if dtype.hasobject:
         raise ValueError(f"{name} holds objects of Python, which are not read")
-    sizes.check(name, math.prod(shape) * dtype.itemsize)
+    check_array(name, shape, dtype.itemsize)
     with archive.open(entry) as file:
         return np.lib.format.read_array(file, allow_pickle=False)
 

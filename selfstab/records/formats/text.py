@@ -45,7 +45,8 @@ class Text(Format):
 
     def write(self, data: xarray.Dataset, path: Path) -> None:
         """Write one row for each point of the dataset's dimensions, which are the first columns."""
-        data.to_dataframe().to_csv(path, sep=_SEPARATORS[self._separator(path)])
+        with path.open("w", encoding="utf-8", newline="") as file:
+            data.to_dataframe().to_csv(file, sep=_SEPARATORS[self._separator(path)])
 
     def _separator(self, path: Path) -> str:
         return "tabs" if self.suffix_of(path) == ".tsv" else "commas"
