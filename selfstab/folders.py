@@ -154,6 +154,8 @@ class Folder:
     def opened(self, name: str, flags: int, mode: int = 0o666) -> Iterator[int]:
         """Yield the descriptor of a plain file, opened with these flags of ``os.open``."""
         with self._at(name) as (last, inside):
+            if not _FOLLOW_NOTHING and os.path.lexists(last) and _is_link(Path(last)):
+                raise NotPlain(name, "a link")
             try:
                 file = os.open(last, flags | _PLAIN, mode, dir_fd=inside)
             except OSError as error:

@@ -67,12 +67,17 @@ def swept(path: Path) -> xarray.Dataset:
     return ss.sweep(ss.Quadratic([1.0]), ss.HeavyBall(0.5), store=path, **SWEEP).load()
 
 
+def resumed(path: Path) -> xarray.Dataset:
+    """Go on with whatever sweep a store says it holds."""
+    return resume(path, progress=False, threads=1).load()
+
+
 def analyzed(path: Path) -> None:
     """Read all columns of a run, then analyze it."""
     table = formats.read(path)
     for name in table.columns:
         assert len(table.columns[name]) == table.size(name)
-    ss.analyze(path, columns={"sharpness": "sharpness"})
+    ss.analyze(path, momentum=0.5)
 
 
 def mutated_bytes(rng: random.Random, file: Path) -> str:
@@ -124,7 +129,7 @@ def mutated_document(rng: random.Random, file: Path) -> str:
 def replaced(rng: random.Random, file: Path, elsewhere: Path) -> str:
     """Put something else in place of a file or a folder."""
     how = rng.choice(["link", "link", "hard link", "pipe", "folder", "nothing", "other", "socket of nobody"])
-    other = rng.choice([path for path in file.parent.iterdir()])
+    other = rng.choice(list(file.parent.iterdir()))
     if how == "other" and other.is_file() and file.is_file():
         file.write_bytes(other.read_bytes())
         return how

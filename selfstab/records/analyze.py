@@ -56,6 +56,8 @@ _ALONG_CATAPULT: Final = {
 }
 
 
+# Numbers at the ends of float64 give infinite results, which are results.
+@np.errstate(over="ignore", divide="ignore", invalid="ignore")
 def analyze(
     run: Any,
     *,
@@ -138,8 +140,7 @@ def analyze(
     data = recorded_run(run, lr=lr, momentum=momentum, lookahead=lookahead, columns=columns)
     ahead = float(data.attrs["lookahead"])
     notes = json.loads(data.attrs["notes"])
-    with np.errstate(divide="ignore"):
-        limits = 2.0 * (1.0 + data["momentum"].values) / (data["lr"].values * (1.0 + 2.0 * ahead))
+    limits = 2.0 * (1.0 + data["momentum"].values) / (data["lr"].values * (1.0 + 2.0 * ahead))
     data["max_stable_sharpness"] = ("step", np.where(limits > 2e307, np.inf, limits))
     data["max_stable_sharpness"].attrs.update(
         long_name="2 (1 + momentum) / (lr (1 + 2 lookahead))", units="1/lr"
