@@ -76,7 +76,8 @@ def analyze(
     run
         A path to .csv, .tsv, .npz, .nc or .zarr, a pandas.DataFrame, an xarray.Dataset (such as :func:`simulate`
         returns), a mapping of one-dimensional arrays, or anything that a format of ``selfstab.records.formats`` reads;
-        of a file with several runs, what :func:`selfstab.records.formats.read` returns of one. Columns are known by
+        of a file with several runs, what :func:`selfstab.records.formats.read` returns of one. A file is refused
+        whose columns would take more than $SELFSTAB_MOST_BYTES to analyze (by default 3 GiB). Columns are known by
         the names of ``selfstab.records.roles.ALIASES``, whatever their case: sharpness is needed; lr and momentum
         are, unless given below; step, loss and second_sharpness help. A step is one update, and what stands beside it
         belongs to the weights before that update.

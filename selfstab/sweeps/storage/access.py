@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import sys
@@ -100,24 +99,10 @@ def locked(folder: Folder) -> IO[bytes]:
     try:
         _lock(file)
     except OSError as error:
-        if _held_elsewhere(error):
-            with file, contextlib.suppress(OSError):
-                file.seek(0)
-                owner = file.read(20).decode(errors="replace")
-            writer = f"process {owner}" if owner.isdecimal() else "another process"
-            raise ArgumentError(
-                "store", f"must not be in use, got {str(folder.path)!r}, which {writer} writes"
-            ) from None
-        if error.errno not in _NO_LOCKS:
+        owner = _owner(file) if _held_elsewhere(error) else ""
+        if owner or not _unlocked(error):
             file.close()
-            raise unwritten(folder.path, error) from None
-        if os.environ.get(UNLOCKED, "") in ("", "0"):
-            file.close()
-            raise OSError(
-                error.errno,
-                f"store {str(folder.path)!r} is on a file system without locks ({error.strerror}): put it on another "
-                f"disk, or set {UNLOCKED}=1 if no other process writes to it",
-            ) from None
+            raise _refusal(folder, error, owner) from None
     try:
         file.seek(0)
         file.truncate(0)
@@ -126,6 +111,37 @@ def locked(folder: Folder) -> IO[bytes]:
         file.close()
         raise unwritten(folder.path, error) from None
     return file
+
+
+def _owner(file: IO[bytes]) -> str:
+    """Return the number of the process that has the lock, as it stands in the file; empty if none does."""
+    try:
+        file.seek(0)
+        text = file.read(20).decode("ascii")
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return text if text.isdecimal() else ""
+
+
+def _unlocked(error: OSError) -> bool:
+    """Whether the user lets a store be written without a lock, and the error may be that of a disk without any."""
+    may_be = error.errno in _NO_LOCKS or _held_elsewhere(error)
+    return may_be and os.environ.get(UNLOCKED, "") not in ("", "0")
+
+
+def _refusal(folder: Folder, error: OSError, owner: str) -> Exception:
+    """Return what to raise where there is no lock to be had."""
+    root, way_out = repr(str(folder.path)), f"{UNLOCKED}=1 if no other process writes to it"
+    if _held_elsewhere(error):
+        writer = f"process {owner} writes" if owner else f"another process writes; set {way_out}"
+        return ArgumentError("store", f"must not be in use, got {root}, which {writer}")
+    if error.errno in _NO_LOCKS:
+        return OSError(
+            error.errno,
+            f"store {root} is on a file system without locks ({error.strerror}): put it on another disk, or set "
+            f"{way_out}",
+        )
+    return unwritten(folder.path, error)
 
 
 if sys.platform == "win32":
