@@ -28,7 +28,7 @@ from typing import IO, TYPE_CHECKING, Final, Self
 
 import numpy as np
 
-from selfstab import provenance
+from selfstab import provenance, sizes
 from selfstab.folders import Folder, NotPlain
 from selfstab.kernels.measures import MEASURES
 from selfstab.notices import notify, printable
@@ -83,6 +83,7 @@ class Store:
             versions, or in use by another process. Nothing is changed then.
         """
         root, plan = access.checked_path(path), identity.plan
+        sizes.check(f"the coordinate of {plan.repeats} repeats", 8 * plan.repeats)
         versions = made_by(plan, runner.source)
         folder = access.opened(root, new=True)
         try:

@@ -215,6 +215,18 @@ def test_an_array_of_the_settings_takes_what_it_may(swept, tmp_path, monkeypatch
         resume(store)
 
 
+@pytest.mark.parametrize("repeats", [10**9, 2**50])
+def test_repeats_of_gigabytes_are_refused(swept, tmp_path, repeats):
+    """Protects memory from the number of repeats, whose coordinate alone takes gigabytes; nothing is made."""
+    with pytest.raises(ValueError, match=f"the coordinate of {repeats} repeats takes .* SELFSTAB_MOST_BYTES"):
+        swept(tmp_path / "a.zarr", repeats=repeats)
+    assert not (tmp_path / "a.zarr").exists()
+    swept(tmp_path / "a.zarr")
+    edited(tmp_path / "a.zarr", lambda says: says["settings"].update(repeats=repeats))
+    with pytest.raises(ValueError, match=f"the coordinate of {repeats} repeats takes .* SELFSTAB_MOST_BYTES"):
+        resume(tmp_path / "a.zarr", progress=False, threads=1)
+
+
 def test_a_block_that_gives_more_than_its_chunk_runs_again(swept, tmp_path):
     """Protects memory from a chunk whose row and checksum are right, and which gives gigabytes."""
     store = tmp_path / "a.zarr"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-import h5py
 import numpy as np
 
 HERE = Path(__file__).parent
 
 
-def begun(name: str, **settings: object) -> h5py.File:
+def begun(name: str, **settings: object) -> Any:
     """Return a new file with a learning rate."""
+    import h5py  # no requirement of the tests
+
     file = h5py.File(HERE / name, "w", **settings)
     file.attrs["lr"] = 0.5
     file.attrs["momentum"] = 0.0
@@ -20,6 +22,8 @@ def begun(name: str, **settings: object) -> h5py.File:
 
 def main() -> None:
     """Write a file of each kind, by the oldest and the latest form of HDF5."""
+    import h5py
+
     for form in ("earliest", "latest"):
         with begun(f"link_{form}.nc", libver=form) as file:
             file["sharpness"] = h5py.ExternalLink("other.h5", "/d")
