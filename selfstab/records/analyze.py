@@ -307,7 +307,7 @@ class _Record:
         catapult = {name: float(values[number]) for name, values in catapults.items()}
         onset, crossing, died = (self._at(catapult[name]) for name in ("onset", "crossing", "died"))
         y0, drop = catapult["peak_excess_sharpness"], catapult["drop"]
-        beta, lr = float(self.momentum[top]), float(self.lr[top])
+        beta, lr = self.momentum[top], self.lr[top]  # as NumPy's: what is divided by 0 is infinite
         begin = self._at(float(catapults["died"][number - 1])) if number else 0
         following = catapults["onset"][number + 1 : number + 2]
         end = self._at(float(following[0])) if following.size else self.steps.size
