@@ -49,7 +49,7 @@ def replacing(path: Path) -> Iterator[Path]:
         _remove(partial)
 
 
-def write_bytes(path: Path, content: bytes, partial: Path | None = None) -> None:
+def write_bytes(path: Path, content: bytes) -> None:
     """Write a file of bytes whole.
 
     Parameters
@@ -58,9 +58,6 @@ def write_bytes(path: Path, content: bytes, partial: Path | None = None) -> None
         The file, in a folder that exists; it is replaced. A symbolic link is replaced itself.
     content
         What it holds afterwards.
-    partial
-        Where the content is written first, on the same disk; by default beside `path` under a name of its own. A
-        folder that stands there is left as it is, and the write fails.
 
     Raises
     ------
@@ -75,13 +72,12 @@ def write_bytes(path: Path, content: bytes, partial: Path | None = None) -> None
     >>> path.read_bytes()
     b'abc'
     """
-    first = beside(path, "partial") if partial is None else partial
+    first = beside(path, "partial")
     try:
         first.write_bytes(content)
         first.replace(path)
     except BaseException:
-        if not first.is_dir():
-            first.unlink(missing_ok=True)
+        first.unlink(missing_ok=True)
         raise
 
 

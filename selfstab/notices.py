@@ -38,6 +38,19 @@ def notify(text: str, category: type[Warning] = UserWarning) -> None:
     warnings.warn(text, category, stacklevel=level)
 
 
+def printable(text: str) -> str:
+    r"""Return a text of somebody else's as a terminal or a page may show it.
+
+    Control characters, marks that turn the direction of writing, and whatever else cannot be seen become escapes.
+
+    >>> print(printable("loss\x1b[2J κ"))
+    loss\x1b[2J κ
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 @contextmanager
 def heard_by(listener: Callable[[str], None]) -> Iterator[None]:
     """Hand what this thread is notified of to a listener, at once; other threads keep theirs.

@@ -41,17 +41,6 @@ def test_a_write_that_fails_changes_nothing(tmp_path, monkeypatch, method, error
     assert content(tmp_path) == {"a": b"old"}
 
 
-def test_a_partial_file_has_a_place_of_its_own(tmp_path):
-    """Protects a caller's own place for the partial file: it is used, and a folder there is left as it is."""
-    (tmp_path / "partial").mkdir()
-    (tmp_path / "partial/inside").write_bytes(b"mine")
-    with pytest.raises(OSError, match="partial"):
-        files.write_bytes(tmp_path / "a", b"new", tmp_path / "partial")
-    assert content(tmp_path) == {"partial/inside": b"mine"}
-    files.write_bytes(tmp_path / "a", b"new", tmp_path / "other")
-    assert content(tmp_path) == {"a": b"new", "partial/inside": b"mine"}
-
-
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_what_others_write_takes_the_place_at_the_end(tmp_path, kind):
     """Protects readers: during the block the old content stands, after it the new one, and after an error the old."""

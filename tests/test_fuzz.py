@@ -26,3 +26,19 @@ def test_malformed_calls_end_in_one_clean_line(count, seed):
     assert not found["wrong"], found["wrong"][:5]
     assert found["refused"] + found["accepted"] == count
     assert found["refused"] > 0.9 * count
+
+
+@pytest.mark.parametrize(
+    ("count", "seed"), [(40, 0), pytest.param(10_000, 1, marks=pytest.mark.slow)], ids=["a few", "in full"]
+)
+def test_hostile_files_are_read_mended_or_refused(count, seed):
+    """Protects whoever opens a file or a store of somebody's: no crash, no hang, no other error, nothing changed."""
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("fuzz_files.py")), str(count), str(seed)],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert not found["wrong"], found["wrong"][:5]
+    assert found["refused"] + found["accepted"] >= count
+    assert found["refused"] > 0.3 * count

@@ -13,6 +13,8 @@ from typing import Any
 
 import click
 
+from selfstab.notices import printable
+
 
 class BadInput(click.ClickException):
     """Bad input, answered with one line and exit code 2."""
@@ -21,7 +23,7 @@ class BadInput(click.ClickException):
 
     def __init__(self, error: Exception) -> None:
         text = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        super().__init__(" ".join(text.split()) or type(error).__name__)
+        super().__init__(printable(" ".join(text.split())) or type(error).__name__)
 
 
 class OneLine(click.Group):

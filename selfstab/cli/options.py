@@ -10,6 +10,7 @@ import click
 
 from selfstab.cli.formats import FormatsOption
 from selfstab.losses.registry import REGISTRY
+from selfstab.notices import printable
 
 if TYPE_CHECKING:
     import xarray
@@ -90,4 +91,4 @@ def write_output(data: xarray.Dataset, path: Path | None) -> None:
 
     if path is not None:
         outputs.write(data, path)
-        click.echo(f"wrote {path}")
+        click.echo(printable(f"wrote {path}"))

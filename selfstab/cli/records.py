@@ -49,7 +49,7 @@ def analyze(
 
     Example: selfstab analyze run.csv --momentum 0.9 -c sharpness=eig0 -o report.html
     """  # fmt: skip
-    from selfstab import validation
+    from selfstab import notices, validation
     from selfstab.records import formats
     from selfstab.records.analyze import analyze as analysis_of
     from selfstab.records.columns import ColumnError
@@ -74,5 +74,5 @@ def analyze(
         raise ValueError(f"{error.problem}; {remedy}") from error
     click.echo(analysis.as_json(data) if as_json else analysis.table(data))
     for path in paths:
-        analysis.write(data, path, run.name)
-        click.echo(f"wrote {path}", err=as_json)
+        analysis.write(data, path, notices.printable(run.name))
+        click.echo(notices.printable(f"wrote {path}"), err=as_json)

@@ -83,7 +83,12 @@ def sweep(
     except KeyboardInterrupt:
         folder = store or resume
         click.echo(
-            "interrupted" + (f"; selfstab sweep --resume {shlex.quote(folder)} goes on" if folder else ""),
+            "interrupted"
+            + (
+                f"; selfstab sweep --resume {notices.printable(shlex.quote(folder))} goes on"
+                if folder
+                else ""
+            ),
             err=True,
         )
         sys.exit(130)
@@ -92,7 +97,7 @@ def sweep(
 
 
 def _note(text: str) -> None:
-    click.echo(f"note: {text}", err=True)
+    click.echo(f"note: {notices.printable(text)}", err=True)
 
 
 def _swept(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from selfstab.notices import printable
+
 if TYPE_CHECKING:
     import xarray
 
@@ -18,10 +20,10 @@ def run_table(data: xarray.Dataset) -> str:
     import numpy as np
     from tabulate import tabulate
 
-    columns = [name for name, v in data.data_vars.items() if v.dims == ("step",)]
+    columns = [str(name) for name, v in data.data_vars.items() if v.dims == ("step",)]
     at = np.unique(np.linspace(0, data.sizes["step"] - 1, 11).round().astype(int))
     rows = [[int(data.step[k]), *(float(data[name][k]) for name in columns)] for k in at]
-    table = tabulate(rows, headers=["step", *map(str, columns)], floatfmt=".6g")
+    table = tabulate(rows, headers=["step", *map(printable, columns)], floatfmt=".6g")
     diverged = int(data.diverged_at)
     return table + ("" if diverged < 0 else f"\ndiverged at step {diverged}")
 
@@ -44,7 +46,7 @@ def sweep_table(data: xarray.Dataset) -> str:
                 for code in LABELS:
                     counts[code] += int((values == code).sum())
             counted = ", ".join(f"{LABELS[code]} {count}" for code, count in counts.items() if count)
-            rows.append([name, None, None, None, counted])
+            rows.append([printable(str(name)), None, None, None, counted])
             continue
         known, missing, finite_parts = [], 0, []
         for values in _parts(variable):
@@ -55,8 +57,10 @@ def sweep_table(data: xarray.Dataset) -> str:
                 finite_parts += [finite] if variable.size <= _PART else []
         middle = float(np.median(np.concatenate(finite_parts))) if finite_parts else None
         spread = [min(known), middle, max(known)] if known else [None] * 3
-        rows.append([name, *spread, f"{missing} of {variable.size} not defined" if missing else ""])
-    sizes = " × ".join(f"{name} {size}" for name, size in data.sizes.items())
+        rows.append(
+            [printable(str(name)), *spread, f"{missing} of {variable.size} not defined" if missing else ""]
+        )
+    sizes = " × ".join(printable(f"{name} {size}") for name, size in data.sizes.items())
     return f"{sizes}: {_seconds(data)}\n" + tabulate(
         rows, headers=["measure", "least", "median", "largest", ""], floatfmt=".6g"
     )

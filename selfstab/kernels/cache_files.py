@@ -3,6 +3,9 @@
 Numba's own files are not: a damaged one ends the process or gives wrong numbers, and two processes that save at once
 can mix up two functions. Here a file is named by all that decides its content, begins with its digest and is put in
 place by one rename; what is missing, cut or changed is compiled again.
+
+A file holds a pickle, so it is read only where it and its folder belong to who runs this process, and nobody else may
+write there. The digest tells damage, and no malice.
 """
 
 from __future__ import annotations
@@ -17,7 +20,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from selfstab import files
+from selfstab.files import beside
+from selfstab.folders import Folder, private
+from selfstab.machine import free_memory
 
 _DIGEST: Final = hashlib.sha256().digest_size
 
@@ -29,17 +34,18 @@ class CheckedFiles:
         self._directory, self._stem = directory, stem
         self.flushed = False
 
-    def _path(self, key: Any) -> Path:
+    def _name(self, key: Any) -> str:
         versions = [version(name) for name in ("numba", "llvmlite")]
         decides = (key, *versions, sys.version, sys.platform)
-        return (
-            self._directory / f"{self._stem}.{hashlib.sha256(repr(decides).encode()).hexdigest()[:32]}.kernel"
-        )
+        return f"{self._stem}.{hashlib.sha256(repr(decides).encode()).hexdigest()[:32]}.kernel"
 
     def load(self, key: Any) -> Any:
-        """Return what was saved under `key`; None if there is nothing whole."""
+        """Return what was saved under `key`; None if there is nothing whole, or nothing of our own."""
         try:
-            content = self._path(key).read_bytes()
+            with Folder(self._directory) as folder:
+                if not private(folder):
+                    return None
+                content = folder.read(self._name(key), free_memory() // 2, ours=True)
         except OSError:
             return None
         digest, data = content[:_DIGEST], content[_DIGEST:]
@@ -51,8 +57,11 @@ class CheckedFiles:
 
         dumps: Callable[[Any], bytes] = serialize.dumps
         content = dumps(data)
-        with contextlib.suppress(OSError):
-            files.write_bytes(self._path(key), hashlib.sha256(content).digest() + content)
+        name = self._name(key)
+        partial = beside(Path(name), "partial").name
+        with contextlib.suppress(OSError), Folder(self._directory) as folder:
+            if private(folder):
+                folder.write(name, hashlib.sha256(content).digest() + content, partial, mode=0o600)
 
     def flush(self) -> None:
         """Note that the cache has reached these files; nothing is forgotten, for a name says what a file depends on."""

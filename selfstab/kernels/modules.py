@@ -1,14 +1,16 @@
 """Generated sources as modules: compiled and cached on disk, or run by plain CPython.
 
-exec'd code cannot use Numba's disk cache, so a source becomes a file whose name is the hash of its text. The file is
-written atomically; a directory that cannot be written to means compiling in memory.
+Numba's disk cache wants a file beside what it compiles, so a source becomes a file whose name is the hash of its text.
+It is for readers: what runs is compiled from the text here, and no byte code is kept. A directory that cannot be
+written to, or that others can write to, means compiling in memory.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import importlib.util
 import os
+import stat
 import sys
 import threading
 import warnings
@@ -21,20 +23,72 @@ from typing import Any, Final
 
 import numpy as np
 
-from selfstab import files
+from selfstab.files import beside
+from selfstab.folders import Folder, private
 from selfstab.kernels.arithmetic import HEADER, plain_namespace
 from selfstab.kernels.cache_files import check_files_of
 from selfstab.notices import notify
 
+_SOURCE_BYTES: Final = 2**26
+"""Most bytes of a file of source that is compared with the text."""
 
-def cache_directory() -> Path:
-    """Return the directory of generated modules: $SELFSTAB_CACHE_DIR, or the platform's cache directory."""
+
+def cache_directory() -> Path | None:
+    """Return the directory of generated modules: $SELFSTAB_CACHE_DIR, or the platform's cache directory.
+
+    None if there is no home to hold it, as in a container whose user has no entry in its list of users.
+    """
     directory = os.environ.get("SELFSTAB_CACHE_DIR")
     if directory:
-        return Path(directory)
+        return Path(directory).absolute()
     import platformdirs
 
-    return Path(platformdirs.user_cache_dir("selfstab", appauthor=False))
+    try:
+        path = Path(platformdirs.user_cache_dir("selfstab", appauthor=False))
+    except (OSError, RuntimeError, LookupError, ValueError):
+        return None
+    # Without a home the name begins with "~".
+    return path if path.is_absolute() else None
+
+
+def cache_folder() -> Folder | None:
+    """Return the open directory of generated modules, which is made if need be; None if it cannot be used.
+
+    Compiled code is loaded from it, so it must belong to who runs this process, and nobody else may write in it.
+    """
+    path = cache_directory()
+    if path is None:
+        return None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        if not os.access(path, os.W_OK):
+            return None
+        folder = Folder(path)
+    except (OSError, ValueError):
+        return None
+    if private(folder) and not _somebodys_link(path):
+        return folder
+    folder.close()
+    _refused_directory(path)
+    return None
+
+
+def _somebodys_link(path: Path) -> bool:
+    """Whether a path is a link that somebody else may point elsewhere."""
+    status = path.lstat()
+    return stat.S_ISLNK(status.st_mode) and hasattr(os, "geteuid") and status.st_uid not in (0, os.geteuid())
+
+
+@cache
+def _refused_directory(path: Path) -> None:
+    """Say once that a directory is not used."""
+    notify(
+        f"{str(path)!r} is not used for compiled kernels, which are compiled anew in each process: it must be a "
+        "folder of your own that nobody else can write to (chmod 700), or set SELFSTAB_CACHE_DIR to one",
+        RuntimeWarning,
+    )
 
 
 class LoadedModules:
@@ -66,22 +120,25 @@ def compiled(source: str) -> ModuleType:
 def _from_disk(source: str) -> ModuleType | None:
     text = HEADER.replace("CACHE", "True") + "\n\n" + source
     name = "selfstab_kernel_" + hashlib.sha256(text.encode()).hexdigest()[:32]
-    path = cache_directory() / f"{name}.py"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not os.access(path.parent, os.W_OK):
+    file = f"{name}.py"
+    folder = cache_folder()
+    if folder is None:
+        return None
+    path = folder.path / file
+    with folder:
+        try:
+            _write_source(folder, file, text.encode())
+        except OSError:
             return None
-        if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
-            files.write_text(path, text)
-    except OSError:
-        return None
-    specification = importlib.util.spec_from_file_location(name, path)
-    if specification is None or specification.loader is None:
-        return None
-    module = importlib.util.module_from_spec(specification)
+    module = ModuleType(name)
+    module.__file__ = str(path)
     # Numba looks the module up by name when it loads a compiled function from its cache.
     sys.modules[name] = module
-    specification.loader.exec_module(module)
+    try:
+        exec(compile(text, str(path), "exec"), module.__dict__)
+    except RuntimeError:  # Numba finds no place for its cache
+        del sys.modules[name]
+        return None
     if check_files_of(module, path) == text.count("\n@entry\n"):
         return module
     # A damaged file of Numba's own can end the process.
@@ -92,6 +149,16 @@ def _from_disk(source: str) -> ModuleType | None:
         RuntimeWarning,
     )
     return None
+
+
+def _write_source(folder: Folder, name: str, text: bytes) -> None:
+    """Write the file of a source unless it is there as it must be."""
+    try:
+        if folder.read(name, _SOURCE_BYTES) == text:
+            return
+    except OSError:  # none, one of another kind, or one that is too large
+        pass
+    folder.write(name, text, beside(Path(name), "partial").name, mode=0o600)
 
 
 def _in_memory(source: str) -> ModuleType:

@@ -56,6 +56,8 @@ _ALONG_CATAPULT: Final = {
 }
 
 
+# Numbers at the ends of float64 give infinite results, which are results.
+@np.errstate(over="ignore", divide="ignore", invalid="ignore")
 def analyze(
     run: Any,
     *,
@@ -74,7 +76,8 @@ def analyze(
     run
         A path to .csv, .tsv, .npz, .nc or .zarr, a pandas.DataFrame, an xarray.Dataset (such as :func:`simulate`
         returns), a mapping of one-dimensional arrays, or anything that a format of ``selfstab.records.formats`` reads;
-        of a file with several runs, what :func:`selfstab.records.formats.read` returns of one. Columns are known by
+        of a file with several runs, what :func:`selfstab.records.formats.read` returns of one. A file is refused
+        whose columns would take more than $SELFSTAB_MOST_BYTES to analyze (by default 3 GiB). Columns are known by
         the names of ``selfstab.records.roles.ALIASES``, whatever their case: sharpness is needed; lr and momentum
         are, unless given below; step, loss and second_sharpness help. A step is one update, and what stands beside it
         belongs to the weights before that update.
@@ -138,8 +141,7 @@ def analyze(
     data = recorded_run(run, lr=lr, momentum=momentum, lookahead=lookahead, columns=columns)
     ahead = float(data.attrs["lookahead"])
     notes = json.loads(data.attrs["notes"])
-    with np.errstate(divide="ignore"):
-        limits = 2.0 * (1.0 + data["momentum"].values) / (data["lr"].values * (1.0 + 2.0 * ahead))
+    limits = 2.0 * (1.0 + data["momentum"].values) / (data["lr"].values * (1.0 + 2.0 * ahead))
     data["max_stable_sharpness"] = ("step", np.where(limits > 2e307, np.inf, limits))
     data["max_stable_sharpness"].attrs.update(
         long_name="2 (1 + momentum) / (lr (1 + 2 lookahead))", units="1/lr"
@@ -305,7 +307,7 @@ class _Record:
         catapult = {name: float(values[number]) for name, values in catapults.items()}
         onset, crossing, died = (self._at(catapult[name]) for name in ("onset", "crossing", "died"))
         y0, drop = catapult["peak_excess_sharpness"], catapult["drop"]
-        beta, lr = float(self.momentum[top]), float(self.lr[top])
+        beta, lr = self.momentum[top], self.lr[top]  # as NumPy's: what is divided by 0 is infinite
         begin = self._at(float(catapults["died"][number - 1])) if number else 0
         following = catapults["onset"][number + 1 : number + 2]
         end = self._at(float(following[0])) if following.size else self.steps.size

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from selfstab import validation
+from selfstab.notices import printable
 from selfstab.records.formats.base import Table
 from selfstab.records.roles import ALIASES, key
 from selfstab.validation import Array
@@ -164,6 +165,7 @@ def numbers(name: str, values: Any) -> Array:
 
 def _names_of_roles(table: Table, columns: Mapping[str, str]) -> dict[str, str]:
     """Return the column's name for each role that has one: the user's, the format's, or the one known by its name."""
+    columns = {role: printable(str(name)) for role, name in columns.items()}  # as the table has its names
     for role, name in columns.items():
         if name not in table.columns:
             raise ColumnError(
@@ -180,12 +182,12 @@ def _names_of_roles(table: Table, columns: Mapping[str, str]) -> dict[str, str]:
     for role in ALIASES:
         if role not in names:
             names |= _known_by_name(role, table, along, names)
-    size = len(table.columns[names["sharpness"]])
+    size = table.size(names["sharpness"])
     for name in names.values():
-        if len(table.columns[name]) != size:
+        if table.size(name) != size:
             raise ValueError(
                 f"{name} must have as many values as {names['sharpness']} ({size}), got "
-                f"{len(table.columns[name])}; where one was not recorded, put NaN"
+                f"{table.size(name)}; where one was not recorded, put NaN"
             )
     # In the order of the roles, whoever named them.
     return {role: names[role] for role in ALIASES if role in names}
@@ -222,16 +224,21 @@ def _refuse_other_optimizers(table: Table, names: Mapping[str, str]) -> None:
     """Raise ValueError if the run says that it is of another optimizer, or has a column that only others have."""
     if (kind := _settings_of_optimizer(table).get("name", "HeavyBall")) != "HeavyBall":
         raise ValueError(
-            f"run must be of gradient descent with heavy-ball or Nesterov momentum, got one of {kind}"
+            "run must be of gradient descent with heavy-ball or Nesterov momentum, "
+            f"got one of {printable(str(kind))}"
         )
-    for name, column in table.columns.items():
+    for name in table.columns:
         if name in names.values():
             continue
         sign = ""
         if key(name) in _ADAPTIVE:
             sign = f"the column {name}"
         elif key(name) in ("optimizer", "optimiser"):
-            others = (str(value) for value in column if re.search(_OTHERS, str(value), re.IGNORECASE))
+            others = (
+                printable(str(value))
+                for value in table.columns[name]
+                if re.search(_OTHERS, str(value), re.IGNORECASE)
+            )
             other = next(others, "")
             sign = f"{other} in the column {name}" if other else ""
         if sign:
@@ -275,11 +282,11 @@ def _number(name: str, value: Any) -> float:
 
 def _lookahead(table: Table, names: Mapping[str, str]) -> float | None:
     """Return the lookahead, from a column of one value or from the attributes; None if neither says it."""
-    size = len(table.columns[names["sharpness"]])
-    for name, column in table.columns.items():
-        if key(name) != "lookahead" or len(column) != size:
+    size = table.size(names["sharpness"])
+    for name in table.columns:
+        if key(name) != "lookahead" or table.size(name) != size:
             continue
-        values = numbers(name, column)
+        values = numbers(name, table.columns[name])
         known = values[~np.isnan(values)]
         other = known[known != known[0]] if known.size else known
         if other.size:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from selfstab.files import write_text
+from selfstab.notices import printable
 from selfstab.records import formats, outputs
 from selfstab.records.analyze import CAUTIONS, cautions_of, largest_of
 from selfstab.reports import pages
@@ -133,7 +134,7 @@ def table(data: xarray.Dataset) -> str:
     parts += [
         f"{name}: {text}" for name, text in CAUTIONS.items() if any(name in names for names in cautions)
     ]
-    parts += [f"note: {note}" for note in json.loads(data.attrs["notes"])]
+    parts += [printable(f"note: {note}") for note in json.loads(data.attrs["notes"])]
     return "\n".join(parts)
 
 
@@ -226,6 +227,11 @@ def check_output(path: Path) -> None:
                 f"output must be a folder, got {str(path)!r}, which is none; nothing was changed"
             )
         names = {entry.name for entry in path.iterdir()}
+        link = next((entry.name for entry in path.iterdir() if entry.is_symlink()), "")
+        if link:  # it would be written through
+            raise ValueError(
+                f"output must be a folder without links, got {str(path)!r} with {link!r}; nothing was changed"
+            )
         if names and not {"index.html", "catapults.csv"} <= names:
             raise ValueError(
                 f"output must be a new folder or one of an earlier analysis, got {str(path)!r}; nothing was changed"
@@ -378,14 +384,14 @@ def page(data: xarray.Dataset, name: str) -> str:
     ]
     return pages.filled(
         "run.html",
-        name=name,
+        name=printable(name),
         summary=[*lines, cut] if cut else lines,
         pictures=images,
         numbers=data["number"].values.tolist(),
         tables=tables,
         cautions_of_each=cautions,
         meanings={key: text for key, text in CAUTIONS.items() if any(key in names for names in cautions)},
-        notes=json.loads(data.attrs["notes"]),
+        notes=[printable(str(note)) for note in json.loads(data.attrs["notes"])],
         versions=json.loads(data.attrs["versions"]),
         lookahead=float(data.attrs["lookahead"]),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,14 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from selfstab.optimizers.base import Optimizer
-from selfstab.sweeps.plan.blocks import Block
+from selfstab.sweeps.plan.blocks import Block, values_of
 from selfstab.sweeps.plan.plan import Plan
 from selfstab.sweeps.plan.protocols import Results, Runner
 from selfstab.sweeps.plan.request import Request
-from selfstab.sweeps.plan.sizes import check_results, check_store
+from selfstab.sweeps.plan.sizes import check_results
 from selfstab.sweeps.runners import pool
 from selfstab.sweeps.runners.cells import CellRunner
 from selfstab.sweeps.runners.lanes import LaneRunner
@@ -171,8 +170,6 @@ def sweep(
     # What is too large to hold is refused before each start is looked at.
     if store is None:
         check_results(plan)
-    else:
-        check_store(plan)
     plan.check_sharpness_at_start()
     with _execution(threads, client, progress) as execution:
         runner = runner_of(plan, execution.processes)
@@ -286,19 +283,25 @@ def _run(plan: Plan, runner: Runner, results: Results, execution: _Execution) ->
 
                 cluster.run_blocks(execution.workers, plan, runner_of, results.accept, results.missing(), bar)
             else:
-                _run_here(runner, results, execution.threads, bar)
+                _run_here(plan, runner, results, execution.threads, bar)
     return results.dataset()
 
 
-def _run_here(runner: Runner, results: Results, threads: int, bar: Any) -> None:
+def _run_here(plan: Plan, runner: Runner, results: Results, threads: int, bar: Any) -> None:
     """Run the blocks that are missing on threads of this process."""
     pool.prepared(runner.prepare, bar)
+    # A block of a store may take long: in pieces of about a second an interrupt is heard.
+    piece = runner.block_size(8 * plan.cells, plan.problem.steps, 1)
+    stopped = threading.Event()
 
     def work(block: Block) -> None:
-        cells = np.arange(block.first, block.first + block.count)
-        results.accept(block, runner.run(cells, block.repeat))
+        results.accept(block, values_of(runner.run, block, piece, stopped))
+
+    def stop() -> None:
+        stopped.set()
+        runner.stop()
 
     try:
-        pool.run_blocks(work, results.missing(), threads, bar, runner.stop)
+        pool.run_blocks(work, results.missing(), threads, bar, stop)
     finally:
         runner.stop()

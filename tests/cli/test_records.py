@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray
+from click.testing import CliRunner
 
 import selfstab as ss
+from selfstab.cli.program import main
 from tests.cli.commands import run as run_command
 
 
@@ -125,3 +127,18 @@ def test_a_role_that_is_none_is_refused(table):
     result = invoke(table, *GIVEN, "-c", "sharpnes=loss")
     assert result.exit_code == 2
     assert "--column must be one of step, sharpness" in result.stderr
+
+
+def test_what_a_run_calls_its_columns_does_not_reach_the_terminal(tmp_path):
+    """Protects the screen and the page: control characters and marks of direction in names and paths are escapes."""
+    name = "a\x1b[2J\u202e"
+    path = tmp_path / f"{name}.csv"
+    path.write_text(f"{name},lr\n1,0.5\n1.5,0.5\n2,0.5\n", newline="")
+    words = ["analyze", str(path), "--momentum", "0"]
+    shown = CliRunner().invoke(main, [*words, "-c", f"sharpness={name}", "-o", str(tmp_path / "page.html")])
+    assert shown.exit_code == 0, shown.output
+    refused = CliRunner().invoke(main, words)
+    assert refused.exit_code == 2
+    assert "a\\x1b[2J\\u202e" in refused.output
+    for text in (shown.output, refused.output, (tmp_path / "page.html").read_text()):
+        assert not {"\x1b", "\u202e", "\x9b"} & {*text}

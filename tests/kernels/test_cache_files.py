@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import subprocess
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from numba.core.caching import FunctionCache
 from numba.core.dispatcher import Dispatcher
 
+from selfstab import folders
 from selfstab.kernels import cache_files, modules
 from tests.kernels.small import DOUBLED, SMALL, in_a_process
 
@@ -68,7 +70,12 @@ class Trap:
     """What leaves a mark when it is unpickled."""
 
     def __reduce__(self):
-        return TRAPPED.append, (1,)
+        return spring, ()
+
+
+def spring():
+    """Leave the mark; a list's own method would be unpickled with a copy of the list."""
+    TRAPPED.append(1)
 
 
 @pytest.mark.parametrize(
@@ -163,12 +170,55 @@ def test_processes_that_begin_together_share_the_directory(tmp_path):
 def test_a_full_disk_means_memory(cold_cache, monkeypatch):
     """Protects a run on a full disk: it compiles, keeps nothing, and leaves no part of a file."""
 
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     module = modules.compiled(SMALL)
-    monkeypatch.setattr(cache_files.Path, "replace", full)
+    monkeypatch.setattr(folders.os, "replace", full)
     out = np.empty(1)
     module.double(np.ones(1), out)
     assert out[0] == 2.0
     assert {path.suffix for path in cold_cache.iterdir() if path.is_file()} == {".py"}
+
+
+def planted(directory, name):
+    """Put a file in place of compiled code that would leave a mark when it is loaded, with the right digest."""
+    data = pickle.dumps(Trap())
+    (directory / name).write_bytes(hashlib.sha256(data).digest() + data)
+
+
+def others_can_write_the_file(directory, name):
+    planted(directory, name)
+    (directory / name).chmod(0o666)
+
+
+def others_can_write_in_the_folder(directory, name):
+    planted(directory, name)
+    directory.chmod(0o777)
+
+
+def a_link(directory, name):
+    (directory / name).unlink()
+    planted(directory, "elsewhere")
+    (directory / name).symlink_to(directory / "elsewhere")
+
+
+@pytest.mark.parametrize("plant", [others_can_write_the_file, others_can_write_in_the_folder, a_link])
+def test_what_others_can_write_is_not_unpickled(plant, tmp_path):
+    """Protects the process from whoever shares the machine: a pickle with a right digest is no proof of whose it is."""
+    directory = tmp_path / "kernels"
+    directory.mkdir(mode=0o700)
+    checked = cache_files.CheckedFiles(directory, "kernel.run")
+    checked.save("key", "code")
+    (path,) = directory.iterdir()
+    assert path.stat().st_mode & 0o777 == 0o600
+    plant(directory, path.name)
+    assert checked.load("key") is None
+    assert not TRAPPED
+    directory.chmod(0o700)
+    path.unlink()
+    planted(directory, path.name)  # the same file, of our own: the test would see it loaded
+    path.chmod(0o600)
+    checked.load("key")
+    assert TRAPPED == [1]
+    TRAPPED.clear()

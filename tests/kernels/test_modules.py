@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -121,3 +123,83 @@ def test_the_shown_source_is_the_one_that_runs(cold_cache):
     )
     (path,) = cold_cache.glob("selfstab_kernel_*.py")
     assert path.read_text().endswith(text)
+
+
+def test_the_directory_is_made_for_its_owner_alone(cold_cache):
+    """Protects compiled code from others on the machine, and the source from a loader that keeps byte code."""
+    module = modules.compiled(SMALL)
+    assert cold_cache.stat().st_mode & 0o777 == 0o700
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in cold_cache.iterdir() if path.is_file())
+    assert not [*cold_cache.rglob("*.pyc")]
+    assert module.double.py_func.__code__.co_filename == module.__file__
+
+
+def test_byte_code_beside_a_source_is_not_run(cold_cache, monkeypatch):
+    """Protects a loss from a byte code file that a full disk cut, or that somebody put there: the text is compiled."""
+    module = modules.compiled(SMALL)
+    name = importlib.util.cache_from_source(module.__file__)
+    Path(name).parent.mkdir(exist_ok=True)
+    Path(name).write_bytes(b"cut")
+    monkeypatch.setattr(modules, "LOADED", modules.LoadedModules())
+    out = np.empty(1)
+    modules.compiled(SMALL).double(np.ones(1), out)
+    assert out[0] == 2.0
+    assert Path(name).read_bytes() == b"cut"
+
+
+@pytest.fixture
+def foreign(tmp_path, monkeypatch):
+    """Give a directory of kernels that is another's: ours, seen by somebody with another number."""
+    (tmp_path / "kernels").mkdir(mode=0o700)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    return tmp_path / "kernels"
+
+
+@pytest.fixture
+def writable(tmp_path):
+    """Give a directory of kernels that everybody can write in."""
+    (tmp_path / "kernels").mkdir()
+    (tmp_path / "kernels").chmod(0o777)
+    return tmp_path / "kernels"
+
+
+@pytest.mark.parametrize("kind", ["foreign", "writable"])
+def test_a_directory_of_others_is_refused_with_one_notice(kind, request, monkeypatch):
+    """Protects the process from code that others can change: nothing is loaded or written there, memory serves."""
+    directory = request.getfixturevalue(kind)
+    monkeypatch.setenv("SELFSTAB_CACHE_DIR", str(directory))
+    monkeypatch.setattr(modules, "LOADED", modules.LoadedModules())
+    with pytest.warns(RuntimeWarning, match=r"kernels' is not used .*chmod 700") as told:
+        module = modules.compiled(SMALL)
+    assert len(told) == 1
+    assert modules.compiled(SMALL + "\n") is not module  # a second warning would be an error
+    out = np.empty(1)
+    module.double(np.ones(1), out)
+    assert out[0] == 2.0
+    assert not list(directory.iterdir())
+
+
+@pytest.mark.parametrize("home", ["~/.cache/selfstab", RuntimeError("no home"), KeyError("uid 12345")])
+def test_no_home_means_memory(home, monkeypatch):
+    """Protects containers whose user has a number only: no traceback, no folder named ~ where the program runs."""
+    import platformdirs
+
+    def directory(*_, **__):
+        if isinstance(home, Exception):
+            raise home
+        return home
+
+    monkeypatch.delenv("SELFSTAB_CACHE_DIR", raising=False)
+    monkeypatch.setattr(platformdirs, "user_cache_dir", directory)
+    assert modules.cache_directory() is None
+    assert modules.cache_folder() is None
+
+
+def test_a_numba_without_a_place_for_its_cache_means_memory(cold_cache, monkeypatch):
+    """Protects a nearly full disk, on which Numba finds no place beside the source: no traceback."""
+    from numba.core.caching import CacheImpl
+
+    monkeypatch.setattr(CacheImpl, "_locator_classes", [])
+    out = np.empty(1)
+    modules.compiled(SMALL).double(np.ones(1), out)
+    assert out[0] == 2.0

@@ -179,3 +179,18 @@ def test_the_absolute_excess_has_a_name_of_its_own_and_the_former_one():
     assert np.array_equal(seen["excess"], seen["excess_sharpness"])
     assert seen["excess"].attrs["deprecated"] == "now called excess_sharpness"
     assert "deprecated" not in seen["excess_sharpness"].attrs
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "row"),
+    [("lr", 5e-324, 0), ("sharpness", 1e300, 0), ("sharpness", 1e154, 0), ("loss", 1e300, 9)],
+)
+def test_numbers_at_the_ends_of_float64_warn_of_nothing(name, value, row):
+    """Protects whoever reads files of others: what overflows is infinite, and no warning of NumPy's comes out."""
+    run = ss.simulate(ss.CubicTaylor(1.0), ss.HeavyBall(1.9, 0.5), [0.3, 0.1], 60)
+    columns = {key: run[key].values.copy() for key in ("step", "sharpness", "loss", "lr")}
+    columns[name][row] = value
+    data = ss.analyze(columns, momentum=0.5)  # a warning would be an error here
+    assert data.sizes["step"] == 61
+    if name == "lr":
+        assert data.max_stable_sharpness[0] == np.inf

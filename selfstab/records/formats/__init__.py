@@ -8,7 +8,7 @@ class of yours with :func:`register`, is all that a new format takes.
 from importlib import import_module
 from pkgutil import iter_modules
 
-from selfstab.records.formats.base import Format, Match, ReadError, Table
+from selfstab.records.formats.base import Column, Format, Match, ReadError, Table
 from selfstab.records.formats.registry import (
     format_of,
     format_to_write,
@@ -23,6 +23,7 @@ from selfstab.records.formats.registry import (
 )
 
 __all__ = [
+    "Column",
     "Format",
     "Match",
     "ReadError",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from selfstab import validation
+from selfstab.notices import printable
 from selfstab.records.roles import ALIASES
 
 if TYPE_CHECKING:
@@ -43,13 +44,92 @@ class Match(Enum):
 
 
 @dataclass(frozen=True)
+class Column:
+    """A column that is read when it is used, and then once.
+
+    Parameters
+    ----------
+    size
+        Number of its values.
+    read
+        Returns them, of shape (size,).
+    """
+
+    size: int
+    read: Callable[[], Any]
+
+
+class ColumnMapping(Mapping[str, Any]):
+    """One-dimensional arrays by name, some of which are read when they are asked for.
+
+    Parameters
+    ----------
+    columns
+        Arrays, or :class:`Column`, by name.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array is not one-dimensional; of a column, when it is read.
+
+    Examples
+    --------
+    >>> columns = ColumnMapping({"loss": Column(2, lambda: print("reading") or [2.0, 1.0])})
+    >>> columns.size("loss")
+    2
+    >>> columns["loss"], columns["loss"]
+    reading
+    (array([2., 1.]), array([2., 1.]))
+    """
+
+    def __init__(self, columns: Mapping[str, Any]) -> None:
+        self._columns = {
+            name: values if isinstance(values, Column) else _column(name, values)
+            for name, values in columns.items()
+        }
+
+    def __getitem__(self, name: str) -> Any:
+        values = self._columns[name]
+        if isinstance(values, Column):
+            values = _column(name, values.read())
+            self._columns[name] = values
+        return values
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def size(self, name: str) -> int:
+        """Return the number of values of a column, which is not read for it."""
+        values = self._columns[name]
+        return values.size if isinstance(values, Column) else len(values)
+
+    def through(self, call: Callable[[Callable[[], Any]], Any]) -> dict[str, Any]:
+        """Return the columns, to be read by way of `call`, which gets what reads one."""
+
+        def later(column: Column) -> Column:
+            return Column(column.size, lambda: call(column.read))
+
+        return {
+            name: later(values) if isinstance(values, Column) else values
+            for name, values in self._columns.items()
+        }
+
+
+@dataclass(frozen=True)
 class Table:
     """Columns of a recorded run by their own names, and what the source says of the whole run.
 
     Parameters
     ----------
     columns
-        One-dimensional arrays by name, of numbers or of text. Masked values become NaN.
+        One-dimensional arrays by name, of numbers or of text, or :class:`Column` of what is read when it is used.
+        Masked values become NaN. Whatever cannot be seen in a name, as control characters, becomes an escape.
     attributes
         What holds for the whole run, by name: numbers such as ``lr``, ``momentum``, ``lookahead`` and ``diverged_at``
         are used where no column has them; ``optimizer`` may be a JSON object with momentum and lookahead.
@@ -82,19 +162,37 @@ class Table:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        columns = {str(name): _column(str(name), values) for name, values in self.columns.items()}
+        columns = ColumnMapping({printable(str(name)): values for name, values in self.columns.items()})
         object.__setattr__(self, "columns", columns)
+        for field_name in ("roles", "dimensions"):
+            names = {key: printable(str(name)) for key, name in getattr(self, field_name).items()}
+            object.__setattr__(self, field_name, names)
+        shown = {printable(str(name)): value for name, value in self.dimensions.items()}
+        object.__setattr__(self, "dimensions", shown)
+        attributes = {printable(str(name)): value for name, value in self.attributes.items()}
+        object.__setattr__(self, "attributes", attributes)
+        object.__setattr__(self, "notes", tuple(printable(str(note)) for note in self.notes))
         for role in self.roles:
             validation.one_of("roles", role, ALIASES)
+
+    def size(self, name: str) -> int:
+        """Return the number of values of a column, which is not read for it."""
+        columns: Any = self.columns
+        return int(columns.size(name))
+
+    def through(self, call: Callable[[Callable[[], Any]], Any]) -> Table:
+        """Return the same table, whose columns are read by way of `call`, which gets what reads one."""
+        columns: Any = self.columns
+        return replace(self, columns=columns.through(call))
 
 
 def _column(name: str, values: Any) -> Any:
     try:
         array = _unmasked(values) if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
     except (TypeError, ValueError):
-        raise ReadError(f"run's {name} must be an array, got {validation.shown(values)}") from None
+        raise ReadError(f"run's {printable(name)} must be an array, got {validation.shown(values)}") from None
     if array.ndim != 1:
-        raise TypeError(f"columns must be one-dimensional, got {name} of shape {array.shape}")
+        raise TypeError(f"columns must be one-dimensional, got {printable(name)} of shape {array.shape}")
     return array
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Any
 
-from selfstab.records.formats.base import Format, Match, Table
+from selfstab.records.formats.base import Column, Format, Match, Table
 from selfstab.records.formats.registry import register
 
 
@@ -43,7 +44,11 @@ def table_of_dataset(data: Any) -> Table:
     columns = {str(name): data[name] for name in data.variables if data[name].ndim == 1}
     scalars = {str(name): data[name].values[()] for name in data.variables if data[name].ndim == 0}
     return Table(
-        {name: variable.values for name, variable in columns.items()},
+        {name: Column(variable.size, partial(_values, variable)) for name, variable in columns.items()},
         {str(name): value for name, value in data.attrs.items()} | scalars,
         dimensions={name: str(variable.dims[0]) for name, variable in columns.items()},
     )
+
+
+def _values(variable: Any) -> Any:
+    return variable.values

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from selfstab.notices import printable
 from selfstab.records.formats.base import Format, Match, ReadError, Table
 from selfstab.records.formats.registry import register
 from selfstab.records.roles import ALIASES, key
@@ -51,7 +52,7 @@ def table_of_frame(frame: Any) -> Table:
     names = [str(name) for name in frame.columns]
     if len({*names}) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise ReadError(f"run must have each column once, got {twice} twice")
+        raise ReadError(f"run must have each column once, got {printable(twice)} twice")
     columns = {name: frame.iloc[:, k].to_numpy() for k, name in enumerate(names)}
     index = frame.index
     if index.nlevels == 1 and key(index.name) in ALIASES["step"] and str(index.name) not in columns:

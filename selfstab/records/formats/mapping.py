@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from selfstab import validation
+from selfstab.notices import printable
 from selfstab.records.formats.base import Format, Match, ReadError, Table
 from selfstab.records.formats.registry import register
 
@@ -51,7 +52,9 @@ def table_of_mapping(arrays: Mapping[Any, Any]) -> Table:
         try:
             dimensions = np.ndim(value)
         except (TypeError, ValueError):
-            raise ReadError(f"run's {name} must be an array, got {validation.shown(value)}") from None
+            raise ReadError(
+                f"run's {printable(str(name))} must be an array, got {validation.shown(value)}"
+            ) from None
         if dimensions == 0:
             attributes[str(name)] = value
         elif dimensions == 1:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import io
+import math
+import zipfile
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from selfstab.records.formats.base import Format, Table
-from selfstab.records.formats.mapping import table_of_mapping
+from selfstab.records.column_sizes import check_array
+from selfstab.records.formats.base import Column, Format, Table
 from selfstab.records.formats.registry import register
 
 if TYPE_CHECKING:
     import xarray
+
+_HEADER_BYTES: Final = 10_000
+"""Most bytes of an array's header, as NumPy has it."""
+
+_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What NumPy writes; others may give any number of bytes at once."""
 
 
 @register
@@ -23,17 +33,17 @@ class Npz(Format):
     suffixes = (".npz",)
 
     def read(self, source: Any, member: str = "") -> Table:
-        """Return the arrays of an archive; nothing of it is unpickled."""
-        try:
-            with source.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-        except ValueError as error:
-            if "pickle" in str(
-                error
-            ):  # NumPy takes whatever it does not know for a pickle, and advises to load it
-                raise ValueError("it holds no arrays of numbers") from None
-            raise
-        return table_of_mapping(arrays)
+        """Return the arrays of an archive, of one dimension when they are used; nothing of it is unpickled."""
+        columns, attributes = {}, {}
+        with _archive(source) as archive:
+            for entry in archive.infolist():
+                shape, _ = _declared(archive, entry)
+                name = entry.filename.removesuffix(".npy")
+                if len(shape) == 1:
+                    columns[name] = Column(shape[0], partial(_values, source, entry.filename))
+                elif not shape:
+                    attributes[name] = _array(archive, entry)[()]
+        return Table(columns, attributes)
 
     def write(self, data: xarray.Dataset, path: Path) -> None:
         """Write each variable and each coordinate as an array; texts in NumPy's own form, attributes not."""
@@ -44,3 +54,57 @@ class Npz(Format):
         # Through a file: NumPy would add a suffix to a name that lacks it.
         with path.open("wb") as file:
             np.savez(file, **arrays)
+
+
+def _archive(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except zipfile.BadZipFile:
+        raise ValueError("it holds no arrays of numbers") from None
+
+
+def _values(path: Path, name: str) -> Any:
+    with _archive(path) as archive:
+        return _array(archive, archive.getinfo(name))
+
+
+def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Any:
+    """Return an array whose memory is what its header and the archive both declare."""
+    shape, dtype = _declared(archive, entry)
+    name = entry.filename.removesuffix(".npy")
+    if dtype.hasobject:
+        raise ValueError(f"{name} holds objects of Python, which are not read")
+    check_array(name, shape, dtype.itemsize)
+    with archive.open(entry) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _declared(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return the shape and the type of an array by its header, if the archive has as many bytes for it."""
+    if entry.compress_type not in _METHODS:
+        raise ValueError(f"{entry.filename} is compressed as NumPy does not")
+    with archive.open(entry) as file:
+        header, shape, dtype = _header(file)
+    if any(n < 0 for n in shape):
+        raise ValueError(f"{entry.filename} is damaged")
+    size = math.prod(shape) * dtype.itemsize
+    if not dtype.hasobject and entry.file_size != header + size:
+        raise ValueError(f"{entry.filename} is damaged: its header is of {size} bytes")
+    return shape, dtype
+
+
+def _header(file: IO[bytes]) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
+    """Return the number of bytes of an array's header, the shape and the type."""
+    begin = file.read(8)
+    width = {b"\x93NUMPY\x01\x00": 2, b"\x93NUMPY\x02\x00": 4}.get(begin)
+    if width is None:
+        raise ValueError("it holds no arrays of numbers")
+    length = file.read(width)
+    count = int.from_bytes(length, "little")
+    # NumPy reads a header of any length before it looks at it.
+    if count > _HEADER_BYTES:
+        raise ValueError(f"a header has {count} bytes, more than {_HEADER_BYTES}")
+    text = io.BytesIO(length + file.read(count))
+    read = np.lib.format.read_array_header_1_0 if width == 2 else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(text)
+    return 8 + width + count, shape, dtype

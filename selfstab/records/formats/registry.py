@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from selfstab import validation
+from selfstab.notices import printable
 from selfstab.records.formats.base import Format, Match, ReadError, Table
 
 _KNOWN: Final[dict[str, Format]] = {}
@@ -142,8 +143,11 @@ def format_of(source: Any) -> Format:
         If there is no such file or folder, or no format takes the source for its own.
     """
     subject = _subject(source)
-    if isinstance(subject, Path) and not subject.exists():
-        raise ValueError(f"run must be a file that exists, got {str(source)!r}")
+    if isinstance(subject, Path):
+        if not subject.exists():
+            raise ValueError(f"run must be a file that exists, got {str(source)!r}")
+        if not (subject.is_file() or subject.is_dir()):  # a reader would wait for a pipe
+            raise ValueError(f"run must be a file or a folder, got {str(source)!r}, a pipe or a device")
     matching = [(form, match) for form in registered() if (match := _match(form, subject)) is not Match.NONE]
 
     def rank(entry: tuple[Format, Match]) -> tuple[int, int]:
@@ -253,20 +257,33 @@ def read(source: Any, member: str = "") -> Table:
     return table
 
 
-def _of_source(source: Any, ask: Any) -> Any:
-    """Return what a source's format answers; a damaged file is told in one line."""
+def _of_source(source: Any, ask: Callable[[Format, Any], Any]) -> Any:
+    """Return what a source's format answers; a damaged file is told in one line, also when a column is read later."""
     form, subject = format_of(source), _subject(source)
     _import(form, form.needs, f"run in {form.name}")
-    try:
-        return ask(form, subject)
-    except (ImportError, ReadError):
-        raise
-    except Exception as error:  # each reader has its own kinds of error for a damaged file
-        if form.in_memory:
+
+    def explained(read: Callable[[], Any]) -> Any:
+        try:
+            return read()
+        except ImportError:
             raise
-        text = " ".join(str(error).split()) or type(error).__name__
-        kind = form.suffix_of(subject) or form.name
-        raise ValueError(f"run must be a readable {kind} file, got {str(source)!r}: {text}") from None
+        except ReadError as error:
+            raise ReadError(_one_line(error)) from None
+        except Exception as error:  # each reader has its own kinds of error for a damaged file
+            if form.in_memory:
+                raise
+            kind = form.suffix_of(subject) or form.name
+            raise ValueError(
+                f"run must be a readable {kind} file, got {str(source)!r}: {_one_line(error)}"
+            ) from None
+
+    answer = explained(lambda: ask(form, subject))
+    return answer.through(explained) if isinstance(answer, Table) else answer
+
+
+def _one_line(error: Exception) -> str:
+    """Return what an error says, which may be in the words of a file, on one line of what can be seen."""
+    return printable(" ".join(str(error).split())) or type(error).__name__
 
 
 def _match(form: Format, subject: Any) -> Match:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from selfstab import validation
+from selfstab import sizes, validation
 from selfstab.records.formats.base import Format, ReadError, Table
 from selfstab.records.formats.frame import table_of_frame
 from selfstab.records.formats.registry import register
 
 if TYPE_CHECKING:
     import xarray
+
+_MOST_COLUMNS: Final = 10_000
+"""Most columns of a table of text: each takes a thousand times its two bytes."""
 
 _SEPARATORS = {"commas": ",", "tabs": "\t", "semicolons": ";"}
 
@@ -34,12 +37,16 @@ class Text(Format):
         # To the last bit, which is the default from pandas 3.1 on.
         old = tuple(map(int, pandas.__version__.split(".")[:2])) < (3, 1)
         exact: dict[str, Any] = {"float_precision": "round_trip"} if old else {}
-        frame = pandas.read_csv(source, sep=separator, skipinitialspace=True, index_col=False, **exact)
+        sizes.check(source.name, source.stat().st_size)
+        # By the open file: pandas takes the text of some paths for an address, or for a compressed file.
+        with source.open("rb") as file:
+            frame = pandas.read_csv(file, sep=separator, skipinitialspace=True, index_col=False, **exact)
         return table_of_frame(frame)
 
     def write(self, data: xarray.Dataset, path: Path) -> None:
         """Write one row for each point of the dataset's dimensions, which are the first columns."""
-        data.to_dataframe().to_csv(path, sep=_SEPARATORS[self._separator(path)])
+        with path.open("w", encoding="utf-8", newline="") as file:
+            data.to_dataframe().to_csv(file, sep=_SEPARATORS[self._separator(path)])
 
     def _separator(self, path: Path) -> str:
         return "tabs" if self.suffix_of(path) == ".tsv" else "commas"
@@ -49,6 +56,8 @@ def _check_header(path: Path, word: str) -> None:
     """Refuse a table of text whose first row names no columns, or is cut by another separator."""
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         names = file.readline().strip().split(_SEPARATORS[word])
+    if len(names) > _MOST_COLUMNS:
+        raise ReadError(f"run must have at most {_MOST_COLUMNS} columns, got {len(names)}")
     for other, separator in _SEPARATORS.items():
         if len(names) == 1 and separator in names[0]:
             raise ReadError(f"run must have its columns separated by {word}, got {other} in {names[0]!r}")

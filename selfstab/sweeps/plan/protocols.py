@@ -57,7 +57,7 @@ class Results(Protocol):
         """Return the blocks to run."""
 
     def accept(self, block: Block, values: Array) -> None:
-        """Take the values of a block, shape (measures, cells)."""
+        """Take the values of a block, shape (measures, cells · repeats), the repeats of a cell in a row."""
 
     def dataset(self) -> xarray.Dataset:
         """Return the results, once all blocks have been taken."""

@@ -1,18 +1,12 @@
-"""What a plan takes of memory, and of files: refused before anything runs where it is too much."""
+"""What a plan takes of memory: refused before anything runs where it is too much."""
 
 from __future__ import annotations
-
-from typing import Final
 
 import numpy as np
 
 from selfstab.kernels.measures import MEASURES
 from selfstab.machine import check_memory
-from selfstab.sweeps.plan.blocks import LARGEST_BLOCK
 from selfstab.sweeps.plan.plan import Plan
-
-MOST_FILES: Final = 2**24
-"""Most files of a store: more of them make a file system slow, or use up its entries."""
 
 
 def check_results(plan: Plan) -> None:
@@ -23,16 +17,6 @@ def check_results(plan: Plan) -> None:
         plan.cells * plan.repeats * numbers,
         "give the sweep a store, or take fewer",
     )
-
-
-def check_store(plan: Plan) -> None:
-    """Raise ValueError if a store of the plan would have too many files."""
-    files = (1 + len(plan.measures)) * plan.repeats * -(-plan.cells // LARGEST_BLOCK)
-    if files > MOST_FILES:
-        raise ValueError(
-            f"repeats and axes must leave at most {MOST_FILES} files of a store, of {LARGEST_BLOCK} cells each, "
-            f"got {files} for {plan.cells} cells with repeats = {plan.repeats}"
-        )
 
 
 def check_tables(plan: Plan) -> None:

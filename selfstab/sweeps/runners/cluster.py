@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import selfstab
 from selfstab import validation
 from selfstab.provenance import deciding_bits
-from selfstab.sweeps.plan.blocks import Block
+from selfstab.sweeps.plan.blocks import Block, values_of
 from selfstab.sweeps.plan.plan import Plan
 from selfstab.sweeps.plan.protocols import Runner
 from selfstab.sweeps.storage.settings import made_by
@@ -175,7 +175,10 @@ def _result(future: Any, block: Block) -> Array | None:
     """Return a block's values, or nothing if its worker went before they came: the cluster runs it again, if it can."""
     from distributed import KilledWorker
 
-    named = f"block {block.number} (repeat {block.repeat}, cells {block.first} to {block.first + block.count - 1})"
+    repeats = f"repeat {block.repeat}"
+    if block.repeats > 1:
+        repeats = f"repeats {block.repeat} to {block.repeat + block.repeats - 1}"
+    named = f"block {block.number} ({repeats}, cells {block.first} to {block.first + block.count - 1})"
     try:
         # Without a limit this waits for ever where the last worker took the announced result with it.
         values: Array = future.result(timeout=ALONE_SECONDS)
@@ -206,11 +209,9 @@ def _itself(task: bytes) -> bytes:
 
 
 def _values(task: bytes, block: Block) -> Array:
-    import numpy as np
-
     with _lock:
         runner = _unpacked(task)
-    return runner.run(np.arange(block.first, block.first + block.count), block.repeat)
+    return values_of(runner.run, block)
 
 
 def versions(blas: bool) -> dict[str, str]:

@@ -7,7 +7,6 @@ import math
 import re
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import google_crc32c
@@ -15,23 +14,37 @@ import numpy as np
 import numpy.typing as npt
 from numcodecs.zstd import Zstd
 
-from selfstab import validation
+from selfstab import sizes, validation
+from selfstab.folders import Folder
 from selfstab.kernels.measures import MEASURES
-from selfstab.machine import free_memory
+from selfstab.notices import printable
 from selfstab.runs.dataset import provenance
-from selfstab.sweeps.plan.blocks import LARGEST_BLOCK, Block
+from selfstab.sweeps.plan.blocks import Block
 from selfstab.sweeps.plan.plan import Plan, described
 from selfstab.sweeps.plan.protocols import Runner
 from selfstab.sweeps.storage.settings import Arrays, Settings, sha256
 from selfstab.validation import Array
 
-FORMAT: Final = 1
+FORMATS: Final = (1, 2)
+"""In format 2 a chunk may hold several repeats; a store is of format 1 where none does."""
 
 RECORD: Final = "selfstab-sweep"
 """The group of the settings: a name that no axis can have."""
 
-MOST_BLOCKS: Final = 2**13
-"""Blocks grow so that there are no more than these, or until they are as large as blocks may be."""
+DONE: Final = f"{RECORD}/done"
+"""The array that says which blocks are done."""
+
+MOST_BLOCKS: Final = 2**9
+"""Blocks grow so that there are about as many, at most twice or so, or until they are as large as chunks may be."""
+
+LARGEST_CHUNK: Final = 2**20
+"""Most cells of a chunk, those of its repeats counted."""
+
+_ACCEPTED: Final = 2**20
+"""Most cells of a chunk of a store that is there: what is larger, no version of selfstab wrote."""
+
+_METADATA_BYTES: Final = 2**24
+"""Most bytes of a store's settings."""
 
 _ZSTD_LEVEL: Final = 1
 
@@ -61,11 +74,35 @@ def chunk_shape(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
     return tuple(chunk)
 
 
-class Chunks:
-    """How a grid is cut into chunks, and blocks with them: for each repeat, chunk after chunk."""
+def repeats_of_chunk(cells: int, repeats: int, size: int) -> int:
+    """Return how many repeats a chunk of all cells holds, so that it has at most `size` values; at least one.
 
-    def __init__(self, shape: tuple[int, ...], repeats: int, chunk: tuple[int, ...]) -> None:
-        self.shape, self.repeats, self.chunk = shape, repeats, chunk
+    >>> repeats_of_chunk(3, 20_000, 117)
+    39
+    """
+    most = max(1, size // cells)
+    return -(-repeats // -(-repeats // most))
+
+
+class Chunks:
+    """How a grid is cut into chunks, and blocks with them: for some repeats, chunk after chunk.
+
+    Parameters
+    ----------
+    shape
+        Number of values of each axis.
+    repeats
+        Number of repeats.
+    chunk
+        Shape of a chunk along the axes.
+    together
+        Repeats of a chunk.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], repeats: int, chunk: tuple[int, ...], together: int = 1
+    ) -> None:
+        self.shape, self.repeats, self.chunk, self.together = shape, repeats, chunk, together
         # The one axis that is cut into pieces; chunks are a single value wide before it, and whole after it.
         self._axis = next((j for j, n in enumerate(chunk) if n > 1), len(chunk) - 1)
         self._deep = math.prod(shape[self._axis + 1 :])
@@ -75,100 +112,171 @@ class Chunks:
             raise ValueError(f"chunks must be ranges of cells, got {chunk} of {shape}")
 
     def __len__(self) -> int:
-        return self._each * self.repeats
+        return self._each * -(-self.repeats // self.together)
+
+    @property
+    def of_arrays(self) -> tuple[int, ...]:
+        """Shape of the chunks of a measure's array."""
+        return (*self.chunk, self.together) if self.repeats > 1 else self.chunk
+
+    @property
+    def values(self) -> int:
+        """Number of values of a chunk."""
+        return math.prod(self.chunk) * self.together
 
     def block(self, number: int) -> Block:
         """Return the block of this number."""
-        repeat, index = divmod(number, self._each)
+        group, index = divmod(number, self._each)
         leading, piece = divmod(index, self._pieces)
         rows, k = self.shape[self._axis], self.chunk[self._axis]
         first = (leading * rows + piece * k) * self._deep
-        return Block(number, repeat, first, min(k, rows - piece * k) * self._deep)
+        repeat = group * self.together
+        repeats = min(self.together, self.repeats - repeat)
+        return Block(number, repeat, first, min(k, rows - piece * k) * self._deep, repeats)
 
     def key(self, number: int) -> str:
         """Return the name of the block's file in a measure's folder."""
-        repeat, index = divmod(number, self._each)
+        group, index = divmod(number, self._each)
         leading, piece = divmod(index, self._pieces)
         at = [*np.unravel_index(leading, self.shape[: self._axis])] if self._axis else []
         place = [*map(int, at), piece, *[0] * (len(self.shape) - self._axis - 1)]
-        return ".".join(map(str, ["c", *place, *([repeat] if self.repeats > 1 else [])]))
+        return ".".join(map(str, ["c", *place, *([group] if self.repeats > 1 else [])]))
 
-    def encoded(self, values: Array, dtype: str) -> bytes:
-        """Return the bytes of a chunk's file: little-endian numbers, compressed, and the checksum of that."""
+    def encoded(self, number: int, values: Array, dtype: str) -> bytes:
+        """Return the bytes of a block's file: little-endian numbers, compressed, and the checksum of that."""
         little = np.dtype(dtype).newbyteorder("<")
-        whole = np.full(math.prod(self.chunk), missing_value(dtype), little)
-        whole[: values.size] = values
+        whole = np.full((math.prod(self.chunk), self.together), missing_value(dtype), little)
+        block = self.block(number)
+        whole[: block.count, : block.repeats] = values.reshape(block.count, block.repeats)
         return with_checksum(Zstd(level=_ZSTD_LEVEL).encode(whole))
 
+    def most_bytes(self, dtype: str) -> int:
+        """Return the most bytes of a chunk's file: numbers that cannot be compressed grow a little."""
+        return 2 * self.values * np.dtype(dtype).itemsize + 1024
 
-def document_of(root: Path) -> Settings | None:
-    """Return what the store says of itself, or None if nothing has been written there."""
-    path = root / RECORD / "zarr.json"
-    if not path.exists():
-        done = root / RECORD / "done"
-        if any(p.name != RECORD for p in root.iterdir()) or any(done.glob("c.*")):
-            raise ValueError(f"store {str(root)!r} is damaged: its settings are missing; nothing was changed")
-        return None
+    def fits(self, data: bytes, dtype: str) -> bool:
+        """Whether a chunk's file holds as many bytes as the chunk has, told before they are decompressed."""
+        size = self.values * np.dtype(dtype).itemsize
+        return _decompressed(data, size) == size
+
+
+def _decompressed(data: bytes, most: int) -> int:
+    """Return how many bytes a file gives whose checksum is right; −1 if it cannot be decompressed."""
     try:
-        document = json.loads(path.read_bytes())["attributes"]
-        if document["format"] != FORMAT:
+        return sizes.decompressed("zstd", data[:-4], most)
+    except ValueError:
+        return -1
+
+
+def document_of(folder: Folder) -> Settings | None:
+    """Return what the store says of itself, or None if nothing has been written there."""
+    root, path = str(folder.path), f"{RECORD}/zarr.json"
+    try:
+        try:
+            text = folder.read(path, _METADATA_BYTES)
+        except FileNotFoundError:
+            if not _holds_more(folder):
+                return None
+            text = folder.read(path, _METADATA_BYTES)  # another process may have written it meanwhile
+        document = json.loads(text)["attributes"]
+        if document["format"] not in FORMATS:
             raise ValueError(
-                f"store {str(root)!r} has format {document['format']!r}, this selfstab reads {FORMAT}"
+                f"store {root!r} has format {validation.shown(document['format'])}, this selfstab reads "
+                f"{' and '.join(map(str, FORMATS))}"
             )
         if not all(isinstance(document[name], dict) for name in ("settings", "made_by")):
             raise TypeError
+    except FileNotFoundError:
+        raise ValueError(
+            f"store {root!r} is damaged: its settings are missing; nothing was changed"
+        ) from None
     except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, RecursionError):
         raise ValueError(
-            f"store {str(root)!r} is damaged: its settings cannot be read; nothing was changed"
+            f"store {root!r} is damaged: its settings cannot be read; nothing was changed"
         ) from None
     return {name: document.get(name) for name in ("format", "settings", "made_by", "chunk")}
+
+
+def _holds_more(folder: Folder) -> bool:
+    """Whether a folder without settings holds what is written after them."""
+    if any(name != RECORD for name in folder.names()):
+        return True
+    return folder.is_folder(DONE) and any(name.startswith("c.") for name in folder.names(DONE))
 
 
 def new_document(plan: Plan, threads: int, runner: Runner, settings: Settings, made: Settings) -> Settings:
     """Return what a new store says of itself: the settings, what made it, and how it is cut."""
     each = runner.block_size(plan.cells, plan.problem.steps, threads)
-    size = min(LARGEST_BLOCK, max(each, -(-plan.cells * plan.repeats // MOST_BLOCKS)))
+    least = -(-plan.cells * plan.repeats // MOST_BLOCKS)
+    chunk = list(chunk_shape(plan.shape, min(LARGEST_CHUNK, max(each, least))))
+    # Repeats stand together only where their files would be too many: more of them are run side by side then.
+    together = repeats_of_chunk(plan.cells, plan.repeats, min(LARGEST_CHUNK, least))
     return {
-        "format": FORMAT,
+        "format": 1 if together == 1 else 2,
         "settings": settings,
         "made_by": made,
-        "chunk": list(chunk_shape(plan.shape, size)),
+        "chunk": chunk if together == 1 else [*plan.shape, together],
     }
 
 
-def chunks_of(root: Path, plan: Plan, document: Settings) -> Chunks:
+def chunks_of(folder: Folder, plan: Plan, document: Settings) -> Chunks:
     """Return how the grid of a store is cut."""
     chunk = document["chunk"]
-    fits = isinstance(chunk, list) and len(chunk) == len(plan.shape) and all(
-        type(k) is int and 1 <= k <= n for k, n in zip(chunk, plan.shape, strict=True)
+    full = (*plan.shape, plan.repeats) if document["format"] == 2 else plan.shape
+    fits = isinstance(chunk, list) and len(chunk) == len(full) and all(
+        type(k) is int and 1 <= k <= n for k, n in zip(chunk, full, strict=True)
     )  # fmt: skip
-    if not fits:
+    if not fits or math.prod(chunk) > _ACCEPTED:
         raise ValueError(
-            f"store {str(root)!r} is damaged: chunks {validation.shown(chunk)}; nothing was changed"
+            f"store {str(folder.path)!r} is damaged: chunks {validation.shown(chunk)}; nothing was changed"
         )
-    return Chunks(plan.shape, plan.repeats, tuple(chunk))
+    axes = len(plan.shape)
+    return Chunks(plan.shape, plan.repeats, tuple(chunk[:axes]), *chunk[axes:])
 
 
-def kept_array(root: Path, name: str, identity: Mapping[str, Any]) -> npt.NDArray[Any]:
-    """Return an array that the settings identify, from where it is kept."""
-    import zarr
+def kept_array(folder: Folder, name: str, identity: Mapping[str, Any]) -> npt.NDArray[Any]:
+    """Return an array that the settings identify, from where it is kept.
 
+    What its own metadata say is not used: the settings tell its shape and type, and a hash of its numbers.
+    """
+    damaged = ValueError(
+        f"its array {printable(name)} is damaged; call sweep again as before, and it is written anew"
+    )
     try:
-        if not re.fullmatch(r"[\w.]+", name):  # no way out of the folder
-            raise ValueError
-        stored = zarr.open_array(root / RECORD / name, mode="r", zarr_format=3)
-        shape, dtype = tuple(identity["shape"]), np.dtype(identity["dtype"])
-        fits = stored.shape == shape and stored.dtype == dtype and dtype.kind in "fiub"
-        if not fits or math.prod(shape) * dtype.itemsize > free_memory() // 2:
-            raise ValueError
-        array = np.asarray(stored[...])
-        if sha256(array) != identity["sha256"]:
-            raise ValueError
+        shape, dtype = tuple(identity["shape"]), _number_type(identity["dtype"])
+        size = math.prod(shape) * dtype.itemsize
+        fits = all(type(n) is int and n >= 0 for n in shape) and len(shape) <= 32
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise damaged from None
+    if not fits or not re.fullmatch(r"[\w.]+", name):  # no way out of the folder
+        raise damaged
+    sizes.check(name, size)
+    try:
+        array = _kept_numbers(folder, f"{RECORD}/{name}/{'.'.join(['c', *'0' * len(shape)])}", size, dtype)
+        array = array.reshape(shape)
+        whole = sha256(array) == identity["sha256"]
     except Exception:  # a damaged array is answered by any kind of error
-        raise ValueError(
-            f"its array {name} is damaged; call sweep again as before, and it is written anew"
-        ) from None
+        raise damaged from None
+    if not whole:
+        raise damaged
     return array
+
+
+def _number_type(text: Any) -> np.dtype[Any]:
+    if not isinstance(text, str) or not re.fullmatch(r"[<>|=]?[fiub][1248]", text):
+        raise ValueError
+    return np.dtype(text)
+
+
+def _kept_numbers(folder: Folder, path: str, size: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Return the numbers of the one chunk of an array."""
+    try:
+        data = folder.read(path, 2 * size + 1024)
+    except FileNotFoundError:  # Zarr writes no chunk of zeros alone
+        return np.zeros(size // dtype.itemsize, dtype)
+    if not is_whole(data) or _decompressed(data, size) != size:
+        raise ValueError
+    return np.frombuffer(Zstd().decode(data[:-4]), dtype.newbyteorder("<")).astype(dtype)
 
 
 def files_of(plan: Plan, chunks: Chunks, document: Settings, arrays: Arrays) -> dict[str, bytes]:
@@ -196,8 +304,9 @@ def files_of(plan: Plan, chunks: Chunks, document: Settings, arrays: Arrays) -> 
         about = {"dimension_names": variable.dims, "attributes": variable.attrs}
         if name in plan.measures:
             dtype = MEASURES[str(name)].dtype
-            chunk = (*chunks.chunk, 1) if plan.repeats > 1 else chunks.chunk
-            array(root, str(name), variable.shape, dtype, missing_value(dtype), chunks=chunk, **about)
+            array(
+                root, str(name), variable.shape, dtype, missing_value(dtype), chunks=chunks.of_arrays, **about
+            )
         else:
             array(root, str(name), variable.shape, variable.dtype, **about)[...] = variable.values
     for name, values in arrays.items():

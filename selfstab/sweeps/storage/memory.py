@@ -56,9 +56,11 @@ class Memory:
         return cut(self._plan.cells, self._plan.repeats, self._block)
 
     def accept(self, block: Block, values: Array) -> None:
-        """Take the values of a block, shape (measures, cells)."""
+        """Take the values of a block, shape (measures, cells · repeats)."""
+        cells = slice(block.first, block.first + block.count)
+        repeats = slice(block.repeat, block.repeat + block.repeats)
         for name, row in zip(self._plan.measures, values, strict=True):
-            self._arrays[name][block.first : block.first + block.count, block.repeat] = row
+            self._arrays[name][cells, repeats] = row.reshape(block.count, block.repeats)
 
     def dataset(self) -> xarray.Dataset:
         """Return the arrays with their coordinates and attributes."""

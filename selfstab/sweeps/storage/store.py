@@ -5,16 +5,18 @@ written last: number + 1, the milliseconds it took, and the checksum of each of 
 is damaged, missing, or of another time from the one that was meant. A file is written under another name first, so
 that none is ever half there, and by one thread of one process, which holds a lock.
 
+The folder may be somebody else's: no link in it is followed, no file of it is written into but the lock, which must
+have one name, and what its metadata declare is checked before memory is taken.
+
 The folder, beside the usual files of Zarr: ``selfstab-sweep`` with the settings as attributes, the arrays among them,
 and ``done``. All else follows from the settings and is written anew when it is damaged.
 """
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
-import os
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,18 +24,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Queue
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Final, Self
+from typing import IO, TYPE_CHECKING, Final, Self
 
 import numpy as np
 
-from selfstab import files, validation
+from selfstab import sizes
+from selfstab.folders import Folder, NotPlain
 from selfstab.kernels.measures import MEASURES
-from selfstab.notices import notify
+from selfstab.notices import notify, printable
 from selfstab.sweeps.plan.blocks import Block
 from selfstab.sweeps.plan.plan import Plan
 from selfstab.sweeps.plan.protocols import Runner
-from selfstab.sweeps.storage import layout
-from selfstab.sweeps.storage.layout import RECORD, Chunks
+from selfstab.sweeps.storage import access, layout
+from selfstab.sweeps.storage.layout import DONE, RECORD, Chunks
 from selfstab.sweeps.storage.settings import (
     Arrays,
     Identity,
@@ -54,16 +57,21 @@ _WAITING: Final = 2
 _READERS: Final = 16
 """Most threads that check what is there."""
 
+_ROOT_BYTES: Final = 2**24
+"""Most bytes by which a file of metadata may be longer than expected: groups may say more."""
+
+_PARTIAL: Final = f"{DONE}/partial"
+
 
 class Store:
     """Results in a Zarr store; a context that writes while it is open."""
 
     def __init__(
-        self, path: Path, plan: Plan, threads: int, runner: Runner, chunks: Chunks, lock: IO[bytes]
+        self, folder: Folder, plan: Plan, threads: int, runner: Runner, chunks: Chunks, lock: IO[bytes]
     ) -> None:
-        self.path, self._plan, self._threads, self._runner = path, plan, threads, runner
+        self.path, self._folder = folder.path, folder
+        self._plan, self._threads, self._runner = plan, threads, runner
         self._chunks, self._lock = chunks, lock
-        self._done = path / RECORD / "done"
         self._rows: dict[int, tuple[int, ...]] = {}
         self._queue: Queue[tuple[Block, Array] | None] = Queue(_WAITING * threads)
         # A daemon: should an interrupt keep its end from it, it does not keep the process from ending.
@@ -82,25 +90,34 @@ class Store:
             If the path is no place for a store, holds something else, or the results of another sweep, of other
             versions, or in use by another process. Nothing is changed then.
         """
-        root, plan = _folder(path), identity.plan
+        root, plan = access.checked_path(path), identity.plan
+        sizes.check(f"the coordinate of {plan.repeats} repeats", 8 * plan.repeats)
         versions = made_by(plan, runner.source)
-        _refuse_foreign(root)
+        folder = access.opened(root, new=True)
         try:
-            (root / RECORD / "done").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise _unwritten(root, error, False) from None
-        lock = _locked(root)
-        try:
-            document = layout.document_of(root)
-            if document is None:
-                document = layout.new_document(plan, threads, runner, identity.settings, versions)
-            else:
-                _refuse_another(root, document, identity.settings, versions)
-            store = cls(root, plan, threads, runner, layout.chunks_of(root, plan, document), lock)
-            store._check(document, identity.arrays)
-            store._say_labels(document)
+            access.refuse_foreign(folder)
+            places = ["", RECORD, DONE, *plan.measures, *plan.axes, "repeat"]
+            access.refuse_links(folder, [*places, *(f"{RECORD}/{name}" for name in identity.arrays)])
+            # Nothing is locked or changed before the settings agree; another process may write them meanwhile.
+            _agreed(folder, identity, versions)
+            try:
+                folder.make(DONE)
+            except OSError as error:
+                raise access.unwritten(root, error, False) from None
+            lock = access.locked(folder)
+            try:
+                document = _agreed(folder, identity, versions)
+                if document is None:
+                    document = layout.new_document(plan, threads, runner, identity.settings, versions)
+                chunks = layout.chunks_of(folder, plan, document)
+                store = cls(folder, plan, threads, runner, chunks, lock)
+                store._check(document, identity.arrays)
+                store._say_labels(document)
+            except BaseException:
+                lock.close()
+                raise
         except BaseException:
-            lock.close()
+            folder.close()
             raise
         return store
 
@@ -122,20 +139,23 @@ class Store:
         TypeError, ValueError
             If there is no store, it is damaged, or its sweep has code of the user's own.
         """
-        root = _folder(path)
-        document = layout.document_of(root) if (root / RECORD).is_dir() else None
-        if document is None:
+        root = access.checked_path(path)
+        if not (root / RECORD).is_dir():
             raise ArgumentError("store", f"must hold a sweep, got {str(path)!r}")
-        try:
+        with access.opened(root) as folder:
+            access.refuse_links(folder, ["", RECORD])
+            document = layout.document_of(folder)
+            if document is None:
+                raise ArgumentError("store", f"must hold a sweep, got {str(path)!r}")
             settings = document["settings"]
-            arrays = {
-                name: layout.kept_array(root, name, value)
-                for name, value in settings.items()
-                if isinstance(value, dict)
-            }
-            return identity_of(settings, arrays)
-        except ValueError as error:
-            raise ValueError(f"store {str(path)!r} cannot be resumed by itself: {error}") from None
+            names = [name for name, value in settings.items() if isinstance(value, dict)]
+            try:
+                arrays = {name: layout.kept_array(folder, name, settings[name]) for name in names}
+                return identity_of(settings, arrays)
+            except ValueError as error:
+                raise ValueError(
+                    f"store {str(path)!r} cannot be resumed by itself: {printable(str(error))}"
+                ) from None
 
     # -- results --------------------------------------------------------------------------------------------------
 
@@ -158,9 +178,11 @@ class Store:
     def dataset(self) -> xarray.Dataset:
         """Return the results, which are read from the store when they are used."""
         import xarray
+        from zarr.storage import LocalStore
 
-        data: xarray.Dataset = xarray.open_zarr(self.path, chunks=None)[[*self._plan.measures]]
-        return data
+        # Not by the path as a text, in which "::" would name a file system of fsspec's.
+        data: xarray.Dataset = xarray.open_zarr(LocalStore(self.path, read_only=True), chunks=None)
+        return data[[*self._plan.measures]]
 
     def __enter__(self) -> Self:
         self._writer.start()
@@ -176,6 +198,7 @@ class Store:
                 self._account()
         finally:
             self._lock.close()
+            self._folder.close()
         if kind is None and self._failure is not None:
             raise self._failure
 
@@ -188,7 +211,7 @@ class Store:
                 try:
                     self._write_block(*item)
                 except OSError as error:
-                    self._failure = _unwritten(self.path, error, bool(self._rows))
+                    self._failure = access.unwritten(self.path, error, bool(self._rows))
                 except BaseException as error:
                     self._failure = error
 
@@ -196,43 +219,38 @@ class Store:
         key = self._chunks.key(block.number)
         checksums = []
         for name, row in zip(self._plan.measures, values, strict=True):
-            data = self._chunks.encoded(row, MEASURES[name].dtype)
-            self._write(self.path / name / key, data)
+            data = self._chunks.encoded(block.number, row, MEASURES[name].dtype)
+            self._write(f"{name}/{key}", data)
             checksums.append(layout.checksum_at_end(data))
         now = time.perf_counter()
         numbers = (block.number + 1, min(int(1e3 * (now - self._last)), 2**32 - 1), *checksums)
         self._last, self._writes = now, True
-        self._write(self._row_path(block.number), layout.with_checksum(np.array(numbers, "<u4").tobytes()))
+        self._write(_row_name(block.number), layout.with_checksum(np.array(numbers, "<u4").tobytes()))
         self._rows[block.number] = numbers
 
-    def _row_path(self, number: int) -> Path:
-        return self._done / f"c.{number}.0"
+    def _write(self, name: str, data: bytes) -> None:
+        # In one fixed place: a kill leaves one part of a file at most, and the next write removes it.
+        self._set_aside(_PARTIAL)
+        self._set_aside(name)
+        self._folder.write(name, data, _PARTIAL)
 
-    def _write(self, path: Path, data: bytes) -> None:
-        # In one fixed place: a kill leaves one part of a file at most, and the next write replaces it.
-        partial = self._done / "partial"
-        self._set_aside(partial)
-        self._set_aside(path)
-        files.write_bytes(path, data, partial)
-
-    def _set_aside(self, path: Path) -> None:
+    def _set_aside(self, name: str) -> None:
         """Move a folder that stands in a file's place to where nobody looks for one; what is in it is kept."""
-        if path.is_dir():
-            name = f"folder.{path.parent.name}.{path.name}"
-            places = (self._done / f"{name}.{k}" for k in itertools.count())
-            path.rename(next(place for place in places if not place.exists()))
+        if self._folder.is_folder(name):
+            places = (f"{DONE}/folder.{name.replace('/', '.')}.{k}" for k in itertools.count())
+            self._folder.rename(name, next(place for place in places if self._folder.status(place) is None))
 
     def _account(self) -> None:
         """Bring the times in the dataset's attributes up to date: those of a run that was killed are in its rows."""
-        root = json.loads((self.path / "zarr.json").read_bytes())
+        root = json.loads(self._folder.read("zarr.json", _ROOT_BYTES))
         if not self._writes and root["attributes"]["seconds"] == self._seconds():
             return
         root["attributes"]["seconds"] = self._seconds()
         root["attributes"]["compile_seconds"] += self._runner.compile_seconds
         try:
-            self._write(self.path / "zarr.json", json.dumps(root, indent=2).encode())
+            self._write("zarr.json", json.dumps(root, indent=2).encode())
         except OSError as error:
-            raise _unwritten(self.path, error, bool(self._rows)) from None
+            raise access.unwritten(self.path, error, bool(self._rows)) from None
 
     def _seconds(self) -> float:
         return sum(row[1] for row in self._rows.values()) / 1e3
@@ -256,13 +274,13 @@ class Store:
                 for number, row in zip(numbers, pool.map(self._row, numbers), strict=True):
                     if isinstance(row, str):
                         damage.append(row)
-                        self._set_aside(self._row_path(number))
-                        self._row_path(number).unlink(missing_ok=True)
+                        self._set_aside(_row_name(number))
+                        self._folder.remove(_row_name(number))
                     else:
                         self._rows[number] = row
             restored += [name for name, data in expected.items() if self._restore(name, data)]
         except OSError as error:
-            raise _unwritten(self.path, error, bool(self._rows)) from None
+            raise access.unwritten(self.path, error, bool(self._rows)) from None
         if _is_of_0_1(document):
             # Their phases have fewer names: today's are written.
             restored = [name for name in restored if name not in ("zarr.json", "phase/zarr.json")]
@@ -276,19 +294,19 @@ class Store:
             )
 
     def _numbers(self) -> Iterator[int]:
-        for entry in os.scandir(self._done):
-            word = entry.name.removeprefix("c.").removesuffix(".0")
-            number = int(word) if word.isdecimal() else -1
-            if 0 <= number < len(self._chunks) and entry.name == f"c.{number}.0":
+        for name in self._folder.names(DONE):
+            word = name.removeprefix("c.").removesuffix(".0")
+            number = int(word) if word.isdecimal() and len(word) < 20 else -1
+            if 0 <= number < len(self._chunks) and name == f"c.{number}.0":
                 yield number
 
     def _row(self, number: int) -> tuple[int, ...] | str:
         """Return the row of a block whose chunks are all as it says, or what is wrong."""
+        measures = self._plan.measures
         try:
-            data = self._row_path(number).read_bytes()
+            data = self._folder.read(_row_name(number), 2**12)
         except OSError as error:
             return f"the row of block {number} cannot be read ({error.strerror})"
-        measures = self._plan.measures
         if len(data) != 4 * (3 + len(measures)) or not layout.is_whole(data):
             return f"the row of block {number} is not as written"
         row = tuple(np.frombuffer(data[:-4], "<u4").tolist())
@@ -296,20 +314,25 @@ class Store:
             return f"the row of block {number} is that of another"
         key = self._chunks.key(number)
         for name, checksum in zip(measures, row[2:], strict=True):
+            dtype = MEASURES[name].dtype
             try:
-                chunk = (self.path / name / key).read_bytes()
+                chunk = self._folder.read(f"{name}/{key}", self._chunks.most_bytes(dtype))
             except OSError as error:
                 return f"{name}/{key} cannot be read ({error.strerror})"
-            if not layout.is_whole(chunk) or layout.checksum_at_end(chunk) != checksum:
+            whole = layout.is_whole(chunk) and layout.checksum_at_end(chunk) == checksum
+            if not whole or not self._chunks.fits(chunk, dtype):
                 return f"{name}/{key} is not as written"
         return row
 
     def _restore(self, name: str, data: bytes) -> bool:
         """Write a file unless it is there as it must be; return whether it was written."""
-        path = self.path / name
         try:
-            present = b"" if path.is_dir() else path.read_bytes()
+            present = self._folder.read(name, 2 * len(data) + _ROOT_BYTES)
         except FileNotFoundError:
+            present = b""
+        except OSError as error:
+            if not isinstance(error, NotPlain) and error.errno != errno.EFBIG:
+                raise
             present = b""
         if present == data or (name.endswith("zarr.json") and layout.same_metadata(present, data)):
             return False
@@ -317,8 +340,9 @@ class Store:
             root = json.loads(data)
             root["attributes"]["seconds"] = self._seconds()
             data = json.dumps(root, indent=2).encode()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._write(path, data)
+        if "/" in name:
+            self._folder.make(name.rpartition("/")[0])
+        self._write(name, data)
         return True
 
 
@@ -329,6 +353,19 @@ def _is_of_0_1(document: Settings) -> bool:
     return "kernels" not in document["made_by"]
 
 
+def _row_name(number: int) -> str:
+    return f"{DONE}/c.{number}.0"
+
+
+def _agreed(folder: Folder, identity: Identity, versions: Settings) -> Settings | None:
+    """Return what a store says of itself, which must be what is asked for; None if it says nothing yet."""
+    document = layout.document_of(folder)
+    if document is not None:
+        _refuse_another(folder.path, document, identity.settings, versions)
+        layout.chunks_of(folder, identity.plan, document)
+    return document
+
+
 def _refuse_another(root: Path, document: Settings, settings: Settings, versions: Settings) -> None:
     for what, stored, asked in (
         ("settings", document["settings"], settings),
@@ -337,75 +374,6 @@ def _refuse_another(root: Path, document: Settings, settings: Settings, versions
         if other := differences(stored, asked):
             more = f" (and {len(other) - 3} more)" if len(other) > 3 else ""
             raise ValueError(
-                f"store {str(root)!r} holds a sweep of other {what}: {'; '.join(other[:3])}{more}; nothing was changed"
+                f"store {str(root)!r} holds a sweep of other {what}: {printable('; '.join(other[:3]))}{more}; "
+                "nothing was changed"
             )
-
-
-def _folder(path: Any) -> Path:
-    if not isinstance(path, (str, Path)):
-        raise TypeError(f"store must be the path of a folder, got {validation.shown(path)}")
-    if "://" in str(path) or "\0" in str(path) or not str(path):
-        raise ArgumentError("store", f"must be a folder of this machine, got {validation.shown(path)}")
-    root = Path(path)
-    if root.exists() and not root.is_dir():
-        raise ArgumentError("store", f"must be a folder, got the file {str(path)!r}")
-    if not root.parent.is_dir():
-        raise ArgumentError("store", f"must be in a folder that exists, got {str(path)!r}")
-    return root
-
-
-def _refuse_foreign(root: Path) -> None:
-    if root.is_dir() and any(root.iterdir()) and not (root / RECORD / "done").is_dir():
-        others = {p.name for p in root.iterdir()} - {RECORD}
-        if others or any((root / RECORD).iterdir()):
-            raise ArgumentError(
-                "store",
-                f"must be a new folder or the store of a sweep, got {str(root)!r}, which holds something else",
-            )
-
-
-def _locked(root: Path) -> IO[bytes]:
-    """Return the lock of the store, which goes with the process that holds it, however that ends."""
-    path = root / RECORD / "done" / "lock"
-    try:
-        file = path.open("a+b")
-    except OSError as error:
-        raise _unwritten(root, error, False) from None
-    try:
-        _lock(file)
-    except (BlockingIOError, PermissionError):
-        file.seek(0)
-        owner = file.read(20).decode(errors="replace")
-        file.close()
-        raise ArgumentError(
-            "store", f"must not be in use, got {str(root)!r}, which process {owner or '?'} writes"
-        ) from None
-    except OSError as error:  # a file system without locks
-        file.close()
-        raise _unwritten(root, error, False) from None
-    file.truncate(0)
-    file.write(str(os.getpid()).encode())
-    file.flush()
-    return file
-
-
-if sys.platform == "win32":
-
-    def _lock(file: IO[bytes]) -> None:
-        import msvcrt
-
-        # A byte far behind the text, which others may read.
-        file.seek(2**20)
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-
-else:
-
-    def _lock(file: IO[bytes]) -> None:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _unwritten(root: Path, error: OSError, done: bool) -> OSError:
-    good = "; the blocks that are done stay good, and the same call goes on from there" if done else ""
-    return OSError(error.errno, f"store {str(root)!r} cannot be written: {error.strerror}{good}")

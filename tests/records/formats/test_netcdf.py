@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import netCDF4
 import numpy as np
+import pytest
 import xarray
 from scipy.io import netcdf_file
 
 from selfstab.records import formats
+from selfstab.records.formats import netcdf
 
 RUN = {"sharpness": [1.0, 1.5, 2.0], "seconds": [0.0, 60.0, 120.0]}
 
@@ -44,3 +46,22 @@ def test_a_dataset_is_written_whole(tmp_path):
         assert np.array_equal(np.ma.filled(weights[:], np.nan), data["weights"], equal_nan=True)
         assert (file["step"][:].tolist(), file["weight"][:].tolist()) == ([0, 5], ["u", "v"])
         assert file.optimizer == '{"lr": 0.5}'
+
+
+def test_without_the_c_library(tmp_path, monkeypatch):
+    """Protects installations without netCDF4: SciPy reads NetCDF 3; NetCDF 4 says what it needs."""
+    data = xarray.Dataset({name: ("row", np.array(values)) for name, values in RUN.items()})
+    data.to_netcdf(tmp_path / "three.nc", engine="netcdf4", format="NETCDF3_CLASSIC")
+    data.to_netcdf(tmp_path / "four.nc", engine="netcdf4")
+    monkeypatch.setattr(netcdf, "find_spec", lambda name: None)
+    table = formats.read(tmp_path / "three.nc")
+    assert {key: values.tolist() for key, values in table.columns.items()} == RUN
+    with pytest.raises(ImportError, match="run in NetCDF 4 needs netCDF4, which cannot be imported"):
+        formats.read(tmp_path / "four.nc")
+
+
+def test_what_is_no_netcdf_is_told(tmp_path):
+    """Protects from a reader that guesses: the first bytes tell what a file is."""
+    (tmp_path / "run.nc").write_bytes(b"sharpness\n1.0\n")
+    with pytest.raises(ValueError, match=r"readable \.nc file, got .*: it is neither NetCDF 3 nor NetCDF 4"):
+        formats.read(tmp_path / "run.nc")

@@ -99,17 +99,3 @@ def test_tables_by_hand(changes, numbers, monkeypatch):
         monkeypatch.setattr(machine, "free_memory", lambda: 2 * size - 2)
         with pytest.raises(MemoryError, match="for steps = 99 take"):
             sizes.check_tables(plan)
-
-
-def test_a_store_of_too_many_files_is_refused(tmp_path):
-    """Protects file systems: a repeat has a file for each measure, and one that says it is done."""
-    path = tmp_path / "sweep.zarr"
-    with pytest.raises(
-        ValueError, match=r"at most 16777216 files .* got 2000000000 for 1 cells with repeats = 10{9}"
-    ):
-        run(ss.sweep, {"lr": [0.1]}, repeats=10**9, measure=["phase"], store=path)
-    assert not path.exists()
-    fits = {"axes": {"lr": [0.1]}, "measure": ("phase",)}
-    sizes.check_store(plan_for(**fits, repeats=sizes.MOST_FILES // 2))
-    with pytest.raises(ValueError, match="repeats"):
-        sizes.check_store(plan_for(**fits, repeats=sizes.MOST_FILES // 2 + 1))

@@ -10,6 +10,7 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numcodecs.zstd import Zstd
 
 from selfstab.sweeps.storage import layout
 from selfstab.sweeps.storage.layout import Chunks, chunk_shape
@@ -17,28 +18,36 @@ from selfstab.sweeps.storage.layout import Chunks, chunk_shape
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.integers(1, 6), min_size=1, max_size=4).map(tuple), st.integers(1, 60), st.integers(1, 3),
+    st.lists(st.integers(1, 6), min_size=1, max_size=4).map(tuple), st.integers(1, 60), st.integers(1, 5),
+    st.integers(1, 5),
 )  # fmt: skip
-def test_chunks_are_ranges_of_cells_that_zarr_reads(shape, size, repeats):
+def test_chunks_are_ranges_of_cells_that_zarr_reads(shape, size, repeats, together):
     """Protects the cut: each cell is in one block, blocks are in order, and Zarr finds each value in its place."""
-    chunks = Chunks(shape, repeats, chunk_shape(shape, size))
+    together = min(together, repeats)
+    chunks = Chunks(shape, repeats, chunk_shape(shape, size), together)
     blocks = [chunks.block(k) for k in range(len(chunks))]
-    assert all(len(b) <= size for b in blocks)
+    assert all(len(b) <= size * together for b in blocks)
     cells = math.prod(shape)
-    at = [(b.repeat, c) for b in blocks for c in range(b.first, b.first + b.count)]
-    assert at == [(r, c) for r in range(repeats) for c in range(cells)]
+    at = [
+        (b.repeat + r, c) for b in blocks for r in range(b.repeats) for c in range(b.first, b.first + b.count)
+    ]
+    assert sorted(at) == [(r, c) for r in range(repeats) for c in range(cells)]
+    assert [(b.repeat, b.first) for b in blocks] == sorted((b.repeat, b.first) for b in blocks)
     full = (*shape, repeats) if repeats > 1 else shape
     files = {}
     array = zarr.create_array(
         zarr.storage.MemoryStore(files), shape=full, dtype="float64", fill_value=np.nan, filters=None,
-        chunks=(*chunks.chunk, 1) if repeats > 1 else chunks.chunk,
+        chunks=chunks.of_arrays,
         compressors=[zarr.codecs.ZstdCodec(level=1), zarr.codecs.Crc32cCodec()],
         chunk_key_encoding={"name": "default", "separator": "."},
     )  # fmt: skip
     for b in blocks:
-        values = 1000.0 * b.repeat + np.arange(b.first, b.first + b.count)
-        data = chunks.encoded(values, "float64")
+        each = 1000.0 * np.arange(b.repeat, b.repeat + b.repeats)
+        values = (np.arange(b.first, b.first + b.count)[:, None] + each).ravel()
+        data = chunks.encoded(b.number, values, "float64")
         assert layout.is_whole(data)
+        assert chunks.fits(data, "float64")
+        assert len(data) <= chunks.most_bytes("float64")
         files[chunks.key(b.number)] = zarr.core.buffer.default_buffer_prototype().buffer.from_bytes(data)
     expected = np.arange(cells).reshape(shape)[..., None] + 1000.0 * np.arange(repeats)
     assert (array[...] == expected.reshape(full)).all()
@@ -91,3 +100,24 @@ def test_metadata_of_another_version_of_zarr_are_the_same():
     assert layout.same_metadata(says, silent)
     other = listed | {"metadata": {"loss": {"shape": [3], "node_type": "array"}}}
     assert not layout.same_metadata(json.dumps(group | {"consolidated_metadata": other}).encode(), silent)
+
+
+@given(st.integers(1, 10**4), st.integers(1, 10**6))
+def test_repeats_stand_together_as_evenly_as_may_be(cells, repeats):
+    """Protects the number of files and the size of chunks: no more values than asked for, no group nearly empty."""
+    size = -(-cells * repeats // layout.MOST_BLOCKS)
+    together = layout.repeats_of_chunk(cells, repeats, size)
+    assert 1 <= together <= repeats
+    assert together == 1 or together * cells <= size
+    groups = -(-repeats // together)
+    assert groups <= 2 * layout.MOST_BLOCKS
+    assert groups * together - repeats < groups
+
+
+def test_a_chunk_that_gives_more_than_it_may_is_seen_before_it_is_decompressed():
+    """Protects memory: a file of a few bytes that declares, or holds, gigabytes of zeros."""
+    chunks = Chunks((4,), 1, (4,))
+    honest = chunks.encoded(0, np.arange(4.0), "float64")
+    assert chunks.fits(honest, "float64")
+    for bomb in (Zstd().encode(bytes(10**8)), honest[:-4] + honest[:-4], b"", b"\x28\xb5\x2f\xfd"):
+        assert not chunks.fits(layout.with_checksum(bomb), "float64")

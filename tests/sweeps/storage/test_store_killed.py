@@ -44,21 +44,21 @@ from selfstab.kernels import modules
 from selfstab.sweeps.runners.lanes import LaneRunner
 
 modules.compiled = lambda source: SimpleNamespace(**modules.plain(source))
-layout.LARGEST_BLOCK = 8
+layout.LARGEST_CHUNK = 8
 tqdm.tqdm.monitor_interval = 0  # a thread of its own would be in the way of a fork
 ss.sweep(case.LOSS, case.OPTIMIZER, case.AXES, **case.SETTINGS)
 write, run, writes, runs = store.Store._write, LaneRunner.run, 0, 0
 
 def sweep(path, at, how):
-    def counted(self, file, data):
+    def counted(self, name, data):
         global writes
         writes += 1
         if writes != at:
-            return write(self, file, data)
+            return write(self, name, data)
         if how == 1:
-            (self._done / "partial").write_bytes(data[: len(data) // 2])
+            (self.path / layout.DONE / "partial").write_bytes(data[: len(data) // 2])
         if how == 2:
-            write(self, file, data)
+            write(self, name, data)
         os.kill(os.getpid(), signal.SIGKILL)
 
     def run_counted(self, cells, repeat=0):
