@@ -14,6 +14,7 @@ from typing import Any
 import sympy
 
 from selfstab.kernels import elementary
+from selfstab.losses.symbolic.deadline import bounded
 from selfstab.losses.symbolic.printing import Assignment, Printed, assignments, formula
 
 JACOBI_SWEEPS = 12
@@ -84,6 +85,20 @@ def shared_exponentials(
             shared[name] = sympy.exp(least * rest)
             powers |= {sympy.exp(f * rest): name ** (f / least) for f in multiples}
     return shared, [e.xreplace(powers) for e in expressions]
+
+
+def derivatives(expression: sympy.Expr, symbols: Sequence[sympy.Symbol]) -> list[sympy.Expr]:
+    """Return the derivative by each symbol; in a sum, SymPy meets only the terms that hold it.
+
+    >>> x, y = sympy.symbols("x y", real=True)
+    >>> derivatives(x**2 + x * y, [x, y])
+    [2*x + y, x]
+    """
+    holding: dict[Any, list[sympy.Expr]] = {symbol: [] for symbol in symbols}
+    for term in sympy.Add.make_args(expression):
+        for symbol in term.free_symbols & holding.keys():
+            holding[symbol].append(term)
+    return [sympy.Add(*(sympy.diff(term, symbol) for term in holding[symbol])) for symbol in symbols]
 
 
 @dataclass(frozen=True)
@@ -204,7 +219,7 @@ class Formulas:
     @cached_property
     def gradient(self) -> list[sympy.Expr]:
         """∂L/∂w, one expression per weight."""
-        return [_tidy(sympy.diff(self.expression, s)) for s in self._w]
+        return [_tidy(derivative) for derivative in derivatives(self.expression, self._w)]
 
     @cached_property
     def hessian(self) -> sympy.Matrix:
@@ -212,11 +227,13 @@ class Formulas:
         n = len(self._w)
         out = sympy.zeros(n, n)
         for i in range(n):
-            for j in range(i, n):
-                out[i, j] = out[j, i] = _tidy(sympy.diff(self.gradient[i], self._w[j]))
+            for j, derivative in enumerate(derivatives(self.gradient[i], self._w[i:]), i):
+                if derivative != 0:
+                    out[i, j] = out[j, i] = _tidy(derivative)
         return out
 
     @cached_property
+    @bounded("be written as a kernel")
     def _program(self) -> _Program:
         pieces = {"value": [self.expression], "gradient": self.gradient, "sharpness": self._blocks.flat()}
         exponentials, expressions = shared_exponentials([e for piece in pieces.values() for e in piece])

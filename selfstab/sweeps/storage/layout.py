@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +17,7 @@ from numcodecs.zstd import Zstd
 from selfstab import validation
 from selfstab.kernels.measures import MEASURES
 from selfstab.machine import free_memory
+from selfstab.notices import unwarned
 from selfstab.runs.dataset import provenance
 from selfstab.sweeps.plan.blocks import LARGEST_BLOCK, Block
 from selfstab.sweeps.plan.plan import Plan, described
@@ -211,9 +211,8 @@ def files_of(plan: Plan, chunks: Chunks, document: Settings, arrays: Arrays) -> 
     )  # fmt: skip
     record.attrs.update(document)
     root.attrs.update(provenance(plan.problem, 0.0), compile_seconds=0.0, repeats=plan.repeats)
-    with warnings.catch_warnings():
-        # Zarr 3 does not specify consolidated metadata yet; without them xarray warns whoever opens the store.
-        warnings.simplefilter("ignore")
+    # Zarr 3 does not specify consolidated metadata yet; without them xarray warns whoever opens the store.
+    with unwarned():
         zarr.consolidate_metadata(root.store)
     return {name: buffer.to_bytes() for name, buffer in files.items()}
 
