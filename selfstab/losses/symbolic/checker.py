@@ -77,10 +77,10 @@ class Checker:
     >>> checker = Checker()
     >>> checker.prepare()
     >>> try:
-    ...     checker.check("u**", ["u"])
+    ...     checker.check("u*v", ["u"])
     ... except ValueError as error:
     ...     print(error)
-    expression must be a formula, got 'u**': column 4: invalid syntax
+    expression must be a formula, got 'u*v': column 3: unknown name 'v'; known are u, pi, E
     >>> checker.close()
     """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import sys
 import threading
 import time
@@ -159,7 +160,7 @@ class _Watch:
     def _run(self) -> None:
         # A thread has less computing time than time goes by.
         while not self._over.wait(max(self._ends - self._clock(), _AGAIN if self._fired else 0.001)):
-            if self._clock() >= self._ends:
+            if self._clock() >= self._ends and not _ends_objects(self._target):
                 self._fired = True
                 _raise_in(self._target)
 
@@ -185,6 +186,17 @@ class _Watch:
                 interrupt = error
         if interrupt is not None:
             raise interrupt
+
+
+def _ends_objects(thread: int) -> bool:
+    """Whether a thread runs code that ends an object: Python reports an exception there, and goes on without it."""
+    callbacks = {getattr(callback, "__code__", None) for callback in gc.callbacks}
+    frame = sys._current_frames().get(thread)
+    while frame is not None:
+        if frame.f_code.co_name == "__del__" or frame.f_code in callbacks:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _clock() -> Callable[[], float]:

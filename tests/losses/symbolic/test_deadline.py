@@ -190,3 +190,24 @@ def test_limits_that_are_none_are_refused(seconds):
     """Protects the setting."""
     with pytest.raises((ValueError, TypeError), match="seconds must be"), derive_within(seconds):
         pass
+
+
+def test_an_object_s_end_is_not_interrupted():
+    """Protects from what Python prints of an exception that it drops; JAX has such code run at any time."""
+    ended = []
+
+    class Slow:
+        def __del__(self):
+            until = time.thread_time() + 0.3
+            while time.thread_time() < until:
+                pass
+            ended.append(True)
+
+    @bounded("end")
+    def dropping():
+        Slow()
+        forever()
+
+    with derive_within(0.1), pytest.raises(DeadlineError):
+        dropping()
+    assert ended
