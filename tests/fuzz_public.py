@@ -15,6 +15,7 @@ import os
 import random
 import sys
 import tempfile
+from functools import partial
 from types import SimpleNamespace
 
 import matplotlib as mpl
@@ -24,7 +25,7 @@ mpl.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
-from fuzz import CALLS, CUBIC, HANGS, JUNK, LOSS, TASK, SETTING, ending
+from fuzz import CALLS, CUBIC, HANGS, JUNK, LOSS, SETTING, TASK, ending
 
 import selfstab as ss
 from selfstab import experiments, plotting, theory, verification
@@ -72,7 +73,8 @@ def datasets():
         "predicted": ss.predicted_dynamics(**run), "constrained": ss.constrained_trajectory(**run),
         "averaged": ss.averaged_flow(**run), "rod": ss.rod_flow(**run),
         "spectrum": ss.hessian_spectrum(LOSS, [[0.0, 0.0], [1.0, 1.0]], largest=1),
-        "catapults": ss.catapults([1.0, 2.0, 1.0, 1.0], 1.5), "comparison": experiments.compare(TASK, SETTING, threads=1),
+        "catapults": ss.catapults([1.0, 2.0, 1.0, 1.0], 1.5),
+        "comparison": experiments.compare(TASK, SETTING, threads=1),
         "verify": ss.verify(["A1 unrolled update"]),
     }  # fmt: skip
     made["rasterized"] = ss.rasterize(made["refined"], n=4)
@@ -106,16 +108,25 @@ def calls(of):
     every["plotting.animate_catapult"] = (plotting.animate_catapult, {
         "runs": of["run"], "path": "x.gif", "frames": 3, "trail": 2, "frames_per_second": 2})  # fmt: skip
     every["observables.measure"] = (ss.observables.measure, {"run": of["run"], "measures": ["phase"]})
-    every["observables.swing"] = (ss.observables.swing, {"run": of["run"], "loss": CUBIC, "minimum": [0.0, 0.0]})
+    every["observables.swing"] = (
+        ss.observables.swing,
+        {"run": of["run"], "loss": CUBIC, "minimum": [0.0, 0.0]},
+    )
     every["catapults of a run"] = (ss.catapults, {"sharpness": of["run"]["sharpness"], "threshold": 1.0})
-    every["analyze"] = (ss.analyze, {"run": of["run"], "lr": 0.1, "momentum": 0.0, "lookahead": 0.0, "columns": None})
+    every["analyze"] = (
+        ss.analyze,
+        {"run": of["run"], "lr": 0.1, "momentum": 0.0, "lookahead": 0.0, "columns": None},
+    )
     every["Initialization"] = (ss.Initialization, {"seed": 0, "scale": 1.0})
     every["check_loss"] = (ss.check_loss, {"loss": LOSS, "at": [1.0, 0.1]})
     every["Constant"] = (ss.Constant, {"lr": 0.1})
     every["derive_within"] = (lambda seconds: ss.derive_within(seconds).__enter__(), {"seconds": 10.0})
     every["table"] = (verification.table, {"dataset": of["verify"]})
     every["exit_code"] = (verification.exit_code, {"dataset": of["verify"]})
-    every["Trial"] = (experiments.Trial, {"loss": LOSS, "held_out": LOSS, "start": [1.0, 0.1], "sparse": None})
+    every["Trial"] = (
+        experiments.Trial,
+        {"loss": LOSS, "held_out": LOSS, "start": [1.0, 0.1], "sparse": None},
+    )
     every["mnist"] = (ss.datasets.mnist, {"samples": 5, "target": "onehot", "pool": 2})
     every["Chain.minimum"] = (ss.Chain(3).minimum, {"start": None, "sharpness": 6.0})
     every["Product.minimum"] = (ss.Product().minimum, {"start": None, "sharpness": 6.0})
@@ -131,13 +142,17 @@ def calls(of):
         }  # fmt: skip
     for optimizer in (ss.HeavyBall(0.1, 0.9), ss.HeavyBall(ss.LinearWarmup(0.0, 1.0, 5), 0.9)):
         for name, arguments in {
-            "max_stable_sharpness": {"step": 0}, "thresholds": {"first": 0, "last": 3}, "rates": {"first": 0, "last": 3},
-            "matched": {"momentum": 0.5}, "at_excess": {"sharpness": 1.0, "excess": 0.1}, "amplification": {"excess": 0.1},
-            "inertia": {"excess": 0.1}, "update": {"w": np.array(one), "v": np.array(two), "gradient": np.array(one)},
+            "max_stable_sharpness": {"step": 0}, "thresholds": {"first": 0, "last": 3},
+            "rates": {"first": 0, "last": 3}, "matched": {"momentum": 0.5},
+            "at_excess": {"sharpness": 1.0, "excess": 0.1}, "amplification": {"excess": 0.1},
+            "update": {"w": np.array(one), "v": np.array(two), "gradient": np.array(one)},
         }.items():  # fmt: skip
             method = getattr(optimizer, name)
             names = [*inspect.signature(method).parameters]
-            every[f"{type(optimizer.lr).__name__} {name}"] = (method, dict(zip(names, arguments.values())))
+            every[f"{type(optimizer.lr).__name__} {name}"] = (
+                method,
+                dict(zip(names, arguments.values(), strict=False)),
+            )
     return every
 
 
@@ -175,7 +190,7 @@ def main(share: float = 1.0, seed: int = 0) -> None:
             text = f"{name}({key}={text_of(value)})"
             faulthandler.dump_traceback_later(HANGS, exit=True)
             print(text, file=sys.stderr, flush=True)
-            how = ending(lambda: function(**arguments))
+            how = ending(partial(function, **arguments))
             faulthandler.cancel_dump_traceback_later()
             plt.close("all")
             if how in counts:

@@ -86,7 +86,7 @@ def test_threads_that_overlap_leave_the_filters_of_warnings_unchanged():
 
 
 def test_kernels_and_formulas_change_no_filter_of_warnings(monkeypatch):
-    """Protects a program's warnings from runs in threads: what overflows, and what Python remarks, is quiet all the same."""
+    """Protects a program's warnings from runs in threads: what overflows, and what Python remarks, is quiet."""
 
     def forbidden(*_, **__):
         raise AssertionError("a filter of warnings is the whole process's")

@@ -325,7 +325,7 @@ def averaged_flow(
     """
     problem = checked(loss, optimizer, start, None, steps, escape, 3)
     directions = validation.integer("directions", directions, at_least=1)
-    substeps = validation.integer("substeps", substeps, at_least=1)
+    substeps = validation.integer("substeps", substeps, at_least=1, at_most=10**9)
     every = validation.integer("every", every, at_least=1)
     keep = validation.some_of("keep", keep, AVERAGED_FLOW_KEEP)
     began = time.perf_counter()

@@ -268,7 +268,7 @@ def rod_flow(
     1.0
     """
     problem = checked(loss, optimizer, start, previous, steps, escape, 2)
-    substeps = validation.integer("substeps", substeps, at_least=1)
+    substeps = validation.integer("substeps", substeps, at_least=1, at_most=10**9)
     every = validation.integer("every", every, at_least=1)
     keep = validation.some_of("keep", keep, ROD_FLOW_KEEP)
     began = time.perf_counter()

@@ -16,7 +16,7 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.former_names import takes_former_arguments
-from selfstab.optimizers.schedules import Constant, Schedule, is_schedule, rates, scaled
+from selfstab.optimizers.schedules import Constant, Schedule, is_schedule, rates, refuse_several_rates, scaled
 from selfstab.optimizers.settings import (
     Frozen,
     Setting,
@@ -126,6 +126,7 @@ class Optimizer(Frozen, ABC):
 
     def __post_init__(self) -> None:
         if not is_schedule(self.lr):
+            refuse_several_rates(self.lr)
             object.__setattr__(self, "lr", validation.real("lr", self.lr, above=0))
         check_settings(self)
 
@@ -243,7 +244,8 @@ class Optimizer(Frozen, ABC):
 
     def rates(self, first: int, last: int) -> Array:
         """Return lr_t of the updates t = first, ..., last − 1; shape (last − first,), each finite and >= 0."""
-        return rates(self.schedule, first, last)
+        first = validation.integer("first", first, at_least=0, at_most=2**53)
+        return rates(self.schedule, first, validation.integer("last", last, at_least=first, at_most=2**53))
 
     # -- its threshold ---------------------------------------------------------------------------------------------
 

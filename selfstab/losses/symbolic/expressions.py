@@ -217,7 +217,11 @@ def _convert(node: ast.expr, symbols: Mapping[str, sympy.Symbol], depth: int) ->
             return symbols[node.id]
         if node.id in _CONSTANTS:
             return _CONSTANTS[node.id]
-        raise _refuse(node, f"unknown name {node.id!r}; known are {', '.join([*symbols, *_CONSTANTS])}")
+        raise _refuse(
+            node,
+            f"unknown name {node.id!r}; known are {', '.join([*symbols, *_CONSTANTS])}: "
+            "add it to variables if it is a weight, else to parameters with its value",
+        )
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
         inner = _convert(node.operand, symbols, depth + 1)
         return -inner if isinstance(node.op, ast.USub) else inner

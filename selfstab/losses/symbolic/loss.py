@@ -107,7 +107,8 @@ class SymbolicLoss(Loss):
         free = {s.name for s in self.expression.free_symbols}
         if unknown := sorted(free - set(symbols)):
             raise ValueError(
-                f"expression must use declared symbols only ({', '.join(symbols)}), got {', '.join(unknown)}"
+                f"expression must use declared symbols only ({', '.join(symbols)}), got {', '.join(unknown)}: "
+                "add each to variables if it is a weight, else to parameters with its value"
             )
         if not free & set(weights):
             raise ValueError(
@@ -115,7 +116,7 @@ class SymbolicLoss(Loss):
             )
         check_operations(self.expression, set(weights), limit)
         self._names = tuple(weights)
-        self._parameters = {name: validation.real(name, value) for name, value in numbers.items()}
+        self._parameters = {name: _parameter(name, value) for name, value in numbers.items()}
         self._check_parameters()
         check_shared_operations(self._derived.operations, limit)
 
@@ -240,6 +241,15 @@ class SymbolicLoss(Loss):
         pair = pairs.top_eigenpair(self.hessian_at(w), guess=guess)
         value = float(self.kernel.evaluate(w[None], sharpness=True)[1][0])
         return pairs.Eigenpair(value, pair.vector, pair.residual, pair.products)
+
+
+def _parameter(name: str, value: Any) -> float:
+    if isinstance(value, (list, tuple)) or getattr(value, "ndim", 0) > 0:
+        raise TypeError(
+            f"{name} must be a single number, got {validation.shown(value)}: an array is for ss.EmpiricalRisk, "
+            "as data of which a formula has one sample"
+        )
+    return validation.real(name, value)
 
 
 def _names(name: str, values: Iterable[sympy.Symbol | str]) -> list[str]:
