@@ -244,7 +244,9 @@ def require(
         if missing := [word for word in required if word not in present]:
             what = f"the {kind}{'s' * (len(missing) > 1)} {', '.join(missing)}"
             raise ValueError(
-                f"{name} must have {what} ({made_by}), got {', '.join(map(str, present)) or 'none'}"
+                validation.one_line(
+                    f"{name} must have {what} ({made_by}), got {', '.join(map(str, present)) or 'none'}"
+                )
             )
     for word, dims in variables.items():
         if dims is not None and {*data[word].dims} != {*dims}:
