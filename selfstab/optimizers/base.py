@@ -311,7 +311,12 @@ class Optimizer(Frozen, ABC):
         """
         steepness = validation.broadcastable("sharpness", sharpness, above=0)
         relative = validation.broadcastable("excess", excess, above=-1)
-        lr = rate_at_excess(self, steepness, relative)
+        with np.errstate(all="ignore"):
+            lr = rate_at_excess(self, steepness, relative)
+        if not np.isfinite(lr).all():
+            raise ValueError(
+                "sharpness and excess must be those of an lr that float64 holds, got one beyond 1.8e308"
+            )
         return float(lr) if np.ndim(lr) == 0 else lr
 
     def matched(self, *args: Any, **numbers: Any) -> Self:

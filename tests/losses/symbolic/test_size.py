@@ -149,9 +149,13 @@ def test_losses_people_write_out_are_taken(make):
 def test_the_limit_can_be_set_and_the_message_says_what_else_to_do():
     """Protects users from a limit without a way out."""
     text = "(u*v - 1)**2/2 + sin(u*v)"
-    with pytest.raises(ValueError, match=r"at most 5 operations .* \(limit\), got \d+, .*EmpiricalRisk.*FunctionLoss"):
+    with pytest.raises(
+        ValueError, match=r"at most 5 operations .* \(limit\), got \d+, .*EmpiricalRisk.*FunctionLoss"
+    ):
         ss.SymbolicLoss(text, ["u", "v"], limit=5)
-    assert ss.SymbolicLoss(text, ["u", "v"], limit=100).value([1.0, 1.0]) == pytest.approx(np.sin(1.0), rel=1e-15)
+    assert ss.SymbolicLoss(text, ["u", "v"], limit=100).value([1.0, 1.0]) == pytest.approx(
+        np.sin(1.0), rel=1e-15
+    )
     with pytest.raises(ValueError, match="limit must be an integer >= 1"):
         ss.SymbolicLoss(text, ["u", "v"], limit=0)
 
@@ -161,11 +165,17 @@ MANY = [f"x{i}" for i in range(501)]
 
 @pytest.mark.parametrize(
     "make",
-    [lambda: ss.Quadratic(np.ones(3200)), lambda: ss.Quadratic(np.ones(501)), lambda: ss.SymbolicLoss("x0**2", MANY)],
+    [
+        lambda: ss.Quadratic(np.ones(3200)),
+        lambda: ss.Quadratic(np.ones(501)),
+        lambda: ss.SymbolicLoss("x0**2", MANY),
+    ],
 )
 def test_more_weights_than_a_formula_can_have_are_refused_at_once(make):
     """Protects from minutes of SymPy before a matrix that no kernel could hold."""
-    with pytest.raises(ValueError, match=r"must be at most 500 of a loss that is a formula, got \d+: .*FunctionLoss"):
+    with pytest.raises(
+        ValueError, match=r"must be at most 500 of a loss that is a formula, got \d+: .*FunctionLoss"
+    ):
         make()
 
 
