@@ -293,7 +293,7 @@ def ending(call):
                 return f"message {text!r}"
             return "refused"
         except OSError as error:  # a path that is none
-            return "refused" if error.strerror and "\n" not in str(error) else f"{error!r}"
+            return "refused" if str(error).strip() and "\n" not in str(error) else f"{error!r}"
         except Exception as error:
             return f"{type(error).__name__}: {error}"
     return "accepted"
