@@ -174,3 +174,9 @@ def test_bad_step_is_named(step):
 def test_a_labelled_number_is_a_rate():
     """Protects the natural call HeavyBall(run.lr[0]): what is recorded can be used again."""
     assert ss.HeavyBall(xr.DataArray(0.25)).max_stable_sharpness() == 8.0
+
+
+def test_an_lr_that_overflows_is_refused():
+    """Protects from infinity, and from NumPy's warning, where a sharpness is tiny and an excess huge."""
+    with pytest.raises(ValueError, match="sharpness and excess must be those of an lr that float64 holds"):
+        ss.HeavyBall(1.0).at_excess(sharpness=1e-310, excess=1e308)
