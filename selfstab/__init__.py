@@ -5,7 +5,7 @@ The public names, by topic; ``help(selfstab.sweep)`` and the like tell the rest:
 - optimizers: HeavyBall, Constant, LinearWarmup; Optimizer (one of your own)
 - losses: SymbolicLoss (any formula), EmpiricalRisk (a formula's mean over data), Quadratic, CubicTaylor, Product,
   DoubleWell, Minimalist, Chain, Coupled, DiagonalNetwork, MLP, FunctionLoss (any model), LossFamily (losses a function
-  makes), Loss (the base of your own kind), check_loss; datasets
+  makes), Loss (the base of your own kind), check_loss; derive_within; datasets
 - starts: Initialization, flip_start
 - in place of a run: averaged_flow, rod_flow
 - one run: simulate, hessian_spectrum, catapults; observables
@@ -41,6 +41,7 @@ _HOMES = {
     "LossFamily": "losses.family",
     "SymbolicLoss": "losses.symbolic.loss",
     "EmpiricalRisk": "losses.symbolic.risk",
+    "derive_within": "losses.symbolic.deadline",
     "Quadratic": "losses.toys",
     "CubicTaylor": "losses.toys",
     "Product": "losses.toys",

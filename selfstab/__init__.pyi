@@ -15,6 +15,7 @@ from selfstab.losses.family import LossFamily as LossFamily
 from selfstab.losses.functions.function import FunctionLoss as FunctionLoss
 from selfstab.losses.networks.diagonal import DiagonalNetwork as DiagonalNetwork
 from selfstab.losses.networks.mlp import MLP as MLP
+from selfstab.losses.symbolic.deadline import derive_within as derive_within
 from selfstab.losses.symbolic.loss import SymbolicLoss as SymbolicLoss
 from selfstab.losses.symbolic.risk import EmpiricalRisk as EmpiricalRisk
 from selfstab.losses.toys import Chain as Chain

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -13,6 +14,8 @@ from types import FrameType
 from typing import Final
 
 _PACKAGE: Final = str(Path(__file__).parent) + os.sep
+
+_FILTERS: Final = threading.RLock()
 
 _listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
 
@@ -64,6 +67,21 @@ def heard_by(listener: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         _listener.reset(token)
+
+
+@contextmanager
+def unwarned(category: type[Warning] = Warning) -> Iterator[None]:
+    """Ignore another library's warnings of a category, for one call.
+
+    Filters of warnings are the whole process's. Threads that change them and overlap would leave them changed, so that
+    they wait for each other here.
+
+    >>> with unwarned(UserWarning):
+    ...     warnings.warn("nobody sees this")
+    """
+    with _FILTERS, warnings.catch_warnings():
+        warnings.simplefilter("ignore", category)
+        yield
 
 
 def unheard() -> AbstractContextManager[None]:

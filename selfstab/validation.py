@@ -51,16 +51,26 @@ class ArgumentError(ValueError):
 
 
 def shown(value: object, limit: int = 60) -> str:
-    """Return ``repr(value)`` on one line, shortened to `limit` characters.
+    """Return ``repr(value)`` on one line of printable characters, shortened to `limit` of them; its type if it fails.
 
     >>> shown(list(range(100)), limit=12)
     '[0, 1, 2,...'
     """
     try:
-        text = " ".join(repr(value).split())
-    except ValueError:  # an integer of more digits than Python prints
+        text = one_line(repr(value))
+    except Exception:  # an integer of more digits than Python prints, or a class of the user's
         text = f"a value of type {type(value).__name__}"
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def one_line(text: str) -> str:
+    r"""Return a text with its lines joined and every other character that is not printable escaped.
+
+    >>> print(one_line("red \x1b[31m\nthen more"))
+    red \x1b[31m then more
+    """
+    line = " ".join(text.split())
+    return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 def floats(name: str, value: Any, *, shape: tuple[int | None, ...] | None = None, nan: bool = False) -> Array:
@@ -123,12 +133,25 @@ def _refuse_mask(name: str, value: Any) -> None:
         raise TypeError(f"{name} must not be masked, got {shown(value)}")
 
 
+def _digits(value: Any) -> str:
+    """Say how large an integer is that no message has room for."""
+    return f"an integer of {value.bit_length()} bits" if isinstance(value, int) else shown(value)
+
+
 def _real(name: str, value: Any) -> Array:
     _refuse_mask(name, value)
     try:
         array = np.asarray(value)
     except (ValueError, TypeError):
         raise ValueError(f"{name} must be an array of numbers of equal lengths, got {shown(value)}") from None
+    if array.dtype.kind == "O" and all(type(number) is int for number in array.flat):
+        # Integers beyond 64 bits.
+        try:
+            array = np.array([float(number) for number in array.flat]).reshape(array.shape)
+        except OverflowError:
+            raise ValueError(
+                f"{name} must be of magnitude at most 1.8e308, as float64 is, got {_digits(value)}"
+            ) from None
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must be real numbers, got dtype {array.dtype} in {shown(value)}")
     # A longer float that is too large becomes infinite here, and is refused as such.

@@ -301,6 +301,35 @@ def malformed_risk(rng):
     return "risk", lambda: ss.EmpiricalRisk(*arguments).gradient([0.1, 0.2, 0.3]), arguments
 
 
+CONSTANTS = [
+    "2", "10**9", "-10**9", "1e300", "1e-300", "-1e-300", "10**16", "1/3", "pi", "E", "-1", "1e-16", "30", "-700",
+    "0.5", "10**60/7", "2**(1/2)", "exp(-600)", "exp(600)", "exp(-10**9)", "1e-320",
+]  # fmt: skip
+FUNCTIONS = [
+    "sqrt", "exp", "log", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh",
+    "atanh", "erf", "abs",
+]  # fmt: skip
+WITH_CONSTANT = ["{c}*sqrt(x)", "sqrt({c}*x)", "{c}*x", "x**2+{c}", "abs({c}*x)+{d}", "({c}-{d})*x**0.5"]
+
+
+def formula_of_constants(rng):
+    """Return a loss of constants that overflow, underflow, cancel, or are not real."""
+
+    def constant(depth):
+        how = rng.random()
+        if depth == 0 or how < 0.2:
+            return rng.choice(CONSTANTS)
+        if how < 0.7:
+            return f"{rng.choice(FUNCTIONS)}({constant(depth - 1)})"
+        return f"({constant(depth - 1)}{rng.choice('+-*/')}{constant(depth - 1)})"
+
+    c, d = constant(rng.choice([1, 2, 3])), constant(rng.choice([0, 1, 2]))
+    inner = rng.choice(WITH_CONSTANT).format(c=c, d=d)
+    outer = rng.choice(["{f}({i})", "({i})**2", "{f}({i})**2/({c}+x)", "{f}({g}({i}))"])
+    text = outer.format(f=rng.choice(FUNCTIONS), g=rng.choice(FUNCTIONS), i=inner, c=c)
+    return "constants", lambda: ss.SymbolicLoss(text, ["x"]), text
+
+
 OPTIONS = [
     "--lr", "--momentum", "--start", "--steps", "-p", "--variables", "-a", "--axis", "--measure", "--seed",
     "--noise", "--repeats", "--every", "--output", "--threads", "--resume", "--nonsense", "-z",
@@ -337,7 +366,14 @@ def malformed_command(rng):
     return "command", call, words
 
 
-KINDS = [malformed_call, malformed_formula, malformed_command, malformed_risk, call_beyond_memory]
+KINDS = [
+    malformed_call,
+    malformed_formula,
+    formula_of_constants,
+    malformed_command,
+    malformed_risk,
+    call_beyond_memory,
+]
 
 
 def ending(call):
@@ -352,7 +388,7 @@ def ending(call):
                 return f"message {text!r}"
             return "refused"
         except OSError as error:  # a path that is none
-            return "refused" if error.strerror and "\n" not in str(error) else f"{error!r}"
+            return "refused" if str(error).strip() and "\n" not in str(error) else f"{error!r}"
         except Exception as error:
             return f"{type(error).__name__}: {error}"
     return "accepted"
@@ -368,7 +404,7 @@ def main(count: int, seed: int) -> None:
         os.chdir(folder)
         check_calls()
         for _ in range(count):
-            make = rng.choices(KINDS, [50, 40, 10, 20, 5])[0]
+            make = rng.choices(KINDS, [50, 30, 10, 10, 20, 5])[0]
             name, call, shown = make(rng)
             # The last line before a crash or a hang says which call it was.
             print(name, ascii(shown)[:300], file=sys.stderr, flush=True)

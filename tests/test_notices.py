@@ -6,9 +6,13 @@ import pickle
 import threading
 import warnings
 
+import numpy as np
 import pytest
 
+import selfstab as ss
 from selfstab import notices
+from selfstab.kernels import modules
+from selfstab.notices import unwarned
 from selfstab.validation import ArgumentError
 
 
@@ -55,3 +59,41 @@ def test_an_argument_error_travels():
     """Protects errors from another process: a pickle keeps the argument's name and the message."""
     error = pickle.loads(pickle.dumps(ArgumentError("store", "must be a folder")))
     assert (error.argument, str(error), type(error)) == ("store", "store must be a folder", ArgumentError)
+
+
+def test_threads_that_overlap_leave_the_filters_of_warnings_unchanged():
+    """Protects a program's warnings: a thread that leaves last must not put back what another had set."""
+    before = [*warnings.filters]
+    inside, leave = threading.Event(), threading.Event()
+
+    def first():
+        with unwarned(UserWarning):
+            inside.set()
+            leave.wait(30)
+
+    def second():
+        with unwarned():
+            pass
+
+    one, other = threading.Thread(target=first), threading.Thread(target=second)
+    one.start()
+    inside.wait(30)
+    other.start()
+    leave.set()
+    one.join(30)
+    other.join(30)
+    assert warnings.filters == before
+
+
+def test_kernels_and_formulas_change_no_filter_of_warnings(monkeypatch):
+    """Protects a program's warnings from runs in threads: what overflows, and what Python remarks, is quiet."""
+
+    def forbidden(*_, **__):
+        raise AssertionError("a filter of warnings is the whole process's")
+
+    function = modules.plain("@compiled\ndef f(x):\n    return x * x\n\n\n")["f"]
+    monkeypatch.setattr(warnings, "catch_warnings", forbidden)
+    monkeypatch.setattr(warnings, "simplefilter", forbidden)
+    assert function(np.float64(1e200)) == np.inf
+    with pytest.raises(ValueError, match="column 1: invalid syntax"):
+        ss.SymbolicLoss("2and u", ["u"])

@@ -65,7 +65,7 @@ def test_public_names_are_those_promised():
         "Minimalist": "",
         "Chain": "depth",
         "Coupled": "zeta eps",
-        "SymbolicLoss": "expression variables parameters",
+        "SymbolicLoss": "expression variables parameters limit",
         "EmpiricalRisk": "expression weights data parameters",
         "DiagonalNetwork": "inputs targets depth",
         "MLP": "widths inputs targets activation criterion weight_decay",

@@ -54,6 +54,10 @@ def test_arrays_come_as_new_ordered_float64():
         (lambda: validation.real("x", 2, above=0, at_most=1), "x must be in (0, 1], got 2.0"),
         (lambda: validation.real("x", 0, above=0), "x must be in (0, inf), got 0.0"),
         (lambda: validation.real("x", 1, below=1), "x must be in (-inf, 1), got 1.0"),
+        (
+            lambda: validation.real("x", 10**400),
+            "x must be of magnitude at most 1.8e308, as float64 is, got an integer",
+        ),
         (lambda: validation.real("x", [1]), "x must be a single number, got [1]"),
         (lambda: validation.real("x", np.True_), f"x must be a single number, got {np.True_!r}"),
         (lambda: validation.real("x", b"1"), "x must be a single number, got b'1'"),
@@ -227,3 +231,41 @@ def test_where_a_large_array_is_not_finite(changes, message):
         data[at] = value
     with pytest.raises(ValueError, match=message):
         validation.floats("x", data)
+
+
+def test_integers_beyond_64_bits_are_numbers():
+    """Protects from dtype object: an integer of any length is a number if float64 holds it."""
+    assert validation.real("x", 10**30) == 1e30
+    assert validation.floats("x", [10**30, 1]).tolist() == [1e30, 1.0]
+
+
+class _Lines:
+    def __repr__(self):
+        return "first\nsecond\r\x1b[31m\u2028third"
+
+
+class _Silent:
+    def __repr__(self):
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        _Lines(),
+        [_Lines()],
+        {"a": _Lines()},
+        xr.DataArray(np.ones((2, 2))),
+        np.ones((3, 3)),
+        _Silent(),
+        10**5000,
+        "a\nb",
+    ],
+    ids=["lines", "list", "mapping", "labelled", "array", "silent", "digits", "text"],
+)
+def test_what_is_shown_is_one_line_of_printable_characters(value):
+    """Protects terminals and logs: whatever an argument is, its message is one line without escape sequences."""
+    text = validation.shown(value)
+    assert text
+    assert text.isprintable()
+    assert len(text.splitlines()) == 1

@@ -184,6 +184,8 @@ def _checked(matrix: Array | Callable[[Array], Array], dimension: int | None) ->
     if not isinstance(matrix, np.ndarray) or matrix.dtype != np.float64:
         raise TypeError(f"matrix must be a float64 array or a function, got {validation.shown(matrix)}")
     size = len(matrix) if matrix.ndim else 0
+    if dimension is not None:
+        dimension = validation.integer("dimension", dimension, at_least=1)
     if matrix.shape != (size, size) or size == 0 or dimension not in (None, size):
         raise ValueError(
             f"matrix must be square with {dimension or 'one or more'} rows, got shape {matrix.shape}"

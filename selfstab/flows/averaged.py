@@ -329,7 +329,7 @@ def averaged_flow(
     recorded = [variables[name] for name in (*AVERAGED_FLOW, *keep)]
     problem = checked(loss, optimizer, start, None, steps, escape, 3, every=every, variables=recorded)
     directions = validation.integer("directions", directions, at_least=1)
-    substeps = validation.integer("substeps", substeps, at_least=1)
+    substeps = validation.integer("substeps", substeps, at_least=1, at_most=10**9)
     began = time.perf_counter()
     data: dict[str, list[Any]] = {name: [] for name in (*AVERAGED_FLOW, *keep, "invalid")}
     reached = -1

@@ -272,7 +272,7 @@ def rod_flow(
     variables = ROD_FLOW | ROD_FLOW_KEEP
     recorded = [variables[name] for name in (*ROD_FLOW, *keep)]
     problem = checked(loss, optimizer, start, previous, steps, escape, 2, every=every, variables=recorded)
-    substeps = validation.integer("substeps", substeps, at_least=1)
+    substeps = validation.integer("substeps", substeps, at_least=1, at_most=10**9)
     began = time.perf_counter()
     thin = problem.loss.dimension > FULL_UP_TO
     # One BLAS thread: the bits of a product depend on the number of threads. An overflow ends the flow.

@@ -13,7 +13,6 @@ import os
 import stat
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from functools import cache, wraps
 from importlib.metadata import version
@@ -187,8 +186,8 @@ def plain(source: str) -> dict[str, Any]:
 def _quiet(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def quiet(*arguments: Any) -> Any:
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
+        # Of this thread alone; filters of warnings are the whole process's.
+        with np.errstate(all="ignore"):
             return function(*arguments)
 
     return quiet

@@ -14,6 +14,7 @@ import sympy
 
 from selfstab import validation
 from selfstab.losses.base.named_loss import numbers, whole
+from selfstab.losses.symbolic.size import check_weights
 from selfstab.losses.symbolic.toy import Demonstration, SliderRange, Toy, sharpness_setting
 from selfstab.validation import Array
 
@@ -24,7 +25,7 @@ class Quadratic(Toy):
     Parameters
     ----------
     curvatures
-        c, one per weight, finite; weights are named w0, w1, ... and parameters c0, c1, ...
+        c, one per weight, at most 500, finite; weights are named w0, w1, ... and parameters c0, c1, ...
 
     Raises
     ------
@@ -53,9 +54,10 @@ class Quadratic(Toy):
         c = validation.floats("curvatures", curvatures, shape=(None,))
         if c.size == 0:
             raise ValueError("curvatures must hold at least one number, got none")
+        check_weights("curvatures", c.size)
         w = sympy.symbols(f"w:{c.size}", real=True)
         p = sympy.symbols(f"c:{c.size}", real=True)
-        expression = sum(a * b**2 for a, b in zip(p, w, strict=True)) / 2
+        expression = sympy.Add(*(a * b**2 for a, b in zip(p, w, strict=True))) / 2
         super().__init__(expression, w, dict(zip(p, c, strict=True)))
 
     def minimum(self, start: Any = None) -> Array:

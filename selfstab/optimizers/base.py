@@ -16,7 +16,7 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.former_names import takes_former_arguments
-from selfstab.optimizers.schedules import Constant, Schedule, is_schedule, rates, scaled
+from selfstab.optimizers.schedules import Constant, Schedule, is_schedule, rates, refuse_several_rates, scaled
 from selfstab.optimizers.settings import (
     Frozen,
     Setting,
@@ -126,6 +126,7 @@ class Optimizer(Frozen, ABC):
 
     def __post_init__(self) -> None:
         if not is_schedule(self.lr):
+            refuse_several_rates(self.lr)
             object.__setattr__(self, "lr", validation.real("lr", self.lr, above=0))
         check_settings(self)
 
@@ -243,7 +244,8 @@ class Optimizer(Frozen, ABC):
 
     def rates(self, first: int, last: int) -> Array:
         """Return lr_t of the updates t = first, ..., last − 1; shape (last − first,), each finite and >= 0."""
-        return rates(self.schedule, first, last)
+        first = validation.integer("first", first, at_least=0, at_most=2**53)
+        return rates(self.schedule, first, validation.integer("last", last, at_least=first, at_most=2**53))
 
     # -- its threshold ---------------------------------------------------------------------------------------------
 
@@ -309,7 +311,12 @@ class Optimizer(Frozen, ABC):
         """
         steepness = validation.broadcastable("sharpness", sharpness, above=0)
         relative = validation.broadcastable("excess", excess, above=-1)
-        lr = rate_at_excess(self, steepness, relative)
+        with np.errstate(all="ignore"):
+            lr = rate_at_excess(self, steepness, relative)
+        if not np.isfinite(lr).all():
+            raise ValueError(
+                "sharpness and excess must be those of an lr that float64 holds, got one beyond 1.8e308"
+            )
         return float(lr) if np.ndim(lr) == 0 else lr
 
     def matched(self, *args: Any, **numbers: Any) -> Self:

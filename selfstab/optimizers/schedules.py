@@ -36,6 +36,15 @@ def is_schedule(lr: object) -> bool:
     return isinstance(lr, Schedule) and callable(lr.values) and not isinstance(lr, (Mapping, type))
 
 
+def refuse_several_rates(lr: object) -> None:
+    """Raise TypeError for a learning rate that is a function, an array or a list: it is to be a schedule."""
+    if callable(lr) or isinstance(lr, (list, tuple)) or getattr(lr, "ndim", 0) > 0:
+        raise TypeError(
+            f"lr must be a single number or a schedule, got {validation.shown(lr)}: take ss.LinearWarmup, or an object "
+            "of a class with values(first, last) that returns lr_t for t = first, ..., last - 1"
+        )
+
+
 def rates(schedule: Schedule, first: int, last: int) -> Array:
     """Return a schedule's lr_t for t = first, ..., last − 1, or raise if its numbers are not learning rates.
 
@@ -146,7 +155,8 @@ def scaled(lr: float | Schedule, factor: float) -> float | Schedule:
     scale: Any = getattr(lr, "scaled", None)
     if scale is None:
         raise TypeError(
-            f"lr must be a number, {', '.join(SCHEDULES)} or a schedule with .scaled(factor), got {lr!r}"
+            f"lr must be a number, {', '.join(SCHEDULES)} or a schedule with .scaled(factor), got "
+            + validation.shown(lr)
         )
     result: Schedule = scale(factor)
     return result

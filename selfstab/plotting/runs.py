@@ -308,8 +308,9 @@ def draw_final_sharpness(
     Parameters
     ----------
     data
-        Runs by name in groups by name, with ``window_mean``, ``least_after_crossing``, ``end``, ``diverged_at`` and
-        ``max_stable_sharpness``, see ``selfstab.plotting.contract``.
+        Runs by name in groups by name, ``{"network": {"GD": run}}``, with ``window_mean``,
+        ``least_after_crossing``, ``end``, ``diverged_at`` and ``max_stable_sharpness``, see
+        ``selfstab.plotting.contract``.
     ax
         Where to draw; by default the axes of a new figure.
     hollow
@@ -325,9 +326,12 @@ def draw_final_sharpness(
     TypeError, ValueError
         If data lacks one of these; the message names it.
     """
-    for group, runs in data.items():
+    if not isinstance(hollow, Collection):
+        raise TypeError(f"hollow must be names of runs, got {validation.shown(hollow)}")
+    for group, runs in _groups(data).items():
         for name, run in runs.items():
-            require_run(run, *_ENDS, "diverged_at", "max_stable_sharpness", name=f"data[{group!r}][{name!r}]")
+            argument = f"data[{validation.shown(group)}][{validation.shown(name)}]"
+            require_run(run, *_ENDS, "diverged_at", "max_stable_sharpness", name=argument)
     ax = axes_or_new(ax)
     thresholds = []
     for place, runs in enumerate(data.values()):
@@ -354,6 +358,25 @@ def draw_final_sharpness(
     ax.set_xticks(range(len(data)), list(data))
     ax.set(ylabel="final sharpness (1/lr)", xlim=(-0.5, len(data) - 0.5), ylim=(0.0, 1.15 * max(thresholds)))
     return ax
+
+
+def _groups(data: Any) -> Mapping[str, Mapping[str, Any]]:
+    """Return runs by name in groups by name, or raise TypeError or ValueError."""
+    allowed = "must be runs by name in groups by name, {'network': {'GD': run}}"
+    if hasattr(data, "data_vars"):
+        raise TypeError(
+            f"data {allowed}, got one dataset: that of a sweep is drawn by data.final_sharpness.plot()"
+        )
+    if not isinstance(data, Mapping):
+        raise TypeError(f"data {allowed}, got {validation.shown(data)}")
+    for group, runs in data.items():
+        if not isinstance(runs, Mapping) or hasattr(runs, "data_vars"):
+            raise TypeError(
+                f"data[{validation.shown(group)}] must be runs by name, got {validation.shown(runs)}"
+            )
+    if not any(data.values()):
+        raise ValueError(f"data {allowed}, got {validation.shown(data)}")
+    return data
 
 
 @styled

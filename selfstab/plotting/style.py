@@ -163,10 +163,25 @@ def save(figure: Figure, folder: Path | str, name: str) -> list[Path]:
 
     Raises
     ------
+    TypeError, ValueError
+        If figure is no figure of Matplotlib, folder no path, or name no name of a file.
     FileNotFoundError
         If there is no such folder.
     """
-    folder = Path(folder)
+    from matplotlib.figure import Figure
+
+    if not isinstance(figure, Figure):
+        raise TypeError(
+            f"figure must be a Matplotlib figure, such as ax.figure, got {validation.shown(figure)}"
+        )
+    if not isinstance(name, str) or not name or Path(name).name != name or "\0" in name:
+        raise ValueError(
+            f"name must be a file's name without folder and suffix, got {validation.shown(name)}"
+        )
+    try:
+        folder = Path(folder)
+    except TypeError:
+        raise TypeError(f"folder must be a path, got {validation.shown(folder)}") from None
     if not folder.is_dir():
         raise FileNotFoundError(f"folder must exist, got {str(folder)!r}")
     figure.draw_without_rendering()
@@ -229,7 +244,9 @@ def require(
         if missing := [word for word in required if word not in present]:
             what = f"the {kind}{'s' * (len(missing) > 1)} {', '.join(missing)}"
             raise ValueError(
-                f"{name} must have {what} ({made_by}), got {', '.join(map(str, present)) or 'none'}"
+                validation.one_line(
+                    f"{name} must have {what} ({made_by}), got {', '.join(map(str, present)) or 'none'}"
+                )
             )
     for word, dims in variables.items():
         if dims is not None and {*data[word].dims} != {*dims}:
@@ -289,6 +306,8 @@ def legend(ax: Axes, **options: Any) -> Legend:
     >>> [text.get_text() for text in legend(ax, loc="upper left").get_texts()]
     ['slow limit']
     """
+    if not hasattr(ax, "get_legend_handles_labels"):
+        raise TypeError(f"ax must be axes of Matplotlib, got {validation.shown(ax)}")
     named = _named([ax])
     return ax.legend(list(named.values()), list(named), **options)
 
@@ -316,7 +335,8 @@ def line_properties(line: Mapping[str, Any]) -> dict[str, Any]:
         Line2D([], []).set(**named)
     except (AttributeError, TypeError, ValueError) as error:
         raise TypeError(
-            f"line must be properties of a Matplotlib line, got {validation.shown(dict(line))}: {error}"
+            f"line must be properties of a Matplotlib line, got {validation.shown(dict(line))}: "
+            + validation.one_line(str(error))
         ) from None
     return named
 

@@ -137,13 +137,17 @@ def test_update_is_called_once_at_the_lookahead_point():
         ({"lr": None}, "lr must be real numbers"),
         ({"lr": 1j}, "lr must be real numbers"),
         ({"lr": [0.1]}, "lr must be a single number"),
-        ({"lr": [[1], [1, 2]]}, "lr must be an array of numbers of equal lengths"),
+        ({"lr": [[1], [1, 2]]}, "lr must be a single number or a schedule, got .*LinearWarmup"),
         ({"lr": True}, "lr must be a single number"),
         ({"lr": {}}, "lr must be real numbers"),
         ({"lr": {"a": 1}}, "lr must be real numbers"),
-        ({"lr": ss.LinearWarmup}, "lr must be real numbers"),
+        ({"lr": ss.LinearWarmup}, "lr must be a single number or a schedule"),
+        (
+            {"lr": lambda step: 0.1},
+            r"a schedule, got <function .*: take ss\.LinearWarmup, or an object of a class with",
+        ),
         ({"lr": xr.DataArray([0.1, 0.2])}, "lr must be a single number"),
-        ({"lr": 10**5000}, "lr must be real numbers"),
+        ({"lr": 10**5000}, r"lr must be of magnitude at most 1\.8e308, .*, got an integer of 16610 bits"),
         ({"lr": 0.1, "momentum": 1}, r"momentum must be in \[0, 1\), got 1.0"),
         ({"lr": 0.1, "momentum": -0.1}, "momentum must be"),
         ({"lr": 0.1, "momentum": np.nan}, "momentum must be"),
@@ -170,3 +174,9 @@ def test_bad_step_is_named(step):
 def test_a_labelled_number_is_a_rate():
     """Protects the natural call HeavyBall(run.lr[0]): what is recorded can be used again."""
     assert ss.HeavyBall(xr.DataArray(0.25)).max_stable_sharpness() == 8.0
+
+
+def test_an_lr_that_overflows_is_refused():
+    """Protects from infinity, and from NumPy's warning, where a sharpness is tiny and an excess huge."""
+    with pytest.raises(ValueError, match="sharpness and excess must be those of an lr that float64 holds"):
+        ss.HeavyBall(1.0).at_excess(sharpness=1e-310, excess=1e308)

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import xarray as xr
 from matplotlib.colors import to_hex
 
 from selfstab.plotting import runs
@@ -193,3 +194,24 @@ def test_picture_of_an_orbit(slow_run):
 @pytest.mark.mpl_image_compare(**IMAGE)
 def test_picture_of_a_scan():
     return runs.draw_threshold_scan(scan(), looks=LOOKS).figure
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (
+            xr.Dataset({"final_sharpness": ("lr", [1.0])}),
+            r"runs by name in groups .* that of a sweep is drawn by data\.",
+        ),
+        (None, "got None"),
+        ({}, "got {}"),
+        ({"network": {}}, "got {'network': {}}"),
+        ({"network": None}, r"data\['network'\] must be runs by name, got None"),
+        ({"network": xr.Dataset()}, r"data\['network'\] must be runs by name"),
+        ({"network": {"GD": None}}, r"data\['network'\]\['GD'\] must be a dataset"),
+    ],
+)
+def test_final_sharpness_says_what_it_takes(data, problem):
+    """Protects who expects a drawing of a sweep: the message says what is drawn, and how a sweep is."""
+    with pytest.raises((TypeError, ValueError), match=problem):
+        runs.draw_final_sharpness(data)

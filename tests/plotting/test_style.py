@@ -4,6 +4,7 @@ import re
 import threading
 
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from hypothesis import given
@@ -114,3 +115,27 @@ def test_properties_of_a_line_are_named():
     for wrong in ({"colour": "red"}, {"lw": 1, "linewidth": 2}, {"linestyle": "dotty"}):
         with pytest.raises(TypeError, match="line must be properties of a Matplotlib line, got"):
             style.line_properties(wrong)
+
+
+@pytest.mark.parametrize(
+    ("call", "problem"),
+    [
+        (
+            lambda folder: style.save(None, folder, "x"),
+            "figure must be a Matplotlib figure, such as ax.figure, got None",
+        ),
+        (lambda folder: style.save(plt.figure(), None, "x"), "folder must be a path, got None"),
+        (lambda folder: style.save(plt.figure(), folder, None), "name must be a file's name .* got None"),
+        (
+            lambda folder: style.save(plt.figure(), folder, "../x"),
+            "name must be a file's name without folder",
+        ),
+        (lambda folder: style.legend(None), "ax must be axes of Matplotlib, got None"),
+        (lambda folder: style.legend("x"), "ax must be axes of Matplotlib, got 'x'"),
+    ],
+)
+def test_what_is_no_figure_and_no_axes_is_named(call, problem, tmp_path):
+    """Protects from AttributeErrors of Matplotlib's objects."""
+    with pytest.raises((TypeError, ValueError), match=problem):
+        call(tmp_path)
+    plt.close("all")

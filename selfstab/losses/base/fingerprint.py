@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from selfstab import validation
 from selfstab.former_names import MOVED, SPLIT
 from selfstab.losses.base.former_names import Alias
 
@@ -102,7 +103,9 @@ class _Text:
         try:
             reduced: Any = value.__reduce_ex__(4)
         except Exception as error:  # whatever a class raises that does not pickle
-            raise TypeError(f"{type(value).__qualname__} has no state to tell: {error}") from None
+            raise TypeError(
+                f"{type(value).__qualname__} has no state to tell: {validation.one_line(str(error))}"
+            ) from None
         if isinstance(reduced, str):
             return reduced
         return self.of(tuple(tuple(part) if isinstance(part, Iterator) else part for part in reduced))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-import warnings
+import re
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
@@ -11,7 +12,7 @@ from typing import Any, Final
 import sympy
 
 from selfstab.losses.symbolic import conditions, vocabulary
-from selfstab.losses.symbolic.size import check_nodes
+from selfstab.losses.symbolic.size import LARGEST, check_nodes
 from selfstab.losses.symbolic.vocabulary import (
     CONSTANTS,
     FUNCTIONS,
@@ -20,6 +21,7 @@ from selfstab.losses.symbolic.vocabulary import (
     in_own_functions,
     is_known,
 )
+from selfstab.validation import shown
 
 LONGEST: Final = 2000
 DEEPEST: Final = 60
@@ -27,8 +29,13 @@ LARGEST_POWER: Final = 64
 LARGEST_NUMBER: Final = 10**300
 
 _ARITHMETIC: Final = (sympy.Symbol, sympy.NumberSymbol, sympy.Add, sympy.Mul)
-_CONSTANT: Final = "have a real value of magnitude at most 1e300 in float64, and so do their parts"
+_CONSTANT: Final = (
+    "have a real value of magnitude at most 1e300 and at least 2.3e-308, or 0, and so must their parts"
+)
+_NEVER_ZERO: Final = ("exp", "erfc", "sech", "sigmoid", "softplus")
 _NO_VALUE: Final = (ValueError, OverflowError, ZeroDivisionError, KeyError)
+_REMARKABLE: Final = re.compile(r"\\|(?<!\w)\.?\d[\w.]*(and|else|for|if|in|is|not|or)", re.ASCII)
+"""What Python's parser warns of: backslashes, and words that follow a number without a space."""
 _OPERATORS: Final[dict[type[ast.operator], Any]] = {
     ast.Add: lambda a, b: a + b,
     ast.Sub: lambda a, b: a - b,
@@ -37,8 +44,10 @@ _OPERATORS: Final[dict[type[ast.operator], Any]] = {
 }
 
 
-def checked(expression: sympy.Expr) -> sympy.Expr:
+def checked(expression: sympy.Expr, limit: int = LARGEST) -> sympy.Expr:
     """Return the expression with its powers in exact form, if it is one that kernels can compute.
+
+    Its parts may be at most `limit`.
 
     Raises
     ------
@@ -51,7 +60,7 @@ def checked(expression: sympy.Expr) -> sympy.Expr:
     >>> checked(sympy.Symbol("u") ** 2.0)
     u**2
     """
-    check_nodes(expression)
+    check_nodes(expression, limit)
     expression = in_own_functions(expression)
     nodes = [*sympy.preorder_traversal(expression)]
     for node in nodes:
@@ -60,7 +69,8 @@ def checked(expression: sympy.Expr) -> sympy.Expr:
         if isinstance(node, sympy.Number):
             if max(abs(node), getattr(node, "q", 1)) > LARGEST_NUMBER:
                 raise ValueError(
-                    "expression must have numbers of magnitude at most 1e300, numerators and denominators too"
+                    "expression must have numbers of magnitude at most 1e300, numerators and denominators too, got "
+                    + shown(node)
                 )
         elif not (isinstance(node, (*_ARITHMETIC, sympy.Pow)) or is_known(node)):
             raise ValueError(
@@ -69,8 +79,10 @@ def checked(expression: sympy.Expr) -> sympy.Expr:
     # Before SymPy compares any of them: it may take for ever over constants that no float64 holds.
     try:
         _value(expression)
-    except _NO_VALUE:
-        raise ValueError(f"expression must be real and finite: its constants must {_CONSTANT}") from None
+    except _ConstantError as error:
+        raise ValueError(
+            f"expression must be real and finite: its constants must {_CONSTANT}, got {error}"
+        ) from None
     for node in nodes:
         if node.is_real is False:
             raise ValueError(f"expression must be real and finite, got {node}")
@@ -82,25 +94,41 @@ def checked(expression: sympy.Expr) -> sympy.Expr:
     )
 
 
+class _ConstantError(ValueError):
+    """A constant that has no value, as text."""
+
+
 @lru_cache(maxsize=2**14)
 def _value(node: sympy.Basic) -> float | None:
     """Return a constant's value by float arithmetic, or None for what holds a symbol.
 
-    Any constant within `node` that has no value of magnitude at most 1e300 raises one of ``_NO_VALUE``.
+    Any constant within `node` that overflows, underflows or is not real raises _ConstantError: SymPy may take for ever
+    to compare it.
     """
     if isinstance(node, sympy.Symbol):
         return None
-    if isinstance(node, (sympy.Number, sympy.NumberSymbol)):
-        value = float(node)
-    else:
-        values = [_value(part) for part in node.args]
-        parts = [part for part in values if part is not None]
-        if len(parts) < len(values):
-            return None
-        value = VALUES[type(node).__name__](*parts)
-    if not abs(value) <= LARGEST_NUMBER:
-        raise OverflowError
+    is_number = isinstance(node, (sympy.Number, sympy.NumberSymbol))
+    parts = [] if is_number else [_value(part) for part in node.args]
+    values = [part for part in parts if part is not None]
+    if len(values) < len(parts):
+        return None
+    try:
+        value = float(node) if is_number else VALUES[type(node).__name__](*values)
+    except _NO_VALUE:
+        raise _ConstantError(shown(node)) from None
+    if not abs(value) <= LARGEST_NUMBER or (
+        abs(value) < sys.float_info.min and _underflows(node, value, values)
+    ):
+        raise _ConstantError(f"{shown(node)}, which is {value!r} in float64")
     return value
+
+
+def _underflows(node: sympy.Basic, value: float, parts: list[float]) -> bool:
+    """Whether a constant of value 0, or nearly so, is not 0."""
+    if value != 0.0 or not parts:
+        return value != 0.0 or node != 0
+    # sin(0) is 0, and so may be a sum or a maximum.
+    return bool(isinstance(node, (sympy.Mul, sympy.Pow)) and all(parts)) or type(node).__name__ in _NEVER_ZERO
 
 
 def parse(text: str, symbols: Mapping[str, sympy.Symbol]) -> sympy.Expr:
@@ -132,11 +160,13 @@ def parse(text: str, symbols: Mapping[str, sympy.Symbol]) -> sympy.Expr:
         raise ValueError(
             f"expression must be a formula, got {text!r}: column {power + 1}: use ** for powers, not ^"
         )
+    # Python warns of these, and filters of warnings are the whole process's.
+    if (remarkable := _REMARKABLE.search(text)) is not None:
+        raise ValueError(
+            f"expression must be a formula, got {text!r}: column {remarkable.start() + 1}: invalid syntax"
+        )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)
-            warnings.simplefilter("ignore", DeprecationWarning)
-            tree = ast.parse(text.strip(), mode="eval")
+        tree = ast.parse(text.strip(), mode="eval")
     except SyntaxError as error:
         raise ValueError(
             f"expression must be a formula, got {text!r}: column {(error.offset or 1) + indent}: {error.msg}"
@@ -175,7 +205,11 @@ def _convert(node: ast.expr, symbols: Mapping[str, sympy.Symbol], depth: int) ->
             return symbols[node.id]
         if node.id in CONSTANTS:
             return CONSTANTS[node.id]
-        raise _refuse(node, f"unknown name {node.id!r}; known are {', '.join([*symbols, *CONSTANTS])}")
+        raise _refuse(
+            node,
+            f"unknown name {node.id!r}; known are {', '.join([*symbols, *CONSTANTS])}: "
+            "add it to variables if it is a weight, else to parameters with its value",
+        )
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
         inner = _convert(node.operand, symbols, depth + 1)
         return -inner if isinstance(node.op, ast.USub) else inner
@@ -215,8 +249,8 @@ def _bounded(node: ast.expr, expression: Any) -> Any:
     """Return the expression of a node; ValueError if it holds a constant that is too large, or is none."""
     try:
         _value(expression)
-    except _NO_VALUE:
-        raise _refuse(node, f"constants must {_CONSTANT}") from None
+    except _ConstantError as error:
+        raise _refuse(node, f"constants must {_CONSTANT}, got {error}") from None
     return expression
 
 

@@ -16,6 +16,7 @@ import sympy
 from selfstab.kernels import elementary
 from selfstab.kernels.careful import Careful
 from selfstab.kernels.samples import SampleText
+from selfstab.losses.symbolic.deadline import bounded
 from selfstab.losses.symbolic.kinks import directed
 from selfstab.losses.symbolic.printing import Assignment, Printed, assignments, formula, lines_of
 from selfstab.losses.symbolic.stable import merged, stable
@@ -132,6 +133,23 @@ def shared_exponentials(
             shared[name] = sympy.exp(least * rest)
             powers |= {sympy.exp(f * rest): name ** (f / least) for f in multiples}
     return shared, [e.xreplace(powers) for e in expressions]
+
+
+def derivatives(expression: sympy.Expr, symbols: Sequence[sympy.Symbol]) -> list[sympy.Expr]:
+    """Return the derivative by each symbol, in the functions that kernels know.
+
+    In a sum, SymPy meets only the terms that hold the symbol.
+
+    >>> x, y = sympy.symbols("x y", real=True)
+    >>> derivatives(x**2 + x * y, [x, y])
+    [2*x + y, x]
+    """
+    holding: dict[Any, list[sympy.Expr]] = {symbol: [] for symbol in symbols}
+    for term in sympy.Add.make_args(expression):
+        for symbol in term.free_symbols & holding.keys():
+            holding[symbol].append(term)
+    slopes = (sympy.Add(*(sympy.diff(term, symbol) for term in holding[symbol])) for symbol in symbols)
+    return [merged(in_own_functions(slope)) for slope in slopes]
 
 
 @dataclass(frozen=True)
@@ -278,7 +296,7 @@ class Formulas:
     @cached_property
     def gradient(self) -> list[sympy.Expr]:
         """∂L/∂w, one expression per weight."""
-        return [_tidy(derivative(self.expression, s)) for s in self._w]
+        return [_tidy(slope) for slope in derivatives(self.expression, self._w)]
 
     @cached_property
     def hessian(self) -> sympy.Matrix:
@@ -286,8 +304,9 @@ class Formulas:
         n = len(self._w)
         out = sympy.zeros(n, n)
         for i in range(n):
-            for j in range(i, n):
-                out[i, j] = out[j, i] = _tidy(derivative(self.gradient[i], self._w[j]))
+            for j, curvature in enumerate(derivatives(self.gradient[i], self._w[i:]), i):
+                if curvature != 0:
+                    out[i, j] = out[j, i] = _tidy(curvature)
         return out
 
     @property
@@ -296,6 +315,7 @@ class Formulas:
         return self._w
 
     @cached_property
+    @bounded("be written as a kernel")
     def _program(self) -> _Program:
         pieces = {"value": [self.expression], "gradient": self.gradient, "sharpness": self._blocks.flat()}
         exponentials, expressions = shared_exponentials(
@@ -432,7 +452,7 @@ def derivative(expression: sympy.Expr, symbol: sympy.Symbol) -> sympy.Expr:
     >>> derivative(in_own_functions(sympy.Abs(x)), x)
     sign(x)
     """
-    return merged(in_own_functions(sympy.diff(expression, symbol)))
+    return derivatives(expression, [symbol])[0]
 
 
 def _tidy(expr: sympy.Expr) -> sympy.Expr:

@@ -20,10 +20,18 @@ from selfstab.kernels.measures import MEASURES, measure_names
 from selfstab.kernels.writer import Variant
 from selfstab.losses.base.kernel import PLAIN_STEPS, Kernel, KernelSource
 from selfstab.losses.base.loss import HESSIAN_NUMBERS, Loss
+from selfstab.losses.symbolic.deadline import bounded
 from selfstab.losses.symbolic.expressions import checked, parse
-from selfstab.losses.symbolic.formulas import Formulas, derivative
+from selfstab.losses.symbolic.formulas import Formulas, derivative, derivatives
 from selfstab.losses.symbolic.printing import lines_of
-from selfstab.losses.symbolic.size import check_nodes, check_operations
+from selfstab.losses.symbolic.size import (
+    LARGEST,
+    check_nodes,
+    check_operations,
+    check_shared_operations,
+    check_weights,
+    shared_operations,
+)
 from selfstab.losses.symbolic.vocabulary import in_own_functions
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.optimizers.text import rule_text
@@ -51,15 +59,18 @@ class SymbolicLoss(Loss):
         The weights, in order: symbols or names, or names in one text such as ``"u, v"``.
     parameters
         Value by symbol or name for every other symbol of the expression.
+    limit
+        Most operations of value, gradient and Hessian together; what they share counts once. The kernel of a sweep
+        compiles in about 1 s for each 30 of them. SymPy's own time is limited by :func:`selfstab.derive_within`.
 
     Raises
     ------
     TypeError
         If the expression is not one, or a parameter's value is not a number.
     ValueError
-        If the expression has undeclared symbols, none of the variables, complex or unknown parts, or more than 10000
-        operations in its value, gradient and Hessian together (the time SymPy takes grows with them), or if a name is
-        repeated, reserved or not a Python identifier.
+        If the expression has undeclared symbols, none of the variables, complex or unknown parts, constants that
+        overflow or underflow, more operations than the limit, or if it takes SymPy longer than 10 s; if there are more
+        than 500 variables, or a name is repeated, reserved or not a Python identifier.
 
     Examples
     --------
@@ -74,13 +85,18 @@ class SymbolicLoss(Loss):
     0.25
     """
 
+    @bounded("be checked and differentiated")
     def __init__(
         self,
         expression: sympy.Expr | str,
         variables: Iterable[sympy.Symbol | str],
         parameters: Mapping[sympy.Symbol | str, float] | None = None,
+        *,
+        limit: int = LARGEST,
     ) -> None:
+        limit = validation.integer("limit", limit, at_least=1)
         weights = _names("variables", variables)
+        check_weights("variables", len(weights))
         if not isinstance(parameters, Mapping | None):
             raise TypeError(f"parameters must map names to values, got {validation.shown(parameters)}")
         # A symbol and a text may name one parameter, so the names are checked before they become keys.
@@ -92,22 +108,23 @@ class SymbolicLoss(Loss):
                     f"parameters must not be named like a sweep's axes, measures ({', '.join(RESERVED)}), got {name!r}"
                 )
         symbols = {name: sympy.Symbol(name, real=True) for name in [*weights, *numbers]}
-        self.expression = _expression(expression, symbols)
+        self.expression = _expression(expression, symbols, max(limit, LARGEST))
         self._written = expression if isinstance(expression, str) else ""
         free = {s.name for s in self.expression.free_symbols}
         if unknown := sorted(free - set(symbols)):
             raise ValueError(
-                f"expression must use declared symbols only ({', '.join(symbols)}), got {', '.join(unknown)}"
+                f"expression must use declared symbols only ({', '.join(symbols)}), got {', '.join(unknown)}: "
+                "add each to variables if it is a weight, else to parameters with its value"
             )
         if not free & set(weights):
             raise ValueError(
                 f"expression must use at least one of the variables {', '.join(weights)}, got {self.expression}"
             )
-        check_operations(self.expression, set(weights))
+        check_operations(self.expression, set(weights), limit)
         self._names = tuple(weights)
-        self._parameters = {name: validation.real(name, value) for name, value in numbers.items()}
+        self._parameters = {name: _parameter(name, value) for name, value in numbers.items()}
         self._check_parameters()
-        self._derived.check_functions()
+        check_shared_operations(self._derived.operations, limit)
 
     def _check_parameters(self) -> None:
         for name, bounds in self.domain.items():
@@ -206,10 +223,10 @@ class SymbolicLoss(Loss):
     def hessian_at(self, w: Array) -> Array:
         """Return ∇²L(w)."""
         n = self.dimension
-        out = np.empty((n, n))
-        lower = np.tril_indices(n)
-        out[lower] = self._derived.functions["hessian"](*w, *self._values)
-        out.T[lower] = out[lower]
+        out = np.zeros((n, n))
+        entries = self._derived.entries
+        out[entries] = self._derived.functions["hessian"](*w, *self._values)
+        out.T[entries] = out[entries]
         return out
 
     def gradients_at(self, points: Array) -> Array:
@@ -255,6 +272,15 @@ class SymbolicLoss(Loss):
         return pairs.Eigenpair(value, pair.vector, pair.residual, pair.products)
 
 
+def _parameter(name: str, value: Any) -> float:
+    if isinstance(value, (list, tuple)) or getattr(value, "ndim", 0) > 0:
+        raise TypeError(
+            f"{name} must be a single number, got {validation.shown(value)}: an array is for ss.EmpiricalRisk, "
+            "as data of which a formula has one sample"
+        )
+    return validation.real(name, value)
+
+
 def _names(name: str, values: Iterable[sympy.Symbol | str]) -> list[str]:
     if isinstance(values, sympy.Symbol):
         values = [values]
@@ -277,18 +303,18 @@ def _names(name: str, values: Iterable[sympy.Symbol | str]) -> list[str]:
     return names
 
 
-def _expression(expression: Any, symbols: Mapping[str, sympy.Symbol]) -> sympy.Expr:
+def _expression(expression: Any, symbols: Mapping[str, sympy.Symbol], limit: int) -> sympy.Expr:
     if isinstance(expression, str):
         result = parse(expression, symbols)
     elif isinstance(expression, sympy.Expr):
-        check_nodes(expression)
+        check_nodes(expression, limit)
         # A symbol is known by its name: assumptions a user gave it do not matter.
         result = in_own_functions(
             expression, {s: symbols[s.name] for s in expression.free_symbols if s.name in symbols}
         )
     else:
         raise TypeError(f"expression must be a SymPy expression or text, got {validation.shown(expression)}")
-    return checked(result)
+    return checked(result, limit)
 
 
 class _Derived:
@@ -297,17 +323,31 @@ class _Derived:
     def __init__(self, formulas: Formulas, title: str) -> None:
         self.formulas, self.source, self._title = formulas, KernelSource(formulas, title), title
 
-    def check_functions(self) -> None:
-        """Raise ValueError if a formula has a function that no kernel knows: here, not at the first call."""
-        assert self.functions
+    @cached_property
+    def _source(self) -> str:
+        f = self.formulas
+        hessian = [f.hessian[index] for index in zip(*self.entries, strict=True)]
+        return _plain_source(f, {"value": [f.expression], "gradient": f.gradient, "hessian": hessian})
+
+    @cached_property
+    def operations(self) -> int:
+        """Number of operations of value, gradient and Hessian.
+
+        Raises ValueError if a formula has a function that no kernel knows: here, not at the first call.
+        """
+        return shared_operations(self._source)
+
+    @cached_property
+    def entries(self) -> tuple[Any, Any]:
+        """Rows and columns of the Hessian's entries on and below the diagonal that are not 0 everywhere."""
+        present = sorted((i, j) for i, j in self.formulas.hessian.todok() if j <= i)
+        rows, columns = np.array(present, dtype=int).reshape(-1, 2).T
+        return rows, columns
 
     @cached_property
     def functions(self) -> dict[str, Callable[..., Any]]:
-        """Scalar functions (weights, parameters) of value, gradient and Hessian, run by plain CPython."""
-        f = self.formulas
-        return _plain_functions(
-            f, {"value": [f.expression], "gradient": f.gradient, "hessian": self._lower_hessian}
-        )
+        """Scalar functions (weights, parameters) of value, gradient and Hessian's entries, run by plain CPython."""
+        return modules.plain(elementary.definitions(self._source) + self._source)
 
     @property
     def _lower_hessian(self) -> list[sympy.Expr]:
@@ -318,10 +358,14 @@ class _Derived:
     def compiled(self) -> ModuleType:
         """The compiled module of gradients and Hessians at many points, in the lines of `functions`."""
         f = self.formulas
-        pieces = lines_of(f.gradient, "e"), lines_of(self._lower_hessian, "e")
-        return modules.compiled(derivatives_source(f.weights, f.parameters, *pieces, self._title))
+        gradient, hessian = (
+            lines_of([f.directed(e) for e in expressions], "e")
+            for expressions in (f.gradient, self._lower_hessian)
+        )
+        return modules.compiled(derivatives_source(f.weights, f.parameters, gradient, hessian, self._title))
 
     @cached_property
+    @bounded("have third derivatives")
     def third(self) -> Callable[..., Any]:
         """The function (weights, parameters, a, b) → ∇³L(a, b, ·), run by plain CPython."""
         f = self.formulas
@@ -329,11 +373,12 @@ class _Derived:
         w = [sympy.Symbol(name, real=True) for name in f.weights]
         a = [sympy.Symbol(f"a_{i}", real=True) for i in range(n)]
         b = [sympy.Symbol(f"b_{i}", real=True) for i in range(n)]
-        form = sum(f.hessian[i, j] * a[i] * b[j] for i in range(n) for j in range(n))
-        out = [derivative(form, s) for s in w]
+        form = sympy.Add(*(entry * a[i] * b[j] for (i, j), entry in f.hessian.todok().items()))
+        out = derivatives(form, w)
         return _plain_functions(f, {"third": out}, extra=[s.name for s in [*a, *b]])["third"]
 
     @cached_property
+    @bounded("have fourth derivatives")
     def fourth(self) -> Callable[..., Any]:
         """The function (weights, parameters) → ∂⁴L/∂w_i∂w_j∂w_k∂w_l for i <= j <= k <= l, run by plain CPython."""
         f = self.formulas
@@ -350,6 +395,7 @@ def _sorted_indices(size: int, order: int) -> Iterable[tuple[int, ...]]:
     return combinations_with_replacement(range(size), order)
 
 
+@bounded("be written as text")
 def _exact_text(expression: sympy.Expr, names: Iterable[str], written: str) -> str:
     """Return the expression as text that parses to it again: as it was `written`, or in SymPy's form, at worst."""
     # SymPy prints floats with 15 digits; a symbol that is called like the number has them all.
@@ -364,6 +410,7 @@ def _exact_text(expression: sympy.Expr, names: Iterable[str], written: str) -> s
 
 
 @lru_cache(maxsize=64)
+@bounded("be written as text")
 def _text(expression: sympy.Expr) -> str:
     """Return an expression as text, which takes SymPy milliseconds."""
     return str(expression)
@@ -380,11 +427,17 @@ def _derived(
 def _plain_functions(
     formulas: Formulas, pieces: Mapping[str, list[sympy.Expr]], extra: Iterable[str] = ()
 ) -> dict[str, Callable[..., Any]]:
+    source = _plain_source(formulas, pieces, extra)
+    return modules.plain(elementary.definitions(source) + source)
+
+
+def _plain_source(
+    formulas: Formulas, pieces: Mapping[str, list[sympy.Expr]], extra: Iterable[str] = ()
+) -> str:
     arguments = ", ".join([*formulas.weights, *formulas.parameters, *extra])
     source = ""
     for name, expressions in pieces.items():
         lines, results = lines_of([formulas.directed(e) for e in expressions], "e")
         body = "".join(f"    {line}\n" for line in lines)
         source += f"@compiled\ndef {name}({arguments}):\n{body}    return [{', '.join(results)}]\n\n\n"
-    functions = modules.plain(elementary.definitions(source) + source)
-    return {name: functions[name] for name in pieces}
+    return source

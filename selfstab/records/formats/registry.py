@@ -15,6 +15,13 @@ _KNOWN: Final[dict[str, Format]] = {}
 
 FormatClass = TypeVar("FormatClass", bound=type[Format])
 
+_JSON: Final = {
+    ".json": "json.load",
+    ".jsonl": "pandas.read_json(path, lines=True)",
+    ".ndjson": "pandas.read_json(path, lines=True)",
+}
+"""What reads a text that may hold columns in many ways."""
+
 
 def register(kind: FormatClass) -> FormatClass:
     """Make a format known, in place of one of the same name; a class decorator.
@@ -157,7 +164,10 @@ def format_of(source: Any) -> Format:
     if matching:  # of equals the first counts, which is the latest here
         return max(reversed(matching), key=rank)[0]
     if isinstance(subject, Path):
-        raise ValueError(f"run must be {readable()}, got {str(source)!r}")
+        way = ""
+        if subject.suffix.lower() in _JSON:
+            way = f": read it by {_JSON[subject.suffix.lower()]} and pass what that returns"
+        raise ValueError(f"run must be {readable()}, got {validation.shown(str(source), 200)}{way}")
     kinds = [form.name for form in registered() if form.in_memory]
     raise TypeError(
         f"run must be a path, a formats.Table, {listed(sorted(kinds))}, got {validation.shown(source)}"

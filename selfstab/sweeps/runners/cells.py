@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from selfstab import validation
 from selfstab.eigen.blas import one_blas_thread
 from selfstab.kernels.measures import groups_of, needs_of
 from selfstab.kernels.run_template import observe_source
@@ -83,7 +84,9 @@ class CellRunner:
         try:
             plan = cloudpickle.dumps(self.plan)
         except Exception as error:  # whatever what the user's code holds raises
-            raise TypeError(f"loss must be picklable to run in processes, or threads 1: {error}") from error
+            raise TypeError(
+                f"loss must be picklable to run in processes, or threads 1: {validation.one_line(str(error))}"
+            ) from error
         # Each starts as a new interpreter that does not run the user's script again.
         self._workers = ProcessPoolExecutor(
             self._processes, initializer=_begin_in_worker, initargs=(plan, os.getpid())

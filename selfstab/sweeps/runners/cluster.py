@@ -6,7 +6,6 @@ import platform
 import threading
 import time
 import uuid
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import selfstab
 from selfstab import validation
+from selfstab.notices import unwarned
 from selfstab.provenance import deciding_bits
 from selfstab.sweeps.plan.blocks import Block, values_of
 from selfstab.sweeps.plan.plan import Plan
@@ -123,9 +123,8 @@ def run_blocks(
             )
         _refuse_others(ours, theirs, address)
     name = f"selfstab-{uuid.uuid4().hex}"
-    with warnings.catch_warnings():
-        # Dask warns of data in a task; these are needed by all of them, and lost with no worker.
-        warnings.simplefilter("ignore", UserWarning)
+    # Dask warns of data in a task; these are needed by all of them, and lost with no worker.
+    with unwarned(UserWarning):
         shared = client.submit(_itself, task, key=f"selfstab-plan-{name}")
     ended: SimpleQueue[Any] = SimpleQueue()
     under_way: dict[str, tuple[Any, Block]] = {}

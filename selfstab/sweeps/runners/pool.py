@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Iterable, Sized
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
@@ -80,18 +80,17 @@ def progress_bar(total: int, unit: str, shown: bool, done: int = 0) -> Any:
 
     Of the `total`, `done` were done before: the bar begins there, and its rate does not count them.
     """
-    with warnings.catch_warnings():
-        # In a notebook without ipywidgets tqdm falls back to text, and warns.
-        warnings.simplefilter("ignore")
-        from tqdm.auto import tqdm
+    # As tqdm.auto chooses, which warns in a notebook without ipywidgets.
+    widgets = _in_notebook() and importlib.util.find_spec("ipywidgets") is not None
+    bar: Any = importlib.import_module("tqdm.notebook" if widgets else "tqdm").tqdm
 
-        # None: shown if the output is a terminal. That of a notebook is none, but shows a bar well.
-        columns, lines = _assumed_size()
-        disable = None if shown and not _in_notebook() else not shown
-        return tqdm(
-            total=total, initial=done, unit=unit, unit_scale=True, disable=disable, leave=False,
-            ncols=columns, nrows=lines,
-        )  # fmt: skip
+    # None: shown if the output is a terminal. That of a notebook is none, but shows a bar well.
+    columns, lines = _assumed_size()
+    disable = None if shown and not _in_notebook() else not shown
+    return bar(
+        total=total, initial=done, unit=unit, unit_scale=True, disable=disable, leave=False,
+        ncols=columns, nrows=lines,
+    )  # fmt: skip
 
 
 def _assumed_size() -> tuple[int | None, int | None]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import warnings
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -17,7 +16,7 @@ from numcodecs.zstd import Zstd
 from selfstab import sizes, validation
 from selfstab.folders import Folder
 from selfstab.kernels.measures import MEASURES
-from selfstab.notices import printable
+from selfstab.notices import printable, unwarned
 from selfstab.runs.dataset import provenance
 from selfstab.sweeps.plan.blocks import Block
 from selfstab.sweeps.plan.plan import Plan, described
@@ -320,9 +319,8 @@ def files_of(plan: Plan, chunks: Chunks, document: Settings, arrays: Arrays) -> 
     )  # fmt: skip
     record.attrs.update(document)
     root.attrs.update(provenance(plan.problem, 0.0), compile_seconds=0.0, repeats=plan.repeats)
-    with warnings.catch_warnings():
-        # Zarr 3 does not specify consolidated metadata yet; without them xarray warns whoever opens the store.
-        warnings.simplefilter("ignore")
+    # Zarr 3 does not specify consolidated metadata yet; without them xarray warns whoever opens the store.
+    with unwarned():
         zarr.consolidate_metadata(root.store)
     return {name: buffer.to_bytes() for name, buffer in files.items()}
 

@@ -218,7 +218,9 @@ def _own(name: str, value: Any, steps: int) -> Iterator[tuple[str, Any]]:
         try:
             yield name, hash_of(value)
         except TypeError as error:
-            raise TypeError(f"store cannot keep {name.removeprefix('plan.')}: {error}") from None
+            raise TypeError(
+                f"store cannot keep {name.removeprefix('plan.')}: {validation.one_line(str(error))}"
+            ) from None
 
 
 def _along_axes(plan: Plan) -> Iterator[tuple[str, str]]:

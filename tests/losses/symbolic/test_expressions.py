@@ -173,3 +173,35 @@ def test_no_warning_leaks():
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+UNDERFLOWS = """
+cosh(exp(-10**9)*sqrt(u)) | 1e-300*1e-300*u | u*exp(-800)
+u+exp(-exp(9)) | u*1e-309 | u*(1e-200/1e200) | u**2/exp(-10**9)
+"""
+
+
+@pytest.mark.parametrize("text", " | ".join(UNDERFLOWS.strip().splitlines()).split(" | "))
+def test_constants_that_underflow_are_refused_and_named(text):
+    """Protects from minutes over a constant that is not 0 and that float64 cannot tell from it."""
+    with pytest.raises(
+        ValueError, match=r"column \d+: constants must .* at least 2\.3e-308, .* got .* in float64"
+    ):
+        parse(text, SYMBOLS)
+
+
+def test_a_zero_that_is_one_is_kept():
+    """Protects differences and functions of 0, which do not underflow."""
+    assert value("u + (sin(1)**2 + cos(1)**2 - 1)", u=1.0) == pytest.approx(1.0, abs=1e-15)
+    assert value("u + 0*exp(2) + 1e-307", u=0.0) == 1e-307
+
+
+def test_what_overflows_is_named():
+    """Protects users of long formulas: the message says which part it is."""
+    with pytest.raises(ValueError, match=r"column 11: constants must .*, got exp\(exp\(30\)\)"):
+        parse("u + sin(u*exp(exp(30)))", SYMBOLS)
+    u = SYMBOLS["u"]
+    with pytest.raises(
+        ValueError, match=r"its constants must .*, got exp\(-10000\), which is 0\.0 in float64"
+    ):
+        checked(u**2 + sympy.exp(-10000) * u)

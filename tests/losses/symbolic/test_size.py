@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import sympy
 
@@ -89,3 +90,96 @@ def test_sums_of_hundreds_of_products_are_printed():
     at = {str(x): 1.0 + k for k, x in enumerate(a)} | {str(y): 1.0 for y in b}
     exec("\n".join([*lines, f"found = {result}"]), {"fma": lambda x, y, z: x * y + z}, at)
     assert at["found"] == 250 * 251 / 2
+
+
+def logistic():
+    """Return a logistic regression of 3 weights on 20 points, written out as a sum, and its gradient by NumPy."""
+    rng = np.random.default_rng(0)
+    inputs, labels = rng.normal(size=(20, 3)), rng.choice([-1.0, 1.0], 20)
+    w = sympy.symbols("w:3", real=True)
+    terms = [
+        sympy.log(1 + sympy.exp(-float(y) * sum(float(a) * b for a, b in zip(x, w, strict=True))))
+        for x, y in zip(inputs, labels, strict=True)
+    ]
+
+    def gradient(at):
+        return -(labels / (1 + np.exp(labels * (inputs @ at)))) @ inputs / 20
+
+    return sum(terms) / 20, w, gradient
+
+
+def network():
+    """Return a tanh network of 6 weights on 10 points, written out as a sum, and its gradient by NumPy."""
+    rng = np.random.default_rng(1)
+    inputs, targets = rng.normal(size=10), rng.normal(size=10)
+    a, b, c, d, e, f = w = sympy.symbols("w:6", real=True)
+    terms = [
+        (e * sympy.tanh(a * float(x) + b) + f * sympy.tanh(c * float(x) + d) - float(y)) ** 2
+        for x, y in zip(inputs, targets, strict=True)
+    ]
+
+    def gradient(at):
+        first, second = np.tanh(at[0] * inputs + at[1]), np.tanh(at[2] * inputs + at[3])
+        errors = (at[4] * first + at[5] * second - targets) / 10
+        one, two = errors * at[4] * (1 - first**2), errors * at[5] * (1 - second**2)
+        return np.array([one @ inputs, one.sum(), two @ inputs, two.sum(), errors @ first, errors @ second])
+
+    return sum(terms) / 20, w, gradient
+
+
+def linear_network():
+    """Return Lewkowycz's linear network of width 9, and its gradient by NumPy."""
+    u, v = sympy.symbols("u:9", real=True), sympy.symbols("v:9", real=True)
+
+    def gradient(at):
+        return np.concatenate([at[9:], at[:9]]) * (at[:9] @ at[9:]) / 9
+
+    return sum(a * b for a, b in zip(u, v, strict=True)) ** 2 / 18, (*u, *v), gradient
+
+
+@pytest.mark.parametrize("make", [logistic, network, linear_network])
+def test_losses_people_write_out_are_taken(make):
+    """Protects sums over data: what they share counts once, and their gradients are those of NumPy."""
+    expression, weights, gradient = make()
+    loss = ss.SymbolicLoss(expression, weights)
+    at = np.linspace(-0.4, 0.5, len(weights))
+    assert loss.gradient(at) == pytest.approx(gradient(at), rel=1e-12, abs=1e-15)
+
+
+def test_the_limit_can_be_set_and_the_message_says_what_else_to_do():
+    """Protects users from a limit without a way out."""
+    text = "(u*v - 1)**2/2 + sin(u*v)"
+    with pytest.raises(
+        ValueError, match=r"at most 5 operations .* \(limit\), got \d+, .*EmpiricalRisk.*FunctionLoss"
+    ):
+        ss.SymbolicLoss(text, ["u", "v"], limit=5)
+    assert ss.SymbolicLoss(text, ["u", "v"], limit=100).value([1.0, 1.0]) == pytest.approx(
+        np.sin(1.0), rel=1e-15
+    )
+    with pytest.raises(ValueError, match="limit must be an integer >= 1"):
+        ss.SymbolicLoss(text, ["u", "v"], limit=0)
+
+
+MANY = [f"x{i}" for i in range(501)]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ss.Quadratic(np.ones(3200)),
+        lambda: ss.Quadratic(np.ones(501)),
+        lambda: ss.SymbolicLoss("x0**2", MANY),
+    ],
+)
+def test_more_weights_than_a_formula_can_have_are_refused_at_once(make):
+    """Protects from minutes of SymPy before a matrix that no kernel could hold."""
+    with pytest.raises(
+        ValueError, match=r"must be at most 500 of a loss that is a formula, got \d+: .*FunctionLoss"
+    ):
+        make()
+
+
+def test_a_sum_over_many_weights_is_derived_term_by_term():
+    """Protects quadratics of hundreds of weights from SymPy meeting every pair of them."""
+    hessian = ss.Quadratic(np.arange(1.0, 121.0)).hessian(np.zeros(120))
+    assert np.array_equal(hessian, np.diag(np.arange(1.0, 121.0)))
