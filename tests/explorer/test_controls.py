@@ -8,7 +8,8 @@ import pytest
 from selfstab.explorer import exports
 from selfstab.explorer.controls import Controls
 from selfstab.explorer.scales import Axis
-from selfstab.explorer.state import FORMULA, PageState
+from selfstab.explorer.setups import FORMULA
+from selfstab.explorer.state import PageState
 from tests.explorer.conftest import STATES
 
 

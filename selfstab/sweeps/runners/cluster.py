@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import selfstab
 from selfstab import validation
+from selfstab.kernels.forks import free_in_children
 from selfstab.provenance import deciding_bits
 from selfstab.sweeps.plan.blocks import Block
 from selfstab.sweeps.plan.plan import Plan
@@ -199,6 +200,7 @@ def _result(future: Any, block: Block) -> Array | None:
 # -- on the workers ---------------------------------------------------------------------------------------------------
 
 _lock = threading.Lock()
+free_in_children(_lock)
 
 
 def _itself(task: bytes) -> bytes:
