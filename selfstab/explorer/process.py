@@ -31,6 +31,9 @@ IDLE_SECONDS: Final = 600.0
 LOOK_SECONDS: Final = 0.05
 """How often a waiting thread looks whether its request is still the latest."""
 
+_REAP_SECONDS: Final = 5.0
+"""How long the end of a process is waited for."""
+
 MEMORY: Final = 3 * 2**30
 """Bytes that a process may hold, where the system can say so (Linux)."""
 
@@ -171,7 +174,7 @@ class TabProcess:
             pipe, self._pipe = self._pipe, None
         if process is not None:
             process.kill()
-            process.join()
+            process.join(_REAP_SECONDS)
         if pipe is not None:
             pipe.close()
 

@@ -144,12 +144,18 @@ class Tab:
 
     def until(self, words, timeout=100.0):
         """Read messages until a text of the document holds the words, and return it."""
+        texts = []
         while True:
-            message = self.message(timeout)
+            try:
+                message = self.message(timeout)
+            except TimeoutError:
+                raise AssertionError(f"no {words!r} in {texts}") from None
             assert message is not None, "the socket is closed"
             for event in message["content"].get("events", []):
-                if event.get("attr") == "text" and words in event["new"]:
-                    return event["new"]
+                if event.get("attr") == "text":
+                    texts.append(event["new"])
+                    if words in event["new"]:
+                        return event["new"]
 
     def close(self):
         """Close the socket."""
