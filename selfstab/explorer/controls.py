@@ -113,7 +113,7 @@ class Controls:
         on(self.model, lambda new: page.state.with_model(new))
         for widget in (self.formula, self.variables, self.at):
             # All three: what was typed before may have been refused for want of this one.
-            on(widget, lambda _: replace(page.state, weight="", **self._texts()))
+            on(widget, lambda _: self._typed())
         on(self.method, lambda new: page.state.with_method(new))
         on(self.momentum, lambda new: replace(page.state, momentum=float(new)))
         on(self.excess, lambda new: replace(page.state, excess=float(f"{10.0**new:.4g}")))
@@ -123,9 +123,13 @@ class Controls:
         on(self.weight, lambda new: replace(page.state, weight=new))
         self.measure.on_change("value", lambda _a, _o, new: page.choose(new))
 
-    def _texts(self) -> dict[str, Any]:
-        """Return what is typed of a loss."""
-        return {"formula": self.formula.value, "variables": self.variables.value, "at": self.at.value}
+    def _typed(self) -> PageState:
+        """Return the state of what is typed, also where the page went back to a model after a bad formula."""
+        state = self.page.state
+        if state.model != FORMULA:
+            state = state.with_model(FORMULA)
+        texts = {"formula": self.formula.value, "variables": self.variables.value, "at": self.at.value}
+        return replace(state, weight="", **texts)
 
     def roots(self) -> list[Any]:
         """Return the parts that the template places."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ class Picture:
 
     name: str
     data: xarray.Dataset
+    seconds: float = 0.0
+    """What it took, without the wait for a kernel."""
     law: views.Law | None = None
     measures: dict[str, float] | None = None
 
@@ -37,11 +40,14 @@ def pictures(
     """Yield the pictures of a state, those that `keys` has left out, and return the keys afterwards."""
     compilation.compile_for(state)
     current()
+    began = time.perf_counter()
     for name, data in views.pictures(state, keys, current):
+        seconds = time.perf_counter() - began
         if name == "run":
-            yield Picture(name, data, views.law(state), views.measured(data))
+            yield Picture(name, data, seconds, views.law(state), views.measured(data))
         else:
-            yield Picture(name, data)
+            yield Picture(name, data, seconds)
+        began = time.perf_counter()
     return keys
 
 

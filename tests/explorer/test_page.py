@@ -219,7 +219,7 @@ def test_parts_are_those_of_the_template(tab):
 
 
 def picture(state, data):
-    return tasks.Picture("run", data, views.law(state), views.measured(data))
+    return tasks.Picture("run", data, 0.0, views.law(state), views.measured(data))
 
 
 def numbers_in(text):
