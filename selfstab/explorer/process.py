@@ -64,7 +64,7 @@ class TabProcess:
     >>> process = TabProcess()
     >>> [start] = process.answers(tasks.start, PageState())
     >>> start.weight_names
-    ('x', 'y')
+    ('x', 'z')
     >>> process.close()
     """
 
