@@ -172,6 +172,7 @@ def test_more_pages_than_there_may_be_are_refused():
             time.sleep(0.5)
 
 
+@pytest.mark.slow
 def test_a_formula_that_takes_for_ever_stops_no_other_tab_and_ends_with_its_own():
     """Protects the other tabs, the user who types another formula, the machine after a tab, and Ctrl-C."""
     with serving("--limit", "600") as (process, address):
@@ -209,6 +210,7 @@ def test_a_formula_that_takes_for_ever_stops_no_other_tab_and_ends_with_its_own(
         assert alive == []
 
 
+@pytest.mark.slow
 def test_work_beyond_its_limit_is_ended_and_said():
     """Protects a tab from its own formula: it ends, the page says why, and takes the next one."""
     with serving("--limit", "8") as (_, address):
@@ -220,6 +222,7 @@ def test_work_beyond_its_limit_is_ended_and_said():
         tab.until("expression must be a formula")
 
 
+@pytest.mark.slow
 def test_a_socket_that_is_cut_leaves_no_traceback():
     """Protects the terminal: tabs that vanish while pictures come, and pages that never open a socket."""
     with serving() as (process, address):
