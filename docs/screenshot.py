@@ -22,7 +22,7 @@ READY = """() => {
 def main() -> None:
     """Serve the explorer, look at its first page in Chromium, and keep what is seen."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    command = [sys.executable, "-m", "selfstab.cli.program", "explore", "--no-browser"]
+    command = [sys.executable, "-m", "selfstab.cli", "explore", "--no-browser"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, sync_playwright() as drive:
         try:
             address = re.search(r"http://\S+", server.stdout.readline()).group()

@@ -79,6 +79,7 @@ class _Guard(AbstractContextManager[None]):
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
+        self._forks = False
         self._thread = _Thread()
         self._inside: set[int] = set()
         self._numbers: dict[str, int] = {}
@@ -178,17 +179,21 @@ class _Guard(AbstractContextManager[None]):
     def before_fork(self) -> None:
         """Wait until no other thread is about to set or restore a number."""
         self._lock.acquire()
+        self._forks = True
 
     def after_fork_in_parent(self) -> None:
         """Let the other threads go on."""
-        self._lock.release()
+        # While a fork waits, another thread may import this module.
+        if self._forks:
+            self._forks = False
+            self._lock.release()
 
     def after_fork_in_child(self) -> None:
         """Forget the other threads, which the new process does not have."""
         self._inside = {threading.get_ident()} if self._thread.depth else set()
         if not self._inside:
             self._restore(self._numbers)
-        self._lock.release()
+        self.after_fork_in_parent()
 
 
 def _set(library: Any, number: int) -> bool:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from multiprocessing import process
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -252,7 +253,8 @@ class Job:
 def run_all(jobs: Sequence[Job], threads: int | None) -> list[dict[str, Any]]:
     """Return the jobs' results in order: of runs one at a time here, or in as many processes, to the same bits."""
     threads = pool.checked_threads(threads, progress=False)
-    if threads == 1 or len(jobs) == 1:
+    # A daemonic process, such as a worker of multiprocessing.Pool or of Dask, may start no others.
+    if threads == 1 or len(jobs) == 1 or process.current_process().daemon:
         return [job.run() for job in jobs]
     from loky import ProcessPoolExecutor
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
 from selfstab.explorer import views
-from selfstab.explorer.state import FORMULA, MODELS, PageState
+from selfstab.explorer.setups import FORMULA, MODELS
+from selfstab.explorer.state import PageState
 from selfstab.optimizers.registry import optimizer_named
 
 _ready: set[tuple[object, ...]] = set()
@@ -53,11 +55,13 @@ def compile_for(state: PageState) -> None:
             _ready.add(key(state))
 
 
-def prepare() -> None:
-    """Compile what the first page needs, then the models' diagrams over other learning rates, then other models."""
+def prepare() -> Iterator[None]:
+    """Compile the models' diagrams, then those over other learning rates, and yield after each.
+
+    The first page's own come late: it compiles them itself as soon as it is opened.
+    """
     first = PageState()
-    compile_for(first)
-    compile_for(replace(first, warmup=100.0))
-    for model in MODELS:
-        if model != FORMULA:
-            compile_for(PageState().with_model(model))
+    models = [PageState().with_model(model) for model in MODELS if model not in (first.model, FORMULA)]
+    for state in (*models, replace(first, warmup=100.0), first):
+        compile_for(state)
+        yield

@@ -14,7 +14,8 @@ from bokeh.models import Button, CustomJSTickFormatter, Div, NumericInput, Selec
 
 from selfstab.explorer import exports
 from selfstab.explorer.scales import Axis
-from selfstab.explorer.state import FORMULA, MODELS, PageState
+from selfstab.explorer.setups import FORMULA, MODELS
+from selfstab.explorer.state import PageState
 from selfstab.explorer.template import DIV_STYLE, WIDGET_STYLE
 from selfstab.losses.symbolic.toy import SliderRange
 from selfstab.optimizers.registry import registered
@@ -110,8 +111,9 @@ class Controls:
             widget.on_change(attribute, lambda _a, _o, new: page.change(lambda: make(new)))
 
         on(self.model, lambda new: page.state.with_model(new))
-        for name in ("formula", "variables", "at"):
-            on(getattr(self, name), lambda new, name=name: replace(page.state, weight="", **{name: new}))  # type: ignore[misc]
+        for widget in (self.formula, self.variables, self.at):
+            # All three: what was typed before may have been refused for want of this one.
+            on(widget, lambda _: self._typed())
         on(self.method, lambda new: page.state.with_method(new))
         on(self.momentum, lambda new: replace(page.state, momentum=float(new)))
         on(self.excess, lambda new: replace(page.state, excess=float(f"{10.0**new:.4g}")))
@@ -120,6 +122,14 @@ class Controls:
         on(self.steps, lambda new: replace(page.state, steps=int(new)))
         on(self.weight, lambda new: replace(page.state, weight=new))
         self.measure.on_change("value", lambda _a, _o, new: page.choose(new))
+
+    def _typed(self) -> PageState:
+        """Return the state of what is typed, also where the page went back to a model after a bad formula."""
+        state = self.page.state
+        if state.model != FORMULA:
+            state = state.with_model(FORMULA)
+        texts = {"formula": self.formula.value, "variables": self.variables.value, "at": self.at.value}
+        return replace(state, weight="", **texts)
 
     def roots(self) -> list[Any]:
         """Return the parts that the template places."""
@@ -190,7 +200,7 @@ class Controls:
         for which, widgets in self.axes.items():
             widgets.follow(state, getattr(state, which))
         try:
-            names = list(state.setup().loss.weight_names)
+            names = list(state.start.weight_names)
             self.weight.options, self.weight.value = names, state.shown_weight
         except (ValueError, TypeError, OverflowError):
             return

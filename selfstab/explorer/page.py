@@ -6,25 +6,27 @@ import base64
 import html
 import math
 import threading
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from bokeh.events import DoubleTap, Pan, Tap
 from bokeh.models import ColumnDataSource, CustomJS
+from tornado.ioloop import IOLoop
 
 from selfstab import phases
-from selfstab.explorer import compilation, exports, views
+from selfstab.explorer import compilation, exports, tasks
 from selfstab.explorer.controls import Controls
 from selfstab.explorer.plots import Pictures
+from selfstab.explorer.process import LIMIT_SECONDS, Interrupted, TabProcess, WorkError
+from selfstab.explorer.setups import FORMULA, STARTS
 from selfstab.explorer.state import PageState
+from selfstab.explorer.tasks import Picture
 from selfstab.explorer.template import PAGE
 from selfstab.explorer.worker import Latest
 from selfstab.plotting.style import THEORY_COLOUR
 
 if TYPE_CHECKING:
-    import xarray
     from bokeh.document import Document
 
 _PATIENCE: Final = 1.0
@@ -41,24 +43,28 @@ setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 """Saves the file that the server has put into a source: no route serves files."""
 
 
-def show(document: Document) -> None:
-    """Fill a document with the explorer's page."""
-    _Page(document)
+def show(document: Document, limit: float = LIMIT_SECONDS) -> None:
+    """Fill a document with the explorer's page, a part of whose work may take `limit` seconds."""
+    _Page(document, limit)
 
 
 class _Page:
-    """One tab: its state, its widgets, its pictures, and the thread that computes them."""
+    """One tab: its state, its widgets, its pictures, and the process that computes them."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, limit: float = LIMIT_SECONDS) -> None:
         self.document = document
-        self.state = PageState()
+        self.state = self.valid = PageState()
         self.drawn_keys: dict[str, Any] = {}
-        self.quiet = False
+        self.ready: set[tuple[object, ...]] = set()
+        self.quiet = self.closed = self.saving = False
+        self.complaint = ""
         self.pictures = Pictures()
         self.controls = Controls(self)
         self.file = ColumnDataSource({"name": [], "media_type": [], "content": []})
         self.file.js_on_change("data", CustomJS(args={"source": self.file}, code=_SAVE))
+        self.process, self.exporter = TabProcess(limit), TabProcess(limit)
         self.worker: Latest[PageState] = Latest(self._work)
+        self.loop = IOLoop.current(instance=False)
         # Before the plot is a part of the document: later ones are not heard.
         for event in (Tap, DoubleTap, Pan):  # two quick clicks apart are a double one, too
             self.pictures.diagram.on_event(event, self._point)
@@ -68,23 +74,35 @@ class _Page:
             document.add_root(root)
         # No plot holds the file: as a tag it is a part of the document.
         self.controls.message.tags = [self.file]
-        document.on_session_destroyed(lambda _: self.worker.close(0.0))
+        document.on_session_destroyed(lambda _: self.close())
         self.update(self.state)
+
+    def close(self) -> None:
+        """End all work: the tab is gone."""
+        self.closed = True
+        for process in (self.process, self.exporter):
+            process.close()
+        self.worker.close(0.0)
 
     # -- in the page's thread ---------------------------------------------------------------------------------------
 
     def update(self, state: PageState) -> None:
         """Take a new state: move the marks at once, and ask for the pictures."""
-        self.state = state
+        self.state = self.valid = state
+        self._follow(state)
+        self.worker.ask(state)
+
+    def _follow(self, state: PageState) -> None:
+        """Bring the page to a state whose start is known."""
+        self.complaint = ""
         self.controls.follow(state)
         try:
             self.pictures.mark(state)
         except (ValueError, TypeError, OverflowError) as error:
-            self.controls.say(str(error), bad=True)
+            self._complain(str(error))
             return
         compiling = "compiling the kernels of this model: some ten seconds, once on this machine ..."
-        self.controls.say("running ..." if compilation.is_ready(state) else compiling)
-        self.worker.ask(state)
+        self.controls.say("running ..." if compilation.key(state) in self.ready else compiling)
 
     def change(self, make: Callable[[], PageState]) -> None:
         """Take the state that a widget asks for, or say what is wrong with it."""
@@ -92,11 +110,45 @@ class _Page:
             return
         try:
             state = make()
-            state.setup()
+            known = STARTS.knows(state.start_key)
+            if known:
+                _ = state.start
         except (ValueError, TypeError, OverflowError) as error:
-            self.controls.say(str(error), bad=True)
+            self._complain(str(error))
             return
-        self.update(state)
+        if _typed(state) != _typed(self.state):
+            # What is under way is for another loss, and may take long.
+            self.process.interrupt()
+        if known:
+            self.update(state)
+            return
+        self.state, self.complaint = state, ""
+        self.controls.say("checking the formula ...")
+        self.worker.ask(state)
+
+    def _accept(self, state: PageState) -> None:
+        """Follow a state that was checked, if it is still the latest."""
+        if self.state is state:
+            self.valid = state
+            self._follow(state)
+
+    def _refuse(self, state: PageState, words: str) -> None:
+        """Go back to the state before one that was checked, whose texts stay, and say what is wrong with it."""
+        if self.state is not state:
+            return
+        self.state = self.valid
+        self._complain(words)
+        self.worker.ask(self.valid)
+
+    def _complain(self, words: str) -> None:
+        """Say what is wrong; it stays until something else is asked for."""
+        self.complaint = words
+        self.controls.say(words, bad=True)
+
+    def _report(self, words: str) -> None:
+        """Say what was done, unless something is wrong."""
+        if not self.complaint:
+            self.controls.say(words)
 
     def _point(self, event: Any) -> None:
         if event.x is not None and event.y is not None:
@@ -108,15 +160,21 @@ class _Page:
 
     def save(self, kind: str) -> None:
         """Make a file beside the page's work, and hand it to the browser."""
+        if self.saving:
+            self.controls.say("a file is being made: wait for it", bad=True)
+            return
+        self.saving = True
         self.controls.say(f"making {exports.KINDS[kind].name} ...")
-        state = self.state
+        state = self.valid
 
         def make() -> None:
             try:
-                file = exports.export(state, kind)
-            except Exception as error:
-                words = str(error) or type(error).__name__
-                self._later(lambda: self.controls.say(words, bad=True))
+                (file,) = self.exporter.answers(tasks.export, state, kind)
+            except Interrupted:
+                return
+            except WorkError as error:
+                words = str(error)
+                self._later(lambda: end(words, bad=True))
                 return
             content = base64.b64encode(file.content).decode()
 
@@ -126,17 +184,30 @@ class _Page:
                     "media_type": [file.media_type],
                     "content": [content],
                 }
-                self.controls.say(f"saved {file.name}, {len(file.content) / 1000:.0f} kB")
+                end(f"saved {file.name}, {len(file.content) / 1000:.0f} kB")
 
             self._later(hand_over)
+
+        def end(words: str, *, bad: bool = False) -> None:
+            self.saving = False
+            self.controls.say(words, bad=bad)
 
         threading.Thread(target=make, daemon=True).start()
 
     # -- in the worker's thread -------------------------------------------------------------------------------------
 
     def _later(self, act: Callable[[], None]) -> None:
-        """Have something done in the page's thread."""
-        self.document.add_next_tick_callback(act)
+        """Have something done in the page's thread, if the tab is still there."""
+
+        def add() -> None:
+            if not self.closed:
+                self.document.add_next_tick_callback(act)
+
+        if self.loop is None:
+            add()
+        else:
+            # Sessions end in the loop's own thread: from another one it could end between question and call.
+            self.loop.add_callback(add)
 
     def _draw_and_wait(self, acts: list[Callable[[], None]]) -> None:
         """Have the page's thread draw, and wait for it: the next piece of work would hold it up."""
@@ -151,36 +222,62 @@ class _Page:
         done.wait(_PATIENCE)
 
     def _work(self, state: PageState, current: Callable[[], bool]) -> None:
-        draws = {
-            "run": self.pictures.draw_run,
-            "diagram": self.pictures.draw_diagram,
-            "orbits": self.pictures.draw_orbits,
-        }
         try:
-            compilation.compile_for(state)
-            seconds: dict[str, float] = {}
-            began = time.perf_counter()
-            for name, data in views.pictures(state, self.drawn_keys, current):
-                seconds[name] = time.perf_counter() - began
-                acts = [draws[name](state, data)]
-                if name == "run":
-                    words = _summary(state, data)
-                    acts.append(lambda words=words: self.controls.tell(words))  # type: ignore[misc]
-                self._draw_and_wait(acts)
-                began = time.perf_counter()
-            times = ", ".join(f"{name} {1000 * taken:.0f} ms" for name, taken in seconds.items())
-            if current():
-                self._later(lambda: self.controls.say(times))
+            if not STARTS.knows(state.start_key):
+                try:
+                    (start,) = self.process.answers(tasks.start, state, current=current)
+                except WorkError as error:
+                    words = str(error)
+                    self._later(lambda: self._refuse(state, words))
+                    return
+                STARTS.learn(state.start_key, start)
+                self._later(lambda: self._accept(state))
+            self._draw(state, current)
+        except Interrupted:
+            self.drawn_keys = {}
         except Exception as error:
             # Whatever goes wrong is told in words: the page must not stand still.
-            self.drawn_keys.clear()
+            self.drawn_keys = {}
             words = str(error) or type(error).__name__
-            self._later(lambda: self.controls.say(words, bad=True))
+            if current():
+                self._later(lambda: self._complain(words))
+
+    def _draw(self, state: PageState, current: Callable[[], bool]) -> None:
+        draws = {"diagram": self.pictures.draw_diagram, "orbits": self.pictures.draw_orbits}
+        seconds: dict[str, float] = {}
+        pictures = self.process.answers(tasks.pictures, state, self.drawn_keys, current=current)
+        while True:
+            try:
+                picture = next(pictures)
+            except StopIteration as end:
+                self.drawn_keys = end.value
+                break
+            seconds[picture.name] = picture.seconds
+            if picture.law is not None:
+                self.ready.add(compilation.key(state))
+                words = _summary(state, picture)
+                acts = [
+                    self.pictures.draw_run(state, picture.data, picture.law),
+                    lambda words=words: self.controls.tell(words),  # type: ignore[misc]
+                ]
+            else:
+                acts = [draws[picture.name](state, picture.data)]
+            self._draw_and_wait(acts)
+        times = ", ".join(f"{name} {1000 * taken:.0f} ms" for name, taken in seconds.items())
+        if current():
+            self._later(lambda: self._report(times))
 
 
-def _summary(state: PageState, data: xarray.Dataset) -> str:
+def _typed(state: PageState) -> tuple[str, str, str, str] | None:
+    """Return what was typed of a state's loss; None: it is one of the models."""
+    return (state.model, state.formula, state.variables, state.at) if state.model == FORMULA else None
+
+
+def _summary(state: PageState, run: Picture) -> str:
     """Return what came of the run beside what theory says, as a table."""
-    measures, law = views.measured(data), views.law(state)
+    data, law, measures = run.data, run.law, run.measures
+    assert law is not None
+    assert measures is not None
     code = int(measures["phase"])
     diverged = int(data["diverged_at"])
     word = phases.LABELS[code] + (f" at step {diverged}" if diverged >= 0 else "")

@@ -165,9 +165,8 @@ class Pictures:
 
     # -- each returns what is to be done in the page's thread ---------------------------------------------------------
 
-    def draw_run(self, state: PageState, data: xarray.Dataset) -> Callable[[], None]:
-        """Prepare the run's pictures."""
-        law = views.law(state)
+    def draw_run(self, state: PageState, data: xarray.Dataset, law: views.Law) -> Callable[[], None]:
+        """Prepare the run's pictures, with what theory says of it."""
         data = _shown_steps(data)
         columns = {
             "step": data["step"].values.astype(np.int32),

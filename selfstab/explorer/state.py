@@ -2,44 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from types import MappingProxyType
-from typing import Any, Final
-
-import numpy as np
+from typing import Final
 
 from selfstab import validation
 from selfstab.explorer.numbers import numbers_of
 from selfstab.explorer.scales import AXES, Axis
-from selfstab.losses.base.named_loss import numbers
-from selfstab.losses.base.starts import flip_start
-from selfstab.losses.registry import REGISTRY, named_class
-from selfstab.losses.symbolic.loss import SymbolicLoss
-from selfstab.losses.symbolic.toy import Demonstration, SliderRange, Toy
+from selfstab.explorer.setups import (
+    MODELS,
+    STARTS,
+    Setup,
+    Start,
+    StartKey,
+    own_settings,
+    setting_of,
+    setup_of,
+)
+from selfstab.losses.symbolic.toy import SliderRange
 from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.registry import optimizer_named
 from selfstab.optimizers.schedules import LinearWarmup
-from selfstab.validation import Array
-
-FORMULA: Final = "Formula"
-"""The model that is a text of the user's."""
 
 MOST_STEPS: Final = 20_000
 """Longest run: a diagram of such runs still takes seconds only."""
-
-FLAT: Final = 1e-8
-"""A direction is flat where its curvature is below this share of the sharpness."""
-
-
-MODELS: Final[Mapping[str, Demonstration]] = MappingProxyType({
-    name: kind.demonstration
-    for name, kind in ((name, named_class(name)) for name in REGISTRY)
-    if issubclass(kind, Toy) and kind.demonstration is not None
-} | {FORMULA: Demonstration("a formula of yours")})  # fmt: skip
-"""What the explorer shows, by name: the toys that declare how, and a formula of the user's."""
-
 
 _MOMENTA: Final = Axis("momentum", 0.0, 0.98)
 _EXCESSES: Final = Axis("excess", 1e-3, 0.5)
@@ -146,13 +132,11 @@ class PageState:
     @property
     def own_settings(self) -> tuple[SliderRange, ...]:
         """The model's settings, the sharpness of its minimum among them."""
-        model = MODELS[self.model]
-        return (*model.settings, *([model.sharpness] if model.sharpness else []))
+        return own_settings(self.model)
 
     def setting(self, name: str) -> float:
         """Return a setting of the model."""
-        default = next(setting.default for setting in self.own_settings if setting.name == name)
-        return dict(self.settings).get(name, default)
+        return setting_of(self.model, dict(self.settings), name)
 
     def with_setting(self, name: str, value: float) -> PageState:
         """Return the state with another value of one setting."""
@@ -254,12 +238,12 @@ class PageState:
 
     @property
     def _lr_at_threshold(self) -> float:
-        return float(self._with_lr(1.0).at_excess(self.setup().sharpness))
+        return float(self._with_lr(1.0).at_excess(self.start.sharpness))
 
     @property
     def lr(self) -> float:
         """The learning rate at the end of the warmup, at which S(start) stands at the relative excess ε."""
-        return float(self._with_lr(1.0).at_excess(self.setup().sharpness, self.excess))
+        return float(self._with_lr(1.0).at_excess(self.start.sharpness, self.excess))
 
     @property
     def optimizer_numbers(self) -> dict[str, float]:
@@ -277,6 +261,17 @@ class PageState:
             return self._with_lr(LinearWarmup(0.0, self.lr, max(self.warmup, 1.0)))
         return self._with_lr(self.lr)
 
+    @property
+    def start(self) -> Start:
+        """What is known of where runs start, worked out at need.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As :meth:`setup`; also where another process works it out and has not said yet.
+        """
+        return STARTS.of(self.start_key)
+
     def setup(self) -> Setup:
         """Return the loss and where its runs start.
 
@@ -285,12 +280,17 @@ class PageState:
         TypeError, ValueError
             If the formula is none, or the loss is not curved upwards at the start.
         """
-        return _setup(self.model, self.settings, self.formula, self.variables, self.at, self.flip)
+        return setup_of(self.start_key)
+
+    @property
+    def start_key(self) -> StartKey:
+        """What the start of runs depends on."""
+        return self.model, self.settings, self.formula, self.variables, self.at, self.flip
 
     @property
     def shown_weight(self) -> str:
         """The weight that the orbit diagram shows."""
-        names = self.setup().loss.weight_names
+        names = self.start.weight_names
         return self.weight if self.weight in names else names[min(MODELS[self.model].weight, len(names) - 1)]
 
 
@@ -308,84 +308,6 @@ _BOUNDS: Final[dict[str, dict[str, float]]] = {
     "warmup": {"at_least": 0},
     "flip": {"above": 0},
 }
-
-
-@dataclass(frozen=True)
-class Setup:
-    """A loss and where its runs start, with the lines that make them."""
-
-    loss: SymbolicLoss
-    loss_text: str
-    weights: Array
-    weights_text: str
-    top: Array
-    """Unit top eigenvector at the weights."""
-    start: Array
-    previous: Array
-    sharpness: float
-    """At the start, the flip included."""
-
-
-@lru_cache(maxsize=256)
-def _setup(
-    model: str, settings: tuple[tuple[str, float], ...], formula: str, variables: str, at: str, flip: float
-) -> Setup:
-    state = PageState(model=model, settings=settings)
-    if model == FORMULA:
-        names = [name.strip() for name in variables.split(",") if name.strip()]
-        if not names:
-            raise ValueError("variables must name the formula's weights, such as u,v")
-        loss, loss_text = _of_formula(formula, tuple(names)), f"ss.SymbolicLoss({formula!r}, {names!r})"
-        weights, weights_text = _formula_start(loss, at)
-    else:
-        loss, loss_text = _named(state)
-        weights, weights_text = _named_start(state, loss)
-    top = loss.sharpness(weights)
-    if not (np.isfinite(top[0]) and top[0] > 0.0):
-        raise ValueError(f"the loss must be curved upwards at the start, got sharpness {top[0]:.3g}")
-    start, previous = flip_start(loss, weights, flip)
-    sharpness = float(loss.sharpness(start)[0])
-    if not (np.isfinite(sharpness) and sharpness > 0.0):
-        raise ValueError(
-            f"the loss must be curved upwards at the flipped start, got sharpness {sharpness:.3g}"
-        )
-    return Setup(loss, loss_text, weights, weights_text, top[1], start, previous, sharpness)
-
-
-@lru_cache(maxsize=32)
-def _of_formula(formula: str, names: tuple[str, ...]) -> SymbolicLoss:
-    return SymbolicLoss(formula, names)
-
-
-def _named(state: PageState) -> tuple[SymbolicLoss, str]:
-    model = MODELS[state.model]
-    kind: Any = named_class(state.model)
-    parameters = dict(model.fixed) | {setting.name: state.setting(setting.name) for setting in model.settings}
-    for setting in model.settings:
-        if setting.whole:
-            parameters[setting.name] = int(parameters[setting.name])
-    inner = ", ".join(f"{name}={value!r}" for name, value in parameters.items())
-    return kind(**parameters), f"ss.{state.model}({inner})"
-
-
-def _named_start(state: PageState, loss: SymbolicLoss) -> tuple[Array, str]:
-    model, finder = MODELS[state.model], loss.minimum
-    if model.start is not None:
-        return np.array(model.start), f"np.array({list(model.start)!r})"
-    if model.sharpness is None:
-        return finder(), "loss.minimum()"  # type: ignore[call-arg]
-    sharpness = state.setting("sharpness")
-    return finder(sharpness=sharpness), f"loss.minimum(sharpness={sharpness!r})"  # type: ignore[call-arg]
-
-
-def _formula_start(loss: SymbolicLoss, text: str) -> tuple[Array, str]:
-    word, _, rest = text.strip().partition(" ")
-    near = word == "near"
-    point = numbers("start", rest if near else text)
-    if point.size != loss.dimension:
-        raise ValueError(f"start must have {loss.dimension} numbers, one for each weight, got {point.size}")
-    code = f"np.array({point.tolist()!r})"
-    return (loss.minimum(point), f"loss.minimum({code})") if near else (point, code)
 
 
 def drawn_axis(state: PageState, axis: Axis) -> Axis:

@@ -12,7 +12,8 @@ import numpy as np
 
 from selfstab import observables, theory
 from selfstab.explorer.scales import Axis
-from selfstab.explorer.state import FLAT, PageState, Setup, drawn_axis
+from selfstab.explorer.setups import FLAT, Setup
+from selfstab.explorer.state import PageState, drawn_axis
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.runs.simulate import simulate
 from selfstab.sweeps.orbits import orbits

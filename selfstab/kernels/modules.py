@@ -26,6 +26,7 @@ from selfstab.files import beside
 from selfstab.folders import Folder, private
 from selfstab.kernels.arithmetic import HEADER, plain_namespace
 from selfstab.kernels.cache_files import check_files_of
+from selfstab.kernels.forks import hold_at_forks
 from selfstab.notices import notify
 
 _SOURCE_BYTES: Final = 2**26
@@ -95,6 +96,7 @@ class LoadedModules:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._compiler: Any = None
         self._modules: dict[str, ModuleType] = {}
 
     def module(self, source: str) -> ModuleType:
@@ -104,11 +106,27 @@ class LoadedModules:
                 self._modules[source] = _from_disk(source) or _in_memory(source)
             return self._modules[source]
 
+    def hold(self) -> None:
+        """Wait until nothing is loaded or compiled, and keep it so."""
+        self._lock.acquire()
+        numba: Any = sys.modules.get("numba.core.compiler_lock")
+        self._compiler = None if numba is None else numba.global_compiler_lock
+        if self._compiler is not None:
+            self._compiler.acquire()
+
+    def release(self) -> None:
+        """Allow it again."""
+        if self._compiler is not None:
+            self._compiler.release()
+        self._lock.release()
+
     def __iter__(self) -> Iterator[ModuleType]:
         return iter([*self._modules.values()])
 
 
 LOADED: Final = LoadedModules()
+# A process that is forked while another thread compiles would find Numba's lock taken, and half of its tables.
+hold_at_forks(LOADED.hold, LOADED.release)
 
 
 def compiled(source: str) -> ModuleType:

@@ -13,6 +13,7 @@ import matplotlib
 import numpy as np
 
 from selfstab import validation
+from selfstab.kernels.forks import free_in_children
 from selfstab.notices import notify
 from selfstab.validation import Array
 
@@ -92,6 +93,7 @@ RULES: Final[Any] = {
 
 # Matplotlib's settings are the whole process's: two threads in and out of the style would leave it switched on.
 _SETTINGS_LOCK: Final = threading.RLock()
+free_in_children(_SETTINGS_LOCK)
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from selfstab.explorer.scales import Axis
-from selfstab.explorer.state import FORMULA, PageState
+from selfstab.explorer.setups import FORMULA
+from selfstab.explorer.state import PageState
 
 STATES = {
     "default": PageState(steps=60),

@@ -5,26 +5,26 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
-SERVE = """
-from selfstab.explorer import server
-listening = server.server_on()
-print(listening.port, flush=True)
-listening.start()
-listening.io_loop.start()
-"""
+COMMAND = [sys.executable, "-m", "selfstab.cli", "explore", "--no-browser"]
 
 
 @contextmanager
-def serving():
-    """Yield the process and its port."""
+def serving(*options, folder=None):
+    """Yield the process and the address of its page; at the end it is ended by what ends it in a terminal."""
     # What a user's environment may hold: scripts from elsewhere, and any origin.
     worse = {"BOKEH_RESOURCES": "cdn", "BOKEH_ALLOW_WS_ORIGIN": "*", "BOKEH_CDN_VERSION": "1.0.0"}
     process = subprocess.Popen(
-        [sys.executable, "-c", SERVE], env=os.environ | worse, stdout=subprocess.PIPE, text=True
+        [*COMMAND, *options],
+        env=os.environ | worse,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
-        yield process, int(process.stdout.readline())
+        yield process, process.stdout.readline().split()[2]
     finally:
         process.kill()
         process.wait()
         process.stdout.close()
+        process.stderr.close()

@@ -37,7 +37,7 @@ WAIT = 60_000
 def explorer(tmp_path_factory):
     """Return the page, once its first diagram is there, with what it asked for and complained about."""
     asked, complaints = [], []
-    with serving() as (_, port), playwright.sync_playwright() as drive:
+    with serving() as (_, address), playwright.sync_playwright() as drive:
         context = drive.chromium.launch_persistent_context(
             str(tmp_path_factory.mktemp("profile")),
             executable_path=CHROMIUM,
@@ -51,7 +51,8 @@ def explorer(tmp_path_factory):
         page.on("websocket", lambda socket: asked.append(socket.url))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-        page.goto(f"http://127.0.0.1:{port}/")
+        page.goto(address)
+        port = urlsplit(address).port
         made = SimpleNamespace(page=page, asked=asked, complaints=complaints, port=port)
         settled(made, 256)
         yield made

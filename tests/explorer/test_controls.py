@@ -8,7 +8,8 @@ import pytest
 from selfstab.explorer import exports
 from selfstab.explorer.controls import Controls
 from selfstab.explorer.scales import Axis
-from selfstab.explorer.state import FORMULA, PageState
+from selfstab.explorer.setups import FORMULA
+from selfstab.explorer.state import PageState
 from tests.explorer.conftest import STATES
 
 
@@ -46,13 +47,14 @@ def changed(before, after):
         ("warmup", 25, {"warmup": 25.0}),
         ("steps", 1250, {"steps": 1250}),
         ("formula", "u**2/2", {"formula": "u**2/2"}),
-        ("variables", "a,b", {"variables": "a,b"}),
+        ("variables", "c,d", {"variables": "c,d"}),
         ("at", "1,2", {"at": "1,2"}),
     ],
 )
 def test_a_widget_changes_its_own_part(widget, value, difference):
     """Protects the state from a slider wired to another's number, or read in another scale."""
-    page = Owner()
+    typed = widget in ("formula", "variables", "at")
+    page = Owner(PageState(model=FORMULA, variables="a,b", formula="a**2+b**2", at="1,1") if typed else None)
     before = page.state
     getattr(page.controls, widget).value = value
     assert changed(before, page.state) == difference
@@ -131,3 +133,11 @@ def test_a_slider_beyond_its_end_stays_there():
     assert page.controls.excess.value == page.controls.excess.end
     assert page.controls.steps.value == page.controls.steps.end
     assert np.isclose(page.controls.flip.value, np.log10(PageState().flip))
+
+
+def test_a_typed_formula_is_one_whatever_model_the_page_went_back_to():
+    """Protects the second try: after a first formula that was refused, the next is not taken for a model's."""
+    page = Owner()
+    page.controls.variables.value = "a,b"
+    page.controls.formula.value = "a**2 + b**2"
+    assert (page.state.model, page.state.formula, page.state.variables) == (FORMULA, "a**2 + b**2", "a,b")

@@ -12,8 +12,11 @@ import pytest
 from bokeh.document import Document
 
 from selfstab import phases, theory
-from selfstab.explorer import compilation, exports, page, views
-from selfstab.explorer.state import FORMULA, PageState
+from selfstab.explorer import compilation, exports, page, setups, tasks, views
+from selfstab.explorer import state as state_module
+from selfstab.explorer.process import WorkError
+from selfstab.explorer.setups import FORMULA
+from selfstab.explorer.state import PageState
 
 
 class Requests:
@@ -29,14 +32,35 @@ class Requests:
         """Nothing runs."""
 
 
+class Here:
+    """Takes the place of the process: tasks run in the thread that asks."""
+
+    def __init__(self, limit):
+        self.interrupts = 0
+
+    def answers(self, task, *arguments, current=lambda: True):
+        try:
+            return (yield from task(*arguments, current))
+        except Exception as error:
+            raise WorkError(str(error) or type(error).__name__) from None
+
+    def interrupt(self):
+        self.interrupts += 1
+
+    def close(self):
+        self.interrupts = -1
+
+
 @pytest.fixture
 def tab(monkeypatch):
     """Return a tab whose thread is asked and does nothing, and whose document acts at once."""
     monkeypatch.setattr(page, "Latest", Requests)
-    monkeypatch.setattr(compilation, "is_ready", lambda state: True)
+    monkeypatch.setattr(page, "TabProcess", Here)
     document = Document()
     monkeypatch.setattr(document, "add_next_tick_callback", lambda act: act())
-    return page._Page(document)
+    tab = page._Page(document)
+    tab.loop = None
+    return tab
 
 
 def test_a_click_is_the_state_there(tab):
@@ -50,8 +74,8 @@ def test_a_click_is_the_state_there(tab):
 
 
 def test_a_state_that_cannot_be_is_said_and_not_taken(tab):
-    """Protects the page from a bad formula: words in its message, the state and its pictures stay."""
-    tab.change(lambda: PageState(model=FORMULA, formula="u +"))
+    """Protects the page from numbers out of range: words in its message, the state and its pictures stay."""
+    tab.change(lambda: PageState(steps=0))
     assert 'class="bad"' in tab.controls.message.text
     assert tab.state == PageState()
     tab.quiet = True
@@ -59,10 +83,77 @@ def test_a_state_that_cannot_be_is_said_and_not_taken(tab):
     assert len(tab.worker.states) == 1
 
 
-def test_the_wait_for_a_kernel_is_announced(monkeypatch, tab):
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """Have typed formulas checked by processes only, as in the server, which knows none yet."""
+    starts = setups.Starts()
+    starts.elsewhere = True
+    for module in (setups, page, state_module):
+        monkeypatch.setattr(module, "STARTS", starts)
+    return starts
+
+
+def test_a_formula_is_checked_elsewhere_and_a_bad_one_is_not_taken(monkeypatch, tab, elsewhere):
+    """Protects the server's thread from SymPy, and the page from a bad formula, whose text stays to be mended."""
+    monkeypatch.setattr(setups, "setup_of", lambda key: pytest.fail("it was derived here"))
+    bad = PageState(model=FORMULA, formula="u +")
+    tab.change(lambda: bad)
+    assert "checking" in tab.controls.message.text
+    assert (tab.state, tab.valid, tab.worker.states[-1]) == (bad, PageState(), bad)
+    with pytest.raises(ValueError, match="still being checked"):
+        _ = bad.lr
+    monkeypatch.undo()
+
+
+def test_what_a_check_says_is_followed_or_told(monkeypatch, tab, elsewhere):
+    """Protects both ends of a check: words and the former state, or the formula with its pictures."""
+    monkeypatch.setattr(tab, "_draw", lambda state, current: drawn.append(state))
+    drawn = []
+    bad = PageState(model=FORMULA, formula="u +")
+    tab.change(lambda: bad)
+    tab._work(bad, lambda: True)
+    assert "expression must be a formula" in tab.controls.message.text
+    assert (tab.state, tab.worker.states[-1], drawn) == (PageState(), PageState(), [])
+    tab._report("run 1 ms")
+    assert "expression must be a formula" in tab.controls.message.text
+    good = PageState(model=FORMULA, variables="p,q", formula="p**2*q**2 + q**2", at="1,1")
+    tab.change(lambda: good)
+    tab._work(good, lambda: True)
+    assert (tab.valid, drawn) == (good, [good])
+    assert tab.controls.weight.options == ["p", "q"]
+    assert elsewhere.knows(good.start_key)
+    # What was checked for a formula that is no longer the latest changes nothing.
+    late = PageState(model=FORMULA, formula="v**2 + u**2", at="1,1")
+    tab._accept(late)
+    tab._refuse(late, "late")
+    assert tab.valid == good
+
+
+def test_another_loss_ends_what_is_under_way_for_the_former(tab):
+    """Protects the page from a formula that takes for ever; a slider ends nothing, whose kernel is compiled once."""
+    tab.change(lambda: PageState(momentum=0.5))
+    assert tab.process.interrupts == 0
+    tab.change(lambda: PageState(model=FORMULA))
+    assert tab.process.interrupts == 1
+    tab.change(lambda: PageState(model=FORMULA, formula="u**2 + v**2"))
+    assert tab.process.interrupts == 2
+    tab.close()
+    assert (tab.process.interrupts, tab.exporter.interrupts) == (-1, -1)
+
+
+def test_a_closed_tab_is_left_alone(monkeypatch, tab):
+    """Protects the terminal from tracebacks: what comes after the tab has gone is not put into its document."""
+    monkeypatch.setattr(tab.document, "add_next_tick_callback", lambda act: pytest.fail("it is gone"))
+    tab.close()
+    tab._later(lambda: None)
+
+
+def test_the_wait_for_a_kernel_is_announced(tab):
     """Protects the first seconds: compiling is said where it is needed, running otherwise."""
+    assert "compiling the kernels" in tab.controls.message.text
+    tab.ready.add(compilation.key(PageState()))
+    tab.update(PageState(momentum=0.3))
     assert "running" in tab.controls.message.text
-    monkeypatch.setattr(compilation, "is_ready", lambda state: False)
     tab.update(PageState(model="Product"))
     assert "compiling the kernels" in tab.controls.message.text
 
@@ -103,12 +194,14 @@ def test_pictures_are_drawn_as_they_come_and_an_error_is_said(monkeypatch, tab, 
     data = plain_engine(views.run, state)
     monkeypatch.setattr(views, "pictures", lambda *_: iter([("run", data)]))
     tab._work(state, lambda: True)
+    assert compilation.key(state) in tab.ready
     assert len(tab.pictures.run_source.data["step"]) == 21
     assert "final sharpness" in tab.controls.found.text
     assert re.search(r"run \d+ ms", tab.controls.message.text)
 
+    tab.drawn_keys["diagram"] = "old"
+
     def failing(*_):
-        tab.drawn_keys["diagram"] = "old"
         raise MemoryError
 
     monkeypatch.setattr(views, "pictures", failing)
@@ -123,6 +216,10 @@ def test_parts_are_those_of_the_template(tab):
         "controls", "found", "message", "plane", "sharpness", "loss", "legend", "diagram", "orbits",
     ]  # fmt: skip
     assert tab.document.models.get_by_id(tab.file.id) is tab.file
+
+
+def picture(state, data):
+    return tasks.Picture("run", data, 0.0, views.law(state), views.measured(data))
 
 
 def numbers_in(text):
@@ -143,7 +240,7 @@ def test_a_run_is_summed_up_beside_theory(plain_engine):
     data = plain_engine(views.run, state)
     threshold = 2.0 * (1.0 + state.momentum) / state.lr
     kappa = theory.inertia_number(4.0 / threshold - 1.0, state.momentum)
-    text = page._summary(state, data)
+    text = page._summary(state, picture(state, data))
     shown = numbers_in(text)
     assert shown["final sharpness"] == pytest.approx(
         (float(data["sharpness"][-1]), theory.final_sharpness(threshold, 4.0 - threshold, kappa)), rel=1e-3
@@ -159,10 +256,10 @@ def test_a_divergence_and_a_silent_law_are_said(plain_engine):
     """Protects honesty: a diverged run has no final numbers but its step, and where there is no theory it says why."""
     state = PageState(excess=5.0)
     data = plain_engine(views.run, state)
-    text = page._summary(state, data)
+    text = page._summary(state, picture(state, data))
     assert f"{phases.LABELS[phases.DIVERGED]} at step {int(data['diverged_at'])}" in text
     assert math.isnan(numbers_in(text)["final sharpness"][0])
     calm = PageState(excess=-0.1, steps=20)
-    text = page._summary(calm, plain_engine(views.run, calm))
+    text = page._summary(calm, picture(calm, plain_engine(views.run, calm)))
     assert "no theory: the start is below the threshold: stable" in text
     assert all(math.isnan(law) for _, law in numbers_in(text).values())

@@ -81,7 +81,7 @@ def test_a_run_is_drawn_with_its_threshold_and_law(plain_engine):
     """Protects the three pictures of a run: columns of the dataset, lines where theory puts them."""
     state, pictures = PageState(steps=40), Pictures()
     data, law = plain_engine(views.run, state), views.law(state)
-    pictures.draw_run(state, data)()
+    pictures.draw_run(state, data, law)()
     columns = pictures.run_source.data
     assert np.array_equal(columns["step"], data["step"])
     assert np.array_equal(columns["x"], data["displacement"])
@@ -96,9 +96,8 @@ def test_a_run_is_drawn_with_its_threshold_and_law(plain_engine):
             "left": -law.displacement,
         }
     )
-    pictures.draw_run(
-        PageState(steps=40, warmup=9.0), plain_engine(views.run, PageState(steps=40, warmup=9.0))
-    )()
+    warm = PageState(steps=40, warmup=9.0)
+    pictures.draw_run(warm, plain_engine(views.run, warm), views.law(warm))()
     assert not pictures.plane_lines["final"].visible
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from selfstab.explorer import views
 from selfstab.explorer.script import script
-from selfstab.explorer.state import FORMULA, PageState
+from selfstab.explorer.setups import FORMULA
+from selfstab.explorer.state import PageState
 from selfstab.optimizers.settings import setting
 from tests.optimizers.own import Mixed, Moments, TwoMomenta
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 
 from selfstab.explorer.scales import AXES, Axis
-from selfstab.explorer.state import FORMULA, MODELS, PageState, drawn_axis
+from selfstab.explorer.setups import FORMULA, MODELS
+from selfstab.explorer.state import PageState, drawn_axis
 
 
 @pytest.mark.parametrize("name", MODELS)

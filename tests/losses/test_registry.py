@@ -11,7 +11,7 @@ import pytest
 import selfstab as ss
 from selfstab import losses
 from selfstab.cli.options import LOSS_HELP
-from selfstab.explorer.state import FORMULA, MODELS
+from selfstab.explorer.setups import FORMULA, MODELS
 from selfstab.losses.base.named_loss import NamedLoss
 from selfstab.losses.named import NAMES
 from selfstab.losses.registry import REGISTRY, named_class

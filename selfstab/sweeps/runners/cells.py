@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cache, cached_property
+from multiprocessing import process
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -18,13 +19,15 @@ from selfstab import validation
 from selfstab.eigen.blas import one_blas_thread
 from selfstab.kernels.measures import groups_of, needs_of
 from selfstab.kernels.run_template import observe_source
+from selfstab.notices import notify
 from selfstab.observables.measures import Observer
 from selfstab.runs.problem import Problem
 from selfstab.runs.simulate import top_pair
 from selfstab.runs.states import State, states
 from selfstab.sweeps.plan.blocks import block_size
 from selfstab.sweeps.plan.plan import Plan
-from selfstab.validation import Array, Integers
+from selfstab.sweeps.runners.pool import threads_start
+from selfstab.validation import Array, Integers, shown
 
 if TYPE_CHECKING:
     from loky import ProcessPoolExecutor
@@ -81,16 +84,29 @@ class CellRunner:
         import cloudpickle
         from loky import ProcessPoolExecutor
 
+        if process.current_process().daemon:
+            _tell_of_none("it is daemonic, as workers of multiprocessing.Pool and of Dask are")
+            return
+        if not threads_start():
+            _tell_of_none("it is ending")
+            return
         try:
             plan = cloudpickle.dumps(self.plan)
         except Exception as error:  # whatever what the user's code holds raises
             raise TypeError(
                 f"loss must be picklable to run in processes, or threads 1: {validation.one_line(str(error))}"
             ) from error
-        # Each starts as a new interpreter that does not run the user's script again.
-        self._workers = ProcessPoolExecutor(
-            self._processes, initializer=_begin_in_worker, initargs=(plan, os.getpid())
-        )
+        try:
+            # Each starts as a new interpreter that does not run the user's script again.
+            workers = ProcessPoolExecutor(
+                self._processes, initializer=_begin_in_worker, initargs=(plan, os.getpid())
+            )
+            workers.submit(os.getpid)  # starts them
+        except (AssertionError, RuntimeError, OSError, ImportError, NotImplementedError) as error:
+            # No semaphores, or no more processes.
+            _tell_of_none(shown(error, 120))
+            return
+        self._workers = workers
 
     def _expected_seconds(self) -> float:
         problem, _ = self.plan.cell(self._first)
@@ -125,6 +141,12 @@ class CellRunner:
         self._stopped.set()
         if self._workers is not None:
             self._workers.shutdown(wait=True, kill_workers=True)
+
+
+@cache
+def _tell_of_none(reason: str) -> None:
+    """Tell once a process why cells do not run in others."""
+    notify(f"a sweep runs in this process, which can start no others: {reason}")
 
 
 def _run(plan: Plan, cells: Integers, repeat: int, stopped: threading.Event | None = None) -> Array:

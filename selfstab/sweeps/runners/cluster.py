@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import selfstab
 from selfstab import validation
+from selfstab.kernels.forks import free_in_children
 from selfstab.notices import unwarned
 from selfstab.provenance import deciding_bits
 from selfstab.sweeps.plan.blocks import Block, values_of
@@ -201,6 +202,7 @@ def _result(future: Any, block: Block) -> Array | None:
 # -- on the workers ---------------------------------------------------------------------------------------------------
 
 _lock = threading.Lock()
+free_in_children(_lock)
 
 
 def _itself(task: bytes) -> bytes:

@@ -6,8 +6,8 @@ import importlib.util
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sized
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sized
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 from selfstab import validation
@@ -63,7 +63,9 @@ def run_blocks(
 
     with ThreadPoolExecutor(threads) as pool:
         try:
-            servants = [pool.submit(serve) for _ in range(threads)]
+            servants = [*_submitted(pool, serve, threads)]
+            if not servants:
+                serve()
             for servant in servants:
                 servant.result()
         except KeyboardInterrupt:
@@ -73,6 +75,25 @@ def run_blocks(
             raise
         finally:
             stopped.set()
+
+
+def threads_start() -> bool:
+    """Whether threads can be started: none can where the interpreter ends.
+
+    >>> threads_start()
+    True
+    """
+    with ThreadPoolExecutor(1) as pool:
+        return bool([*_submitted(pool, lambda: None, 1)])
+
+
+def _submitted(pool: ThreadPoolExecutor, serve: Callable[[], None], count: int) -> Iterator[Future[None]]:
+    """Give the threads that could be started: none where the interpreter ends, fewer where there are no more."""
+    for _ in range(count):
+        try:
+            yield pool.submit(serve)
+        except RuntimeError:
+            return
 
 
 def progress_bar(total: int, unit: str, shown: bool, done: int = 0) -> Any:

@@ -210,3 +210,43 @@ def test_a_continuation_in_processes_has_the_same_bits(worth_it, same_cells, mon
     assert here.restarted.any()
     monkeypatch.setattr(cells, "_continue", None)  # what runs here, not in a process, fails
     same_cells(made(2), here)
+
+
+ELSEWHERE = """
+import atexit, multiprocessing, sys, threading, warnings
+import numpy as np
+import selfstab as ss
+from selfstab.sweeps.runners import cells
+
+def swept(threads):
+    cells.WORTH_SECONDS = 0.0
+    rng = np.random.default_rng(0)
+    loss = ss.MLP((8, 3, 1), rng.standard_normal((7, 8)), rng.standard_normal(7))
+    with warnings.catch_warnings(record=True) as notices:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            data = ss.sweep(loss, ss.HeavyBall(0.1), {"lr": [0.1, 0.2]}, start=ss.Initialization(), steps=10,
+                            measure=["final_loss"], threads=threads, progress=False)
+    return data.final_loss.values.tolist(), len(notices)
+
+def late(expected):
+    threading.main_thread().join()
+    print(swept(2) == (expected, 1), flush=True)
+
+if __name__ == "__main__":
+    expected, _ = swept(1)
+    if sys.argv[1] == "exit":
+        threading.Thread(target=late, args=(expected,)).start()
+    else:
+        with multiprocessing.get_context(sys.argv[1]).Pool(1) as pool:
+            print(pool.map(swept, [2]) == [(expected, 1)])
+"""
+
+
+@pytest.mark.parametrize("where", ["fork", "spawn", "exit"])
+def test_where_no_process_can_be_started_cells_run_in_this_one(tmp_path, where):
+    """Protects workers of a pool, which may have no children, and a thread at the interpreter's end: same bits."""
+    path = tmp_path / "script.py"
+    path.write_text(ELSEWHERE)
+    done = subprocess.run([sys.executable, str(path), where], capture_output=True, text=True, timeout=300)
+    assert (done.stdout, done.stderr, done.returncode) == ("True\n", "", 0)
