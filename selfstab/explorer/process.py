@@ -101,16 +101,17 @@ class TabProcess:
             pipe.send((self._number, task, arguments, self.limit))
             stopped, deadline = False, time.monotonic() + self.limit
             while True:
-                if not pipe.poll(LOOK_SECONDS):
+                answered = pipe.poll(LOOK_SECONDS)
+                if not stopped and not current():
+                    stopped = True
+                    pipe.send((self._number, None, (), 0.0))
+                if not answered:
                     if time.monotonic() > deadline:
                         self._end()
                         raise WorkError(
                             f"ended after {self.limit:g} s: take a simpler loss or fewer steps, or start the explorer "
                             "with a larger --limit"
                         )
-                    if not stopped and not current():
-                        stopped = True
-                        pipe.send((self._number, None, (), 0.0))
                     continue
                 kind, answer = pipe.recv()
                 if kind == "error":
