@@ -10,9 +10,10 @@ MONOTONE: Final = 1
 OSCILLATING: Final = 2
 CATAPULT: Final = 3
 EDGE: Final = 4
-STATIONARY: Final = 5
-CYCLE: Final = 6
-UNDEFINED: Final = 7
+# 5 is a flip among the regions of theory.region, which have the phases' codes.
+STATIONARY: Final = 6
+CYCLE: Final = 7
+UNDEFINED: Final = 8
 
 LABELS: Final[dict[int, str]] = {
     DIVERGED: "diverged",

@@ -1,6 +1,6 @@
 """Every public function with one argument at a time of every wrong kind; another dataset is one, too.
 
-    python tests/fuzz_public.py [SHARE SEED]
+    python -m tests.fuzz_public [SHARE SEED]
 
 Prints as JSON, in its last line, how many calls were refused and accepted, and those that ended in any other way than a
 ValueError or TypeError of one line. SHARE is the share of the calls that are made, 1 by default.
@@ -25,11 +25,11 @@ mpl.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
-from fuzz import CALLS, CUBIC, HANGS, JUNK, LOSS, SETTING, TASK, ending
 
 import selfstab as ss
 from selfstab import experiments, plotting, theory, verification
 from selfstab.kernels import modules
+from tests.fuzz import CALLS, CUBIC, HANGS, JUNK, LOSS, SETTING, TASK, ending
 
 LINES = xr.DataArray([[1.0, 2.0], [3.0, 4.0]], dims=("row", "column"), name="several lines")
 

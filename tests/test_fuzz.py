@@ -34,8 +34,8 @@ def test_malformed_calls_end_in_one_clean_line(count, seed):
 def test_every_wrong_argument_of_every_public_function_ends_in_one_clean_line(share):
     """Protects what is called by hand: another dataset, None, a list, an integer of 400 digits, a text of two lines."""
     done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("fuzz_public.py")), str(share), "0"],
-        capture_output=True, text=True,
+        [sys.executable, "-m", "tests.fuzz_public", str(share), "0"],
+        capture_output=True, text=True, cwd=Path(__file__).parents[1],
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])

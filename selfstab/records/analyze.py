@@ -358,11 +358,12 @@ class _Record:
             return
         peak -= first
         # Where the record begins above the threshold, what the loss was before the swing is what it falls to.
-        base = float((losses if onset == 0 else losses[: peak + 1]).min())
+        at_once = onset == 1 and self.smooth[0] > self.limits[0]
+        base = float((losses if at_once else losses[: peak + 1]).min())
         spike = float(losses[peak]) - base
         if not spike > 0:
             return
-        row["begun"] = float(onset == 0 and losses[0] - base > _BEGUN * spike)
+        row["begun"] = float(at_once and losses[0] - base > _BEGUN * spike)
         beta, lr, ahead = row["momentum"], row["lr"], self.lookahead
         swing = losses - base
         low, high = swing[: peak + 1] > 1e-3 * spike, swing[: peak + 1] > 0.03 * spike

@@ -80,7 +80,7 @@ class Checker:
     ...     checker.check("u*v", ["u"])
     ... except ValueError as error:
     ...     print(error)
-    expression must be a formula, got 'u*v': column 3: unknown name 'v'; known are u, pi, E: add it to ...
+    expression must be a formula, got 'u*v': column 3: unknown name 'v'; known are u, pi, E, ...
     >>> checker.close()
     """
 

@@ -19,7 +19,7 @@ import selfstab
 from selfstab import validation
 from selfstab.kernels.forks import free_in_children
 from selfstab.notices import unwarned
-from selfstab.provenance import deciding_bits
+from selfstab.provenance import KERNELS, deciding_bits
 from selfstab.sweeps.plan.blocks import Block, values_of
 from selfstab.sweeps.plan.plan import Plan
 from selfstab.sweeps.plan.protocols import Runner
@@ -220,7 +220,7 @@ def versions(blas: bool) -> dict[str, str]:
 
     A store goes on with another version of selfstab; a plan does not travel to one, whose classes may differ.
     """
-    return deciding_bits(blas) | {"selfstab": selfstab.__version__}
+    return deciding_bits(blas) | {"selfstab": selfstab.__version__, "kernels": KERNELS}
 
 
 def shared_with_workers(plan: Plan, source: str) -> dict[str, str]:

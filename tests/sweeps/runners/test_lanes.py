@@ -312,7 +312,8 @@ def chunks_and_measures(text, lr, steps, measures):
 @pytest.mark.parametrize("lr", [[0.3, 0.45, 0.6, 2.9], [1.05, 1.1, 1.2, 0.5]])
 def test_steps_left_out_change_no_bit(measures, lr, monkeypatch):
     """Protects blocks at rest (the first, with a lane that diverges) and in cycles: all steps give the same bits."""
-    monkeypatch.setattr(writer, "LANES", 4)
+    for module in (writer, sweep_template):
+        monkeypatch.setattr(module, "LANES", 4)
     monkeypatch.setattr(sweep_template, "CHUNK", 16)
     formulas, variant, steps = (
         ss.DoubleWell().formulas,
