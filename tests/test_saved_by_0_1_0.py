@@ -209,5 +209,5 @@ def test_stores_of_formulas_in_other_functions_do_not_go_on(tmp_path, text, goes
     if goes_on:
         swept()
     else:
-        with pytest.raises(ValueError, match="formula is not set there and .in stable functions. here"):
+        with pytest.raises(ValueError, match=r"formula is not set there and .in stable functions. here"):
             swept()
