@@ -32,6 +32,9 @@ LOOK_SECONDS: Final = 0.05
 """How often a waiting thread looks whether its request is still the latest."""
 
 _REAP_SECONDS: Final = 5.0
+
+STARTING: Final = threading.Lock()
+"""Held while a process is started: one whose parent ends in the midst of that says so in a traceback."""
 """How long the end of a process is waited for."""
 
 MEMORY: Final = 3 * 2**30
@@ -155,7 +158,8 @@ class TabProcess:
         ours, theirs = context.Pipe()
         # It may take seconds: without the lock, so that nobody who ends it waits.
         process = context.Process(target=_serve, args=(theirs,), name="selfstab-tab", daemon=True)
-        process.start()
+        with STARTING:
+            process.start()
         theirs.close()
         with self._lock:
             self._process, self._pipe = process, ours

@@ -191,6 +191,7 @@ def serve(
 
 def _leave() -> None:
     """End this process and those of its pages at once; taking the interpreter apart would take seconds."""
+    process.STARTING.acquire(timeout=5.0)  # from now on none starts
     for child in multiprocessing.active_children():
         child.kill()
     sys.stdout.flush()
