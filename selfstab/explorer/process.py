@@ -32,10 +32,10 @@ LOOK_SECONDS: Final = 0.05
 """How often a waiting thread looks whether its request is still the latest."""
 
 _REAP_SECONDS: Final = 5.0
+"""How long the end of a process is waited for."""
 
 STARTING: Final = threading.Lock()
 """Held while a process is started: one whose parent ends in the midst of that says so in a traceback."""
-"""How long the end of a process is waited for."""
 
 MEMORY: Final = 3 * 2**30
 """Bytes that a process may hold, where the system can say so (Linux)."""
