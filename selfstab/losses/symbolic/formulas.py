@@ -285,7 +285,7 @@ class Formulas:
         self._w = [sympy.Symbol(f"w_{s.name}", real=True) for s in variables]
         self._p = [sympy.Symbol(f"p_{s.name}", real=True) for s in parameters]
         internal = dict(zip([*variables, *parameters], [*self._w, *self._p], strict=True))
-        self.expression = in_own_functions(stable(in_own_functions(expression, internal)))
+        self.expression = in_own_functions(stable(in_own_functions(expression, internal), self._p))
         self.weights = [s.name for s in self._w]
         self.parameters = [s.name for s in self._p]
 
