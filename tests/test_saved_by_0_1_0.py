@@ -180,3 +180,34 @@ def test_a_moved_module_hides_no_public_name():
         today = vars(importlib.import_module(package)).get(name)
         assert today is None or inspect.ismodule(today), old
         assert package != "selfstab" or name not in ss.__all__, old
+
+
+@pytest.mark.parametrize(
+    ("text", "goes_on"),
+    [("(u*v - 1)**2/2 + tanh(u)", True), ("abs(u)*v**2", False), ("log(1 + exp(u*v))", False)],
+)
+def test_stores_of_formulas_in_other_functions_do_not_go_on(tmp_path, text, goes_on):
+    """Protects stores from two sets of bits: kinks, and what is computed in stable functions now, had others in 0.1."""
+    axes, path = {"lr": [0.1, 0.2]}, tmp_path / "a.zarr"
+
+    def swept():
+        return ss.sweep(
+            ss.SymbolicLoss(text, ["u", "v"]), ss.HeavyBall(0.1), axes, start=[0.5, 0.3], steps=3,
+            measure=["final_loss"], store=path, progress=False,
+        )  # fmt: skip
+
+    swept()
+    for file, inside in ((path / "selfstab-sweep/zarr.json", False), (path / "zarr.json", True)):
+        document = json.loads(file.read_bytes())
+        group = document["consolidated_metadata"]["metadata"]["selfstab-sweep"] if inside else document
+        made_by = group["attributes"]["made_by"]
+        # As version 0.1 wrote it, with another text of the kernel.
+        group["attributes"]["made_by"] = {
+            name: value for name, value in made_by.items() if name not in ("kernels", "formula")
+        } | {"kernel": "sha256 0"}
+        file.write_text(json.dumps(document))
+    if goes_on:
+        swept()
+    else:
+        with pytest.raises(ValueError, match=r"formula is not set there and .in stable functions. here"):
+            swept()

@@ -211,7 +211,7 @@ class Pictures:
         half, whole = 0.5 / (size - 1.0), size / (size - 1.0)
         return {
             "x": [-half[0]], "y": [-half[1]], "dw": [whole[0]], "dh": [whole[1]],
-            "phase": [np.ascontiguousarray(phase - min(_CODES)).astype(np.uint8)],
+            "phase": [np.searchsorted(_CODES, phase).astype(np.uint8)],
             # It is four times as large: it travels where it is shown only.
             "overshoot": [np.ascontiguousarray(overshoot if self.overlay.visible else _NONE, dtype=np.float32)],
         }  # fmt: skip

@@ -300,7 +300,7 @@ def draw_phases(
     ax.pcolormesh(
         *plane.edges(), np.ma.masked_array(phase, ~known),
         cmap=ListedColormap([phases.COLOURS[c] for c in codes]),
-        norm=BoundaryNorm(np.arange(min(codes), max(codes) + 2) - 0.5, len(codes)), rasterized=True,
+        norm=BoundaryNorm(np.array([*codes, codes[-1] + 1]) - 0.5, len(codes)), rasterized=True,
     )  # fmt: skip
     plane.dress(ax, contours)
     name_phases(ax, phase)

@@ -345,9 +345,10 @@ class _Record:
 
     def _spike(self, row: dict[str, float], law: float, onset: int, calm: Array, pushed: float) -> None:
         """Fill in what the loss's spike says: the growth, b² by its area, and its height by that."""
-        first, died, last = (
-            int(np.searchsorted(self.loss_steps, step)) for step in (self.steps[onset], *calm)
-        )
+        # Above the threshold from the first record on: the loss of that record is the swing's, too.
+        at_once = bool(onset == 1 and self.smooth[0] > self.limits[0])
+        begun = self.steps[0 if at_once else onset]
+        first, died, last = (int(np.searchsorted(self.loss_steps, step)) for step in (begun, *calm))
         last = min(last, self.losses.size - 1)
         peak = first + int(np.argmax(self.losses[first : died + 1]))
         # The last hundredth of the spike has an area too; further on, the loss's own descent would.
@@ -358,7 +359,6 @@ class _Record:
             return
         peak -= first
         # Where the record begins above the threshold, what the loss was before the swing is what it falls to.
-        at_once = onset == 1 and self.smooth[0] > self.limits[0]
         base = float((losses if at_once else losses[: peak + 1]).min())
         spike = float(losses[peak]) - base
         if not spike > 0:

@@ -24,14 +24,14 @@ def diagram_of(state, phase, overshoot):
 def test_each_cell_has_the_colour_of_its_phase_at_its_value():
     """Protects the map: the middle of a cell is the place of its value, its colour the legend's of its code."""
     state, pictures = PageState(), Pictures()
-    phase = np.array([[-1, 0, 1], [2, 3, 4]], dtype=np.int8)
-    pictures.draw_diagram(state, diagram_of(state, phase, np.ones((2, 3))).transpose())()
+    phase = np.array([*phases.LABELS, -1], dtype=np.int8).reshape(2, 5)
+    pictures.draw_diagram(state, diagram_of(state, phase, np.ones((2, 5))).transpose())()
     box = {name: values[0] for name, values in pictures.image.data.items()}
     codes = box["phase"]
-    assert codes.shape == (2, 3)
+    assert codes.shape == (2, 5)
     mapper = pictures.diagram.renderers[0].glyph.color_mapper
     for (row, column), code in np.ndenumerate(phase):
-        assert box["x"] + (column + 0.5) * box["dw"] / 3 == pytest.approx(column / 2)
+        assert box["x"] + (column + 0.5) * box["dw"] / 5 == pytest.approx(column / 4)
         assert box["y"] + (row + 0.5) * box["dh"] / 2 == pytest.approx(row / 1)
         share = (codes[row, column] - mapper.low) / (mapper.high - mapper.low)
         assert mapper.palette[int(share * len(mapper.palette))] == phases.COLOURS[int(code)]

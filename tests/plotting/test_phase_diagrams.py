@@ -46,6 +46,18 @@ def test_every_cell_has_the_colour_of_its_phase(plane):
     assert {"diverged", "catapult"} <= named
 
 
+def test_every_phase_has_its_colour():
+    """Protects phases whose codes are not in a row."""
+    codes = [*phases.LABELS]
+    data = xarray.Dataset(
+        {"phase": (("momentum", "lr"), np.array([codes, codes], dtype=np.int8))},
+        coords={"momentum": [0.0, 0.5], "lr": np.arange(1.0, 1.0 + len(codes))},
+    )
+    mesh = phase_diagrams.draw_phases(data, x="lr").collections[0]
+    colours = mesh.cmap(mesh.norm(mesh.get_array()[0]))
+    assert [to_hex(colour) for colour in colours] == [phases.COLOURS[code] for code in codes]
+
+
 def test_contours_are_lines_of_equal_inertia():
     """Protects theory's lines: drawn over a fine plane, each point of a line has its κ."""
     coords = {"momentum": 1.0 - np.geomspace(1.0, 0.02, 121), "excess": np.geomspace(1e-3, 1.0, 81)}

@@ -17,6 +17,7 @@ from selfstab.kernels import elementary
 from selfstab.kernels.careful import Careful
 from selfstab.kernels.samples import SampleText
 from selfstab.losses.symbolic.deadline import bounded
+from selfstab.losses.symbolic.functions import RealFunction
 from selfstab.losses.symbolic.kinks import directed
 from selfstab.losses.symbolic.printing import Assignment, Printed, assignments, formula, lines_of
 from selfstab.losses.symbolic.stable import merged, stable
@@ -285,7 +286,10 @@ class Formulas:
         self._w = [sympy.Symbol(f"w_{s.name}", real=True) for s in variables]
         self._p = [sympy.Symbol(f"p_{s.name}", real=True) for s in parameters]
         internal = dict(zip([*variables, *parameters], [*self._w, *self._p], strict=True))
-        self.expression = in_own_functions(stable(in_own_functions(expression, internal), self._p))
+        typed = in_own_functions(expression, internal)
+        self.expression = in_own_functions(stable(typed, self._p))
+        self.rewritten = self.expression != typed or bool(self.expression.atoms(RealFunction))
+        """Whether it is computed in other functions than version 0.1 used, with other last digits or sides of kinks."""
         self.weights = [s.name for s in self._w]
         self.parameters = [s.name for s in self._p]
 

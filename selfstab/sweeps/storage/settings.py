@@ -94,7 +94,10 @@ def made_by(plan: Plan, source: str) -> Settings:
     """Return what else decides the bits of a plan's results: versions, machine and the generated source's hash."""
     blas = plan.problem.loss.kernel is None
     text = hashlib.sha256(source.encode()).hexdigest()
-    return deciding_bits(blas) | {"kernels": KERNELS, "kernel": f"sha256 {text}"}
+    loss = plan.problem.loss
+    rewritten = isinstance(loss, SymbolicLoss) and loss.formulas.rewritten
+    formula = {"formula": "in stable functions"} if rewritten else {}
+    return deciding_bits(blas) | {"kernels": KERNELS, "kernel": f"sha256 {text}"} | formula
 
 
 def comparable(stored: Mapping[str, Any], asked: Settings) -> Settings:
