@@ -93,7 +93,9 @@ def test_flat_and_scaled_minima(expression, expected, start):
     assert w == pytest.approx([expected], abs=1e-12 * max(1.0, expected))
 
 
-@pytest.mark.parametrize("expression", ["sqrt(x**2 + y**2)", "(x**2 + y**2)**0.75", "sqrt(x**2 + y**2) + x**2"])
+@pytest.mark.parametrize(
+    "expression", ["sqrt(x**2 + y**2)", "(x**2 + y**2)**0.75", "sqrt(x**2 + y**2) + x**2"]
+)
 @pytest.mark.parametrize("start", [[1.0, 1.0], [0.3, -2.0], [1.0, 0.0]])
 def test_the_tip_of_a_cone_is_no_minimum(expression, start):
     """Protects the promise of a minimum where the Hessian grows without an end on the way to a kink."""
