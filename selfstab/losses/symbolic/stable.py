@@ -166,20 +166,18 @@ def _of_pieces(node: Any) -> Any:
 
 def _by_sign(expression: Any, parameters: frozenset[Any]) -> Any:
     """Return an expression with a choice by the signs of the parameters that are factors of exponentials in it."""
-    positive = {p: sympy.Symbol(p.name, positive=True) for p in parameters}
+    positive: dict[Any, Any] = {}
 
     def factors(total: Any) -> set[Any]:
-        """Return the parameters that have to be positive for a sum to have a logarithm of its own."""
-        if not total.is_Add:
+        """Return the factors that have to be positive for a sum to have a logarithm of its own."""
+        if not total.is_Add or not total.free_symbols & parameters or _exponents(total):
             return set()
-        if (
-            not total.free_symbols & parameters
-            or _exponents(total)
-            or not _exponents(total.xreplace(positive))
-        ):
-            return set()
-        terms = [f for term in total.args for f in sympy.Mul.make_args(term)]
-        return {b for f in terms if (b := f.base if f.is_Pow else f) in parameters}
+        parts = [f for term in total.args for f in sympy.Mul.make_args(term)]
+        bases = {f.base if f.is_Pow and f.exp.is_number else f for f in parts if not isinstance(f, sympy.exp)}
+        fixed = {b for b in bases if b.free_symbols and b.free_symbols <= parameters}
+        for b in fixed:
+            positive.setdefault(b, sympy.Dummy(positive=True))
+        return fixed if _exponents(total.xreplace({b: positive[b] for b in fixed})) else set()
 
     def of(node: Any) -> set[Any]:
         if isinstance(node, log1p):
@@ -196,7 +194,8 @@ def _by_sign(expression: Any, parameters: frozenset[Any]) -> Any:
         signs = sorted(of(node), key=sympy.default_sort_key)
         if not signs:
             return node.func(*(rebuilt(part) for part in node.args))
-        choice = stable(node.xreplace(positive)).xreplace({own: p for p, own in positive.items()})
+        own = {p: positive[p] for p in signs}
+        choice = stable(node.xreplace(own)).xreplace({symbol: p for p, symbol in own.items()})
         for p in signs:
             choice = where(p, choice, node)
         return choice

@@ -118,6 +118,9 @@ OF_A_PARAMETER = {
     "log(c + exp(x) + c**2*exp(-x))": lambda x, c: mpmath.log(c + mpmath.exp(x) + c**2 * mpmath.exp(-x)),
     "1/(1 + c*exp(-x))": lambda x, c: 1 / (1 + c * mpmath.exp(-x)),
     "x*exp(x)/(c + exp(x))": lambda x, c: x / (1 + c * mpmath.exp(-x)),
+    "log(c*exp(-(x + 1)**2) + (4 - c)*exp(-(x - 1)**2))": lambda x, c: mpmath.log(
+        c * mpmath.exp(-((x + 1) ** 2)) + (4 - c) * mpmath.exp(-((x - 1) ** 2))
+    ),
     "log(c + cosh(x))": lambda x, c: mpmath.log(c + mpmath.cosh(x)),
 }
 
