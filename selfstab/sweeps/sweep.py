@@ -115,9 +115,9 @@ def sweep(
           For a run that diverged: over the steps before.
         - diverged_at: the first step with max|w_i| > escape or a weight not finite, −1 if none.
         - phase: int8 with CF flag attributes; the first that applies of
-          7 undefined: the loss is NaN at the last weights, which have left its domain;
+          8 undefined: the loss is NaN at the last weights, which have left its domain;
           −1 diverged;
-          6 cycle: neither settled nor cycling at the threshold, but weights and states return to the last bit within
+          7 cycle: neither settled nor cycling at the threshold, but weights and states return to the last bit within
           128 steps;
           0 undecided: neither settled nor cycling, where *settled* means that the largest step ‖w_{t+1} − w_t‖ of the
           last eighth is below 10⁻³ of the largest of the run, and *cycling* that the smoothed sharpness came within
@@ -125,7 +125,7 @@ def sweep(
           reversals go on in the last eighth and the largest flips ‖w_{t+1} − 2w_t + w_{t−1}‖/4 of the third and
           fourth quarter agree within 10%;
           4 edge: cycling and not settled;
-          5 stationary: no step moved a weight, or none of the last eighth did at a sharpness above the threshold;
+          6 stationary: no step moved a weight, or none of the last eighth did at a sharpness above the threshold;
           3 catapult: the smoothed sharpness was above the threshold, then below it for good, the flip grew meanwhile,
           some step reversed, and the sharpness ended lower;
           2 oscillating: some step reversed, v_{t+1}·v_t < 0 by more than rounding;

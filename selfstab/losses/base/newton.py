@@ -109,6 +109,7 @@ def _check_neighbours(loss: Loss, start: Array, w: Array, hessian: Array, scale:
     size = _size(hessian)
     directions = np.random.default_rng(0).standard_normal((2, w.size))
     flat = size == 0.0
+    steepness: float | None = None
     directions[1] = np.linalg.eigh(hessian).eigenvectors[:, 0] if w.size <= _DENSE else directions[1]
     for direction in directions:
         direction /= np.abs(direction).max()
@@ -129,7 +130,10 @@ def _check_neighbours(loss: Loss, start: Array, w: Array, hessian: Array, scale:
             flat = flat and not changes[-1].any()
         # A smooth gradient changes by 100 times less at a 100 times smaller distance, or by less still.
         far, near, nearest = changes
-        seen = nearest > 1e-12 * scale * size
+        if steepness is None:
+            # The Hessian beside a kink is as large as one likes: what the gradient resolves is not.
+            steepness = min(size, _size(nearest) / (2 * _NEIGHBOURS[-1] * scale))
+        seen = nearest > 1e-12 * scale * steepness
         if (seen & (near > _KINK * far) & (nearest > _KINK * near)).any():
             raise _not_near(start, "the search ends at a kink")
     if flat:

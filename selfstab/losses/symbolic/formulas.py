@@ -287,7 +287,7 @@ class Formulas:
         self._p = [sympy.Symbol(f"p_{s.name}", real=True) for s in parameters]
         internal = dict(zip([*variables, *parameters], [*self._w, *self._p], strict=True))
         typed = in_own_functions(expression, internal)
-        self.expression = in_own_functions(stable(typed))
+        self.expression = in_own_functions(stable(typed, self._p))
         self.rewritten = self.expression != typed or bool(self.expression.atoms(RealFunction))
         """Whether it is computed in other functions than version 0.1 used, with other last digits or sides of kinks."""
         self.weights = [s.name for s in self._w]

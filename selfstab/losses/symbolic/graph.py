@@ -13,6 +13,7 @@ from typing import Any, Final
 import sympy
 
 from selfstab.losses.symbolic.formulas import derivative
+from selfstab.losses.symbolic.kinks import where
 from selfstab.losses.symbolic.printing import LONGEST_SUM
 
 MOST_STEPS: Final = 8_000
@@ -118,6 +119,10 @@ class Graph:
         return [self._tangent(operation, along) for operation in operations]
 
     def _tangent(self, operation: Any, along: Mapping[sympy.Symbol, Any]) -> Any:
+        if isinstance(operation, where):
+            # A factor of 0 or 1 would leave what is infinite or nan in the piece that is not chosen.
+            condition, *pieces = operation.args
+            return self.add(where(condition, *(along.get(piece, sympy.S.Zero) for piece in pieces)))
         moved = _sorted(s for s in operation.free_symbols if s in along)
         return self.add(sympy.Add(*(along[s] * self.named(self.partial(operation, s)) for s in moved)))
 
@@ -131,13 +136,51 @@ class Graph:
 
         def spread(step: Any, factor: Any) -> None:
             for s in _sorted(step.free_symbols & moved):
-                terms.setdefault(s, []).append(factor * self.named(self.partial(step, s)))
+                terms.setdefault(s, []).append(self._product(factor, self.named(self.partial(step, s))))
 
         spread(operation, sympy.Integer(1))
         for name, step in reversed(steps):
             if name in terms:
-                spread(step, self.named(self.add(sympy.Add(*terms[name]))))
-        return [self.add(sympy.Add(*terms.get(s, ()))) for s in symbols]
+                spread(step, self.named(self.add(self._total(terms[name]))))
+        return [self.add(self._total(terms.get(s, []))) for s in symbols]
+
+    def _choice(self, operation: Any) -> tuple[Any, Any, bool] | None:
+        """Return condition, piece, and whether it is the first one, of a choice between a piece and 0, or None."""
+        operation = self.steps.get(operation, operation)
+        if not isinstance(operation, where) or sympy.S.Zero not in operation.args[1:]:
+            return None
+        condition, yes, no = operation.args
+        return (condition, yes, True) if no == 0 else (condition, no, False)
+
+    def _product(self, factor: Any, partial: Any) -> Any:
+        """Return a product in which a choice of 0 stays a choice: 0 times what is infinite would be nan."""
+        for chosen, other in ((factor, partial), (partial, factor)):
+            if choice := self._choice(chosen):
+                condition, piece, first = choice
+                product = self.named(self.add(self._product(piece, other)))
+                return (
+                    where(condition, product, sympy.S.Zero)
+                    if first
+                    else where(condition, sympy.S.Zero, product)
+                )
+        return factor * partial
+
+    def _total(self, terms: Sequence[Any]) -> Any:
+        """Return a sum; terms that are chosen by the same condition are one choice."""
+        if len(terms) < 2:
+            return sympy.Add(*terms)
+        sums: dict[Any, list[Any]] = {}
+        for term in terms:
+            choice = self._choice(term)
+            sums.setdefault((choice[0], choice[2]) if choice else None, []).append(
+                choice[1] if choice else term
+            )
+        others = sums.pop(None, [])
+        for (condition, first), pieces in sums.items():
+            total = self.named(self.add(sympy.Add(*pieces)))
+            pair = (total, sympy.S.Zero) if first else (sympy.S.Zero, total)
+            others.append(where(condition, *pair))
+        return sympy.Add(*others)
 
 
 def _sorted(symbols: Iterable[sympy.Symbol]) -> list[sympy.Symbol]:

@@ -11,7 +11,9 @@ log(1 + exp(a)), log(S)                    softplus(a), logaddexp, logsumexp
 exp(aₖ)/S, S**p for p < 1                  softmax, exp(p log S)
 exp(a)*exp(b)                              exp(a + b)
 log(cosh(a)), 1/cosh(a), sinh(a)/cosh(a)   logcosh(a), sech(a), tanh(a)
-1/sinh(a), 1/(exp(a) − 1)                  csch(a), planck(a)
+1/sinh(a), cosh(a)/sinh(a), 1/(exp(a) − 1) csch(a), coth(a), planck(a)
+log(sinh(a)**2)                            2 logcosh(a) + log(tanh(a)²)
+(p + q*cosh(a)**n)**r, its log             q cosh(a)ⁿ (1 + (p/q) sech(a)ⁿ), each to its power
 (exp(a) − exp(−a))/(exp(a) + exp(−a))      tanh(a)
 exp(a) − 1, log(1 + a), √(1 + a) − 1       expm1(a), log1p(a), sqrt1pm1(a)
 log of a product with such factors         the sum of their logarithms
@@ -19,17 +21,21 @@ log of a product with such factors         the sum of their logarithms
 log(1 + tanh(a)), log(exp(a) − 1)          log 2 − softplus(−2a), a + log(−expm1(−a))
 a**b, where b is no number                 a power with its limits at a = 0
 ========================================== ==========================================
+
+A parameter is such a factor where it is not negative.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import sympy
 
 from selfstab.losses.symbolic.functions import (
     Tanh,
+    coth,
     csch,
     erfc,
     expm1,
@@ -51,8 +57,10 @@ from selfstab.losses.symbolic.kinks import Extremum, relu, where
 _ONE, _ZERO = sympy.S.One, sympy.S.Zero
 
 
-def stable(expression: Any) -> Any:
+def stable(expression: Any, parameters: Sequence[Any] = ()) -> Any:
     """Return an expression with the module's patterns rewritten, and kinks as choices of pieces.
+
+    Sums of exponentials may have `parameters` as factors, of which no derivative is taken.
 
     Examples
     --------
@@ -61,7 +69,11 @@ def stable(expression: Any) -> Any:
     sigmoid(-y) + softplus(-2*x)
     >>> stable(sympy.exp(x) / (sympy.exp(x) + sympy.exp(y)))
     sigmoid(x - y)
+    >>> stable(sympy.log(1 + y * sympy.exp(x)), [y])
+    where(y >= 0, softplus(x + log(y)), log1p(y*exp(x)))
     """
+    if parameters:
+        expression = _by_sign(expression, frozenset(parameters))
     memory: dict[Any, Any] = {}
 
     def rebuilt(node: Any) -> Any:
@@ -118,6 +130,8 @@ def _rewritten(node: Any) -> Any:
         return rule
     if isinstance(node, sympy.log):
         rule = _log_of(node.args[0])
+    elif isinstance(node, log1p):
+        rule = _log_of(_ONE + node.args[0])
     elif isinstance(node, sympy.exp):
         rule = _exponential(node.args[0])
     elif node.is_Mul:
@@ -150,6 +164,45 @@ def _of_pieces(node: Any) -> Any:
     return where(condition, yes, no)
 
 
+def _by_sign(expression: Any, parameters: frozenset[Any]) -> Any:
+    """Return an expression with a choice by the signs of the parameters that are factors of exponentials in it."""
+    positive: dict[Any, Any] = {}
+
+    def factors(total: Any) -> set[Any]:
+        """Return the factors that have to be positive for a sum to have a logarithm of its own."""
+        if not total.is_Add or not total.free_symbols & parameters or _exponents(total):
+            return set()
+        parts = [f for term in total.args for f in sympy.Mul.make_args(term)]
+        bases = {f.base if f.is_Pow and f.exp.is_number else f for f in parts if not isinstance(f, sympy.exp)}
+        fixed = {b for b in bases if b.free_symbols and b.free_symbols <= parameters}
+        for b in fixed:
+            positive.setdefault(b, sympy.Dummy(positive=True))
+        return fixed if _exponents(total.xreplace({b: positive[b] for b in fixed})) else set()
+
+    def of(node: Any) -> set[Any]:
+        if isinstance(node, log1p):
+            return factors(_ONE + node.args[0])
+        if isinstance(node, sympy.log):
+            return factors(node.args[0]).union(*(of(f) for f in sympy.Mul.make_args(node.args[0])))
+        if node.is_Pow and not (node.exp.is_number and node.exp >= 1):
+            return factors(node.base)
+        return {p for f in node.args if f.is_Pow for p in of(f)} if node.is_Mul else set()
+
+    def rebuilt(node: Any) -> Any:
+        if not node.args:
+            return node
+        signs = sorted(of(node), key=sympy.default_sort_key)
+        if not signs:
+            return node.func(*(rebuilt(part) for part in node.args))
+        own = {p: positive[p] for p in signs}
+        choice = stable(node.xreplace(own)).xreplace({symbol: p for p, symbol in own.items()})
+        for p in signs:
+            choice = where(p, choice, node)
+        return choice
+
+    return rebuilt(expression)
+
+
 def _exponent(term: Any) -> Any:
     """Return a where a term is exp(a), a positive number's logarithm included, or None."""
     if isinstance(term, sympy.exp):
@@ -157,6 +210,10 @@ def _exponent(term: Any) -> Any:
     if term.is_Number and term > 0:
         return _ZERO if float(term) == 1.0 else sympy.log(term)
     if term.is_Pow and term.base.is_Number and term.base > 0 and not term.exp.is_number:
+        return term.exp * sympy.log(term.base)
+    if term.is_Symbol and term.is_positive:
+        return sympy.log(term)
+    if term.is_Pow and term.base.is_Symbol and term.base.is_positive and term.exp.is_number:
         return term.exp * sympy.log(term.base)
     if term.is_Mul:
         parts = [_exponent(factor) for factor in term.args]
@@ -172,6 +229,22 @@ def _exponents(expression: Any) -> list[Any]:
     if None in exponents or not any(a.free_symbols for a in exponents):
         return []
     return sorted(exponents, key=sympy.default_sort_key)
+
+
+def _of_cosh(expression: Any) -> tuple[Any, Any, int, Any] | None:
+    """Return p, q, n and a of p + q cosh(a)ⁿ with q > 0, or of p + q sinh(a)² written so; None if it is none."""
+    if not expression.is_Add or len(expression.args) != 2:
+        return None
+    for term, p in (expression.args, expression.args[::-1]):
+        q, f = term.as_coeff_Mul()
+        base, n = f.as_base_exp()
+        if not (q.is_positive and n.is_Integer and n.is_positive) or p.has(sympy.Function, sympy.exp):
+            continue
+        if isinstance(base, sympy.cosh) and not p.free_symbols & base.free_symbols:
+            return p, q, int(n), base.args[0]
+        if isinstance(base, sympy.sinh) and n == 2 and not p.free_symbols & base.free_symbols:
+            return p - q, q, 2, base.args[0]
+    return None
 
 
 def _log_sum(exponents: list[Any]) -> Any:
@@ -206,6 +279,11 @@ def _log_of(x: Any) -> Any:
         return a - sympy.log(2) + sympy.log(-expm1(-2 * a))
     if exponents := _exponents(x):
         return _log_sum(exponents)
+    if of_cosh := _of_cosh(x):
+        p, q, n, a = of_cosh
+        return sympy.log(q) + n * logcosh(a) + (_ZERO if p == 0 else log1p(p / q * sech(a) ** n))
+    if x.is_Pow and isinstance(x.base, sympy.sinh) and x.exp.is_even:
+        return x.exp * logcosh(x.base.args[0]) + sympy.log(Tanh(x.base.args[0]) ** x.exp)
     if x.is_Pow and x.exp.is_number and x.exp.is_real and x.base.is_positive:
         inner = _log_of(x.base)
         return None if inner is None else x.exp * inner
@@ -231,7 +309,9 @@ def _is_positive(factor: Any) -> bool:
     """Say whether a factor of a logarithm's argument has a logarithm of its own wherever the product has."""
     base = factor.base if factor.is_Pow else factor
     return not factor.is_Number and bool(
-        isinstance(base, (sigmoid, sigmoid_slope, softmax, sech, sympy.cosh, sympy.exp)) or _exponents(base)
+        (isinstance(base, sympy.sinh) and factor.is_Pow and factor.exp.is_even)
+        or isinstance(base, (sigmoid, sigmoid_slope, softmax, sech, sympy.cosh, sympy.exp))
+        or _exponents(base)
     )
 
 
@@ -258,6 +338,8 @@ def _power(base: Any, exponent: Any) -> Any:
         return csch(base.args[0]) ** -exponent
     if negative and isinstance(base, expm1):
         return planck(base.args[0]) ** -exponent
+    if isinstance(base, sympy.cosh) and exponent.is_Rational and not exponent.is_Integer:
+        return sympy.exp(exponent * logcosh(base.args[0]))
     exponents = _exponents(base)
     if exponents and not (exponent.is_number and exponent >= 1):
         if len(exponents) == 2:
@@ -267,6 +349,12 @@ def _power(base: Any, exponent: Any) -> Any:
             if _ZERO in exponents:
                 return sigmoid(-(a + b)) ** -exponent if negative else sympy.exp(exponent * softplus(a + b))
         return _rewritten(sympy.exp(exponent * _log_sum(exponents)))
+    of_cosh = _of_cosh(base)
+    if of_cosh and exponent.is_Rational and not (exponent.is_Integer and exponent.is_positive):
+        p, q, n, a = of_cosh
+        grown = n * exponent
+        size = sech(a) ** -grown if negative else _rewritten(sympy.cosh(a) ** grown)
+        return sympy.Mul(q**exponent, size, (1 + p / q * sech(a) ** n) ** exponent)
     if not (exponent.is_number or base.is_positive):
         return power(_ONE, base, exponent, _ZERO)
     return None
@@ -297,8 +385,16 @@ def _product(node: Any) -> Any:
                     return _without(node, {other: _ONE, f: _ONE}, Tanh(-c / 2))
         if isinstance(f, sech) and n >= 1:
             for other in powers:
+                if isinstance(other, sympy.cosh) and powers[other] >= 1 and other.args[0] == c:
+                    return _without(node, {other: _ONE, f: _ONE}, _ONE)
+                if isinstance(other, sympy.exp) and powers[other] == 1 and other.args[0] in (c, -c):
+                    return _without(node, {other: _ONE, f: _ONE}, 2 * sigmoid(2 * other.args[0]))
                 if isinstance(other, sympy.sinh) and powers[other] >= 1 and other.args[0] == c:
                     return _without(node, {other: _ONE, f: _ONE}, Tanh(c))
+        if isinstance(f, csch) and n >= 1:
+            for other in powers:
+                if isinstance(other, sympy.cosh) and powers[other] >= 1 and other.args[0] == c:
+                    return _without(node, {other: _ONE, f: _ONE}, coth(c))
     return None
 
 

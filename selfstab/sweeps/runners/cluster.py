@@ -248,7 +248,9 @@ def _pickle() -> Any:
 @lru_cache(maxsize=4)
 def _unpacked(task: bytes) -> Runner:
     expected, inner = _pickle().loads(task)
-    _refuse_others(expected, {"kernel": expected["kernel"]} | versions("blas" in expected), platform.node())
+    # What the plan decides is compared when there is a plan.
+    of_plan = {name: expected[name] for name in ("kernel", "formula") if name in expected}
+    _refuse_others(expected, of_plan | versions("blas" in expected), platform.node())
     runner_of, plan = _pickle().loads(inner)
     runner: Runner = runner_of(plan)
     # The same version may be another state of the code.

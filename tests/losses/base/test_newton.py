@@ -63,6 +63,8 @@ def test_no_point_on_the_way_to_infinity(expression, beside):
     [
         ("abs(w)**1.5", "a kink|not finite"),
         ("abs(w)**1.9", "a kink|not finite"),
+        ("abs(w)**1.1", "a kink|not finite"),
+        ("abs(w - 1)**1.3", "a kink|not finite"),
         ("abs(w)", "a kink|is still"),
         ("w**3", "the loss falls"),
         ("1 + 0*w + w**5", "the loss falls"),
@@ -89,3 +91,13 @@ def test_flat_and_scaled_minima(expression, expected, start):
     """Protects minima that are there: of any order, and of a loss in any units."""
     w = ss.SymbolicLoss(expression, "w").minimum([start])
     assert w == pytest.approx([expected], abs=1e-12 * max(1.0, expected))
+
+
+@pytest.mark.parametrize(
+    "expression", ["sqrt(x**2 + y**2)", "(x**2 + y**2)**0.75", "sqrt(x**2 + y**2) + x**2"]
+)
+@pytest.mark.parametrize("start", [[1.0, 1.0], [0.3, -2.0], [1.0, 0.0]])
+def test_the_tip_of_a_cone_is_no_minimum(expression, start):
+    """Protects the promise of a minimum where the Hessian grows without an end on the way to a kink."""
+    with pytest.raises(ValueError, match="the search ends at a kink"):
+        ss.SymbolicLoss(expression, "x, y").minimum(start)

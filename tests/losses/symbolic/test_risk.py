@@ -353,3 +353,54 @@ def test_few_entries_of_a_matrix_are_lines_and_many_a_loop(monkeypatch, same_bit
         kernel = Kernel(KernelSource(formulas, "a risk"), np.empty(0), np.column_stack([INPUTS, TARGETS]))
         values.append(kernel.evaluate(w, sharpness=True)[1])
     assert same_bits(*values)
+
+
+@pytest.mark.parametrize(
+    ("text", "slope", "curvature", "third"),
+    [
+        ("where(w > 0, sqrt(w), w**3)*x", lambda w: 3 * w**2, lambda w: 6 * w, 6.0),
+        ("where(w > 0, log(sqrt(w)), exp(w))*x", np.exp, np.exp, np.exp(-1.0)),
+        ("where(w > -2000, w**4*x, exp(exp(-400*w)))", lambda w: 4 * w**3, lambda w: 12 * w**2, -24.0),
+        (
+            "(where(w > 0, sqrt(w), w) + where(w > 0, w, sqrt(-w)**4))*x",
+            lambda w: 1 + 2 * w,
+            lambda w: 2.0,
+            0.0,
+        ),
+        ("where(w > 0, where(w > 1, sqrt(w - 1), 0), w**3)*x", lambda w: 3 * w**2, lambda w: 6 * w, 6.0),
+    ],
+)
+def test_a_piece_that_is_not_chosen_has_no_say(text, slope, curvature, third):
+    """Protects the chain rule of choices: 0 times what is infinite or nan in the other piece would be nan."""
+    risk = ss.EmpiricalRisk(text, ["w"], {"x": [0.5, 1.5]})
+    at, along = np.array([-1.0]), np.ones(1)
+    got = [risk.gradient(at)[0], risk.hessian(at)[0, 0], risk.third(at, along, along)[0]]
+    np.testing.assert_allclose(got, [slope(-1.0), curvature(-1.0), third], rtol=1e-14)
+
+
+def test_relu_networks_of_two_layers_have_derivatives_of_their_sides():
+    """Protects sums of choices by different conditions, at points where units of both layers are on and off."""
+    text = "(c*relu(a*relu(u*x) + b*relu(v*x - 1)) + relu(a*u*x) - y)**2/2"
+    rng = np.random.default_rng(3)
+    x, y = rng.standard_normal(7), rng.standard_normal(7)
+    names = ["u", "v", "a", "b", "c"]
+    risk = ss.EmpiricalRisk(text, names, {"x": x, "y": y})
+    for _ in range(4):
+        w = rng.standard_normal(5)
+
+        def slopes(w):
+            u, v, a, b, c = w
+            inner, other = np.maximum(u * x, 0), np.maximum(v * x - 1, 0)
+            outer = a * inner + b * other
+            on, product = outer > 0, a * u * x > 0
+            left = c * np.maximum(outer, 0) + np.maximum(a * u * x, 0) - y
+            parts = [
+                c * on * a * (u * x > 0) * x + product * a * x, c * on * b * (v * x > 1) * x,
+                c * on * inner + product * u * x, c * on * other, np.maximum(outer, 0),
+            ]  # fmt: skip
+            return np.array([(left * part).mean() for part in parts])
+
+        step = 1e-6 * np.eye(5)
+        rows = [(slopes(w + d) - slopes(w - d)) / 2e-6 for d in step]
+        np.testing.assert_allclose(risk.gradient(w), slopes(w), rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(risk.hessian(w), rows, rtol=1e-6, atol=1e-7)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 import selfstab as ss
+from selfstab.losses.symbolic.functions import log1p
 from selfstab.losses.symbolic.stable import stable
 
 X, Y, Z = sympy.symbols("x y z", real=True)
@@ -53,6 +54,12 @@ EXP, LOG = sympy.exp, sympy.log
         (LOG(EXP(X) - 1), "x + log(-expm1(-x))"),
         (1 - sympy.erf(X), "erfc(x)"),
         (1 - sympy.tanh(X) ** 2, "sech(x)**2"),
+        (log1p(EXP(X)), "softplus(x)"),
+        (1 / (1 + sympy.cosh(X)), "sech(x)/(sech(x) + 1)"),
+        (LOG(2 + 3 * sympy.cosh(X)), "log1p(2*sech(x)/3) + logcosh(x) + log(3)"),
+        (LOG(sympy.sinh(X) ** 2), "log(tanh(x)**2) + 2*logcosh(x)"),
+        (sympy.cosh(X) / sympy.sinh(X), "coth(x)"),
+        (EXP(X) / sympy.cosh(X), "2*sigmoid(2*x)"),
         (X**Y, "power(1, x, y, 0)"),
         # Nothing of the kind: these stay what they are.
         (sympy.exp(X) - X - 1, "-x + exp(x) - 1"),
@@ -96,7 +103,39 @@ TYPED = {
     "1/(exp(x) - 1)": lambda x: 1 / mpmath.expm1(x),
     "exp(-exp(x - 1))": lambda x: mpmath.exp(-mpmath.exp(x - 1)),
     "x*sigmoid(x)": lambda x: x / (1 + mpmath.exp(-x)),
+    "log1p(exp(x))": lambda x: mpmath.log(1 + mpmath.exp(x)),
+    "1/(1 + cosh(x))": lambda x: 1 / (1 + mpmath.cosh(x)),
+    "1/(2 + 3*cosh(x)**2)": lambda x: 1 / (2 + 3 * mpmath.cosh(x) ** 2),
+    "cosh(x)/(1 + cosh(x))": lambda x: 1 / (1 + mpmath.sech(x)),
+    "log(1 + sinh(x)**2)": lambda x: 2 * mpmath.log(mpmath.cosh(x)),
+    "log(sinh(x)**2)": lambda x: mpmath.log(mpmath.sinh(x) ** 2),
 }
+
+
+OF_A_PARAMETER = {
+    "log(1 + c*exp(x))": lambda x, c: mpmath.log(1 + c * mpmath.exp(x)),
+    "log1p(c*exp(-2*x))": lambda x, c: mpmath.log(1 + c * mpmath.exp(-2 * x)),
+    "log(c + exp(x) + c**2*exp(-x))": lambda x, c: mpmath.log(c + mpmath.exp(x) + c**2 * mpmath.exp(-x)),
+    "1/(1 + c*exp(-x))": lambda x, c: 1 / (1 + c * mpmath.exp(-x)),
+    "x*exp(x)/(c + exp(x))": lambda x, c: x / (1 + c * mpmath.exp(-x)),
+    "log(c*exp(-(x + 1)**2) + (4 - c)*exp(-(x - 1)**2))": lambda x, c: mpmath.log(
+        c * mpmath.exp(-((x + 1) ** 2)) + (4 - c) * mpmath.exp(-((x - 1) ** 2))
+    ),
+    "log(c + cosh(x))": lambda x, c: mpmath.log(c + mpmath.cosh(x)),
+}
+
+
+@pytest.mark.parametrize("text", OF_A_PARAMETER)
+@pytest.mark.parametrize("c", [3.0, 1e-9, 0.0, -0.25])
+def test_a_parameter_as_factor_of_an_exponential(text, c):
+    """Protects sums with a parameter: far out where it is not negative, and near by whatever its sign is."""
+    loss = ss.SymbolicLoss(text, ["x"], {"c": c})
+    places = (0.3, -1.7, 24.0, 360.0, 800.0, -24.0, -360.0, -800.0) if c > 0 else (0.3, 0.9, 1.1)
+    for at in places:
+        exact = [float(number) for number in by_mpmath(lambda x: OF_A_PARAMETER[text](x, mpmath.mpf(c)), at)]
+        w = np.array([at])
+        got = [loss.value(w), loss.gradient(w)[0], loss.hessian(w)[0, 0]]
+        np.testing.assert_allclose(got, exact[:3], rtol=1e-13, atol=1e-280)
 
 
 NEAR = {"erfc(x)": 30.0, "1 - erf(x)": 30.0, "sqrt(1 + x**2) - 1": 30.0}

@@ -279,6 +279,31 @@ def test_a_worker_that_joins_later_is_looked_at_too(monkeypatch):
         cluster._values(other, Block(0, 0, 0, 2))
 
 
+@pytest.mark.parametrize(
+    "loss",
+    [
+        ss.SymbolicLoss("log(1 + exp(-w))", "w"),
+        ss.SymbolicLoss("w**2", "w"),
+        ss.EmpiricalRisk("log(1 + exp(-w*x))", "w", {"x": [1.0, -2.0]}),
+    ],
+    ids=["stable functions", "plain", "over data"],
+)
+def test_a_worker_takes_every_kind_of_formula(loss):
+    """Protects clusters from a setting that the plan decides and a worker cannot know before it has the plan."""
+    request = Request(
+        loss=loss,
+        optimizer=ss.HeavyBall(0.5),
+        axes={"lr": [0.1]},
+        start=[1.0],
+        steps=3,
+        measure=["final_loss"],
+    )
+    plan = Plan.checked(request)
+    ours = cluster.shared_with_workers(plan, sweep_module.runner_of(plan).source)
+    packed = cluster._packed(plan, sweep_module.runner_of, ours)
+    assert np.isfinite(cluster._values(packed, Block(0, 0, 0, 1))).all()
+
+
 def test_the_blas_counts_where_it_computes():
     """Protects networks from another BLAS, which picks its code by the processor; kernels do not use one."""
     assert "architecture" not in cluster.versions(True)["blas"]
