@@ -20,6 +20,8 @@ _ENTRY: Final = re.compile(rf"({_WORD}) *\[ *(\d+) *\]")
 _NAME: Final = re.compile(rf"(?<![\w.]){_WORD}\b(?! *\()")
 _DOT: Final = re.compile(rf"\bdot *\( *({_WORD}) *, *({_WORD}) *\)")
 
+_ADD: Final = "add it to weights, to data, or to parameters with its value"
+
 
 @dataclass(frozen=True)
 class Vector:
@@ -92,7 +94,7 @@ class Names:
     def _vector(self, name: str) -> Vector:
         known = {vector.name: vector for vector in self.vectors}
         if name not in known:
-            raise ValueError(f"expression must use declared names only ({self.listed}), got {name}")
+            raise ValueError(f"expression must use declared names only ({self.listed}), got {name}: {_ADD}")
         return known[name]
 
     def entry(self, name: str, place: int) -> sympy.Symbol:
@@ -147,7 +149,7 @@ class Names:
         parts = re.fullmatch(r"(.*?)_?(0|[1-9]\d{0,8})", word)
         if parts is not None and parts[1] in known:
             return self.entry(parts[1], int(parts[2]))
-        raise ValueError(f"expression must use declared names only ({self.listed}), got {word}")
+        raise ValueError(f"expression must use declared names only ({self.listed}), got {word}: {_ADD}")
 
     def parsed(self, text: str) -> sympy.Expr:
         """Return the expression that a text writes.

@@ -281,13 +281,17 @@ class Formulas:
     """The formulas of one sample, of a loss that is a mean over data."""
 
     def __init__(
-        self, expression: sympy.Expr, variables: Sequence[sympy.Symbol], parameters: Sequence[sympy.Symbol]
+        self,
+        expression: sympy.Expr,
+        variables: Sequence[sympy.Symbol],
+        parameters: Sequence[sympy.Symbol],
+        entries: Sequence[sympy.Symbol] = (),
     ) -> None:
         self._w = [sympy.Symbol(f"w_{s.name}", real=True) for s in variables]
         self._p = [sympy.Symbol(f"p_{s.name}", real=True) for s in parameters]
         internal = dict(zip([*variables, *parameters], [*self._w, *self._p], strict=True))
         typed = in_own_functions(expression, internal)
-        self.expression = in_own_functions(stable(typed, self._p))
+        self.expression = in_own_functions(stable(typed, [*self._p, *entries]))
         self.rewritten = self.expression != typed or bool(self.expression.atoms(RealFunction))
         """Whether it is computed in other functions than version 0.1 used, with other last digits or sides of kinks."""
         self.weights = [s.name for s in self._w]

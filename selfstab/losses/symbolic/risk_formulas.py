@@ -204,7 +204,7 @@ class RiskFormulas(Formulas):
         parameters: Sequence[sympy.Symbol],
         entries: Sequence[sympy.Symbol],
     ) -> None:
-        super().__init__(expression, variables, parameters)
+        super().__init__(expression, variables, parameters, entries)
         self._entries = [sympy.Symbol(f"d_{s.name}", real=True) for s in entries]
         whole = self.expression.xreplace(dict(zip(entries, self._entries, strict=True)))
         terms, over = sympy.Add.make_args(whole), {*self._entries}

@@ -404,3 +404,14 @@ def test_relu_networks_of_two_layers_have_derivatives_of_their_sides():
         rows = [(slopes(w + d) - slopes(w - d)) / 2e-6 for d in step]
         np.testing.assert_allclose(risk.gradient(w), slopes(w), rtol=1e-12, atol=1e-14)
         np.testing.assert_allclose(risk.hessian(w), rows, rtol=1e-6, atol=1e-7)
+
+
+def test_data_as_factors_of_exponentials_do_not_overflow():
+    """Protects mixtures whose weights are data: log(1 + k exp(−wx)) is k-dependent only where it is small."""
+    loss = ss.EmpiricalRisk("log(1 + k*exp(-w*x))", ["w"], {"x": [1.0, 2.0], "k": [1.0, 2.0]})
+    assert loss.value([-800.0]) == pytest.approx((800.0 + 1600.0 + np.log(2.0)) / 2, rel=1e-15)
+    assert loss.gradient([-800.0]) == pytest.approx([-1.5], rel=1e-15)
+    assert loss.hessian([-800.0]) == np.array([[0.0]])
+    w, (x, k) = 0.3, (np.array([1.0, 2.0]), np.array([1.0, 2.0]))
+    share = k * np.exp(-w * x) / (1 + k * np.exp(-w * x))
+    assert loss.hessian([w])[0, 0] == pytest.approx((x**2 * share * (1 - share)).mean(), rel=1e-14)
