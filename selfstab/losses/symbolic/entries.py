@@ -6,12 +6,13 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import sympy
 
 from selfstab import validation
-from selfstab.losses.symbolic.expressions import parse
+from selfstab.losses.symbolic.expressions import check_length, parse
 
 # Letters of their own, so that x[0] is a name of as many characters and a message points at the right column.
 _LETTERS: Final = dict(zip("[](), ", "\u01c0\u01c1\u01c2\u01c3\u0294\u0295", strict=True))
@@ -84,7 +85,7 @@ class Names:
         text = ", ".join(map(str, self.vectors))
         return text if len(text) <= 200 else f"{text[:197]}..."
 
-    @property
+    @cached_property
     def symbols(self) -> dict[str, sympy.Symbol]:
         """Symbol by entry."""
         return {e: sympy.Symbol(e, real=True) for vector in self.vectors for e in vector.entries}
@@ -113,7 +114,7 @@ class Names:
             raise ValueError(
                 f"expression must use entries of {name} that exist, {name}[0]{last}, got {name}[{place}]"
             )
-        return sympy.Symbol(vector.entries[place], real=True)
+        return sympy.Symbol(name if vector.length == 1 else f"{name}_{place}", real=True)
 
     def dot(self, one: str, other: str) -> sympy.Expr:
         """Return the sum of the products of two vectors' entries."""
@@ -155,6 +156,7 @@ class Names:
         >>> Names((Vector("w", 2), Vector("x", 2), Vector("y"))).parsed("dot(w, x) - y*x[1]/w0")
         w_0*x_0 + w_1*x_1 - x_1*y/w_0
         """
+        check_length(text)
         symbols: dict[str, Any] = {}
 
         def entry(match: re.Match[str]) -> str:

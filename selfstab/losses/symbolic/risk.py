@@ -13,6 +13,7 @@ import sympy
 from selfstab import machine, validation
 from selfstab.kernels import modules
 from selfstab.losses.base.kernel import Kernel, KernelSource
+from selfstab.losses.symbolic.deadline import bounded
 from selfstab.losses.symbolic.entries import Names, Vector, by_name
 from selfstab.losses.symbolic.expressions import checked
 from selfstab.losses.symbolic.loss import RESERVED, SymbolicLoss, _exact_text, _names, _text
@@ -81,6 +82,7 @@ class EmpiricalRisk(SymbolicLoss):
     (0.307002, 0.301726)
     """
 
+    @bounded("be checked and differentiated")
     def __init__(
         self,
         expression: sympy.Expr | str,
@@ -239,11 +241,13 @@ class _Derived:
         return source
 
     @cached_property
+    @bounded("have third derivatives")
     def third(self) -> str:
         """Text of the module of the third derivative along two directions."""
         return self.formulas.directional(3)
 
     @cached_property
+    @bounded("have fourth derivatives")
     def fourth(self) -> str:
         """Text of the module of the fourth derivative along three directions."""
         return self.formulas.directional(4)

@@ -151,8 +151,8 @@ def format_of(source: Any) -> Format:
     """
     subject = _subject(source)
     if isinstance(subject, Path):
-        if not subject.exists():
-            raise ValueError(f"run must be a file that exists, got {str(source)!r}")
+        if not _exists(subject):
+            raise ValueError(f"run must be a file that exists, got {validation.shown(str(source), 200)}")
         if not (subject.is_file() or subject.is_dir()):  # a reader would wait for a pipe
             raise ValueError(f"run must be a file or a folder, got {str(source)!r}, a pipe or a device")
     matching = [(form, match) for form in registered() if (match := _match(form, subject)) is not Match.NONE]
@@ -302,6 +302,13 @@ def _match(form: Format, subject: Any) -> Match:
         return form.match(subject)
     except Exception:  # a format of somebody's own must not keep others from reading
         return Match.NONE
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, or a folder that may not be looked into
+        return False
 
 
 def _subject(source: Any) -> Any:
