@@ -185,17 +185,17 @@ class Names:
 
     def renamed(self, expression: sympy.Expr) -> sympy.Expr:
         """Return a SymPy expression in the entries' symbols: ``IndexedBase("x")[0]`` and symbols x_0, x0 are found."""
-        found: dict[Any, sympy.Symbol] = {}
+        by_node: dict[Any, sympy.Symbol] = {}
         for node in expression.atoms(sympy.Indexed):
             if len(node.indices) != 1 or not node.indices[0].is_Integer:
                 raise ValueError(
                     f"expression must have entries with one whole number, such as x[0], got {node}"
                 )
-            found[node] = self.entry(str(node.base.label), int(node.indices[0]))
+            by_node[node] = self.entry(str(node.base.label), int(node.indices[0]))
         # An Indexed holds its base's symbol, which is no symbol of the formula.
-        for symbol in expression.xreplace(found).free_symbols - {*found.values()}:
-            found[symbol] = self.named(str(symbol))
-        result: sympy.Expr = expression.xreplace(found)
+        for symbol in expression.xreplace(by_node).free_symbols - {*by_node.values()}:
+            by_node[symbol] = self.named(str(symbol))
+        result: sympy.Expr = expression.xreplace(by_node)
         return result
 
 

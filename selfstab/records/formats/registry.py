@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from selfstab import validation
-from selfstab.notices import printable
 from selfstab.records.formats.base import Format, Match, ReadError, Table
 
 _KNOWN: Final[dict[str, Format]] = {}
@@ -293,7 +292,7 @@ def _of_source(source: Any, ask: Callable[[Format, Any], Any]) -> Any:
 
 def _one_line(error: Exception) -> str:
     """Return what an error says, which may be in the words of a file, on one line of what can be seen."""
-    return printable(" ".join(str(error).split())) or type(error).__name__
+    return validation.one_line(str(error)) or type(error).__name__
 
 
 def _match(form: Format, subject: Any) -> Match:

@@ -353,3 +353,12 @@ def test_few_entries_of_a_matrix_are_lines_and_many_a_loop(monkeypatch, same_bit
         kernel = Kernel(KernelSource(formulas, "a risk"), np.empty(0), np.column_stack([INPUTS, TARGETS]))
         values.append(kernel.evaluate(w, sharpness=True)[1])
     assert same_bits(*values)
+
+
+def test_parameters_are_checked_as_data_are():
+    """Protects memory from an array of another kind than a vector, and messages from a name of several lines."""
+    columns = {"x": np.ones(2)}
+    with pytest.raises(MemoryError, match="c has 2000000000000 numbers"):
+        ss.EmpiricalRisk("w*x*c", ["w"], columns, {"c": np.broadcast_to(1.0, (2, 10**12))})
+    with pytest.raises(ValueError, match=r"parameters\['c\\n'\] must have shape"):
+        ss.EmpiricalRisk("w*x", ["w"], columns, {"c\n": np.ones((2, 2))})
