@@ -257,18 +257,18 @@ class Folder:
                     raise NotPlain("/".join(parts[: k + 1]), kind)
             yield str(place)
             return
-        held = os.dup(self._opened)
+        inside = os.dup(self._opened)
         try:
             for k, part in enumerate(parts):
                 try:
-                    inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | _PLAIN, dir_fd=held)
+                    inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | _PLAIN, dir_fd=inside)
                 except OSError as error:
-                    raise self._explained(error, "/".join(parts[: k + 1]), part, held) from None
-                os.close(held)
-                held = inner
-            yield held
+                    raise self._explained(error, "/".join(parts[: k + 1]), part, inside) from None
+                os.close(inside)
+                inside = inner
+            yield inside
         finally:
-            os.close(held)
+            os.close(inside)
 
     def _explained(self, error: OSError, name: str, last: str, inside: int | None) -> OSError:
         """Return what to raise where opening failed: what stands there, if that is the reason."""

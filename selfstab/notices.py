@@ -84,6 +84,21 @@ def unwarned(category: type[Warning] = Warning) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def raised(category: type[Warning]) -> Iterator[None]:
+    """Raise another library's warnings of a category, for one call; threads wait for each other as in :func:`unwarned`.
+
+    >>> with raised(UserWarning):
+    ...     warnings.warn("a part was left out")
+    Traceback (most recent call last):
+    ...
+    UserWarning: a part was left out
+    """
+    with _FILTERS, warnings.catch_warnings():
+        warnings.simplefilter("error", category)
+        yield
+
+
 def unheard() -> AbstractContextManager[None]:
     """Notify nobody in this thread."""
     return heard_by(lambda text: None)

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from selfstab.notices import printable
+
 Array = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
@@ -69,8 +71,7 @@ def one_line(text: str) -> str:
     >>> print(one_line("red \x1b[31m\nthen more"))
     red \x1b[31m then more
     """
-    line = " ".join(text.split())
-    return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    return printable(" ".join(text.split()))
 
 
 def floats(name: str, value: Any, *, shape: tuple[int | None, ...] | None = None, nan: bool = False) -> Array:
@@ -278,11 +279,11 @@ def one_of(name: str, value: Any, known: Iterable[str]) -> str:
     'tanh'
     """
     words = list(known)
-    allowed = f"must be one of {', '.join(words)}" if words else _NONE
+    allowed = f"must be one of {printable(', '.join(words))}" if words else _NONE
     if not isinstance(value, str):
         raise TypeError(f"{name} {allowed}, got {shown(value)}")
     if value not in words:
-        raise ValueError(f"{name} {allowed}, got {value!r}")
+        raise ValueError(f"{name} {allowed}, got {shown(value, 200)}")
     return value
 
 
@@ -298,7 +299,7 @@ def some_of(name: str, value: Any, known: Iterable[str], *, also: Container[str]
     if isinstance(value, str):
         value = (value,)
     if not isinstance(value, Sequence):
-        allowed = f"must be names among {', '.join(words)}" if words else _NONE
+        allowed = f"must be names among {printable(', '.join(words))}" if words else _NONE
         raise TypeError(f"{name} {allowed}, got {shown(value)}")
     names = tuple(
         word if isinstance(word, str) and word in also else one_of(name, word, words) for word in value

@@ -81,8 +81,8 @@ class Messages:
             events = content["events"]
             if not isinstance(events, list) or len(events) > MOST_EVENTS:
                 raise Refusal(f"events must be a list of at most {MOST_EVENTS}")
-            kept = [one for one in (_event(event, document) for event in events) if one is not None]
-            return _written(number, kind, {"events": kept}) if kept else []
+            written = [one for one in (_event(event, document) for event in events) if one is not None]
+            return _written(number, kind, {"events": written}) if written else []
         raise Refusal("msgtype must be PULL-DOC-REQ, once, or PATCH-DOC with events only")
 
 
@@ -186,17 +186,17 @@ def _gesture(data: Any, document: Document) -> dict[str, Any] | None:
     if name != "button_click" and name not in _GESTURES:
         return None
     model = _model(fields.get("model"), document)
-    kept: list[list[Any]] = [["model", {"id": getattr(model, "id", "")}]]
+    pairs: list[list[Any]] = [["model", {"id": getattr(model, "id", "")}]]
     if name == "button_click":
         if not isinstance(model, Button):
             return None
     else:
         if not isinstance(model, Plot) or model.name != POINTED:
             return None
-        kept += [
+        pairs += [
             [axis, None if fields.get(axis) is None else _number(fields.get(axis))] for axis in ("x", "y")
         ]
     return {
         "kind": "MessageSent", "msg_type": "bokeh_event",
-        "msg_data": {"type": "event", "name": name, "values": {"type": "map", "entries": kept}},
+        "msg_data": {"type": "event", "name": name, "values": {"type": "map", "entries": pairs}},
     }  # fmt: skip

@@ -168,9 +168,7 @@ def _names_of_roles(table: Table, columns: Mapping[str, str]) -> dict[str, str]:
     columns = {role: printable(str(name)) for role, name in columns.items()}  # as the table has its names
     for role, name in columns.items():
         if name not in table.columns:
-            raise ColumnError(
-                f"run must have the column {name} for {role}, got {', '.join(table.columns) or 'none'}", role
-            )
+            raise ColumnError(f"run must have the column {name} for {role}, got {_listed(table)}", role)
     names = {role: name for role, name in table.roles.items() if name in table.columns} | dict(columns)
     _refuse_other_optimizers(table, names)
     if "sharpness" not in names:
@@ -212,10 +210,15 @@ def _known_by_name(
     return {role: (exact or known)[0]} if known else {}
 
 
+def _listed(table: Table) -> str:
+    """Return the columns' names, the first ones of many."""
+    text = ", ".join(table.columns) or "none"
+    return text if len(text) <= 400 else f"{text[:400]}... ({len(table.columns)} columns)"
+
+
 def _missing(role: str, table: Table, otherwise: str = "") -> ColumnError:
     problem = (
-        f"run must have a column {role} (also known as {', '.join(ALIASES[role][1:5])}), "
-        f"got {', '.join(table.columns) or 'none'}"
+        f"run must have a column {role} (also known as {', '.join(ALIASES[role][1:5])}), got {_listed(table)}"
     )
     return ColumnError(problem, role, otherwise)
 
@@ -268,7 +271,7 @@ def _settings_of_optimizer(table: Table) -> dict[str, Any]:
     """Return what a run of ours says of its optimizer; nothing if it says none."""
     try:
         settings = json.loads(table.attributes["optimizer"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return {}
     return settings if isinstance(settings, dict) else {}
 

@@ -23,6 +23,7 @@ _METADATA_BYTES: Final = 2**24
 _FEWEST_CHUNKS: Final = 2**14
 """An array may have so many chunks whether their files are there or not."""
 
+_NUMBERS_2: Final = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248])")
 _TYPES_2: Final = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|[SU]\d{1,9}|[mM]8(\[\w{1,5}\])?)")
 _TYPES_3: Final = {
     "bool": 1, "int8": 1, "int16": 2, "int32": 4, "int64": 8, "uint8": 1, "uint16": 2, "uint32": 4, "uint64": 8,
@@ -270,15 +271,20 @@ def _of_version_2(name: str, document: dict[str, Any], attributes: dict[str, Any
             raise _refused(name, "codec", codec)
     for codec in codecs:
         for setting in ("dtype", "astype"):
-            if setting in codec and not _TYPES_2.fullmatch(codec[setting]):
+            if setting in codec and not _NUMBERS_2.fullmatch(codec[setting]):
                 raise _refused(name, "type", codec[setting])
-    itemsize = TEXT_BYTES if text else _itemsize_2(document["dtype"])
+    itemsize = _text_bytes(document) if text else _itemsize_2(document["dtype"])
     dimensions = attributes.get("_ARRAY_DIMENSIONS") or [""]
     documents = {".zarray": json.dumps(document).encode(), ".zattrs": json.dumps(attributes).encode()}
     separator = document.get("dimension_separator") or "."
     return Declared(
         name, documents, shape, chunk, itemsize, str(dimensions[0]) if shape else "", text, compressor, 0, "", separator
     )  # fmt: skip
+
+
+def _text_bytes(document: dict[str, Any]) -> int:
+    """Return the bytes that a text of an array is taken to need; what stands for missing ones is copied to each."""
+    return max(TEXT_BYTES, 4 * len(str(document.get("fill_value"))))
 
 
 def _itemsize_2(text: str) -> int:
@@ -305,6 +311,8 @@ def _of_version_3(name: str, document: dict[str, Any]) -> Declared:
     else:
         raise _refused(name, "type", kind)
     text = kind in ("string", "variable_length_utf8")
+    if text:
+        itemsize = _text_bytes(document)
     codecs = [codec["name"] if isinstance(codec, dict) else codec for codec in document["codecs"]]
     checksums, rest = 0, [*codecs]
     while rest and rest[-1] == "crc32c":

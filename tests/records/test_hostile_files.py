@@ -280,12 +280,57 @@ def test_an_unused_member_costs_nothing(tmp_path, in_little_memory):
     assert ss.analyze(tmp_path / "run.npz").sizes["step"] == 4
 
 
-def test_a_table_of_text_with_a_column_for_each_letter(tmp_path, in_little_memory):
-    """Protects memory from a header of millions of columns."""
-    (tmp_path / "run.csv").write_text("sharpness" + ",a" * 10**6 + "\n")
+@pytest.mark.parametrize(
+    "begin", ["sharpness", "\n \nsharpness", '"lr\n"', "lr,sharpness\n0.5", "lr\rsharpness"]
+)
+def test_a_table_of_text_with_a_column_for_each_letter(tmp_path, in_little_memory, begin):
+    """Protects memory and time from a million columns, wherever in the first two rows they stand."""
+    (tmp_path / "run.csv").write_text(begin + ",a" * 10**5 + "\n", newline="")
     in_little_memory()
-    with pytest.raises(ValueError, match="run must have at most 10000 columns, got 1000001"):
+    with pytest.raises(ValueError, match="run must have at most 10000 columns, got 100001"):
         ss.analyze(tmp_path / "run.csv")
+
+
+def test_a_value_without_a_name_is_refused(tmp_path):
+    """Protects from numbers that are left out of a table of text, and from a warning of pandas."""
+    (tmp_path / "run.csv").write_text("sharpness,lr\n1,0.5,\n2,0.5,\n1,0.5,\n")
+    assert ss.analyze(tmp_path / "run.csv", momentum=0.0).sizes["step"] == 3
+    (tmp_path / "run.csv").write_text("sharpness,lr\n1,0.5,\n2,0.5,7\n1,0.5,\n")
+    with pytest.raises(ValueError, match="run must be a readable .csv file, .* loss of data"):
+        ss.analyze(tmp_path / "run.csv", momentum=0.0)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_missing_text_that_takes_gigabytes(tmp_path, in_little_memory, version):
+    """Protects memory: the text that stands for missing ones is copied to each of a thousand places."""
+    path = group_of(tmp_path / "run.zarr", version)
+    text = zarr.create_array(
+        path, name="note", shape=(10**4,), chunks=(10**4,), dtype=str, fill_value="", zarr_format=version
+    )  # fmt: skip
+    text.attrs["_ARRAY_DIMENSIONS"] = ["note"]
+    metadata(path, "note", version, fill_value="x" * 10**5)
+    in_little_memory()
+    assert ss.analyze(path).sizes["step"] == 4
+    with pytest.raises(ValueError, match="note of 10000 rows takes 4 GB|has chunks of 4 GB"):
+        formats.read(path).columns["note"]
+
+
+def test_a_filter_that_widens_its_numbers_to_texts(tmp_path):
+    """Protects memory: a filter of Zarr 2 turned ten numbers into texts of gigabytes."""
+    path = group_of(tmp_path / "run.zarr", 2)
+    kind = {"id": "fixedscaleoffset", "scale": 1, "offset": 1, "dtype": "<U99999999", "astype": "<f8"}
+    metadata(path, "sharpness", 2, filters=[kind])
+    with pytest.raises(ValueError, match="sharpness has the type <U99999999, which is not read"):
+        ss.analyze(path)
+
+
+def test_settings_of_an_optimizer_without_end(tmp_path):
+    """Protects from JSON of a hundred thousand brackets in an attribute, and from a name of a megabyte."""
+    nested = np.array("[" * 10**5)
+    np.savez(tmp_path / "run.npz", sharpness=RUN["sharpness"], optimizer=nested)
+    assert ss.analyze(tmp_path / "run.npz", lr=0.5, momentum=0.0).sizes["step"] == 4
+    with pytest.raises(ValueError, match="run must be a file that exists, got 'aaa"):
+        ss.analyze("a" * 5000 + ".npz")
 
 
 def test_a_larger_file_is_read_by_who_says_so(tmp_path, monkeypatch):

@@ -6,12 +6,13 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import sympy
 
 from selfstab import validation
-from selfstab.losses.symbolic.expressions import parse
+from selfstab.losses.symbolic.expressions import check_length, parse
 
 # Letters of their own, so that x[0] is a name of as many characters and a message points at the right column.
 _LETTERS: Final = dict(zip("[](), ", "\u01c0\u01c1\u01c2\u01c3\u0294\u0295", strict=True))
@@ -86,7 +87,7 @@ class Names:
         text = ", ".join(map(str, self.vectors))
         return text if len(text) <= 200 else f"{text[:197]}..."
 
-    @property
+    @cached_property
     def symbols(self) -> dict[str, sympy.Symbol]:
         """Symbol by entry."""
         return {e: sympy.Symbol(e, real=True) for vector in self.vectors for e in vector.entries}
@@ -115,7 +116,7 @@ class Names:
             raise ValueError(
                 f"expression must use entries of {name} that exist, {name}[0]{last}, got {name}[{place}]"
             )
-        return sympy.Symbol(vector.entries[place], real=True)
+        return sympy.Symbol(name if vector.length == 1 else f"{name}_{place}", real=True)
 
     def dot(self, one: str, other: str) -> sympy.Expr:
         """Return the sum of the products of two vectors' entries."""
@@ -157,6 +158,7 @@ class Names:
         >>> Names((Vector("w", 2), Vector("x", 2), Vector("y"))).parsed("dot(w, x) - y*x[1]/w0")
         w_0*x_0 + w_1*x_1 - x_1*y/w_0
         """
+        check_length(text)
         symbols: dict[str, Any] = {}
 
         def entry(match: re.Match[str]) -> str:
@@ -185,17 +187,17 @@ class Names:
 
     def renamed(self, expression: sympy.Expr) -> sympy.Expr:
         """Return a SymPy expression in the entries' symbols: ``IndexedBase("x")[0]`` and symbols x_0, x0 are found."""
-        found: dict[Any, sympy.Symbol] = {}
+        by_node: dict[Any, sympy.Symbol] = {}
         for node in expression.atoms(sympy.Indexed):
             if len(node.indices) != 1 or not node.indices[0].is_Integer:
                 raise ValueError(
                     f"expression must have entries with one whole number, such as x[0], got {node}"
                 )
-            found[node] = self.entry(str(node.base.label), int(node.indices[0]))
+            by_node[node] = self.entry(str(node.base.label), int(node.indices[0]))
         # An Indexed holds its base's symbol, which is no symbol of the formula.
-        for symbol in expression.xreplace(found).free_symbols - {*found.values()}:
-            found[symbol] = self.named(str(symbol))
-        result: sympy.Expr = expression.xreplace(found)
+        for symbol in expression.xreplace(by_node).free_symbols - {*by_node.values()}:
+            by_node[symbol] = self.named(str(symbol))
+        result: sympy.Expr = expression.xreplace(by_node)
         return result
 
 

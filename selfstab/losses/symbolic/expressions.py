@@ -131,6 +131,12 @@ def _underflows(node: sympy.Basic, value: float, parts: list[float]) -> bool:
     return bool(isinstance(node, (sympy.Mul, sympy.Pow)) and all(parts)) or type(node).__name__ in _NEVER_ZERO
 
 
+def check_length(text: str) -> None:
+    """Raise ValueError if a text is longer than a formula may be."""
+    if len(text) > LONGEST:
+        raise ValueError(f"expression must have at most {LONGEST} characters, got {len(text)}")
+
+
 def parse(text: str, symbols: Mapping[str, sympy.Symbol]) -> sympy.Expr:
     """Return the expression that `text` writes in the names of `symbols`.
 
@@ -153,8 +159,7 @@ def parse(text: str, symbols: Mapping[str, sympy.Symbol]) -> sympy.Expr:
     >>> parse("u**2/2", {"u": u})
     u**2/2
     """
-    if len(text) > LONGEST:
-        raise ValueError(f"expression must have at most {LONGEST} characters, got {len(text)}")
+    check_length(text)
     indent = len(text) - len(text.lstrip())
     if (power := text.find("^")) >= 0:
         raise ValueError(

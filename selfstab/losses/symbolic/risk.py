@@ -13,6 +13,7 @@ import sympy
 from selfstab import machine, validation
 from selfstab.kernels import modules
 from selfstab.losses.base.kernel import Kernel, KernelSource
+from selfstab.losses.symbolic.deadline import bounded
 from selfstab.losses.symbolic.entries import Names, Vector, by_name
 from selfstab.losses.symbolic.expressions import checked
 from selfstab.losses.symbolic.loss import RESERVED, SymbolicLoss, _exact_text, _names, _text
@@ -81,6 +82,7 @@ class EmpiricalRisk(SymbolicLoss):
     (0.307002, 0.301726)
     """
 
+    @bounded("be checked and differentiated")
     def __init__(
         self,
         expression: sympy.Expr | str,
@@ -239,11 +241,13 @@ class _Derived:
         return source
 
     @cached_property
+    @bounded("have third derivatives")
     def third(self) -> str:
         """Text of the module of the third derivative along two directions."""
         return self.formulas.directional(3)
 
     @cached_property
+    @bounded("have fourth derivatives")
     def fourth(self) -> str:
         """Text of the module of the fourth derivative along three directions."""
         return self.formulas.directional(4)
@@ -296,12 +300,7 @@ def _arrays(data: Any) -> dict[str, Array]:
         raise ValueError("data must name at least one array, got none")
     arrays: dict[str, Array] = {}
     for name, value in by_name("data", data).items():
-        size = getattr(value, "size", 0)
-        if isinstance(size, (int, np.integer)) and 16 * int(size) > machine.free_memory() // 2:
-            raise MemoryError(
-                f"data[{name!r}] has {int(size)} numbers, which with a copy take more than half of the free memory: "
-                "use fewer samples"
-            )
+        _check_memory(f"data[{name!r}]", value)
         array = validation.floats(f"data[{name!r}]", value)
         if array.ndim not in (1, 2):
             raise ValueError(
@@ -317,6 +316,16 @@ def _arrays(data: Any) -> dict[str, Array]:
     return arrays
 
 
+def _check_memory(name: str, value: Any) -> None:
+    """Raise MemoryError if an array is too large to be copied."""
+    size = getattr(value, "size", 0)
+    if isinstance(size, (int, np.integer)) and 16 * int(size) > machine.free_memory() // 2:
+        raise MemoryError(
+            f"{name} has {int(size)} numbers, which with a copy take more than half of the free memory: "
+            "use fewer samples"
+        )
+
+
 def _parameter_values(parameters: Any) -> dict[str, Any]:
     if parameters is None:
         return {}
@@ -327,12 +336,14 @@ def _parameter_values(parameters: Any) -> dict[str, Any]:
         name = str(key)
         if name in values:
             raise ValueError(f"parameters must not repeat a name, got {name}")
+        label = name if name.isidentifier() else f"parameters[{name!r}]"
+        _check_memory(label, value)
         if np.ndim(value) == 0:
-            values[name] = validation.real(name, value)
+            values[name] = validation.real(label, value)
         else:
-            row = validation.floats(name, value, shape=(None,))
+            row = validation.floats(label, value, shape=(None,))
             if not row.size:
-                raise ValueError(f"{name} must hold at least one number, got none")
+                raise ValueError(f"{label} must hold at least one number, got none")
             values[name] = row
     return values
 

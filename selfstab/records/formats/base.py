@@ -167,8 +167,8 @@ class Table:
         for field_name in ("roles", "dimensions"):
             names = {key: printable(str(name)) for key, name in getattr(self, field_name).items()}
             object.__setattr__(self, field_name, names)
-        shown = {printable(str(name)): value for name, value in self.dimensions.items()}
-        object.__setattr__(self, "dimensions", shown)
+        dimensions = {printable(str(name)): value for name, value in self.dimensions.items()}
+        object.__setattr__(self, "dimensions", dimensions)
         attributes = {printable(str(name)): value for name, value in self.attributes.items()}
         object.__setattr__(self, "attributes", attributes)
         object.__setattr__(self, "notes", tuple(printable(str(note)) for note in self.notes))

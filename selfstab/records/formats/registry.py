@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from selfstab import validation
-from selfstab.notices import printable
 from selfstab.records.formats.base import Format, Match, ReadError, Table
 
 _KNOWN: Final[dict[str, Format]] = {}
@@ -151,8 +150,8 @@ def format_of(source: Any) -> Format:
     """
     subject = _subject(source)
     if isinstance(subject, Path):
-        if not subject.exists():
-            raise ValueError(f"run must be a file that exists, got {str(source)!r}")
+        if not _exists(subject):
+            raise ValueError(f"run must be a file that exists, got {validation.shown(str(source), 200)}")
         if not (subject.is_file() or subject.is_dir()):  # a reader would wait for a pipe
             raise ValueError(f"run must be a file or a folder, got {str(source)!r}, a pipe or a device")
     matching = [(form, match) for form in registered() if (match := _match(form, subject)) is not Match.NONE]
@@ -293,7 +292,7 @@ def _of_source(source: Any, ask: Callable[[Format, Any], Any]) -> Any:
 
 def _one_line(error: Exception) -> str:
     """Return what an error says, which may be in the words of a file, on one line of what can be seen."""
-    return printable(" ".join(str(error).split())) or type(error).__name__
+    return validation.one_line(str(error)) or type(error).__name__
 
 
 def _match(form: Format, subject: Any) -> Match:
@@ -302,6 +301,13 @@ def _match(form: Format, subject: Any) -> Match:
         return form.match(subject)
     except Exception:  # a format of somebody's own must not keep others from reading
         return Match.NONE
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, or a folder that may not be looked into
+        return False
 
 
 def _subject(source: Any) -> Any:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from selfstab import sizes, validation
+from selfstab.notices import raised
 from selfstab.records.formats.base import Format, ReadError, Table
 from selfstab.records.formats.frame import table_of_frame
 from selfstab.records.formats.registry import register
@@ -32,14 +35,15 @@ class Text(Format):
         import pandas
 
         word = self._separator(source)
+        sizes.check(source.name, source.stat().st_size)
         _check_header(source, word)
         separator = _SEPARATORS[word]
         # To the last bit, which is the default from pandas 3.1 on.
         old = tuple(map(int, pandas.__version__.split(".")[:2])) < (3, 1)
         exact: dict[str, Any] = {"float_precision": "round_trip"} if old else {}
-        sizes.check(source.name, source.stat().st_size)
         # By the open file: pandas takes the text of some paths for an address, or for a compressed file.
-        with source.open("rb") as file:
+        # A value without a name is refused: pandas would leave it out, with a warning.
+        with source.open("rb") as file, raised(pandas.errors.ParserWarning):
             frame = pandas.read_csv(file, sep=separator, skipinitialspace=True, index_col=False, **exact)
         return table_of_frame(frame)
 
@@ -54,10 +58,14 @@ class Text(Format):
 
 def _check_header(path: Path, word: str) -> None:
     """Refuse a table of text whose first row names no columns, or is cut by another separator."""
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        names = file.readline().strip().split(_SEPARATORS[word])
-    if len(names) > _MOST_COLUMNS:
-        raise ReadError(f"run must have at most {_MOST_COLUMNS} columns, got {len(names)}")
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        rows = csv.reader(file, delimiter=_SEPARATORS[word], skipinitialspace=True)
+        # The longer of the first two rows decides how many columns there are; blank ones are passed over.
+        first = list(itertools.islice((row for row in rows if len(row) > 1 or "".join(row).strip()), 2))
+    for row in first:
+        if len(row) > _MOST_COLUMNS:
+            raise ReadError(f"run must have at most {_MOST_COLUMNS} columns, got {len(row)}")
+    names = first[0] if first else [""]
     for other, separator in _SEPARATORS.items():
         if len(names) == 1 and separator in names[0]:
             raise ReadError(f"run must have its columns separated by {word}, got {other} in {names[0]!r}")

@@ -178,21 +178,23 @@ def document_of(folder: Folder) -> Settings | None:
                 return None
             text = folder.read(path, _METADATA_BYTES)  # another process may have written it meanwhile
         document = json.loads(text)["attributes"]
-        if document["format"] not in FORMATS:
-            raise ValueError(
-                f"store {root!r} has format {validation.shown(document['format'])}, this selfstab reads "
-                f"{' and '.join(map(str, FORMATS))}"
-            )
-        if not all(isinstance(document[name], dict) for name in ("settings", "made_by")):
+        version = document["format"]
+        parts = ("settings", "made_by") if version in FORMATS else ()
+        if not all(isinstance(document[name], dict) for name in parts):
             raise TypeError
     except FileNotFoundError:
         raise ValueError(
             f"store {root!r} is damaged: its settings are missing; nothing was changed"
         ) from None
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, RecursionError):
+    except (OSError, KeyError, TypeError, ValueError, RecursionError):
         raise ValueError(
             f"store {root!r} is damaged: its settings cannot be read; nothing was changed"
         ) from None
+    if version not in FORMATS:
+        raise ValueError(
+            f"store {root!r} has format {validation.shown(version)}, this selfstab reads "
+            f"{' and '.join(map(str, FORMATS))}"
+        )
     return {name: document.get(name) for name in ("format", "settings", "made_by", "chunk")}
 
 

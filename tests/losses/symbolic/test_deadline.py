@@ -212,3 +212,22 @@ def test_an_object_s_end_is_not_interrupted():
     with derive_within(0.1), pytest.raises(DeadlineError):
         dropping()
     assert ended
+
+
+def test_an_empirical_risk_ends():
+    """Protects from a formula of one sample that takes SymPy for ever: the risk is bounded as any formula is."""
+    columns = {"x": np.ones((2, 32)), "y": np.ones(2)}
+    product = "*".join(f"tanh(dot(w, x)*{k} + y)" for k in range(1, 41))
+    with derive_within(0.2), pytest.raises(DeadlineError, match=r"differentiated within 0\.2 s"):
+        ss.EmpiricalRisk(product, {"w": 32}, columns)
+    risk = ss.EmpiricalRisk("tanh(dot(w, x))**2 + y", {"w": 32}, columns)
+    w = np.zeros(32)
+    with derive_within(0.01), pytest.raises(DeadlineError, match=r"fourth derivatives within 0\.01 s"):
+        risk.fourth_at(w, w, w, w)
+
+
+def test_a_long_text_with_entries_of_long_vectors_is_refused_at_once():
+    """Protects from looking up entries before the length of a text is looked at."""
+    text = "w*(" + "+".join(f"x[{k}]" for k in range(3000)) + ")"
+    with derive_within(0.2), pytest.raises(ValueError, match="at most 2000 characters"):
+        ss.EmpiricalRisk(text, ["w"], {"x": np.ones((2, 20000))})

@@ -415,3 +415,12 @@ def test_data_as_factors_of_exponentials_do_not_overflow():
     w, (x, k) = 0.3, (np.array([1.0, 2.0]), np.array([1.0, 2.0]))
     share = k * np.exp(-w * x) / (1 + k * np.exp(-w * x))
     assert loss.hessian([w])[0, 0] == pytest.approx((x**2 * share * (1 - share)).mean(), rel=1e-14)
+
+
+def test_parameters_are_checked_as_data_are():
+    """Protects memory from an array of another kind than a vector, and messages from a name of several lines."""
+    columns = {"x": np.ones(2)}
+    with pytest.raises(MemoryError, match="c has 2000000000000 numbers"):
+        ss.EmpiricalRisk("w*x*c", ["w"], columns, {"c": np.broadcast_to(1.0, (2, 10**12))})
+    with pytest.raises(ValueError, match=r"parameters\['c\\n'\] must have shape"):
+        ss.EmpiricalRisk("w*x", ["w"], columns, {"c\n": np.ones((2, 2))})

@@ -398,3 +398,12 @@ def test_a_store_elsewhere_is_reached_by_its_path(swept, tmp_path):
     Path(tmp_path / "a.zarr").symlink_to(tmp_path / "disk")
     assert swept(tmp_path / "a.zarr").load().equals(swept())
     assert (tmp_path / "disk" / "zarr.json").is_file()
+
+
+def test_settings_that_no_number_holds(swept, tmp_path):
+    """Protects from integers of more digits than Python reads: the store is told as damaged, by its name."""
+    store = tmp_path / "a.zarr"
+    swept(store)
+    (store / RECORD / "zarr.json").write_text('{"attributes": {"format": ' + "9" * 5000 + "}}")
+    with pytest.raises(ValueError, match="damaged: its settings cannot be read; nothing was changed"):
+        swept(store)
