@@ -252,9 +252,10 @@ class _Silent:
 @pytest.mark.parametrize("check", [validation.one_of, validation.some_of])
 def test_words_of_a_file_are_shown_with_escapes_and_long_ones_are_cut(check):
     """Protects terminals: the words may be names of a dataset of somebody else's."""
-    with pytest.raises(ValueError, match="^y must be .*, got 'aaa") as caught:
+    with pytest.raises(ValueError, match=r"^y must be .*, got 'aaa") as caught:
         check("y", "a" * 10**4, ["x\n\x1b[1m"])
-    assert str(caught.value).isprintable() and len(str(caught.value)) < 300
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize(

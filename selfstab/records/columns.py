@@ -168,9 +168,7 @@ def _names_of_roles(table: Table, columns: Mapping[str, str]) -> dict[str, str]:
     columns = {role: printable(str(name)) for role, name in columns.items()}  # as the table has its names
     for role, name in columns.items():
         if name not in table.columns:
-            raise ColumnError(
-                f"run must have the column {name} for {role}, got {_listed(table)}", role
-            )
+            raise ColumnError(f"run must have the column {name} for {role}, got {_listed(table)}", role)
     names = {role: name for role, name in table.roles.items() if name in table.columns} | dict(columns)
     _refuse_other_optimizers(table, names)
     if "sharpness" not in names:
@@ -220,8 +218,7 @@ def _listed(table: Table) -> str:
 
 def _missing(role: str, table: Table, otherwise: str = "") -> ColumnError:
     problem = (
-        f"run must have a column {role} (also known as {', '.join(ALIASES[role][1:5])}), "
-        f"got {_listed(table)}"
+        f"run must have a column {role} (also known as {', '.join(ALIASES[role][1:5])}), got {_listed(table)}"
     )
     return ColumnError(problem, role, otherwise)
 

@@ -280,7 +280,9 @@ def test_an_unused_member_costs_nothing(tmp_path, in_little_memory):
     assert ss.analyze(tmp_path / "run.npz").sizes["step"] == 4
 
 
-@pytest.mark.parametrize("begin", ["sharpness", "\n \nsharpness", '"lr\n"', "lr,sharpness\n0.5", "lr\rsharpness"])
+@pytest.mark.parametrize(
+    "begin", ["sharpness", "\n \nsharpness", '"lr\n"', "lr,sharpness\n0.5", "lr\rsharpness"]
+)
 def test_a_table_of_text_with_a_column_for_each_letter(tmp_path, in_little_memory, begin):
     """Protects memory and time from a million columns, wherever in the first two rows they stand."""
     (tmp_path / "run.csv").write_text(begin + ",a" * 10**5 + "\n", newline="")
@@ -294,7 +296,7 @@ def test_a_value_without_a_name_is_refused(tmp_path):
     (tmp_path / "run.csv").write_text("sharpness,lr\n1,0.5,\n2,0.5,\n1,0.5,\n")
     assert ss.analyze(tmp_path / "run.csv", momentum=0.0).sizes["step"] == 3
     (tmp_path / "run.csv").write_text("sharpness,lr\n1,0.5,\n2,0.5,7\n1,0.5,\n")
-    with pytest.raises(ValueError, match="run must be a readable .csv file, .* loss of data"):
+    with pytest.raises(ValueError, match=r"run must be a readable .csv file, .* loss of data"):
         ss.analyze(tmp_path / "run.csv", momentum=0.0)
 
 
@@ -309,7 +311,7 @@ def test_a_missing_text_that_takes_gigabytes(tmp_path, in_little_memory, version
     metadata(path, "note", version, fill_value="x" * 10**5)
     in_little_memory()
     assert ss.analyze(path).sizes["step"] == 4
-    with pytest.raises(ValueError, match="note of 10000 rows takes 4 GB|has chunks of 4 GB"):
+    with pytest.raises(ValueError, match=r"note of 10000 rows takes 4 GB|has chunks of 4 GB"):
         formats.read(path).columns["note"]
 
 
