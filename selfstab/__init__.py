@@ -25,6 +25,7 @@ import importlib
 import sys
 from typing import Any
 
+import selfstab.forks  # noqa: F401  # a fork must wait for the first use of a name, too
 from selfstab.former_names import MovedModules
 
 __version__ = "0.2.0"

@@ -24,9 +24,9 @@ import numpy as np
 
 from selfstab.files import beside
 from selfstab.folders import Folder, private
+from selfstab.forks import hold_at_forks
 from selfstab.kernels.arithmetic import HEADER, plain_namespace
 from selfstab.kernels.cache_files import check_files_of
-from selfstab.kernels.forks import hold_at_forks
 from selfstab.notices import notify
 
 _SOURCE_BYTES: Final = 2**26

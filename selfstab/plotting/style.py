@@ -13,7 +13,7 @@ import matplotlib
 import numpy as np
 
 from selfstab import validation
-from selfstab.kernels.forks import free_in_children
+from selfstab.forks import free_in_children
 from selfstab.notices import notify
 from selfstab.validation import Array
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import selfstab
 from selfstab import validation
-from selfstab.kernels.forks import free_in_children
+from selfstab.forks import free_in_children
 from selfstab.notices import unwarned
 from selfstab.provenance import KERNELS, deciding_bits
 from selfstab.sweeps.plan.blocks import Block, values_of

@@ -95,6 +95,24 @@ forked(begun, lambda: second.slowly)
 """
 )
 
+IMPORTING = (
+    FORK
+    + """
+import selfstab.forks
+
+with open(os.path.join(sys.argv[1], "slow_module.py"), "w") as file:
+    file.write("import __main__, time; __main__.begun.set(); time.sleep(1.0); value = 1")
+sys.path.insert(0, sys.argv[1])
+
+def child():
+    import slow_module
+    assert slow_module.value == 1
+
+threading.Thread(target=lambda: __import__("slow_module")).start()
+forked(begun, child)
+"""
+)
+
 DRAWING = (
     FORK
     + """
@@ -116,12 +134,14 @@ forked(begun, child)
 
 
 @pytest.mark.parametrize(
-    "script", [COMPILING, LOADING, DERIVING, DRAWING], ids=["compiling", "loading", "deriving", "drawing"]
+    "script",
+    [COMPILING, LOADING, DERIVING, IMPORTING, DRAWING],
+    ids=["compiling", "loading", "deriving", "importing", "drawing"],
 )
 def test_a_forked_process_waits_for_no_thread_of_its_parent(script, tmp_path):
     """Protects multiprocessing's fork: a child that needs what another thread was at does not wait for ever."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script],
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script, str(tmp_path)],
         env=os.environ | {"SELFSTAB_CACHE_DIR": str(tmp_path)}, capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
