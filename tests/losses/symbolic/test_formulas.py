@@ -5,7 +5,8 @@ import pytest
 import sympy
 
 from selfstab.kernels.arithmetic import plain_namespace
-from selfstab.losses.symbolic.formulas import TOP_EIGENVALUE, Blocks, Formulas, shared_exponentials
+from selfstab.losses.symbolic.formulas import Blocks, Formulas, shared_exponentials
+from selfstab.losses.symbolic.top_eigenvalue import TOP_EIGENVALUE
 
 X, Y, Z, C = sympy.symbols("x y z c", real=True)
 PIECES = ("value", "gradient", "sharpness")

@@ -130,7 +130,7 @@ def test_eigenpairs_of_any_magnitude(size, power):
 def test_the_matrix_iteration_refuses_nothing_it_can_do():
     """Protects the generated iteration by itself: it is called with matrices of any magnitude, and with NaN."""
     from selfstab.kernels import modules
-    from selfstab.losses.symbolic.formulas import TOP_EIGENVALUE, TOP_OF_TWO
+    from selfstab.losses.symbolic.top_eigenvalue import TOP_EIGENVALUE, TOP_OF_TWO
 
     functions = modules.plain("inf = np.inf\nnan = np.nan\n" + TOP_EIGENVALUE + TOP_OF_TWO)
     matrix = np.array([[1.0, 2.0, 0.5], [2.0, -1.0, 0.25], [0.5, 0.25, 3.0]])
