@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from selfstab import former_names, theory, validation
 from selfstab.losses.base.loss import Loss
 from selfstab.observables.detection import smoothed
+from selfstab.optimizers.settings import recorded_settings
 
 if TYPE_CHECKING:
     import xarray
@@ -65,11 +65,11 @@ def swing(run: xarray.Dataset, loss: Loss, minimum: Any) -> xarray.Dataset:
             )
     if run.attrs.get("loss") != loss.description:
         raise ValueError(f"loss must be the run's, {run.attrs.get('loss')}, got {loss.description}")
-    optimizer = json.loads(run.attrs["optimizer"])
+    optimizer = recorded_settings(run.attrs)
     if optimizer.get("name", "HeavyBall") != "HeavyBall":
         raise ValueError(f"run must be of the heavy ball, got one of {optimizer['name']}")
-    if optimizer["lookahead"] != 0.0:
-        raise ValueError(f"run must have lookahead 0, got {optimizer['lookahead']}")
+    if optimizer.get("lookahead") != 0.0:
+        raise ValueError(f"run must have lookahead 0, got {validation.shown(optimizer.get('lookahead'))}")
     centre = loss.checked_weights("minimum", minimum)
     sharpness, u = loss.sharpness(centre)
     thresholds = run["max_stable_sharpness"].values

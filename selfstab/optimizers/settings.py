@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, dataclass, field
 from typing import Any, Final
@@ -160,3 +161,28 @@ def with_numbers(values: Mapping[str, Any], owner: Any, settings: Mapping[str, S
         else:
             changed[field_name] = value
     return changed
+
+
+def recorded_settings(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the optimizer's settings that the attributes of a run or a sweep hold as JSON; none where they hold none.
+
+    Raises
+    ------
+    ValueError
+        If the attribute holds something else: a dataset may come from a file of somebody's.
+
+    Examples
+    --------
+    >>> recorded_settings({"optimizer": '{"name": "HeavyBall", "momentum": 0.9}'})
+    {'name': 'HeavyBall', 'momentum': 0.9}
+    """
+    text = attributes.get("optimizer", "{}")
+    try:
+        settings = json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        settings = None
+    if not isinstance(settings, dict):
+        raise ValueError(
+            f"the attribute optimizer must be the optimizer's settings as JSON, got {validation.shown(text)}"
+        )
+    return settings

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib
 import numpy as np
 
+from selfstab import validation
+from selfstab.optimizers.settings import recorded_settings
 from selfstab.plotting.style import SEQUENTIAL
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def method_colour(name: str) -> str:
 
 def optimizer_name(data: xarray.Dataset) -> str:
     """Return the name of the optimizer, from the settings a run or a sweep carries; HeavyBall where there is none."""
-    return str(json.loads(data.attrs.get("optimizer", "{}")).get("name", "HeavyBall"))
+    return str(recorded_settings(data.attrs).get("name", "HeavyBall"))
 
 
 def is_heavy_ball(data: xarray.Dataset) -> bool:
@@ -54,7 +55,10 @@ def momentum(run: xarray.Dataset) -> float:
         raise ValueError(
             f"run must be of the heavy ball for lines of theory, got one of {optimizer_name(run)}"
         )
-    return float(json.loads(run.attrs["optimizer"])["momentum"])
+    setting = recorded_settings(run.attrs).get("momentum")
+    if not isinstance(setting, int | float):
+        raise ValueError(f"run must hold its momentum, got {validation.shown(setting)}")
+    return float(setting)
 
 
 def momentum_colours(values: Any) -> list[tuple[float, float, float, float]]:

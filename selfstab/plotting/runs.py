@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from selfstab import former_names, phases, theory, validation
+from selfstab.optimizers.settings import recorded_settings
 from selfstab.plotting.contract import require_run
 from selfstab.plotting.methods import method, method_colour, momentum
 from selfstab.plotting.style import (
@@ -64,7 +64,7 @@ def slow_limit(run: xarray.Dataset) -> tuple[Array, Array]:
     """
     run = former_names.with_names_of_today(run, former_names.SWING)
     require_run(run, "step", "displacement", "peak_excess_sharpness", "stabilization")
-    setting = json.loads(run.attrs["optimizer"])["lr"]
+    setting = recorded_settings(run.attrs).get("lr")
     if not isinstance(setting, int | float):
         raise ValueError(f"run must have a constant learning rate, got {validation.shown(setting)}")
     step = run["step"].values

@@ -13,6 +13,7 @@ from selfstab.optimizers.settings import (
     Setting,
     check_settings,
     numbers_of,
+    recorded_settings,
     setting,
     settings_of,
     with_numbers,
@@ -120,3 +121,14 @@ def test_fields_that_are_no_numbers_are_no_settings():
     assert isinstance(Rule(1, [0, 1]).rate, float)
     with pytest.raises(TypeError, match="missing"):
         Rule()
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[1]", "{", 3])
+def test_settings_of_a_dataset_that_are_none_are_refused(text):
+    """Protects pictures of datasets of others: no RecursionError, no bare error of JSON."""
+    with pytest.raises(ValueError, match="attribute optimizer must be the optimizer's settings as JSON, got"):
+        recorded_settings({"optimizer": text})
+    run = ss.simulate(ss.Product(), ss.HeavyBall(0.1), [1.0, 1.0], 2).assign_attrs(optimizer=text)
+    for draw in (ss.plotting.draw_loss, ss.plotting.draw_sharpness):
+        with pytest.raises(ValueError, match="attribute optimizer"):
+            draw(run)
