@@ -212,7 +212,8 @@ def draw_loss(run: xarray.Dataset, ax: Axes | None = None, *, against: str = "st
             float(run["stabilization"]),
         )
         ax.axhline(spike, color=THEORY_COLOUR, linestyle=":", label="slow limit")
-    ax.set_yscale("log")
+    if (run["loss"].values > 0.0).any():
+        ax.set_yscale("log")
     _name_time(ax, against)
     ax.set(ylabel="loss, $L$")
     return ax

@@ -215,3 +215,11 @@ def test_final_sharpness_says_what_it_takes(data, problem):
     """Protects who expects a drawing of a sweep: the message says what is drawn, and how a sweep is."""
     with pytest.raises((TypeError, ValueError), match=problem):
         runs.draw_final_sharpness(data)
+
+
+@pytest.mark.parametrize("loss", [0.0, -1.0, np.nan])
+def test_a_loss_without_a_positive_value_has_a_linear_axis(loss):
+    """Protects terminals from Matplotlib's warning of logarithms: a run may be at its minimum, or have lost its loss."""
+    run = ss.simulate(ss.Product(), ss.HeavyBall(0.1), [1.0, 1.5], 3)
+    assert ss.plotting.draw_loss(run.assign(loss=("step", np.full(4, loss)))).get_yscale() == "linear"
+    assert ss.plotting.draw_loss(run).get_yscale() == "log"
