@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 from matplotlib.colors import to_hex
 
+import selfstab as ss
 from selfstab.plotting import runs
 from selfstab.plotting.methods import METHOD_COLOURS
 from selfstab.plotting.style import SERIES, axes_or_new
@@ -219,7 +220,7 @@ def test_final_sharpness_says_what_it_takes(data, problem):
 
 @pytest.mark.parametrize("loss", [0.0, -1.0, np.nan])
 def test_a_loss_without_a_positive_value_has_a_linear_axis(loss):
-    """Protects terminals from Matplotlib's warning of logarithms: a run may be at its minimum, or have lost its loss."""
+    """Protects terminals from Matplotlib's warning of logarithms: a run may rest at its minimum."""
     run = ss.simulate(ss.Product(), ss.HeavyBall(0.1), [1.0, 1.5], 3)
     assert ss.plotting.draw_loss(run.assign(loss=("step", np.full(4, loss)))).get_yscale() == "linear"
     assert ss.plotting.draw_loss(run).get_yscale() == "log"
