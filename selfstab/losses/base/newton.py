@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _ITERATIONS = 500
 _STATIONARY = 1e-13
+_ROUNDING = 1e-15
+_FAR = 1e10
 _NEGATIVE = 1e-8
 
 _SHRINKING = 0.93
@@ -48,7 +50,7 @@ def damped_newton(loss: Loss, start: Array) -> Array:
     Returns
     -------
     ndarray
-        Weights with ‖∇L‖ <= 1e-13·max|∇²L| there, shape (dimension,).
+        Weights with ‖∇L‖ <= 1e-13·max|∇²L| there, or 1e-15·max|∇²L|·max|w| for weights up to 1e10, shape (dimension,).
 
     Raises
     ------
@@ -89,14 +91,15 @@ def damped_newton(loss: Loss, start: Array) -> Array:
 
     if not np.isfinite(_size(hessian)):
         raise _not_near(start, "the search ends where the Hessian is not finite")
-    if not norm <= _STATIONARY * _size(hessian):
+    scale = max(1.0, float(np.abs(w).max()))
+    # Where the weights are large, their own rounding leaves a gradient; further out they are on an endless slope.
+    if not norm <= max(_STATIONARY, _ROUNDING * min(scale, _FAR)) * _size(hessian):
         raise _not_near(start, f"the gradient's norm is still {norm:.2g} after {_ITERATIONS} steps")
     try:
         if _size(hessian) > 0.0:
             _cholesky(hessian, _NEGATIVE * _size(hessian))
     except LinAlgError:
         raise _not_near(start, "the search ends at a saddle") from None
-    scale = max(1.0, float(np.abs(w).max()))
     # Damped, the first step of all ends at no minimum: it leaves a part of the way.
     if last > max(1e-6 * scale, _SHRINKING * before):
         raise _not_near(start, f"the search goes on without an end, by steps of {last:.2g}")

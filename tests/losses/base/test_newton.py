@@ -83,7 +83,8 @@ def test_no_kink_and_no_inflection(expression, reason, start):
     ("expression", "expected"),
     [
         ("w**4", 0.0), ("w**6", 0.0), ("w**8", 0.0), ("log(cosh(w))", 0.0), ("1e-200*(w - 2)**2", 2.0),
-        ("1e200*(w - 2)**2", 2.0), ("1e-20*(w - 1)**2", 1.0), ("(w - 1e5)**2", 1e5), ("-exp(-w**2)", 0.0),
+        ("1e200*(w - 2)**2", 2.0), ("1e-20*(w - 1)**2", 1.0), ("(w - 1e5)**2", 1e5), ("(3*w - 1e5)**2", 1e5 / 3),
+        ("1e10*(1e-5*w - 1)**2", 1e5), ("-exp(-w**2)", 0.0),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("start", [0.0, 0.4])
