@@ -21,34 +21,18 @@ from selfstab.kernels.careful import Careful, careful_lines
 from selfstab.kernels.measures import FINISH, GROUPS, MEASURES, groups_of, needs_of
 from selfstab.kernels.rates import CONSTANT, EXCESS, RateText
 from selfstab.kernels.samples import LANES as LANES
-from selfstab.kernels.samples import ZERO, MeanFunctions, MeanLines, SampleText, code_of, words
+from selfstab.kernels.samples import ZERO, MeanFunctions, MeanLines, SampledText, code_of, words
 from selfstab.kernels.updates import UpdateText
 
 CHUNK = 128
 
 
-class LossText(Protocol):
+class LossText(SampledText, Protocol):
     """What a template asks of a loss: its formulas as text in the names of its weights and parameters."""
-
-    @property
-    def weights(self) -> Sequence[str]:
-        """Names of the weights, such as w_x."""
-
-    @property
-    def parameters(self) -> Sequence[str]:
-        """Names of the parameters, such as p_curvature."""
-
-    @property
-    def constants(self) -> Sequence[tuple[str, str]]:
-        """Names and formulas of what depends on the parameters only."""
 
     @property
     def functions(self) -> str:
         """Source of functions that the formulas call."""
-
-    @property
-    def sample(self) -> SampleText | None:
-        """The formulas of one sample, of a loss that is a mean over data; None for any other."""
 
     @property
     def careful(self) -> Careful | None:

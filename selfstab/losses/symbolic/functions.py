@@ -37,6 +37,17 @@ class RealFunction(Function):
         return f"{type(self).__name__}({', '.join(printer._print(a) for a in self.args)})"
 
 
+class OddFunction(RealFunction):
+    """A real function f with f(−x) = −f(x)."""
+
+    nargs = 1
+
+    @classmethod
+    def eval(cls, x: Any) -> Any:
+        """Return minus the function of −x where that is the simpler argument."""
+        return -cls(-x) if x.could_extract_minus_sign() else None
+
+
 class softplus(RealFunction):
     """log(1 + eˣ)."""
 
@@ -91,16 +102,11 @@ class logcosh(RealFunction):
         return Tanh(self.args[0])
 
 
-class Tanh(RealFunction):
+class Tanh(OddFunction):
     """The hyperbolic tangent; its derivative is sech², where SymPy's is 1 − tanh²."""
 
     nargs = 1
     is_real = True
-
-    @classmethod
-    def eval(cls, x: Any) -> Any:
-        """Return minus the function of −x where that is the simpler argument."""
-        return -cls(-x) if x.could_extract_minus_sign() else None
 
     def fdiff(self, argindex: int = 1) -> Any:
         """Return the derivative."""
@@ -129,30 +135,20 @@ class sech(RealFunction):
         return -sech(self.args[0]) * Tanh(self.args[0])
 
 
-class csch(RealFunction):
+class csch(OddFunction):
     """1/sinh x."""
 
     nargs = 1
-
-    @classmethod
-    def eval(cls, x: Any) -> Any:
-        """Return minus the function of −x where that is the simpler argument."""
-        return -cls(-x) if x.could_extract_minus_sign() else None
 
     def fdiff(self, argindex: int = 1) -> Any:
         """Return the derivative."""
         return -csch(self.args[0]) * coth(self.args[0])
 
 
-class coth(RealFunction):
+class coth(OddFunction):
     """cosh x/sinh x."""
 
     nargs = 1
-
-    @classmethod
-    def eval(cls, x: Any) -> Any:
-        """Return minus the function of −x where that is the simpler argument."""
-        return -cls(-x) if x.could_extract_minus_sign() else None
 
     def fdiff(self, argindex: int = 1) -> Any:
         """Return the derivative."""
