@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 
@@ -122,8 +123,51 @@ def test_a_write_that_fails_leaves_nothing(way, places, monkeypatch):
         assert folder.read("a", 9) == b"old"
 
 
-def test_a_folder_that_becomes_a_link_leads_nowhere(places):
-    """Protects the moment between a check and its use: a folder is swapped for a link while files are written in it."""
+def test_a_folder_that_becomes_a_link_leads_nowhere(places, monkeypatch):
+    """Protects the moments between a check and its use: a folder is swapped for a link before each call of the system."""
+    root, elsewhere = places
+    calls, swapped = 0, 0
+
+    def swapping(call):
+        def first_swap(*arguments, **keywords):
+            nonlocal calls
+            if calls == swapped:
+                (root / "inner").rename(root / "aside")
+                (root / "inner").symlink_to(elsewhere)
+            calls += 1
+            return call(*arguments, **keywords)
+
+        return first_swap
+
+    def write():
+        nonlocal calls
+        calls = 0
+        with Folder(root) as folder, monkeypatch.context() as patches:
+            for name in ("open", "dup", "replace"):
+                patches.setattr(folders.os, name, swapping(getattr(os, name)))
+            folder.write("inner/canary", b"theirs", "partial")
+
+    outcomes = []
+    for swapped in range(100):
+        try:
+            write()
+            outcomes.append("written")
+        except NotPlain:
+            outcomes.append("refused")
+        assert sorted(os.listdir(elsewhere)) == ["canary"]
+        assert (elsewhere / "canary").read_bytes() == b"mine"
+        if calls <= swapped:
+            break
+        (root / "inner").unlink()
+        (root / "aside").rename(root / "inner")
+    assert calls <= swapped, "a write ends"
+    assert outcomes[-1] == "written"
+    assert "refused" in outcomes
+    assert "written" in outcomes[:-1], "a folder that was open before the swap is written in where it is now"
+
+
+def test_a_folder_swapped_for_a_link_at_any_time_leads_nowhere(places):
+    """Protects the same without a choice of moments: another thread swaps while files are written."""
     root, elsewhere = places
     stop = threading.Event()
 
@@ -136,17 +180,14 @@ def test_a_folder_that_becomes_a_link_leads_nowhere(places):
 
     thread = threading.Thread(target=swap)
     thread.start()
-    done = 0
     with Folder(root) as folder:
         for _ in range(3000):
-            try:
+            with contextlib.suppress(OSError):
                 folder.write("inner/canary", b"theirs", "partial")
-                done += 1
-            except OSError:
-                pass
-    stop.set()
-    thread.join()
-    assert done
+        stop.set()
+        thread.join()
+        folder.write("inner/canary", b"theirs", "partial")
+    assert (root / "inner" / "canary").read_bytes() == b"theirs"
     assert (elsewhere / "canary").read_bytes() == b"mine"
 
 
