@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from . import (
+    cold_start,
     eigenpair,
     explorer,
     harness,
@@ -14,6 +15,7 @@ from . import (
     memory,
     network_sweep,
     predicted,
+    small_hessians,
     start_up,
     storage,
     sweep_speed,
@@ -25,8 +27,8 @@ from .harness import Case, Row
 def cases(quick: bool) -> list[Case]:
     """Return every line to be measured."""
     return [
-        *sweep_speed.cases(quick), *transcendental.cases(quick), *hessian.cases(quick),
-        *eigenpair.cases(quick), *predicted.cases(quick), *start_up.cases(quick), *memory.cases(quick),
+        *sweep_speed.cases(quick), *transcendental.cases(quick), *small_hessians.cases(quick), *hessian.cases(quick),
+        *eigenpair.cases(quick), *predicted.cases(quick), *start_up.cases(quick), *cold_start.cases(quick), *memory.cases(quick),
         *storage.cases(quick), *network_sweep.cases(quick), *explorer.cases(quick),
     ]  # fmt: skip
 
