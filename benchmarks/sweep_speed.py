@@ -69,7 +69,7 @@ def cases(quick: bool) -> list[Case]:
         return _by_processor_time(case, long, short, quick)
 
     def dying(case: Case) -> Row:
-        # An oscillation dies early if the learning rate is a fifth below the threshold, and keeps its size if it is a
+        # An oscillation dies early if the learning rate is a fifth below the threshold, and hardly shrinks if it is a
         # millionth below.
         momentum = np.linspace(0.0, 0.6, side)
         dead = replace(job, momentum=momentum, excess=np.linspace(-0.4, -0.2, side), steps=4 * steps)
