@@ -4,9 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 OLDEST := .venv-oldest
 QUICK ?=
+TORCH ?=
+JSON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-full test-oldest lint types imports bench docs images screenshot predictions test-browser clean
+.PHONY: help setup reproduce test test-full test-oldest lint types imports bench bench-table docs images screenshot predictions test-browser clean
 
 help:
 	@echo "make reproduce [QUICK=1]  every figure and the table of predictions, into report/"
@@ -15,7 +17,8 @@ help:
 	@echo "make test-oldest          the tests with the oldest dependencies that pyproject.toml allows"
 	@echo "make test-browser         the explorer in Chromium, if there is one"
 	@echo "make lint types imports   ruff and the schemas of .github, mypy, import-linter"
-	@echo "make bench                speed as ratios against named baselines"
+	@echo "make bench [TORCH=1]      speed as ratios against named baselines; JSON=FILE stores all samples"
+	@echo "make bench-table          the table of benchmarks/README.md, from benchmarks/results"
 	@echo "make docs                 the manual, into docs/_build/html"
 	@echo "make screenshot           the manual's picture of the explorer, anew"
 	@echo "make images predictions   the manual's pictures and measured numbers, anew"
@@ -63,8 +66,20 @@ types: setup
 imports: setup
 	$(BIN)/lint-imports
 
-bench: setup
-	$(BIN)/selfstab bench
+# What ours is compared with, on top of setup's. PyTorch takes gigabytes: TORCH=1 installs it too.
+$(VENV)/.installed-bench: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
+
+$(VENV)/.installed-torch: $(VENV)/.installed-bench
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench,torch]'
+	@touch $@
+
+bench: $(VENV)/.installed-$(if $(TORCH),torch,bench)
+	$(BIN)/selfstab bench $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON))
+
+bench-table: setup
+	$(BIN)/python -m benchmarks.readme_table
 
 # What the manual is built with, on top of setup's.
 $(VENV)/.installed-docs: $(VENV)/.installed

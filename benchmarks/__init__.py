@@ -23,7 +23,7 @@ def run(
     quick
         Small sizes and few samples, to see that all parts work; targets are then not judged.
     json_path
-        Where to write versions, processor, date and all samples; None writes nothing.
+        Where to write versions, the machine and its load, date and all samples; None writes nothing.
     words
         Only lines whose names hold one of these, in any case; by default all.
 

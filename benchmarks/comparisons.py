@@ -7,13 +7,17 @@ import sys
 from collections.abc import Sequence
 
 from . import (
+    cold_start,
     eigenpair,
+    empirical_risk,
     explorer,
     harness,
     hessian,
+    machine,
     memory,
     network_sweep,
     predicted,
+    small_hessians,
     start_up,
     storage,
     sweep_speed,
@@ -25,9 +29,10 @@ from .harness import Case, Row
 def cases(quick: bool) -> list[Case]:
     """Return every line to be measured."""
     return [
-        *sweep_speed.cases(quick), *transcendental.cases(quick), *hessian.cases(quick),
-        *eigenpair.cases(quick), *predicted.cases(quick), *start_up.cases(quick), *memory.cases(quick),
-        *storage.cases(quick), *network_sweep.cases(quick), *explorer.cases(quick),
+        *sweep_speed.cases(quick), *transcendental.cases(quick), *small_hessians.cases(quick),
+        *empirical_risk.cases(quick), *hessian.cases(quick), *eigenpair.cases(quick), *predicted.cases(quick),
+        *start_up.cases(quick), *cold_start.cases(quick), *memory.cases(quick), *storage.cases(quick),
+        *network_sweep.cases(quick), *explorer.cases(quick),
     ]  # fmt: skip
 
 
@@ -45,11 +50,13 @@ def run(quick: bool, json_path: str | os.PathLike[str] | None, lines: Sequence[C
 
     Interrupted, it does so for the lines it has.
     """
-    load: harness.Load | None = None
+    about = machine.description()
+    print(machine.processor_line(about), file=sys.stderr)
+    load: machine.Load | None = None
     rows: list[Row] = []
     interrupted = False
     try:
-        load = harness.Load()
+        load = machine.Load()
         for k, case in enumerate(lines):
             print(f"[{k + 1}/{len(lines)}] {case.name}", file=sys.stderr, end="", flush=True)
             rows.append(case.row())
@@ -62,9 +69,8 @@ def run(quick: bool, json_path: str | os.PathLike[str] | None, lines: Sequence[C
     report = load.report()
     if json_path is not None:
         harness.write_json(json_path, rows, quick=quick, load=report, complete=not interrupted)
-    about = harness.machine()
-    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
-    print(f"{about['processor']}, {about['cores']} cores; Python {about['python']}, {versions}")
-    print(harness.load_line(report) + ("; quick: sizes too small to judge" if quick else "") + "\n")
+    print(machine.processor_line(about))
+    print(machine.versions_line(about))
+    print(machine.load_line(report) + ("; quick: sizes too small to judge" if quick else "") + "\n")
     print(harness.table(rows))
     return 130 if interrupted else harness.exit_code(rows)

@@ -1,32 +1,26 @@
-"""Interleaved pairs of measurements, verdicts, and the machine they were taken on."""
+"""Interleaved pairs of measurements, verdicts, and the file and the table of them."""
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from .job import BaselineMissing, cores
+from . import machine
+from .job import BaselineMissing
 
 PAIRS: Final = 5
 
 Samples = Sequence[tuple[float, float]]
 """Pairs (ours, baseline) in the order they were taken."""
 
-BUSY: Final = 0.1
-"""The share of the machine's time that other processes may take before it counts as loaded."""
-
 Verdict = Literal["met", "MISSED", "FAILED", "not measured", "not judged"]
-
-PACKAGES = ("selfstab", "numpy", "scipy", "sympy", "numba", "llvmlite", "xarray", "jax", "jaxlib", "torch")
 
 
 @dataclass(frozen=True)
@@ -41,7 +35,7 @@ class Target:
         return ratio >= self.bound if self.at_least else ratio <= self.bound
 
     def __str__(self) -> str:
-        return f"{'>=' if self.at_least else '<='} {self.bound:g}"
+        return f"{'>=' if self.at_least else '<='} {self.bound:.3g}"
 
 
 @dataclass(frozen=True)
@@ -141,8 +135,8 @@ def exit_code(rows: Iterable[Row]) -> int:
 
 
 def number(value: float | None) -> str:
-    """Return a number with three digits."""
-    return "-" if value is None else f"{value:.3g}"
+    """Return a number rounded to three digits, without an exponent from 0.0001 to 999999."""
+    return "-" if value is None else f"{float(f'{value:.3g}'):g}"
 
 
 def summary(row: Row) -> str:
@@ -167,97 +161,6 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join([body, "", "Notes", *notes] if notes else [body])
 
 
-class Load:
-    """How busy other processes keep the machine, before the run and during it."""
-
-    def __init__(self, wait: float = 1.0) -> None:
-        begin = _busy_seconds()
-        time.sleep(wait)
-        self._begin, self._own, self._clock = _busy_seconds(), _own_seconds(), time.monotonic()
-        self._before = None
-        if begin is not None and self._begin is not None:
-            self._before = max(0.0, (self._begin - begin) / wait / _machine_cores())
-        self._per_core = os.getloadavg()[0] / cores() if hasattr(os, "getloadavg") else None
-
-    def report(self) -> dict[str, Any]:
-        """Return shares of the machine's time (None where it cannot be told), and whether it was loaded.
-
-        Without the system's own count of busy time the load average before the run decides.
-        """
-        during = None
-        now = _busy_seconds()
-        if now is not None and self._begin is not None:
-            others = (now - self._begin) - (_own_seconds() - self._own)
-            during = max(0.0, others / (time.monotonic() - self._clock) / _machine_cores())
-        known = [share for share in (self._before, during) if share is not None]
-        if not known and self._per_core is not None:
-            known = [self._per_core]
-        return {
-            "others_before": self._before,
-            "others_during": during,
-            "load_average_per_core_before": self._per_core,
-            "loaded": max(known, default=0.0) > BUSY,
-        }
-
-
-def _machine_cores() -> int:
-    return os.cpu_count() or 1
-
-
-def _busy_seconds() -> float | None:
-    """Return the seconds all cores together have been busy since boot, where /proc/stat tells."""
-    stat = Path("/proc/stat")
-    if not stat.exists():
-        return None
-    user, nice, system, _idle, _wait, irq, softirq, steal = map(int, stat.read_text().split()[1:9])
-    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
-
-
-def _own_seconds() -> float:
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
-
-
-def load_line(load: dict[str, Any]) -> str:
-    """Return one line on the load for people."""
-
-    def share(value: float | None) -> str:
-        return "unknown" if value is None else f"{100 * value:.0f}%"
-
-    before, during = share(load["others_before"]), share(load["others_during"])
-    state = "LOADED MACHINE, the ratios are not to be relied on" if load["loaded"] else "quiet machine"
-    return f"{state} (other processes: {before} of the machine before, {during} during)"
-
-
-def machine() -> dict[str, Any]:
-    """Return the processor, the system and the versions of what was measured."""
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "not installed"
-    return {
-        "processor": _processor(),
-        "cores": cores(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "versions": versions,
-    }
-
-
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")
-    fields: dict[str, str] = {}
-    if information.exists():
-        for line in information.read_text().splitlines():
-            key, _, value = line.partition(":")
-            fields.setdefault(key.strip(), value.strip())
-    name = fields.get("model name") or platform.processor() or platform.machine()
-    numbers = [fields[key] for key in ("cpu family", "model") if key in fields]
-    return f"{name} (family {numbers[0]}, model {numbers[1]})" if len(numbers) == 2 else name
-
-
 def write_json(
     path: str | os.PathLike[str], rows: Sequence[Row], *, quick: bool, load: dict[str, Any], complete: bool
 ) -> None:
@@ -266,10 +169,16 @@ def write_json(
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "quick": quick,
         "complete": complete,
-        "machine": machine(),
+        "machine": machine.description(),
         "load": load,
-        "rows": [asdict(row) for row in rows],
     }
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    target.write_text(text_of(document, [asdict(row) for row in rows]), encoding="utf-8")
+
+
+def text_of(document: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
+    """Return a run as JSON, each of its rows on a line, so that two runs can be compared line by line."""
+    head = json.dumps(document, indent=1, ensure_ascii=False).removesuffix("\n}")
+    lines = ",".join(f"\n  {json.dumps(row, ensure_ascii=False)}" for row in rows)
+    return f'{head},\n "rows": [{lines}{chr(10) + " " if rows else ""}]\n}}\n'

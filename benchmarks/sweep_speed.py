@@ -64,6 +64,18 @@ def cases(quick: bool) -> list[Case]:
         )
         return judged(case.name, case.unit, samples, case.target, judge=not quick)
 
+    def lengths(case: Case) -> Row:
+        long, short = (replace(job, steps=count) for count in ((400, 50) if quick else (4000, 500)))
+        return _by_processor_time(case, long, short, quick)
+
+    def dying(case: Case) -> Row:
+        # An oscillation dies early if the learning rate is a fifth below the threshold, and hardly shrinks if it is a
+        # millionth below.
+        momentum = np.linspace(0.0, 0.6, side)
+        dead = replace(job, momentum=momentum, excess=np.linspace(-0.4, -0.2, side), steps=4 * steps)
+        alive = replace(dead, excess=np.linspace(-2e-6, -1e-6, side))
+        return _by_processor_time(case, dead, alive, quick)
+
     return [
         Case("sweep / C", UNIT, Target(0.9), against(c_sweep.run)),
         Case("sweep of Product / C", UNIT, Target(0.9), against_product(c_sweep.run)),
@@ -72,6 +84,8 @@ def cases(quick: bool) -> list[Case]:
         Case("sweep / NumPy", UNIT, Target(15), against(numpy_sweep.run, numpy_job)),
         Case("SymPy loss / hand-written kernel", UNIT, Target(0.85), against_product(product_sweep.run)),
         Case("two threads / one", "G cell-steps/CPU s", Target(0.9), two_threads),
+        Case("sweep of 4000 steps / of 500", "G cell-steps/CPU s", Target(0.95), lengths),
+        Case("oscillations that die out / that do not", "G cell-steps/CPU s", Target(0.95), dying),
     ]
 
 
@@ -89,6 +103,17 @@ def _compared(
     if their_job.steps != job.steps:
         note += f"; baseline timed over {their_job.steps} of {job.steps} steps"
     return judged(case.name, case.unit, samples, case.target, judge=not quick, note=note)
+
+
+def _by_processor_time(case: Case, one: SweepJob, other: SweepJob, quick: bool) -> Row:
+    """Compare two jobs of ours on one thread by processor time for each cell and step."""
+    ours(one, threads=1)  # compiles
+    samples = interleaved(
+        lambda: one.cell_steps / cpu_seconds(lambda: ours(one, threads=1)) / 1e9,
+        lambda: other.cell_steps / cpu_seconds(lambda: ours(other, threads=1)) / 1e9,
+        PAIRS,
+    )
+    return judged(case.name, case.unit, samples, case.target, judge=not quick)
 
 
 @cache

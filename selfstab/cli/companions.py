@@ -83,12 +83,17 @@ def derive(name: str | None, latex: bool, folder: Path | None) -> None:
 @click.argument("words", nargs=-1)
 @click.option("--list", "listed", is_flag=True, help="Print the lines' names and measure nothing.")
 @click.option("--quick", is_flag=True, help="Small grids: a smoke test, not a measurement.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write all samples to this file.")
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(path_type=Path),
+    help="Write all samples, versions and the machine to this file.",
+)
 def bench(words: tuple[str, ...], listed: bool, quick: bool, json_path: Path | None) -> None:
     """Measure speed as ratios against named baselines in the same run.
 
     With WORDS only the lines whose names hold one of them, such as hessian or "sweep / C". Each line is printed when
-    it is measured.
+    it is measured; with the table stand the processor, the width of its vectors and whether the machine was quiet.
 
     Exits 1 if a target is missed, 3 if a baseline is missing, 130 if interrupted.
     """

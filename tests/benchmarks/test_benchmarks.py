@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import c_sweep, comparisons, harness, jax_sweep, numba_sweep, numpy_sweep, product_sweep
+from benchmarks import (
+    c_sweep,
+    comparisons,
+    harness,
+    jax_sweep,
+    machine,
+    numba_sweep,
+    numpy_sweep,
+    product_sweep,
+)
 from benchmarks.harness import Case, Row, Target
 from benchmarks.job import BaselineMissing, Extremes, Runner, SweepJob, agreement, sweep_job
 from benchmarks.product_sweep import ProductJob
@@ -104,7 +113,7 @@ def test_a_missing_baseline_and_a_failure_leave_the_other_lines_alone(
     def fine(one: Case) -> Row:
         return harness.judged(one.name, one.unit, [(3.0, 2.0), (2.0, 2.0)], one.target)
 
-    monkeypatch.setattr(harness.time, "sleep", lambda _: None)
+    monkeypatch.setattr(machine.time, "sleep", lambda _: None)
     path = tmp_path / "new" / "bench.json"
     lines = [case(missing), case(fine)]
     assert comparisons.run(False, path, lines) == 3
@@ -150,7 +159,7 @@ def test_an_interrupted_run_shows_what_it_has(
     def interrupted(_: Case) -> Row:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(harness.time, "sleep", lambda _: None)
+    monkeypatch.setattr(machine.time, "sleep", lambda _: None)
     path = tmp_path / "bench.json"
     assert comparisons.run(False, path, [case(fine), case(interrupted), case(fine)]) == 130
     told = capsys.readouterr()
@@ -176,26 +185,6 @@ def test_no_line_fails() -> None:
     for one in comparisons.cases_named([], quick=True):
         found = one.row()
         assert found.verdict in ("not judged", "not measured", "met"), (found.name, found.verdict, found.note)
-
-
-def test_load_says_when_others_are_busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Protects the warning: others' time is the machine's busy time less our own."""
-
-    def report(others: float, own: float) -> dict[str, object]:
-        clock, machine = iter([10.0, 20.0]), iter([100.0, 100.0, 100.0 + others + own])
-        ours = iter([5.0, 5.0 + own])
-        monkeypatch.setattr(harness, "_busy_seconds", lambda: next(machine))
-        monkeypatch.setattr(harness, "_own_seconds", lambda: next(ours))
-        monkeypatch.setattr(harness, "_machine_cores", lambda: 2)
-        monkeypatch.setattr(harness.time, "monotonic", lambda: next(clock))
-        return harness.Load(wait=0.01).report()
-
-    quiet, loaded = report(others=0.2, own=18.0), report(others=4.0, own=16.0)
-    assert quiet["others_during"] == pytest.approx(0.01)
-    assert quiet["loaded"] is False
-    assert loaded["others_during"] == pytest.approx(0.2)
-    assert loaded["loaded"] is True
-    assert harness.load_line(loaded).startswith("LOADED MACHINE")
 
 
 def one_cell(job: SweepJob, momentum: float, lr: float) -> tuple[float, float, int]:
