@@ -64,6 +64,20 @@ def cases(quick: bool) -> list[Case]:
         )
         return judged(case.name, case.unit, samples, case.target, judge=not quick)
 
+    def dying(case: Case) -> Row:
+        momentum = np.linspace(0.0, 0.3, side // 4)
+        # Large excesses end within a few hundred steps in numbers too small for float64; small ones go on.
+        dies, lives = (
+            SweepJob(momentum, np.linspace(*ends, side), 2 * steps) for ends in ((0.05, 0.1), (0.001, 0.01))
+        )
+        ours(dies)  # compiles
+        samples = interleaved(
+            lambda: dies.cell_steps / cpu_seconds(lambda: ours(dies, threads=1)) / 1e9,
+            lambda: lives.cell_steps / cpu_seconds(lambda: ours(lives, threads=1)) / 1e9,
+            PAIRS,
+        )
+        return judged(case.name, case.unit, samples, case.target, judge=not quick)
+
     return [
         Case("sweep / C", UNIT, Target(0.9), against(c_sweep.run)),
         Case("sweep of Product / C", UNIT, Target(0.9), against_product(c_sweep.run)),
@@ -72,6 +86,7 @@ def cases(quick: bool) -> list[Case]:
         Case("sweep / NumPy", UNIT, Target(15), against(numpy_sweep.run, numpy_job)),
         Case("SymPy loss / hand-written kernel", UNIT, Target(0.85), against_product(product_sweep.run)),
         Case("two threads / one", "G cell-steps/CPU s", Target(0.9), two_threads),
+        Case("cost against steps", "G cell-steps/CPU s", Target(0.95), dying),
     ]
 
 
