@@ -61,6 +61,16 @@ def number(context, n):
     return numba.types.float64(numba.types.int64), code
 
 
+@intrinsic
+def wide_vectors(context):
+    def code(context, builder, signature, values):
+        # llvmlite's own list has no attribute with a value.
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        return context.get_dummy_value()
+
+    return numba.types.none(), code
+
+
 compiled = numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 inlined = numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 entry = numba.njit(nogil=True, error_model="numpy", cache=CACHE, no_cfunc_wrapper=True)
@@ -71,6 +81,9 @@ fma(a, b, c) is a·b + c rounded once: an operation of IEEE 754, exact to the sa
 and one instruction instead of two. choose(condition, yes, no) is ``yes if condition else no`` without a branch: it
 halves the compile time of a source with many of them, and lets a loop over lanes vectorise. bits(x) and number(n) read
 the 64 bits of a number as an integer and back. A source that calls exp, sin, ... brings its own (kernels.elementary).
+wide_vectors() lets the function that calls it use the 512 bits of a processor that has them: LLVM stays at 256 on many.
+It pays where much is kept and compared, and costs where square roots are the most of the work, which take such vectors
+twice as long.
 """
 
 
@@ -119,5 +132,6 @@ def plain_namespace() -> dict[str, Any]:
     names["choose"] = lambda condition, yes, no: np.float64(yes if condition else no)
     names["copysign"] = lambda size, sign: np.float64(math.copysign(size, sign))
     names["bits"] = lambda x: np.float64(x).view(np.int64)
+    names["wide_vectors"] = lambda: None
     names["number"] = lambda n: np.int64(n).view(np.float64)
     return names | {"np": np, "inlined": unchanged, "compiled": unchanged, "entry": unchanged}

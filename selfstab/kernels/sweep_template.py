@@ -147,6 +147,7 @@ def _advance(w: Writer) -> str:
 @compiled
 def advance(rows, first, last, steps, table, noise, matrix):
     """Take all lanes through the updates first -> first + 1, ..., last - 1 -> last, two a pass; their count is even."""
+{indented(["wide_vectors()"] if w.motion else [], 1)}\
     for pair in range(first, last, 2):
         for i in range(LANES):
 {indented(w.load([*w.stepping, *w.tracked], "rows"), 3)}\

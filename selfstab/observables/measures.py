@@ -11,6 +11,7 @@ from selfstab import phases, validation
 from selfstab.kernels import modules
 from selfstab.kernels.measures import measure_names
 from selfstab.kernels.run_template import observe_source, state_names
+from selfstab.kernels.subnormals import without_subnormals
 from selfstab.kernels.writer import CHUNK
 from selfstab.validation import Array
 
@@ -65,13 +66,7 @@ def measure(run: xarray.Dataset, measures: Sequence[str] = ("phase", "overshoot"
     if (np.diff(run["step"].values) != 1).any():
         raise ValueError("run must hold every step, got every=" + str(run.attrs.get("every")))
     velocity = run["velocity"].values
-    with np.errstate(over="ignore", invalid="ignore"):
-        change = np.diff(velocity, axis=0)
-        motion = (
-            _sum(velocity[1:], velocity[1:]),
-            0.0625 * _sum(change, change),
-            _sum(velocity[1:], velocity[:-1]),
-        )
+    motion = without_subnormals(_motion)(velocity)
     values = observe(
         names, run["sharpness"].values, run["loss"].values, run["max_stable_sharpness"].values, motion,
         int(run["diverged_at"]),
@@ -81,6 +76,17 @@ def measure(run: xarray.Dataset, measures: Sequence[str] = ("phase", "overshoot"
         if (states[:-1] == states[-1]).all(axis=1).any():
             values["phase"] = float(phases.CYCLE)
     return values
+
+
+def _motion(velocity: Array) -> tuple[Array, Array, Array]:
+    """Return ‖v_{t+1}‖², ‖v_{t+1} − v_t‖²/16 and v_{t+1}·v_t, as the kernels do."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        change = np.diff(velocity, axis=0)
+        return (
+            _sum(velocity[1:], velocity[1:]),
+            0.0625 * _sum(change, change),
+            _sum(velocity[1:], velocity[:-1]),
+        )
 
 
 def _is_constant(thresholds: Array) -> bool:
@@ -172,7 +178,8 @@ def observe(
     steps = len(motion[0])
     entry = modules.plain(source)["observe"] if steps <= _PLAIN_STEPS else modules.compiled(source).observe
     out = np.empty(len(names))
-    entry(sharpness, loss, threshold, *motion, 0, steps, diverged_at, np.empty(len(state_names(names))), out)
+    state = np.empty(len(state_names(names)))
+    without_subnormals(entry)(sharpness, loss, threshold, *motion, 0, steps, diverged_at, state, out)
     return dict(zip(names, out.tolist(), strict=True))
 
 

@@ -13,6 +13,7 @@ from selfstab import validation
 from selfstab.eigen.blas import one_blas_thread
 from selfstab.eigen.krylov import NotFiniteError
 from selfstab.eigen.pairs import DENSE_UP_TO, Eigenpair, continuous_in_sign, dense_top_vectors
+from selfstab.kernels.subnormals import without_subnormals
 from selfstab.losses.base.loss import Loss
 from selfstab.optimizers.base import Optimizer
 from selfstab.runs.dataset import check_records, dataset, number_of_records, recorded_steps
@@ -135,7 +136,7 @@ def _by_kernel(problem: Problem, every: int, keep: tuple[str, ...]) -> _Recorded
     if "velocity" in keep:
         data["velocity"] = np.ascontiguousarray(records[:, n : 2 * n])
     del records
-    data["loss"], data["sharpness"] = kernel.evaluate(
+    data["loss"], data["sharpness"] = without_subnormals(kernel.evaluate)(
         weights, loss="loss" in keep, sharpness="sharpness" in keep
     )
     if "gradient_norm" in keep:

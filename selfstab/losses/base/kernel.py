@@ -11,6 +11,7 @@ import numpy as np
 
 from selfstab.kernels import modules
 from selfstab.kernels.run_template import run_source
+from selfstab.kernels.subnormals import without_subnormals
 from selfstab.kernels.sweep_template import sweep_source
 from selfstab.kernels.updates import UpdateText
 from selfstab.kernels.writer import LossText, Variant
@@ -106,9 +107,9 @@ class Kernel:
         """Return a function of the module of single runs, ``trace`` or ``evaluate``.
 
         It is plain Python where the work is no more than :data:`PLAIN_STEPS` steps, else compiled: the bits are the
-        same. The data, if there are any, are its first argument already.
+        same. The data, if there are any, are its first argument already. It computes without subnormal numbers.
         """
-        return self.function(self.run_source(optimizer), name, steps)
+        return without_subnormals(self.function(self.run_source(optimizer), name, steps))
 
     def function(self, source: str, name: str, steps: int) -> Callable[..., Any]:
         """Return the function of a module, for so many steps, with the data as its first argument."""
@@ -126,7 +127,10 @@ class Kernel:
         return 1 if self.data is None else len(self.data)
 
     def evaluate(self, points: Array, *, loss: bool = False, sharpness: bool = False) -> tuple[Array, Array]:
-        """Return the losses and sharpnesses at rows of `points`; an empty array for what is not asked."""
+        """Return the losses and sharpnesses at rows of `points`; an empty array for what is not asked.
+
+        Subnormal numbers are numbers here, as they are to the loss's methods; along a run they are 0.
+        """
         losses, sharpnesses = np.empty(len(points) if loss else 0), np.empty(len(points) if sharpness else 0)
-        self.run_function("evaluate", len(points))(points, self.values, losses, sharpnesses)
+        self.function(self.run_source(), "evaluate", len(points))(points, self.values, losses, sharpnesses)
         return losses, sharpnesses

@@ -15,6 +15,7 @@ import numpy as np
 
 from selfstab.kernels import modules
 from selfstab.kernels.measures import in_order
+from selfstab.kernels.subnormals import without_subnormals
 from selfstab.kernels.writer import Variant
 from selfstab.losses.base.kernel import Kernel
 from selfstab.optimizers.schedules import numeric_fields
@@ -89,7 +90,7 @@ class LaneRunner:
                 nothing = np.empty((0, len(self._columns)))
                 # The first call compiles, or loads what was compiled before.
                 with _heard(compiling) as compilation:
-                    self._call(self._loaded, nothing, np.zeros(1), np.zeros((1, 1)))
+                    self._call(self._loaded.run, nothing, np.zeros(1), np.zeros((1, 1)))
                 self.compile_seconds = time.perf_counter() - began if compilation.begun else 0.0
             return self._loaded
 
@@ -115,22 +116,22 @@ class LaneRunner:
         return self._run(cells, inputs, 0, states.shape[1])
 
     def _run(self, cells: Integers, inputs: Array, repeat: int, ends: int = 0) -> tuple[Array, Array]:
-        module = self._module()
+        run = without_subnormals(self._module().run)
         out, last = np.empty((len(self._measures), len(cells))), np.empty((len(cells) if ends else 0, ends))
         for part, table, noise in self._tables(cells, repeat):
-            measured, last_states = self._call(module, inputs[part], table, noise, ends)
+            measured, last_states = self._call(run, inputs[part], table, noise, ends)
             out[:, part] = measured
             if ends:
                 last[part] = last_states
         return out[[self._measures.index(name) for name in self.plan.measures]], last
 
     def _call(
-        self, module: ModuleType, inputs: Array, table: Array, noise: Array, ends: int = 0
+        self, run: Callable[..., None], inputs: Array, table: Array, noise: Array, ends: int = 0
     ) -> tuple[Array, Array]:
         out = np.empty((len(self._measures), len(inputs)))
         last = np.empty((len(inputs) if ends else 0, ends))
-        run, problem = self._kernel.with_data(module.run), self.plan.problem
-        run(inputs, table, noise, problem.steps, problem.escape, out, last)
+        problem = self.plan.problem
+        self._kernel.with_data(run)(inputs, table, noise, problem.steps, problem.escape, out, last)
         return out, last
 
     def inputs(self, cells: Integers) -> Array:
