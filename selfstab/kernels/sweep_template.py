@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from selfstab.kernels.eigenvalues import matrix_shape
 from selfstab.kernels.sample_template import SHORT_CHUNK, SampleLoop
 from selfstab.kernels.samples import ZERO
 from selfstab.kernels.writer import CHUNK, LANES, LossText, Variant, Writer, indented
@@ -120,7 +121,7 @@ def run({argument}inputs, table, noise, steps, escape, out, ends):
     final = np.empty(ROWS * LANES)
     lane = np.empty(ROWS)
     ended = np.empty(LANES, np.int64)
-    matrix = np.empty(({len(loss.weights)}, {len(loss.weights)}))
+    matrix = np.empty({matrix_shape(len(loss.weights))})
     for first in range(0, inputs.shape[0], LANES):
         lanes = inputs.shape[0] - first if inputs.shape[0] - first < LANES else LANES
         for i in range(LANES):

@@ -15,13 +15,14 @@ import sympy
 
 from selfstab.kernels import elementary
 from selfstab.kernels.careful import Careful
+from selfstab.kernels.eigenvalues import TOP_EIGENVALUES
 from selfstab.kernels.samples import SampleText
 from selfstab.losses.symbolic.deadline import bounded
 from selfstab.losses.symbolic.functions import RealFunction
 from selfstab.losses.symbolic.kinks import directed
 from selfstab.losses.symbolic.printing import Assignment, Printed, assignments, formula, lines_of
 from selfstab.losses.symbolic.stable import merged, stable
-from selfstab.losses.symbolic.top_eigenvalue import LEAST_SQUARE, TOP_EIGENVALUE, TOP_OF_TWO
+from selfstab.losses.symbolic.top_eigenvalue import LEAST_SQUARE, TOP_OF_TWO
 from selfstab.losses.symbolic.vocabulary import in_own_functions
 
 
@@ -113,7 +114,10 @@ class Blocks:
         if self.rest is not None:
             size = self.rest.rows
             entries = texts[len(texts) - size * size :]
-            lines += [f"matrix[{k // size}, {k % size}] = {text}" for k, text in enumerate(entries)]
+            lines += [
+                f"matrix[{i}, {j}, 0] = {entries[i * size + j]}" for i in range(size) for j in range(i + 1)
+            ]
+            lines.append(f"top_eigenvalues(matrix, {size}, 1)")
         lines.append(f"top = {candidates[0]}")
         for text in candidates[1:]:
             lines += [f"other = {text}", "top = choose(other > top, other, top)"]
@@ -139,7 +143,7 @@ class Blocks:
             squares.append(texts[1])
             texts = texts[2:]
         if self.rest is not None:
-            candidates.append(f"top_eigenvalue(matrix, {self.rest.rows})")
+            candidates.append(f"matrix[{self.rest.rows}, 0, 0]")
         return candidates, squares
 
 
@@ -271,8 +275,8 @@ class Formulas:
         results = (value.text for values in program.results.values() for value in values)
         texts = [*(step.line for step in program.steps), *results, *(text for _, text in program.constants)]
         own = self._careful_source
-        iterates = "top_eigenvalue" in own or self._blocks.rest is not None
-        called = (TOP_EIGENVALUE if iterates else "") + (TOP_OF_TWO if "top_of_two" in own else "")
+        iterates = "top_eigenvalues" in own or self._blocks.rest is not None
+        called = (TOP_EIGENVALUES if iterates else "") + (TOP_OF_TWO if "top_of_two" in own else "")
         return elementary.definitions("\n".join([*texts, own])) + called + own
 
     @cached_property
@@ -306,13 +310,11 @@ class Formulas:
             )
             lines += [f"return top_of_two({', '.join(entries)})"]
         else:
-            places = [(i, j) for i in range(n) for j in range(i, n)]
+            places = [(i, j) for i in range(n) for j in range(i + 1)]
             lines, entries = lines_of([self.directed(self.hessian[i, j]) for i, j in places], "e")
             for (i, j), entry in zip(places, entries, strict=True):
-                lines += [f"matrix[{i}, {j}] = {entry}"]
-                lines += [f"matrix[{j}, {i}] = matrix[{i}, {j}]"] if i < j else []
-            # The size is no constant: the iteration is compiled once, and unrolled nowhere.
-            lines += ["return top_eigenvalue(matrix, matrix.shape[0])"]
+                lines += [f"matrix[{i}, {j}, 0] = {entry}"]
+            lines += [f"top_eigenvalues(matrix, {n}, 1)", f"return matrix[{n}, 0, 0]"]
         body = "".join(f"    {line}\n" for line in lines)
         return f"""\
 @compiled
