@@ -216,3 +216,31 @@ The error of an eigenvalue is below 10 n ulp of the matrix's norm. A reflection 
 there are n - 2; the signs of computed pivots are those of a matrix whose squares differ by three roundings (Kahan); the
 interval's length is at most 2.5 TOLERANCE, relative to the sum of three neighbours in a row.
 """
+
+TOPS_OF_ROWS: Final = """\
+@compiled
+def tops_of_rows(rows, first, a, n):
+    \"\"\"Put the largest eigenvalues of matrices whose lower triangles are rows from `first` on into the row behind.\"\"\"
+    table = rows.reshape(-1, LANES)
+    k = first
+    for p in range(n):
+        for q in range(p + 1):
+            for i in range(LANES):
+                a[p, q, i] = table[k, i]
+            k += 1
+    top_eigenvalues(a, n, LANES)
+    for i in range(LANES):
+        table[k, i] = a[n, 0, i]
+
+
+"""
+"""Source of the function that does it for a block of lanes; it reads the module's LANES."""
+
+
+def rows_of(n: int) -> int:
+    """Return the number of rows of a block that hold a triangle and its top eigenvalue.
+
+    >>> rows_of(3), rows_of(0)
+    (7, 0)
+    """
+    return n * (n + 1) // 2 + 1 if n else 0

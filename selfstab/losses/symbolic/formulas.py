@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import sympy
 
@@ -24,6 +24,8 @@ from selfstab.losses.symbolic.printing import Assignment, Printed, assignments, 
 from selfstab.losses.symbolic.stable import merged, stable
 from selfstab.losses.symbolic.top_eigenvalue import LEAST_SQUARE, TOP_OF_TWO
 from selfstab.losses.symbolic.vocabulary import in_own_functions
+
+T = TypeVar("T")
 
 
 def shared_exponentials(
@@ -107,16 +109,26 @@ class Blocks:
         """Return all expressions in one list."""
         return [*self.single, *(e for pair in self.pairs for e in pair), *(self.rest or [])]
 
-    def lines(self, texts: list[str]) -> tuple[list[str], str]:
-        """Return lines and the text of the top eigenvalue, given the texts of :meth:`flat`."""
+    def triangle(self, values: Sequence[T]) -> list[T]:
+        """Return what stands for the lower triangle of the matrix for an iteration, of one value for each of flat."""
+        size = 0 if self.rest is None else self.rest.rows
+        first = len(values) - size * size
+        return [values[first + i * size + j] for i in range(size) for j in range(i + 1)]
+
+    def lines(self, texts: list[str], rest: str = "") -> tuple[list[str], str]:
+        """Return lines and the text of the top eigenvalue, given the texts of :meth:`flat`.
+
+        `rest` is the text of the top eigenvalue of the matrix for an iteration, if that has been done already.
+        """
         candidates, _ = self._candidates(texts)
         lines: list[str] = []
-        if self.rest is not None:
+        if rest:
+            candidates[-1] = rest
+        elif self.rest is not None:
             size = self.rest.rows
-            entries = texts[len(texts) - size * size :]
-            lines += [
-                f"matrix[{i}, {j}, 0] = {entries[i * size + j]}" for i in range(size) for j in range(i + 1)
-            ]
+            places = [(i, j) for i in range(size) for j in range(i + 1)]
+            entries = self.triangle(texts)
+            lines += [f"matrix[{i}, {j}, 0] = {e}" for (i, j), e in zip(places, entries, strict=True)]
             lines.append(f"top_eigenvalues(matrix, {size}, 1)")
         lines.append(f"top = {candidates[0]}")
         for text in candidates[1:]:
@@ -264,6 +276,11 @@ class Formulas:
         return Blocks.of(self.hessian)
 
     @property
+    def iterated(self) -> int:
+        """How many rows the matrix has whose top eigenvalue is found by an iteration; 0 if there is none."""
+        return 0 if self._blocks.rest is None else int(self._blocks.rest.rows)
+
+    @property
     def constants(self) -> list[tuple[str, str]]:
         """Names and formulas of what depends on the parameters only."""
         return self._program.constants
@@ -326,14 +343,18 @@ def {self.careful.call}:
 
     def code(self, pieces: Sequence[str], prefix: str = "") -> tuple[list[str], dict[str, list[str]]]:
         """Return lines and results of `pieces` at the weights' names with `prefix` (see kernels.writer.LossText)."""
-        program = self._program
-        steps = _needed(program.steps, [value for piece in pieces for value in program.results[piece]])
+        program, blocks = self._program, self._blocks
+        sharp = program.results["sharpness"]
+        others = len(sharp) - self.iterated**2
+        printed = {**program.results, "matrix": blocks.triangle(sharp), "top": sharp[:others]}
+        steps = _needed(program.steps, [value for piece in pieces for value in printed[piece]])
         lines = [step.line for step in steps]
-        results = {piece: [value.text for value in program.results[piece]] for piece in pieces}
+        results = {piece: [value.text for value in printed[piece]] for piece in pieces}
         local = [*self.weights, *(step.name for step in steps)]
-        if "sharpness" in results:
-            more, top = self._blocks.lines(results["sharpness"])
-            lines, results["sharpness"] = lines + more, [top]
+        for piece in {"sharpness", "top"} & results.keys():
+            rest = "top_of_matrix" if piece == "top" else ""
+            more, top = blocks.lines([value.text for value in sharp], rest)
+            lines, results[piece] = lines + more, [top]
             local += ["top", "other"]
         if prefix:
             names = re.compile(rf"\b({'|'.join(local)})\b")
