@@ -217,6 +217,15 @@ there are n - 2; the signs of computed pivots are those of a matrix whose square
 interval's length is at most 2.5 TOLERANCE, relative to the sum of three neighbours in a row.
 """
 
+def tops_line(n: int) -> str:
+    """Return the line that calls the function for the single matrix in lane 0 of `matrix`.
+
+    Numba compiles a function once more for each literal among its arguments: these are numbers like any other.
+    """
+    none = "0 * matrix.shape[0]"
+    return f"top_eigenvalues(matrix, {n} + {none}, 1 + {none})"
+
+
 TOPS_OF_ROWS: Final = """\
 @compiled
 def tops_of_rows(rows, first, a, n):
@@ -228,7 +237,7 @@ def tops_of_rows(rows, first, a, n):
             for i in range(LANES):
                 a[p, q, i] = table[k, i]
             k += 1
-    top_eigenvalues(a, n, LANES)
+    top_eigenvalues(a, n, table.shape[1])
     for i in range(LANES):
         table[k, i] = a[n, 0, i]
 

@@ -25,6 +25,7 @@ def sweep_source(loss: LossText, variant: Variant, title: str) -> str:
         sums = f"    sums = np.empty({len(loss.sample.means)} * LANES)\n"
     elif w.iterated:
         rows = f"(ROWS + {rows_of(w.iterated)})"
+        zero = "0 * steps"  # a number like any other: a literal would compile `advance` twice
     weights = len(loss.weights)
     good = " and ".join(f"abs(next_{name}) <= escape" for name in loss.weights)
     argument = "" if loss.sample is None else "data, "
@@ -180,7 +181,7 @@ def advance(rows, first, last, steps, table, noise, matrix):
     for t in range(first, last):
         for i in range(LANES):
 {indented(fill, 3)}\
-        tops_of_rows(rows, ROWS, matrix, {w.iterated})
+        tops_of_rows(rows, ROWS + 0 * steps, matrix, {w.iterated} + 0 * steps)
         for i in range(LANES):
             top_of_matrix = rows[{LANES * (first + len(entries))} + i]
 {indented(step, 3)}\

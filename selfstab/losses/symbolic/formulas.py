@@ -15,7 +15,7 @@ import sympy
 
 from selfstab.kernels import elementary
 from selfstab.kernels.careful import Careful
-from selfstab.kernels.eigenvalues import TOP_EIGENVALUES
+from selfstab.kernels.eigenvalues import TOP_EIGENVALUES, tops_line
 from selfstab.kernels.samples import SampleText
 from selfstab.losses.symbolic.deadline import bounded
 from selfstab.losses.symbolic.functions import RealFunction
@@ -129,7 +129,7 @@ class Blocks:
             places = [(i, j) for i in range(size) for j in range(i + 1)]
             entries = self.triangle(texts)
             lines += [f"matrix[{i}, {j}, 0] = {e}" for (i, j), e in zip(places, entries, strict=True)]
-            lines.append(f"top_eigenvalues(matrix, {size}, 1)")
+            lines.append(tops_line(size))
         lines.append(f"top = {candidates[0]}")
         for text in candidates[1:]:
             lines += [f"other = {text}", "top = choose(other > top, other, top)"]
@@ -331,7 +331,7 @@ class Formulas:
             lines, entries = lines_of([self.directed(self.hessian[i, j]) for i, j in places], "e")
             for (i, j), entry in zip(places, entries, strict=True):
                 lines += [f"matrix[{i}, {j}, 0] = {entry}"]
-            lines += [f"top_eigenvalues(matrix, {n}, 1)", f"return matrix[{n}, 0, 0]"]
+            lines += [tops_line(n), f"return matrix[{n}, 0, 0]"]
         body = "".join(f"    {line}\n" for line in lines)
         return f"""\
 @compiled
