@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from . import (
     eigenpair,
+    eigenvalues,
     explorer,
     harness,
     hessian,
@@ -26,8 +27,8 @@ def cases(quick: bool) -> list[Case]:
     """Return every line to be measured."""
     return [
         *sweep_speed.cases(quick), *transcendental.cases(quick), *hessian.cases(quick),
-        *eigenpair.cases(quick), *predicted.cases(quick), *start_up.cases(quick), *memory.cases(quick),
-        *storage.cases(quick), *network_sweep.cases(quick), *explorer.cases(quick),
+        *eigenpair.cases(quick), *eigenvalues.cases(quick), *predicted.cases(quick), *start_up.cases(quick),
+        *memory.cases(quick), *storage.cases(quick), *network_sweep.cases(quick), *explorer.cases(quick),
     ]  # fmt: skip
 
 

@@ -29,7 +29,6 @@ STATES: Final = 18
 """Rows of LANES numbers that an iteration needs beside its matrices."""
 
 
-
 def matrix_shape(n: int) -> str:
     """Return the shape, as text, of what kernels of n weights need for their Hessians' eigenvalues.
 
@@ -212,10 +211,11 @@ def top_eigenvalues(a, n, lanes):
 ''')
 """Source of the functions that take the largest eigenvalues of symmetric matrices side by side.
 
-The error of an eigenvalue is below 10 n ulp of the matrix's norm. A reflection perturbs a matrix by a few ulp of its norm, and
-there are n - 2; the signs of computed pivots are those of a matrix whose squares differ by three roundings (Kahan); the
-interval's length is at most 2.5 TOLERANCE, relative to the sum of three neighbours in a row.
+The error of an eigenvalue is below 10 n ulp of the matrix's norm. A reflection perturbs a matrix by a few ulp of its
+norm, and there are n - 2; the signs of computed pivots are those of a matrix whose squares differ by three roundings
+(Kahan); the interval's length is at most 2.5 TOLERANCE, relative to the sum of three neighbours in a row.
 """
+
 
 def tops_line(n: int) -> str:
     """Return the line that calls the function for the single matrix in lane 0 of `matrix`.
@@ -229,7 +229,7 @@ def tops_line(n: int) -> str:
 TOPS_OF_ROWS: Final = """\
 @compiled
 def tops_of_rows(rows, first, a, n):
-    \"\"\"Put the largest eigenvalues of matrices whose lower triangles are rows from `first` on into the row behind.\"\"\"
+    \"\"\"Put the largest eigenvalues of triangles, which are rows from `first` on, into the row behind them.\"\"\"
     table = rows.reshape(-1, LANES)
     k = first
     for p in range(n):

@@ -34,10 +34,8 @@ def sweep_source(loss: LossText, variant: Variant, title: str) -> str:
     calm = f" and rows[{w.place('lost', 'rows')}] == 0.0" if lost else ""
     check = ["check(rows, matrix)"] if w.checked else []
     returns = w.returns()  # before the functions of means, which it may call for
-    if loss.sample is not None:
-        advance = loop.advance()
-    else:
-        advance = _advance_iterated(w) if w.iterated else _advance(w)
+    own_advance = _advance_iterated if w.iterated else _advance
+    advance = own_advance(w) if loss.sample is None else loop.advance()
     return f'''\
 """{title}"""
 

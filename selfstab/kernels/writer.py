@@ -371,9 +371,7 @@ def check(rows, matrix):
         """
         means = self.means_at_step if means is None else means
         careful = careful or self.always_careful
-        pieces = [
-            "top" if iterated and piece == "sharpness" else piece for piece in self.parts()[0][0]
-        ]
+        pieces = ["top" if iterated and piece == "sharpness" else piece for piece in self.parts()[0][0]]
         lines, results = self.state(pieces, means, careful=careful)
         return [*self.rate(), *lines, *self.at_state(careful=careful), *self.update(results, means)]
 
