@@ -50,7 +50,7 @@ def _sharpnesses(case: Case, n: int, quick: bool) -> Row:
             measure=("max_sharpness", "final_sharpness"),
         )  # fmt: skip
 
-    run = ss.simulate(loss, ss.HeavyBall(lr[-1]), start, steps)
+    run = ss.simulate(loss, ss.HeavyBall(lr[-1]), start, steps, keep=["weights"])
     matrices = np.stack([loss.hessian(w) for w in run.weights.values])
     with threadpool_limits(1):
         expected = np.linalg.eigvalsh(matrices)[:, -1]
