@@ -24,8 +24,9 @@ KERNELS: Final = "2"
 """The number of the kernels' text: one more wherever a generated text changes, though its cells keep their bits.
 
 Version 0.1 wrote none. Its texts computed the same bits, but for what they had wrong: the sharpness of Hessians that
-hold NaN, or whose squares leave the range of float64, and the phases named in :mod:`selfstab.phases` since. They ran
-with subnormal numbers, which are 0 now (:mod:`selfstab.kernels.subnormals`): runs that die out end otherwise.
+hold NaN, or whose squares leave the range of float64, and the phases named in :mod:`selfstab.phases` since; and the
+last digits of the sharpness of three weights and more, which another method finds. They ran with subnormal numbers,
+which are 0 now (:mod:`selfstab.kernels.subnormals`): runs that die out end otherwise.
 """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from selfstab.kernels.careful import careful_lines
+from selfstab.kernels.eigenvalues import matrix_shape
 from selfstab.kernels.measures import FINISH, GROUPS, groups_of
 from selfstab.kernels.samples import LANES, ZERO, MeanFunctions, code_of
 from selfstab.kernels.updates import UpdateText
@@ -82,7 +83,7 @@ def trace({data}{arguments}, noise, noisy, every, escape, records):
 @entry
 def evaluate({data}points, parameters, losses, sharpnesses):
     """Put the loss and the sharpness at each row of `points` into the arrays that are not empty."""
-    matrix = np.empty(({len(weights)}, {len(weights)}))
+    matrix = np.empty({matrix_shape(len(weights))})
 {sums}\
 {indented(parameters, 1)}\
     for k in range(points.shape[0]):

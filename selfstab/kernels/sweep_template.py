@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from selfstab.kernels.eigenvalues import TOPS_OF_ROWS, matrix_shape, rows_of
 from selfstab.kernels.sample_template import SHORT_CHUNK, SampleLoop
-from selfstab.kernels.samples import ZERO
+from selfstab.kernels.samples import ZERO, words
 from selfstab.kernels.writer import CHUNK, LANES, LossText, Variant, Writer, indented
 
 
@@ -22,6 +23,9 @@ def sweep_source(loss: LossText, variant: Variant, title: str) -> str:
         rows = f"(ROWS + {len(loop.rows)})"
         # What a single lane is summed in.
         sums = f"    sums = np.empty({len(loss.sample.means)} * LANES)\n"
+    elif w.iterated:
+        rows = f"(ROWS + {rows_of(w.iterated)})"
+        zero = "0 * steps"  # a number like any other: a literal would compile `advance` twice
     weights = len(loss.weights)
     good = " and ".join(f"abs(next_{name}) <= escape" for name in loss.weights)
     argument = "" if loss.sample is None else "data, "
@@ -30,7 +34,8 @@ def sweep_source(loss: LossText, variant: Variant, title: str) -> str:
     calm = f" and rows[{w.place('lost', 'rows')}] == 0.0" if lost else ""
     check = ["check(rows, matrix)"] if w.checked else []
     returns = w.returns()  # before the functions of means, which it may call for
-    advance = _advance(w) if loss.sample is None else loop.advance()
+    own_advance = _advance_iterated if w.iterated else _advance
+    advance = own_advance(w) if loss.sample is None else loop.advance()
     return f'''\
 """{title}"""
 
@@ -120,7 +125,7 @@ def run({argument}inputs, table, noise, steps, escape, out, ends):
     final = np.empty(ROWS * LANES)
     lane = np.empty(ROWS)
     ended = np.empty(LANES, np.int64)
-    matrix = np.empty(({len(loss.weights)}, {len(loss.weights)}))
+    matrix = np.empty({matrix_shape(len(loss.weights))})
     for first in range(0, inputs.shape[0], LANES):
         lanes = inputs.shape[0] - first if inputs.shape[0] - first < LANES else LANES
         for i in range(LANES):
@@ -152,5 +157,32 @@ def advance(rows, first, last, steps, table, noise, matrix):
         for i in range(LANES):
 {indented(w.load([*w.stepping, *w.tracked], "rows"), 3)}\
 {indented(["t = pair", *one, "t = pair + 1", *one], 3)}\
+{indented(w.store([*w.moving, *w.tracked], "rows"), 3)}
+'''
+
+
+def _advance_iterated(w: Writer) -> str:
+    """Return that function where a step iterates for the sharpness: Hessians, eigenvalues, steps of all lanes in turn.
+
+    Triangles of Hessians and their top eigenvalues are rows of the block behind the lanes' own.
+    """
+    lines, results = w.loss.code(["matrix"])
+    entries = results["matrix"]
+    read = words([*lines, *entries])
+    first = len(w.rows)
+    fill = [*w.load([name for name in w.stepping if name in read], "rows"), *lines]
+    fill += [f"rows[{LANES * (first + k)} + i] = {entry}" for k, entry in enumerate(entries)]
+    step = [*w.load([*w.stepping, *w.tracked], "rows"), *w.one_step(iterated=True)]
+    return f'''\
+{TOPS_OF_ROWS}@compiled
+def advance(rows, first, last, steps, table, noise, matrix):
+    """Take all lanes through the updates first -> first + 1, ..., last - 1 -> last."""
+    for t in range(first, last):
+        for i in range(LANES):
+{indented(fill, 3)}\
+        tops_of_rows(rows, ROWS + 0 * steps, matrix, {w.iterated} + 0 * steps)
+        for i in range(LANES):
+            top_of_matrix = rows[{LANES * (first + len(entries))} + i]
+{indented(step, 3)}\
 {indented(w.store([*w.moving, *w.tracked], "rows"), 3)}
 '''

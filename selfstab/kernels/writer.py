@@ -35,13 +35,18 @@ class LossText(SampledText, Protocol):
         """Source of functions that the formulas call."""
 
     @property
+    def iterated(self) -> int:
+        """How many rows the matrix has whose top eigenvalue is found by an iteration; 0 if there is none."""
+
+    @property
     def careful(self) -> Careful | None:
         """What computes the sharpness where its formula does not; None for one that is right everywhere."""
 
     def code(self, pieces: Sequence[str], prefix: str = "") -> tuple[list[str], dict[str, list[str]]]:
         """Return lines and, for each piece (value, gradient, sharpness), the names of its results.
 
-        A prefix is put before the names of weights and temporaries.
+        A piece `matrix` is the lower triangle for an iteration, `top` the sharpness where the name top_of_matrix is
+        what that gave. A prefix is put before the names of weights and temporaries.
         """
 
 
@@ -288,6 +293,8 @@ def repeated(rows, saved, ended, count):
         Without `careful` the sharpness is right only where its formula is, see :class:`Careful`.
         """
         lines, results = code_of(self.loss, pieces, "", means)
+        if "top" in results:
+            results["sharpness"] = results["top"]
         if "sharpness" in results:
             top = results["sharpness"][0]
             height, self.scale = _scaled(lines[-1].removeprefix(f"{top} = "))
@@ -302,9 +309,9 @@ def repeated(rows, saved, ended, count):
             lines += [f"sharpness = {top}"]
         return lines + ([f"loss = {results['value'][0]}"] if "value" in results else []), results
 
-    def one_step(self, means: MeanLines | None = None) -> list[str]:
-        """One step of one lane in the loop over lanes: ‖w_t‖², the step, its measures."""
-        lines = [*self.step(means), *self.watched, *self.moved()]
+    def one_step(self, means: MeanLines | None = None, *, iterated: bool = False) -> list[str]:
+        """One step of one lane in the loop over lanes: ‖w_t‖², the step, its measures; `iterated` as for step."""
+        lines = [*self.step(means, iterated=iterated), *self.watched, *self.moved()]
         # It begins with a square that the formulas compute anyway, if there is one.
         first, *others = sorted(self.loss.weights, key=lambda w: f"{w} * {w}" not in " ".join(lines))
         radius2 = f"{first} * {first}"
@@ -312,6 +319,11 @@ def repeated(rows, saved, ended, count):
             radius2 = f"fma({w}, {w}, {radius2})"
         peak = [f"radius2 = {radius2}", "peak = choose(radius2 > peak, radius2, peak)"]
         return [*self.windows(), *map(_underflowing, [*peak, *lines]), *self.accept()]
+
+    @property
+    def iterated(self) -> int:
+        """How many rows the matrix has whose top eigenvalue each step finds by an iteration; 0 if there is none."""
+        return self.loss.iterated if "sharpness" in self.pieces else 0
 
     def at_state(self, *, careful: bool = True) -> list[str]:
         """Return the measures' lines at w_t."""
@@ -350,11 +362,17 @@ def check(rows, matrix):
             return [(self.pieces, ""), (["gradient"], "ahead_")]
         return [([*self.pieces, "gradient"], "")]
 
-    def step(self, means: MeanLines | None = None, *, careful: bool = False) -> list[str]:
-        """One step of one lane: the measures at w_t, the update, the measures of the update."""
+    def step(
+        self, means: MeanLines | None = None, *, careful: bool = False, iterated: bool = False
+    ) -> list[str]:
+        """One step of one lane: the measures at w_t, the update, the measures of the update.
+
+        `iterated`: the top eigenvalue of the Hessian's matrix is there already, under the name top_of_matrix.
+        """
         means = self.means_at_step if means is None else means
         careful = careful or self.always_careful
-        lines, results = self.state(self.parts()[0][0], means, careful=careful)
+        pieces = ["top" if iterated and piece == "sharpness" else piece for piece in self.parts()[0][0]]
+        lines, results = self.state(pieces, means, careful=careful)
         return [*self.rate(), *lines, *self.at_state(careful=careful), *self.update(results, means)]
 
     def update(self, results: Mapping[str, Sequence[str]], means: MeanLines) -> list[str]:

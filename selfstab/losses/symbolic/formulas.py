@@ -9,20 +9,23 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import sympy
 
 from selfstab.kernels import elementary
 from selfstab.kernels.careful import Careful
+from selfstab.kernels.eigenvalues import TOP_EIGENVALUES, tops_line
 from selfstab.kernels.samples import SampleText
 from selfstab.losses.symbolic.deadline import bounded
 from selfstab.losses.symbolic.functions import RealFunction
 from selfstab.losses.symbolic.kinks import directed
 from selfstab.losses.symbolic.printing import Assignment, Printed, assignments, formula, lines_of
 from selfstab.losses.symbolic.stable import merged, stable
-from selfstab.losses.symbolic.top_eigenvalue import LEAST_SQUARE, TOP_EIGENVALUE, TOP_OF_TWO
+from selfstab.losses.symbolic.top_eigenvalue import LEAST_SQUARE, TOP_OF_TWO
 from selfstab.losses.symbolic.vocabulary import in_own_functions
+
+T = TypeVar("T")
 
 
 def shared_exponentials(
@@ -106,14 +109,27 @@ class Blocks:
         """Return all expressions in one list."""
         return [*self.single, *(e for pair in self.pairs for e in pair), *(self.rest or [])]
 
-    def lines(self, texts: list[str]) -> tuple[list[str], str]:
-        """Return lines and the text of the top eigenvalue, given the texts of :meth:`flat`."""
+    def triangle(self, values: Sequence[T]) -> list[T]:
+        """Return what stands for the lower triangle of the matrix for an iteration, of one value for each of flat."""
+        size = 0 if self.rest is None else self.rest.rows
+        first = len(values) - size * size
+        return [values[first + i * size + j] for i in range(size) for j in range(i + 1)]
+
+    def lines(self, texts: list[str], rest: str = "") -> tuple[list[str], str]:
+        """Return lines and the text of the top eigenvalue, given the texts of :meth:`flat`.
+
+        `rest` is the text of the top eigenvalue of the matrix for an iteration, if that has been done already.
+        """
         candidates, _ = self._candidates(texts)
         lines: list[str] = []
-        if self.rest is not None:
+        if rest:
+            candidates[-1] = rest
+        elif self.rest is not None:
             size = self.rest.rows
-            entries = texts[len(texts) - size * size :]
-            lines += [f"matrix[{k // size}, {k % size}] = {text}" for k, text in enumerate(entries)]
+            places = [(i, j) for i in range(size) for j in range(i + 1)]
+            entries = self.triangle(texts)
+            lines += [f"matrix[{i}, {j}, 0] = {e}" for (i, j), e in zip(places, entries, strict=True)]
+            lines.append(tops_line(size))
         lines.append(f"top = {candidates[0]}")
         for text in candidates[1:]:
             lines += [f"other = {text}", "top = choose(other > top, other, top)"]
@@ -139,7 +155,7 @@ class Blocks:
             squares.append(texts[1])
             texts = texts[2:]
         if self.rest is not None:
-            candidates.append(f"top_eigenvalue(matrix, {self.rest.rows})")
+            candidates.append(f"matrix[{self.rest.rows}, 0, 0]")
         return candidates, squares
 
 
@@ -260,6 +276,11 @@ class Formulas:
         return Blocks.of(self.hessian)
 
     @property
+    def iterated(self) -> int:
+        """How many rows the matrix has whose top eigenvalue is found by an iteration; 0 if there is none."""
+        return 0 if self._blocks.rest is None else int(self._blocks.rest.rows)
+
+    @property
     def constants(self) -> list[tuple[str, str]]:
         """Names and formulas of what depends on the parameters only."""
         return self._program.constants
@@ -271,8 +292,8 @@ class Formulas:
         results = (value.text for values in program.results.values() for value in values)
         texts = [*(step.line for step in program.steps), *results, *(text for _, text in program.constants)]
         own = self._careful_source
-        iterates = "top_eigenvalue" in own or self._blocks.rest is not None
-        called = (TOP_EIGENVALUE if iterates else "") + (TOP_OF_TWO if "top_of_two" in own else "")
+        iterates = "top_eigenvalues" in own or self._blocks.rest is not None
+        called = (TOP_EIGENVALUES if iterates else "") + (TOP_OF_TWO if "top_of_two" in own else "")
         return elementary.definitions("\n".join([*texts, own])) + called + own
 
     @cached_property
@@ -306,13 +327,11 @@ class Formulas:
             )
             lines += [f"return top_of_two({', '.join(entries)})"]
         else:
-            places = [(i, j) for i in range(n) for j in range(i, n)]
+            places = [(i, j) for i in range(n) for j in range(i + 1)]
             lines, entries = lines_of([self.directed(self.hessian[i, j]) for i, j in places], "e")
             for (i, j), entry in zip(places, entries, strict=True):
-                lines += [f"matrix[{i}, {j}] = {entry}"]
-                lines += [f"matrix[{j}, {i}] = matrix[{i}, {j}]"] if i < j else []
-            # The size is no constant: the iteration is compiled once, and unrolled nowhere.
-            lines += ["return top_eigenvalue(matrix, matrix.shape[0])"]
+                lines += [f"matrix[{i}, {j}, 0] = {entry}"]
+            lines += [tops_line(n), f"return matrix[{n}, 0, 0]"]
         body = "".join(f"    {line}\n" for line in lines)
         return f"""\
 @compiled
@@ -324,14 +343,18 @@ def {self.careful.call}:
 
     def code(self, pieces: Sequence[str], prefix: str = "") -> tuple[list[str], dict[str, list[str]]]:
         """Return lines and results of `pieces` at the weights' names with `prefix` (see kernels.writer.LossText)."""
-        program = self._program
-        steps = _needed(program.steps, [value for piece in pieces for value in program.results[piece]])
+        program, blocks = self._program, self._blocks
+        sharp = program.results["sharpness"]
+        others = len(sharp) - self.iterated**2
+        printed = {**program.results, "matrix": blocks.triangle(sharp), "top": sharp[:others]}
+        steps = _needed(program.steps, [value for piece in pieces for value in printed[piece]])
         lines = [step.line for step in steps]
-        results = {piece: [value.text for value in program.results[piece]] for piece in pieces}
+        results = {piece: [value.text for value in printed[piece]] for piece in pieces}
         local = [*self.weights, *(step.name for step in steps)]
-        if "sharpness" in results:
-            more, top = self._blocks.lines(results["sharpness"])
-            lines, results["sharpness"] = lines + more, [top]
+        for piece in {"sharpness", "top"} & results.keys():
+            rest = "top_of_matrix" if piece == "top" else ""
+            more, top = blocks.lines([value.text for value in sharp], rest)
+            lines, results[piece] = lines + more, [top]
             local += ["top", "other"]
         if prefix:
             names = re.compile(rf"\b({'|'.join(local)})\b")

@@ -128,7 +128,7 @@ def _filled_by_loop(lines: Sequence[str]) -> tuple[list[str], str]:
     Numba takes about ten milliseconds for a line. The tables' text comes second; where there are few such entries the
     lines stay.
     """
-    pattern = re.compile(r"matrix\[(\d+), (\d+)\] = (-?)(?:(-?[\d.e+-]+) \* )?mean(\d+)")
+    pattern = re.compile(r"matrix\[(\d+), (\d+), 0\] = (-?)(?:(-?[\d.e+-]+) \* )?mean(\d+)")
     matches = [pattern.fullmatch(line) for line in lines]
     entries = [match for match in matches if match is not None]
     if len(entries) <= FEW_ENTRIES:
@@ -137,7 +137,7 @@ def _filled_by_loop(lines: Sequence[str]) -> tuple[list[str], str]:
     factors = [(-1.0 if m[3] else 1.0) * float(m[4] or 1.0) for m in entries]
     loop = [
         f"for k in range({len(entries)}):",
-        "    matrix[PLACES[k, 0], PLACES[k, 1]] = FACTORS[k] * sums[PLACES[k, 2] + at]",
+        "    matrix[PLACES[k, 0], PLACES[k, 1], 0] = FACTORS[k] * sums[PLACES[k, 2] + at]",
     ]
     tables = f"PLACES = np.array({places}, np.int64)\nFACTORS = np.array({factors})\n\n\n"
     others = [line for line, match in zip(lines, matches, strict=True) if match is None]
