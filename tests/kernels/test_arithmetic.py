@@ -99,11 +99,3 @@ def test_what_math_refuses_is_a_number():
     ):  # fmt: skip
         with np.errstate(all="ignore"):
             np.testing.assert_equal(float(PLAIN[name](*arguments)), expected, err_msg=name)
-
-
-def test_a_source_knows_the_same_names_either_way():
-    """Protects plain runs of a source that compiles: what the header brings, the plain namespace has."""
-    compiled: dict[str, object] = {}
-    exec(arithmetic.HEADER.replace("CACHE", "False"), compiled)
-    made_for_numba = {"numba", "intrinsic", "__builtins__"}
-    assert set(compiled) - made_for_numba == set(PLAIN)
