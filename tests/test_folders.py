@@ -124,7 +124,7 @@ def test_a_write_that_fails_leaves_nothing(way, places, monkeypatch):
 
 
 def test_a_folder_that_becomes_a_link_leads_nowhere(places, monkeypatch):
-    """Protects the moments between a check and its use: a folder is swapped for a link before each call of the system."""
+    """Protects the moments between check and use: a folder is swapped for a link before each call of the system."""
     root, elsewhere = places
     calls, swapped = 0, 0
 
@@ -154,7 +154,7 @@ def test_a_folder_that_becomes_a_link_leads_nowhere(places, monkeypatch):
             outcomes.append("written")
         except NotPlain:
             outcomes.append("refused")
-        assert sorted(os.listdir(elsewhere)) == ["canary"]
+        assert [entry.name for entry in elsewhere.iterdir()] == ["canary"]
         assert (elsewhere / "canary").read_bytes() == b"mine"
         if calls <= swapped:
             break
