@@ -114,7 +114,16 @@ class Expressions(Lines):
         return Value(type_, (self._emit(f"fneg double {word}" if type_ == NUMBER else f"sub i64 0, {word}"),))
 
     def _value_BinOp(self, node: ast.BinOp) -> Value:
-        return self._operated(type(node.op).__name__, self._value(node.left), self._value(node.right))
+        # A sum of a thousand terms is a thousand deep on its left side.
+        left: ast.expr = node
+        operations: list[ast.BinOp] = []
+        while isinstance(left, ast.BinOp):
+            operations.append(left)
+            left = left.left
+        value = self._value(left)
+        for operation in reversed(operations):
+            value = self._operated(type(operation.op).__name__, value, self._value(operation.right))
+        return value
 
     def _operated(self, name: str, left: Value, right: Value) -> Value:
         if name in ("BitAnd", "BitOr", "BitXor"):

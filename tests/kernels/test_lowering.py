@@ -158,6 +158,13 @@ def test_other_python_is_refused(line):
         Source(f"@entry\ndef run(x, out):\n    {line}\n").entry("run", [NUMBER, Rows(NUMBER, 1)])
 
 
+def test_a_long_sum():
+    """Protects losses of many weights: a sum of 2,000 terms is one expression."""
+    text = f"@entry\ndef run(x, out):\n    out[0] = {' + '.join(['x', *map(str, range(2_000))])}\n"
+    (_, compiled), _ = both(text, 0.5, None, size=1)
+    assert compiled[0] == 0.5 + 1999 * 1000
+
+
 def test_nothing_may_be_fused_or_reordered():
     """Protects the bits: no operation of a whole kernel allows more than IEEE 754 does."""
     text, _ = Source(NUMBERS).entry(
