@@ -50,6 +50,7 @@ class Expressions(Lines):
         super().__init__()
         self._source = source
         self._allocated: list[str] = []
+        self._attributes = ""
 
     # -- expressions ----------------------------------------------------------------------------------------------
 
@@ -281,6 +282,10 @@ class Expressions(Lines):
 
     def _computed(self, name: str, arguments: Sequence[Value]) -> Value:
         """Return what a function of kernels.arithmetic gives."""
+        if name == "wide_vectors":
+            # LLVM stays at 256 bits on many processors that have 512.
+            self._attributes = '"prefer-vector-width"="512" '
+            return Value("void", ("",))
         if name == "choose":
             condition, yes, no = arguments
             a, b = (self._as(value, NUMBER) for value in (yes, no))

@@ -156,7 +156,7 @@ class _Function(Expressions):
         inlined = _decorated(self._node, "inlined")
         own = "alwaysinline " if inlined else "noinline " if len(self._lines) > LARGE else ""
         return (
-            f"define internal {self.result} {symbol}({', '.join(parameters)}) {own}nounwind {{\nentry:\n"
+            f"define internal {self.result} {symbol}({', '.join(parameters)}) {own}{self._attributes}nounwind {{\nentry:\n"
             + "".join(f"  {line}\n" for line in self._places)
             + "".join(f"{line}\n" for line in self._lines)
             + "}\n"

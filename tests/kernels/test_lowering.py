@@ -175,6 +175,16 @@ def test_nothing_may_be_fused_or_reordered():
     assert not words & {"fast", "contract", "reassoc", "arcp", "nnan", "ninf", "nsz", "afn"}
 
 
+def test_wide_vectors_are_the_functions_own():
+    """Protects the width of vectors: the function that calls for wide ones has them, and gives the same number."""
+    text = "@entry\ndef run(x, out):\n    wide_vectors()\n    out[0] = 2.0 * x\n"
+    representation, _ = Source(text).entry("run", [NUMBER, Rows(NUMBER, 1)])
+    assert '"prefer-vector-width"="512"' in representation
+    out = np.empty(1)
+    modules.compiled(text).run(1.5, out)
+    assert out[0] == 3.0
+
+
 def test_a_compilation_is_heard_once(cold_cache):
     """Protects the line that says what one waits for: it is shown while a kernel is compiled, and never after."""
     text = "@entry\ndef run(x, out):\n    out[0] = x\n"
