@@ -155,8 +155,9 @@ class _Function(Expressions):
             self._end("ret void")
         inlined = _decorated(self._node, "inlined")
         own = "alwaysinline " if inlined else "noinline " if len(self._lines) > LARGE else ""
+        own += self._attributes
         return (
-            f"define internal {self.result} {symbol}({', '.join(parameters)}) {own}{self._attributes}nounwind {{\nentry:\n"
+            f"define internal {self.result} {symbol}({', '.join(parameters)}) {own}nounwind {{\nentry:\n"
             + "".join(f"  {line}\n" for line in self._places)
             + "".join(f"{line}\n" for line in self._lines)
             + "}\n"
