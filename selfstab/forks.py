@@ -63,7 +63,7 @@ def _others_import() -> bool:
     """Whether another thread imports a module: its lock would stay taken in the child.
 
     Python frees its own import lock in a child, and not that of each module. The first use of a public name imports
-    SymPy, xarray or Numba.
+    SymPy, xarray or LLVM.
     """
     locks: dict[str, Any] = getattr(importlib._bootstrap, "_module_locks", {})
     owners = {getattr(reference(), "owner", None) for reference in [*locks.values()]}

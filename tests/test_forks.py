@@ -52,7 +52,7 @@ threading.Thread(target=lambda: numba.njit(lambda x: x + 1)(1.0)).start()
 
 def child():
     assert numba.njit(lambda x: x + 2)(1.0) == 3.0
-    assert modules.compiled("one = 1").one == 1
+    modules.compiled("one = 1")
 
 forked(begun, child)
 """
@@ -63,11 +63,11 @@ LOADING = (
     + """
 from selfstab.kernels import modules
 
-def slow(source):
+def slow(source, lock):
     begun.set()
     time.sleep(1.0)
 
-modules._from_disk = slow
+modules._module = slow
 threading.Thread(target=lambda: modules.compiled("one = 1")).start()
 forked(begun, lambda: modules.compiled("two = 2"))
 """

@@ -1,8 +1,15 @@
-"""The functions a generated source may call, once for Numba and once for plain CPython.
+"""The functions a generated source may call, as plain CPython runs them.
 
 Generated sources import nothing: they call the names below. Compiled, a name is the function of the C library;
 run by plain CPython it is the function of `math`, wrapped so that it returns inf or nan where `math` raises. Both
 call the same library, so both give the same bits.
+
+fma(a, b, c) is a·b + c rounded once: an operation of IEEE 754, exact to the same bits in hardware and in the C library,
+and one instruction instead of two. choose(condition, yes, no) is ``yes if condition else no`` without a branch, which
+lets a loop over lanes vectorise. bits(x) and number(n) read the 64 bits of a number as an integer and back. A source
+that calls exp, sin, ... brings its own (kernels.elementary). wide_vectors() lets the function that calls it use the
+512 bits of a processor that has them: LLVM stays at 256 on many. It pays where much is kept and compared, and costs
+where square roots are the most of the work, which take such vectors twice as long.
 """
 
 from __future__ import annotations
@@ -18,73 +25,6 @@ FUNCTIONS: Final = (
     "sqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh",
     "asinh", "acosh", "atanh", "erf", "erfc", "pow",
 )  # fmt: skip
-
-HEADER: Final = f"""\
-from math import copysign, {", ".join(FUNCTIONS)}
-
-import numba
-import numpy as np
-from numba.extending import intrinsic
-
-
-@intrinsic
-def choose(context, condition, yes, no):
-    def code(context, builder, signature, values):
-        return builder.select(*values)
-
-    number = numba.types.float64
-    return number(numba.types.boolean, number, number), code
-
-
-@intrinsic
-def fma(context, a, b, c):
-    def code(context, builder, signature, values):
-        return builder.fma(*values)
-
-    number = numba.types.float64
-    return number(number, number, number), code
-
-
-@intrinsic
-def bits(context, x):
-    def code(context, builder, signature, values):
-        return builder.bitcast(values[0], context.get_value_type(numba.types.int64))
-
-    return numba.types.int64(numba.types.float64), code
-
-
-@intrinsic
-def number(context, n):
-    def code(context, builder, signature, values):
-        return builder.bitcast(values[0], context.get_value_type(numba.types.float64))
-
-    return numba.types.float64(numba.types.int64), code
-
-
-@intrinsic
-def wide_vectors(context):
-    def code(context, builder, signature, values):
-        # llvmlite's own list has no attribute with a value.
-        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
-        return context.get_dummy_value()
-
-    return numba.types.none(), code
-
-
-compiled = numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-inlined = numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
-entry = numba.njit(nogil=True, error_model="numpy", cache=CACHE, no_cfunc_wrapper=True)
-"""
-"""What stands before a generated source when Numba compiles it; CACHE is True on disk and False in memory.
-
-fma(a, b, c) is a·b + c rounded once: an operation of IEEE 754, exact to the same bits in hardware and in the C library,
-and one instruction instead of two. choose(condition, yes, no) is ``yes if condition else no`` without a branch: it
-halves the compile time of a source with many of them, and lets a loop over lanes vectorise. bits(x) and number(n) read
-the 64 bits of a number as an integer and back. A source that calls exp, sin, ... brings its own (kernels.elementary).
-wide_vectors() lets the function that calls it use the 512 bits of a processor that has them: LLVM stays at 256 on many.
-It pays where much is kept and compared, and costs where square roots are the most of the work, which take such vectors
-twice as long.
-"""
 
 
 def _total(name: str) -> Callable[..., np.float64]:

@@ -1,8 +1,8 @@
 """Generated sources as modules: compiled and cached on disk, or run by plain CPython.
 
-Numba's disk cache wants a file beside what it compiles, so a source becomes a file whose name is the hash of its text.
-It is for readers: what runs is compiled from the text here, and no byte code is kept. A directory that cannot be
-written to, or that others can write to, means compiling in memory.
+A source is written to a file whose name is the hash of its text. It is for readers: what runs is compiled from the text
+here, and no byte code is kept. A directory that cannot be written to, or that others can write to, means compiling in
+memory.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import cache, wraps
-from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -25,8 +24,10 @@ import numpy as np
 from selfstab.files import beside
 from selfstab.folders import Folder, private
 from selfstab.forks import hold_at_forks
-from selfstab.kernels.arithmetic import HEADER, plain_namespace
-from selfstab.kernels.cache_files import check_files_of
+from selfstab.kernels.arithmetic import plain_namespace
+from selfstab.kernels.cache_files import CheckedFiles
+from selfstab.kernels.lowering import Source
+from selfstab.kernels.machine_code import Entry
 from selfstab.notices import notify
 
 _SOURCE_BYTES: Final = 2**26
@@ -95,7 +96,7 @@ class LoadedModules:
     """The compiled modules of this process: a source is loaded once, by whichever thread asks for it first."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._compiler: Any = None
         self._modules: dict[str, ModuleType] = {}
 
@@ -103,7 +104,7 @@ class LoadedModules:
         """Return the module of a source."""
         with self._lock:
             if source not in self._modules:
-                self._modules[source] = _from_disk(source) or _in_memory(source)
+                self._modules[source] = _module(source, self._lock)
             return self._modules[source]
 
     def hold(self) -> None:
@@ -120,6 +121,11 @@ class LoadedModules:
             self._compiler.release()
         self._lock.release()
 
+    @property
+    def compiled(self) -> int:
+        """Number of compilations in this process; what was on disk is not compiled."""
+        return sum(vars(module)[name].compiled for module in self for name in vars(module)["entries"])
+
     def __iter__(self) -> Iterator[ModuleType]:
         return iter([*self._modules.values()])
 
@@ -130,42 +136,35 @@ hold_at_forks(LOADED.hold, LOADED.release)
 
 
 def compiled(source: str) -> ModuleType:
-    """Return `source` as a module whose functions Numba compiles; the same text is loaded once a process."""
+    """Return `source` as a module whose entries are compiled; the same text is loaded once a process."""
     return LOADED.module(source)
 
 
-def _from_disk(source: str) -> ModuleType | None:
-    text = HEADER.replace("CACHE", "True") + "\n\n" + source
-    name = "selfstab_kernel_" + hashlib.sha256(text.encode()).hexdigest()[:32]
-    file = f"{name}.py"
+def _module(source: str, lock: threading.RLock) -> ModuleType:
+    """Return a source as a module; its entries are compiled, or loaded from disk, when they are called."""
+    name = f"selfstab_kernel_{hashlib.sha256(source.encode()).hexdigest()[:32]}"
+    module = ModuleType(name)
+    path = _on_disk(source, f"{name}.py")
+    if path is not None:
+        module.__file__ = str(path)
+    vars(module)["entries"] = Source(source).entries
+    for entry in vars(module)["entries"]:
+        files = None if path is None else CheckedFiles(path.parent, f"{name}.{entry}")
+        setattr(module, entry, Entry(entry, source, files, lock))
+    return module
+
+
+def _on_disk(source: str, name: str) -> Path | None:
+    """Return the file of a source, which is written if need be; None if there is no place for it."""
     folder = cache_folder()
     if folder is None:
         return None
-    path = folder.path / file
     with folder:
         try:
-            _write_source(folder, file, text.encode())
+            _write_source(folder, name, source.encode())
         except OSError:
             return None
-    module = ModuleType(name)
-    module.__file__ = str(path)
-    # Numba looks the module up by name when it loads a compiled function from its cache.
-    sys.modules[name] = module
-    try:
-        exec(compile(text, str(path), "exec"), module.__dict__)
-    except RuntimeError:  # Numba finds no place for its cache
-        del sys.modules[name]
-        return None
-    if check_files_of(module, path) == text.count("\n@entry\n"):
-        return module
-    # A damaged file of Numba's own can end the process.
-    del sys.modules[name]
-    notify(
-        f"Numba {version('numba')} keeps compiled functions otherwise than selfstab knows how to check: "
-        "kernels are compiled anew in each process",
-        RuntimeWarning,
-    )
-    return None
+    return folder.path / name
 
 
 def _write_source(folder: Folder, name: str, text: bytes) -> None:
@@ -176,15 +175,6 @@ def _write_source(folder: Folder, name: str, text: bytes) -> None:
     except OSError:  # none, one of another kind, or one that is too large
         pass
     folder.write(name, text, beside(Path(name), "partial").name, mode=0o600)
-
-
-def _in_memory(source: str) -> ModuleType:
-    module = ModuleType("kernel_in_memory")
-    exec(
-        compile(HEADER.replace("CACHE", "False") + "\n\n" + source, "<selfstab kernel>", "exec"),
-        module.__dict__,
-    )
-    return module
 
 
 @cache

@@ -2,9 +2,9 @@
 
 A loss that is a mean over samples has its data as an array of a kernel, one row a sample, and formulas of one sample.
 Sums are in the order of the rows and divided by their number at the end, so that a mean has the same bits wherever it
-is computed. They stand in an array `sums`, mean k of a lane at ``LANES * k + at``: sums in variables would take Numba a
-time that grows with the square of their number. Single runs have a function with the loop. In a sweep the loop over
-samples stands around the loop over lanes: what is read of a sample is a number, and the lanes vectorise.
+is computed. They stand in an array `sums`, mean k of a lane at ``LANES * k + at``. Single runs have
+a function with the loop. In a sweep the loop over samples stands around the loop over lanes: what is read of a sample
+is a number, and the lanes vectorise.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SAMPLES: Final = "data.shape[0]"
 
 
 ZERO: Final = "0 * data.shape[0]"
-"""Text of 0 as a number like any other: Numba compiles a function once more for a literal."""
+"""Text of 0 beside the data."""
 
 
 class SampleText(Protocol):

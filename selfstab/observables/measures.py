@@ -149,7 +149,7 @@ class Observer:
     def _read(self, updates: int, diverged_at: int, out: Array) -> None:
         states = self._rows[:2, : self._filled]
         thresholds = self._thresholds(self._first, self._first + self._filled)
-        # A step of what is observed costs more than one of plain CPython, and Numba takes long to load.
+        # A step of what is observed costs more than one of plain CPython, and compiling takes longer than a short run.
         modules.plain(observe_source(self._names))["observe"](
             *states,
             thresholds,

@@ -99,21 +99,3 @@ def test_what_math_refuses_is_a_number():
     ):  # fmt: skip
         with np.errstate(all="ignore"):
             np.testing.assert_equal(float(PLAIN[name](*arguments)), expected, err_msg=name)
-
-
-def test_a_source_knows_the_same_names_either_way():
-    """Protects plain runs of a source that compiles: what the header brings, the plain namespace has."""
-    compiled: dict[str, object] = {}
-    exec(arithmetic.HEADER.replace("CACHE", "False"), compiled)
-    made_for_numba = {"numba", "intrinsic", "__builtins__"}
-    assert set(compiled) - made_for_numba == set(PLAIN)
-
-
-def test_wide_vectors_reach_the_compiler():
-    """Protects the speed of kernels with many measures: a new llvmlite may drop the attribute without a word."""
-    out = np.zeros(1)
-    for source in ("    wide_vectors()\n", ""):
-        fresh = modules._in_memory(f"@entry\ndef f(x):\n{source}    x[0] = 1.0\n").f
-        fresh(out)
-        (text,) = fresh.inspect_llvm().values()
-        assert ('"prefer-vector-width"="512"' in text) == bool(source)

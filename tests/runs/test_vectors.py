@@ -67,7 +67,7 @@ def test_compiled_derivatives_have_the_bits_of_plain_ones(same_bits, monkeypatch
 
 
 def test_few_points_compile_nothing(monkeypatch):
-    """Protects short runs from Numba's time."""
+    """Protects short runs from the time of compiling."""
     monkeypatch.setattr(modules, "compiled", lambda source: 1 / 0)
     loss = ss.SymbolicLoss("x**2*y + y**2/3", "x, y")  # of no other test: nothing of it is compiled
     points = points_of(loss, PLAIN_STEPS)

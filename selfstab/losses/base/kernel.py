@@ -23,7 +23,7 @@ from selfstab.validation import Array
 _HEAVY_BALL: Final = HeavyBall(1.0)
 
 PLAIN_STEPS: Final = 3_000
-"""Up to this many steps plain CPython is faster than loading Numba; the bits are the same."""
+"""Up to this many steps plain CPython is faster than compiling; the bits are the same."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -300,7 +300,7 @@ class Formulas:
     def careful(self) -> Careful | None:
         """What computes the sharpness where the formulas of the blocks leave the range of float64."""
         texts = [value.text for value in self._program.results["sharpness"]]
-        # Numbers alone where they do: Numba counts the references to an array, at each call.
+        # Numbers alone where they do.
         iterates = len(self._blocks.single) < len(self._w) and len(self._w) > 2
         arguments = ", ".join([*self.weights, *self.parameters, *(["matrix"] if iterates else [])])
         smooth = bool(self.expression.is_polynomial(*self._w))

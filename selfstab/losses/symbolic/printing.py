@@ -1,4 +1,4 @@
-"""SymPy to source text, in arithmetic that Numba and plain CPython read alike.
+"""SymPy to source text, in arithmetic that our compiler and plain CPython read alike.
 
 Integer powers print as products, divisions as divisions, functions by the names of selfstab.kernels.arithmetic; what
 appears twice is computed once.
@@ -45,7 +45,7 @@ _NOT_FINITE: Final = (sympy.oo, -sympy.oo, sympy.nan)
 
 
 class _Printer(StrPrinter):
-    """Prints an expression whose powers have atomic bases, in arithmetic that both Numba and CPython read alike."""
+    """Prints an expression whose powers have atomic bases, in arithmetic that compiler and CPython read alike."""
 
     printmethod = "_kernel_source"
 

@@ -125,8 +125,7 @@ def _added(mean: str, operation: Any) -> str:
 def _filled_by_loop(lines: Sequence[str]) -> tuple[list[str], str]:
     """Return lines with entries of a matrix that are means, or multiples of them, filled in by a loop over tables.
 
-    Numba takes about ten milliseconds for a line. The tables' text comes second; where there are few such entries the
-    lines stay.
+    Each line takes its time to compile. The tables' text comes second; where there are few such entries the lines stay.
     """
     pattern = re.compile(r"matrix\[(\d+), (\d+), 0\] = (-?)(?:(-?[\d.e+-]+) \* )?mean(\d+)")
     matches = [pattern.fullmatch(line) for line in lines]

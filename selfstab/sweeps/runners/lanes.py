@@ -5,15 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 
 from selfstab.kernels import modules
+from selfstab.kernels.machine_code import heard
 from selfstab.kernels.measures import in_order
 from selfstab.kernels.subnormals import without_subnormals
 from selfstab.kernels.writer import Variant
@@ -89,7 +88,7 @@ class LaneRunner:
                 self._loaded = modules.compiled(self.source)
                 nothing = np.empty((0, len(self._columns)))
                 # The first call compiles, or loads what was compiled before.
-                with _heard(compiling) as compilation:
+                with heard(compiling) as compilation:
                     self._call(self._loaded.run, nothing, np.zeros(1), np.zeros((1, 1)))
                 self.compile_seconds = time.perf_counter() - began if compilation.begun else 0.0
             return self._loaded
@@ -199,27 +198,3 @@ class LaneRunner:
                 level = 1.0 if "noise" in self.plan.axes else problem.noise
                 self._noise[repeat] = replace(problem, noise=level).noise_at(0, problem.steps, repeat)
             return self._noise[repeat]
-
-
-class _Compilation:
-    """Hears of Numba's compilations, and passes on the news of the first."""
-
-    def __init__(self, say: Callable[[], None] | None) -> None:
-        self._say, self.begun = say, False
-
-    def notify(self, _event: Any) -> None:
-        """Take an event, the beginning or the end of a compilation."""
-        if not self.begun:
-            self.begun = True
-            if self._say is not None:
-                self._say()
-
-
-@contextmanager
-def _heard(say: Callable[[], None] | None) -> Iterator[_Compilation]:
-    """Listen to Numba, which compiles or loads as it sees fit."""
-    from numba.core import event
-
-    event.Listener.register(_Compilation)
-    with event.install_listener("numba:compile", _Compilation(say)) as compilation:
-        yield compilation
