@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from multiprocessing import process
 from typing import TYPE_CHECKING, Any, Final
 
@@ -290,11 +291,13 @@ def run_batch(jobs: Sequence[Job]) -> list[dict[str, Any]]:
             optimizers, steps, every = zip(*plans, strict=True)
             loss = trials[members[0].setting.scale].loss
             starts = [trials[job.setting.scale].start for job in members]
-            shared = {"keep": _KEPT, "noise": members[0].setting.noise, "seed": members[0].seed}
-            if len(members) == 1:
-                runs = [simulate(loss, optimizers[0], starts[0], steps[0], every=every[0], **shared)]
-            else:
-                runs = simulate_together(loss, optimizers, starts, steps, every=every, **shared)
+            noise, seed = members[0].setting.noise, members[0].seed
+            runs = (
+                [simulate(loss, optimizers[0], starts[0], steps[0], every=every[0], keep=_KEPT, noise=noise, seed=seed)]
+                if len(members) == 1
+                else simulate_together(
+                    loss, optimizers, starts, steps, every=every, keep=_KEPT, noise=noise, seed=seed)
+            )  # fmt: skip
             for k, job, run in zip(places, members, runs, strict=True):
                 out[k] = _result(trials[job.setting.scale], job.setting, job.method, run)
     return out
@@ -319,24 +322,17 @@ def run_all(jobs: Sequence[Job], threads: int | None) -> list[dict[str, Any]]:
     """Return the jobs' results in order: of batches one at a time here, or in as many processes, to the same bits."""
     threads = pool.checked_threads(threads, progress=False)
     together = batches(jobs)
-    out: list[dict[str, Any]] = [{}] * len(jobs)
-
-    def keep(places: list[int], results: list[dict[str, Any]]) -> None:
-        for k, result in zip(places, results, strict=True):
-            out[k] = result
-
+    members = [[jobs[k] for k in places] for places in together]
     # A daemonic process, such as a worker of multiprocessing.Pool or of Dask, may start no others.
     if threads == 1 or len(together) == 1 or process.current_process().daemon:
-        for places in together:
-            keep(places, run_batch([jobs[k] for k in places]))
-        return out
-    from loky import ProcessPoolExecutor
+        results = [run_batch(batch) for batch in members]
+    else:
+        from loky import ProcessPoolExecutor
 
-    with ProcessPoolExecutor(min(threads, len(together))) as workers:
-        futures = [workers.submit(run_batch, [jobs[k] for k in places]) for places in together]
-        for places, future in zip(together, futures, strict=True):
-            keep(places, future.result())
-    return out
+        with ProcessPoolExecutor(min(threads, len(together))) as workers:
+            results = [future.result() for future in [workers.submit(run_batch, batch) for batch in members]]
+    by_place = dict(zip(chain(*together), chain(*results), strict=True))
+    return [by_place[k] for k in range(len(jobs))]
 
 
 def compare(task: Task, setting: Setting, *, threads: int | None = None) -> xarray.Dataset:

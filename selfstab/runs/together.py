@@ -17,7 +17,6 @@ from selfstab.runs.problem import NOISE_ROWS, Problem
 from selfstab.runs.simulate import values_at
 from selfstab.runs.states import NUMBERS, State
 from selfstab.runs.variables import KEEP
-from selfstab.validation import Array
 
 if TYPE_CHECKING:
     import xarray
@@ -148,14 +147,16 @@ def _recorded_states(
     ends = [-1] * len(problems)
     steps, every = np.array([p.steps for p in problems]), np.array(strides)
     runs = np.flatnonzero(steps > 0)  # those under way, a row of the arrays each
-    w = np.array([problems[k].start for k in runs])
-    carried = tuple(np.array(rows) for rows in zip(*(problems[k].carried for k in runs), strict=True))
+    w = np.array([problems[k].start for k in runs.tolist()])
+    carried = tuple(
+        np.array(rows) for rows in zip(*(problems[k].carried for k in runs.tolist()), strict=True)
+    )
     size = min(NOISE_ROWS, max(NUMBERS // loss.dimension, 1)) if noise > 0 else NOISE_ROWS
     first = 0
     while runs.size:
         last = min(first + size, int(steps[runs].max()))
         lr = np.zeros((len(problems), last - first))
-        for k in runs:
+        for k in runs.tolist():
             until = min(last, int(steps[k]))
             lr[k, : until - first] = problems[k].optimizer.rates(first, until)
         table = problems[0].noise_at(first, last) if noise > 0 else None
@@ -173,7 +174,7 @@ def _recorded_states(
                 )
             going = inside & (after < steps[runs])
             if not going.all():
-                for k in runs[~inside]:
+                for k in runs[~inside].tolist():
                     ends[k] = after
                 runs, w = runs[going], w[going]
                 carried = tuple(state[going] for state in carried)
