@@ -49,10 +49,12 @@ def reproduce(output: Path, quick: bool, only: tuple[str, ...], fresh: bool) -> 
 
     Exits 1 if a figure's numbers or a prediction fail, 3 if a prediction could not run.
     """
+    from selfstab.machine import available_threads
     from selfstab.reports import reproduce as reproduction
 
     try:
-        code = reproduction.reproduce(output, quick=quick, only=only or None, say=click.echo, fresh=fresh)
+        code = reproduction.reproduce(output, quick=quick, only=only or None, say=click.echo, fresh=fresh,
+                                      processes=min(4, available_threads()))  # fmt: skip
     except KeyboardInterrupt:
         click.echo(
             f"interrupted; {output / 'index.html'} has what is finished, the same command goes on", err=True

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from multiprocessing import process
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,9 +24,12 @@ from numpy.typing import NDArray
 from selfstab import former_names, theory, validation
 from selfstab.eigen.blas import one_blas_thread
 from selfstab.experiments.tasks import SCORES, Task, Trial
+from selfstab.losses.base.fingerprint import hash_of
+from selfstab.losses.base.loss import Loss
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.optimizers.schedules import LinearWarmup
 from selfstab.runs.simulate import simulate
+from selfstab.runs.together import simulate_together
 from selfstab.runs.variables import KEEP, OF_EVERY_RUN
 from selfstab.sweeps.runners import pool
 from selfstab.validation import Array
@@ -126,13 +130,9 @@ SUMMARIES: Final = {
 """Numbers of a run: long name and unit. Of a run that diverged all sharpnesses, losses and scores are NaN."""
 
 
-def _run(trial: Trial, setting: Setting, method: str, seed: int) -> dict[str, Any]:
-    """Run one method on one trial; return its records and its numbers."""
-    optimizer, steps, every = setting.plan(method)
-    run = simulate(
-        trial.loss, optimizer, trial.start, steps,
-        every=every, keep=("loss", "sharpness", "weights"), noise=setting.noise, seed=seed,
-    )  # fmt: skip
+def _result(trial: Trial, setting: Setting, method: str, run: xarray.Dataset) -> dict[str, Any]:
+    """Return the records and the numbers of a method's run on a trial."""
+    optimizer, steps, _ = setting.plan(method)
     weights, step = run["weights"].values, run["step"].values
     records = {
         "step": step,
@@ -246,22 +246,93 @@ class Job:
 
     def run(self) -> dict[str, Any]:
         """Run it; return its records and numbers."""
-        with one_blas_thread():  # the bits of a product depend on their number
-            return _run(self.task.trial(self.seed, self.setting.scale), self.setting, self.method, self.seed)
+        return run_batch([self])[0]
+
+
+BATCH: Final = 6
+"""Most runs that advance together: enough to share what a step costs, few enough to keep two processes at work."""
+
+_KEPT: Final = ("loss", "sharpness", "weights")
+
+
+def batches(jobs: Sequence[Job]) -> list[list[int]]:
+    """Return places of jobs that advance together, the most work first: one task, seed, noise and momentum.
+
+    They depend on the jobs alone, whatever the number of processes.
+    """
+    alike: dict[tuple[Any, ...], list[int]] = {}
+    for k, job in enumerate(jobs):
+        momentum = job.setting.plan(job.method)[0].momentum
+        # By identity: a task may be of a class whose objects cannot be compared.
+        alike.setdefault((id(job.task), job.seed, job.setting.noise, momentum), []).append(k)
+    out: list[list[int]] = []
+    for places in alike.values():
+        batch: list[int] = []
+        for k in sorted(places, key=lambda k: -jobs[k].work):
+            # Runs of about one length: a step of a few costs nearly what one of all does.
+            if not batch or len(batch) == BATCH or jobs[k].work < 0.4 * jobs[batch[0]].work:
+                batch = []
+                out.append(batch)
+            batch.append(k)
+    return sorted(out, key=lambda places: -sum(jobs[k].work for k in places))
+
+
+def run_batch(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Run jobs of one seed, noise and momentum, those of one loss together; return their records and numbers.
+
+    A job's bits are those of its run alone.
+    """
+    with one_blas_thread():  # the bits of a product depend on their number
+        trials = {scale: jobs[0].task.trial(jobs[0].seed, scale) for scale in {j.setting.scale for j in jobs}}
+        out: list[dict[str, Any]] = [{}] * len(jobs)
+        for places in _of_one_loss([trials[job.setting.scale].loss for job in jobs]):
+            members = [jobs[k] for k in places]
+            plans = [job.setting.plan(job.method) for job in members]
+            optimizers, steps, every = zip(*plans, strict=True)
+            loss = trials[members[0].setting.scale].loss
+            starts = [trials[job.setting.scale].start for job in members]
+            noise, seed = members[0].setting.noise, members[0].seed
+            runs = (
+                [simulate(loss, optimizers[0], starts[0], steps[0], every=every[0], keep=_KEPT, noise=noise, seed=seed)]
+                if len(members) == 1
+                else simulate_together(
+                    loss, optimizers, starts, steps, every=every, keep=_KEPT, noise=noise, seed=seed)
+            )  # fmt: skip
+            for k, job, run in zip(places, members, runs, strict=True):
+                out[k] = _result(trials[job.setting.scale], job.setting, job.method, run)
+    return out
+
+
+def _of_one_loss(losses: Sequence[Loss]) -> list[list[int]]:
+    """Return places of losses that are the same; one that has a kernel, or cannot be told from others, is alone."""
+    same: dict[Any, list[int]] = {}
+    texts: dict[int, str | None] = {}
+    for k, loss in enumerate(losses):
+        if id(loss) not in texts:
+            try:
+                texts[id(loss)] = None if loss.kernel is not None else hash_of(loss)
+            except TypeError:
+                texts[id(loss)] = None
+        text = texts[id(loss)]
+        same.setdefault(k if text is None else text, []).append(k)
+    return list(same.values())
 
 
 def run_all(jobs: Sequence[Job], threads: int | None) -> list[dict[str, Any]]:
-    """Return the jobs' results in order: of runs one at a time here, or in as many processes, to the same bits."""
+    """Return the jobs' results in order: of batches one at a time here, or in as many processes, to the same bits."""
     threads = pool.checked_threads(threads, progress=False)
+    together = batches(jobs)
+    members = [[jobs[k] for k in places] for places in together]
     # A daemonic process, such as a worker of multiprocessing.Pool or of Dask, may start no others.
-    if threads == 1 or len(jobs) == 1 or process.current_process().daemon:
-        return [job.run() for job in jobs]
-    from loky import ProcessPoolExecutor
+    if threads == 1 or len(together) == 1 or process.current_process().daemon:
+        results = [run_batch(batch) for batch in members]
+    else:
+        from loky import ProcessPoolExecutor
 
-    order = sorted(range(len(jobs)), key=lambda k: -jobs[k].work)  # the longest first
-    with ProcessPoolExecutor(min(threads, len(jobs))) as workers:
-        futures = {k: workers.submit(jobs[k].run) for k in order}
-        return [futures[k].result() for k in range(len(jobs))]
+        with ProcessPoolExecutor(min(threads, len(together))) as workers:
+            results = [future.result() for future in [workers.submit(run_batch, batch) for batch in members]]
+    by_place = dict(zip(chain(*together), chain(*results), strict=True))
+    return [by_place[k] for k in range(len(jobs))]
 
 
 def compare(task: Task, setting: Setting, *, threads: int | None = None) -> xarray.Dataset:

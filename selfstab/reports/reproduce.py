@@ -204,6 +204,48 @@ def _predictions_part(folder: Path, make: bool) -> _PredictionsPart | None:
     return part
 
 
+LONGEST: Final = ("flatter_networks", "predictions", "flatter", "networks")
+"""Parts that begin first where several are made at once: what begins last should be short."""
+
+
+def _made(folder: Path, name: str, quick: bool) -> FigurePart | _PredictionsPart | None:
+    """Return a part, the finished one or a new one."""
+    return (
+        _predictions_part(folder, make=True)
+        if name == PREDICTIONS
+        else _figure_part(folder, name, quick, make=True)
+    )
+
+
+def _all_made(
+    folder: Path, parts: Sequence[str], quick: bool, processes: int
+) -> Iterator[tuple[str, FigurePart | _PredictionsPart]]:
+    """Yield each part with its name as it is finished: here in order, or in so many processes."""
+    if processes == 1 or len(parts) == 1:
+        for name in parts:
+            part = _made(folder, name, quick)
+            assert part is not None
+            yield name, part
+        return
+    from concurrent.futures import as_completed
+
+    from loky import ProcessPoolExecutor
+
+    workers = ProcessPoolExecutor(min(processes, len(parts)))
+    try:
+        first = [name for name in LONGEST if name in parts]
+        order = [*first, *(name for name in parts if name not in first)]
+        futures = {workers.submit(_made, folder, name, quick): name for name in order}
+        for future in as_completed(futures):
+            part = future.result()
+            assert part is not None
+            yield futures[future], part
+    except BaseException:
+        workers.shutdown(kill_workers=True)
+        raise
+    workers.shutdown()
+
+
 def reproduce(
     output: Path | str,
     quick: bool = False,
@@ -211,6 +253,7 @@ def reproduce(
     say: Callable[[str], Any] = print,
     *,
     fresh: bool = False,
+    processes: int = 1,
 ) -> int:
     """Make every figure and the table of predictions, in a folder with the page index.html.
 
@@ -230,6 +273,9 @@ def reproduce(
         Called with a line of progress for each part.
     fresh
         Whether to make finished parts again.
+    processes
+        How many parts are made at once, >= 1, each in a process of its own if more than one. The numbers do not
+        depend on it; `say` is called in the order in which parts are finished.
 
     Returns
     -------
@@ -240,8 +286,9 @@ def reproduce(
     Raises
     ------
     TypeError, ValueError
-        If a part is not known; nothing has run then.
+        If a part is not known, or processes is not an integer >= 1; nothing has run then.
     """
+    processes = validation.integer("processes", processes, at_least=1)
     names = list(companion("figures").NAMES)
     parts = (
         [*names, PREDICTIONS]
@@ -258,17 +305,17 @@ def reproduce(
     table: _PredictionsPart | None = None
     codes: list[int] = []
     try:
-        for name in (n for n in names if n in parts):
-            part = _figure_part(folder, name, quick, make=True)
-            assert part is not None
-            figures[name] = part
-            codes.append(1 if part.failure else 0)
-            say(f"{name}: {part.failure or 'done'} ({_time(part)})")
-        if PREDICTIONS in parts:
-            table = _predictions_part(folder, make=True)
-            assert table is not None
-            codes.append(table.code)
-            say(f"{PREDICTIONS}: {table.summary} ({_time(table)})")
+        for name, part in _all_made(
+            folder, [n for n in (*names, PREDICTIONS) if n in parts], quick, processes
+        ):
+            if isinstance(part, FigurePart):
+                figures[name] = part
+                codes.append(1 if part.failure else 0)
+                say(f"{name}: {part.failure or 'done'} ({_time(part)})")
+            else:
+                table = part
+                codes.append(part.code)
+                say(f"{PREDICTIONS}: {part.summary} ({_time(part)})")
     finally:
         # After an interrupt, too: the page shows what is finished.
         for name in names:

@@ -264,3 +264,18 @@ def test_an_unknown_figure_is_refused_before_anything_runs(figures, tmp_path):
     with pytest.raises(ValueError, match="only must be one of good, bad, broken, predictions, got 'better'"):
         reproduction.reproduce(tmp_path / "new", only=["better"])
     assert not (tmp_path / "new").exists()
+
+
+def test_parts_made_at_once_are_on_the_page(tmp_path):
+    """Protects make reproduce: figures that other processes made are shown in order, and reused afterwards."""
+    said = []
+    assert (
+        reproduction.reproduce(tmp_path, quick=True, only=["modes", "envelope"], say=said.append, processes=2)
+        == 0
+    )
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert 0 < page.index("modes.png") < page.index("envelope.png")
+    assert {line.partition(":")[0] for line in said[:2]} == {"modes", "envelope"}
+    again = []
+    reproduction.reproduce(tmp_path, quick=True, only=["modes", "envelope"], say=again.append)
+    assert all("finished before" in line for line in again[:2])

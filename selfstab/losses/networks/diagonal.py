@@ -106,12 +106,12 @@ class DiagonalNetwork(Regression):
     # A diverging run may overflow: its result is infinity or NaN, and no warning.
 
     def _powers(self, w: Array, order: int) -> Array:
-        """Return the derivative of the given order of u^d and of −v^d, concatenated."""
+        """Return the derivative of the given order of u^d and of −v^d, concatenated; of rows of weights, too."""
         remaining = self.depth - order
-        out = np.full(w.size, float(perm(self.depth, order)))  # d(d − 1)⋯; 0 beyond the depth
+        out = np.full(w.shape, float(perm(self.depth, order)))  # d(d − 1)⋯; 0 beyond the depth
         for _ in range(remaining):
             out *= w
-        out[self.features :] *= -1.0
+        out[..., self.features :] *= -1.0
         return out
 
     def _regressor(self, w: Array) -> Array:
@@ -140,6 +140,22 @@ class DiagonalNetwork(Regression):
     def gradient_at(self, w: Array) -> Array:
         """Return ∇L(w)."""
         return self._powers(w, 1) * np.tile(self._slope(w), 2)
+
+    def gradients_at(self, points: Array) -> Array:
+        """Return ∇L at rows of `points`, shape (points, dimension)."""
+        if (
+            type(self).gradient_at is not DiagonalNetwork.gradient_at
+        ):  # a class made from this one has its own
+            return super().gradients_at(points)
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = self._powers(points, 0)
+            regressors = values[:, : self.features] + values[:, self.features :]
+            # Each row times the matrix by itself, as gradient_at multiplies: one product of all has other bits.
+            residuals = (self.inputs @ regressors[:, :, None])[:, :, 0] - self.targets
+            slopes = (residuals[:, None, :] @ self.inputs)[:, 0] / (2 * len(self.inputs))
+            gradients: Array = self._powers(points, 1)
+            gradients *= np.tile(slopes, 2)
+            return gradients
 
     @np.errstate(over="ignore", invalid="ignore")
     def hessian_at(self, w: Array) -> Array:
