@@ -254,6 +254,8 @@ class Expressions(Lines):
                 and ast.unparse(node.args[0]) == "np.int64"
             ):
                 return Value(Rows(INTEGER, array.type.dimension), array.words)
+            if node.func.attr == "reshape" and isinstance(array.type, Rows):
+                return self._reshaped(node, array)
             raise NotInLanguage(ast.unparse(node))
         if not isinstance(node.func, ast.Name):
             raise NotInLanguage(ast.unparse(node))
@@ -305,6 +307,18 @@ class Expressions(Lines):
         return Value(
             NUMBER, (self._emit(f"call double {symbol}({', '.join(f'double {word}' for word in words)})"),)
         )
+
+    def _reshaped(self, node: ast.Call, array: Value) -> Value:
+        """Return the same numbers in rows of another length: reshape(-1), reshape(-1, length)."""
+        first, *others = node.args
+        if not isinstance(array.type, Rows) or ast.unparse(first) != "-1":
+            raise NotInLanguage(ast.unparse(node))
+        pointer, *before = array.words
+        lengths = [self._as(self._value(one), INTEGER) for one in others]
+        rows = self._product(before)
+        if lengths:
+            rows = self._emit(f"sdiv i64 {rows}, {self._product(lengths)}")
+        return Value(Rows(array.type.element, 1 + len(lengths)), (pointer, rows, *lengths))
 
     def _empty(self, node: ast.Call) -> Value:
         sizes = node.args[0].elts if isinstance(node.args[0], ast.Tuple) else [node.args[0]]

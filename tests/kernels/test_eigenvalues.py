@@ -13,10 +13,11 @@ SOURCE = (
     TOP_EIGENVALUES
     + '''\
 @entry
-def tops(matrices, a, lanes, out):
+def tops(matrices, a, blocks, lanes, out):
     """Put the largest eigenvalues of matrices, `lanes` at a time, into `out`."""
     n = matrices.shape[1]
-    for first in range(0, matrices.shape[0], lanes):
+    for block in range(blocks):
+        first = block * lanes
         for i in range(lanes):
             for p in range(n):
                 for q in range(p + 1):
@@ -33,7 +34,7 @@ def tops(matrices, lanes=1, plain=False):
     function = modules.plain(SOURCE)["tops"] if plain else modules.compiled(SOURCE).tops
     shape = [int(text) for text in matrix_shape(matrices.shape[1]).strip("()").split(",")]
     out = np.empty(len(matrices))
-    function(np.ascontiguousarray(matrices), np.full(shape, 0.5), lanes, out)
+    function(np.ascontiguousarray(matrices), np.full(shape, 0.5), len(matrices) // lanes, lanes, out)
     return out
 
 
