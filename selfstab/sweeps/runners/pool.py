@@ -104,6 +104,9 @@ def progress_bar(total: int, unit: str, shown: bool, done: int = 0) -> Any:
     # As tqdm.auto chooses, which warns in a notebook without ipywidgets.
     widgets = _in_notebook() and importlib.util.find_spec("ipywidgets") is not None
     bar: Any = importlib.import_module("tqdm.notebook" if widgets else "tqdm").tqdm
+    if not hasattr(bar, "_lock"):
+        # tqdm's own lock has a semaphore, which a process that is ended by a signal leaves behind with a warning.
+        bar.set_lock(threading.RLock())
 
     # None: shown if the output is a terminal. That of a notebook is none, but shows a bar well.
     columns, lines = _assumed_size()

@@ -250,3 +250,14 @@ def test_where_no_process_can_be_started_cells_run_in_this_one(tmp_path, where):
     path.write_text(ELSEWHERE)
     done = subprocess.run([sys.executable, str(path), where], capture_output=True, text=True, timeout=300)
     assert (done.stdout, done.stderr, done.returncode) == ("True\n", "", 0)
+
+
+def test_a_sweep_makes_no_semaphore_of_its_own():
+    """Protects workers that a signal ends: Python warns of each semaphore that such a process leaves behind."""
+    script = (
+        "import selfstab as ss; from tqdm.std import TqdmDefaultWriteLock as lock; "
+        "ss.sweep(ss.Product(), ss.HeavyBall(0.1), {'lr': [0.1, 0.2]}, start=(2.1, 0.5), steps=3, progress=False); "
+        "print(hasattr(lock, 'mp_lock'))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    assert (done.stdout, done.stderr, done.returncode) == ("False\n", "", 0)
