@@ -114,7 +114,7 @@ class Socket(WSHandler):  # type: ignore[misc]
         await super().prepare()
 
     def _session_id(self, token: str) -> Any:
-        """Return the session that a token of this server stands for, or nothing."""
+        """Return the identifier that a token of this server was signed for; None for any other text."""
         application = self.application
         try:
             signed = check_token_signature(token, application.secret_key, application.sign_sessions)
