@@ -15,7 +15,7 @@ from selfstab.kernels import modules
 from selfstab.kernels.machine_code import heard
 from selfstab.kernels.measures import in_order
 from selfstab.kernels.subnormals import without_subnormals
-from selfstab.kernels.writer import Variant
+from selfstab.kernels.variants import Variant
 from selfstab.losses.base.kernel import Kernel
 from selfstab.optimizers.schedules import numeric_fields
 from selfstab.optimizers.text import rule_text
