@@ -32,33 +32,6 @@ ss.sweep(
 print(json.dumps({"compiled": modules.LOADED.compiled, "seconds": time.perf_counter() - begin}))
 """
 
-_COLD = """
-import time
-import numpy as np
-import selfstab as ss
-ss.sweep, ss.simulate, ss.HeavyBall
-loss = {loss}
-start = [1.0 + 0.1 * k for k in range(loss.dimension)]
-axes = {{"momentum": np.linspace(0.0, 0.9, 8), "lr": np.linspace(0.01, 0.1, 8)}}
-begin = time.perf_counter()
-{call}
-print(time.perf_counter() - begin)
-"""
-_TWO, _FOUR = (
-    'ss.SymbolicLoss("(u*v - 1)**2/2 + tanh(u)/7", ["u", "v"])',
-    'ss.SymbolicLoss("(a*b*c*d - 1)**2/2 + a*a*b/7", ["a", "b", "c", "d"])',
-)
-_SWEEP = "ss.sweep(loss, ss.HeavyBall(lr=1.0), axes, start=start, steps=100, progress=False{})"
-_RUN = "ss.simulate(loss, ss.HeavyBall(0.05, 0.5), start, steps={})"
-COLD = {
-    "cold sweep, two measures": (_TWO, _SWEEP.format(', measure=("min_sharpness", "max_sharpness")'), 1.0),
-    "cold sweep, default measures": (_TWO, _SWEEP.format(""), 2.0),
-    "cold sweep, four variables": (_FOUR, _SWEEP.format(""), 3.0),
-    "cold run, 100 steps": (_TWO, _RUN.format(100), 0.3),
-    "cold run, 100,000 steps": (_TWO, _RUN.format(100_000), 0.3),
-}
-"""Calls in a fresh process with an empty cache, after its imports, and the most seconds that each may take."""
-
 
 def cases(quick: bool) -> list[Case]:
     """Return the lines on start-up; quick ones take fewer samples and are not judged."""
@@ -88,27 +61,7 @@ def cases(quick: bool) -> list[Case]:
             ),
         ),
         Case("kernels compiled, second process / first", "count", Target(0, at_least=False), second_process),
-        *(
-            Case(name, "s", Target(most, at_least=False), _cold(loss, call, pairs, judge=not quick))
-            for name, (loss, call, most) in COLD.items()
-        ),
     ]  # fmt: skip
-
-
-def _cold(loss: str, call: str, count: int, *, judge: bool) -> Callable[[Case], Row]:
-    """Return what measures a call on a loss never seen, by the median of fresh processes."""
-
-    def measure(case: Case) -> Row:
-        samples = []
-        for _ in range(count):
-            with tempfile.TemporaryDirectory() as folder:
-                code = _COLD.format(loss=loss, call=call)
-                samples.append((float(output(sys.executable, "-c", code, SELFSTAB_CACHE_DIR=folder)), 1.0))
-        return judged(
-            case.name, case.unit, samples, case.target, judge=judge, note=f"{count} processes; over 1 s"
-        )
-
-    return measure
 
 
 def output(*command: str, **environment: str) -> str:

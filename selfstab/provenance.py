@@ -71,7 +71,7 @@ def versions() -> str:
 
 @cache
 def _of_numbers() -> dict[str, str]:
-    return libraries("numpy", "numba", "scipy", "sympy", "xarray")
+    return libraries("numpy", "llvmlite", "scipy", "sympy", "xarray")
 
 
 def deciding_bits(blas: bool) -> dict[str, str]:
@@ -85,10 +85,10 @@ def deciding_bits(blas: bool) -> dict[str, str]:
     Returns
     -------
     dict
-        Versions by library; ``python`` as far as the minor version; ``machine``: system, processor and C library;
-        ``bits_since``: :data:`BITS_SINCE`; where asked for, ``blas``: the libraries loaded.
+        Versions by library, LLVM's by that of llvmlite; ``python`` as far as the minor version; ``machine``: system,
+        processor and C library; ``bits_since``: :data:`BITS_SINCE`; where asked for, ``blas``: the libraries loaded.
     """
-    decisive = libraries("numpy", "numba", "llvmlite", "scipy", "sympy") | {
+    decisive = libraries("numpy", "llvmlite", "scipy", "sympy") | {
         "bits_since": BITS_SINCE,
         "python": ".".join(platform.python_version_tuple()[:2]),
         "machine": " ".join([platform.system(), platform.machine(), *platform.libc_ver()]).strip(),
@@ -109,7 +109,8 @@ def deciding_bits(blas: bool) -> dict[str, str]:
 def of_store(made_by: dict[str, str]) -> dict[str, str]:
     """Return what a store says decides its bits, in the words of :func:`deciding_bits`.
 
-    Version 0.1 wrote its own version under ``selfstab`` in place of ``bits_since``.
+    Version 0.1 wrote its own version under ``selfstab`` in place of ``bits_since``. It wrote Numba's as well, which
+    compiled its kernels: their text has the same bits by any compiler that keeps IEEE arithmetic.
 
     Parameters
     ----------
@@ -123,7 +124,11 @@ def of_store(made_by: dict[str, str]) -> dict[str, str]:
 
     Examples
     --------
-    >>> of_store({"numpy": "2.0", "selfstab": "0.1.0"})
+    >>> of_store({"numpy": "2.0", "numba": "0.62.1", "selfstab": "0.1.0"})
     {'numpy': '2.0', 'bits_since': '0.1.0'}
     """
-    return {("bits_since" if name == "selfstab" else name): text for name, text in made_by.items()}
+    return {
+        ("bits_since" if name == "selfstab" else name): text
+        for name, text in made_by.items()
+        if name != "numba"
+    }

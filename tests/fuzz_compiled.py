@@ -17,7 +17,7 @@ import numpy as np
 import selfstab as ss
 from selfstab.kernels import modules
 from selfstab.kernels.representation import NotInLanguage
-from selfstab.kernels.writer import Variant
+from selfstab.kernels.variants import Variant
 from selfstab.optimizers.text import rule_text
 from tests.fuzz_formulas import random_formula
 

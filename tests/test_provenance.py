@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 
-import numba
+import llvmlite
 import numpy as np
 import scipy
 import sympy
@@ -17,7 +17,7 @@ from selfstab import provenance
 
 def test_versions_are_those_of_the_libraries_themselves():
     """Protects datasets' attributes against a name that stands for another package."""
-    expected = {module.__name__: module.__version__ for module in (np, numba, scipy, sympy, xarray)}
+    expected = {module.__name__: module.__version__ for module in (np, llvmlite, scipy, sympy, xarray)}
     assert json.loads(provenance.versions()) == expected | {
         "selfstab": ss.__version__,
         "python": platform.python_version(),

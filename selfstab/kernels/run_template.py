@@ -9,7 +9,8 @@ from selfstab.kernels.eigenvalues import matrix_shape
 from selfstab.kernels.measures import FINISH, GROUPS, groups_of
 from selfstab.kernels.samples import LANES, ZERO, MeanFunctions, code_of
 from selfstab.kernels.updates import UpdateText
-from selfstab.kernels.writer import WINDOWS, LossText, functions_of, indented, value_text
+from selfstab.kernels.variants import LossText
+from selfstab.kernels.writer import WINDOWS, functions_of, indented, value_text
 
 
 def run_source(loss: LossText, update: UpdateText, title: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from selfstab.kernels.eigenvalues import TOPS_OF_ROWS, matrix_shape, rows_of
 from selfstab.kernels.sample_template import SHORT_CHUNK, SampleLoop
 from selfstab.kernels.samples import ZERO, words
-from selfstab.kernels.writer import CHUNK, LANES, LossText, Variant, Writer, indented
+from selfstab.kernels.variants import LossText, Variant
+from selfstab.kernels.writer import CHUNK, LANES, Writer, indented
 
 
 def sweep_source(loss: LossText, variant: Variant, title: str) -> str:

@@ -13,65 +13,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
 from selfstab.kernels import elementary
-from selfstab.kernels.careful import Careful, careful_lines
+from selfstab.kernels.careful import careful_lines
 from selfstab.kernels.measures import FINISH, GROUPS, MEASURES, groups_of, needs_of
-from selfstab.kernels.rates import CONSTANT, EXCESS, RateText
+from selfstab.kernels.rates import EXCESS
 from selfstab.kernels.samples import LANES as LANES
-from selfstab.kernels.samples import ZERO, MeanFunctions, MeanLines, SampledText, code_of, words
-from selfstab.kernels.updates import UpdateText
+from selfstab.kernels.samples import ZERO, MeanFunctions, MeanLines, code_of, words
+from selfstab.kernels.variants import LossText, Variant
 
 CHUNK = 128
-
-
-class LossText(SampledText, Protocol):
-    """What a template asks of a loss: its formulas as text in the names of its weights and parameters."""
-
-    @property
-    def functions(self) -> str:
-        """Source of functions that the formulas call."""
-
-    @property
-    def iterated(self) -> int:
-        """How many rows the matrix has whose top eigenvalue is found by an iteration; 0 if there is none."""
-
-    @property
-    def careful(self) -> Careful | None:
-        """What computes the sharpness where its formula does not; None for one that is right everywhere."""
-
-    def code(self, pieces: Sequence[str], prefix: str = "") -> tuple[list[str], dict[str, list[str]]]:
-        """Return lines and, for each piece (value, gradient, sharpness), the names of its results.
-
-        A piece `matrix` is the lower triangle for an iteration, `top` the sharpness where the name top_of_matrix is
-        what that gave. A prefix is put before the names of weights and temporaries.
-        """
-
-
-@dataclass(frozen=True)
-class Variant:
-    """Which kernel of a loss: its measures, the update, how lr is given, and whether gradients are noisy.
-
-    A kernel that `resumes` is given the states instead of the weights before the start: those would round them.
-    """
-
-    measures: tuple[str, ...]
-    update: UpdateText
-    rate: RateText = CONSTANT
-    noise: bool = False
-    resumes: bool = False
-
-    def inputs(self, loss: LossText) -> list[str]:
-        """Return the names of a cell's inputs: parameters, rate, settings, start, previous or states."""
-        before = self.update.state_names if self.resumes else ("previous",)
-        return [
-            *loss.parameters,
-            *self.rate.inputs,
-            *self.update.settings,
-            *(f"{word}.{w}" for word in ("start", *before) for w in loss.weights),
-        ]
 
 
 def functions_of(loss: LossText, lines: Sequence[str]) -> str:
@@ -128,8 +79,8 @@ def _scaled(text: str) -> tuple[str, str]:
 def _underflowing(line: str) -> str:
     """Return a line with squares of weights written as fma(w, w, 0.0).
 
-    The bits are the same, but a product below the least normal number takes some processors longer than an fma, and the
-    squares of an oscillation that dies out are the first to be there.
+    The bits are the same. Where a processor keeps subnormal numbers in a kernel (see :mod:`.subnormals`), a product of
+    one can take longer than an fma, and the squares of an oscillation that dies out are the first to be there.
 
     >>> _underflowing("e0 = fma(2.0 * w_x * w_x, k0, w_x * w_x)")
     'e0 = fma(2.0 * w_x * w_x, k0, fma(w_x, w_x, 0.0))'

@@ -6,7 +6,11 @@ import hashlib
 import json
 import math
 import platform
+import sys
+import threading
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +24,23 @@ from selfstab.validation import Array, Integers
 
 if TYPE_CHECKING:
     import xarray
+
+
+def begin_import() -> None:
+    """Import what datasets are of in a thread of its own: LLVM lets other threads run while it compiles.
+
+    xarray takes as long as a small kernel. Whoever imports it next waits for the thread.
+    """
+    if "xarray" not in sys.modules:
+        # It cannot be started where the interpreter ends.
+        with suppress(RuntimeError):
+            threading.Thread(target=_import, name="selfstab imports xarray").start()
+
+
+def _import() -> None:
+    # What fails here fails again, and is told, where a dataset is written.
+    with suppress(Exception):
+        import_module("xarray")
 
 
 def number_of_records(steps: int, every: int, diverged_at: int = -1) -> int:

@@ -13,10 +13,11 @@ from selfstab import validation
 from selfstab.eigen.blas import one_blas_thread
 from selfstab.eigen.krylov import NotFiniteError
 from selfstab.eigen.pairs import DENSE_UP_TO, Eigenpair, continuous_in_sign, dense_top_vectors
+from selfstab.kernels.machine_code import heard
 from selfstab.kernels.subnormals import without_subnormals
 from selfstab.losses.base.loss import Loss
 from selfstab.optimizers.base import Optimizer
-from selfstab.runs.dataset import check_records, dataset, number_of_records, recorded_steps
+from selfstab.runs.dataset import begin_import, check_records, dataset, number_of_records, recorded_steps
 from selfstab.runs.problem import Problem
 from selfstab.runs.states import State, Tracer, states
 from selfstab.runs.variables import KEEP, OF_EVERY_RUN
@@ -102,7 +103,8 @@ def simulate(
     problem.check_rates(problem.optimizer)
     began = time.perf_counter()
     run = _general if problem.loss.kernel is None else _by_kernel
-    recorded = run(problem, every, keep)
+    with heard(begin_import):
+        recorded = run(problem, every, keep)
     seconds = time.perf_counter() - began
     at = recorded_steps(problem.steps, every, recorded.diverged_at)
     out = dataset(

@@ -16,7 +16,7 @@ import pytest
 import selfstab as ss
 from selfstab import provenance
 from selfstab.kernels import rates
-from selfstab.kernels.writer import Variant
+from selfstab.kernels.variants import Variant
 from selfstab.optimizers.text import rule_text
 
 HASHES = json.loads(Path(__file__).with_name("heavy_ball_sources.json").read_text())

@@ -60,7 +60,7 @@ def test_a_sweep_in_a_second_process_does_not_compile(tmp_path):
 
 SOURCES = """if True:
     import hashlib, sympy, selfstab as ss
-    from selfstab.kernels.writer import Variant
+    from selfstab.kernels.variants import Variant
     from selfstab.optimizers.text import rule_text
     x, y, c = sympy.symbols("x y c")
     losses = [ss.CubicTaylor(1.0), ss.Product(), ss.Minimalist(), ss.Coupled(1.0, 1.0), ss.Chain(3)]

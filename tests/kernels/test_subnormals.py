@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -130,6 +131,61 @@ def test_a_cell_and_its_run_agree_below_the_least_square(same_bits):
                     steps,
                     name,
                 )
+
+
+BELOW = {"start": [1e-161], "steps": 40, "measure": ["max_loss", "final_loss", "phase", "diverged_at"]}
+"""Runs of w²/2 whose losses are below the least normal number from the start: 0 in the mode, and not outside it."""
+
+SQUARE = ss.SymbolicLoss("w**2/2", "w")
+SAMPLED = ss.EmpiricalRisk("(w*x)**2/2", "w", {"x": np.ones(2)})
+CALLS = {
+    "sweep": lambda loss: ss.sweep(loss, ss.HeavyBall(1.9), {"lr": [0.5, 1.9]}, progress=False, **BELOW),
+    "continuation": lambda loss: ss.continuation(
+        loss, ss.HeavyBall(1.9), {"lr": [0.5, 1.9]}, along="lr", progress=False, **BELOW
+    ),
+    "refine": lambda loss: ss.refine(
+        loss, ss.HeavyBall(1.9), {"momentum": (0.0, 0.5, 2), "lr": (0.5, 1.9, 2)}, levels=1, progress=False, **BELOW
+    ),
+    "orbits": lambda loss: ss.orbits(
+        loss, ss.HeavyBall(1.9), {"lr": [0.5, 1.9]}, start=BELOW["start"], steps=40, last=41, keep=["loss"],
+        progress=False,
+    ),
+    "simulate": lambda loss: ss.simulate(loss, ss.HeavyBall(1.9), BELOW["start"], 40),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("loss", [SQUARE, SAMPLED], ids=["formula", "samples"])
+@pytest.mark.parametrize("route", CALLS)
+def test_each_route_is_in_the_mode(route, loss, plain_engine, same_cells):
+    """Protects each way to run a kernel, with data and without: losses of 1e-322 are 0, in plain CPython as well."""
+    data = CALLS[route](loss)
+    same_cells(data, plain_engine(CALLS[route], loss))
+    losses = [data[name].values for name in ("max_loss", "final_loss", "loss") if name in data]
+    assert losses
+    assert all((values == 0.0).all() for values in losses)
+    assert loss.value(BELOW["start"]) > 0.0
+    assert in_float64()
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+@pytest.mark.parametrize("route", CALLS)
+def test_an_error_in_a_kernel_puts_the_mode_back(route, error, monkeypatch):
+    """Protects the caller's thread after a kernel that fails or is interrupted, on each way to run one."""
+    seen = []
+
+    def failing(*arguments):
+        # With no cells it compiles; anything else is a run.
+        if np.size(arguments[0]):
+            seen.append(in_float64())
+            raise error
+
+    names = ("run", "trace", "evaluate")
+    monkeypatch.setattr(modules, "plain", lambda source: dict.fromkeys(names, failing))
+    monkeypatch.setattr(modules, "compiled", lambda source: SimpleNamespace(**dict.fromkeys(names, failing)))
+    with pytest.raises(error):
+        CALLS[route](SQUARE)
+    assert in_float64()
+    assert False in seen
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])

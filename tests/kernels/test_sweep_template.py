@@ -10,7 +10,8 @@ import pytest
 import selfstab as ss
 from selfstab.kernels import modules
 from selfstab.kernels.sweep_template import sweep_source
-from selfstab.kernels.writer import CHUNK, LANES, Variant
+from selfstab.kernels.variants import Variant
+from selfstab.kernels.writer import CHUNK, LANES
 from selfstab.optimizers.text import rule_text
 
 MEASURED = ("final_loss", "diverged_at")

@@ -12,7 +12,7 @@ from selfstab.kernels import modules, rates
 from selfstab.kernels.run_template import run_source
 from selfstab.kernels.sweep_template import sweep_source
 from selfstab.kernels.updates import UpdateText
-from selfstab.kernels.writer import Variant
+from selfstab.kernels.variants import Variant
 from selfstab.optimizers.text import RuleText, rule_text
 
 MEMBERS = {name for name in vars(UpdateText) if not name.startswith("_")}

@@ -11,6 +11,7 @@ import selfstab as ss
 from selfstab.kernels import rates, writer
 from selfstab.kernels.arithmetic import plain_namespace
 from selfstab.kernels.measures import MEASURES
+from selfstab.kernels.variants import Variant
 from selfstab.optimizers.text import rule_text
 
 PLAIN = plain_namespace()
@@ -72,7 +73,7 @@ def test_inputs_are_in_the_order_of_a_cell():
     """Protects the columns that runners fill: parameters, rate, settings, start, then previous or the states."""
     formulas = ss.CubicTaylor(1.0).kernel.formulas
     update = rule_text(ss.HeavyBall(1.0), [])
-    variant = writer.Variant(("phase",), update, ss.LinearWarmup.rate)
+    variant = Variant(("phase",), update, ss.LinearWarmup.rate)
     points = [f"{word}.{w}" for word in ("start", "previous") for w in formulas.weights]
     assert variant.inputs(formulas) == [
         *formulas.parameters,
@@ -82,7 +83,7 @@ def test_inputs_are_in_the_order_of_a_cell():
         "momentum",
         *points,
     ]
-    resuming = writer.Variant(("phase",), update, rates.CONSTANT, resumes=True).inputs(formulas)
+    resuming = Variant(("phase",), update, rates.CONSTANT, resumes=True).inputs(formulas)
     assert resuming[-2:] == [f"velocity.{w}" for w in formulas.weights]
     assert not [name for name in resuming if name.startswith("previous")]
 
@@ -90,7 +91,7 @@ def test_inputs_are_in_the_order_of_a_cell():
 @pytest.mark.parametrize("name", MEASURES)
 def test_no_two_names_share_a_place(name):
     """Protects lanes from each other: each row of a block is one name's, and in one lane's vector, too."""
-    w = writer.Writer(ss.Product().kernel.formulas, writer.Variant((name,), rule_text(ss.HeavyBall(1.0))))
+    w = writer.Writer(ss.Product().kernel.formulas, Variant((name,), rule_text(ss.HeavyBall(1.0))))
     rows = [eval(w.place(row, "rows"), {"i": i}) for row in w.rows for i in range(writer.LANES)]
     assert sorted(rows) == [*range(len(w.rows) * writer.LANES)]
     assert [int(w.place(row, "lane")) for row in w.rows] == [*range(len(w.rows))]

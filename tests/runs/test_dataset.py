@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+import sys
+import threading
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +25,28 @@ from tests.optimizers.own import Aggregated, Moments
 def problem_of(loss, optimizer, start, **changes):
     arguments = {"previous": None, "steps": 20, "escape": 1e6, "noise": 0.0, "seed": 0} | changes
     return Problem.checked(loss, optimizer, start, **arguments)
+
+
+def test_xarray_is_imported_beside_what_is_compiled(monkeypatch):
+    """Protects a first run: the import is another thread's, what fails there stays there, and none begins in vain."""
+    threads = []
+
+    def importing(name):
+        threads.append((name, threading.current_thread()))
+        raise ImportError
+
+    monkeypatch.setattr(module, "import_module", importing)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "xarray", module)
+        module.begin_import()
+        assert not threads
+        patch.delitem(sys.modules, "xarray")
+        module.begin_import()
+        while not threads or threads[0][1].is_alive():
+            time.sleep(0.001)
+    [(name, thread)] = threads
+    assert name == "xarray"
+    assert thread is not threading.main_thread()
 
 
 @given(steps=st.integers(0, 60), every=st.integers(1, 70), diverged_at=st.integers(-1, 60))

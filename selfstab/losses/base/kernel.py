@@ -14,7 +14,7 @@ from selfstab.kernels.run_template import run_source
 from selfstab.kernels.subnormals import without_subnormals
 from selfstab.kernels.sweep_template import sweep_source
 from selfstab.kernels.updates import UpdateText
-from selfstab.kernels.writer import LossText, Variant
+from selfstab.kernels.variants import LossText, Variant
 from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.optimizers.text import rule_text

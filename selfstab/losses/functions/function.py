@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from selfstab import validation
 from selfstab.eigen import pairs
 from selfstab.losses.base.loss import Loss
-from selfstab.losses.functions import autodiff
+from selfstab.losses.functions import autodiff, differences
 from selfstab.losses.functions.recipe import Recipe
 from selfstab.validation import Array
-
-_EPSILON: Final = float(np.finfo(np.float64).eps)
-
-WRONG_BEYOND: Final = 1e-3
-"""Relative difference from central differences beyond which a derivative is taken to be wrong."""
 
 
 class FunctionLoss(Loss):
@@ -177,7 +172,7 @@ class FunctionLoss(Loss):
         """Return ∇²L(w) v."""
         if "hessian_vector" in self._functions:
             return self._call("hessian_vector", w, v)
-        return self._difference(self.gradient_at, w, v, self._step(w))
+        return differences.central(self.gradient_at, w, v, self._step(w))
 
     def hessian_at(self, w: Array) -> Array:
         """Return ∇²L(w)."""
@@ -191,16 +186,16 @@ class FunctionLoss(Loss):
         if "third" in self._functions:
             return self._call("third", w, u, v)
         if "hessian_vector" in self._functions:
-            return self._difference(lambda at: self.hessian_vector_at(at, v), w, u, self._step(w))
+            return differences.central(lambda at: self.hessian_vector_at(at, v), w, u, self._step(w))
         step = self._step(w) ** 0.75
-        return self._difference(lambda at: self._difference(self.gradient_at, at, v, step), w, u, step)
+        return differences.central(lambda at: differences.central(self.gradient_at, at, v, step), w, u, step)
 
     def fourth_at(self, w: Array, u: Array, v: Array, z: Array) -> Array:
         """Return ∇⁴L(w)(u, v, z, ·)."""
         if "fourth" in self._functions:
             return self._call("fourth", w, u, v, z)
         if "third" in self._functions:
-            return self._difference(lambda at: self.third_at(at, u, v), w, z, self._step(w))
+            return differences.central(lambda at: self.third_at(at, u, v), w, z, self._step(w))
         raise NotImplementedError(
             "fourth needs the function fourth, or third to take differences of, got neither"
         )
@@ -212,21 +207,7 @@ class FunctionLoss(Loss):
         return self._model.products(w)
 
     def _step(self, w: Array) -> float:
-        if self.difference_step is not None:
-            return self.difference_step
-        with np.errstate(over="ignore", invalid="ignore"):
-            return float(np.cbrt(_EPSILON) * max(1.0, float(np.linalg.norm(w))))
-
-    @staticmethod
-    def _difference(function: Callable[[Array], Array], w: Array, v: Array, step: float) -> Array:
-        """Return the derivative of a function along v by a central difference over ±step."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            length = float(np.linalg.norm(v))
-            if length == 0.0:
-                return np.zeros_like(w)
-            move = v * (step / length)
-            difference: Array = (function(w + move) - function(w - move)) * (length / (2.0 * step))
-        return difference
+        return differences.usual_step(w) if self.difference_step is None else self.difference_step
 
     # -- trying it --------------------------------------------------------------------------------------------------
 
@@ -235,7 +216,7 @@ class FunctionLoss(Loss):
         """Try all functions at a point: shapes, float64, finite, and each derivative that of the one before it.
 
         Derivatives are compared with central differences along the gradient (a fixed random direction where it is
-        zero), whose own error is far below `WRONG_BEYOND`, except near a kink.
+        zero), whose own error is far below `differences.WRONG_BEYOND`, except near a kink.
 
         Parameters
         ----------
@@ -292,17 +273,8 @@ class FunctionLoss(Loss):
             "fourth": ("third", lambda x: self.third_at(x, v, v), lambda: self.fourth_at(w, v, v, v)),
         }
         lower, function, claimed = below[name]
-        derivative = claimed()
-        if not np.isfinite(derivative).all():
-            return lower, np.inf
-        step = self._step(w)
-        difference = self._difference(function, w, v, step)
-        # Rounding of what is subtracted: absolute, and amplified by the step.
-        noise = 100.0 * _EPSILON * float(np.linalg.norm(function(w))) / step
-        size = float(max(np.linalg.norm(derivative), np.linalg.norm(difference)))
-        wrong = float(np.linalg.norm(difference - derivative))
-        allowed = WRONG_BEYOND * size + noise + (1e-6 if lower in self.differences else 0.0)
-        return lower, 0.0 if wrong <= allowed else wrong / size
+        allowance = 1e-6 if lower in self.differences else 0.0
+        return lower, differences.off(claimed(), function, w, v, self._step(w), allowance)
 
     def _without_wrong_derivatives(self, at: Any) -> None:
         """Take third derivatives by differences, and no fourth, where automatic differentiation gets them wrong.

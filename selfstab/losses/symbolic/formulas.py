@@ -205,7 +205,7 @@ class _Program:
 
 
 class Formulas:
-    """A loss's formulas in internal names, as the kernels' templates take them (see kernels.writer.LossText)."""
+    """A loss's formulas in internal names, as the kernels' templates take them (see kernels.variants.LossText)."""
 
     sample: SampleText | None = None
     """The formulas of one sample, of a loss that is a mean over data."""
@@ -342,7 +342,7 @@ def {self.careful.call}:
 """
 
     def code(self, pieces: Sequence[str], prefix: str = "") -> tuple[list[str], dict[str, list[str]]]:
-        """Return lines and results of `pieces` at the weights' names with `prefix` (see kernels.writer.LossText)."""
+        """Return lines and results of `pieces` at the weights' names with `prefix` (see kernels.variants.LossText)."""
         program, blocks = self._program, self._blocks
         sharp = program.results["sharpness"]
         others = len(sharp) - self.iterated**2

@@ -17,7 +17,7 @@ from selfstab.eigen import pairs
 from selfstab.kernels import elementary, modules
 from selfstab.kernels.derivative_template import derivatives_source
 from selfstab.kernels.measures import MEASURES, measure_names
-from selfstab.kernels.writer import Variant
+from selfstab.kernels.variants import Variant
 from selfstab.losses.base.kernel import PLAIN_STEPS, Kernel, KernelSource
 from selfstab.losses.base.loss import HESSIAN_NUMBERS, Loss
 from selfstab.losses.symbolic.deadline import bounded

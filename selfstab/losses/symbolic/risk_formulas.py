@@ -299,7 +299,7 @@ class RiskFormulas(Formulas):
         return text, f"top = sharpness_of({arguments})"
 
     def code(self, pieces: Sequence[str], prefix: str = "") -> tuple[list[str], dict[str, list[str]]]:
-        """Return lines and results of `pieces` in the names of means (see kernels.writer.LossText)."""
+        """Return lines and results of `pieces` in the names of means (see kernels.variants.LossText)."""
         if "sharpness" not in pieces or self._blocks.rest is None:
             return super().code(pieces, prefix)
         lines, results = super().code([piece for piece in pieces if piece != "sharpness"], prefix)

@@ -212,7 +212,8 @@ class Plan:
                 start = self._start(own := self._loss(values), values)
                 _check_sharpness(np.array([own.sharpness_at(start).value]), start[None], values)
             return
-        sharpness = self._sharpness_by_parameters(kernel, tuple(of_loss))
+        most = math.prod(self.axes[name].size for name in names)
+        sharpness = self._sharpness_by_parameters(kernel, tuple(of_loss), most)
         for rows in self._settings(names, cells):
             # Starts with the same loss stand side by side.
             for part in np.split(rows, 1 + np.flatnonzero(np.diff(rows[: len(of_loss)]).any(axis=0)), axis=1):
@@ -225,11 +226,11 @@ class Plan:
                 )
 
     def _sharpness_by_parameters(
-        self, kernel: Kernel, names: tuple[str, ...]
+        self, kernel: Kernel, names: tuple[str, ...], most: int
     ) -> Callable[[tuple[float, ...], Array], Array]:
-        """Return the function (values of these loss parameters, points) → sharpness at each point."""
+        """Return the function (values of these loss parameters, points) → sharpness at each; `most` or fewer."""
         # The kernel is called at once: a loss of its own for each of many values would take longer than they do.
-        evaluate = kernel.run_function("evaluate", self.cells)
+        evaluate = kernel.run_function("evaluate", most)
         values, nothing = kernel.values.copy(), np.empty(0)
         columns = [[*self.problem.loss.parameters].index(name) for name in names]
 

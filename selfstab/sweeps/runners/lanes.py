@@ -15,10 +15,11 @@ from selfstab.kernels import modules
 from selfstab.kernels.machine_code import heard
 from selfstab.kernels.measures import in_order
 from selfstab.kernels.subnormals import without_subnormals
-from selfstab.kernels.writer import Variant
+from selfstab.kernels.variants import Variant
 from selfstab.losses.base.kernel import Kernel
 from selfstab.optimizers.schedules import numeric_fields
 from selfstab.optimizers.text import rule_text
+from selfstab.runs.dataset import begin_import
 from selfstab.sweeps.plan.blocks import block_size
 from selfstab.sweeps.plan.plan import Plan, scheduled
 from selfstab.sweeps.plan.sizes import check_tables
@@ -87,8 +88,14 @@ class LaneRunner:
                 began = time.perf_counter()
                 self._loaded = modules.compiled(self.source)
                 nothing = np.empty((0, len(self._columns)))
-                # The first call compiles, or loads what was compiled before.
-                with heard(compiling) as compilation:
+
+                def begun() -> None:
+                    if compiling is not None:
+                        compiling()
+                    begin_import()
+
+                # The first call compiles, or loads what was compiled before. It runs no cell: no mode is needed.
+                with heard(begun) as compilation:
                     self._call(self._loaded.run, nothing, np.zeros(1), np.zeros((1, 1)))
                 self.compile_seconds = time.perf_counter() - began if compilation.begun else 0.0
             return self._loaded

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import selfstab as ss
-from selfstab.kernels.writer import Variant
+from selfstab.kernels.variants import Variant
 from selfstab.losses.base.kernel import PLAIN_STEPS
 from selfstab.optimizers.text import rule_text
 

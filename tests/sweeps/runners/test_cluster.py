@@ -32,6 +32,11 @@ CASES = {
         ss.CubicTaylor(1.0), {"momentum": np.linspace(0.0, 0.95, 16), "excess": np.geomspace(1e-3, 0.3, 33)},
         {"start": [1e-3, 0.0], "previous": [-1e-3, 0.0], "steps": 500, "measure": ["overshoot"]},
     ),
+    # Losses below 2.2e-308, which are 0 in a kernel.
+    "dying": (
+        ss.Quadratic([1.0]), {"lr": np.linspace(0.5, 1.9, 40)},
+        {"start": [1e-161], "steps": 40, "measure": ["max_loss", "final_loss", "phase"]},
+    ),
     "mlp": (
         NET, {"lr": np.geomspace(0.01, 10.0, 12), "momentum": [0.0, 0.9]},
         {"start": NET.initial_weights(seed=3), "steps": 6, "noise": 1e-3, "repeats": 2,
@@ -117,6 +122,8 @@ def our_tasks(workers):
 def test_the_same_bits_as_here(name, local, client, same_cells):
     """Protects results from where they are computed: kernels and networks, noise and repeats."""
     same_cells(swept(name, client=client), local[name])
+    if name == "dying":
+        assert not local[name].max_loss.values.any()
 
 
 def test_an_address_will_do_and_leaves_no_client(local, client, workers, same_cells):

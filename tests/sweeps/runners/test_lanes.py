@@ -11,6 +11,7 @@ import selfstab as ss
 from selfstab.kernels import sweep_template, writer
 from selfstab.kernels.arithmetic import plain_namespace
 from selfstab.kernels.measures import MEASURES
+from selfstab.kernels.variants import Variant
 from selfstab.optimizers.text import rule_text
 from selfstab.runs.noise import normal
 from selfstab.sweeps.plan.blocks import cut
@@ -317,7 +318,7 @@ def test_steps_left_out_change_no_bit(measures, lr, monkeypatch):
     monkeypatch.setattr(sweep_template, "CHUNK", 16)
     formulas, variant, steps = (
         ss.DoubleWell().formulas,
-        writer.Variant(measures, rule_text(ss.HeavyBall(1.0), ())),
+        Variant(measures, rule_text(ss.HeavyBall(1.0), ())),
         333,
     )
     begins, found = chunks_and_measures(

@@ -18,7 +18,7 @@ import pytest
 
 import selfstab as ss
 from selfstab.cli.program import main
-from selfstab.kernels import modules
+from selfstab.kernels import machine_code, modules
 from selfstab.sweeps.runners import pool
 from selfstab.sweeps.storage.store import Store
 
@@ -94,6 +94,30 @@ def test_compiling_is_said_and_counted_apart(on_terminal, cold_cache, monkeypatc
         assert "0.00/2.00" in shown
         assert "compiling" not in shown
         assert found[-1].compile_seconds == 0.0
+
+
+def test_the_bar_is_there_before_anything_is_compiled(on_terminal, cold_cache, monkeypatch):
+    """Protects the first half second of a long sweep: all that takes longer, compilers and xarray, comes later."""
+    compile_entry = machine_code.compile_entry
+
+    def marked(*arguments):
+        sys.stderr.write("<compiled>")
+        return compile_entry(*arguments)
+
+    monkeypatch.setattr(machine_code, "compile_entry", marked)
+    monkeypatch.setattr("selfstab.sweeps.runners.lanes.begin_import", lambda: sys.stderr.write("<imported>"))
+    # As many cells as plain CPython would not take, all from one start.
+    axes = {"momentum": np.linspace(0.0, 0.9, 70), "excess": np.linspace(0.01, 0.1, 70)}
+    text = on_terminal(
+        lambda: ss.sweep(
+            ss.Product(), ss.HeavyBall(1.0), axes, start=[2.0, 0.6], steps=5, measure=["final_loss"]
+        )
+    )
+    assert "compiling the kernel" in text
+    first, *_ = re.split("<compiled>|<imported>", text)
+    assert "0%|" in first
+    assert "compiling the kernel" in first
+    assert text.count("<imported>") == text.count("<compiled>") == 1
 
 
 def test_the_rate_begins_after_compiling(on_terminal):

@@ -250,7 +250,7 @@ def test_a_store_of_other_settings_is_refused(swept, made, changes, says):
     assert files(made) == before
 
 
-@pytest.mark.parametrize("what", ["numpy", "numba", "bits_since", "machine", "kernel"])
+@pytest.mark.parametrize("what", ["numpy", "llvmlite", "bits_since", "machine", "kernel"])
 def test_a_store_of_other_versions_is_refused(swept, made, monkeypatch, what):
     """Protects bit equality: versions, the machine and the generated source decide the bits."""
     version = provenance.version
