@@ -12,7 +12,8 @@ import pytest
 
 import selfstab as ss
 from selfstab.kernels import modules, subnormals
-from selfstab.kernels.subnormals import without_subnormals
+from selfstab.kernels.machine_code import heard
+from selfstab.kernels.subnormals import with_subnormals, without_subnormals
 
 SUBNORMAL = np.full(9, 1e-200) * 1e-120
 """The product of two normal numbers, as float64 has it."""
@@ -81,6 +82,36 @@ def test_an_interrupt_puts_the_mode_back_whenever_it_comes():
             assert in_float64()
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+def test_a_first_call_compiles_outside_the_mode(cold_cache):
+    """Protects threads and libraries that a first call starts: a thread has the mode of the one that starts it."""
+    seen = []
+
+    def begun():
+        thread = threading.Thread(target=lambda: seen.append(in_float64()))
+        thread.start()
+        thread.join()
+
+    text = "@entry\ndef run(x, y, out):\n    out[0] = x * y\n"
+    out = np.ones(1)
+    with heard(begun):
+        without_subnormals(modules.compiled(text).run)(1e-200, float("1e-120"), out)
+    assert seen == [True]
+    assert out[0] == 0.0
+    assert in_float64()
+
+
+def test_the_other_mode_is_put_back():
+    """Protects a kernel whose code is compiled amid its call: it goes on without subnormal numbers."""
+
+    @without_subnormals
+    def inside():
+        return with_subnormals(in_float64)(), in_float64()
+
+    assert inside() == (True, False)
+    assert with_subnormals(in_float64)()
+    assert in_float64()
 
 
 def test_a_dying_oscillation_comes_to_rest(plain_engine, same_cells):
