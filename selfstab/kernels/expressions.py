@@ -133,6 +133,9 @@ class Expressions(Lines):
                 raise NotInLanguage("bits of a number")
             return Value(type_, (self._emit(f"{name.removeprefix('Bit').lower()} {type_} {a}, {b}"),))
         type_, (a, b) = self._same(left, right, least=NUMBER if name == "Div" else INTEGER)
+        if left.type == right.type == TRUTH:
+            # Python's True + True is 2, NumPy's is True: a comparison gives either.
+            raise NotInLanguage(f"{name} of two truths")
         if type_ == NUMBER:
             names = {"Add": "fadd", "Sub": "fsub", "Mult": "fmul", "Div": "fdiv"}
         else:

@@ -26,7 +26,7 @@ PREDICTIONS: Final = "predictions"
 PARTS: Final = "parts"
 """The folder of a report that keeps what is known of each finished part."""
 
-_LIBRARIES: Final = ("numpy", "scipy", "sympy", "numba", "xarray", "zarr", "matplotlib")
+_LIBRARIES: Final = ("numpy", "scipy", "sympy", "llvmlite", "numba", "xarray", "zarr", "matplotlib")
 
 
 class CheckFailed(Exception):

@@ -2,6 +2,7 @@
 
 import re
 from html.parser import HTMLParser
+from importlib.metadata import version
 from types import ModuleType
 
 import numpy as np
@@ -154,6 +155,11 @@ def test_a_part_is_made_again_once_anything_it_stands_on_has_changed(figures, mo
         (tmp_path / reproduction.PARTS / "good.json").write_text('{"key": ')
     reproduction.reproduce(tmp_path, quick=change != "settings", only=["good"], say=lambda _: None)
     assert times == {"good": 2}
+
+
+def test_the_page_names_the_compiler():
+    """Protects who reads a report: what its kernels were compiled with is among its versions."""
+    assert reproduction._versions()["llvmlite"] == version("llvmlite")
 
 
 def test_the_key_is_of_the_code():
