@@ -164,6 +164,22 @@ def test_a_cell_and_its_run_agree_below_the_least_square(same_bits):
                 )
 
 
+@pytest.mark.parametrize("weights", ["x", "xy", "xyz"])
+def test_parameters_below_the_least_number_are_0(weights, plain_engine, same_cells):
+    """Protects equal bits of compiled code and plain CPython: a compiler may keep such a number, or make it 0."""
+    loss = ss.SymbolicLoss(" + ".join(f"c*{w}**2/2" for w in weights), [*weights], {"c": 1e-310})
+    arguments = {"start": np.ones(len(weights)), "steps": 5, "progress": False, "threads": 1}
+    arguments["measure"] = ["min_sharpness", "max_sharpness", "final_sharpness", "max_loss"]
+    sweep = [loss, ss.HeavyBall(1.0), {"lr": [0.5, 1.0]}]
+    data = ss.sweep(*sweep, **arguments)
+    same_cells(data, plain_engine(ss.sweep, *sweep, **arguments))
+    runs = [ss.simulate(loss, ss.HeavyBall(1.0), arguments["start"], steps) for steps in (5, 20_000)]
+    for values in [data[name].values for name in arguments["measure"]] + [
+        run.sharpness.values for run in runs
+    ]:
+        assert not values.view(np.int64).any()
+
+
 BELOW = {"start": [1e-161], "steps": 40, "measure": ["max_loss", "final_loss", "phase", "diverged_at"]}
 """Runs of w²/2 whose losses are below the least normal number from the start: 0 in the mode, and not outside it."""
 
