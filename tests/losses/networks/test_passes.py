@@ -95,7 +95,7 @@ def test_threads_do_not_share_scratch_arrays():
 def test_the_two_views_of_samples():
     """Protects the ones that carry the biases, and coefficients one below the other."""
     values = np.arange(6.0).reshape(3, 2)
-    assert np.array_equal(with_ones(values), np.column_stack([values, np.ones(3)]))
+    assert np.array_equal(with_ones(values, np.empty((3, 3))), np.column_stack([values, np.ones(3)]))
     series = np.arange(12.0).reshape(2, 3, 2)
     assert np.array_equal(flat(series)[3:], series[1])
 
