@@ -326,7 +326,7 @@ def run_all(jobs: Sequence[Job], threads: int | None) -> list[dict[str, Any]]:
     threads = pool.checked_threads(threads, progress=False)
     # Tasks by identity: one of a class of the user's own may have no hash.
     keys = [(id(job.task), job.setting, job.method, job.seed) for job in jobs]
-    different = list({key: job for key, job in zip(keys, jobs, strict=True)}.values())
+    different = list(dict(zip(keys, jobs, strict=True)).values())
     together = batches(different)
     members = [[different[k] for k in places] for places in together]
     # A daemonic process, such as a worker of multiprocessing.Pool or of Dask, may start no others.

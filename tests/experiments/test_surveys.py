@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import xarray
 
-from selfstab.experiments import METHODS, compare, survey, verdict
-from selfstab.experiments.surveys import varied
+from selfstab.experiments import METHODS, compare, comparison, survey, verdict
+from selfstab.experiments.surveys import surveys, varied
 from tests.experiments.small import SETTING, TASK
 
 
@@ -25,6 +25,35 @@ def test_a_survey_is_its_comparisons():
     longer = survey(TASK, SETTING, {"warmup": [50, 100]}, threads=1)
     half = compare(TASK, replace(SETTING, warmup=50, steps=80), threads=1)
     assert np.array_equal(longer["mean_sharpness"].sel(warmup=50), half["mean_sharpness"], equal_nan=True)
+
+
+def test_surveys_of_several_grids_run_what_they_share_once(monkeypatch):
+    """Protects the figures of two surveys: each is the one alone, and no run is made twice."""
+    run = []
+    batch = comparison.run_batch
+    monkeypatch.setattr(comparison, "run_batch", lambda jobs: run.extend(jobs) or batch(jobs))
+    grids = [{"threshold": [SETTING.threshold, 4.0]}, {"momentum": [SETTING.momentum, 0.8]}]
+    both = surveys(TASK, SETTING, grids, threads=1)
+    assert len(run) == len({(job.setting, job.method, job.seed) for job in run})
+    assert len(run) == 3 * len(METHODS) * len(SETTING.seeds)
+    for data, axes in zip(both, grids, strict=True):
+        assert data.drop_attrs().identical(survey(TASK, SETTING, axes, threads=1).drop_attrs())
+
+
+def test_one_descent_for_all_momenta():
+    """Protects what heavy ball is compared with: descent of the setting's effective time, at each momentum's."""
+    axes = {"momentum": [0.5, 0.8], "threshold": [3.0, 4.0]}
+    (data,) = surveys(TASK, SETTING, [axes], one_descent=True, threads=1)
+    each = survey(TASK, SETTING, axes, threads=1)
+    alone = survey(TASK, SETTING, {"threshold": [3.0, 4.0]}, threads=1)
+    for momentum in axes["momentum"]:
+        shared = data.sel(momentum=momentum)
+        for name in ("mean_sharpness", "crossed_at", "final_test_loss"):
+            descent = shared[name].sel(optimizer="gd_time")
+            assert np.array_equal(descent, alone[name].sel(optimizer="gd_time"), equal_nan=True)
+            others = ["phb", "gd_steps"]
+            own = each[name].sel(momentum=momentum, optimizer=others)
+            assert np.array_equal(shared[name].sel(optimizer=others), own, equal_nan=True)
 
 
 @pytest.mark.parametrize("momentum", [0.2, 0.8, 0.95])
