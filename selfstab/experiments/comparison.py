@@ -249,7 +249,7 @@ class Job:
         return run_batch([self])[0]
 
 
-BATCH: Final = 6
+BATCH: Final = 12
 """Most runs that advance together: enough to share what a step costs, few enough to keep two processes at work."""
 
 _KEPT: Final = ("loss", "sharpness", "weights")
