@@ -49,7 +49,7 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
     else:
         over_lr = {"warmup": [125, 250, 500, 1000], "threshold": [1.8, 2.0, 2.2, 2.4]}
         over_start = {"momentum": [0.5, 0.7, 0.8, 0.9], "scale": [0.03, 0.1, 0.2, 0.4]}
-    lr, start = surveys(task, setting, [over_lr, over_start], one_descent=True)
+    lr, start = surveys(task, setting, [over_lr, over_start])
     return {"lr": lr, "start": start}
 
 

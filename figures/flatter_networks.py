@@ -49,7 +49,7 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
             over_lr = {"warmup": [200], "threshold": thresholds[:2]}
             over_start = {"momentum": [0.5, 0.7], "scale": [1.0]}
         grids = [over_lr, over_start]
-        out[f"{name}_lr"], out[f"{name}_start"] = surveys(task, setting, grids, one_descent=True)
+        out[f"{name}_lr"], out[f"{name}_start"] = surveys(task, setting, grids)
     return out
 
 

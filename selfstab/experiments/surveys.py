@@ -73,7 +73,6 @@ def surveys(
     setting: Setting,
     grids: Sequence[Mapping[str, Sequence[float]]],
     *,
-    one_descent: bool = False,
     threads: int | None = None,
 ) -> list[xarray.Dataset]:
     """Return the survey of each grid; what occurs in several grids is run once.
@@ -84,9 +83,6 @@ def surveys(
         As for :func:`survey`.
     grids
         Axes of each survey.
-    one_descent
-        Whether gradient descent for equal time is run once for all momenta, with the warmup and steps that it has at
-        `setting`'s. Its effective time is then heavy ball's but for the rounding of that one to whole records.
 
     Returns
     -------
@@ -104,15 +100,15 @@ def surveys(
     >>> task = SparseRegression(samples=6, features=8, nonzeros=2, held_out=20)
     >>> setting = Setting(threshold=3.0, momentum=0.5, warmup=20, steps=40, scale=0.3, records=8, seeds=(0,))
     >>> grids = [{"threshold": [3.0, 4.0]}, {"momentum": [0.3, 0.5]}]
-    >>> [dict(data.sizes)["optimizer"] for data in surveys(task, setting, grids, one_descent=True, threads=1)]
+    >>> [dict(data.sizes)["optimizer"] for data in surveys(task, setting, grids, threads=1)]
     [3, 3]
     """
     checked(task, setting)
     columns = [_checked_axes(axes) for axes in grids]
     jobs = [
         [
-            Job(task, _of_method(setting, point, method, one_descent), method, seed)
-            for point in _points(values)
+            Job(task, at, method, seed)
+            for at in (varied(setting, point) for point in _points(values))
             for method in METHODS
             for seed in setting.seeds
         ]
@@ -144,13 +140,6 @@ def _points(values: Mapping[str, Array]) -> list[dict[str, float]]:
         dict(zip(values, point, strict=True))
         for point in product(*(column.tolist() for column in values.values()))
     ]
-
-
-def _of_method(setting: Setting, point: Mapping[str, float], method: str, one_descent: bool) -> Setting:
-    """Return the setting of a method's runs at a point of a survey."""
-    if one_descent and method == "gd_time":
-        point = {name: value for name, value in point.items() if name != "momentum"}
-    return varied(setting, point)
 
 
 def _dataset(

@@ -40,22 +40,6 @@ def test_surveys_of_several_grids_run_what_they_share_once(monkeypatch):
         assert data.drop_attrs().identical(survey(TASK, SETTING, axes, threads=1).drop_attrs())
 
 
-def test_one_descent_for_all_momenta():
-    """Protects what heavy ball is compared with: descent of the setting's effective time, at each momentum's."""
-    axes = {"momentum": [0.5, 0.8], "threshold": [3.0, 4.0]}
-    (data,) = surveys(TASK, SETTING, [axes], one_descent=True, threads=1)
-    each = survey(TASK, SETTING, axes, threads=1)
-    alone = survey(TASK, SETTING, {"threshold": [3.0, 4.0]}, threads=1)
-    for momentum in axes["momentum"]:
-        shared = data.sel(momentum=momentum)
-        for name in ("mean_sharpness", "crossed_at", "final_test_loss"):
-            descent = shared[name].sel(optimizer="gd_time")
-            assert np.array_equal(descent, alone[name].sel(optimizer="gd_time"), equal_nan=True)
-            others = ["phb", "gd_steps"]
-            own = each[name].sel(momentum=momentum, optimizer=others)
-            assert np.array_equal(shared[name].sel(optimizer=others), own, equal_nan=True)
-
-
 @pytest.mark.parametrize("momentum", [0.2, 0.8, 0.95])
 @pytest.mark.parametrize("warmup", [50.0, 300.0])
 def test_effective_time_and_share_of_warmup_stay(momentum, warmup):
