@@ -204,7 +204,15 @@ def _predictions_part(folder: Path, make: bool) -> _PredictionsPart | None:
     return part
 
 
-LONGEST: Final = ("flatter_networks", "predictions", "flatter", "networks")
+LONGEST: Final = (
+    "flatter_networks",
+    "networks",
+    "predictions",
+    "flatter",
+    "digits",
+    "predicted",
+    "digits_flows",
+)
 """Parts that begin first where several are made at once: what begins last should be short."""
 
 
