@@ -1,6 +1,8 @@
 """The report: all of it is written, failures are shown and returned, and nothing in it can become markup."""
 
+import os
 import re
+import signal
 from html.parser import HTMLParser
 from importlib.metadata import version
 from types import ModuleType
@@ -285,3 +287,20 @@ def test_parts_made_at_once_are_on_the_page(tmp_path):
     again = []
     reproduction.reproduce(tmp_path, quick=True, only=["modes", "envelope"], say=again.append)
     assert all("finished before" in line for line in again[:2])
+
+
+def test_a_part_whose_process_ends_keeps_no_other_from_the_page(tmp_path, monkeypatch):
+    """Protects the report from a part that takes all memory: the system ends its process, and the others are made."""
+    made = reproduction._made
+
+    def of_little_memory(folder, name, quick):
+        if name == "modes":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return made(folder, name, quick)
+
+    monkeypatch.setattr(reproduction, "_made", of_little_memory)
+    said = []
+    code = reproduction.reproduce(tmp_path, True, ["modes", "envelope"], said.append, processes=2)
+    assert code == 1
+    assert (tmp_path / "envelope.png").exists()
+    assert any(line.startswith("modes:") and "its process ended before it was made" in line for line in said)
