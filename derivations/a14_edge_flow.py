@@ -6,7 +6,7 @@ are heavy ball exactly. Both differences are (1 − β)D + ½(1 + β)D² + (1/6)
 D the derivative in time per step: what is dropped after D² is at most D²/6 of what is kept, whatever κ is. With d = ρu,
 u a unit vector, the edge flow is
     ½(1 + β)c̈ + (1 − β)ċ = −ηe,    ½(1 + β)ρ̈ + (1 − β)ρ̇ = ηu·o − 2(1 + β)ρ,    u̇ = (η/(1 + β))(Hu − Su).
-Across u the swing's own equation rests where (I − uuᵀ)o = 0, to leading order in ρ where u is an eigenvector, and so does
+Across u the swing's own equation rests where (I − uuᵀ)o = 0, to leading order in ρ where u is an eigenvector. So does
 u̇, which a top eigenvector attracts at the rate (η/(1 + β))(S − h), h the next eigenvalue. At β = 0 and first order
 d's equation is this Rayleigh flow, and ρ̇ = (ηS − 2)ρ: the edge flow of gradient descent.
 On the cubic model it is a' + κa'' = ya, y' + κy'' = −½a², κ = (1 + β)ηy₀/(2(1 − β)²), at every β: sharpness
@@ -49,7 +49,9 @@ D = sp.symbols("D")
 difference = sp.exp(D) - 1 - beta * (1 - sp.exp(-D))
 expanded = sp.series(difference, D, 0, 5).removeO()
 for order, coefficient in ((1, 1 - beta), (2, (1 + beta) / 2), (3, (1 - beta) / 6), (4, (1 + beta) / 24)):
-    PROOF.equal(f"e^D − 1 − β(1 − e^{{−D}}) at order D^{order}", sp.expand(expanded).coeff(D, order), coefficient)
+    PROOF.equal(
+        f"e^D − 1 − β(1 − e^{{−D}}) at order D^{order}", sp.expand(expanded).coeff(D, order), coefficient
+    )
 kept = (1 - beta) * D + (1 + beta) / 2 * D**2
 rest = (1 - beta) * D**3 / 6 + (1 + beta) / 24 * D**4
 PROOF.equal(
@@ -88,9 +90,7 @@ PROOF.equal(
 )
 PROOF.equal("and stays of unit length", rayleigh.dot(near), 0)
 first = lr * hessian * near - 2 * near  # ḋ/ρ of gradient descent, to leading order in ρ
-PROOF.equal(
-    "β = 0 and first order: ρ̇/ρ = ηS(u) − 2", first.dot(near), lr * near.dot(hessian * near) - 2
-)
+PROOF.equal("β = 0 and first order: ρ̇/ρ = ηS(u) − 2", first.dot(near), lr * near.dot(hessian * near) - 2)
 PROOF.equal("and u̇ = η(Hu − Su), Rayleigh flow itself", first.dot(normal), lr * rayleigh.dot(normal))
 
 # -- the start ---------------------------------------------------------------------------------------------------
@@ -120,7 +120,11 @@ PROOF.equal("and a₋ = β: heavy ball", before.subs(h, 1), beta)
 acceleration = (force - (1 - beta) * velocity) * 2 / (1 + beta)
 PROOF.equal(
     "The start's a₋(F − F₋) is (βΔ + ½F)/h − ½F, up to O(h): βΔ for whole steps, as heavy ball has it",
-    sp.limit(before * (h * velocity - h**2 / 2 * acceleration) - ((beta * change + force / 2) / h - force / 2), h, 0),
+    sp.limit(
+        before * (h * velocity - h**2 / 2 * acceleration) - ((beta * change + force / 2) / h - force / 2),
+        h,
+        0,
+    ),
     0,
 )
 

@@ -2,7 +2,8 @@
 
 The runs of `selfstab verify "M2 averaged digits" "M2 rod digits"`: the 64-32-1 network from just below the edge, at one
 threshold, displaced along the top eigenvector. Shown are midpoints of consecutive iterates, in which the swing's change
-of sign cancels. The averaged flow stays at the edge and gives the mean loss; edge and rod flow rise above it and fall back, too, the edge flow as far as the run.
+of sign cancels. The averaged flow stays at the edge and gives the mean loss. Edge flow and rod flow rise above the
+edge and fall back, the edge flow as far as the run.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
                 ax.plot(time[::every], run[name][::every], label=rf"run, $\beta={beta:g}$", **points)
             ax.plot(time, averaged[name], color="0.55", ls="-.", lw=0.9, label="averaged flow")
             ax.plot(time, edge[name], color=style.THEORY_COLOUR, label="edge flow")
-            ax.plot(time, rod[name], color="#009988", ls="--", lw=0.9, label="rod flow")
+            ax.plot(time, rod[name], color="#ee7733", ls="--", lw=0.9, label="rod flow")
         row[0].axhline(flows.DIGITS_THRESHOLD, color="0.6", lw=0.7, ls=":", zorder=0)
         row[0].set_ylabel("sharpness $S$")
         row[1].set_ylabel("mean loss of the swing")

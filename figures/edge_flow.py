@@ -33,7 +33,7 @@ DIGITS = {0.7: 60, 0.9: 45}
 FLOWS = {
     "edge": ("edge flow", {"color": style.THEORY_COLOUR}),
     "first": ("without inertia", {"color": style.THEORY_COLOUR, "ls": ":"}),
-    "rod": ("rod flow", {"color": "#009988", "ls": "--", "lw": 0.9}),
+    "rod": ("rod flow", {"color": "#ee7733", "ls": "--", "lw": 0.9}),
     "averaged": ("averaged flow", {"color": "0.55", "ls": "-.", "lw": 0.9}),
 }
 
@@ -81,7 +81,9 @@ def _digits(momentum: float, steps: int) -> xarray.Dataset:
         "averaged": ss.averaged_flow(loss, optimizer, start, steps, directions=1),
     }
     run = edge_flow.digits_run(momentum, steps)
-    sharpness = {"run": run["sharpness"].values} | {name: flow["sharpness"].values for name, flow in flows.items()}
+    sharpness = {"run": run["sharpness"].values} | {
+        name: flow["sharpness"].values for name, flow in flows.items()
+    }
     return xarray.Dataset(
         {name: ("step", values) for name, values in sharpness.items()}, {"step": np.arange(steps + 1)}
     )
@@ -136,7 +138,9 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
         errors = {
             name: float(np.sqrt(np.mean((part[name].values - run) ** 2)) / np.ptp(run)) for name in FLOWS
         }
-        require(errors["edge"] < 0.04, f"β = {momentum:g}: the edge flow is {errors['edge']:.2g} of the range off")
+        require(
+            errors["edge"] < 0.04, f"β = {momentum:g}: the edge flow is {errors['edge']:.2g} of the range off"
+        )
         require(
             min(errors[name] for name in ("first", "rod", "averaged")) > 0.2,
             f"β = {momentum:g}: another flow follows, too: {errors}",

@@ -2,10 +2,10 @@
 Averaged flow, edge flow and rod flow
 =====================================
 
-Gradient descent at the edge of stability, displaced along the top eigenvector, and three paths about which it swings. The
-averaged flow falls to the threshold from the start, which is above it, and lies on its line from there on: held by the
-least swing that does it, it knows no cycles. The edge flow follows a centre, and the direction and magnitude of the swing; the
-rod flow the midpoint of two consecutive iterates, and the spread about it. Both cycle, too.
+Gradient descent at the edge of stability, displaced along the top eigenvector, and three paths about which it swings.
+The averaged flow falls to the threshold from the start, which is above it, and lies on its line from there on: held by
+the least swing that does it, it knows no cycles. The edge flow follows a centre, and direction and magnitude of the
+swing; the rod flow follows the midpoint of two consecutive iterates, and the spread about it. Both cycle, too.
 """
 
 import selfstab as ss

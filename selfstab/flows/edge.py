@@ -145,8 +145,8 @@ class EdgeFlow:
         moved = (self.going + drift) / pace.after
         moved -= (u @ moved) * u
         self.going = pace.before * moved
-        if sharpness > 0.0:
-            moved -= ((u @ even) / sharpness) * u  # to where the slope along u of L(c + ρu) + L(c − ρu) vanishes
+        if sharpness > 0.0:  # along u to where the slope of L(c + ρu) + L(c − ρu) vanishes
+            moved -= ((u @ even) / sharpness) * u
         if pace.order == 2:
             grown = (self.growing + growth) / pace.after
             self.growing = pace.before * grown
@@ -227,7 +227,8 @@ def edge_flow(
     xarray.Dataset
         Dimension step (and weight): ``loss`` and ``sharpness`` at c; ``averaged_loss`` of c ± ρu; ``variance`` ρ² and
         ``magnitude`` ρ; ``misalignment``, the sine of the angle between u and the top eigenvector; ``lr``,
-        ``max_stable_sharpness`` and ``diverged_at`` as of :func:`simulate`. Settings, versions and seconds are in attrs.
+        ``max_stable_sharpness`` and ``diverged_at`` as of :func:`simulate`. Settings, versions and seconds are in
+        attrs.
 
     Raises
     ------
@@ -244,11 +245,10 @@ def edge_flow(
     A catapult of κ = 1: the sharpness falls by 2 y₀ G(1).
 
     >>> import numpy as np, selfstab as ss
-    >>> loss, momentum = ss.CubicTaylor(1.0), 0.9
-    >>> excess = ((1 - momentum) / (1 + momentum)) ** 2
+    >>> loss, optimizer, excess = ss.CubicTaylor(1.0), ss.HeavyBall(3.8, 0.9), (0.1 / 1.9) ** 2
     >>> start, previous = ss.flip_start(loss, [0.0, excess], 1e-6)
     >>> for order in (1, 2):
-    ...     flow = ss.edge_flow(loss, ss.HeavyBall(2 * (1 + momentum), momentum), start, 500, previous=previous, order=order)
+    ...     flow = ss.edge_flow(loss, optimizer, start, 500, previous=previous, order=order)
     ...     print(order, round(float(flow.sharpness[0] - flow.sharpness[-1]) / (2 * excess), 2))
     1 1.0
     2 2.65

@@ -217,7 +217,8 @@ def predicted_dynamics(
     Notes
     -----
     Without momentum the basic and the generalized form are [Damian2023]_'s; with momentum, and for the projected and
-    the two-scale form, see derivations/m1_constrained.py. The flow's local error is `selfstab.flows.gradient.TOLERANCE` of the weights' norm.
+    the two-scale form, see derivations/m1_constrained.py. The flow's local error is
+    `selfstab.flows.gradient.TOLERANCE` of the weights' norm.
 
     Examples
     --------

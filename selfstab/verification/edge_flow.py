@@ -55,7 +55,14 @@ def _overshoot(momentum: float, kappa: float, order: int) -> Measurement:
     drops = []
     for pieces in _PIECES:
         flow = edge_flow(
-            loss, rate, start, steps, previous=previous, order=order, substeps=int(least * pieces), every=steps
+            loss,
+            rate,
+            start,
+            steps,
+            previous=previous,
+            order=order,
+            substeps=int(least * pieces),
+            every=steps,
         )
         drops.append(float(flow["sharpness"][0] - flow["sharpness"][-1]) / (2.0 * excess))
     law = float(theory.overshoot(kappa)) if order == 2 else 1.0

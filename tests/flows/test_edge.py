@@ -80,7 +80,7 @@ def test_it_solves_its_equations(momentum, order):
 
 @pytest.mark.parametrize(("momentum", "kappa"), [(0.0, 0.1), (0.5, 1.0), (0.9, 10.0)])
 def test_its_overshoot_is_the_law_s(momentum, kappa):
-    """Protects catapults at κ > 1: on the cubic model the flow falls by 2y₀G(κ) at every momentum, one substep or not."""
+    """Protects catapults at κ > 1: on the cubic model the flow falls by 2y₀G(κ) at every momentum."""
     loss, optimizer, start, previous, excess, steps = catapult(momentum, kappa)
     drops = [
         ss.edge_flow(
@@ -102,7 +102,9 @@ def test_of_first_order_it_falls_by_twice_the_excess():
 
 def test_without_momentum_it_is_the_three_equations():
     """Protects gradient descent's flow, of first order, written anew on a loss whose top eigenvector turns."""
-    loss = ss.SymbolicLoss("(1 + y + q**2/2)*x**2/2 + x**2*q/10 + x*y*q/10 + q**2/20 - y/500", ["x", "y", "q"])
+    loss = ss.SymbolicLoss(
+        "(1 + y + q**2/2)*x**2/2 + x**2*q/10 + x*y*q/10 + q**2/20 - y/500", ["x", "y", "q"]
+    )
     lr, start = 2.05, np.array([0.02, -0.01, 0.3])
 
     def velocity(_, state):
@@ -152,7 +154,13 @@ def test_the_centre_coasts_as_far_as_heavy_ball(substeps):
     """Protects the start's velocity: on a flat direction it carries the centre β/(1 − β) times the last change."""
     loss, beta = ss.Quadratic([1.0, 0.0]), 0.8
     flow = ss.edge_flow(
-        loss, ss.HeavyBall(1.0, beta), [0.0, 1.0], 300, previous=[0.0, 0.9], substeps=substeps, keep=["weights"]
+        loss,
+        ss.HeavyBall(1.0, beta),
+        [0.0, 1.0],
+        300,
+        previous=[0.0, 0.9],
+        substeps=substeps,
+        keep=["weights"],
     )
     assert float(flow.weights[-1, 1]) == pytest.approx(1.0 + beta / (1.0 - beta) * 0.1, rel=1e-9)
 

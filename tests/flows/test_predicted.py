@@ -297,7 +297,11 @@ def test_a_run_that_diverges_ends_the_records():
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"form": "exact"}, ValueError, "form must be one of basic, generalized, projected, two-scale, got 'exact'"),
+        (
+            {"form": "exact"},
+            ValueError,
+            "form must be one of basic, generalized, projected, two-scale, got 'exact'",
+        ),
         ({"form": None}, TypeError, "form must be one of"),
         ({"optimizer": ss.HeavyBall(1.0, 0.5, 0.5)}, ValueError, "optimizer must have lookahead 0"),
         ({"optimizer": 0.1}, TypeError, "optimizer must be a HeavyBall"),
