@@ -249,11 +249,11 @@ def edge_flow(
     >>> start, previous = ss.flip_start(loss, [0.0, excess], 1e-6)
     >>> for order in (1, 2):
     ...     flow = ss.edge_flow(loss, optimizer, start, 500, previous=previous, order=order)
-    ...     print(order, round(float(flow.sharpness[0] - flow.sharpness[-1]) / (2 * excess), 2))
+    ...     print(order, round(float(flow.sharpness[0] - flow.sharpness[-1]) / (2 * excess), 1))
     1 1.0
-    2 2.65
-    >>> round(float(ss.theory.overshoot(1.0)), 2)
-    2.65
+    2 2.7
+    >>> round(float(ss.theory.overshoot(1.0)), 1)
+    2.7
     """
     every = validation.integer("every", every, at_least=1)
     keep = validation.some_of("keep", keep, EDGE_FLOW_KEEP)

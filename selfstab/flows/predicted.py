@@ -224,7 +224,7 @@ def predicted_dynamics(
     --------
     >>> import numpy as np, selfstab as ss
     >>> loss = ss.CubicTaylor(1.0, progressive_sharpening=1e-4)
-    >>> run = ss.predicted_dynamics(loss, ss.HeavyBall(3.0, 0.5), [0.02, 0.0], 200)
+    >>> run = ss.predicted_dynamics(loss, ss.HeavyBall(3.0, 0.5), [0.02, 0.0], 200, form="projected")
     >>> bool(np.abs(run.predicted_sharpness - run.sharpness).max() < 1e-8)   # exact on the model it is made from
     True
     >>> round(float(run.delta[0]), 6)
