@@ -42,7 +42,7 @@ SHOWN = {
 }
 """Of each figure: part, variable, and a factor on it that its check must refuse."""
 
-SLOW = ("digits_flows",)
+SLOW = ("digits_flows", "edge_flow")
 """Figures of many networks, whose quick size takes a quarter of a minute."""
 
 
