@@ -194,10 +194,10 @@ def predicted_dynamics(
         w_{−1}, shape (dimension,); by default `start`, a start at rest.
     form
         "basic"; "generalized", which takes the loss's own gradient along u in place of Sx; "projected", basic with
-        ½b²δ² = max(α + [S(w†_t) − S*_{t+1} − β(S(w†_{t−1}) − S(w†_t))]/η, 0), which holds where w† starts below
-        the edge, too, as it does after a displacement along u; or "two-scale", heavy ball of a slow point m and a swing x on ½[L(m + xu) + L(m − xu)], which follows
-        catapults, too: of κ up to 1 on all networks tried, up to about 10 where the swing stays small beside what
-        turns u.
+        ½b²δ² = max(α + [S(w†_t) − S*_{t+1} − β(S(w†_{t−1}) − S(w†_t))]/η, 0), which holds where w† starts below the
+        edge, too, as it does after a displacement along u; or "two-scale", heavy ball of a slow point m and a swing x
+        on ½[L(m + xu) + L(m − xu)], which follows catapults, too: of κ up to 1 on all networks tried, up to about 10
+        where the swing stays small beside what turns u.
 
     Returns
     -------
