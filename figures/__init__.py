@@ -34,6 +34,7 @@ NAMES: Final = (
     "attractors",
     "digits",
     "digits_flows",
+    "edge_flow",
     "spectrum",
     "diagonal_network",
     "networks",

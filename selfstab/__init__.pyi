@@ -5,6 +5,7 @@ from selfstab import plotting as plotting
 from selfstab import theory as theory
 from selfstab.flows.averaged import averaged_flow as averaged_flow
 from selfstab.flows.constrained import constrained_trajectory as constrained_trajectory
+from selfstab.flows.edge import edge_flow as edge_flow
 from selfstab.flows.predicted import predicted_dynamics as predicted_dynamics
 from selfstab.flows.rod import rod_flow as rod_flow
 from selfstab.losses.base.check import check_loss as check_loss

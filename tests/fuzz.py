@@ -125,6 +125,9 @@ CALLS = {
     "predicted_dynamics": (ss.predicted_dynamics, {**AT_THE_EDGE, "previous": [0.0, 0.0], "form": "basic"}),
     "averaged_flow": (ss.averaged_flow, {
         **AT_THE_EDGE, "directions": 1, "substeps": 1, "every": 1, "keep": ["weights"], "escape": 10.0}),
+    "edge_flow": (ss.edge_flow, {
+        **AT_THE_EDGE, "previous": [0.0, 0.0], "order": 2, "substeps": 1, "every": 1, "keep": ["weights"],
+        "escape": 10.0}),
     "rod_flow": (ss.rod_flow, {
         **AT_THE_EDGE, "previous": [0.0, 0.0], "substeps": 1, "every": 1, "keep": ["weights"], "escape": 10.0}),
     "top_eigenpair": (pairs.top_eigenpair, {
@@ -223,7 +226,7 @@ def malformed_formula(rng):
 LARGE = {
     "simulate": ["steps"], "sweep": ["steps", "repeats"], "refine": ["steps", "axes", "levels"],
     "orbits": ["steps", "last"], "continuation": ["steps"], "rasterize": ["n"], "averaged_flow": ["steps"],
-    "rod_flow": ["steps"], "constrained_trajectory": ["steps"], "predicted_dynamics": ["steps"],
+    "rod_flow": ["steps"], "edge_flow": ["steps"], "constrained_trajectory": ["steps"], "predicted_dynamics": ["steps"],
     "sparse_regression": ["samples", "features"], "MLP": ["widths"],
 }  # fmt: skip
 """Arguments that may be as large as memory does not allow, by call."""

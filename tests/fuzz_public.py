@@ -72,6 +72,7 @@ def datasets():
             **square, axes={"lr": [0.1, 0.2]}, along="lr", direction="both", measure=["final_loss"], **fast),
         "predicted": ss.predicted_dynamics(**run), "constrained": ss.constrained_trajectory(**run),
         "averaged": ss.averaged_flow(**run), "rod": ss.rod_flow(**run),
+        "edge": ss.edge_flow(**run),
         "spectrum": ss.hessian_spectrum(LOSS, [[0.0, 0.0], [1.0, 1.0]], largest=1),
         "catapults": ss.catapults([1.0, 2.0, 1.0, 1.0], 1.5),
         "comparison": experiments.compare(TASK, SETTING, threads=1),

@@ -73,6 +73,7 @@ def test_public_names_are_those_promised():
         "flip_start": "loss weights size",
         "simulate": "loss optimizer start steps previous every keep escape noise seed",
         "averaged_flow": "loss optimizer start steps directions substeps every keep escape",
+        "edge_flow": "loss optimizer start steps previous order substeps every keep escape",
         "rod_flow": "loss optimizer start steps previous substeps every keep escape",
         "constrained_trajectory": "loss optimizer start steps keep",
         "predicted_dynamics": "loss optimizer start steps previous form",

@@ -85,6 +85,21 @@ ROD_FLOW_KEEP: Final = table({
     "axis": ("half-difference of consecutive weights along Σ's first axis", "weight", _WEIGHTS),
 })  # fmt: skip
 
+EDGE_FLOW: Final = table({
+    "loss": ("L(c) at the centre", "loss"),
+    "sharpness": (f"{SHARPNESS} at c", "1/lr"),
+    "sharpness_residual": ("‖Hu − Su‖ at c", "1/lr"),
+    "averaged_loss": ("mean loss of c ± ρu", "loss"),
+    "variance": ("ρ², of the swing", "weight²"),
+    "magnitude": ("ρ, magnitude of the swing, negative after an odd number of zeros", "weight"),
+    "misalignment": ("sine of the angle of the swing's direction and the top eigenvector at c", "1"),
+})  # fmt: skip
+
+EDGE_FLOW_KEEP: Final = table({
+    "weights": ("c", "weight", _WEIGHTS),
+    "direction": ("unit direction of the swing", "1", _WEIGHTS),
+})  # fmt: skip
+
 CONSTRAINED: Final = table({
     "constrained_loss": ("L(w†_t)", "loss"),
     "constrained_sharpness": (f"S(w†_t), {SHARPNESS} on the constrained trajectory", "1/lr"),

@@ -108,6 +108,7 @@ MAKERS: dict[str, Callable[[], xarray.Dataset]] = {
     "constrained_trajectory": lambda: beside(ss.constrained_trajectory),
     "predicted_dynamics": lambda: beside(ss.predicted_dynamics),
     "averaged_flow": lambda: beside(ss.averaged_flow),
+    "edge_flow": lambda: beside(ss.edge_flow),
     "rod_flow": lambda: beside(ss.rod_flow),
 }
 

@@ -38,10 +38,11 @@ SHOWN = {
     "predicted": [("errors", "error", 30.0), ("run_0.9", "two-scale sharpness", 1.05)],
     "flows": [("run_0.5", "q", 1.05), ("run_0", "y", 1.5), ("rod", "flow", 1.1)],
     "digits_flows": [("averaged_0", "averaged_loss", 1.03), ("rod_0.5", "sharpness", 1.02)],
+    "edge_flow": [("drops", "edge", 1.05), ("digits_0.9", "edge", 1.05)],
 }
 """Of each figure: part, variable, and a factor on it that its check must refuse."""
 
-SLOW = ("digits_flows",)
+SLOW = ("digits_flows", "edge_flow")
 """Figures of many networks, whose quick size takes a quarter of a minute."""
 
 
