@@ -30,6 +30,7 @@ from selfstab.optimizers.aggregated import AggregatedMomentum as AggregatedMomen
 from selfstab.optimizers.averaged import AveragedHeavyBall as AveragedHeavyBall
 from selfstab.optimizers.base import Optimizer as Optimizer
 from selfstab.optimizers.heavy_ball import HeavyBall as HeavyBall
+from selfstab.optimizers.linear import LinearOptimizer as LinearOptimizer
 from selfstab.optimizers.quasi_hyperbolic import QuasiHyperbolic as QuasiHyperbolic
 from selfstab.optimizers.schedules import Constant as Constant
 from selfstab.optimizers.schedules import LinearWarmup as LinearWarmup

@@ -9,6 +9,7 @@ from selfstab.optimizers.arithmetic import exp, log, sqrt, where
 from selfstab.optimizers.averaged import AveragedHeavyBall
 from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.optimizers.linear import LinearOptimizer
 from selfstab.optimizers.quasi_hyperbolic import QuasiHyperbolic
 from selfstab.optimizers.settings import setting
 
@@ -16,6 +17,7 @@ __all__ = [
     "AggregatedMomentum",
     "AveragedHeavyBall",
     "HeavyBall",
+    "LinearOptimizer",
     "Optimizer",
     "QuasiHyperbolic",
     "exp",

@@ -26,6 +26,7 @@ from selfstab.optimizers.settings import (
     numbers_of,
     setting,
     settings_of,
+    variant,
     with_numbers,
 )
 from selfstab.validation import Array
@@ -37,7 +38,7 @@ _RESERVED: Final = ("excess", "noise", "start", "previous", "repeat", "seed", "s
 """Names that sweeps give to other axes and dimensions."""
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(setting,))
+@dataclass_transform(frozen_default=True, field_specifiers=(setting, variant))
 @dataclass(frozen=True)
 class Optimizer(Frozen, LinearResponse, ABC):
     """A rule by which weights move: what a subclass defines, and what follows from it.

@@ -358,10 +358,21 @@ def _ratio(one: Sequence[Fraction], other: Sequence[Fraction]) -> list[Fraction]
     return out
 
 
-def largest_pole(polynomial: Polynomial) -> float:
-    """Return the largest magnitude of a polynomial's roots; 0 where there is none."""
-    roots = np.roots(floats(polynomial))
-    return float(np.abs(roots).max()) if roots.size else 0.0
+def is_stable(polynomial: Polynomial) -> bool:
+    """Whether all roots are within the unit circle, by the recursion of Schur and Cohn.
+
+    Examples
+    --------
+    >>> is_stable(exact([1.0, -0.99])), is_stable(exact([1.0, -2.0, 1.0]))
+    (True, False)
+    """
+    rest = list(polynomial)
+    while len(rest) > 1:
+        last = rest[-1] / rest[0]
+        if abs(last) >= 1:
+            return False
+        rest = [a - last * b for a, b in zip(rest, reversed(rest), strict=True)][:-1]
+    return True
 
 
 def first_to_leave(transfer: Transfer) -> tuple[float, float]:
