@@ -48,7 +48,7 @@ _HOMES = {
     "LossFamily": "losses.family",
     "SymbolicLoss": "losses.symbolic.loss",
     "EmpiricalRisk": "losses.symbolic.risk",
-    "derive_within": "losses.symbolic.deadline",
+    "derive_within": "formulas.deadline",
     "Quadratic": "losses.toys",
     "CubicTaylor": "losses.toys",
     "Product": "losses.toys",

@@ -35,7 +35,8 @@ class LinearOptimizer(Optimizer):
 
     T is a ratio of polynomials in z, such as z/((z − 1)(z − β)) of the heavy ball. It needs a pole at z = 1, which sums
     up the steps, and its other poles within the unit circle. The gradient at w_t first moves w_{t+1}, so that the
-    numerator's degree is below the denominator's. The weights move by w_{t+1} = w_t − η u_t, with u = (z − 1)T(z) of the gradients.
+    numerator's degree is below the denominator's. The weights move by w_{t+1} = w_t − η u_t, with
+    u = (z − 1)T(z) of the gradients.
 
     The threshold is where the first root of 1 + ηS·T(z) = 0 leaves the unit circle; S* = −1/(ηT(−1)) if it leaves at
     z = −1. Coefficients are no axes of sweeps: each set of them has a kernel.
