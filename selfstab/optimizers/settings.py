@@ -134,23 +134,26 @@ class Variant:
         How text writes it: ``numbers`` such as 1,-0.5, ``text``, or ``settings`` such as beta=0.9,nu=0.5.
     note
         What its option's help says.
+    option
+        The option's name, where the field's is another option's.
     """
 
     kind: str
     note: str
+    option: str = ""
 
 
-def variant(kind: str, note: str, *, default: Any = _MISSING) -> Any:
+def variant(kind: str, note: str, *, default: Any = _MISSING, option: str = "") -> Any:
     """Return a field of a dataclass that decides which rule an optimizer has, and is an option of the command line.
 
     Parameters
     ----------
-    kind, note
+    kind, note, option
         As :class:`Variant` takes them.
     default
         Its value where none is given; without it, it must be given.
     """
-    return field(default=default, metadata={"variant": Variant(kind, note)})
+    return field(default=default, metadata={"variant": Variant(kind, note, option)})
 
 
 def settings_of(kind: Any) -> dict[str, Setting]:
