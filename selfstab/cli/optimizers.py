@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from dataclasses import Field
 
     from selfstab.optimizers.base import Optimizer
@@ -144,36 +144,12 @@ def _value(kind: type[Optimizer], known: Field[Any], text: str) -> Any:
         _dashed(_option(known)),
     )
     if form is not None:
-        return _VARIANTS[form.kind](name, text)
+        return form.read(name, text)
     if setting is None:
         if text not in ("true", "false"):
             raise ValueError(f"{name} must be true or false, got {text!r}")
         return text == "true"
     return (numbers if setting.several else number)(name, text)
-
-
-def _numbers(name: str, text: str) -> Any:
-    from selfstab.losses.base.named_loss import numbers
-
-    return numbers(name, text)
-
-
-def _settings(name: str, text: str) -> dict[str, float]:
-    from selfstab.losses.base.named_loss import number
-
-    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
-    for key, sign, _ in pairs:
-        if not sign:
-            raise ValueError(f"{name} must be NAME=VALUE, separated by commas, got {key.strip()!r}")
-    return {key.strip(): number(f"{name}: {key.strip()}", value) for key, _, value in pairs}
-
-
-_VARIANTS: dict[str, Callable[[str, str], Any]] = {
-    "numbers": _numbers,
-    "settings": _settings,
-    "text": lambda _, text: text,
-}
-"""How the text of an option becomes the value of a field, by the variant's kind."""
 
 
 def _rate(options: dict[str, Any], lr: float) -> float | Schedule:

@@ -86,13 +86,21 @@ class SymbolicOptimizer(Optimizer):
     """
 
     equations: str = variant(
-        "text", "An update rule such as 'v = beta*v + g; w = w - lr*v', in w, g, lr, states, parameters."
+        "text",
+        "An update rule such as 'v = beta*v + g; w = w - lr*v', in w, g, lr, states, parameters.",
+        example="v = beta*v + g; w = w - lr*v",
     )
-    state_names: tuple[str, ...] = variant("text", "What is remembered, such as u,v.", default=())
+    state_names: tuple[str, ...] = variant(
+        "text", "What is remembered, such as u,v.", default=(), example="v"
+    )
     parameters: Mapping[str, float] = variant(
-        "settings", "NAME=VALUE,... of the equations.", default=Numbers({}), option="optimizer_parameters"
+        "settings",
+        "NAME=VALUE,... of the equations.",
+        default=Numbers({}),
+        option="optimizer_parameters",
+        example="beta=0.9",
     )
-    point: str = variant("text", "Where the gradient is taken, such as w+beta*v.", default="w")
+    point: str = variant("text", "Where the gradient is taken, such as w+beta*v.", default="w", example="w")
 
     def __post_init__(self) -> None:
         super().__post_init__()
