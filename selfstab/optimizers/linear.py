@@ -13,7 +13,7 @@ from selfstab import validation
 from selfstab.optimizers.arithmetic import where
 from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.schedules import Schedule
-from selfstab.optimizers.settings import variant
+from selfstab.optimizers.settings import rule_field
 from selfstab.optimizers.transfer import (
     Polynomial,
     Transfer,
@@ -74,10 +74,10 @@ class LinearOptimizer(Optimizer):
     (11.875, 0.301167)
     """
 
-    numerator: tuple[float, ...] = variant(
+    numerator: tuple[float, ...] = rule_field(
         "numbers", "T's numerator for lr 1, highest power of z first.", example="1.3,-0.3"
     )
-    denominator: tuple[float, ...] = variant(
+    denominator: tuple[float, ...] = rule_field(
         "numbers", "T's denominator, highest power of z first.", example="1,-1.9,0.9"
     )
 
