@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from selfstab.optimizers.base import Optimizer
     from selfstab.optimizers.schedules import Schedule
@@ -67,13 +67,17 @@ def _words_of(kind: type[Optimizer]) -> dict[str, str]:
     for known in fields(kind):
         if known.name == "lr":
             continue
-        default = "" if known.default is MISSING else f"  [default: {known.default}]"
+        default = (
+            "" if known.default is MISSING or known.default in ("", ()) else f"  [default: {known.default}]"
+        )
         setting = kind.settings.get(known.name)
         if setting is not None:
             numbers = ", numbers such as 0,0.9" if setting.several else ""
             text = f"{setting.symbol or setting.long_name or known.name} {setting.interval}{numbers}."
         elif isinstance(known.default, bool):
             text = "true or false."
+        elif (form := known.metadata.get("variant")) is not None:
+            text = form.note
         else:
             continue
         out[known.name] = (
@@ -121,14 +125,43 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _value(kind: type[Optimizer], name: str, text: str) -> Any:
+    from dataclasses import fields
+
     from selfstab.losses.base.named_loss import number, numbers
 
     setting = kind.settings.get(name)
+    form = next(known.metadata.get("variant") for known in fields(kind) if known.name == name)
+    if form is not None:
+        return _VARIANTS[form.kind](_dashed(name), text)
     if setting is None:
         if text not in ("true", "false"):
             raise ValueError(f"{_dashed(name)} must be true or false, got {text!r}")
         return text == "true"
     return (numbers if setting.several else number)(_dashed(name), text)
+
+
+def _numbers(name: str, text: str) -> Any:
+    from selfstab.losses.base.named_loss import numbers
+
+    return numbers(name, text)
+
+
+def _settings(name: str, text: str) -> dict[str, float]:
+    from selfstab.losses.base.named_loss import number
+
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    for key, sign, _ in pairs:
+        if not sign:
+            raise ValueError(f"{name} must be NAME=VALUE, separated by commas, got {key.strip()!r}")
+    return {key.strip(): number(f"{name}: {key.strip()}", value) for key, _, value in pairs}
+
+
+_VARIANTS: dict[str, Callable[[str, str], Any]] = {
+    "numbers": _numbers,
+    "settings": _settings,
+    "text": lambda _, text: text,
+}
+"""How the text of an option becomes the value of a field, by the variant's kind."""
 
 
 def _rate(options: dict[str, Any], lr: float) -> float | Schedule:

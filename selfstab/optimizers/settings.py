@@ -72,6 +72,8 @@ class Setting:
         """
         if not self.several:
             return validation.real(name, value, **self.bounds)
+        if isinstance(value, (int, float)):
+            raise TypeError(f"{name} must be a tuple of numbers, such as ({value!r},), got {value!r}")
         values = validation.floats(name, value, shape=(None,))
         if values.size == 0:
             raise ValueError(f"{name} must hold at least one number, got none")
@@ -120,6 +122,35 @@ def setting(*, default: Any = _MISSING, **known: Any) -> Any:
     '>= 1'
     """
     return field(default=default, metadata={"setting": Setting(**known)})
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is known of a field that decides which rule an optimizer has; it is no axis.
+
+    Parameters
+    ----------
+    kind
+        How text writes it: ``numbers`` such as 1,-0.5, ``text``, or ``settings`` such as beta=0.9,nu=0.5.
+    note
+        What its option's help says.
+    """
+
+    kind: str
+    note: str
+
+
+def variant(kind: str, note: str, *, default: Any = _MISSING) -> Any:
+    """Return a field of a dataclass that decides which rule an optimizer has, and is an option of the command line.
+
+    Parameters
+    ----------
+    kind, note
+        As :class:`Variant` takes them.
+    default
+        Its value where none is given; without it, it must be given.
+    """
+    return field(default=default, metadata={"variant": Variant(kind, note)})
 
 
 def settings_of(kind: Any) -> dict[str, Setting]:
