@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from selfstab.theory.arguments import NOT_NEGATIVE, Range, closed_form, plain
+from selfstab.theory.linear import linear_domain, linear_overshoot
 from selfstab.theory.transfer import TransferFunction, expansions, transfer_function
 from selfstab.validation import Array
 
@@ -16,8 +17,14 @@ _DIRECT: Final = Range(at_least=0, at_most=1)
 _SWING: Final = Range(at_least=0, at_most=1e3)
 _MEMORY: Final = Range(at_least=0, at_most=1e6)
 
+_AT_ONCE: Final = 1e-6
+"""κ_m below which a memory acts at once: G errs by less."""
+_SERIES: Final = 1e-10
+"""Fourth order of the series below which it is taken in place of an integration."""
 _FIRST: Final = 1e-6
 """a where the integration begins: G errs by its square."""
+_SMALL: Final = 1e-5
+"""κ_x below which the swing has no second mode."""
 _LAST: Final = 1e-14
 """The energy of a swing that has died."""
 
@@ -50,24 +57,26 @@ class SlowFlow:
         unlag = np.linalg.inv(self.lag)
         rest = out @ self.lag
 
+        second = kappa > _SMALL  # below, d + κd² is d/(1 − κd) up to κ², without a fast second mode
+        energetic = kappa if second else 0.0
+
         def slopes(_: float, state: Array) -> Array:
             a, slope, y, memory = state[0], state[1], state[2], state[3:]
             push = 0.5 * a * a
             y_dot = -direct * push - out @ memory
-            if kappa > 0.0:
+            if second:
                 of_a, of_slope = slope, (y * a - slope) / kappa
             else:
-                # d + κd² = d/(1 − κd) to this order: without inertia's second, spurious mode.
                 of_a, of_slope = (y - kappa * y_dot) * a / (1.0 + kappa * y), 0.0
             return np.concatenate([[of_a, of_slope, y_dot], unlag @ (into * push - memory)])
 
         def died(_: float, state: Array) -> float:
-            energy = state[0] ** 2 + max(kappa, 0.0) * state[1] ** 2
+            energy = state[0] ** 2 + energetic * state[1] ** 2
             alive = state[2] - rest @ state[3:] >= 0.0 or state[2] >= 0.0
             return 1.0 if alive or energy > _LAST else -1.0
 
         died.terminal = True  # type: ignore[attr-defined]
-        rate = 1.0 / (0.5 + math.sqrt(0.25 + kappa)) if kappa > 0.0 else 1.0 / (1.0 + kappa)
+        rate = 1.0 / (0.5 + math.sqrt(0.25 + kappa)) if second else 1.0 / (1.0 + kappa)
         push = 0.5 * _FIRST**2
         filled = np.linalg.solve(np.eye(into.size) + 2.0 * rate * self.lag, into) * push
         start = [_FIRST, rate * _FIRST, 1.0 - (direct * push + out @ filled) / (2.0 * rate), *filled]
@@ -109,7 +118,7 @@ def memory_overshoot(memory: Any, direct: Any = 0.0, swing: Any = 0.0) -> Any:
     Returns
     -------
     float or ndarray
-        G, nondimensional, to a relative 1e-7, by numerical integration.
+        G, nondimensional, to a relative 1e-6, by numerical integration.
 
     Notes
     -----
@@ -123,7 +132,7 @@ def memory_overshoot(memory: Any, direct: Any = 0.0, swing: Any = 0.0) -> Any:
     out = np.empty(memory.shape)
     for k in np.ndindex(memory.shape):
         lag, direct_share = float(memory[k]), float(direct[k])
-        if lag == 0.0:
+        if lag < _AT_ONCE:
             lag, direct_share = 1.0, 1.0
         flow = SlowFlow(
             float(swing[k]), direct_share, np.array([[lag]]), np.array([1.0 - direct_share]), np.ones(1)
@@ -138,7 +147,8 @@ def slow_overshoot(optimizer: Any, excess: Any) -> Any:
     a' + κ_xa'' = ya,    y' = −Σφ_jm_j,    κ_jm_j' = a²/2 − m_j,    κ_j = r(1 + p_j)/(2(1 − p_j)),    r = ε/σ
 
     with p_j and φ_j of (z − 1)T(z)/c₀ = Σφ_j(1 − p_j)z/(z − p_j). It errs by O(r²) with every κ fixed: the memories
-    may be long as compared with the catapult, and the rate per step must be small.
+    may be long as compared with the catapult, and the rate per step must be small. Where the series of
+    :func:`linear_overshoot` holds to 1e-10 it is that.
 
     Parameters
     ----------
@@ -172,7 +182,8 @@ def slow_overshoot(optimizer: Any, excess: Any) -> Any:
     relative = NOT_NEGATIVE.checked("excess", excess)
     system = transfer_function(optimizer)
     known = expansions(system)
-    out = np.ones(relative.shape)
+    series = linear_domain(optimizer, _SERIES)
+    out = np.empty(relative.shape)
     for k in np.ndindex(relative.shape):
         rate = float(relative[k]) / known.sigma
         swing = rate * known.swing[0]
@@ -181,7 +192,9 @@ def slow_overshoot(optimizer: Any, excess: Any) -> Any:
             raise ValueError(
                 f"excess must be at most {allowed:.6g} of this optimizer, got {float(relative[k])!r}"
             )
-        if rate > 0.0:
+        if relative[k] <= series:
+            out[k] = linear_overshoot(optimizer, relative[k])
+        else:
             out[k] = _flow(system, known.gain, rate, swing).overshoot()
     return plain(out)
 
