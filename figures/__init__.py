@@ -19,6 +19,8 @@ NAMES: Final = (
     "universality",
     "deviation",
     "lookahead",
+    "linear",
+    "memory",
     "prolonging",
     "edge_cycles",
     "edge_drift",
