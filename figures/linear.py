@@ -121,7 +121,14 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         flow = np.asarray(theory.slow_overshoot(optimizer, slow))
         top.plot(fine[: slow.size], flow - 1.0, color=colour, linewidth=0.6, zorder=2)
         top.plot(
-            kappa, values - 1.0, linestyle="none", color=colour, marker=marker, markersize=3.5, label=name
+            kappa,
+            values - 1.0,
+            linestyle="none",
+            color=colour,
+            marker=marker,
+            markersize=4.5,
+            markerfacecolor="none",
+            label=name,
         )
     top.set(xscale="log", yscale="log", xlabel=r"$\kappa_e=(\kappa_x+2\kappa_y)/3$", ylabel="overshoot $-$ 1")
     top.legend(fontsize=6)
