@@ -16,7 +16,6 @@ from selfstab.theory.edge import (
     slow_period,
 )
 from selfstab.theory.linear import (
-    Inertia,
     amplification,
     growth,
     inertia,
@@ -24,6 +23,12 @@ from selfstab.theory.linear import (
     linear_domain,
     linear_overshoot,
     threshold,
+)
+from selfstab.theory.linear_edge import (
+    linear_batch_sharpness,
+    linear_crossing_amplitude,
+    linear_cycle_growth,
+    linear_cycle_period,
 )
 from selfstab.theory.lookahead import (
     envelope_momentum,
@@ -69,7 +74,6 @@ from selfstab.theory.warmup import (
 
 __all__ = [
     "REGIONS",
-    "Inertia",
     "accumulated_growth",
     "amplification",
     "critical_coupling",
@@ -87,6 +91,10 @@ __all__ = [
     "growth_factor",
     "inertia",
     "inertia_number",
+    "linear_batch_sharpness",
+    "linear_crossing_amplitude",
+    "linear_cycle_growth",
+    "linear_cycle_period",
     "linear_displacement",
     "linear_domain",
     "linear_overshoot",

@@ -155,7 +155,10 @@ def _at_rate(rate: float) -> tuple[tuple[Optimizer, float], ...]:
 def _slow_flow() -> Measurement:
     judged = []
     for family in zip(*map(_at_rate, _RATES.tolist()), strict=True):
-        measured = [_overshoot(*each, memory=5.0 / rate) for each, rate in zip(family, _RATES, strict=True)]
+        measured = [
+            _overshoot(optimizer, excess, memory=5.0 / rate)
+            for (optimizer, excess), rate in zip(family, _RATES.tolist(), strict=True)
+        ]
         predicted = [theory.slow_overshoot(*each) for each in family]
         judged.append(Measurement.asymptotic(_RATES, np.array(measured), np.array(predicted), fitted=3))
     return _worst_order(judged, 2.0)
