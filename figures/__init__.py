@@ -27,6 +27,7 @@ NAMES: Final = (
     "warmup_delay",
     "two_cycles",
     "noise_boundary",
+    "plateaus",
     "constrained",
     "predicted",
     "flows",

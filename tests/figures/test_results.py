@@ -29,6 +29,7 @@ SHOWN = {
     "lookahead": [("small", "ratio", 1.01), ("large", "overshoot", 1.01)],
     "linear": [("overshoots", "overshoot", 1.03), ("amplification", "amplification", 1.001)],
     "memory": [("memory", "overshoot", 1.05)],
+    "plateaus": [("border", "batch_sharpness", 1.001)],
     "prolonging": [("prolonging", "lifetime", 1.01), ("prolonging", "factor", 1.0001)],
     "edge_cycles": [("small", "growth", 1.05), ("small", "period", 1.05)],
     "edge_drift": [("edge_drift", "drift", 1.2)],
