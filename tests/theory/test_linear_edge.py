@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import sympy as sp
 
 import selfstab as ss
 from derivations import a11_edge, a11_linear
@@ -31,7 +32,9 @@ def test_heavy_ball_has_its_own_closed_forms():
 def test_numbers_follow_the_derivation():
     """Protects the formulas for quasi-hyperbolic momentum, exact fractions inserted in the derivation's."""
     nu, beta = a11_linear.nu, a11_linear.beta
-    transfer = a11_linear.quasi_hyperbolic.subs({nu: 0.7, beta: 0.9, a11_linear.lr: 0.3})
+    transfer = a11_linear.quasi_hyperbolic.subs(
+        {nu: sp.Rational(7, 10), beta: sp.Rational(9, 10), a11_linear.lr: sp.Rational(3, 10)}
+    )
     values = {
         **a11_linear.expansions(transfer),
         a11_linear.alpha: 1e-6,
@@ -62,7 +65,7 @@ def test_noise_is_summed_rightly():
         poles = np.polyadd(denominator, mean * numerator)
         h = np.zeros(4000)
         for k in range(h.size):
-            recent = h[max(0, k - 4) : k][::-1]
+            recent = h[max(0, k - poles.size + 1) : k][::-1]
             h[k] = -poles[1 : 1 + recent.size] @ recent + (
                 numerator[k - 1] if 1 <= k <= numerator.size else 0.0
             )
