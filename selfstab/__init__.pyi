@@ -34,6 +34,7 @@ from selfstab.optimizers.linear import LinearOptimizer as LinearOptimizer
 from selfstab.optimizers.quasi_hyperbolic import QuasiHyperbolic as QuasiHyperbolic
 from selfstab.optimizers.schedules import Constant as Constant
 from selfstab.optimizers.schedules import LinearWarmup as LinearWarmup
+from selfstab.optimizers.symbolic import SymbolicOptimizer as SymbolicOptimizer
 from selfstab.records.analyze import analyze as analyze
 from selfstab.records.recorder import Recorder as Recorder
 from selfstab.runs.simulate import simulate as simulate

@@ -60,6 +60,7 @@ def test_public_names_are_those_promised():
         "QuasiHyperbolic": "lr momentum nu",
         "AggregatedMomentum": "lr momenta",
         "LinearOptimizer": "lr numerator denominator",
+        "SymbolicOptimizer": "lr equations state_names parameters point",
         "LinearOptimizer.from_matrices": "lr matrix inputs outputs",
         "Optimizer": "lr",
         "Constant": "lr",

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+    from dataclasses import Field
 
     from selfstab.optimizers.base import Optimizer
     from selfstab.optimizers.schedules import Schedule
@@ -80,10 +81,16 @@ def _words_of(kind: type[Optimizer]) -> dict[str, str]:
             text = form.note
         else:
             continue
-        out[known.name] = (
+        out[_option(known)] = (
             text + (f" {setting.note}" if setting is not None and setting.note else "") + default
         )
     return out
+
+
+def _option(known: Field[Any]) -> str:
+    """Return the name of a field's option."""
+    form = known.metadata.get("variant")
+    return form.option or known.name if form is not None else known.name
 
 
 def _dashed(name: str) -> str:
@@ -114,9 +121,13 @@ def optimizer_of(options: dict[str, Any], lr: float | None) -> Optimizer:
             f"{_listed(list(own))}"
         )
     for known in fields(kind):
-        if known.name in own and known.default is MISSING and known.name not in options_used:
+        if _option(known) in own and known.default is MISSING and _option(known) not in options_used:
             raise ValueError(f"{_dashed(known.name)} must be given for {kind.__name__}")
-    values = {name: _value(kind, name, text) for name, text in options_used.items()}
+    values = {
+        known.name: _value(kind, known, options_used[_option(known)])
+        for known in fields(kind)
+        if _option(known) in options_used
+    }
     return kind(_rate(options, lr), **values)
 
 
@@ -124,44 +135,21 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(_dashed, names)) or "no numbers of its own"
 
 
-def _value(kind: type[Optimizer], name: str, text: str) -> Any:
-    from dataclasses import fields
-
+def _value(kind: type[Optimizer], known: Field[Any], text: str) -> Any:
     from selfstab.losses.base.named_loss import number, numbers
 
-    setting = kind.settings.get(name)
-    form = next(known.metadata.get("variant") for known in fields(kind) if known.name == name)
+    setting, form, name = (
+        kind.settings.get(known.name),
+        known.metadata.get("variant"),
+        _dashed(_option(known)),
+    )
     if form is not None:
-        return _VARIANTS[form.kind](_dashed(name), text)
+        return form.read(name, text)
     if setting is None:
         if text not in ("true", "false"):
-            raise ValueError(f"{_dashed(name)} must be true or false, got {text!r}")
+            raise ValueError(f"{name} must be true or false, got {text!r}")
         return text == "true"
-    return (numbers if setting.several else number)(_dashed(name), text)
-
-
-def _numbers(name: str, text: str) -> Any:
-    from selfstab.losses.base.named_loss import numbers
-
-    return numbers(name, text)
-
-
-def _settings(name: str, text: str) -> dict[str, float]:
-    from selfstab.losses.base.named_loss import number
-
-    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
-    for key, sign, _ in pairs:
-        if not sign:
-            raise ValueError(f"{name} must be NAME=VALUE, separated by commas, got {key.strip()!r}")
-    return {key.strip(): number(f"{name}: {key.strip()}", value) for key, _, value in pairs}
-
-
-_VARIANTS: dict[str, Callable[[str, str], Any]] = {
-    "numbers": _numbers,
-    "settings": _settings,
-    "text": lambda _, text: text,
-}
-"""How the text of an option becomes the value of a field, by the variant's kind."""
+    return (numbers if setting.several else number)(name, text)
 
 
 def _rate(options: dict[str, Any], lr: float) -> float | Schedule:

@@ -12,6 +12,7 @@ from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.optimizers.linear import LinearOptimizer
 from selfstab.optimizers.quasi_hyperbolic import QuasiHyperbolic
 from selfstab.optimizers.settings import setting
+from selfstab.optimizers.symbolic import SymbolicOptimizer
 
 __all__ = [
     "AggregatedMomentum",
@@ -20,6 +21,7 @@ __all__ = [
     "LinearOptimizer",
     "Optimizer",
     "QuasiHyperbolic",
+    "SymbolicOptimizer",
     "exp",
     "log",
     "setting",

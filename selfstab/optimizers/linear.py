@@ -74,8 +74,12 @@ class LinearOptimizer(Optimizer):
     (11.875, 0.301167)
     """
 
-    numerator: tuple[float, ...] = variant("numbers", "T's numerator for lr 1, highest power of z first.")
-    denominator: tuple[float, ...] = variant("numbers", "T's denominator, highest power of z first.")
+    numerator: tuple[float, ...] = variant(
+        "numbers", "T's numerator for lr 1, highest power of z first.", example="1.3,-0.3"
+    )
+    denominator: tuple[float, ...] = variant(
+        "numbers", "T's denominator, highest power of z first.", example="1,-1.9,0.9"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
