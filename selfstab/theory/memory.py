@@ -23,10 +23,16 @@ _SERIES: Final = 1e-10
 """Fourth order of the series below which it is taken in place of an integration."""
 _FIRST: Final = 1e-6
 """a where the integration begins: G errs by its square."""
+_EVALUATIONS: Final = 300_000
+"""Of the flow, after which a swing counts as one that does not die: about five seconds."""
 _SMALL: Final = 1e-5
 """κ_x below which the swing has no second mode."""
 _LAST: Final = 1e-14
 """The energy of a swing that has died."""
+
+
+class _Endless(Exception):
+    """A swing that has not died after many evaluations."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +65,13 @@ class SlowFlow:
 
         second = kappa > _SMALL  # below, d + κd² is d/(1 − κd) up to κ², without a fast second mode
         energetic = kappa if second else 0.0
+        evaluations = 0
 
         def slopes(_: float, state: Array) -> Array:
+            nonlocal evaluations
+            evaluations += 1
+            if evaluations > _EVALUATIONS:
+                raise _Endless
             a, slope, y, memory = state[0], state[1], state[2], state[3:]
             push = 0.5 * a * a
             y_dot = -direct * push - out @ memory
@@ -81,16 +92,19 @@ class SlowFlow:
         filled = np.linalg.solve(np.eye(into.size) + 2.0 * rate * self.lag, into) * push
         start = [_FIRST, rate * _FIRST, 1.0 - (direct * push + out @ filled) / (2.0 * rate), *filled]
         longest = 1e3 * (1.0 + abs(kappa)) + 1e2 * float(np.abs(self.lag).max())
-        run = solve_ivp(
-            slopes,
-            (0.0, longest),
-            start,
-            method="LSODA",
-            rtol=1e-10,
-            atol=1e-14,
-            events=died,
-            t_eval=[longest],
-        )
+        try:
+            run = solve_ivp(
+                slopes,
+                (0.0, longest),
+                start,
+                method="LSODA",
+                rtol=1e-10,
+                atol=1e-14,
+                events=died,
+                t_eval=[longest],
+            )
+        except _Endless:
+            return math.nan
         if run.status != 1:
             return math.nan
         end = run.y_events[0][-1]
