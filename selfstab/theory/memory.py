@@ -14,7 +14,9 @@ from selfstab.theory.transfer import TransferFunction, expansions, transfer_func
 from selfstab.validation import Array
 
 _DIRECT: Final = Range(at_least=0, at_most=1)
-_SWING: Final = Range(at_least=0, at_most=1e3)
+_LARGEST: Final = 100.0
+"""Of κ_x: beyond, the swing has too many oscillations to integrate."""
+_SWING: Final = Range(at_least=0, at_most=_LARGEST)
 _MEMORY: Final = Range(at_least=0, at_most=1e6)
 
 _AT_ONCE: Final = 1e-6
@@ -23,8 +25,8 @@ _SERIES: Final = 1e-10
 """Fourth order of the series below which it is taken in place of an integration."""
 _FIRST: Final = 1e-6
 """a where the integration begins: G errs by its square."""
-_EVALUATIONS: Final = 300_000
-"""Of the flow, after which a swing counts as one that does not die: about five seconds."""
+_EVALUATIONS: Final = 120_000
+"""Of the flow, after which a swing counts as one that does not die: about two seconds."""
 _SMALL: Final = 1e-5
 """κ_x below which the swing has no second mode."""
 _LAST: Final = 1e-14
@@ -127,7 +129,7 @@ def memory_overshoot(memory: Any, direct: Any = 0.0, swing: Any = 0.0) -> Any:
     direct
         φ in [0, 1], the share of a push that acts at once: 1 − ν of quasi-hyperbolic momentum.
     swing
-        κ_x in [0, 1000], the swing's own inertia number.
+        κ_x in [0, 100], the swing's own inertia number.
 
     Returns
     -------
@@ -169,7 +171,7 @@ def slow_overshoot(optimizer: Any, excess: Any) -> Any:
     optimizer
         A linear optimizer, or (numerator, denominator) of T.
     excess
-        ε = S/S* − 1 >= 0, with κ_x of at most 1000 in size.
+        ε = S/S* − 1 >= 0, with κ_x above −1 and at most 100.
 
     Returns
     -------
@@ -201,8 +203,8 @@ def slow_overshoot(optimizer: Any, excess: Any) -> Any:
     for k in np.ndindex(relative.shape):
         rate = float(relative[k]) / known.sigma
         swing = rate * known.swing[0]
-        if not -1.0 < swing <= 1e3:
-            allowed = (1e3 if swing > 0.0 else -1.0) * known.sigma / known.swing[0]
+        if not -1.0 < swing <= _LARGEST:
+            allowed = (_LARGEST if swing > 0.0 else -1.0) * known.sigma / known.swing[0]
             raise ValueError(
                 f"excess must be at most {allowed:.6g} of this optimizer, got {float(relative[k])!r}"
             )

@@ -107,5 +107,5 @@ def test_a_negative_swing_inertia():
 
 def test_too_large_a_swing_is_refused():
     """Protects the range of κ_x, in units of the excess."""
-    with pytest.raises(ValueError, match=r"^excess must be at most 2\.77008 of this optimizer, got 3\.0"):
+    with pytest.raises(ValueError, match=r"^excess must be at most 0\.277008 of this optimizer, got 3\.0"):
         theory.slow_overshoot(ss.HeavyBall(1.0, 0.9), 3.0)
