@@ -7,9 +7,9 @@ Statement. With the numbers of a11_linear (S*, c₀, σ, a₂, τ) of any w = �
 (ii)  Warmup: where the excess rises by ε' per step, gradient noise of deviation s leaves the amplitude
       x_c = (s/(σS*))(πσ/ε')^{1/4} at the crossing, and a gain Λ is reached at the excess √(2σε'Λ).
 (iii) Two-cycles are gradient descent's with lr 2/S*, exactly, on any loss.
-(iv)  Curvature drawn anew at each step, of mean μ and variance s²: E x² stays bounded if and only if
-      s²Σh_k² < 1, Σh_k² = (1/2πi)∮H(z)H(1/z)dz/z, H = T/(1 + μT). The batch sharpness B = μ + s²/μ of this border
-      runs from 2/c₀ (μ → 0) to S* (μ → S*): the ratio of the two plateaus is the amplification c₀S*/2.
+(iv)  Curvature drawn anew at each step, of mean μ and variance s²: E x² stays bounded if and only if s²Σh_k² < 1,
+      h_k the response of H = T/(1 + μT) to one impulse. The batch sharpness B = μ + s²/μ of this border runs from
+      2/c₀ (μ → 0) to S* (μ → S*): the ratio of the two plateaus is the amplification c₀S*/2.
 
 Assumptions. The flip is the first instability. (i) small cycles, formal series in √α. (ii) slow ramps: the memory is
 short as compared with 1/√ε'. (iv) independent draws.
