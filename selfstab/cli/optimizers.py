@@ -77,7 +77,7 @@ def _words_of(kind: type[Optimizer]) -> dict[str, str]:
             text = f"{setting.symbol or setting.long_name or known.name} {setting.interval}{numbers}."
         elif isinstance(known.default, bool):
             text = "true or false."
-        elif (form := known.metadata.get("variant")) is not None:
+        elif (form := known.metadata.get("rule_field")) is not None:
             text = form.note
         else:
             continue
@@ -89,7 +89,7 @@ def _words_of(kind: type[Optimizer]) -> dict[str, str]:
 
 def _option(known: Field[Any]) -> str:
     """Return the name of a field's option."""
-    form = known.metadata.get("variant")
+    form = known.metadata.get("rule_field")
     return form.option or known.name if form is not None else known.name
 
 
@@ -140,7 +140,7 @@ def _value(kind: type[Optimizer], known: Field[Any], text: str) -> Any:
 
     setting, form, name = (
         kind.settings.get(known.name),
-        known.metadata.get("variant"),
+        known.metadata.get("rule_field"),
         _dashed(_option(known)),
     )
     if form is not None:

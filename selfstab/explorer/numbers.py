@@ -8,7 +8,7 @@ from typing import Any
 from selfstab.losses.symbolic.toy import SliderRange
 from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.registry import registered
-from selfstab.optimizers.settings import Setting, variants_of
+from selfstab.optimizers.settings import Setting, rule_fields_of
 
 
 def numbers_of(kind: type[Optimizer]) -> tuple[SliderRange, ...]:
@@ -51,7 +51,7 @@ def _without_widget(kind: type[Optimizer]) -> list[str]:
         name
         for name in required
         if not (name in kind.settings and not kind.settings[name].several)
-        and not (name in variants_of(kind) and variants_of(kind)[name].example)
+        and not (name in rule_fields_of(kind) and rule_fields_of(kind)[name].example)
     ]
 
 

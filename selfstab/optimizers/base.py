@@ -24,9 +24,9 @@ from selfstab.optimizers.settings import (
     check_settings,
     frozen_dataclass,
     numbers_of,
+    rule_field,
     setting,
     settings_of,
-    variant,
     with_numbers,
 )
 from selfstab.validation import Array
@@ -38,7 +38,7 @@ RESERVED: Final = ("excess", "noise", "start", "previous", "repeat", "seed", "st
 """Names that sweeps give to other axes and dimensions."""
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(setting, variant))
+@dataclass_transform(frozen_default=True, field_specifiers=(setting, rule_field))
 @dataclass(frozen=True)
 class Optimizer(Frozen, LinearResponse, ABC):
     """A rule by which weights move: what a subclass defines, and what follows from it.

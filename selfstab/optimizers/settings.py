@@ -125,7 +125,7 @@ def setting(*, default: Any = _MISSING, **known: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Variant:
+class RuleField:
     """What is known of a field that decides which rule an optimizer has; it is no axis.
 
     Parameters
@@ -155,7 +155,7 @@ class Variant:
 
         Examples
         --------
-        >>> Variant("numbers", "").read("numerator", "1,-0.5"), Variant("settings", "").read("parameters", "nu=0.5")
+        >>> RuleField("numbers", "").read("numerator", "1,-0.5"), RuleField("settings", "").read("parameters", "nu=0.5")
         ((1.0, -0.5), {'nu': 0.5})
         """
         if self.kind == "text":
@@ -177,25 +177,25 @@ def _number(name: str, text: str) -> float:
         raise ValueError(f"{name} must be a number, got {text!r}") from None
 
 
-def variant(kind: str, note: str, *, default: Any = _MISSING, option: str = "", example: str = "") -> Any:
+def rule_field(kind: str, note: str, *, default: Any = _MISSING, option: str = "", example: str = "") -> Any:
     """Return a field of a dataclass that decides which rule an optimizer has, and is an option of the command line.
 
     Parameters
     ----------
     kind, note, option, example
-        As :class:`Variant` takes them.
+        As :class:`RuleField` takes them.
     default
         Its value where none is given; without it, it must be given.
     """
-    return field(default=default, metadata={"variant": Variant(kind, note, option, example)})
+    return field(default=default, metadata={"rule_field": RuleField(kind, note, option, example)})
 
 
-def variants_of(kind: Any) -> dict[str, Variant]:
-    """Return the fields that a dataclass declares by :func:`variant`, by name and in order."""
+def rule_fields_of(kind: Any) -> dict[str, RuleField]:
+    """Return the fields that a dataclass declares by :func:`rule_field`, by name and in order."""
     return {
-        known.name: known.metadata["variant"]
+        known.name: known.metadata["rule_field"]
         for known in dataclasses.fields(kind)
-        if "variant" in known.metadata
+        if "rule_field" in known.metadata
     }
 
 
