@@ -163,7 +163,9 @@ def expansions(system: TransferFunction) -> Expansions:
     of_swing = _quotient([Fraction(1)] + [Fraction(0)] * ORDER, [c / swings[0] for c in swings])
     of_sharpness = _quotient([Fraction(1)] + [Fraction(0)] * (ORDER - 1), [c / drifts[0] for c in drifts])
     sigma = of_swing[1]
-    if sigma <= 0:  # the search on the circle has missed a crossing: the flip mode itself is unstable below S*
+    if (
+        sigma <= 0
+    ):  # the search on the circle has missed a crossing: the flip mode itself is unstable below S*
         raise ValueError(
             "optimizer must have roots that can be told apart: too many poles of its transfer function are close to 1"
         )
