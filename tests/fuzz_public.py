@@ -96,7 +96,8 @@ def calls(of):
         function = getattr(theory, name)
         if callable(function) and not inspect.isclass(function):
             parameters = inspect.signature(function).parameters
-            every[f"theory.{name}"] = (function, dict.fromkeys(parameters, 0.3))
+            own = {"optimizer": ss.HeavyBall(0.3, 0.5)} if "optimizer" in parameters else {}
+            every[f"theory.{name}"] = (function, {**dict.fromkeys(parameters, 0.3), **own})
     for name in plotting.__all__:
         function = getattr(plotting, name)
         if name.startswith("draw_"):

@@ -15,6 +15,21 @@ from selfstab.theory.edge import (
     edge_inertia_number,
     slow_period,
 )
+from selfstab.theory.linear import (
+    amplification,
+    growth,
+    inertia,
+    linear_displacement,
+    linear_domain,
+    linear_overshoot,
+    threshold,
+)
+from selfstab.theory.linear_edge import (
+    linear_batch_sharpness,
+    linear_crossing_amplitude,
+    linear_cycle_growth,
+    linear_cycle_period,
+)
 from selfstab.theory.lookahead import (
     envelope_momentum,
     lookahead_displacement,
@@ -22,6 +37,7 @@ from selfstab.theory.lookahead import (
     lookahead_overshoot,
     lookahead_rate,
 )
+from selfstab.theory.memory import memory_overshoot, slow_overshoot
 from selfstab.theory.noise import max_stable_batch_sharpness, max_stable_noise, mean_square_growth
 from selfstab.theory.prolonging import (
     oscillation_lifetime,
@@ -59,6 +75,7 @@ from selfstab.theory.warmup import (
 __all__ = [
     "REGIONS",
     "accumulated_growth",
+    "amplification",
     "critical_coupling",
     "crossing_amplitude",
     "cycle_drift",
@@ -70,8 +87,17 @@ __all__ = [
     "envelope_momentum",
     "final_sharpness",
     "flip_coefficient",
+    "growth",
     "growth_factor",
+    "inertia",
     "inertia_number",
+    "linear_batch_sharpness",
+    "linear_crossing_amplitude",
+    "linear_cycle_growth",
+    "linear_cycle_period",
+    "linear_displacement",
+    "linear_domain",
+    "linear_overshoot",
     "lookahead_displacement",
     "lookahead_inertia_number",
     "lookahead_overshoot",
@@ -82,6 +108,7 @@ __all__ = [
     "max_stable_noise",
     "max_stable_sharpness",
     "mean_square_growth",
+    "memory_overshoot",
     "modes",
     "onset_excess",
     "oscillation_lifetime",
@@ -97,10 +124,12 @@ __all__ = [
     "remaining_drop",
     "slow_energy",
     "slow_orbit",
+    "slow_overshoot",
     "slow_period",
     "spectral_radius",
     "spike_factor",
     "stabilization_weight",
+    "threshold",
     "two_cycle_growth",
     "two_cycle_half_amplitude",
     "warmup_drop",
