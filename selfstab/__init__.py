@@ -2,7 +2,8 @@
 
 The public names, by topic; ``help(selfstab.sweep)`` and the like tell the rest:
 
-- optimizers: HeavyBall, Constant, LinearWarmup; Optimizer (one of your own)
+- optimizers: HeavyBall, AveragedHeavyBall, QuasiHyperbolic, AggregatedMomentum; Optimizer (one of your own)
+- learning rates: Constant, LinearWarmup
 - losses: SymbolicLoss (any formula), EmpiricalRisk (a formula's mean over data), Quadratic, CubicTaylor, Product,
   DoubleWell, Minimalist, Chain, Coupled, DiagonalNetwork, MLP, FunctionLoss (any model), LossFamily (losses a function
   makes), Loss (the base of your own kind), check_loss; derive_within; datasets
@@ -32,6 +33,9 @@ __version__ = "0.2.0"
 
 _HOMES = {
     "HeavyBall": "optimizers.heavy_ball",
+    "AveragedHeavyBall": "optimizers.averaged",
+    "QuasiHyperbolic": "optimizers.quasi_hyperbolic",
+    "AggregatedMomentum": "optimizers.aggregated",
     "Optimizer": "optimizers.base",
     "Constant": "optimizers.schedules",
     "LinearWarmup": "optimizers.schedules",

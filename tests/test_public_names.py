@@ -55,6 +55,9 @@ def test_public_names_are_those_promised():
     """Protects other people's scripts: these names and arguments are fixed."""
     signatures = {
         "HeavyBall": "lr momentum lookahead",
+        "AveragedHeavyBall": "lr momentum",
+        "QuasiHyperbolic": "lr momentum nu",
+        "AggregatedMomentum": "lr momenta",
         "Optimizer": "lr",
         "Constant": "lr",
         "LinearWarmup": "start end steps",
@@ -90,6 +93,7 @@ def test_public_names_are_those_promised():
         for method in (*losses.split(), "replace"):
             assert callable(getattr(kind, method)), (kind, method)
     optimizer = "update max_stable_sharpness thresholds rates matched at_excess amplification inertia"
+    optimizer += " transfer_function transfer_coefficients"
     for method in optimizer.split():
         assert callable(getattr(ss.HeavyBall, method)), method
     theory = (

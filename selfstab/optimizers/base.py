@@ -16,6 +16,7 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.former_names import takes_former_arguments
+from selfstab.optimizers.response import LinearResponse
 from selfstab.optimizers.schedules import Constant, Schedule, is_schedule, rates, refuse_several_rates, scaled
 from selfstab.optimizers.settings import (
     Frozen,
@@ -38,7 +39,7 @@ _RESERVED: Final = ("excess", "noise", "start", "previous", "repeat", "seed", "s
 
 @dataclass_transform(frozen_default=True, field_specifiers=(setting,))
 @dataclass(frozen=True)
-class Optimizer(Frozen, ABC):
+class Optimizer(Frozen, LinearResponse, ABC):
     """A rule by which weights move: what a subclass defines, and what follows from it.
 
     A subclass becomes a frozen dataclass by itself (without a decorator), and is known by its name: to
@@ -169,26 +170,6 @@ class Optimizer(Frozen, ABC):
     def gradient_point(self, weights: Any, states: tuple[Any, ...]) -> Any:
         """Return where the gradient is taken; by default at the weights."""
         return weights
-
-    def amplification(self) -> float:
-        """Return the amplification of self-stabilization at matched S*, relative to gradient descent.
-
-        Raises
-        ------
-        NotImplementedError
-            Of an optimizer for which it has not been derived.
-        """
-        raise NotImplementedError(f"the amplification of {type(self).__name__} is not derived")
-
-    def inertia(self, excess: float) -> float:
-        """Return the inertia number at a relative excess of the sharpness.
-
-        Raises
-        ------
-        NotImplementedError
-            Of an optimizer for which it has not been derived.
-        """
-        raise NotImplementedError(f"the inertia number of {type(self).__name__} is not derived")
 
     # -- its numbers -----------------------------------------------------------------------------------------------
 

@@ -72,6 +72,8 @@ class Setting:
         """
         if not self.several:
             return validation.real(name, value, **self.bounds)
+        if isinstance(value, (int, float)):
+            raise TypeError(f"{name} must be a tuple of numbers, such as ({value!r},), got {value!r}")
         values = validation.floats(name, value, shape=(None,))
         if values.size == 0:
             raise ValueError(f"{name} must hold at least one number, got none")
