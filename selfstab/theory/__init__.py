@@ -15,6 +15,7 @@ from selfstab.theory.edge import (
     edge_inertia_number,
     slow_period,
 )
+from selfstab.theory.gap import cycle_gap, linear_sharpness_gap, sharpness_gap, stationary_variance
 from selfstab.theory.lookahead import (
     envelope_momentum,
     lookahead_displacement,
@@ -62,6 +63,7 @@ __all__ = [
     "critical_coupling",
     "crossing_amplitude",
     "cycle_drift",
+    "cycle_gap",
     "cycle_growth",
     "cycle_period",
     "deviation_coefficients",
@@ -72,6 +74,7 @@ __all__ = [
     "flip_coefficient",
     "growth_factor",
     "inertia_number",
+    "linear_sharpness_gap",
     "lookahead_displacement",
     "lookahead_inertia_number",
     "lookahead_overshoot",
@@ -95,12 +98,14 @@ __all__ = [
     "region",
     "region_boundaries",
     "remaining_drop",
+    "sharpness_gap",
     "slow_energy",
     "slow_orbit",
     "slow_period",
     "spectral_radius",
     "spike_factor",
     "stabilization_weight",
+    "stationary_variance",
     "two_cycle_growth",
     "two_cycle_half_amplitude",
     "warmup_drop",
