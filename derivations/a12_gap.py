@@ -13,6 +13,9 @@ to leading order: noise of equal size in all directions makes 1 + 2c₀σS* time
 alone, three times for heavy ball at every β. Finite cycles add to it, by their inertia κ_e of A11 again: for σ_s = 0
     (3/2) f c₀ασ·κ_e/ε,    f = E(1 − b²A²/(2α))²,    f = 2 where noise dominates, ΔS ≫ √(αc₀σS*).
 
+σ_u² is the variance of all noise along the swing, that of the batches' curvature included, s²E x²: with it alone the
+gap is a10_noise's boundary.
+
 Assumptions. A stationary state with finite moments of fourth order. Noise independent of weights and states before it.
 For the forms to leading order: ΔS ≪ S*, and slow cycles, κ_e ≪ 1 at y = √(αc₀σS*). The cycles' share of mean square
 velocities is added to the noise's.
@@ -24,6 +27,7 @@ Expand 1/T about −1 and 1: what multiplies mean square velocities is the inert
 
 import sympy as sp
 
+from .a10_noise import RESULTS as CURVATURE
 from .proof import Proof
 
 PROOF = Proof(__doc__)
@@ -76,6 +80,17 @@ PROOF.equal(
     "At matched S* momentum multiplies the right side by (1 + β)/(1 − β)",
     scale.subs(lr, 2 * (1 + beta) / threshold) / scale.subs(lr, 2 * (1 + beta) / threshold).subs(beta, 0),
     (1 + beta) / (1 - beta),
+)
+
+# Noise of the curvature, of deviation s, is noise of the gradient of variance s²x²: σ_u² contains s²E x².
+spread, mu, at_balance = sp.symbols("s mu E_x2_s", positive=True)
+with_curvature = (variance.subs(noise, sp.sqrt(noise**2 + spread**2 * at_balance)) - at_balance).subs(S, mu)
+of_noise = sp.solve(with_curvature, at_balance)[0]
+PROOF.equal(
+    "With curvature of deviation s as well, σ_u² is the variance of all noise along the swing, σ_u² + s²E x²; "
+    "without any other noise E x² stays only at the boundary of a10_noise",
+    sp.solve(sp.denom(sp.together(of_noise)), spread**2)[0].subs(of_lr),
+    (CURVATURE["boundary"] / lr**2).subs(sp.Symbol("beta", positive=True), beta),
 )
 
 # -- heavy ball without freezing: A_{t+1} − A_t − β(A_t − A_{t−1}) = η(y_tA_t + noise), alike for y ---------------------
@@ -162,8 +177,9 @@ PROOF.equal(
     virial.subs(velocity),
 )
 
-# -- what cycles add -----------------------------------------------------------------------------------------------------
-# Products with x and y, averaged by frequency: −E yA² = ⟨S* + Re 1/T(−e^{iθ})⟩_A; E y(α − b²A²/2) = ⟨Re 1/T(e^{iθ})⟩_y.
+# -- what cycles add --------------------------------------------------------------------------------
+# Products with x and y, averaged by frequency:
+# −E yA² is the mean of S* + Re 1/T(−e^{iθ}) over A's spectrum, E y(α − b²A²/2) that of Re 1/T(e^{iθ}) over y's.
 theta = sp.symbols("theta", real=True)
 weight_A = sp.re(sp.series(threshold + 1 / at_flip, D, 0, 3).removeO().subs(D, sp.I * theta))
 weight_y = sp.re(sp.expand(sp.series(D / (c0 * (1 - tau * D)), D, 0, 3).removeO()).subs(D, sp.I * theta))

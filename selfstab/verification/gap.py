@@ -117,7 +117,7 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
     ),
     Prediction(
         name="A12 sharpness gap",
-        statement="S* − E S = ΔS_u + ηb²σ²/(2α(1 − β)) + 3fα((1 + β)/(1 − β))²/(2S*), ΔS_u(1 − ΔS_u/S*) = ηb²σ²/(4α(1 − β))",
+        statement="S* − E S = ΔS_u + 2g + 3fα((1 + β)/(1 − β))²/(2S*), ΔS_u(1 − ΔS_u/S*) = g = ηb²σ²/(4α(1 − β))",
         where=f"{_WHERE}; heavy ball β = 0, 0.5, 0.8; f from the run",
         source="derivations/a12_gap.py",
         measure=_heavy_ball,
