@@ -93,7 +93,7 @@ PROOF.equal(
     (CURVATURE["boundary"] / lr**2).subs(sp.Symbol("beta", positive=True), beta),
 )
 
-# -- heavy ball without freezing: A_{t+1} − A_t − β(A_t − A_{t−1}) = η(y_tA_t + noise), alike for y ---------------------
+# -- heavy ball without freezing: A_{t+1} − A_t − β(A_t − A_{t−1}) = η(y_tA_t + noise), alike for y ----------------
 # With D_t = A_{t+1} − A_t and stationarity, E A_tD_t = −E D²/2 and E A_tD_{t−1} = E D²/2.
 D2, V2, yA2, mean_y = sp.symbols("E_D2 E_V2 E_yA2 E_y")
 now, before = sp.symbols("A_t D_t", real=True)

@@ -26,6 +26,7 @@ NAMES: Final = (
     "two_cycles",
     "noise_boundary",
     "sharpness_gap",
+    "minibatch_gap",
     "constrained",
     "predicted",
     "flows",
