@@ -106,6 +106,16 @@ def test_heavy_balls_variance(at_50_digits):
     )
 
 
+def test_a_common_factor_changes_nothing():
+    """Protects denominators that do not begin with 1, and S = S*, where the variance is infinite."""
+    numerator, denominator = ss.HeavyBall(0.5, 0.9).transfer_function()
+    expected = theory.stationary_variance(numerator, denominator, 2.0)
+    assert theory.stationary_variance(4.0 * numerator, 4.0 * denominator, 2.0) == pytest.approx(
+        expected, rel=1e-14
+    )
+    assert theory.stationary_variance([1.0], [1.0, -1.0], 2.0) == np.inf
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
