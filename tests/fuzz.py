@@ -11,6 +11,7 @@ Kernels are run by plain CPython: no call compiles.
 from __future__ import annotations
 
 import faulthandler
+import importlib
 import json
 import math
 import os
@@ -68,6 +69,16 @@ def compared():
 
 CALLS = {
     "HeavyBall": (ss.HeavyBall, {"lr": 0.1, "momentum": 0.9, "lookahead": 0.0}),
+    "AveragedHeavyBall": (ss.AveragedHeavyBall, {"lr": 0.1, "momentum": 0.9}),
+    "QuasiHyperbolic": (ss.QuasiHyperbolic, {"lr": 0.1, "momentum": 0.9, "nu": 0.7}),
+    "AggregatedMomentum": (ss.AggregatedMomentum, {"lr": 0.1, "momenta": (0.0, 0.9)}),
+    "LinearOptimizer": (ss.LinearOptimizer, {"lr": 0.1, "numerator": [1.0, 0.0], "denominator": [1.0, -1.5, 0.5]}),
+    "from_matrices": (ss.LinearOptimizer.from_matrices, {
+        "lr": 0.1, "matrix": [[1.0, 0.5], [0.0, 0.5]], "inputs": [1.0, 1.0], "outputs": [1.0, 0.0]}),
+    "SymbolicOptimizer": (ss.SymbolicOptimizer, {
+        "lr": 0.1, "equations": "v = beta*v - lr*g; w = w + v", "state_names": "v", "parameters": {"beta": 0.9},
+        "point": "w + beta*v"}),
+    "inertia": (ss.AveragedHeavyBall(0.1, 0.9).inertia, {"excess": 0.01}),
     "LinearWarmup": (ss.LinearWarmup, {"start": 0.0, "end": 1.0, "steps": 5}),
     "Quadratic": (ss.Quadratic, {"curvatures": [1.0]}),
     "CubicTaylor": (ss.CubicTaylor, {"curvature": 1.0, "progressive_sharpening": 0.0, "stabilization": 1.0}),
@@ -218,6 +229,13 @@ def malformed_formula(rng):
         at = rng.randrange(len(text) + 1)
         text = text[:at] + rng.choice(PIECES) + text[at + rng.choice([0, 0, 1, 2]) :]
     return "formula", lambda: ss.SymbolicLoss(text, ["x", "y"]), text
+
+
+def malformed_optimizer(rng):
+    """Return an optimizer made from damaged equations, coefficients or matrices."""
+    # As a script, this file's folder is where modules are found.
+    module = importlib.import_module(f"{__package__}.fuzz_optimizers" if __package__ else "fuzz_optimizers")
+    return module.malformed_optimizer(rng)
 
 
 LARGE = {
@@ -372,6 +390,7 @@ KINDS = [
     formula_of_constants,
     malformed_command,
     malformed_risk,
+    malformed_optimizer,
     call_beyond_memory,
 ]
 
@@ -404,7 +423,7 @@ def main(count: int, seed: int) -> None:
         os.chdir(folder)
         check_calls()
         for _ in range(count):
-            make = rng.choices(KINDS, [50, 30, 10, 10, 20, 5])[0]
+            make = rng.choices(KINDS, [50, 30, 10, 10, 20, 20, 5])[0]
             name, call, shown = make(rng)
             # The last line before a crash or a hang says which call it was.
             print(name, ascii(shown)[:300], file=sys.stderr, flush=True)

@@ -9,15 +9,19 @@ from selfstab.optimizers.arithmetic import exp, log, sqrt, where
 from selfstab.optimizers.averaged import AveragedHeavyBall
 from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.optimizers.linear import LinearOptimizer
 from selfstab.optimizers.quasi_hyperbolic import QuasiHyperbolic
 from selfstab.optimizers.settings import setting
+from selfstab.optimizers.symbolic import SymbolicOptimizer
 
 __all__ = [
     "AggregatedMomentum",
     "AveragedHeavyBall",
     "HeavyBall",
+    "LinearOptimizer",
     "Optimizer",
     "QuasiHyperbolic",
+    "SymbolicOptimizer",
     "exp",
     "log",
     "setting",

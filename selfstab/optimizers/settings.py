@@ -124,6 +124,81 @@ def setting(*, default: Any = _MISSING, **known: Any) -> Any:
     return field(default=default, metadata={"setting": Setting(**known)})
 
 
+@dataclass(frozen=True)
+class RuleField:
+    """What is known of a field that decides which rule an optimizer has; it is no axis.
+
+    Parameters
+    ----------
+    kind
+        How text writes it: ``numbers`` such as 1,-0.5, ``text``, or ``settings`` such as beta=0.9,nu=0.5.
+    note
+        What its option's help says.
+    option
+        The option's name, where the field's is another option's.
+    example
+        The text that a page begins with.
+    """
+
+    kind: str
+    note: str
+    option: str = ""
+    example: str = ""
+
+    def read(self, name: str, text: str) -> Any:
+        """Return the value that a text writes.
+
+        Raises
+        ------
+        ValueError
+            If it writes none; the message begins with `name`.
+
+        Examples
+        --------
+        >>> RuleField("numbers", "").read("numerator", "1,-0.5"), RuleField("settings", "").read("parameters", "nu=0.5")
+        ((1.0, -0.5), {'nu': 0.5})
+        """
+        if self.kind == "text":
+            return text
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        if self.kind == "numbers":
+            return tuple(_number(name, part) for part in parts)
+        pairs = [part.partition("=") for part in parts]
+        for key, sign, _ in pairs:
+            if not sign:
+                raise ValueError(f"{name} must be NAME=VALUE, separated by commas, got {key!r}")
+        return {key.strip(): _number(f"{name}: {key.strip()}", value) for key, _, value in pairs}
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{name} must be a number, got {text!r}") from None
+
+
+def rule_field(kind: str, note: str, *, default: Any = _MISSING, option: str = "", example: str = "") -> Any:
+    """Return a field of a dataclass that decides which rule an optimizer has, and is an option of the command line.
+
+    Parameters
+    ----------
+    kind, note, option, example
+        As :class:`RuleField` takes them.
+    default
+        Its value where none is given; without it, it must be given.
+    """
+    return field(default=default, metadata={"rule_field": RuleField(kind, note, option, example)})
+
+
+def rule_fields_of(kind: Any) -> dict[str, RuleField]:
+    """Return the fields that a dataclass declares by :func:`rule_field`, by name and in order."""
+    return {
+        known.name: known.metadata["rule_field"]
+        for known in dataclasses.fields(kind)
+        if "rule_field" in known.metadata
+    }
+
+
 def settings_of(kind: Any) -> dict[str, Setting]:
     """Return the numbers that a dataclass declares by :func:`setting`, by name and in order."""
     return {

@@ -280,8 +280,19 @@ def _common_divisor(one: Polynomial, other: Polynomial) -> Polynomial:
 
 
 def floats(polynomial: Sequence[Fraction]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return coefficients as float64."""
-    return np.array([float(c) for c in polynomial], dtype=np.float64)
+    """Return coefficients as float64.
+
+    Raises
+    ------
+    ValueError
+        If one is beyond 1.8e308.
+    """
+    try:
+        return np.array([float(c) for c in polynomial], dtype=np.float64)
+    except OverflowError:
+        raise ValueError(
+            "a transfer function must have coefficients that float64 holds, got one beyond 1.8e308"
+        ) from None
 
 
 # -- what follows from T -----------------------------------------------------------------------------------------------
@@ -358,10 +369,21 @@ def _ratio(one: Sequence[Fraction], other: Sequence[Fraction]) -> list[Fraction]
     return out
 
 
-def largest_pole(polynomial: Polynomial) -> float:
-    """Return the largest magnitude of a polynomial's roots; 0 where there is none."""
-    roots = np.roots(floats(polynomial))
-    return float(np.abs(roots).max()) if roots.size else 0.0
+def is_stable(polynomial: Polynomial) -> bool:
+    """Whether all roots are within the unit circle, by the recursion of Schur and Cohn.
+
+    Examples
+    --------
+    >>> is_stable(exact([1.0, -0.99])), is_stable(exact([1.0, -2.0, 1.0]))
+    (True, False)
+    """
+    rest = list(polynomial)
+    while len(rest) > 1:
+        last = rest[-1] / rest[0]
+        if abs(last) >= 1:
+            return False
+        rest = [a - last * b for a, b in zip(rest, reversed(rest), strict=True)][:-1]
+    return True
 
 
 def first_to_leave(transfer: Transfer) -> tuple[float, float]:
