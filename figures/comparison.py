@@ -20,6 +20,7 @@ import selfstab as ss
 from selfstab.eigen import pairs
 from selfstab.experiments.comparison import Ending, effective_times
 from selfstab.plotting import methods, runs, style
+from selfstab.runs.together import simulate_together
 
 from . import require
 
@@ -64,10 +65,19 @@ def compute(setting: ComparedRuns) -> dict[str, xarray.Dataset]:
     # Job: threshold, kind and method. The scan's runs at the threshold shown are the runs shown.
     jobs = [(setting.threshold, kind, name) for kind in KINDS for name in METHODS]
     jobs += [(at, "warmup", name) for at in setting.scan for name in METHODS if at != setting.threshold]
-    # The longest first, two at a time; one BLAS thread each, so that the bits do not depend on who runs beside.
-    jobs.sort(key=lambda job: -METHODS[job[2]][1])
+    # Runs of one momentum advance together; the longest begin first, beside the others.
+    groups = [
+        [job for job in jobs if job[2] == name] for name in sorted(METHODS, key=lambda m: -METHODS[m][1])
+    ]
+    # One BLAS thread each, so that the bits do not depend on who runs beside.
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(2) as pool:
-        runs = dict(zip(jobs, pool.map(lambda job: _run(setting, *job), jobs), strict=True))
+        runs = {
+            job: run
+            for group, results in zip(
+                groups, pool.map(lambda group: _runs(setting, group), groups), strict=True
+            )
+            for job, run in zip(group, results, strict=True)
+        }
     out = {f"{kind}_{name}": runs[setting.threshold, kind, name] for kind in KINDS for name in METHODS}
     scan = xarray.Dataset(coords={"threshold": ("threshold", np.array(setting.scan), {
         "long_name": "threshold S* after the warmup", "units": "1/lr"})})  # fmt: skip
@@ -84,8 +94,21 @@ def compute(setting: ComparedRuns) -> dict[str, xarray.Dataset]:
     return out | {"scan": scan}
 
 
-def _run(setting: ComparedRuns, threshold: float, kind: str, name: str) -> xarray.Dataset:
-    drawn = threshold == setting.threshold
+def _runs(setting: ComparedRuns, jobs: list[tuple[float, str, str]]) -> list[xarray.Dataset]:
+    """Return the runs of one method."""
+    optimizers, lengths, strides = zip(*(_plan(setting, *job) for job in jobs), strict=True)
+    runs = simulate_together(
+        setting.loss, optimizers, [setting.start] * len(jobs), lengths, every=strides,
+        keep=("loss", "sharpness", "weights"), noise=NOISE,
+    )  # fmt: skip
+    return [
+        _measured(setting, threshold == setting.threshold, optimizer, steps, run)
+        for (threshold, *_), optimizer, steps, run in zip(jobs, optimizers, lengths, runs, strict=True)
+    ]
+
+
+def _plan(setting: ComparedRuns, threshold: float, kind: str, name: str) -> tuple[ss.HeavyBall, int, int]:
+    """Return a run's optimizer, its steps, and the steps between its records."""
     momentum, stretch = METHODS[name]
     lr = 2.0 * (1.0 + momentum) / threshold
     steps = setting.steps * stretch
@@ -93,11 +116,14 @@ def _run(setting: ComparedRuns, threshold: float, kind: str, name: str) -> xarra
         ss.LinearWarmup(0.02 * lr, lr, setting.warmup * stretch) if kind == "warmup" else lr, momentum
     )
     # Odd: at an even distance all records could lie on the same side of an oscillation of period two.
-    every = (steps // (setting.records if drawn else 40)) | 1
-    run = ss.simulate(
-        setting.loss, optimizer, setting.start, steps, every=every,
-        keep=("loss", "sharpness", "weights"), noise=NOISE,
-    )  # fmt: skip
+    every = (steps // (setting.records if threshold == setting.threshold else 40)) | 1
+    return optimizer, steps, every
+
+
+def _measured(
+    setting: ComparedRuns, drawn: bool, optimizer: ss.HeavyBall, steps: int, run: xarray.Dataset
+) -> xarray.Dataset:
+    """Return a run with the numbers of its end; one that is drawn with sharpnesses of the explicit Hessian."""
     run["effective_time"] = (
         "step",
         effective_times(optimizer, steps)[run["step"].values],

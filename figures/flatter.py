@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from selfstab import experiments
+from selfstab.experiments.surveys import surveys
 from selfstab.plotting import methods, style
 
 from . import require
@@ -48,10 +49,8 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
     else:
         over_lr = {"warmup": [125, 250, 500, 1000], "threshold": [1.8, 2.0, 2.2, 2.4]}
         over_start = {"momentum": [0.5, 0.7, 0.8, 0.9], "scale": [0.03, 0.1, 0.2, 0.4]}
-    return {
-        "lr": experiments.survey(task, setting, over_lr),
-        "start": experiments.survey(task, setting, over_start),
-    }
+    lr, start = surveys(task, setting, [over_lr, over_start])
+    return {"lr": lr, "start": start}
 
 
 def _compared(data: xarray.Dataset, number: str, against: str = "gd_time") -> xarray.Dataset:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from selfstab import experiments
+from selfstab.experiments.surveys import surveys
 from selfstab.plotting import style
 
 from . import flatter, require
@@ -47,8 +48,8 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
             setting = replace(setting, warmup=200, steps=400, seeds=(0,))
             over_lr = {"warmup": [200], "threshold": thresholds[:2]}
             over_start = {"momentum": [0.5, 0.7], "scale": [1.0]}
-        out[f"{name}_lr"] = experiments.survey(task, setting, over_lr)
-        out[f"{name}_start"] = experiments.survey(task, setting, over_start)
+        grids = [over_lr, over_start]
+        out[f"{name}_lr"], out[f"{name}_start"] = surveys(task, setting, grids)
     return out
 
 

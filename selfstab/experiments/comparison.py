@@ -249,7 +249,7 @@ class Job:
         return run_batch([self])[0]
 
 
-BATCH: Final = 6
+BATCH: Final = 12
 """Most runs that advance together: enough to share what a step costs, few enough to keep two processes at work."""
 
 _KEPT: Final = ("loss", "sharpness", "weights")
@@ -319,10 +319,16 @@ def _of_one_loss(losses: Sequence[Loss]) -> list[list[int]]:
 
 
 def run_all(jobs: Sequence[Job], threads: int | None) -> list[dict[str, Any]]:
-    """Return the jobs' results in order: of batches one at a time here, or in as many processes, to the same bits."""
+    """Return the jobs' results in order: of batches one at a time here, or in as many processes, to the same bits.
+
+    A job that occurs twice is run once.
+    """
     threads = pool.checked_threads(threads, progress=False)
-    together = batches(jobs)
-    members = [[jobs[k] for k in places] for places in together]
+    # Tasks by identity: one of a class of the user's own may have no hash.
+    keys = [(id(job.task), job.setting, job.method, job.seed) for job in jobs]
+    different = list(dict(zip(keys, jobs, strict=True)).values())
+    together = batches(different)
+    members = [[different[k] for k in places] for places in together]
     # A daemonic process, such as a worker of multiprocessing.Pool or of Dask, may start no others.
     if threads == 1 or len(together) == 1 or process.current_process().daemon:
         results = [run_batch(batch) for batch in members]
@@ -331,8 +337,11 @@ def run_all(jobs: Sequence[Job], threads: int | None) -> list[dict[str, Any]]:
 
         with ProcessPoolExecutor(min(threads, len(together))) as workers:
             results = [future.result() for future in [workers.submit(run_batch, batch) for batch in members]]
-    by_place = dict(zip(chain(*together), chain(*results), strict=True))
-    return [by_place[k] for k in range(len(jobs))]
+    by_key = {
+        (id(job.task), job.setting, job.method, job.seed): result
+        for job, result in zip(chain(*members), chain(*results), strict=True)
+    }
+    return [by_key[key] for key in keys]
 
 
 def compare(task: Task, setting: Setting, *, threads: int | None = None) -> xarray.Dataset:

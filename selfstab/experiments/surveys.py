@@ -21,6 +21,7 @@ from selfstab.experiments.comparison import (
 )
 from selfstab.experiments.tasks import Task
 from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.validation import Array
 
 if TYPE_CHECKING:
     import xarray
@@ -64,9 +65,64 @@ def survey(
     >>> data.mean_sharpness.dims
     ('threshold', 'optimizer', 'seed')
     """
-    import xarray
+    return surveys(task, setting, [axes], threads=threads)[0]
 
+
+def surveys(
+    task: Task,
+    setting: Setting,
+    grids: Sequence[Mapping[str, Sequence[float]]],
+    *,
+    threads: int | None = None,
+) -> list[xarray.Dataset]:
+    """Return the survey of each grid; what occurs in several grids is run once.
+
+    Parameters
+    ----------
+    task, setting, threads
+        As for :func:`survey`.
+    grids
+        Axes of each survey.
+
+    Returns
+    -------
+    list of xarray.Dataset
+        As :func:`survey` returns.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for :func:`survey`.
+
+    Examples
+    --------
+    >>> from selfstab.experiments import Setting, SparseRegression
+    >>> task = SparseRegression(samples=6, features=8, nonzeros=2, held_out=20)
+    >>> setting = Setting(threshold=3.0, momentum=0.5, warmup=20, steps=40, scale=0.3, records=8, seeds=(0,))
+    >>> grids = [{"threshold": [3.0, 4.0]}, {"momentum": [0.3, 0.5]}]
+    >>> [dict(data.sizes)["optimizer"] for data in surveys(task, setting, grids, threads=1)]
+    [3, 3]
+    """
     checked(task, setting)
+    columns = [_checked_axes(axes) for axes in grids]
+    jobs = [
+        [
+            Job(task, at, method, seed)
+            for at in (varied(setting, point) for point in _points(values))
+            for method in METHODS
+            for seed in setting.seeds
+        ]
+        for values in columns
+    ]
+    results = iter(run_all([job for grid in jobs for job in grid], threads))
+    return [
+        _dataset(task, setting, values, [next(results) for _ in grid])
+        for values, grid in zip(columns, jobs, strict=True)
+    ]
+
+
+def _checked_axes(axes: Any) -> dict[str, Array]:
+    """Return the axes' values by name, or raise."""
     if not isinstance(axes, Mapping):
         raise TypeError(f"axes must map names to values, got {validation.shown(axes)}")
     names = validation.some_of("axes", tuple(axes), AXES)
@@ -76,12 +132,22 @@ def survey(
     for name, column in values.items():
         if column.size == 0 or (np.diff(column) <= 0.0).any():
             raise ValueError(f"axes[{name!r}] must be ascending, got {validation.shown(axes[name])}")
-    settings = [
-        varied(setting, dict(zip(names, point, strict=True)))
+    return values
+
+
+def _points(values: Mapping[str, Array]) -> list[dict[str, float]]:
+    return [
+        dict(zip(values, point, strict=True))
         for point in product(*(column.tolist() for column in values.values()))
     ]
-    jobs = [Job(task, s, method, seed) for s in settings for method in METHODS for seed in setting.seeds]
-    results = run_all(jobs, threads)
+
+
+def _dataset(
+    task: Task, setting: Setting, values: Mapping[str, Array], results: list[dict[str, Any]]
+) -> xarray.Dataset:
+    import xarray
+
+    names = tuple(values)
     data = xarray.Dataset(
         coords={**values, "optimizer": np.array(METHODS, dtype=object), "seed": list(setting.seeds)}
     )

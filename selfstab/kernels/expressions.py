@@ -133,6 +133,9 @@ class Expressions(Lines):
                 raise NotInLanguage("bits of a number")
             return Value(type_, (self._emit(f"{name.removeprefix('Bit').lower()} {type_} {a}, {b}"),))
         type_, (a, b) = self._same(left, right, least=NUMBER if name == "Div" else INTEGER)
+        if left.type == right.type == TRUTH:
+            # Python's True + True is 2, NumPy's is True: a comparison gives either.
+            raise NotInLanguage(f"{name} of two truths")
         if type_ == NUMBER:
             names = {"Add": "fadd", "Sub": "fsub", "Mult": "fmul", "Div": "fdiv"}
         else:
@@ -227,6 +230,8 @@ class Expressions(Lines):
             raise NotInLanguage(ast.unparse(node))
         nodes = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
         pointer, *lengths = array.words
+        if len(nodes) > len(lengths) or any(isinstance(one, ast.UnaryOp) for one in nodes):
+            raise NotInLanguage(ast.unparse(node))
         place = ""
         for one, length in zip(nodes, lengths, strict=False):
             word = self._as(self._value(one), INTEGER)
@@ -244,6 +249,8 @@ class Expressions(Lines):
         )
 
     def _value_Call(self, node: ast.Call) -> Value:
+        if node.keywords:
+            raise NotInLanguage(ast.unparse(node))
         if isinstance(node.func, ast.Attribute):
             if ast.unparse(node.func) == "np.empty":
                 return self._empty(node)
@@ -323,7 +330,10 @@ class Expressions(Lines):
     def _empty(self, node: ast.Call) -> Value:
         sizes = node.args[0].elts if isinstance(node.args[0], ast.Tuple) else [node.args[0]]
         lengths = [self._as(self._value(one), INTEGER) for one in sizes]
-        element = INTEGER if len(node.args) > 1 and ast.unparse(node.args[1]) == "np.int64" else NUMBER
+        types = [ast.unparse(one) for one in node.args[1:]]
+        if types not in ([], ["np.int64"]):
+            raise NotInLanguage(ast.unparse(node))
+        element = INTEGER if types else NUMBER
         if all(word.isdigit() for word in lengths) and (count := int(np.prod([*map(int, lengths)]))) <= _FEW:
             self._count += 1
             pointer = f"%v{self._count}"

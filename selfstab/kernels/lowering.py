@@ -193,7 +193,9 @@ class _Function(Expressions):
         self._write(f"store {type_} {self._current[name]}, ptr {slot}")
 
     def _run_Assign(self, node: ast.Assign) -> None:
-        (target,) = node.targets
+        target, *others = node.targets
+        if others:
+            raise NotInLanguage(ast.unparse(node))
         if isinstance(target, ast.Tuple):
             if isinstance(node.value, ast.Tuple):
                 values = [self._value(one) for one in node.value.elts]
@@ -253,6 +255,8 @@ class _Function(Expressions):
         self._begin(end)
 
     def _run_While(self, node: ast.While) -> None:
+        if node.orelse:
+            raise NotInLanguage("an else of a loop")
         test, body, end = self._label(), self._label(), self._label()
         self._begin(test)
         self._branch(self._value(node.test), body, end)
@@ -270,6 +274,7 @@ class _Function(Expressions):
             isinstance(call, ast.Call)
             and ast.unparse(call.func) == "range"
             and isinstance(node.target, ast.Name)
+            and not (node.orelse or call.keywords)
         ):
             raise NotInLanguage(ast.unparse(node.iter))
         words = [self._as(self._value(one), INTEGER) for one in call.args]

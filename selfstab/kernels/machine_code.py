@@ -24,6 +24,7 @@ from selfstab.kernels.arithmetic import FUNCTIONS
 from selfstab.kernels.cache_files import CheckedFiles
 from selfstab.kernels.lowering import Source
 from selfstab.kernels.representation import INTEGER, NUMBER, TRUTH, Rows, Type
+from selfstab.kernels.subnormals import with_subnormals
 
 _C_TYPES: Final[dict[str, Any]] = {NUMBER: ctypes.c_double, INTEGER: ctypes.c_int64, TRUTH: ctypes.c_bool}
 
@@ -103,7 +104,8 @@ class Entry:
                 words.append(int(argument))
                 kinds.append(INTEGER)
         key = tuple(kinds)
-        result = (self._codes.get(key) or self._code(key)).function(*words)
+        # A first call compiles, and whoever hears of it may start a thread: neither is to be in the kernel's mode.
+        result = (self._codes.get(key) or with_subnormals(self._code)(key)).function(*words)
         for argument, rows in copies:
             if argument.flags.writeable:
                 argument[...] = rows

@@ -18,6 +18,10 @@ from dataclasses import dataclass
 from functools import cache, wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
+import numpy as np
+
+from selfstab.validation import Array
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -39,12 +43,12 @@ _Mode = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Control:
-    """A thread's mode: `read` returns it and the same without subnormal numbers; ``write(*mode)`` sets one.
+    """A thread's mode: `read` returns it and the same without and with subnormal numbers; ``write(*mode)`` sets one.
 
     `write` is a function of C: no interrupt comes between its call and its effect.
     """
 
-    read: Callable[[], tuple[_Mode, _Mode]]
+    read: Callable[[], tuple[_Mode, _Mode, _Mode]]
     write: Callable[..., Any]
 
 
@@ -61,18 +65,47 @@ def without_subnormals(function: Callable[P, R]) -> Callable[P, R]:
     >>> 1e-200 * float("1e-120")
     1e-320
     """
-    return function if (mode := control()) is None else _in_mode(mode, function)
+    return function if (mode := control()) is None else _in_mode(mode, _WITHOUT, function)
 
 
-def _in_mode(mode: Control, function: Callable[P, R]) -> Callable[P, R]:
+def normal(values: Array) -> Array:
+    """Return numbers with a zero, of the same sign, in the place of each that is subnormal.
+
+    A kernel gets no other: the mode acts on what an operation reads. A compiler leaves out a product by 1 and writes a
+    choice as a maximum, which makes such a number 0 where plain CPython keeps it, and the other way round.
+
+    >>> normal(np.array([1.0, 1e-310, -1e-310])).tolist()
+    [1.0, 0.0, -0.0]
+    """
+    return np.where(np.abs(values) < LEAST, np.copysign(0.0, values), values)
+
+
+def with_subnormals(function: Callable[P, R]) -> Callable[P, R]:
+    """Return a function that computes with subnormal numbers, though it is called where there are none.
+
+    For what a kernel's first call does beside its numbers. A thread has the mode that it is started in to its end.
+
+    >>> product = without_subnormals(with_subnormals(lambda a, b: a * b))
+    >>> product(1e-200, 1e-120)
+    1e-320
+    """
+    return function if (mode := control()) is None else _in_mode(mode, _WITH, function)
+
+
+_WITHOUT, _WITH = 1, 2
+"""Places among what `Control.read` returns."""
+
+
+def _in_mode(mode: Control, place: int, function: Callable[P, R]) -> Callable[P, R]:
     write = mode.write
 
     @wraps(function)
     def called(*arguments: P.args, **settings: P.kwargs) -> R:
-        before, flushing = mode.read()
+        modes = mode.read()
+        before, during = modes[0], modes[place]
         # Python looks for an interrupt after a call, not before it: from here on `before` is put back.
         try:
-            write(*flushing)
+            write(*during)
             return function(*arguments, **settings)
         finally:
             write(*before)
@@ -89,7 +122,7 @@ def control() -> Control | None:
     least, half, many = [LEAST, 0.5, 2.0**60]
     subnormal = least * half
     # Compared outside the mode: inside it a subnormal number is equal to 0.
-    written, read = _in_mode(mode, lambda: (least * half, subnormal * many))()
+    written, read = _in_mode(mode, _WITHOUT, lambda: (least * half, subnormal * many))()
     return mode if written == 0.0 and read == 0.0 and least * half > 0.0 else None
 
 
@@ -102,12 +135,13 @@ def _c_library() -> Control | None:
         return None
     get, environment = library.fegetenv, ctypes.c_uint32 * 16
 
-    def read() -> tuple[_Mode, _Mode]:
+    def read() -> tuple[_Mode, _Mode, _Mode]:
         before = environment()
         get(before)
-        flushing = environment(*before)
+        flushing, keeping = environment(*before), environment(*before)
         flushing[place] |= bits
-        return (before,), (flushing,)
+        keeping[place] &= ~bits
+        return (before,), (flushing,), (keeping,)
 
     return Control(read, library.fesetenv)
 
@@ -131,4 +165,4 @@ def _windows() -> Control | None:
     except (OSError, AttributeError):
         return None
     put.argtypes, put.restype = [ctypes.c_uint, ctypes.c_uint], ctypes.c_uint
-    return Control(lambda: ((put(0, 0) & mask, mask), (flush, mask)), put)
+    return Control(lambda: ((put(0, 0) & mask, mask), (flush, mask), (0, mask)), put)

@@ -26,7 +26,7 @@ PREDICTIONS: Final = "predictions"
 PARTS: Final = "parts"
 """The folder of a report that keeps what is known of each finished part."""
 
-_LIBRARIES: Final = ("numpy", "scipy", "sympy", "numba", "xarray", "zarr", "matplotlib")
+_LIBRARIES: Final = ("numpy", "scipy", "sympy", "llvmlite", "numba", "xarray", "zarr", "matplotlib")
 
 
 class CheckFailed(Exception):
@@ -204,7 +204,15 @@ def _predictions_part(folder: Path, make: bool) -> _PredictionsPart | None:
     return part
 
 
-LONGEST: Final = ("flatter_networks", "predictions", "flatter", "networks")
+LONGEST: Final = (
+    "flatter_networks",
+    "networks",
+    "predictions",
+    "flatter",
+    "digits",
+    "predicted",
+    "digits_flows",
+)
 """Parts that begin first where several are made at once: what begins last should be short."""
 
 
@@ -227,23 +235,48 @@ def _all_made(
             assert part is not None
             yield name, part
         return
-    from concurrent.futures import as_completed
+    first = [name for name in LONGEST if name in parts]
+    left = [*first, *(name for name in parts if name not in first)]
+    for name, part in _made_in_processes(folder, left, quick, processes):
+        left.remove(name)
+        yield name, part
+    # A process ended, and took those under way with it: each has one of its own now, and the guilty one is named.
+    for name in left:
+        yield next(_made_in_processes(folder, [name], quick, 1), (name, _lost(name)))
+
+
+def _made_in_processes(
+    folder: Path, parts: Sequence[str], quick: bool, processes: int
+) -> Iterator[tuple[str, FigurePart | _PredictionsPart]]:
+    """Yield parts as they are finished, until all are or a process ends before its part is made."""
+    from concurrent.futures import BrokenExecutor, as_completed
 
     from loky import ProcessPoolExecutor
 
     workers = ProcessPoolExecutor(min(processes, len(parts)))
     try:
-        first = [name for name in LONGEST if name in parts]
-        order = [*first, *(name for name in parts if name not in first)]
-        futures = {workers.submit(_made, folder, name, quick): name for name in order}
+        futures = {workers.submit(_made, folder, name, quick): name for name in parts}
         for future in as_completed(futures):
-            part = future.result()
+            try:
+                part = future.result()
+            except BrokenExecutor:
+                continue
             assert part is not None
             yield futures[future], part
     except BaseException:
         workers.shutdown(kill_workers=True)
         raise
     workers.shutdown()
+
+
+def _lost(name: str) -> FigurePart | _PredictionsPart:
+    """Return the part whose process ended, as one that failed."""
+    reason = "its process ended before it was made, perhaps for want of memory"
+    if name == PREDICTIONS:
+        return _PredictionsPart([], 3, f"not made: {reason}")
+    module = companion(f"figures.{name}")
+    about = (module.__doc__ or "").partition("\n")[2].strip()
+    return FigurePart(name, module.TITLE, about, failure=reason)
 
 
 def reproduce(

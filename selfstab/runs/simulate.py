@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from selfstab.eigen.blas import one_blas_thread
 from selfstab.eigen.krylov import NotFiniteError
 from selfstab.eigen.pairs import DENSE_UP_TO, Eigenpair, continuous_in_sign, dense_top_vectors
 from selfstab.kernels.machine_code import heard
-from selfstab.kernels.subnormals import without_subnormals
+from selfstab.kernels.subnormals import normal, without_subnormals
 from selfstab.losses.base.loss import Loss
 from selfstab.optimizers.base import Optimizer
 from selfstab.runs.dataset import begin_import, check_records, dataset, number_of_records, recorded_steps
@@ -138,9 +138,9 @@ def _by_kernel(problem: Problem, every: int, keep: tuple[str, ...]) -> _Recorded
     if "velocity" in keep:
         data["velocity"] = np.ascontiguousarray(records[:, n : 2 * n])
     del records
-    data["loss"], data["sharpness"] = without_subnormals(kernel.evaluate)(
-        weights, loss="loss" in keep, sharpness="sharpness" in keep
-    )
+    data["loss"], data["sharpness"] = without_subnormals(
+        replace(kernel, values=normal(kernel.values)).evaluate
+    )(normal(weights), loss="loss" in keep, sharpness="sharpness" in keep)
     if "gradient_norm" in keep:
         data["gradient_norm"] = norms(loss.gradients_at(weights))
     if "top_eigenvector" in keep:

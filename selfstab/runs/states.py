@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from selfstab.kernels.subnormals import normal
 from selfstab.losses.base.kernel import Kernel
 from selfstab.optimizers.base import Optimizer
 from selfstab.runs.problem import NOISE_ROWS, Problem
@@ -182,7 +183,7 @@ class Tracer:
         noisy = problem.noise > 0
         ended = self._trace(
             start, *carried, *([first] if self._reads_step else []), rates, *problem.optimizer.numbers.values(),
-            kernel.values, problem.noise_at(first, last) if noisy else np.zeros((1, start.size)), noisy, every,
+            normal(kernel.values), problem.noise_at(first, last) if noisy else np.zeros((1, start.size)), noisy, every,
             problem.escape, records,
         )  # fmt: skip
         return int(ended) + first if ended >= 0 else -1

@@ -49,7 +49,7 @@ def sweep(
 ) -> xarray.Dataset:
     """Run every combination of the axes' values and measure each run.
 
-    Symbolic losses run in compiled blocks of lanes on all cores. A kernel compiles in ten to thirty seconds; later
+    Symbolic losses run in compiled blocks of lanes on all cores. A kernel compiles in one to three seconds; later
     sweeps, in other processes too, load it from the disk. What needs a kernel of its own: another formula, a new set
     of measures, another kind of learning rate (constant or an lr axis, excess, warmup, any other schedule), and noise
     or lookahead where there was none. Other numbers, axes, starts and lengths do not.

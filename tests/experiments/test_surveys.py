@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import xarray
 
-from selfstab.experiments import METHODS, compare, survey, verdict
-from selfstab.experiments.surveys import varied
+from selfstab.experiments import METHODS, compare, comparison, survey, verdict
+from selfstab.experiments.surveys import surveys, varied
 from tests.experiments.small import SETTING, TASK
 
 
@@ -25,6 +25,19 @@ def test_a_survey_is_its_comparisons():
     longer = survey(TASK, SETTING, {"warmup": [50, 100]}, threads=1)
     half = compare(TASK, replace(SETTING, warmup=50, steps=80), threads=1)
     assert np.array_equal(longer["mean_sharpness"].sel(warmup=50), half["mean_sharpness"], equal_nan=True)
+
+
+def test_surveys_of_several_grids_run_what_they_share_once(monkeypatch):
+    """Protects the figures of two surveys: each is the one alone, and no run is made twice."""
+    run = []
+    batch = comparison.run_batch
+    monkeypatch.setattr(comparison, "run_batch", lambda jobs: run.extend(jobs) or batch(jobs))
+    grids = [{"threshold": [SETTING.threshold, 4.0]}, {"momentum": [SETTING.momentum, 0.8]}]
+    both = surveys(TASK, SETTING, grids, threads=1)
+    assert len(run) == len({(job.setting, job.method, job.seed) for job in run})
+    assert len(run) == 3 * len(METHODS) * len(SETTING.seeds)
+    for data, axes in zip(both, grids, strict=True):
+        assert data.drop_attrs().identical(survey(TASK, SETTING, axes, threads=1).drop_attrs())
 
 
 @pytest.mark.parametrize("momentum", [0.2, 0.8, 0.95])

@@ -150,7 +150,11 @@ def test_arrays_in_any_order_and_of_any_type():
 @pytest.mark.parametrize(
     "line",
     ["out[0] = x ** 2", "out[0] = x // 2.0", "out[0] = max(x, 1.0)", "out[0] = {}", "return", "out = None",
-     "out[0] = unknown(x)", "out[0] = absent", "for k in [1, 2]:\n        pass", "x.fill(1.0)", "out[0] = abs(3)"],
+     "out[0] = unknown(x)", "out[0] = absent", "for k in [1, 2]:\n        pass", "x.fill(1.0)", "out[0] = abs(3)",
+     "for k in range(2):\n        pass\n    else:\n        out[0] = 1.0", "out[0, 1] = 1.0", "out[-1] = 1.0",
+     "while x < 1.0:\n        x += 1.0\n    else:\n        out[0] = 1.0", "row = np.empty(4, dtype=np.int64)",
+     "row = np.empty(4, np.int32)", "out[0] = fma(x, x, c=x)", "y = z = x",
+     "out[0] = (x < 1.0) + (x > 0.0)"],
 )  # fmt: skip
 def test_other_python_is_refused(line):
     """Protects from a silent other meaning: what is not translated exactly raises."""

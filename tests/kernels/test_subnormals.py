@@ -12,7 +12,8 @@ import pytest
 
 import selfstab as ss
 from selfstab.kernels import modules, subnormals
-from selfstab.kernels.subnormals import without_subnormals
+from selfstab.kernels.machine_code import heard
+from selfstab.kernels.subnormals import with_subnormals, without_subnormals
 
 SUBNORMAL = np.full(9, 1e-200) * 1e-120
 """The product of two normal numbers, as float64 has it."""
@@ -83,6 +84,36 @@ def test_an_interrupt_puts_the_mode_back_whenever_it_comes():
         signal.signal(signal.SIGALRM, before)
 
 
+def test_a_first_call_compiles_outside_the_mode(cold_cache):
+    """Protects threads and libraries that a first call starts: a thread has the mode of the one that starts it."""
+    seen = []
+
+    def begun():
+        thread = threading.Thread(target=lambda: seen.append(in_float64()))
+        thread.start()
+        thread.join()
+
+    text = "@entry\ndef run(x, y, out):\n    out[0] = x * y\n"
+    out = np.ones(1)
+    with heard(begun):
+        without_subnormals(modules.compiled(text).run)(1e-200, float("1e-120"), out)
+    assert seen == [True]
+    assert out[0] == 0.0
+    assert in_float64()
+
+
+def test_the_other_mode_is_put_back():
+    """Protects a kernel whose code is compiled amid its call: it goes on without subnormal numbers."""
+
+    @without_subnormals
+    def inside():
+        return with_subnormals(in_float64)(), in_float64()
+
+    assert inside() == (True, False)
+    assert with_subnormals(in_float64)()
+    assert in_float64()
+
+
 def test_a_dying_oscillation_comes_to_rest(plain_engine, same_cells):
     """Protects the end of runs: no step is left where they die, in a sweep, a run and an orbit, compiled or not."""
     measures = [
@@ -131,6 +162,22 @@ def test_a_cell_and_its_run_agree_below_the_least_square(same_bits):
                     steps,
                     name,
                 )
+
+
+@pytest.mark.parametrize("weights", ["x", "xy", "xyz"])
+def test_parameters_below_the_least_number_are_0(weights, plain_engine, same_cells):
+    """Protects equal bits of compiled code and plain CPython: a compiler may keep such a number, or make it 0."""
+    loss = ss.SymbolicLoss(" + ".join(f"c*{w}**2/2" for w in weights), [*weights], {"c": 1e-310})
+    arguments = {"start": np.ones(len(weights)), "steps": 5, "progress": False, "threads": 1}
+    arguments["measure"] = ["min_sharpness", "max_sharpness", "final_sharpness", "max_loss"]
+    sweep = [loss, ss.HeavyBall(1.0), {"lr": [0.5, 1.0]}]
+    data = ss.sweep(*sweep, **arguments)
+    same_cells(data, plain_engine(ss.sweep, *sweep, **arguments))
+    runs = [ss.simulate(loss, ss.HeavyBall(1.0), arguments["start"], steps) for steps in (5, 20_000)]
+    for values in [data[name].values for name in arguments["measure"]] + [
+        run.sharpness.values for run in runs
+    ]:
+        assert not values.view(np.int64).any()
 
 
 BELOW = {"start": [1e-161], "steps": 40, "measure": ["max_loss", "final_loss", "phase", "diverged_at"]}

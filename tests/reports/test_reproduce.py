@@ -1,7 +1,10 @@
 """The report: all of it is written, failures are shown and returned, and nothing in it can become markup."""
 
+import os
 import re
+import signal
 from html.parser import HTMLParser
+from importlib.metadata import version
 from types import ModuleType
 
 import numpy as np
@@ -156,6 +159,11 @@ def test_a_part_is_made_again_once_anything_it_stands_on_has_changed(figures, mo
     assert times == {"good": 2}
 
 
+def test_the_page_names_the_compiler():
+    """Protects who reads a report: what its kernels were compiled with is among its versions."""
+    assert reproduction._versions()["llvmlite"] == version("llvmlite")
+
+
 def test_the_key_is_of_the_code():
     # Protects reuse from code that has changed: another hash for other sources, the same for the same.
     assert reproduction.part_key("modes", False) == reproduction.part_key("modes", False)
@@ -279,3 +287,20 @@ def test_parts_made_at_once_are_on_the_page(tmp_path):
     again = []
     reproduction.reproduce(tmp_path, quick=True, only=["modes", "envelope"], say=again.append)
     assert all("finished before" in line for line in again[:2])
+
+
+def test_a_part_whose_process_ends_keeps_no_other_from_the_page(tmp_path, monkeypatch):
+    """Protects the report from a part that takes all memory: the system ends its process, and the others are made."""
+    made = reproduction._made
+
+    def of_little_memory(folder, name, quick):
+        if name == "modes":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return made(folder, name, quick)
+
+    monkeypatch.setattr(reproduction, "_made", of_little_memory)
+    said = []
+    code = reproduction.reproduce(tmp_path, True, ["modes", "envelope"], said.append, processes=2)
+    assert code == 1
+    assert (tmp_path / "envelope.png").exists()
+    assert any(line.startswith("modes:") and "its process ended before it was made" in line for line in said)

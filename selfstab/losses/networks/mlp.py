@@ -18,7 +18,7 @@ from selfstab.losses.base.named_loss import number, whole
 from selfstab.losses.networks.activations import ACTIVATIONS, SMOOTHNESS
 from selfstab.losses.networks.criteria import CRITERIA, checked_targets
 from selfstab.losses.networks.hessian import explicit_hessian
-from selfstab.losses.networks.passes import Network, Pass
+from selfstab.losses.networks.passes import SCRATCH, Network, Pass
 from selfstab.losses.networks.regression import Regression
 from selfstab.machine import check_memory
 from selfstab.validation import Array
@@ -171,7 +171,7 @@ class MLP(Regression):
     @np.errstate(over="ignore", invalid="ignore")
     def gradient_at(self, w: Array) -> Array:
         """Return ∇L(w)."""
-        return self._decayed(self._network.gradient(self._network.at(w, order=1)), w)
+        return self._decayed(self._network.gradient_at(w), w)
 
     @np.errstate(over="ignore", invalid="ignore")
     def hessian_vector_at(self, w: Array, v: Array) -> Array:
@@ -191,6 +191,17 @@ class MLP(Regression):
         """Return the function v → ∇²L(w) v."""
         at = self._network.at(w, order=2)  # one pass serves all products
         return lambda v: self._decayed(self._network.product(at, v), v)
+
+    def sharpness_at(self, w: Array, guess: Array | None = None) -> pairs.Eigenpair:
+        """Return the top eigenpair at w."""
+        # A class made from this one may have products of its own.
+        if self.explicit_hessian or type(self).hessian_operator_at is not MLP.hessian_operator_at:
+            return super().sharpness_at(w, guess)
+        with SCRATCH, np.errstate(over="ignore", invalid="ignore"):
+            at = self._network.at(w, 2, SCRATCH.array)
+            return pairs.top_eigenpair(
+                lambda v: self._decayed(self._network.product(at, v), v), self.dimension, guess=guess
+            )
 
     def derivatives_at(self, w: Array) -> Derivatives:
         """Return the derivatives at one w."""

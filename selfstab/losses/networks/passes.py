@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from selfstab.losses.networks.activations import Activation
+from selfstab.losses.networks.activations import Activation, NewArray
 from selfstab.losses.networks.criteria import Criterion
 from selfstab.losses.networks.series import Truncation, truncation
 from selfstab.validation import Array
@@ -65,7 +65,7 @@ class Network:
 
     @cached_property
     def _augmented(self) -> Array:
-        return with_ones(self.data)
+        return with_ones(self.data, np.empty((len(self.data), self.data.shape[1] + 1)))
 
     def layers(self, w: Array) -> list[Array]:
         """Return W̄_k, views of the weights."""
@@ -76,28 +76,52 @@ class Network:
             start = end
         return layers
 
-    def forward(self, layers: list[Array], order: int) -> tuple[list[Array], list[list[Array]], Array]:
+    def forward(
+        self, layers: list[Array], order: int, array: NewArray
+    ) -> tuple[list[Array], list[list[Array]], Array]:
         """Return the layers' inputs ā_k, the derivatives of φ up to `order`, and the outputs."""
-        inputs, slopes = [self._augmented], []
+        inputs, slopes, samples = [self._augmented], [], len(self.data)
         for layer in layers[:-1]:
-            values, *derivatives = self.activation(inputs[-1] @ layer, order)
-            inputs.append(with_ones(values))
+            width = layer.shape[1]
+            z = np.matmul(inputs[-1], layer, out=array((samples, width)))
+            values, *derivatives = self.activation(z, order, array)
+            inputs.append(with_ones(values, array((samples, width + 1))))
             slopes.append(derivatives)
-        return inputs, slopes, inputs[-1] @ layers[-1]
+        return inputs, slopes, np.matmul(inputs[-1], layers[-1], out=array((samples, layers[-1].shape[1])))
 
     def value(self, w: Array) -> float:
         """Return L."""
-        return self.criterion.value(self.forward(self.layers(w), order=0)[2])
+        with SCRATCH:
+            return self.criterion.value(self.forward(self.layers(w), 0, SCRATCH.array)[2])
 
-    def at(self, w: Array, order: int) -> Pass:
-        """Return the pass at w with the derivatives of φ up to `order` >= 1."""
-        layers = self.layers(w)
-        inputs, slopes, outputs = self.forward(layers, order)
+    def gradient_at(self, w: Array) -> Array:
+        """Return ∇L(w), of a pass that nothing else needs; its bits are those of ``gradient(at(w, 1))``."""
+        gradient = np.empty(self.dimension)
+        with SCRATCH:
+            layers, samples, array = self.layers(w), len(self.data), SCRATCH.array
+            inputs, slopes, outputs = self.forward(layers, 1, array)
+            delta = self.criterion.slope(self.criterion.state(outputs))
+            parts = self.layers(gradient)
+            for k in range(len(layers) - 1, 0, -1):
+                np.matmul(inputs[k].T, delta, out=parts[k])
+                delta = _back(delta, layers[k], array((samples, len(layers[k]) - 1)))
+                delta *= slopes[k - 1][0]
+            np.matmul(self._augmented.T, delta, out=parts[0])
+        return gradient
+
+    def at(self, w: Array, order: int, array: NewArray = np.empty) -> Pass:
+        """Return the pass at w with the derivatives of φ up to `order` >= 1.
+
+        With an `array` of SCRATCH it is one until the context ends.
+        """
+        layers, samples = self.layers(w), len(self.data)
+        inputs, slopes, outputs = self.forward(layers, order, array)
         state = self.criterion.state(outputs)
         deltas, arriving = [self.criterion.slope(state)], []
         for layer, derivatives in zip(reversed(layers), reversed(slopes), strict=False):
-            arriving.append(_back(deltas[-1], layer, np.empty((len(self.data), len(layer) - 1))))
-            deltas.append(arriving[-1] * derivatives[0])
+            shape = (samples, len(layer) - 1)
+            arriving.append(_back(deltas[-1], layer, array(shape)))
+            deltas.append(np.multiply(arriving[-1], derivatives[0], out=array(shape)))
         return Pass(layers, inputs, slopes, outputs, state, deltas[::-1], arriving[::-1])
 
     def gradient(self, at: Pass) -> Array:
@@ -110,7 +134,7 @@ class Network:
     def product(self, at: Pass, v: Array) -> Array:
         """Return ∇²L v, the derivative along v of ∂L/∂W̄_k = ā_kᵀ δ_k, from a pass of order 2 or more."""
         product = np.empty(self.dimension)
-        with _SCRATCH:
+        with SCRATCH:
             self._write_product(at, v, product)
         return product
 
@@ -124,11 +148,11 @@ class Network:
         preactivations: list[Array] = []
         for k, move in enumerate(moves):
             shape = (samples, move.shape[1])
-            z = np.matmul(at.inputs[k], move, out=_SCRATCH.array(shape))
+            z = np.matmul(at.inputs[k], move, out=SCRATCH.array(shape))
             if k > 0:
-                z += np.matmul(inputs[-1], at.layers[k][:-1], out=_SCRATCH.array(shape))
+                z += np.matmul(inputs[-1], at.layers[k][:-1], out=SCRATCH.array(shape))
             if k < last:
-                inputs.append(np.multiply(at.slopes[k][0], z, out=_SCRATCH.array(shape)))
+                inputs.append(np.multiply(at.slopes[k][0], z, out=SCRATCH.array(shape)))
             preactivations.append(z)
 
         delta = self.criterion.bend(at.state, preactivations[last])
@@ -136,8 +160,8 @@ class Network:
             np.matmul(at.inputs[k].T, delta, out=parts[k])
             parts[k][:-1] += inputs[k - 1].T @ at.deltas[k]
             shape = (samples, len(moves[k]) - 1)
-            arriving = _back(delta, at.layers[k], _SCRATCH.array(shape))
-            term = _SCRATCH.array(shape)  # one after another of those that are added
+            arriving = _back(delta, at.layers[k], SCRATCH.array(shape))
+            term = SCRATCH.array(shape)  # one after another of those that are added
             arriving += _back(at.deltas[k], moves[k], term)
             arriving *= at.slopes[k - 1][0]
             arriving += np.multiply(at.bends[k - 1], preactivations[k - 1], out=term)
@@ -161,7 +185,7 @@ class Network:
                 distinct.append(direction)
                 orders.append(1)
         result = np.empty(self.dimension)
-        with _SCRATCH:
+        with SCRATCH:
             self._write_along(at, truncation(tuple(orders)), distinct, result)
         return result
 
@@ -176,7 +200,7 @@ class Network:
         outputs = np.empty((0, 0, 0))
         for k, layer in enumerate(layers):
             width = layer.shape[1]
-            z = _SCRATCH.array((size, samples, width))
+            z = SCRATCH.array((size, samples, width))
             if k == 0:
                 if last == 0:
                     z[1:] = 0.0
@@ -184,7 +208,7 @@ class Network:
                     np.matmul(self._augmented, move[0], out=z[unit])
             else:
                 np.matmul(flat(inputs[-1][1:]), layer, out=flat(z[1:]))
-                term = _SCRATCH.array((samples, width))  # one after another of those that are added
+                term = SCRATCH.array((samples, width))  # one after another of those that are added
                 for shifts, move in zip(algebra.shifts, moves, strict=True):
                     for to, source in shifts:
                         z[to] += np.matmul(inputs[-1][source], move[k], out=term)
@@ -193,27 +217,27 @@ class Network:
                 outputs = z
                 break
             powers = algebra.powers(z, linear=k == 0)
-            values = _SCRATCH.array((size, samples, width + 1))
+            values = SCRATCH.array((size, samples, width + 1))
             values[:, :, -1] = 0.0
             values[0, :, -1] = 1.0
             algebra.compose(powers, [at.inputs[k + 1][:, :-1], *at.slopes[k]], out=values[:, :, :-1])
             inputs.append(values)
-            slope = _SCRATCH.array((size, samples, width))
+            slope = SCRATCH.array((size, samples, width))
             slopes.append(algebra.compose(powers, at.slopes[k], out=slope))
 
         parts = self.layers(result)
         delta = self.criterion.series(algebra, outputs)
         for k in range(last, 0, -1):
             np.matmul(flat(inputs[k - 1]).T, flat(delta[::-1]), out=parts[k])
-            arriving = _SCRATCH.array((size, samples, len(layers[k]) - 1))
+            arriving = SCRATCH.array((size, samples, len(layers[k]) - 1))
             arriving[0] = at.arriving[k - 1]
             _back(flat(delta[1:]), layers[k], flat(arriving[1:]))
-            term = _SCRATCH.array(arriving.shape[1:])
+            term = SCRATCH.array(arriving.shape[1:])
             for shifts, move in zip(algebra.shifts, moves, strict=True):
                 for to, source in shifts:
                     arriving[to] += _back(delta[source], move[k], term)
             # Of the first layer's inputs, which do not move, only the last coefficient is asked for.
-            space = _SCRATCH.array(arriving.shape)
+            space = SCRATCH.array(arriving.shape)
             delta = algebra.product(
                 slopes[k - 1], arriving, only_last=k == 1, out=space[-1:] if k == 1 else space
             )
@@ -224,8 +248,8 @@ class Network:
 def _back(delta: Array, layer: Array, out: Array) -> Array:
     """Return δ Wᵀ, what arrives at a layer's inputs but the ones."""
     back = layer[:-1].T
-    # Of a single output it is an outer product, which needs no sums.
-    return np.multiply(delta, back, out=out) if len(back) == 1 else np.matmul(delta, back, out=out)
+    # Of a single output it is an outer product, for which matmul takes no BLAS.
+    return np.dot(delta, back, out=out) if len(back) == 1 else np.matmul(delta, back, out=out)
 
 
 class _Scratch(threading.local):
@@ -252,19 +276,28 @@ class _Scratch(threading.local):
         place = self._taken
         self._taken += 1
         if place == len(self._arrays):
-            self._arrays.append(np.empty(size))
+            self._arrays.append(_spread(size, place))
         elif self._arrays[place].size < size:
-            self._arrays[place] = np.empty(size)
+            self._arrays[place] = _spread(size, place)
         return self._arrays[place][:size].reshape(shape)
 
 
+def _spread(size: int, place: int) -> Array:
+    """Return an array that begins at a line of the cache, at another part of a page than its neighbours.
+
+    A processor takes numbers at equal parts of two pages for one number where it reads one and writes the other.
+    """
+    array = np.empty(size + 512)
+    first = (-(array.ctypes.data // 8) + 72 * place) % 512
+    return array[first : first + size]
+
+
 _LARGEST_KEPT: Final = 2**20
-_SCRATCH: Final = _Scratch()
+SCRATCH: Final = _Scratch()
 
 
-def with_ones(values: Array) -> Array:
-    """Return the values with a column of ones after them."""
-    augmented = np.empty((len(values), values.shape[1] + 1))
+def with_ones(values: Array, augmented: Array) -> Array:
+    """Return the values with a column of ones after them, written into `augmented`."""
     augmented[:, :-1] = values
     augmented[:, -1] = 1.0
     return augmented

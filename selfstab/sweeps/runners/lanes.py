@@ -14,7 +14,7 @@ import numpy as np
 from selfstab.kernels import modules
 from selfstab.kernels.machine_code import heard
 from selfstab.kernels.measures import in_order
-from selfstab.kernels.subnormals import without_subnormals
+from selfstab.kernels.subnormals import normal, without_subnormals
 from selfstab.kernels.variants import Variant
 from selfstab.losses.base.kernel import Kernel
 from selfstab.optimizers.schedules import numeric_fields
@@ -138,7 +138,7 @@ class LaneRunner:
         out = np.empty((len(self._measures), len(inputs)))
         last = np.empty((len(inputs) if ends else 0, ends))
         problem = self.plan.problem
-        self._kernel.with_data(run)(inputs, table, noise, problem.steps, problem.escape, out, last)
+        self._kernel.with_data(run)(normal(inputs), table, noise, problem.steps, problem.escape, out, last)
         return out, last
 
     def inputs(self, cells: Integers) -> Array:

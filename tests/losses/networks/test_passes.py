@@ -92,10 +92,31 @@ def test_threads_do_not_share_scratch_arrays():
     assert wrong == []
 
 
+@pytest.mark.parametrize("widths", [(3, 1), (3, 4, 1), (3, 4, 5, 2)])
+@pytest.mark.parametrize("activation", ["tanh", "gelu", "linear"])
+def test_memory_used_again_changes_no_bit(widths, activation):
+    """Protects runs: a gradient whose arrays another pass had before is that of a pass with arrays of its own."""
+    rng = np.random.default_rng(0)
+    net = Network(
+        widths,
+        rng.standard_normal((7, 3)),
+        ACTIVATIONS[activation],
+        MeanSquaredError(rng.standard_normal((7, widths[-1]))),
+    )
+    for _ in range(3):
+        w = rng.standard_normal(net.dimension)
+        alone = net.gradient(net.at(w, 1))
+        with passes.SCRATCH:
+            shared = net.at(w, 2, passes.SCRATCH.array)
+            assert np.array_equal(net.gradient_at(w), alone)
+            assert np.array_equal(net.product(shared, w), net.product(net.at(w, 2), w))
+            assert np.array_equal(net.gradient(shared), alone)
+
+
 def test_the_two_views_of_samples():
     """Protects the ones that carry the biases, and coefficients one below the other."""
     values = np.arange(6.0).reshape(3, 2)
-    assert np.array_equal(with_ones(values), np.column_stack([values, np.ones(3)]))
+    assert np.array_equal(with_ones(values, np.empty((3, 3))), np.column_stack([values, np.ones(3)]))
     series = np.arange(12.0).reshape(2, 3, 2)
     assert np.array_equal(flat(series)[3:], series[1])
 
