@@ -28,6 +28,8 @@ NAMES: Final = (
     "two_cycles",
     "noise_boundary",
     "plateaus",
+    "sharpness_gap",
+    "minibatch_gap",
     "constrained",
     "predicted",
     "flows",

@@ -55,6 +55,22 @@ WRONG = [
 ]  # fmt: skip
 
 
+def _gap():
+    """Return calls about noise at the edge: batch sharpness, the loss of some rows, the swing's variance."""
+    network = ss.MLP((1, 1), [[1.0], [2.0], [3.0]], [0.0, 1.0, 1.0])
+    risk = ss.EmpiricalRisk("(w*x - y)**2/2", ["w"], {"x": [1.0, 2.0], "y": [0.0, 1.0]})
+    settings = {"loss": network, "weights": [0.1, 0.2], "size": 2, "batches": 3, "seed": 0}
+    return {
+        "observables.batch_sharpness": (ss.observables.batch_sharpness, settings),
+        "stationary_variance": (
+            theory.stationary_variance,
+            {"numerator": [1.0, 0.0], "denominator": [1.0, -1.5, 0.5], "sharpness": 2.0},
+        ),
+        "MLP.of_samples": (network.of_samples, {"rows": [0, 2]}),
+        "EmpiricalRisk.of_samples": (risk.of_samples, {"rows": [1]}),
+    }
+
+
 def datasets():
     """Return one dataset of every kind that the package makes, by name."""
     run = {"loss": CUBIC, "optimizer": ss.HeavyBall(2.0, 0.5), "start": [0.1, 0.0], "steps": 40}
@@ -114,6 +130,7 @@ def calls(of):
         ss.observables.swing,
         {"run": of["run"], "loss": CUBIC, "minimum": [0.0, 0.0]},
     )
+    every |= _gap()
     every["catapults of a run"] = (ss.catapults, {"sharpness": of["run"]["sharpness"], "threshold": 1.0})
     every["analyze"] = (
         ss.analyze,

@@ -30,6 +30,7 @@ from selfstab.theory.linear_edge import (
     linear_cycle_growth,
     linear_cycle_period,
 )
+from selfstab.theory.gap import cycle_gap, linear_sharpness_gap, sharpness_gap, stationary_variance
 from selfstab.theory.lookahead import (
     envelope_momentum,
     lookahead_displacement,
@@ -79,6 +80,7 @@ __all__ = [
     "critical_coupling",
     "crossing_amplitude",
     "cycle_drift",
+    "cycle_gap",
     "cycle_growth",
     "cycle_period",
     "deviation_coefficients",
@@ -98,6 +100,7 @@ __all__ = [
     "linear_displacement",
     "linear_domain",
     "linear_overshoot",
+    "linear_sharpness_gap",
     "lookahead_displacement",
     "lookahead_inertia_number",
     "lookahead_overshoot",
@@ -122,6 +125,7 @@ __all__ = [
     "region",
     "region_boundaries",
     "remaining_drop",
+    "sharpness_gap",
     "slow_energy",
     "slow_orbit",
     "slow_overshoot",
@@ -129,6 +133,7 @@ __all__ = [
     "spectral_radius",
     "spike_factor",
     "stabilization_weight",
+    "stationary_variance",
     "threshold",
     "two_cycle_growth",
     "two_cycle_half_amplitude",
