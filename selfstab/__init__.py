@@ -2,7 +2,7 @@
 
 The public names, by topic; ``help(selfstab.sweep)`` and the like tell the rest:
 
-- optimizers: HeavyBall, Constant, LinearWarmup; Optimizer (one of your own)
+- optimizers: HeavyBall, Adam, RMSProp, Constant, LinearWarmup; Optimizer (one of your own)
 - losses: SymbolicLoss (any formula), EmpiricalRisk (a formula's mean over data), Quadratic, CubicTaylor, Product,
   DoubleWell, Minimalist, Chain, Coupled, DiagonalNetwork, MLP, FunctionLoss (any model), LossFamily (losses a function
   makes), Loss (the base of your own kind), check_loss; derive_within; datasets
@@ -32,6 +32,8 @@ __version__ = "0.2.0"
 
 _HOMES = {
     "HeavyBall": "optimizers.heavy_ball",
+    "Adam": "optimizers.adam",
+    "RMSProp": "optimizers.rms_prop",
     "Optimizer": "optimizers.base",
     "Constant": "optimizers.schedules",
     "LinearWarmup": "optimizers.schedules",

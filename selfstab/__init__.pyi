@@ -26,8 +26,10 @@ from selfstab.losses.toys import Minimalist as Minimalist
 from selfstab.losses.toys import Product as Product
 from selfstab.losses.toys import Quadratic as Quadratic
 from selfstab.observables.detection import catapults as catapults
+from selfstab.optimizers.adam import Adam as Adam
 from selfstab.optimizers.base import Optimizer as Optimizer
 from selfstab.optimizers.heavy_ball import HeavyBall as HeavyBall
+from selfstab.optimizers.rms_prop import RMSProp as RMSProp
 from selfstab.optimizers.schedules import Constant as Constant
 from selfstab.optimizers.schedules import LinearWarmup as LinearWarmup
 from selfstab.records.analyze import analyze as analyze

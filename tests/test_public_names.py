@@ -55,6 +55,8 @@ def test_public_names_are_those_promised():
     """Protects other people's scripts: these names and arguments are fixed."""
     signatures = {
         "HeavyBall": "lr momentum lookahead",
+        "Adam": "lr beta1 beta2 eps bias_correction frozen_after second_moment",
+        "RMSProp": "lr beta2 eps momentum bias_correction frozen_after second_moment",
         "Optimizer": "lr",
         "Constant": "lr",
         "LinearWarmup": "start end steps",

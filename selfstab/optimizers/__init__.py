@@ -4,9 +4,11 @@ One optimizer a file: its state, its update and its threshold, written once. ``s
 that change. A new optimizer is a new file here; runs and sweeps take the update from it.
 """
 
+from selfstab.optimizers.adam import Adam
 from selfstab.optimizers.arithmetic import exp, log, sqrt, where
 from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.optimizers.rms_prop import RMSProp
 from selfstab.optimizers.settings import setting
 
-__all__ = ["HeavyBall", "Optimizer", "exp", "log", "setting", "sqrt", "where"]
+__all__ = ["Adam", "HeavyBall", "Optimizer", "RMSProp", "exp", "log", "setting", "sqrt", "where"]
