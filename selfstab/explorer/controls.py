@@ -18,6 +18,7 @@ from selfstab.explorer.setups import FORMULA, MODELS
 from selfstab.explorer.state import PageState
 from selfstab.explorer.template import DIV_STYLE, WIDGET_STYLE
 from selfstab.losses.symbolic.toy import SliderRange
+from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.registry import registered
 
 SHORT: Final = {
@@ -31,6 +32,11 @@ SHORT: Final = {
 """Axes in few letters."""
 
 _POWER: Final = "return Number(Math.pow(10, tick).toPrecision(3)).toString()"
+
+
+def _methods() -> list[str]:
+    """Return the optimizers that a page has: those whose threshold is of the Hessian's sharpness, which it sets."""
+    return [name for name, kind in registered().items() if kind.preconditioner is Optimizer.preconditioner]
 
 
 class Owner(Protocol):
@@ -67,7 +73,7 @@ class Controls:
             title="momentum β", start=0.0, end=0.99, step=0.005, value=state.momentum, **wide
         )
         power = CustomJSTickFormatter(code=_POWER)
-        self.method = Select(title="Optimizer", value=state.method, options=list(registered()), **wide)
+        self.method = Select(title="Optimizer", value=state.method, options=_methods(), **wide)
         self.method.visible = len(self.method.options) > 1
         self.numbers = column(**plain)
         self.excess = Slider(

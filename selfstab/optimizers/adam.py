@@ -94,7 +94,7 @@ class Adam(Optimizer):
     def _preconditioner(self, states: tuple[Any, ...]) -> Any:
         if not self.bias_correction:
             return moments.size(self, states[1])
-        return states[3] * moments.size(self, *states[1:3])
+        return moments.size(self, *states[1:])
 
     def rule(
         self, weights: Any, states: tuple[Any, ...], gradient: Any, lr: Any, step: Any

@@ -49,7 +49,7 @@ class Optimizer(Frozen, ABC):
     - `states`, the names of what it remembers, each of the weights' shape; `displacement`, which of them is
       w_t − w_{t−1}, if one is;
     - :meth:`rule`, :meth:`begin` and :meth:`threshold_fraction`; :meth:`gradient_point`, where the gradient is not
-      taken at the weights; and :meth:`preconditioner`, where each weight's gradients are divided by a number of its own.
+      taken at the weights; and :meth:`preconditioner`, where each weight's gradients are divided by a number.
 
     These five are pure and made of ``+ − * /``, ``**`` and the functions of ``selfstab.optimizers`` (sqrt, exp, log,
     where); they read numbers as ``self.NAME`` and branch on flags only.

@@ -16,11 +16,12 @@ from selfstab.optimizers.settings import setting
 class RMSProp(Optimizer):
     """RMSProp, with momentum, and with a preconditioner that moves or, from a step on, stands still.
 
-    v_{t+1} = β₂ v_t + (1 − β₂) g_t²,  P_{t+1} = √v_{t+1} + ϵ,  u_{t+1} = μ u_t + g_t/P_{t+1},  w_{t+1} = w_t − η_t u_{t+1}
+    v_{t+1} = β₂ v_t + (1 − β₂) g_t²,  P_{t+1} = √v_{t+1} + ϵ,
+    u_{t+1} = μ u_t + g_t/P_{t+1},  w_{t+1} = w_t − η_t u_{t+1}
 
     for each weight, from u_0 = v_0 = 0 [Tieleman2012]_; with bias correction P = √(v/(1 − β₂ᵗ)) + ϵ. Where P stands
-    still, this is heavy ball on the loss preconditioned by P, stable on a quadratic up to the *preconditioned sharpness*
-    λ_max(P^{-1/2} H P^{-1/2}) = 2(1 + μ)/η [Cohen2022]_.
+    still, this is heavy ball on the loss preconditioned by P, stable on a quadratic up to the *preconditioned
+    sharpness* λ_max(P^{-1/2} H P^{-1/2}) = 2(1 + μ)/η [Cohen2022]_.
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ def second_moment_setting() -> Any:
 
 
 def check_flags(optimizer: Any) -> None:
-    """Raise TypeError or ValueError unless the flags are such, and v stands still from a step on at which it is known."""
+    """Raise TypeError or ValueError unless the flags are such, and v is known where it is frozen."""
     if not isinstance(optimizer.bias_correction, bool):
         raise TypeError(
             f"bias_correction must be True or False, got {validation.shown(optimizer.bias_correction)}"
@@ -93,10 +93,9 @@ def stepped(optimizer: Any, squares: tuple[Any, ...], gradient: Any, step: Any) 
     return tuple(where(moves, new, old) for new, old in zip(after, squares, strict=True))
 
 
-def size(optimizer: Any, square: Any, weight: Any = None) -> Any:
-    """Return √v̂ + ϵ, with v̂ = v over the sum of the weights where that is given."""
+def size(optimizer: Any, square: Any, weight: Any = None, mean_weight: Any = 1.0) -> Any:
+    """Return c(√v̂ + ϵ), with v̂ = v/`weight`, the sum of its weights, and c that of the mean's weights."""
     if weight is None:
         return sqrt(square) + optimizer.eps
-    # The one division is of numbers that all weights have in common.
-    root = sqrt(weight)
-    return (1.0 / root) * (sqrt(square) + optimizer.eps * root)
+    # The one quotient is of numbers that all weights have in common: roots and quotients are what a step's time is.
+    return sqrt(square * (mean_weight * mean_weight / weight)) + optimizer.eps * mean_weight

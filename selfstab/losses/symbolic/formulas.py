@@ -17,12 +17,12 @@ from selfstab.kernels import elementary
 from selfstab.kernels.careful import Careful
 from selfstab.kernels.eigenvalues import TOP_EIGENVALUES, tops_line
 from selfstab.kernels.samples import SampleText
+from selfstab.kernels.top_of_two import LEAST_SQUARE, TOP_OF_TWO
 from selfstab.losses.symbolic.deadline import bounded
 from selfstab.losses.symbolic.functions import RealFunction
 from selfstab.losses.symbolic.kinks import directed
 from selfstab.losses.symbolic.printing import Assignment, Printed, assignments, formula, lines_of
 from selfstab.losses.symbolic.stable import merged, stable
-from selfstab.losses.symbolic.top_eigenvalue import LEAST_SQUARE, TOP_OF_TWO
 from selfstab.losses.symbolic.vocabulary import in_own_functions
 
 T = TypeVar("T")
@@ -341,16 +341,25 @@ def {self.careful.call}:
 
 """
 
+    @cached_property
+    def _hessian_code(self) -> tuple[list[str], list[str]]:
+        """Lines and entries of the Hessian's lower triangle; apart, so that no other formula's text depends on them."""
+        n = len(self._w)
+        return lines_of([self.directed(self.hessian[i, j]) for i in range(n) for j in range(i + 1)], "hess")
+
     def code(self, pieces: Sequence[str], prefix: str = "") -> tuple[list[str], dict[str, list[str]]]:
         """Return lines and results of `pieces` at the weights' names with `prefix` (see kernels.writer.LossText)."""
         program, blocks = self._program, self._blocks
         sharp = program.results["sharpness"]
         others = len(sharp) - self.iterated**2
         printed = {**program.results, "matrix": blocks.triangle(sharp), "top": sharp[:others]}
-        steps = _needed(program.steps, [value for piece in pieces for value in printed[piece]])
-        lines = [step.line for step in steps]
-        results = {piece: [value.text for value in printed[piece]] for piece in pieces}
-        local = [*self.weights, *(step.name for step in steps)]
+        apart = self._hessian_code if "hessian" in pieces else ([], [])
+        known = [piece for piece in pieces if piece != "hessian"]
+        steps = _needed(program.steps, [value for piece in known for value in printed[piece]])
+        lines = [*(step.line for step in steps), *apart[0]]
+        results = {piece: [value.text for value in printed[piece]] for piece in known}
+        results |= {"hessian": apart[1]} if "hessian" in pieces else {}
+        local = [*self.weights, *(line.partition(" = ")[0] for line in lines)]
         for piece in {"sharpness", "top"} & results.keys():
             rest = "top_of_matrix" if piece == "top" else ""
             more, top = blocks.lines([value.text for value in sharp], rest)
