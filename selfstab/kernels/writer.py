@@ -55,7 +55,7 @@ class LossText(SampledText, Protocol):
     def code(self, pieces: Sequence[str], prefix: str = "") -> tuple[list[str], dict[str, list[str]]]:
         """Return lines and, for each piece (value, gradient, sharpness), the names of its results.
 
-        A piece `hessian` is the whole Hessian's lower triangle, `matrix` that for an iteration, `top` the sharpness where
+        A piece `hessian` is the Hessian's lower triangle, `matrix` that for an iteration, `top` the sharpness where
         the name top_of_matrix is what that gave. A prefix is put before the names of weights and temporaries.
         """
 
