@@ -4,6 +4,7 @@ Arguments broadcast as NumPy's do; scalars give floats. Each formula is proved b
 ``derivations/``. One topic a file: a new closed form goes into the file of its topic, and into the lists below.
 """
 
+from selfstab.theory.adam import adaptive_inertia_number, fading_rate, preconditioner_share
 from selfstab.theory.catapult import final_sharpness, overshoot, spike_factor
 from selfstab.theory.coupling import critical_coupling, cycle_drift
 from selfstab.theory.cycles import flip_coefficient, two_cycle_growth, two_cycle_half_amplitude
@@ -59,6 +60,7 @@ from selfstab.theory.warmup import (
 __all__ = [
     "REGIONS",
     "accumulated_growth",
+    "adaptive_inertia_number",
     "critical_coupling",
     "crossing_amplitude",
     "cycle_drift",
@@ -68,6 +70,7 @@ __all__ = [
     "edge_displacement",
     "edge_inertia_number",
     "envelope_momentum",
+    "fading_rate",
     "final_sharpness",
     "flip_coefficient",
     "growth_factor",
@@ -88,6 +91,7 @@ __all__ = [
     "overshoot",
     "overshoot_deviation",
     "overshoot_on_loss",
+    "preconditioner_share",
     "prolonged_depths",
     "prolonging_factor",
     "ramp_amplitude",

@@ -16,6 +16,7 @@ import numpy as np
 from selfstab import validation
 from selfstab.provenance import libraries, this_code
 from selfstab.verification import (
+    adam,
     catapults,
     constrained,
     coupling,
@@ -56,6 +57,7 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
     *cycles.PREDICTIONS,
     *noise.PREDICTIONS,
     *warmup.PREDICTIONS,
+    *adam.PREDICTIONS,
     *constrained.PREDICTIONS,
     *predicted.PREDICTIONS,
     *flows.PREDICTIONS,
