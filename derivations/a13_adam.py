@@ -11,7 +11,7 @@ Statement. With m ← β₁m + (1 − β₁)g, P = √v and w ← w − ηm/P:
 (d) to first order the overshoot is G = 1 + κ_A,
         κ_A = κ{[1 + 2(1 − Rρ²)/(1 + R)]/3 − ρ²R(4/3 + R)/(1 + R)²},    κ = ε/ρ²,    ρ = (1 − β)/(1 + β).
 
-Assumptions. 0 <= β < 1, ε > 0, ϵ = 0; (1 − β₂) ≪ ερ for (c) and (d), so that v does not fade within the catapult; the
+Assumptions. 0 <= β < 1, ε > 0, nothing added to √v; (1 − β₂) ≪ ερ for (c) and (d), so that v does not fade within the catapult; the
 weights beside the swinging one move P by ε² only.
 
 Steps. Eliminate m. P takes each gradient at once, so that its part of the fall has no inertia: the delays of both parts
@@ -24,7 +24,9 @@ from .proof import Proof
 
 PROOF = Proof(__doc__)
 
-lr, beta, beta2, b, v0, epsilon, R, P, P1, S = sp.symbols("eta beta beta_2 b v_0 epsilon R P P_1 S", positive=True)
+lr, beta, beta2, b, v0, epsilon, R, P, P1, S = sp.symbols(
+    "eta beta beta_2 b v_0 epsilon R P P_1 S", positive=True
+)
 w, w_before, gradient, delta, D, t, u = sp.symbols("w w_before g delta D t u")
 
 # (a) and the exact step of a moving P
@@ -82,7 +84,9 @@ of_curvature = delay(sp.exp(D) / ((sp.exp(D) - 1) * (sp.exp(D) - beta)))
 at_once = delay(sp.exp(D) / (sp.exp(D) - 1))
 PROOF.equal("Delay of the curvature's part", of_curvature, 1 / (2 * rho))
 PROOF.equal("Delay of v: the step divides by it with its own gradient in it", at_once, -sp.Rational(1, 2))
-characteristic = sp.symbols("z") ** 2 - (1 + beta * (1 - delta) - h * S) * sp.symbols("z") + beta * (1 - delta)
+characteristic = (
+    sp.symbols("z") ** 2 - (1 + beta * (1 - delta) - h * S) * sp.symbols("z") + beta * (1 - delta)
+)
 flips = sp.solve(characteristic.subs(sp.symbols("z"), -1), S)[0]
 PROOF.equal(
     "While P grows by δ a step, momentum is β(1 − δ): the relative threshold moves by −βδ/(1 + β)",
@@ -114,7 +118,9 @@ zeta = epsilon - p * u
 nu = 2 * r * sp.integrate(1 + 2 * zeta, (u, 0, u))  # gradients are S x, and S changes
 excess = (1 + zeta) * (1 - nu / 2 + 3 * nu**2 / 8) - 1
 small = sp.Symbol("small", positive=True)
-second = sp.expand(sp.series(sp.expand(excess.subs({epsilon: small * epsilon, u: small * u})), small, 0, 3).removeO())
+second = sp.expand(
+    sp.series(sp.expand(excess.subs({epsilon: small * epsilon, u: small * u})), small, 0, 3).removeO()
+)
 PROOF.equal("Excess to first order", second.coeff(small, 1), epsilon - u)
 bent = sp.simplify(second.coeff(small, 2).coeff(u, 2))
 PROOF.equal("Its bend", bent, 2 * r * p + sp.Rational(3, 2) * r**2)
@@ -138,7 +144,11 @@ PROOF.equal(
     sp.Rational(1, 3),
 )
 
-RESULTS = {"fading_rate": fading / (1 - beta2**t), "preconditioner_share": share, "adaptive_inertia_number": inertia}
+RESULTS = {
+    "fading_rate": fading / (1 - beta2**t),
+    "preconditioner_share": share,
+    "adaptive_inertia_number": inertia,
+}
 
 if __name__ == "__main__":
     PROOF.show(RESULTS)

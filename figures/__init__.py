@@ -25,6 +25,7 @@ NAMES: Final = (
     "warmup_delay",
     "two_cycles",
     "noise_boundary",
+    "adam",
     "constrained",
     "predicted",
     "flows",

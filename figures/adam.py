@@ -92,7 +92,9 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     fine = np.geomspace(0.08, 12.0, 100)
     for beta in MOMENTA:
         look = {"color": momenta.COLOURS[beta]}
-        left.plot(fine, theory.adaptive_inertia_number(1.0, beta, fine) / theory.inertia_number(1.0, beta), **look)
+        left.plot(
+            fine, theory.adaptive_inertia_number(1.0, beta, fine) / theory.inertia_number(1.0, beta), **look
+        )
         left.plot(
             data["share"]["share"], data["share"]["ratio"].sel(momentum=beta), linestyle="none",
             marker=momenta.MARKERS[beta], label=rf"$\beta_1={beta:g}$", **look,
@@ -116,7 +118,10 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         run = data[name]
         label = "P moves" if name == "moving" else f"P frozen at {FROZEN_AFTER}"
         right.plot(
-            run["step"], run["preconditioned_sharpness"] / run["max_stable_sharpness"], color=colour, label=label
+            run["step"],
+            run["preconditioned_sharpness"] / run["max_stable_sharpness"],
+            color=colour,
+            label=label,
         )
     right.axhline(1.0, color=style.THEORY_COLOUR, linestyle="--", linewidth=0.8)
     right.set(xlabel="step", ylabel="preconditioned sharpness/threshold", ylim=(0.0, 1.6))
@@ -147,6 +152,6 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
     return [
         f"(overshoot − 1)/κ at κ = {KAPPA:g}: within {error.max():.2f} of κ_A/κ.",
         f"Fading raises the fall as √(1 + 2x), to {off.max():.0%}.",
-        f"Digits: after step {FROZEN_AFTER} the preconditioned sharpness rises through its threshold {rises} times, while "
+        f"Digits: after step {FROZEN_AFTER} the preconditioned sharpness passes its threshold upward {rises} times; "
         f"the Hessian's changes by {change:.1%}; with P frozen it stays below, at {still:.2f}.",
     ]

@@ -33,6 +33,7 @@ SHOWN = {
     "warmup_delay": [("drops", "drop", 1.2)],
     "two_cycles": [("beta_0", "weight", 1.001), ("beta_0.5", "weight", 1.001), ("beta_0.5", "doubling", 0.8)],
     "noise_boundary": [("noise_boundary", "deviation", 1.001)],
+    "adam": [("share", "ratio", 1.1), ("fading", "fall", 1.3), ("frozen", "preconditioned_sharpness", 1.1)],
     "spectrum": [("gd", "eigenvalue", 1.00001), ("phb", "sharpness", 0.999)],
     "constrained": [("errors", "error", 1000.0)],
     "predicted": [("errors", "error", 30.0), ("run_0.9", "two-scale sharpness", 1.05)],
