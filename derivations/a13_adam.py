@@ -11,8 +11,8 @@ Statement. With m ← β₁m + (1 − β₁)g, P = √v and w ← w − ηm/P:
 (d) to first order the overshoot is G = 1 + κ_A,
         κ_A = κ{[1 + 2(1 − Rρ²)/(1 + R)]/3 − ρ²R(4/3 + R)/(1 + R)²},    κ = ε/ρ²,    ρ = (1 − β)/(1 + β).
 
-Assumptions. 0 <= β < 1, ε > 0, nothing added to √v; (1 − β₂) ≪ ερ for (c) and (d), so that v does not fade within the catapult; the
-weights beside the swinging one move P by ε² only.
+Assumptions. 0 <= β < 1, ε > 0, nothing added to √v; (1 − β₂) ≪ ερ for (c) and (d), so that v does not fade within
+the catapult; the weights beside the swinging one move P by ε² only.
 
 Steps. Eliminate m. P takes each gradient at once, so that its part of the fall has no inertia: the delays of both parts
 enter the energy's integrals on the slow orbit. What is left is that S/√v is not linear in its two parts.

@@ -202,6 +202,8 @@ class _Program:
     steps: list[Assignment]
     results: dict[str, list[Printed]]
     """What each piece is in the end."""
+    hoisted: dict[sympy.Expr, sympy.Symbol]
+    """The constants by what they stand for."""
 
 
 class Formulas:
@@ -269,7 +271,7 @@ class Formulas:
         for piece, expressions in pieces.items():
             results[piece], printed = printed[: len(expressions)], printed[len(expressions) :]
         constants = [(symbol.name, formula(expr)) for expr, symbol in hoisting.constants.items()]
-        return _Program(constants, _placed([*named, *steps]), results)
+        return _Program(constants, _placed([*named, *steps]), results, hoisting.constants)
 
     @cached_property
     def _blocks(self) -> Blocks:
@@ -344,8 +346,9 @@ def {self.careful.call}:
     @cached_property
     def _hessian_code(self) -> tuple[list[str], list[str]]:
         """Lines and entries of the Hessian's lower triangle; apart, so that no other formula's text depends on them."""
-        n = len(self._w)
-        return lines_of([self.directed(self.hessian[i, j]) for i in range(n) for j in range(i + 1)], "hess")
+        n, known = len(self._w), self._program.hoisted
+        entries = [self.directed(self.hessian[i, j]) for i in range(n) for j in range(i + 1)]
+        return lines_of([entry.xreplace(known) for entry in entries], "hess")
 
     def code(self, pieces: Sequence[str], prefix: str = "") -> tuple[list[str], dict[str, list[str]]]:
         """Return lines and results of `pieces` at the weights' names with `prefix` (see kernels.writer.LossText)."""
