@@ -67,13 +67,15 @@ def _words_of(kind: type[Optimizer]) -> dict[str, str]:
     for known in fields(kind):
         if known.name == "lr":
             continue
-        default = "" if known.default is MISSING else f"  [default: {known.default}]"
+        default = "" if known.default in (MISSING, None) else f"  [default: {known.default}]"
         setting = kind.settings.get(known.name)
         if setting is not None:
             numbers = ", numbers such as 0,0.9" if setting.several else ""
             text = f"{setting.symbol or setting.long_name or known.name} {setting.interval}{numbers}."
         elif isinstance(known.default, bool):
             text = "true or false."
+        elif known.default is None:
+            text = "a whole number."
         else:
             continue
         out[known.name] = (
@@ -124,6 +126,11 @@ def _value(kind: type[Optimizer], name: str, text: str) -> Any:
     from selfstab.losses.base.named_loss import number, numbers
 
     setting = kind.settings.get(name)
+    if setting is None and getattr(kind, name, None) is None:
+        value = number(_dashed(name), text)
+        if value % 1.0 != 0.0:
+            raise ValueError(f"{_dashed(name)} must be a whole number, got {text!r}")
+        return int(value)
     if setting is None:
         if text not in ("true", "false"):
             raise ValueError(f"{_dashed(name)} must be true or false, got {text!r}")
