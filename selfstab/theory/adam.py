@@ -41,7 +41,7 @@ def fading_rate(beta2: Any, steps: Any = np.inf) -> Any:
     Examples
     --------
     >>> round(fading_rate(0.999) * 1e3, 4), round(fading_rate(0.999, 500) * 1e3, 4)
-    (0.5003, 1.2707)
+    (0.5003, 1.2709)
     """
     decay = np.log(beta2)
     return decay / (2.0 * np.expm1(decay * steps))
@@ -125,7 +125,7 @@ def adaptive_inertia_number(excess: Any, momentum: Any, share: Any = 0.0) -> Any
     Examples
     --------
     >>> adaptive_inertia_number(0.01, 0.9, [0.0, 1.0, 100.0]).round(4)
-    array([3.61  , 2.4   , 1.2107])
+    array([3.61  , 2.3975, 1.2106])
     """
     rho2 = ((1.0 - momentum) / (1.0 + momentum)) ** 2
     delays = (1.0 + 2.0 * (1.0 - share * rho2) / (1.0 + share)) / 3.0
