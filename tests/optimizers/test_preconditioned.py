@@ -67,10 +67,11 @@ def test_a_sweep_has_the_bits_of_plain_cpython_and_of_simulate(name, plain_engin
     """Protects lanes: measures of both sharpnesses, to the last bit, with noise and with v frozen."""
     loss, start = LOSSES[name]
     steps = 20 if name == "three" else 150  # plain CPython iterates for an eigenvalue in milliseconds
-    for optimizer, axes in (
+    cases = [
         (ss.Adam(0.01), {"beta1": [0.0, 0.9], "lr": [0.003, 0.03], "noise": [0.0, 1e-3]}),
         (ss.RMSProp(0.01, frozen_after=10, bias_correction=True), {"momentum": [0.0, 0.9]}),
-    ):
+    ]
+    for optimizer, axes in cases[1:] if name == "three" else cases:
         arguments = {"start": start, "steps": steps, "measure": MEASURES, "progress": False}
         data = ss.sweep(loss, optimizer, axes, threads=1, **arguments)
         same_cells(data, plain_engine(ss.sweep, loss, optimizer, axes, threads=1, **arguments))
