@@ -30,6 +30,7 @@ NAMES: Final = (
     "plateaus",
     "sharpness_gap",
     "minibatch_gap",
+    "adam",
     "constrained",
     "predicted",
     "flows",

@@ -3,7 +3,7 @@
 The public names, by topic; ``help(selfstab.sweep)`` and the like tell the rest:
 
 - optimizers: HeavyBall, AveragedHeavyBall, QuasiHyperbolic, AggregatedMomentum, LinearOptimizer (any linear
-  one), SymbolicOptimizer (any equations); Optimizer (one of your own)
+  one), Adam, RMSProp, SymbolicOptimizer (any equations); Optimizer (one of your own)
 - learning rates: Constant, LinearWarmup
 - losses: SymbolicLoss (any formula), EmpiricalRisk (a formula's mean over data), Quadratic, CubicTaylor, Product,
   DoubleWell, Minimalist, Chain, Coupled, DiagonalNetwork, MLP, FunctionLoss (any model), LossFamily (losses a function
@@ -39,6 +39,8 @@ _HOMES = {
     "AggregatedMomentum": "optimizers.aggregated",
     "LinearOptimizer": "optimizers.linear",
     "SymbolicOptimizer": "optimizers.symbolic",
+    "Adam": "optimizers.adam",
+    "RMSProp": "optimizers.rms_prop",
     "Optimizer": "optimizers.base",
     "Constant": "optimizers.schedules",
     "LinearWarmup": "optimizers.schedules",

@@ -206,10 +206,11 @@ def check_calls():
                 raise AssertionError(f"{name} does not work: {error!r}") from error
 
 
-def malformed_call(rng):
+def malformed_call(rng, calls=None):
     """Return a public function and arguments of which one to three are junk, missing or unknown."""
-    name = rng.choice([*CALLS])
-    function, arguments = CALLS[name]
+    calls = CALLS if calls is None else calls
+    name = rng.choice([*calls])
+    function, arguments = calls[name]
     arguments = dict(arguments)
     for _ in range(rng.choice([1, 1, 1, 2, 3])):
         how = rng.random()
@@ -387,6 +388,37 @@ def malformed_command(rng):
     return "command", call, words
 
 
+def adaptive_run():
+    """Return a run that kept what its preconditioned spectrum needs."""
+    return ss.simulate(LOSS, ss.Adam(0.1), [1.0, 0.0], 2, keep=["weights", "preconditioner"])
+
+
+ADAPTIVE = {
+    "Adam": (ss.Adam, {
+        "lr": 0.1, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "bias_correction": True, "frozen_after": 3,
+        "second_moment": 0.0}),
+    "RMSProp": (ss.RMSProp, {
+        "lr": 0.1, "beta2": 0.99, "eps": 1e-8, "momentum": 0.9, "bias_correction": False, "frozen_after": None,
+        "second_moment": 1.0}),
+    "simulate by Adam": (ss.simulate, {
+        **RUN, "optimizer": ss.Adam(0.1), "previous": [0.0, 0.0], "keep": ["preconditioned_sharpness"], "noise": 0.0}),
+    "sweep by Adam": (ss.sweep, {
+        **SWEEP, "optimizer": ss.Adam(0.1, frozen_after=1), "axes": {"beta2": [0.0, 0.9]}, "measure": ["phase"]}),
+    "spectrum": (
+        lambda weights=None, **rest: ss.hessian_spectrum(LOSS, adaptive_run() if weights is None else weights, **rest),
+        {"preconditioned": True, "full": True}),
+    "fading_rate": (ss.theory.fading_rate, {"beta2": 0.99, "steps": 5.0}),
+    "preconditioner_share": (ss.theory.preconditioner_share, {
+        "beta2": 0.99, "momentum": 0.9, "threshold": 2.0, "stabilization": 1.0, "second_moment": 1.0}),
+    "adaptive_inertia_number": (ss.theory.adaptive_inertia_number, {"excess": 0.1, "momentum": 0.9, "share": 1.0}),
+}  # fmt: skip
+
+
+def malformed_adaptive(rng):
+    """Return a call of what has a preconditioner, with one to three junk arguments."""
+    return malformed_call(rng, ADAPTIVE)
+
+
 KINDS = [
     malformed_call,
     malformed_formula,
@@ -395,6 +427,7 @@ KINDS = [
     malformed_risk,
     malformed_optimizer,
     call_beyond_memory,
+    malformed_adaptive,
 ]
 
 
@@ -426,7 +459,7 @@ def main(count: int, seed: int) -> None:
         os.chdir(folder)
         check_calls()
         for _ in range(count):
-            make = rng.choices(KINDS, [50, 30, 10, 10, 20, 20, 5])[0]
+            make = rng.choices(KINDS, [50, 30, 10, 10, 20, 20, 5, 10])[0]
             name, call, shown = make(rng)
             # The last line before a crash or a hang says which call it was.
             print(name, ascii(shown)[:300], file=sys.stderr, flush=True)

@@ -62,6 +62,8 @@ def test_public_names_are_those_promised():
         "LinearOptimizer": "lr numerator denominator",
         "SymbolicOptimizer": "lr equations state_names parameters point",
         "LinearOptimizer.from_matrices": "lr matrix inputs outputs",
+        "Adam": "lr beta1 beta2 eps bias_correction frozen_after second_moment",
+        "RMSProp": "lr beta2 eps momentum bias_correction frozen_after second_moment",
         "Optimizer": "lr",
         "Constant": "lr",
         "LinearWarmup": "start end steps",

@@ -68,9 +68,7 @@ def _words_of(kind: type[Optimizer]) -> dict[str, str]:
     for known in fields(kind):
         if known.name == "lr":
             continue
-        default = (
-            "" if known.default is MISSING or known.default in ("", ()) else f"  [default: {known.default}]"
-        )
+        default = "" if known.default in (MISSING, None, "", ()) else f"  [default: {known.default}]"
         setting = kind.settings.get(known.name)
         if setting is not None:
             numbers = ", numbers such as 0,0.9" if setting.several else ""

@@ -41,8 +41,16 @@ def numbers_of(kind: type[Optimizer]) -> tuple[SliderRange, ...]:
 
 
 def offered() -> list[str]:
-    """Return the names of the optimizers that the page can make: it has a widget for all they must be given."""
-    return [name for name, kind in registered().items() if not _without_widget(kind)]
+    """Return the names of the optimizers that the page can make.
+
+    It has a widget for all they must be given; and it sets the Hessian's sharpness, of which their threshold is.
+    """
+    of_hessian = Optimizer.preconditioner
+    return [
+        name
+        for name, kind in registered().items()
+        if kind.preconditioner is of_hessian and not _without_widget(kind)
+    ]
 
 
 def _without_widget(kind: type[Optimizer]) -> list[str]:

@@ -107,6 +107,11 @@ class PageState:
             value = validation.real(setting.label, value, at_least=setting.low, at_most=setting.high)
             settings[name] = validation.whole(setting.label, value) if setting.whole else value
         object.__setattr__(self, "settings", tuple(sorted(settings.items())))
+        if optimizer_named(self.method).preconditioner is not Optimizer.preconditioner:
+            raise ValueError(
+                "optimizer must have no preconditioner, since the explorer sets the excess of the Hessian's sharpness, "
+                f"got {self.method}: use simulate or sweep"
+            )
         ranges = optimizer_named(self.method).settings
         own_numbers = {
             validation.one_of("number", name, [number.name for number in self.own_numbers]): value

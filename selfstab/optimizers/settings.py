@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, dataclass, field
 from typing import Any, Final
@@ -131,7 +132,8 @@ class RuleField:
     Parameters
     ----------
     kind
-        How text writes it: ``numbers`` such as 1,-0.5, ``text``, or ``settings`` such as beta=0.9,nu=0.5.
+        How text writes it: ``numbers`` such as 1,-0.5, ``text``, ``whole`` for a whole number, or ``settings`` such as
+        beta=0.9,nu=0.5.
     note
         What its option's help says.
     option
@@ -160,6 +162,10 @@ class RuleField:
         """
         if self.kind == "text":
             return text
+        if self.kind == "whole":
+            if not re.fullmatch(r"\s*[+-]?\d{1,18}\s*", text, re.ASCII):
+                raise ValueError(f"{name} must be a whole number, got {validation.shown(text)}")
+            return int(text)
         parts = [part.strip() for part in text.split(",") if part.strip()]
         if self.kind == "numbers":
             return tuple(_number(name, part) for part in parts)

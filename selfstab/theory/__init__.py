@@ -4,6 +4,7 @@ Arguments broadcast as NumPy's do; scalars give floats. Each formula is proved b
 ``derivations/``. One topic a file: a new closed form goes into the file of its topic, and into the lists below.
 """
 
+from selfstab.theory.adam import adaptive_inertia_number, fading_rate, preconditioner_share
 from selfstab.theory.catapult import final_sharpness, overshoot, spike_factor
 from selfstab.theory.coupling import critical_coupling, cycle_drift
 from selfstab.theory.cycles import flip_coefficient, two_cycle_growth, two_cycle_half_amplitude
@@ -15,6 +16,7 @@ from selfstab.theory.edge import (
     edge_inertia_number,
     slow_period,
 )
+from selfstab.theory.gap import cycle_gap, linear_sharpness_gap, sharpness_gap, stationary_variance
 from selfstab.theory.linear import (
     amplification,
     growth,
@@ -30,7 +32,6 @@ from selfstab.theory.linear_edge import (
     linear_cycle_growth,
     linear_cycle_period,
 )
-from selfstab.theory.gap import cycle_gap, linear_sharpness_gap, sharpness_gap, stationary_variance
 from selfstab.theory.lookahead import (
     envelope_momentum,
     lookahead_displacement,
@@ -76,6 +77,7 @@ from selfstab.theory.warmup import (
 __all__ = [
     "REGIONS",
     "accumulated_growth",
+    "adaptive_inertia_number",
     "amplification",
     "critical_coupling",
     "crossing_amplitude",
@@ -87,6 +89,7 @@ __all__ = [
     "edge_displacement",
     "edge_inertia_number",
     "envelope_momentum",
+    "fading_rate",
     "final_sharpness",
     "flip_coefficient",
     "growth",
@@ -118,6 +121,7 @@ __all__ = [
     "overshoot",
     "overshoot_deviation",
     "overshoot_on_loss",
+    "preconditioner_share",
     "prolonged_depths",
     "prolonging_factor",
     "ramp_amplitude",

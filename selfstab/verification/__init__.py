@@ -16,6 +16,7 @@ import numpy as np
 from selfstab import validation
 from selfstab.provenance import libraries, this_code
 from selfstab.verification import (
+    adam,
     catapults,
     constrained,
     coupling,
@@ -63,6 +64,7 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
     *noise.PREDICTIONS,
     *gap.PREDICTIONS,
     *warmup.PREDICTIONS,
+    *adam.PREDICTIONS,
     *constrained.PREDICTIONS,
     *predicted.PREDICTIONS,
     *flows.PREDICTIONS,

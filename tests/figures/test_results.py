@@ -38,6 +38,7 @@ SHOWN = {
     "noise_boundary": [("noise_boundary", "deviation", 1.001)],
     "sharpness_gap": [("gap", "gap", 1.15), ("gap", "noise_gap", 1.15)],
     "minibatch_gap": [("gap", "gap", -1.0)],
+    "adam": [("share", "ratio", 1.1), ("fading", "fall", 1.3), ("frozen", "preconditioned_sharpness", 1.1)],
     "spectrum": [("gd", "eigenvalue", 1.00001), ("phb", "sharpness", 0.999)],
     "constrained": [("errors", "error", 1000.0)],
     "predicted": [("errors", "error", 30.0), ("run_0.9", "two-scale sharpness", 1.05)],
