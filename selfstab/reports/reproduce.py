@@ -210,8 +210,11 @@ LONGEST: Final = (
     "predictions",
     "flatter",
     "digits",
+    "edge_flow",
     "predicted",
     "digits_flows",
+    "sharpness_gap",
+    "minibatch_gap",
 )
 """Parts that begin first where several are made at once: what begins last should be short."""
 
