@@ -17,6 +17,7 @@ from selfstab.transfer_functions import (
     first_to_leave,
     floats,
     integrated,
+    is_stable,
     product,
     quotient,
     series_at_flip,
@@ -27,6 +28,7 @@ ORDER: Final = 4
 """Of the expansions, in D."""
 _LONGEST: Final = 65
 _LARGEST: Final = 1e50
+_BELOW: Final = Fraction(1, 10**6)
 _ROUNDING: Final = Fraction(1, 2**49)
 """How far the coefficients of a denominator may be from a sum of 0, relative to their sizes."""
 
@@ -133,9 +135,10 @@ def flipping(system: Transfer) -> Transfer:
             "optimizer must lose its stability by a flip, at z = −1, for the law of catapults; the first root to "
             f"leave the unit circle is e^(±{angle:.6g}i), at sharpness {first:.6g}"
         )
-    value, slope = series_at_flip(system, 1)
-    # The search on the circle has missed a crossing if the flip mode itself is unstable below S*.
-    if -slope / value <= 0:
+    # Whether the search on the circle has missed a crossing, by exact arithmetic: all roots are inside a little below.
+    sharpness = Fraction(first) * (1 - _BELOW)
+    padded = (Fraction(0),) * (len(system.denominator) - len(system.numerator)) + system.numerator
+    if not is_stable(tuple(d + sharpness * n for d, n in zip(system.denominator, padded, strict=True))):
         raise ValueError(
             "optimizer must have roots that can be told apart: too many poles of its transfer function are close to 1"
         )
