@@ -16,6 +16,7 @@ from . import (
     machine,
     memory,
     network_sweep,
+    optimizers,
     predicted,
     small_hessians,
     start_up,
@@ -29,7 +30,7 @@ from .harness import Case, Row
 def cases(quick: bool) -> list[Case]:
     """Return every line to be measured."""
     return [
-        *sweep_speed.cases(quick), *transcendental.cases(quick), *small_hessians.cases(quick),
+        *sweep_speed.cases(quick), *optimizers.cases(quick), *transcendental.cases(quick), *small_hessians.cases(quick),
         *empirical_risk.cases(quick), *hessian.cases(quick), *eigenpair.cases(quick), *predicted.cases(quick),
         *start_up.cases(quick), *cold_start.cases(quick), *memory.cases(quick), *storage.cases(quick),
         *network_sweep.cases(quick), *explorer.cases(quick),

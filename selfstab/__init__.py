@@ -2,7 +2,9 @@
 
 The public names, by topic; ``help(selfstab.sweep)`` and the like tell the rest:
 
-- optimizers: HeavyBall, Constant, LinearWarmup; Optimizer (one of your own)
+- optimizers: HeavyBall, AveragedHeavyBall, QuasiHyperbolic, AggregatedMomentum, LinearOptimizer (any linear
+  one), SymbolicOptimizer (any equations); Optimizer (one of your own)
+- learning rates: Constant, LinearWarmup
 - losses: SymbolicLoss (any formula), EmpiricalRisk (a formula's mean over data), Quadratic, CubicTaylor, Product,
   DoubleWell, Minimalist, Chain, Coupled, DiagonalNetwork, MLP, FunctionLoss (any model), LossFamily (losses a function
   makes), Loss (the base of your own kind), check_loss; derive_within; datasets
@@ -32,6 +34,11 @@ __version__ = "0.2.0"
 
 _HOMES = {
     "HeavyBall": "optimizers.heavy_ball",
+    "AveragedHeavyBall": "optimizers.averaged",
+    "QuasiHyperbolic": "optimizers.quasi_hyperbolic",
+    "AggregatedMomentum": "optimizers.aggregated",
+    "LinearOptimizer": "optimizers.linear",
+    "SymbolicOptimizer": "optimizers.symbolic",
     "Optimizer": "optimizers.base",
     "Constant": "optimizers.schedules",
     "LinearWarmup": "optimizers.schedules",
@@ -42,7 +49,7 @@ _HOMES = {
     "LossFamily": "losses.family",
     "SymbolicLoss": "losses.symbolic.loss",
     "EmpiricalRisk": "losses.symbolic.risk",
-    "derive_within": "losses.symbolic.deadline",
+    "derive_within": "formulas.deadline",
     "Quadratic": "losses.toys",
     "CubicTaylor": "losses.toys",
     "Product": "losses.toys",

@@ -7,6 +7,7 @@ from selfstab.flows.averaged import averaged_flow as averaged_flow
 from selfstab.flows.constrained import constrained_trajectory as constrained_trajectory
 from selfstab.flows.predicted import predicted_dynamics as predicted_dynamics
 from selfstab.flows.rod import rod_flow as rod_flow
+from selfstab.formulas.deadline import derive_within as derive_within
 from selfstab.losses.base.check import check_loss as check_loss
 from selfstab.losses.base.loss import Loss as Loss
 from selfstab.losses.base.starts import Initialization as Initialization
@@ -15,7 +16,6 @@ from selfstab.losses.family import LossFamily as LossFamily
 from selfstab.losses.functions.function import FunctionLoss as FunctionLoss
 from selfstab.losses.networks.diagonal import DiagonalNetwork as DiagonalNetwork
 from selfstab.losses.networks.mlp import MLP as MLP
-from selfstab.losses.symbolic.deadline import derive_within as derive_within
 from selfstab.losses.symbolic.loss import SymbolicLoss as SymbolicLoss
 from selfstab.losses.symbolic.risk import EmpiricalRisk as EmpiricalRisk
 from selfstab.losses.toys import Chain as Chain
@@ -26,10 +26,15 @@ from selfstab.losses.toys import Minimalist as Minimalist
 from selfstab.losses.toys import Product as Product
 from selfstab.losses.toys import Quadratic as Quadratic
 from selfstab.observables.detection import catapults as catapults
+from selfstab.optimizers.aggregated import AggregatedMomentum as AggregatedMomentum
+from selfstab.optimizers.averaged import AveragedHeavyBall as AveragedHeavyBall
 from selfstab.optimizers.base import Optimizer as Optimizer
 from selfstab.optimizers.heavy_ball import HeavyBall as HeavyBall
+from selfstab.optimizers.linear import LinearOptimizer as LinearOptimizer
+from selfstab.optimizers.quasi_hyperbolic import QuasiHyperbolic as QuasiHyperbolic
 from selfstab.optimizers.schedules import Constant as Constant
 from selfstab.optimizers.schedules import LinearWarmup as LinearWarmup
+from selfstab.optimizers.symbolic import SymbolicOptimizer as SymbolicOptimizer
 from selfstab.records.analyze import analyze as analyze
 from selfstab.records.recorder import Recorder as Recorder
 from selfstab.runs.simulate import simulate as simulate

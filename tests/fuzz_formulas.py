@@ -15,7 +15,7 @@ import warnings
 import numpy as np
 
 import selfstab as ss
-from selfstab.losses.symbolic.vocabulary import COUNTS, FUNCTIONS
+from selfstab.formulas.vocabulary import COUNTS, FUNCTIONS
 
 ONE = [name for name in FUNCTIONS if COUNTS.get(name, (1, 1))[0] == 1]
 PATTERNS = [

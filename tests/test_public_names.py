@@ -9,6 +9,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,12 @@ def test_public_names_are_those_promised():
     """Protects other people's scripts: these names and arguments are fixed."""
     signatures = {
         "HeavyBall": "lr momentum lookahead",
+        "AveragedHeavyBall": "lr momentum",
+        "QuasiHyperbolic": "lr momentum nu",
+        "AggregatedMomentum": "lr momenta",
+        "LinearOptimizer": "lr numerator denominator",
+        "SymbolicOptimizer": "lr equations state_names parameters point",
+        "LinearOptimizer.from_matrices": "lr matrix inputs outputs",
         "Optimizer": "lr",
         "Constant": "lr",
         "LinearWarmup": "start end steps",
@@ -81,7 +88,7 @@ def test_public_names_are_those_promised():
         "verify": "names",
     }
     for name, expected in signatures.items():
-        assert " ".join(inspect.signature(getattr(ss, name)).parameters) == expected, name
+        assert " ".join(inspect.signature(attrgetter(name)(ss)).parameters) == expected, name
     sweep = [*inspect.signature(ss.sweep).parameters]
     promised = "loss optimizer axes start steps previous measure escape noise seed repeats threads progress"
     assert " ".join(name for name in sweep if name in promised.split(" ")) == promised
@@ -90,6 +97,7 @@ def test_public_names_are_those_promised():
         for method in (*losses.split(), "replace"):
             assert callable(getattr(kind, method)), (kind, method)
     optimizer = "update max_stable_sharpness thresholds rates matched at_excess amplification inertia"
+    optimizer += " transfer_function transfer_coefficients"
     for method in optimizer.split():
         assert callable(getattr(ss.HeavyBall, method)), method
     theory = (

@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from dataclasses import Field
 
     from selfstab.optimizers.base import Optimizer
     from selfstab.optimizers.schedules import Schedule
@@ -67,19 +68,29 @@ def _words_of(kind: type[Optimizer]) -> dict[str, str]:
     for known in fields(kind):
         if known.name == "lr":
             continue
-        default = "" if known.default is MISSING else f"  [default: {known.default}]"
+        default = (
+            "" if known.default is MISSING or known.default in ("", ()) else f"  [default: {known.default}]"
+        )
         setting = kind.settings.get(known.name)
         if setting is not None:
             numbers = ", numbers such as 0,0.9" if setting.several else ""
             text = f"{setting.symbol or setting.long_name or known.name} {setting.interval}{numbers}."
         elif isinstance(known.default, bool):
             text = "true or false."
+        elif (form := known.metadata.get("variant")) is not None:
+            text = form.note
         else:
             continue
-        out[known.name] = (
+        out[_option(known)] = (
             text + (f" {setting.note}" if setting is not None and setting.note else "") + default
         )
     return out
+
+
+def _option(known: Field[Any]) -> str:
+    """Return the name of a field's option."""
+    form = known.metadata.get("variant")
+    return form.option or known.name if form is not None else known.name
 
 
 def _dashed(name: str) -> str:
@@ -110,9 +121,13 @@ def optimizer_of(options: dict[str, Any], lr: float | None) -> Optimizer:
             f"{_listed(list(own))}"
         )
     for known in fields(kind):
-        if known.name in own and known.default is MISSING and known.name not in options_used:
+        if _option(known) in own and known.default is MISSING and _option(known) not in options_used:
             raise ValueError(f"{_dashed(known.name)} must be given for {kind.__name__}")
-    values = {name: _value(kind, name, text) for name, text in options_used.items()}
+    values = {
+        known.name: _value(kind, known, options_used[_option(known)])
+        for known in fields(kind)
+        if _option(known) in options_used
+    }
     return kind(_rate(options, lr), **values)
 
 
@@ -120,15 +135,21 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(_dashed, names)) or "no numbers of its own"
 
 
-def _value(kind: type[Optimizer], name: str, text: str) -> Any:
+def _value(kind: type[Optimizer], known: Field[Any], text: str) -> Any:
     from selfstab.losses.base.named_loss import number, numbers
 
-    setting = kind.settings.get(name)
+    setting, form, name = (
+        kind.settings.get(known.name),
+        known.metadata.get("variant"),
+        _dashed(_option(known)),
+    )
+    if form is not None:
+        return form.read(name, text)
     if setting is None:
         if text not in ("true", "false"):
-            raise ValueError(f"{_dashed(name)} must be true or false, got {text!r}")
+            raise ValueError(f"{name} must be true or false, got {text!r}")
         return text == "true"
-    return (numbers if setting.several else number)(_dashed(name), text)
+    return (numbers if setting.several else number)(name, text)
 
 
 def _rate(options: dict[str, Any], lr: float) -> float | Schedule:

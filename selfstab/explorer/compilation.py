@@ -21,7 +21,7 @@ def key(state: PageState) -> tuple[object, ...]:
     form = (state.formula, state.variables) if state.model == FORMULA else state.model
     depth = state.setting("depth") if state.model == "Chain" else None
     grids = (views.diagram_grid(state), views.orbit_grid(state))
-    return (form, depth, state.method, *((_rate(grid), _shifts(state, grid)) for grid in grids))
+    return (form, depth, state.method, state.texts, *((_rate(grid), _shifts(state, grid)) for grid in grids))
 
 
 def _rate(grid: views.Grid) -> str:

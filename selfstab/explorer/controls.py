@@ -13,12 +13,12 @@ from bokeh.layouts import column, row
 from bokeh.models import Button, CustomJSTickFormatter, Div, NumericInput, Select, Slider, TextInput
 
 from selfstab.explorer import exports
+from selfstab.explorer.numbers import offered
 from selfstab.explorer.scales import Axis
 from selfstab.explorer.setups import FORMULA, MODELS
 from selfstab.explorer.state import PageState
 from selfstab.explorer.template import DIV_STYLE, WIDGET_STYLE
 from selfstab.losses.symbolic.toy import SliderRange
-from selfstab.optimizers.registry import registered
 
 SHORT: Final = {
     "momentum": "momentum β",
@@ -67,9 +67,9 @@ class Controls:
             title="momentum β", start=0.0, end=0.99, step=0.005, value=state.momentum, **wide
         )
         power = CustomJSTickFormatter(code=_POWER)
-        self.method = Select(title="Optimizer", value=state.method, options=list(registered()), **wide)
+        self.method = Select(title="Optimizer", value=state.method, options=offered(), **wide)
         self.method.visible = len(self.method.options) > 1
-        self.numbers = column(**plain)
+        self.numbers, self.rules = column(**plain), column(**plain)
         self.excess = Slider(
             title="relative excess ε",
             start=-4.0,
@@ -140,7 +140,16 @@ class Controls:
             self.formula_shown,
             self.own_formula,
             self.settings,
-            *(self.method, self.momentum, self.numbers, self.excess, self.warmup, self.steps, self.flip),
+            *(
+                self.method,
+                self.rules,
+                self.momentum,
+                self.numbers,
+                self.excess,
+                self.warmup,
+                self.steps,
+                self.flip,
+            ),
             *(axis.row for axis in self.axes.values()),
             row(self.measure, self.weight, **wide),
             save,
@@ -182,6 +191,8 @@ class Controls:
                 for number in state.own_numbers
             }
             self.numbers.children = list(self.number_sliders.values())
+            self.rule_texts = {name: self._text(name, text) for name, text in state.optimizer_texts.items()}
+            self.rules.children = list(self.rule_texts.values())
         for name, slider in self.number_sliders.items():
             _set(slider, state.number(name))
         _set(self.excess, np.log10(max(state.excess, 1e-4)))
@@ -219,6 +230,21 @@ class Controls:
             lambda _a, _o, new: page.change(lambda: changed(page.state, setting.name, new)),
         )
         return slider
+
+    def _text(self, name: str, text: str) -> TextInput:
+        title = name.replace("_", " ")
+        widget = TextInput(
+            title=title, value=text, sizing_mode="stretch_width", stylesheets=[WIDGET_STYLE],
+            css_classes=[f"widget-{name.replace('_', '-')}"],
+        )  # fmt: skip
+        # All texts: one that was typed before may have been refused for want of this one.
+        self._changed(
+            widget, lambda: self.page.state.with_texts({n: w.value for n, w in self.rule_texts.items()})
+        )
+        return widget
+
+    def _changed(self, widget: TextInput, make: Callable[[], PageState]) -> None:
+        widget.on_change("value", lambda _a, _o, _n: self.page.change(make))
 
 
 def _set(slider: Slider, value: float) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import MISSING, fields
+from typing import Any
 
 from selfstab.losses.symbolic.toy import SliderRange
 from selfstab.optimizers.base import Optimizer
-from selfstab.optimizers.settings import Setting
+from selfstab.optimizers.registry import registered
+from selfstab.optimizers.settings import Setting, variants_of
 
 
 def numbers_of(kind: type[Optimizer]) -> tuple[SliderRange, ...]:
@@ -21,15 +23,36 @@ def numbers_of(kind: type[Optimizer]) -> tuple[SliderRange, ...]:
     out = []
     defaults = {known.name: known.default for known in fields(kind)}
     for name, known in kind.settings.items():
-        if name == "momentum" or known.several:
+        if name == "momentum":
             continue
         low, high = known.usual or _usual(known)
-        default = defaults[name]
         label = " ".join(filter(None, (known.long_name or name, known.symbol)))
-        usual = float(default) if isinstance(default, (int, float)) else 0.5 * (low + high)
-        low, high = min(low, usual), max(high, usual)  # a default may be closer to a bound
-        out.append(SliderRange(name, label, low, high, (high - low) / 200.0, usual))
+        places: dict[str, Any] = {"": defaults[name]}
+        if known.several:
+            # As many as by default; of no default there are none.
+            several: Any = defaults[name] if isinstance(defaults[name], tuple) else ()
+            places = {f".{k}": value for k, value in enumerate(several)}
+        for place, default in places.items():
+            usual = float(default) if isinstance(default, (int, float)) else 0.5 * (low + high)
+            ends = min(low, usual), max(high, usual)  # a default may be closer to a bound
+            words = label + (f" {int(place[1:]) + 1}" if place else "")
+            out.append(SliderRange(name + place, words, *ends, (ends[1] - ends[0]) / 200.0, usual))
     return tuple(out)
+
+
+def offered() -> list[str]:
+    """Return the names of the optimizers that the page can make: it has a widget for all they must be given."""
+    return [name for name, kind in registered().items() if not _without_widget(kind)]
+
+
+def _without_widget(kind: type[Optimizer]) -> list[str]:
+    required = [known.name for known in fields(kind) if known.name != "lr" and known.default is MISSING]
+    return [
+        name
+        for name in required
+        if not (name in kind.settings and not kind.settings[name].several)
+        and not (name in variants_of(kind) and variants_of(kind)[name].example)
+    ]
 
 
 def _usual(known: Setting) -> tuple[float, float]:

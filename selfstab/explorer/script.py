@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
+from dataclasses import fields
 
 import selfstab
 from selfstab.explorer import views
@@ -99,18 +99,13 @@ def _constructed(state: PageState, lr: str) -> str:
         if state.has_momentum
         else [lr]
     )
-    defaults = {number.name: number.default for number in state.own_numbers}
-    required = _required(state)
+    defaults = {known.name: known.default for known in fields(optimizer_named(state.method))}
     words += [
         f"{name}={value!r}"
-        for name, value in state.optimizer_numbers.items()
-        if name != "momentum" and (value != defaults[name] or name in required)
+        for name, value in state.optimizer_fields.items()
+        if name != "momentum" and value != defaults[name]
     ]
     return f"{'ss.' if hasattr(selfstab, state.method) else ''}{state.method}({', '.join(words)})"
-
-
-def _required(state: PageState) -> set[str]:
-    return {known.name for known in fields(optimizer_named(state.method)) if known.default is MISSING}
 
 
 def _defined(state: PageState) -> list[str]:

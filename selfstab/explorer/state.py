@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from selfstab import validation
 from selfstab.explorer.numbers import numbers_of
@@ -23,6 +23,7 @@ from selfstab.losses.symbolic.toy import SliderRange
 from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.registry import optimizer_named
 from selfstab.optimizers.schedules import LinearWarmup
+from selfstab.optimizers.settings import variants_of, with_numbers
 
 MOST_STEPS: Final = 20_000
 """Longest run: a diagram of such runs still takes seconds only."""
@@ -65,6 +66,8 @@ class PageState:
         The optimizer's name.
     numbers
         Its numbers by name, other than the momentum; those not given at their defaults.
+    texts
+        The texts of its fields that decide which rule it is, by name; those not given are its examples.
 
     Raises
     ------
@@ -93,6 +96,7 @@ class PageState:
     weight: str = ""
     method: str = "HeavyBall"
     numbers: tuple[tuple[str, float], ...] = ()
+    texts: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         validation.one_of("model", self.model, MODELS)
@@ -109,8 +113,18 @@ class PageState:
             for name, value in self.numbers
         }
         for name, value in own_numbers.items():
-            own_numbers[name] = validation.real(name, value, **ranges[name].bounds)
+            own_numbers[name] = validation.real(name, value, **ranges[name.partition(".")[0]].bounds)
         object.__setattr__(self, "numbers", tuple(sorted(own_numbers.items())))
+        variants = variants_of(optimizer_named(self.method))
+        for name, text in self.texts:
+            validation.one_of("text", name, variants)
+            if not isinstance(text, str) or len(text) > 2000:
+                raise ValueError(
+                    f"{name} must be a text of at most 2000 characters, got {validation.shown(text)}"
+                )
+        object.__setattr__(self, "texts", tuple(sorted(dict(self.texts).items())))
+        if variants:
+            self._with_lr(1.0)
         for name, bounds in _BOUNDS.items():
             object.__setattr__(self, name, validation.real(name, getattr(self, name), **bounds))
         object.__setattr__(
@@ -161,6 +175,28 @@ class PageState:
         """Return the state with another value of one number of the optimizer."""
         return replace(self, numbers=tuple((dict(self.numbers) | {name: value}).items()))
 
+    @property
+    def optimizer_texts(self) -> dict[str, str]:
+        """The texts of the optimizer's fields that decide which rule it is, by name."""
+        variants = variants_of(optimizer_named(self.method))
+        return {name: known.example for name, known in variants.items()} | dict(self.texts)
+
+    def with_text(self, name: str, text: str) -> PageState:
+        """Return the state with another text of one of the optimizer's fields."""
+        return self.with_texts({name: text})
+
+    def with_texts(self, texts: Mapping[str, str]) -> PageState:
+        """Return the state with other texts of the optimizer's fields."""
+        return replace(self, texts=tuple((dict(self.texts) | dict(texts)).items()))
+
+    @property
+    def optimizer_fields(self) -> dict[str, Any]:
+        """All fields of the optimizer beside lr that the page sets, by name."""
+        kind = optimizer_named(self.method)
+        variants = variants_of(kind)
+        texts = {name: variants[name].read(name, text) for name, text in self.optimizer_texts.items()}
+        return texts | with_numbers(self.optimizer_numbers, kind, kind.settings)
+
     def with_method(self, method: str) -> PageState:
         """Return the state of another optimizer, at its defaults, and of axes that it has."""
         kind = optimizer_named(method)
@@ -170,7 +206,7 @@ class PageState:
             own = [Axis(number.name, number.low, number.high) for number in numbers_of(kind)]
             first = _MOMENTA if "momentum" in kind.settings else own[0] if own else _WARMUPS
             axes = {"across": first, "up": _EXCESSES, "orbit": _EXCESSES}
-        return replace(self, method=method, numbers=(), **axes)
+        return replace(self, method=method, numbers=(), texts=(), **axes)
 
     @property
     def axis_names(self) -> dict[str, str]:
@@ -253,7 +289,7 @@ class PageState:
 
     def _with_lr(self, lr: float | LinearWarmup) -> Optimizer:
         kind: Callable[..., Optimizer] = optimizer_named(self.method)
-        return kind(lr, **self.optimizer_numbers)
+        return kind(lr, **self.optimizer_fields)
 
     def optimizer(self, *, ramp: bool | None = None) -> Optimizer:
         """Return the optimizer; with `ramp`, of a linear warmup even where there is none (of one step then)."""

@@ -203,7 +203,7 @@ def orbit_diagram(state: PageState, along: int = ALONG) -> xarray.Dataset:
 def _optimizer_key(state: PageState, names: set[str]) -> tuple[Any, ...]:
     """Return the optimizer and its numbers that are no axes."""
     numbers = tuple(pair for pair in state.optimizer_numbers.items() if pair[0] not in names)
-    return state.method, numbers
+    return state.method, numbers, state.texts
 
 
 def diagram_key(state: PageState) -> tuple[Any, ...]:

@@ -13,8 +13,8 @@ import numpy as np
 import sympy
 
 from selfstab import validation
+from selfstab.formulas.size import check_weights
 from selfstab.losses.base.named_loss import numbers, whole
-from selfstab.losses.symbolic.size import check_weights
 from selfstab.losses.symbolic.toy import Demonstration, SliderRange, Toy, sharpness_setting
 from selfstab.validation import Array
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.former_names import takes_former_arguments
+from selfstab.optimizers.response import LinearResponse
 from selfstab.optimizers.schedules import Constant, Schedule, is_schedule, rates, refuse_several_rates, scaled
 from selfstab.optimizers.settings import (
     Frozen,
@@ -25,6 +26,7 @@ from selfstab.optimizers.settings import (
     numbers_of,
     setting,
     settings_of,
+    variant,
     with_numbers,
 )
 from selfstab.validation import Array
@@ -32,13 +34,13 @@ from selfstab.validation import Array
 REGISTERED: dict[str, type[Optimizer]] = {}
 """Every optimizer that has been defined, by name; the unfinished among them, too."""
 
-_RESERVED: Final = ("excess", "noise", "start", "previous", "repeat", "seed", "step", "weight")
+RESERVED: Final = ("excess", "noise", "start", "previous", "repeat", "seed", "step", "weight")
 """Names that sweeps give to other axes and dimensions."""
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(setting,))
+@dataclass_transform(frozen_default=True, field_specifiers=(setting, variant))
 @dataclass(frozen=True)
-class Optimizer(Frozen, ABC):
+class Optimizer(Frozen, LinearResponse, ABC):
     """A rule by which weights move: what a subclass defines, and what follows from it.
 
     A subclass becomes a frozen dataclass by itself (without a decorator), and is known by its name: to
@@ -107,7 +109,7 @@ class Optimizer(Frozen, ABC):
             )
         frozen_dataclass(cls)
         own = settings_of(cls)
-        reserved = sorted(name for name in own if name in _RESERVED or hasattr(Optimizer, name))
+        reserved = sorted(name for name in own if name in RESERVED or hasattr(Optimizer, name))
         if reserved:
             raise ValueError(
                 f"{cls.__name__} must not call a number {reserved[0]}: runs and sweeps use that name"
@@ -170,32 +172,20 @@ class Optimizer(Frozen, ABC):
         """Return where the gradient is taken; by default at the weights."""
         return weights
 
-    def amplification(self) -> float:
-        """Return the amplification of self-stabilization at matched S*, relative to gradient descent.
-
-        Raises
-        ------
-        NotImplementedError
-            Of an optimizer for which it has not been derived.
-        """
-        raise NotImplementedError(f"the amplification of {type(self).__name__} is not derived")
-
-    def inertia(self, excess: float) -> float:
-        """Return the inertia number at a relative excess of the sharpness.
-
-        Raises
-        ------
-        NotImplementedError
-            Of an optimizer for which it has not been derived.
-        """
-        raise NotImplementedError(f"the inertia number of {type(self).__name__} is not derived")
-
     # -- its numbers -----------------------------------------------------------------------------------------------
+
+    @property
+    def declared(self) -> Mapping[str, Setting]:
+        """What is known of the numbers beside lr, by name: the class's settings, unless each object has its own."""
+        return self.settings
+
+    def check_axis(self, name: str, values: Array) -> None:
+        """Raise ValueError if a number must not have one of an axis's values, though its range has them."""
 
     @property
     def numbers(self) -> dict[str, float]:
         """The settings' values by the names of their axes; those of a tuple are name.0, name.1, ..."""
-        return numbers_of(self, self.settings)
+        return numbers_of(self, self.declared)
 
     @property
     def flags(self) -> dict[str, Any]:
@@ -205,7 +195,7 @@ class Optimizer(Frozen, ABC):
 
     def setting_of(self, name: str) -> Setting:
         """Return what is known of the number of this name."""
-        return self.settings[name.partition(".")[0]]
+        return self.declared[name.partition(".")[0]]
 
     def with_numbers(self, values: Mapping[str, float]) -> Self:
         """Return the optimizer with other numbers, named as in `numbers`, and an lr if one is named so."""

@@ -72,6 +72,8 @@ class Setting:
         """
         if not self.several:
             return validation.real(name, value, **self.bounds)
+        if isinstance(value, (int, float)):
+            raise TypeError(f"{name} must be a tuple of numbers, such as ({value!r},), got {value!r}")
         values = validation.floats(name, value, shape=(None,))
         if values.size == 0:
             raise ValueError(f"{name} must hold at least one number, got none")
@@ -120,6 +122,81 @@ def setting(*, default: Any = _MISSING, **known: Any) -> Any:
     '>= 1'
     """
     return field(default=default, metadata={"setting": Setting(**known)})
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is known of a field that decides which rule an optimizer has; it is no axis.
+
+    Parameters
+    ----------
+    kind
+        How text writes it: ``numbers`` such as 1,-0.5, ``text``, or ``settings`` such as beta=0.9,nu=0.5.
+    note
+        What its option's help says.
+    option
+        The option's name, where the field's is another option's.
+    example
+        The text that a page begins with.
+    """
+
+    kind: str
+    note: str
+    option: str = ""
+    example: str = ""
+
+    def read(self, name: str, text: str) -> Any:
+        """Return the value that a text writes.
+
+        Raises
+        ------
+        ValueError
+            If it writes none; the message begins with `name`.
+
+        Examples
+        --------
+        >>> Variant("numbers", "").read("numerator", "1,-0.5"), Variant("settings", "").read("parameters", "nu=0.5")
+        ((1.0, -0.5), {'nu': 0.5})
+        """
+        if self.kind == "text":
+            return text
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        if self.kind == "numbers":
+            return tuple(_number(name, part) for part in parts)
+        pairs = [part.partition("=") for part in parts]
+        for key, sign, _ in pairs:
+            if not sign:
+                raise ValueError(f"{name} must be NAME=VALUE, separated by commas, got {key!r}")
+        return {key.strip(): _number(f"{name}: {key.strip()}", value) for key, _, value in pairs}
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{name} must be a number, got {text!r}") from None
+
+
+def variant(kind: str, note: str, *, default: Any = _MISSING, option: str = "", example: str = "") -> Any:
+    """Return a field of a dataclass that decides which rule an optimizer has, and is an option of the command line.
+
+    Parameters
+    ----------
+    kind, note, option, example
+        As :class:`Variant` takes them.
+    default
+        Its value where none is given; without it, it must be given.
+    """
+    return field(default=default, metadata={"variant": Variant(kind, note, option, example)})
+
+
+def variants_of(kind: Any) -> dict[str, Variant]:
+    """Return the fields that a dataclass declares by :func:`variant`, by name and in order."""
+    return {
+        known.name: known.metadata["variant"]
+        for known in dataclasses.fields(kind)
+        if "variant" in known.metadata
+    }
 
 
 def settings_of(kind: Any) -> dict[str, Setting]:

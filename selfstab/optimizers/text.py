@@ -172,7 +172,7 @@ def rule_text(optimizer: Optimizer, axes: Sequence[str] | None = None) -> RuleTe
         Names of numbers that vary: the others that shift the gradient's point are left out where they are 0. By default
         all are in.
     """
-    settings = optimizer.settings
+    settings = optimizer.declared
     form = [*optimizer.flags.items()]
     form += [(name, len(getattr(optimizer, name))) for name, known in settings.items() if known.several]
     absent = [

@@ -37,7 +37,7 @@ def test_the_command_line_has_its_options(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--optimizer", "Adagrad", "--lr", "1"), "optimizer must be one of HeavyBall"),
+        (("--optimizer", "Adagrad", "--lr", "1"), "optimizer must be one of AggregatedMomentum, "),
         (
             ("--optimizer", "TwoMomenta", "--momentum", "0.9", "--lr", "1"),
             "--momentum must be left out: it is no setting of TwoMomenta, which has",

@@ -6,7 +6,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from selfstab.explorer.numbers import _usual, numbers_of
+from selfstab.explorer.numbers import _usual, numbers_of, offered
+from selfstab.optimizers.aggregated import AggregatedMomentum
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.optimizers.settings import Setting
 from tests.optimizers.own import Aggregated, Mixed, Moments, TwoMomenta
@@ -23,11 +24,21 @@ def test_each_end_of_a_slider_is_taken(kind):
         assert number.step == pytest.approx((number.high - number.low) / 200)
 
 
-def test_the_momentum_and_tuples_have_no_slider_here():
-    """Protects the page: the momentum has a slider of its own, and several numbers have none."""
+def test_the_momentum_has_no_slider_here():
+    """Protects the page: the momentum has a slider of its own; a tuple has one for each number of its default."""
+    assert [(n.name, n.label, n.default) for n in numbers_of(AggregatedMomentum)] == [
+        ("momenta.0", "momentum β 1", 0.0), ("momenta.1", "momentum β 2", 0.9), ("momenta.2", "momentum β 3", 0.99),
+    ]  # fmt: skip
     assert [number.name for number in numbers_of(TwoMomenta)] == ["fast", "slow"]
     assert numbers_of(TwoMomenta)[0].label == "momentum of the fast state β₁"
     assert numbers_of(Mixed) == numbers_of(Aggregated) == ()
+
+
+def test_optimizers_that_the_page_can_make_are_offered():
+    """Protects the page from an optimizer that must be given what no widget gives: a tuple without a default."""
+    names = offered()
+    assert {"HeavyBall", "AggregatedMomentum", "LinearOptimizer", "SymbolicOptimizer", "Mixed"} <= {*names}
+    assert "Aggregated" not in names
 
 
 @given(

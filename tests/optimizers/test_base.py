@@ -117,13 +117,6 @@ def test_update_of_several_states_is_the_rule():
     assert len(one.update(w, (states[0],), lambda w: w, 0.1)[1]) == 1
 
 
-def test_hooks_say_what_is_not_derived():
-    """Protects later theory's names: they exist, and say that there is no result."""
-    for hook in (TwoMomenta(0.1).amplification, lambda: TwoMomenta(0.1).inertia(0.1)):
-        with pytest.raises(NotImplementedError, match="TwoMomenta is not derived"):
-            hook()
-
-
 @pytest.mark.parametrize(
     "optimizer", [ss.HeavyBall(0.1, 0.5), TwoMomenta(0.1), Aggregated(0.1, momenta=(0.5,))]
 )

@@ -275,6 +275,34 @@ def test_the_explorer_has_its_sliders_and_axes(same_bits):
             call()
 
 
+@pytest.mark.parametrize(
+    "method",
+    ["AveragedHeavyBall", "QuasiHyperbolic", "AggregatedMomentum", "LinearOptimizer", "SymbolicOptimizer"],
+)
+def test_the_explorer_makes_each_optimizer(method, same_bits):
+    """Protects the explorer's widgets of tuples and of rules in text: its script gives the run that it shows."""
+    state = replace(PageState().with_method(method), steps=60, excess=0.05)
+    if method == "AggregatedMomentum":
+        state = state.with_number("momenta.1", 0.5).with_axis("orbit", "momenta.1")
+        assert state.optimizer().momenta == (0.0, 0.5, 0.99)
+    if method == "SymbolicOptimizer":
+        before = views.diagram_key(state)
+        state = state.with_text("parameters", "beta=0.5")
+        assert (state.optimizer().numbers, views.diagram_key(state) == before) == ({"beta": 0.5}, False)
+        with pytest.raises(ValueError, match="unknown name 'nu'"):
+            state.with_text("equations", "v = nu*v + g; w = w - lr*v")
+        with pytest.raises(ValueError, match="parameters must be NAME=VALUE"):
+            state.with_text("parameters", "beta")
+    assert state.optimizer().max_stable_sharpness() == pytest.approx(
+        state.setup().sharpness / 1.05, rel=1e-12
+    )
+    namespace = {"__name__": "script"}
+    exec(script(state, size=3, along=4), namespace)
+    assert namespace["optimizer"] == state.optimizer()
+    assert same_bits(namespace["run"].loss.values, views.run(state).loss.values)
+    assert namespace["orbits"].equals(views.orbit_diagram(state, 4))
+
+
 def test_laws_of_the_heavy_ball_refuse_runs_of_others():
     """Protects analyze and the swing's law from a momentum that is another optimizer's."""
     run = ss.simulate(LOSS, TwoMomenta(0.1), START, 20, keep=["loss", "sharpness", "weights"])

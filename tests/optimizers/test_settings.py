@@ -34,7 +34,7 @@ def test_numbers_are_those_declared():
         (lambda: TwoMomenta(0.0), r"lr must be in \(0, inf\)"),
         (lambda: Aggregated(0.1, momenta=(0.0, 2.0)), r"momenta\[1\] must be in"),
         (lambda: Aggregated(0.1, momenta=()), "momenta must hold at least one number, got none"),
-        (lambda: Aggregated(0.1, momenta=0.5), "momenta must have shape"),
+        (lambda: Aggregated(0.1, momenta=0.5), "momenta must be a tuple of numbers"),
         (lambda: Moments(0.1, eps=0), r"eps must be in \(0, inf\), got 0.0"),
     ):
         with pytest.raises((ValueError, TypeError), match=match):

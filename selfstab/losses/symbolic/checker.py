@@ -1,6 +1,6 @@
 """Formulas that are not trusted, checked in a process of their own that ends with the time they have.
 
-An exception reaches SymPy between two operations of Python only (:mod:`selfstab.losses.symbolic.deadline`). A process
+An exception reaches SymPy between two operations of Python only (:mod:`selfstab.formulas.deadline`). A process
 can be ended at any time, whatever it computes. It takes about a second to start, and is kept for the next formula.
 """
 
@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from queue import Empty, SimpleQueue
 from typing import IO, Any, Final
 
-from selfstab.losses.symbolic.deadline import SECONDS, DeadlineError, bounded, derive_within
+from selfstab.formulas.deadline import SECONDS, DeadlineError, bounded, derive_within
 from selfstab.losses.symbolic.loss import SymbolicLoss
 
 START_SECONDS: Final = 60.0
@@ -58,7 +58,7 @@ def check_in_process(
     Raises
     ------
     TypeError, ValueError
-        What ``SymbolicLoss`` raises; :class:`~selfstab.losses.symbolic.deadline.DeadlineError` if the time is over.
+        What ``SymbolicLoss`` raises; :class:`~selfstab.formulas.deadline.DeadlineError` if the time is over.
 
     Examples
     --------

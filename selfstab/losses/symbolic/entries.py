@@ -12,7 +12,7 @@ from typing import Any, Final
 import sympy
 
 from selfstab import validation
-from selfstab.losses.symbolic.expressions import check_length, parse
+from selfstab.formulas.expressions import check_length, parse
 
 # Letters of their own, so that x[0] is a name of as many characters and a message points at the right column.
 _LETTERS: Final = dict(zip("[](), ", "\u01c0\u01c1\u01c2\u01c3\u0294\u0295", strict=True))

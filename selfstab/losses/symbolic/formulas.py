@@ -13,17 +13,17 @@ from typing import Any, TypeVar
 
 import sympy
 
+from selfstab.formulas.deadline import bounded
+from selfstab.formulas.functions import RealFunction
+from selfstab.formulas.kinks import directed
+from selfstab.formulas.vocabulary import in_own_functions
 from selfstab.kernels import elementary
 from selfstab.kernels.careful import Careful
 from selfstab.kernels.eigenvalues import TOP_EIGENVALUES, tops_line
 from selfstab.kernels.samples import SampleText
-from selfstab.losses.symbolic.deadline import bounded
-from selfstab.losses.symbolic.functions import RealFunction
-from selfstab.losses.symbolic.kinks import directed
 from selfstab.losses.symbolic.printing import Assignment, Printed, assignments, formula, lines_of
 from selfstab.losses.symbolic.stable import merged, stable
 from selfstab.losses.symbolic.top_eigenvalue import LEAST_SQUARE, TOP_OF_TWO
-from selfstab.losses.symbolic.vocabulary import in_own_functions
 
 T = TypeVar("T")
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import sympy
 
+from selfstab.formulas.kinks import where
 from selfstab.losses.symbolic.formulas import derivative
-from selfstab.losses.symbolic.kinks import where
 from selfstab.losses.symbolic.printing import LONGEST_SUM
 
 MOST_STEPS: Final = 8_000

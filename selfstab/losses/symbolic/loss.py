@@ -14,17 +14,9 @@ import sympy
 
 from selfstab import former_names, validation
 from selfstab.eigen import pairs
-from selfstab.kernels import elementary, modules
-from selfstab.kernels.derivative_template import derivatives_source
-from selfstab.kernels.measures import MEASURES, measure_names
-from selfstab.kernels.variants import Variant
-from selfstab.losses.base.kernel import PLAIN_STEPS, Kernel, KernelSource
-from selfstab.losses.base.loss import HESSIAN_NUMBERS, Loss
-from selfstab.losses.symbolic.deadline import bounded
-from selfstab.losses.symbolic.expressions import checked, parse
-from selfstab.losses.symbolic.formulas import Formulas, derivative, derivatives
-from selfstab.losses.symbolic.printing import lines_of
-from selfstab.losses.symbolic.size import (
+from selfstab.formulas.deadline import bounded
+from selfstab.formulas.expressions import checked, parse
+from selfstab.formulas.size import (
     LARGEST,
     check_nodes,
     check_operations,
@@ -32,7 +24,15 @@ from selfstab.losses.symbolic.size import (
     check_weights,
     shared_operations,
 )
-from selfstab.losses.symbolic.vocabulary import in_own_functions
+from selfstab.formulas.vocabulary import in_own_functions
+from selfstab.kernels import elementary, modules
+from selfstab.kernels.derivative_template import derivatives_source
+from selfstab.kernels.measures import MEASURES, measure_names
+from selfstab.kernels.variants import Variant
+from selfstab.losses.base.kernel import PLAIN_STEPS, Kernel, KernelSource
+from selfstab.losses.base.loss import HESSIAN_NUMBERS, Loss
+from selfstab.losses.symbolic.formulas import Formulas, derivative, derivatives
+from selfstab.losses.symbolic.printing import lines_of
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.optimizers.text import rule_text
 from selfstab.validation import Array

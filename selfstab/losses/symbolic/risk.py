@@ -11,14 +11,14 @@ import numpy as np
 import sympy
 
 from selfstab import machine, validation
+from selfstab.formulas.deadline import bounded
+from selfstab.formulas.expressions import checked
+from selfstab.formulas.size import check_nodes
 from selfstab.kernels import modules
 from selfstab.losses.base.kernel import Kernel, KernelSource
-from selfstab.losses.symbolic.deadline import bounded
 from selfstab.losses.symbolic.entries import Names, Vector, by_name
-from selfstab.losses.symbolic.expressions import checked
 from selfstab.losses.symbolic.loss import RESERVED, SymbolicLoss, _exact_text, _names, _text
 from selfstab.losses.symbolic.risk_formulas import RiskFormulas
-from selfstab.losses.symbolic.size import check_nodes
 from selfstab.validation import Array
 
 MOST_WEIGHTS: Final = 32

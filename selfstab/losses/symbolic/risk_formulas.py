@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import sympy
 
+from selfstab.formulas.kinks import Abs, where
+from selfstab.formulas.size import check_operations
 from selfstab.kernels import elementary
 from selfstab.kernels.careful import Careful
 from selfstab.kernels.samples import LANES, ZERO, SampleText, arguments_of, loop_lines, placed, words
@@ -24,9 +26,7 @@ from selfstab.losses.symbolic.formulas import (
     shared_exponentials,
 )
 from selfstab.losses.symbolic.graph import Graph
-from selfstab.losses.symbolic.kinks import Abs, where
 from selfstab.losses.symbolic.printing import Assignment, Printed, formula, lines_of
-from selfstab.losses.symbolic.size import check_operations
 
 DIRECTIONS: Final = "uvz"
 """Names of the directions of a third and a fourth derivative."""

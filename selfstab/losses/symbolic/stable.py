@@ -33,7 +33,7 @@ from typing import Any
 
 import sympy
 
-from selfstab.losses.symbolic.functions import (
+from selfstab.formulas.functions import (
     Tanh,
     coth,
     csch,
@@ -52,7 +52,7 @@ from selfstab.losses.symbolic.functions import (
     softplus,
     sqrt1pm1,
 )
-from selfstab.losses.symbolic.kinks import Extremum, relu, where
+from selfstab.formulas.kinks import Extremum, relu, where
 
 _ONE, _ZERO = sympy.S.One, sympy.S.Zero
 

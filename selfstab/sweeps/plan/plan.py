@@ -418,6 +418,11 @@ def _axis(problem: Problem, name: str, value: Any) -> Array:
     optimizer, schedule = problem.optimizer, problem.optimizer.lr
     bounds = optimizer.setting_of(name).bounds if name in optimizer.numbers else _RANGES.get(name, {})
     validation.broadcastable(axis, values, **bounds)
+    if name in optimizer.numbers:
+        try:
+            optimizer.check_axis(name, values)
+        except ValueError as error:
+            raise ValueError(f"{axis}: {error}") from None
     if name == "start.seed":
         for v in values[values != np.floor(values)][:1]:
             validation.whole(axis, v)

@@ -315,7 +315,14 @@ class _Reader:
         except ValueError as error:
             raise ValueError(f"settings hold an optimizer that is not defined here: {error}") from None
         others = [field.name for field in fields(kind) if field.name != "lr"]
-        return kind(lr, **{field: self._settings[f"{name}.{field}"] for field in others})
+        return kind(lr, **{field: self._field(f"{name}.{field}") for field in others})
+
+    def _field(self, name: str) -> Any:
+        """Return a plain value, or a mapping whose names are listed and whose values stand below it."""
+        value = self._settings[name]
+        if isinstance(value, list) and value and all(f"{name}.{key}" in self._settings for key in value):
+            return {key: self._settings[f"{name}.{key}"] for key in value}
+        return {} if value == [] and name.endswith(".parameters") else value
 
     def loss(self) -> Loss:
         """Return the loss: a formula, a toy by its name, or one with its data, kept beside the settings."""

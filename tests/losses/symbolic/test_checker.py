@@ -9,8 +9,8 @@ import threading
 import pytest
 
 import selfstab as ss
+from selfstab.formulas.deadline import DeadlineError
 from selfstab.losses.symbolic.checker import Checker
-from selfstab.losses.symbolic.deadline import DeadlineError
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,12 @@ import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 
+from selfstab.formulas.kinks import directed
+from selfstab.formulas.vocabulary import in_own_functions
 from selfstab.kernels import elementary
 from selfstab.kernels.arithmetic import FUNCTIONS, plain_namespace
-from selfstab.losses.symbolic.kinks import directed
 from selfstab.losses.symbolic.printing import LONGEST_SUM, formula, lines_of
 from selfstab.losses.symbolic.stable import stable
-from selfstab.losses.symbolic.vocabulary import in_own_functions
 
 X, Y = sympy.symbols("x y", real=True)
 AT = {"x": 0.73, "y": 1.31}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 import selfstab as ss
-from selfstab.losses.symbolic.functions import log1p
+from selfstab.formulas.functions import log1p
 from selfstab.losses.symbolic.stable import stable
 
 X, Y, Z = sympy.symbols("x y z", real=True)

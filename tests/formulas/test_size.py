@@ -7,8 +7,8 @@ import pytest
 import sympy
 
 import selfstab as ss
+from selfstab.formulas.size import LARGEST, operations
 from selfstab.losses.symbolic.printing import lines_of
-from selfstab.losses.symbolic.size import LARGEST, operations
 
 U, V, C = sympy.symbols("u v c", real=True)
 X = sympy.symbols("x:8", real=True)

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import sympy
 
-from selfstab.losses.symbolic import conditions, vocabulary
-from selfstab.losses.symbolic.size import LARGEST, check_nodes
-from selfstab.losses.symbolic.vocabulary import (
+from selfstab.formulas import conditions, vocabulary
+from selfstab.formulas.size import LARGEST, check_nodes
+from selfstab.formulas.vocabulary import (
     CONSTANTS,
     FUNCTIONS,
     KNOWN,

@@ -10,9 +10,9 @@ import numpy as np
 import sympy
 from sympy.core.function import AppliedUndef
 
+from selfstab.formulas import functions, kinks
+from selfstab.formulas.functions import RealFunction
 from selfstab.kernels import arithmetic
-from selfstab.losses.symbolic import functions, kinks
-from selfstab.losses.symbolic.functions import RealFunction
 
 FUNCTIONS: Final[dict[str, Any]] = {
     "sqrt": sympy.sqrt, "exp": sympy.exp, "log": sympy.log, "sin": sympy.sin, "cos": sympy.cos, "tan": sympy.tan,

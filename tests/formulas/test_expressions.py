@@ -12,8 +12,8 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selfstab.losses.symbolic.expressions import DEEPEST, checked, parse
-from selfstab.losses.symbolic.vocabulary import FUNCTIONS
+from selfstab.formulas.expressions import DEEPEST, checked, parse
+from selfstab.formulas.vocabulary import FUNCTIONS
 
 SYMBOLS = {name: sympy.Symbol(name, real=True) for name in ("u", "v", "lambda_")}
 
@@ -161,7 +161,7 @@ def test_no_warning_leaks():
     """Protects users from Python's own remarks about the text it reads."""
     code = """if True:
         import warnings
-        from selfstab.losses.symbolic.expressions import parse
+        from selfstab.formulas.expressions import parse
         for text in ("2and u", r"'\\d'", "1if u else 2", "u is 1", "0x1for x in y"):
             with warnings.catch_warnings(record=True) as seen:
                 warnings.simplefilter("always")

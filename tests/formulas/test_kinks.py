@@ -9,9 +9,9 @@ import pytest
 import sympy
 
 import selfstab as ss
-from selfstab.losses.symbolic import kinks
+from selfstab.formulas import kinks
+from selfstab.formulas.kinks import directed, sign, tie, where
 from selfstab.losses.symbolic import loss as symbolic
-from selfstab.losses.symbolic.kinks import directed, sign, tie, where
 
 X, Y = sympy.symbols("x y", real=True)
 

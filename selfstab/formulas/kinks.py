@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import sympy
 
-from selfstab.losses.symbolic.functions import RealFunction
+from selfstab.formulas.functions import RealFunction
 
 ORDERS: Final = 4
 """Most derivatives of a polynomial of one weight that decide its side; of any other argument it is two."""

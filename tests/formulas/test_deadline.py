@@ -13,8 +13,8 @@ import pytest
 import sympy
 
 import selfstab as ss
-from selfstab.losses.symbolic import deadline
-from selfstab.losses.symbolic.deadline import DeadlineError, bounded, derive_within
+from selfstab.formulas import deadline
+from selfstab.formulas.deadline import DeadlineError, bounded, derive_within
 
 TOO_LONG = "*".join(f"tan(u*v+{k})" for k in range(40))
 

@@ -10,8 +10,8 @@ from sympy.codegen import cfunctions
 
 import selfstab as ss
 from selfstab.cli.program import main
+from selfstab.formulas.vocabulary import FUNCTIONS, VALUES
 from selfstab.losses.named import named_loss
-from selfstab.losses.symbolic.vocabulary import FUNCTIONS, VALUES
 
 x, y, p = sympy.symbols("x y p")
 named = sympy.Function

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, Final
 
-from selfstab.losses.symbolic.vocabulary import Choice, as_choice, both, compared, either, opposite, pieces
+from selfstab.formulas.vocabulary import Choice, as_choice, both, compared, either, opposite, pieces
 
 NAMES: Final = ("where", "Piecewise")
 """Functions whose arguments are conditions."""
