@@ -5,7 +5,7 @@ A task and a setting make a comparison (:func:`compare`) or, over a grid, a surv
 :func:`digits_network`, :func:`onehot_network`, :func:`deep_network`, :func:`mnist_network`.
 """
 
-from selfstab.experiments.comparison import METHODS, SUMMARIES, Setting, compare
+from selfstab.experiments.comparison import SUMMARIES, compare
 from selfstab.experiments.presets import (
     PRESETS,
     Preset,
@@ -15,6 +15,7 @@ from selfstab.experiments.presets import (
     mnist_network,
     onehot_network,
 )
+from selfstab.experiments.setting import METHODS, Setting
 from selfstab.experiments.surveys import survey, verdict
 from selfstab.experiments.tasks import MNIST, Digits, SparseRegression, Trial
 
