@@ -1,0 +1,230 @@
+"""Which optimizers end flatter: drops and final sharpness against the effective inertia number.
+
+All at one threshold. (a) One catapult on a diagonal linear network, from a minimum at the relative excess 0.01: the
+drop over 2y₀ against κ_e/ε = (κ_x + 2κ_y)/(3ε), with heavy ball's G(κ) (line) and 1 + κ_e + 2κ_e² (dashed). (b) The
+same network trained with warmup for equal effective time, over seeds of the data: mean sharpness at the end (small:
+seeds; bars: standard errors; 2×: two seeds diverged). (c) A network on digits. (d) A convolutional network on MNIST.
+(b) to (d) are stored results. κ_e orders the optimizers, but for quasi-hyperbolic momentum of a slow memory, QHM .7
+.99: its overshoot is bounded by 1/(1 − ν).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray
+
+import selfstab as ss
+from selfstab import theory
+from selfstab.experiments.studies import stored
+from selfstab.plotting import style
+from selfstab.verification import universality
+
+from . import require, studies
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+TITLE = "Flatter minima by other optimizers: drop and final sharpness against the effective inertia number"
+
+EXCESS = 0.01
+STEPS = 6000
+PANELS = {
+    "diagonal": "diagonal network",
+    "digits": "64-32-1, digits",
+    "convolution": "convolutional, MNIST",
+}
+AGAIN = ("diagonal", "PHB .9", 0)
+"""The piece that is run again: one of the quickest."""
+
+
+def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
+    out = {"catapults": _catapults(quick)}
+    for name in studies.STUDIES:
+        study = studies.STUDIES[name]
+        out[name] = stored(study, studies.path(name))
+        inertia = [optimizer.inertia(1.0).effective for optimizer in study.optimizers.values()]
+        out[name]["inertia"] = ("optimizer", np.array(inertia), {"long_name": "kappa_e over the excess"})
+        amplification = [optimizer.amplification() for optimizer in study.optimizers.values()]
+        out[name]["amplification"] = ("optimizer", np.array(amplification), {"long_name": "c0 S*/2"})
+        out[name].attrs["threshold"] = study.setting.threshold
+    name, optimizer, seed = AGAIN
+    piece = studies.STUDIES[name].run(optimizer, seed)
+    out["again"] = xarray.Dataset({"sharpness": ("record", np.array(piece["sharpness"], dtype=float))})
+    return out
+
+
+def _catapults(quick: bool) -> xarray.Dataset:
+    """Return the drops of catapults at one relative excess on the diagonal network, from minimum to minimum."""
+    start = universality.STARTS["DiagonalNetwork"]()
+    optimizers = dict(list(studies.AT_09.items())[:6]) if quick else studies.AT_09
+    names = [name for name in optimizers if name != "EMA .9"]  # at a constant lr it is PHB .9
+    overshoot, quiet = np.empty(len(names)), np.empty(len(names))
+    for k, name in enumerate(names):
+        optimizer = optimizers[name].with_numbers({"lr": optimizers[name].at_excess(start.sharpness, EXCESS)})
+        y0 = start.sharpness - optimizer.max_stable_sharpness()
+        swing = float(theory.max_displacement(y0, start.slope2))
+        first, previous = ss.flip_start(start.loss, start.weights, 1e-3 * swing)
+        run = ss.simulate(start.loss, optimizer, first, STEPS, previous=previous, every=STEPS)
+        overshoot[k] = (start.sharpness - float(run["sharpness"][-1])) / (2.0 * y0)
+        quiet[k] = float(run["loss"][-1] / run["loss"][0])
+    inertia = [optimizers[name].inertia(1.0).effective for name in names]
+    return xarray.Dataset(
+        {
+            "overshoot": ("optimizer", overshoot, {"long_name": "drop / (2 y0)"}),
+            "loss_left": ("optimizer", quiet, {"long_name": "loss at the end over that at the start"}),
+            "inertia": ("optimizer", np.array(inertia), {"long_name": "kappa_e over the excess"}),
+        },
+        {"optimizer": np.array(names, dtype=object)},
+    )
+
+
+@style.styled
+def draw(data: dict[str, xarray.Dataset]) -> Figure:
+    shown = [name for name in PANELS if data[name]["present"].any()]
+    figure = style.new_figure(style.SINGLE_COLUMN, 1.6 * (1 + len(shown)))
+    axes = np.atleast_1d(figure.subplots(1 + len(shown), 1, sharex=True))
+    _draw_catapults(data["catapults"], axes[0])
+    for ax, name in zip(axes[1:], shown, strict=True):
+        _draw_ends(data[name], ax)
+        ax.set_title(PANELS[name])
+    axes[0].set_title(f"one catapult, excess {EXCESS:g}")
+    axes[-1].set(xlabel=r"effective inertia number over the excess, $\kappa_e/\varepsilon$", xscale="log")
+    style.label_panels(list(axes))
+    return figure
+
+
+def _draw_catapults(data: xarray.Dataset, ax: Axes) -> None:
+    per_excess = np.geomspace(0.8, 500.0, 100)
+    kappa = EXCESS * per_excess
+    ax.plot(per_excess, theory.overshoot(kappa), color=style.THEORY_COLOUR, linewidth=0.8)
+    small = kappa < 0.6
+    ax.plot(per_excess[small], (1.0 + kappa + 2.0 * kappa**2)[small], color=style.THEORY_COLOUR, linewidth=0.8,
+            linestyle="--")  # fmt: skip
+    for name, x, y in zip(
+        data["optimizer"].values, data["inertia"].values, data["overshoot"].values, strict=True
+    ):
+        ax.plot(x, y, marker="o", markersize=3.0, linestyle="none", color=_colour(name))
+        _name(ax, name, x, y)
+    ax.set(ylabel="drop$/(2y_0)$", yscale="log")
+    ax.set_yticks([1, 2, 3, 5], ["1", "2", "3", "5"])
+    ax.set_yticks([], minor=True)
+
+
+def _draw_ends(data: xarray.Dataset, ax: Axes) -> None:
+    ended = data["mean_sharpness"] / data.attrs["threshold"]
+    ax.axhline(1.0, color=style.THEORY_COLOUR, linestyle="--", linewidth=0.6)
+    for name in data["optimizer"].values:
+        at, x = ended.sel(optimizer=name), float(data["inertia"].sel(optimizer=name))
+        x *= 1.12 if name.startswith("EMA") else 1.0  # beside heavy ball, whose number it has
+        colour = _colour(name)
+        ax.plot([x] * at.size, at, marker="o", markersize=1.5, linestyle="none", color=colour, alpha=0.5)
+        mean, error, number = _mean(at.values)
+        ax.errorbar(x, mean, error if number > 1 else None, marker="o", markersize=3.5, color=colour, linewidth=0.8)
+        lost = int(np.isfinite(data["diverged_at"].sel(optimizer=name)).sum())
+        _name(ax, name + (f" ({lost}×)" if lost else ""), x, mean)
+    ax.set_ylabel("mean sharpness$/S^*$")
+
+
+def _mean(values: np.ndarray) -> tuple[float, float, int]:
+    """Return mean, standard error and number of what is finite."""
+    values = values[np.isfinite(values)]
+    if values.size == 0:
+        return np.nan, np.nan, 0
+    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(values.size)) if values.size > 1 else np.nan, values.size
+
+
+def _colour(name: str) -> str:
+    family = name.partition(" ")[0]
+    return {"GD": "#0077bb", "PHB": "#ee7733", "NAG": "#cc3311", "QHM": "#009988", "AggMo": "#33bbee"}.get(
+        family, "#ee3377"
+    )
+
+
+_ASIDE = {"PHB .5": (-3, 4, "right"), "NAG .7": (-3, -8, "right"), "QHM .7 .9": (3, 5, "left"), "NAG .9": (-3, -9, "right"),
+          "AggMo 0 .9": (4, -2, "left"), "EMA": (4, -8, "left"), "QHM .7 .99": (3, 4, "left")}  # fmt: skip
+"""Where a name stands beside its mark, in points."""
+
+
+def _name(ax: Axes, name: str, x: float, y: float) -> None:
+    if np.isfinite(y):
+        aside = next((place for key, place in _ASIDE.items() if name.partition(" (")[0].startswith(key)), (4, 2, "left"))
+        if name.startswith("QHM .7 .99"):
+            aside = _ASIDE["QHM .7 .99"]
+        ax.annotate(name, (x, y), aside[:2], textcoords="offset points", ha=aside[2], fontsize=5.0, color=_colour(name))
+
+
+def ranks(data: xarray.Dataset, by: str) -> float:
+    """Return Spearman's rank correlation of a number of the optimizers with their mean sharpness at the end."""
+    from scipy.stats import spearmanr
+
+    mean = data["mean_sharpness"].mean("seed").values
+    inside = np.isfinite(mean)
+    return float(spearmanr(data[by].values[inside], mean[inside]).statistic)
+
+
+def check(data: dict[str, xarray.Dataset]) -> list[str]:
+    """Return the numbers; the stored piece that is run again must be the stored one until its catapult."""
+    lines = []
+    part = data["catapults"]
+    require((part["loss_left"] < 1e-2).all(), "a catapult's swing has not died at its end")
+    for name in part["optimizer"].values:
+        at = part.sel(optimizer=name)
+        kappa, measured = EXCESS * float(at["inertia"]), float(at["overshoot"])
+        lines.append(
+            f"{name}: κ_e {kappa:.3f} at excess {EXCESS:g}, drop/(2y₀) {measured:.3f}, 1 + κ_e + 2κ_e² "
+            f"{1.0 + kappa + 2.0 * kappa**2:.3f}, heavy ball's G(κ_e) {float(theory.overshoot(kappa)):.3f}."
+        )
+        if kappa < 0.2:
+            # The relative drop 2εG, of 0.02, is the size of what the law leaves out.
+            require(
+                abs(measured / (1.0 + kappa + 2.0 * kappa**2) - 1.0) < 0.03,
+                f"{name}: the overshoot is {measured:.3f}, not the law's",
+            )
+    for name in studies.STUDIES:
+        lines += _ended(name, data[name])
+    lines.append(_reproduced(data))
+    return lines
+
+
+def _ended(name: str, data: xarray.Dataset) -> list[str]:
+    """Return a study's means; each must be that of the stored records."""
+    setting = studies.STUDIES[name].setting
+    lines = []
+    for optimizer in data["optimizer"].values:
+        at = data.sel(optimizer=optimizer)
+        _, steps, every = setting.plan(studies.STUDIES[name].optimizers[optimizer])
+        window = np.arange(data.sizes["record"]) * every >= 0.75 * steps
+        own = at["sharpness"].values[:, window].mean(axis=1)
+        finite = np.isfinite(at["mean_sharpness"].values)
+        differing = np.abs(own[finite] / at["mean_sharpness"].values[finite] - 1.0)
+        require(finite.any() or not at["present"].any() or np.isfinite(at["diverged_at"]).any(),
+                f"{name}, {optimizer}: no number of the end is stored")  # fmt: skip
+        require((differing < 1e-6).all(), f"{name}, {optimizer}: stored means are not those of the records")
+        mean, error, number = _mean(at["mean_sharpness"].values / setting.threshold)
+        least, *_ = _mean(at["least_sharpness"].values / setting.threshold)
+        spread = f" ± {error:.3f}" if number > 1 else ""
+        lost = int(np.isfinite(at["diverged_at"]).sum())
+        lines.append(
+            f"{name}, {optimizer}: κ_e/ε {float(at['inertia']):.1f}, amplification {float(at['amplification']):.2f}, "
+            f"mean sharpness/S* {mean:.3f}{spread}, least {least:.3f}, test loss "
+            f"{_mean(at['final_test_loss'].values)[0]:.3g}; {number} runs, {lost} diverged."
+        )
+    lines.append(
+        f"{name}: rank correlation of the mean sharpness with κ_e {ranks(data, 'inertia'):.2f}, with the amplification "
+        f"{ranks(data, 'amplification'):.2f}."
+    )
+    return lines
+
+
+def _reproduced(data: dict[str, xarray.Dataset]) -> str:
+    name, optimizer, seed = AGAIN
+    before = data[name].sel(optimizer=optimizer, seed=seed)
+    _, _, every = studies.STUDIES[name].setting.plan(studies.STUDIES[name].optimizers[optimizer])
+    until = int(before["crossed_at"]) // every + 1
+    again = data["again"]["sharpness"].values[:until]
+    off = float(np.abs(again / before["sharpness"].values[:until] - 1.0).max())
+    require(off < 1e-6, f"{name}, {optimizer}, seed {seed}: the stored sharpness differs by {off:.1e} before its catapult")
+    return f"Of {name}, {optimizer}, seed {seed}, {until} records until the catapult are the stored ones to {off:.0e}."
