@@ -88,7 +88,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     axes = np.atleast_1d(figure.subplots(1 + len(shown), 1, sharex=True))
     _draw_catapults(data["catapults"], axes[0])
     for ax, name in zip(axes[1:], shown, strict=True):
-        _draw_ends(data[name], ax)
+        _draw_ends(data[name], name, ax)
         ax.set_title(PANELS[name])
     axes[0].set_title(f"one catapult, excess {EXCESS:g}")
     axes[-1].set(xlabel=r"effective inertia number over the excess, $\kappa_e/\varepsilon$", xscale="log")
@@ -107,13 +107,13 @@ def _draw_catapults(data: xarray.Dataset, ax: Axes) -> None:
         data["optimizer"].values, data["inertia"].values, data["overshoot"].values, strict=True
     ):
         ax.plot(x, y, marker="o", markersize=3.0, linestyle="none", color=_colour(name))
-        _name(ax, name, x, y)
+        _name(ax, "catapult", name, x, y)
     ax.set(ylabel="drop$/(2y_0)$", yscale="log")
     ax.set_yticks([1, 2, 3, 5], ["1", "2", "3", "5"])
     ax.set_yticks([], minor=True)
 
 
-def _draw_ends(data: xarray.Dataset, ax: Axes) -> None:
+def _draw_ends(data: xarray.Dataset, panel: str, ax: Axes) -> None:
     ended = data["mean_sharpness"] / data.attrs["threshold"]
     ax.axhline(1.0, color=style.THEORY_COLOUR, linestyle="--", linewidth=0.6)
     for name in data["optimizer"].values:
@@ -122,9 +122,11 @@ def _draw_ends(data: xarray.Dataset, ax: Axes) -> None:
         colour = _colour(name)
         ax.plot([x] * at.size, at, marker="o", markersize=1.5, linestyle="none", color=colour, alpha=0.5)
         mean, error, number = _mean(at.values)
-        ax.errorbar(x, mean, error if number > 1 else None, marker="o", markersize=3.5, color=colour, linewidth=0.8)
+        ax.errorbar(
+            x, mean, error if number > 1 else None, marker="o", markersize=3.5, color=colour, linewidth=0.8
+        )
         lost = int(np.isfinite(data["diverged_at"].sel(optimizer=name)).sum())
-        _name(ax, name + (f" ({lost}×)" if lost else ""), x, mean)
+        _name(ax, panel, name, x, mean, lost)
     ax.set_ylabel("mean sharpness$/S^*$")
 
 
@@ -133,7 +135,8 @@ def _mean(values: np.ndarray) -> tuple[float, float, int]:
     values = values[np.isfinite(values)]
     if values.size == 0:
         return np.nan, np.nan, 0
-    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(values.size)) if values.size > 1 else np.nan, values.size
+    error = float(values.std(ddof=1) / np.sqrt(values.size)) if values.size > 1 else np.nan
+    return float(values.mean()), error, values.size
 
 
 def _colour(name: str) -> str:
@@ -143,24 +146,39 @@ def _colour(name: str) -> str:
     )
 
 
-_ASIDE = {"PHB .5": (-3, 4, "right"), "NAG .7": (-3, -8, "right"), "QHM .7 .9": (3, 5, "left"), "NAG .9": (-3, -9, "right"),
-          "AggMo 0 .9": (4, -2, "left"), "EMA": (4, -8, "left"), "QHM .7 .99": (3, 4, "left")}  # fmt: skip
-"""Where a name stands beside its mark, in points."""
+_LEFT, _RIGHT, _BELOW = (-4, 3, "right"), (4, 2, "left"), (-4, -8, "right")
+_ASIDE = {
+    "catapult": {
+        "PHB .5": _LEFT, "QHM .7 .9": (2, 6, "right"), "NAG .9": (-1, -8, "right"), "AggMo 0 .9": (4, -6, "left"),
+        "PHB .8": _LEFT, "QHM .7 .99": (4, -4, "left"), "PHB .9": _LEFT,
+    },
+    "diagonal": {
+        "PHB .5": _BELOW, "QHM .7 .9": (0, 5, "left"), "NAG .9": (-4, -10, "right"), "AggMo 0 .9": (2, -12, "left"),
+        "PHB .8": (-4, -8, "right"), "QHM .7 .99": (4, -6, "left"), "PHB .9": _LEFT, "EMA .9": (4, -8, "left"),
+    },
+    "digits": {
+        "NAG .7": _BELOW, "PHB .5": (-2, 5, "right"), "QHM .7 .9": (2, 5, "left"), "NAG .9": _BELOW,
+        "AggMo 0 .9": (-4, 4, "right"), "PHB .7": (0, 14, "center"), "EMA .7": _RIGHT,
+    },
+    "convolution": {"PHB .5": _LEFT, "NAG .9": _BELOW},
+}  # fmt: skip
+"""Where a name stands beside its mark, in points, by panel; to the right by default."""
 
 
-def _name(ax: Axes, name: str, x: float, y: float) -> None:
+def _name(ax: Axes, panel: str, name: str, x: float, y: float, lost: int = 0) -> None:
     if np.isfinite(y):
-        aside = next((place for key, place in _ASIDE.items() if name.partition(" (")[0].startswith(key)), (4, 2, "left"))
-        if name.startswith("QHM .7 .99"):
-            aside = _ASIDE["QHM .7 .99"]
-        ax.annotate(name, (x, y), aside[:2], textcoords="offset points", ha=aside[2], fontsize=5.0, color=_colour(name))
+        *aside, side = _ASIDE[panel].get(name, _RIGHT)
+        text = name + (f" ({lost}×)" if lost else "")
+        ax.annotate(
+            text, (x, y), aside, textcoords="offset points", ha=side, fontsize=5.0, color=_colour(name)
+        )
 
 
-def ranks(data: xarray.Dataset, by: str) -> float:
-    """Return Spearman's rank correlation of a number of the optimizers with their mean sharpness at the end."""
+def ranks(data: xarray.Dataset, by: str, number: str = "mean_sharpness") -> float:
+    """Return Spearman's rank correlation of a number of the optimizers with one of how they end, over seeds."""
     from scipy.stats import spearmanr
 
-    mean = data["mean_sharpness"].mean("seed").values
+    mean = data[number].mean("seed").values
     inside = np.isfinite(mean)
     return float(spearmanr(data[by].values[inside], mean[inside]).statistic)
 
@@ -196,7 +214,8 @@ def _ended(name: str, data: xarray.Dataset) -> list[str]:
     for optimizer in data["optimizer"].values:
         at = data.sel(optimizer=optimizer)
         _, steps, every = setting.plan(studies.STUDIES[name].optimizers[optimizer])
-        window = np.arange(data.sizes["record"]) * every >= 0.75 * steps
+        step = np.arange(data.sizes["record"]) * every
+        window = (step >= 0.75 * steps) & (step <= steps)
         own = at["sharpness"].values[:, window].mean(axis=1)
         finite = np.isfinite(at["mean_sharpness"].values)
         differing = np.abs(own[finite] / at["mean_sharpness"].values[finite] - 1.0)
@@ -213,8 +232,9 @@ def _ended(name: str, data: xarray.Dataset) -> list[str]:
             f"{_mean(at['final_test_loss'].values)[0]:.3g}; {number} runs, {lost} diverged."
         )
     lines.append(
-        f"{name}: rank correlation of the mean sharpness with κ_e {ranks(data, 'inertia'):.2f}, with the amplification "
-        f"{ranks(data, 'amplification'):.2f}."
+        f"{name}: rank correlation with κ_e of the mean sharpness {ranks(data, 'inertia'):.2f}, of the least "
+        f"{ranks(data, 'inertia', 'least_sharpness'):.2f}; with the amplification "
+        f"{ranks(data, 'amplification'):.2f} and {ranks(data, 'amplification', 'least_sharpness'):.2f}."
     )
     return lines
 
@@ -226,5 +246,8 @@ def _reproduced(data: dict[str, xarray.Dataset]) -> str:
     until = int(before["crossed_at"]) // every + 1
     again = data["again"]["sharpness"].values[:until]
     off = float(np.abs(again / before["sharpness"].values[:until] - 1.0).max())
-    require(off < 1e-6, f"{name}, {optimizer}, seed {seed}: the stored sharpness differs by {off:.1e} before its catapult")
+    require(
+        off < 1e-6,
+        f"{name}, {optimizer}, seed {seed}: the stored sharpness differs by {off:.1e} before its catapult",
+    )
     return f"Of {name}, {optimizer}, seed {seed}, {until} records until the catapult are the stored ones to {off:.0e}."

@@ -300,7 +300,7 @@ def compare(
     Returns
     -------
     xarray.Dataset
-        Dimensions optimizer (phb, gd_time, gd_steps, or the names), seed, record. Along record, NaN after a divergence:
+        Dimensions optimizer (phb, gd_time, gd_steps, or the names), seed, record. Along record, NaN after the last:
         ``sharpness``, ``loss``, ``test_loss``, and ``test_accuracy`` of networks, ``distance`` of the sparse
         regression; without seed ``step``, ``effective_time``, ``max_stable_sharpness``. For each optimizer and seed
         the numbers of `SUMMARIES`: ``mean_sharpness``, ``least_sharpness``, ``final_sharpness``, ``crossed_at``, ...
@@ -371,7 +371,7 @@ def _dataset(jobs: Sequence[Job], results: list[dict[str, Any]]) -> xarray.Datas
     task, setting = jobs[0].task, jobs[0].setting
     methods = jobs[:: len(setting.seeds)]
     shape = len(methods), len(setting.seeds)
-    length = -(-setting.steps // setting.every) + 1
+    length = max(steps // every for _, steps, every in (job.plan for job in methods)) + 1
     data = xarray.Dataset(
         coords={
             "optimizer": np.array([job.method for job in methods], dtype=object),
@@ -398,9 +398,10 @@ def _dataset(jobs: Sequence[Job], results: list[dict[str, Any]]) -> xarray.Datas
     for method in methods:
         optimizer, steps, every = method.plan
         step = np.arange(0, steps + 1, every)
-        columns["step"].append(step.astype(np.float64))
-        columns["effective_time"].append(effective_times(optimizer, steps)[step])
-        columns["max_stable_sharpness"].append(optimizer.thresholds(0, steps + 1)[step])
+        absent = np.full(length - step.size, np.nan)
+        along_step = step, effective_times(optimizer, steps)[step], optimizer.thresholds(0, steps + 1)[step]
+        for name, column in zip(columns, along_step, strict=True):
+            columns[name].append(np.concatenate([column, absent]))
     for name, (long_name, units) in along.items():
         data[name] = (
             ("optimizer", "record"),

@@ -116,6 +116,10 @@ class Setting:
         # Odd, and nearest to the effective time of heavy ball's.
         every = 2 * round((stretch * self.every - 1.0) / 2.0) + 1
         records = -(-self.steps // self.every)
+        if isinstance(method, Optimizer):
+            # Of few steps the nearest odd number is far off: more or fewer records make up for it.
+            every = max(every, 1)
+            records = max(round(stretch * self.every * records / every), 1)
         lr = optimizer.at_excess(self.threshold)
         warmup = round(stretch * self.warmup)
         schedule = LinearWarmup(0.0, lr, warmup) if warmup else lr

@@ -177,7 +177,8 @@ def stored(study: Study, path: Path) -> xarray.Dataset:
         raise FileNotFoundError(f"path must be a study's file, got {path}: make experiments writes it")
     pieces = _pieces(study, path)
     names, seeds = list(study.optimizers), list(study.setting.seeds)
-    length = -(-study.setting.steps // study.setting.every) + 1
+    plans = [study.setting.plan(optimizer) for optimizer in study.optimizers.values()]
+    length = max(steps // every for _, steps, every in plans) + 1
     sharpness = np.full((len(names), len(seeds), length), np.nan)
     numbers = {name: np.full(sharpness.shape[:2], np.nan) for name in SUMMARIES}
     present = np.zeros(sharpness.shape[:2], dtype=bool)
