@@ -53,6 +53,11 @@ STUDIES: Final = {
     ),
     "digits": Study(Digits((32,), "parity"), replace(PRESETS["digits_network"].full, records=60), AT_07),
     "cross_entropy": Study(
+        Digits((3,), "labels", samples=1000),
+        Setting(threshold=1.0, momentum=0.7, warmup=100, steps=250, records=40),
+        AT_07,
+    ),
+    "cross_entropy_wide": Study(
         Digits((32,), "labels"),
         Setting(threshold=0.3, momentum=0.7, warmup=100, steps=200, records=40),
         AT_07,
