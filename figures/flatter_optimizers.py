@@ -44,8 +44,9 @@ AGAIN = ("diagonal", "PHB .9", 0)
 
 def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
     out = {"catapults": _catapults(quick)}
-    for name in studies.STUDIES:
-        study = studies.STUDIES[name]
+    for name, study in studies.STUDIES.items():
+        if not studies.path(name).exists():
+            continue
         out[name] = stored(study, studies.path(name))
         inertia = [optimizer.inertia(1.0).effective for optimizer in study.optimizers.values()]
         out[name]["inertia"] = ("optimizer", np.array(inertia), {"long_name": "kappa_e over the excess"})
@@ -85,7 +86,7 @@ def _catapults(quick: bool) -> xarray.Dataset:
 
 @style.styled
 def draw(data: dict[str, xarray.Dataset]) -> Figure:
-    shown = [name for name in PANELS if data[name]["present"].any()]
+    shown = [name for name in PANELS if name in data]
     figure = style.new_figure(style.SINGLE_COLUMN, 1.4 * (1 + len(shown)))
     axes = np.atleast_1d(figure.subplots(1 + len(shown), 1, sharex=True))
     _draw_catapults(data["catapults"], axes[0])
@@ -214,7 +215,7 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
                 f"{name}: the overshoot is {measured:.3f}, not the law's",
             )
     for name in studies.STUDIES:
-        lines += _ended(name, data[name])
+        lines += _ended(name, data[name]) if name in data else [f"{name}: nothing is stored."]
     lines.append(_reproduced(data))
     return lines
 
