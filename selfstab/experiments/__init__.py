@@ -2,8 +2,8 @@
 
 A task and a setting make a comparison (:func:`compare`) or, over a grid, a survey (:func:`survey`), which
 :func:`verdict` sums up. Each preset is a function with its numbers to expect: :func:`diagonal_network`,
-:func:`digits_network`, :func:`onehot_network`, :func:`deep_network`, :func:`mnist_network`. A :class:`Study` runs several optimizers in pieces, whose results
-are stored.
+:func:`digits_network`, :func:`onehot_network`, :func:`deep_network`, :func:`mnist_network`. A :class:`Study`
+runs several optimizers in pieces, whose results are stored.
 """
 
 from selfstab.experiments.comparison import SUMMARIES, compare
