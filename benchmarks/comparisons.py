@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from . import (
+    adaptive,
     cold_start,
     eigenpair,
     empirical_risk,
@@ -31,6 +32,7 @@ def cases(quick: bool) -> list[Case]:
     """Return every line to be measured."""
     return [
         *sweep_speed.cases(quick), *optimizers.cases(quick), *transcendental.cases(quick), *small_hessians.cases(quick),
+        *adaptive.cases(quick),
         *empirical_risk.cases(quick), *hessian.cases(quick), *eigenpair.cases(quick), *predicted.cases(quick),
         *start_up.cases(quick), *cold_start.cases(quick), *memory.cases(quick), *storage.cases(quick),
         *network_sweep.cases(quick), *explorer.cases(quick),

@@ -7,6 +7,7 @@ up to terms ½c₃x² + ½u·L₃[v⊥, v⊥] along u and x L₃[u, v⊥] + ½L�
 velocities are tangent to the constraint. At β = 0 it is Damian et al.'s predicted dynamics. The terms even in x along
 u and odd in x across it change the mean motion by O(δ³) only; ½L₃[v⊥, v⊥] across u does by O(δ²), small against Hv
 where v⊥ is not along flat directions, and no force along those if they are tangent to minima.
+Off the edge a projection takes ½ηb²δ² = max(S(w†_t) − S* + ηα + β(S(w†_t) − S(w†_{t−1})), 0): the projected form.
 
 A linearized projection is Δ = μu + λ∇S⊥, μ = −u·∇L/S the Newton step along u, λ = −max(S − S* + μu·∇S, 0)/b²: it
 leaves O(c² + ‖∇L‖c) of constraints violated by c, so that after a step (c = O(δ²)) three leave O(δ⁸). Without μu·∇S,
@@ -202,6 +203,20 @@ for i in range(3):
         f"so that the projection moves by −½ηδ²∇S⊥, component {i + 1}",
         displacement[i],
         (-lr * delta**2 / 2 * growth)[i].subs(delta, sp.sqrt(2 * alpha) / b),
+    )
+below, risen = sp.symbols("e_0 s", real=True)  # S − S* at w†_t, and S(w†_t) − S(w†_{t−1})
+drift = free + beta * sp.Matrix([0, risen / b, 0])  # a velocity that is not tangent to S = S*
+carried = below + steepness.dot(drift)
+PROOF.equal(
+    "Off the edge a step from it takes S − S* to e₀ + ηα + β(S − S₋)",
+    carried,
+    below + lr * alpha + beta * risen,
+)
+for i in range(3):
+    PROOF.equal(
+        f"and the projection, where that is positive, moves by −(e₀ + ηα + β(S − S₋))∇S⊥/b², component {i + 1}",
+        step.subs(solution).subs({excess: carried, slope_u: 0})[i],
+        (-carried / b**2 * growth)[i],
     )
 linear = hessian * v
 old = sp.Matrix(sp.symbols("x_- p_- r_-", real=True))

@@ -1,8 +1,9 @@
-"""Two flows beside runs on the digits: the averaged flow and the rod flow, with and without momentum.
+"""Three flows beside runs on the digits: averaged, edge and rod flow, with and without momentum.
 
 The runs of `selfstab verify "M2 averaged digits" "M2 rod digits"`: the 64-32-1 network from just below the edge, at one
 threshold, displaced along the top eigenvector. Shown are midpoints of consecutive iterates, in which the swing's change
-of sign cancels. The averaged flow stays at the edge and gives the mean loss; the rod flow rises over it and back, too.
+of sign cancels. The averaged flow stays at the edge and gives the mean loss. Edge flow and rod flow rise above the
+edge and fall back, the edge flow as far as the run.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from . import momenta, require
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TITLE = "Digits: the averaged flow and the rod flow beside runs"
+TITLE = "Digits: averaged flow, edge flow and rod flow beside runs"
 
 MOMENTA = (0.0, 0.5)
 SHOWN = ("sharpness", "averaged_loss", "distance")
@@ -30,7 +31,7 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
     _, start = flows.digits_edge()
     averaged, out = flows.digits_averaged(), {}
     for beta in MOMENTA:
-        run, rod = flows.digits_run(beta), flows.digits_rod(beta)
+        run, rod, edge = flows.digits_run(beta), flows.digits_rod(beta), flows.digits_edge_flow(beta)
         near = averaged.interp(time=run["time"])
         out[f"run_{beta:g}"] = run[["sharpness", "averaged_loss"]].assign(
             moved=_distance(run["weights"], start)
@@ -40,9 +41,10 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
             mean_distance=_distance(near["weights"].mean("time"), run["weights"].mean("time")),
             mean_moved=_distance(near["weights"].mean("time"), start),
         )
-        out[f"rod_{beta:g}"] = rod[["sharpness", "averaged_loss"]].assign(
-            distance=_distance(rod["weights"], run["weights"])
-        )
+        for name, flow in (("edge", edge), ("rod", rod)):
+            out[f"{name}_{beta:g}"] = flow[["sharpness", "averaged_loss"]].assign(
+                distance=_distance(flow["weights"], run["weights"])
+            )
     # Their attributes hold the seconds they took.
     return {name: part.drop_attrs().reset_coords(drop=True) for name, part in out.items()}
 
@@ -59,7 +61,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     figure = style.new_figure(style.DOUBLE_COLUMN, 3.6)
     axes = figure.subplots(2, 3, sharex=True)
     for row, beta in zip(axes, MOMENTA, strict=True):
-        run, averaged, rod = (data[f"{name}_{beta:g}"] for name in ("run", "averaged", "rod"))
+        run, averaged, edge, rod = (data[f"{name}_{beta:g}"] for name in ("run", "averaged", "edge", "rod"))
         time, every = run["time"].values, max(1, round(4.0 / float(np.diff(run["time"].values[:2])[0])))
         points = {
             "linestyle": "none", "marker": momenta.MARKERS[beta], "color": momenta.COLOURS[beta], "markersize": 2.2,
@@ -69,8 +71,9 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
                 ax.plot(time, run["moved"], color="0.5", lw=0.8, ls=":", label="way of the run")
             else:
                 ax.plot(time[::every], run[name][::every], label=rf"run, $\beta={beta:g}$", **points)
-            ax.plot(time, averaged[name], color=style.THEORY_COLOUR, label="averaged flow")
-            ax.plot(time, rod[name], color=style.THEORY_COLOUR, ls="--", lw=0.9, label="rod flow")
+            ax.plot(time, averaged[name], color="0.55", ls="-.", lw=0.9, label="averaged flow")
+            ax.plot(time, edge[name], color=style.THEORY_COLOUR, label="edge flow")
+            ax.plot(time, rod[name], color="#ee7733", ls="--", lw=0.9, label="rod flow")
         row[0].axhline(flows.DIGITS_THRESHOLD, color="0.6", lw=0.7, ls=":", zorder=0)
         row[0].set_ylabel("sharpness $S$")
         row[1].set_ylabel("mean loss of the swing")
@@ -80,32 +83,37 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     for ax in axes[1]:
         ax.set_xlabel(r"effective time, $t\,(1+\beta)/(1-\beta)$")
     style.label_panels(list(axes.ravel()))
-    style.shared_legend(figure, list(axes.ravel()), columns=5)
+    style.shared_legend(figure, list(axes.ravel()), columns=6)
     return figure
 
 
 def check(data: dict[str, xarray.Dataset]) -> list[str]:
     lines = []
     for beta in MOMENTA:
-        run, averaged, rod = (data[f"{name}_{beta:g}"] for name in ("run", "averaged", "rod"))
+        run, averaged, edge, rod = (data[f"{name}_{beta:g}"] for name in ("run", "averaged", "edge", "rod"))
         loss = float(averaged["averaged_loss"].mean() / run["averaged_loss"].mean() - 1.0)
         apart = float(averaged["mean_distance"] / averaged["mean_moved"])
         first = run["time"].values <= 37.0
         excess = run["sharpness"].values - flows.DIGITS_THRESHOLD
-        error = float(
-            np.abs(rod["sharpness"].values - run["sharpness"].values)[first].max()
-            / np.abs(excess[first]).max()
+        error, of_edge = (
+            float(
+                np.abs(part["sharpness"].values - run["sharpness"].values)[first].max()
+                / np.abs(excess[first]).max()
+            )
+            for part in (rod, edge)
         )
-        ends = [float(part["distance"][-1] / run["moved"][-1]) for part in (averaged, rod)]
+        ends = [float(part["distance"][-1] / run["moved"][-1]) for part in (averaged, edge, rod)]
         drift = float(np.abs(averaged["sharpness"].values[10:] / flows.DIGITS_THRESHOLD - 1.0).max())
         require(abs(loss) < 0.02, f"β = {beta:g}: the averaged flow's mean loss is {loss:.2g} off")
         require(apart < 0.1, f"β = {beta:g}: the mean path is {apart:.2g} of its way off")
         require(drift < 2e-3, f"β = {beta:g}: the averaged flow leaves the edge by {drift:.2g}")
         require(error < 0.2, f"β = {beta:g}: the rod flow's first rise is {error:.2g} off")
+        require(of_edge < 0.1, f"β = {beta:g}: the edge flow's first rise is {of_edge:.2g} off")
         require(max(ends) < 0.15, f"β = {beta:g}: at the end the flows are {max(ends):.2g} of the way off")
         lines.append(
             f"β = {beta:g}: mean loss {-100.0 * loss:+.1f}% beside the averaged flow's, mean path {100.0 * apart:.1f}% "
-            f"of its way off; the rod flow's first rise and turn within {100.0 * error:.0f}%; at the end the averaged "
-            f"flow is {100.0 * ends[0]:.0f}% of the run's way off, the rod flow {100.0 * ends[1]:.0f}%."
+            f"of its way off; first rise and turn within {100.0 * of_edge:.1f}% (edge flow), {100.0 * error:.0f}% (rod "
+            f"flow); at the end the averaged flow is {100.0 * ends[0]:.1f}% of the run's way off, the edge flow "
+            f"{100.0 * ends[1]:.1f}%, the rod flow {100.0 * ends[2]:.1f}%."
         )
     return lines

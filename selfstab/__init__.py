@@ -3,13 +3,13 @@
 The public names, by topic; ``help(selfstab.sweep)`` and the like tell the rest:
 
 - optimizers: HeavyBall, AveragedHeavyBall, QuasiHyperbolic, AggregatedMomentum, LinearOptimizer (any linear
-  one), SymbolicOptimizer (any equations); Optimizer (one of your own)
+  one), Adam, RMSProp, SymbolicOptimizer (any equations); Optimizer (one of your own)
 - learning rates: Constant, LinearWarmup
 - losses: SymbolicLoss (any formula), EmpiricalRisk (a formula's mean over data), Quadratic, CubicTaylor, Product,
   DoubleWell, Minimalist, Chain, Coupled, DiagonalNetwork, MLP, FunctionLoss (any model), LossFamily (losses a function
   makes), Loss (the base of your own kind), check_loss; derive_within; datasets
 - starts: Initialization, flip_start
-- in place of a run: averaged_flow, rod_flow
+- in place of a run: averaged_flow, edge_flow, rod_flow
 - one run: simulate, hessian_spectrum, catapults; observables
 - a training loop of one's own: Recorder, analyze
 - beside a run: constrained_trajectory, predicted_dynamics
@@ -39,6 +39,8 @@ _HOMES = {
     "AggregatedMomentum": "optimizers.aggregated",
     "LinearOptimizer": "optimizers.linear",
     "SymbolicOptimizer": "optimizers.symbolic",
+    "Adam": "optimizers.adam",
+    "RMSProp": "optimizers.rms_prop",
     "Optimizer": "optimizers.base",
     "Constant": "optimizers.schedules",
     "LinearWarmup": "optimizers.schedules",
@@ -62,6 +64,7 @@ _HOMES = {
     "flip_start": "losses.base.starts",
     "simulate": "runs.simulate",
     "averaged_flow": "flows.averaged",
+    "edge_flow": "flows.edge",
     "rod_flow": "flows.rod",
     "constrained_trajectory": "flows.constrained",
     "predicted_dynamics": "flows.predicted",

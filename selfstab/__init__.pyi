@@ -5,6 +5,7 @@ from selfstab import plotting as plotting
 from selfstab import theory as theory
 from selfstab.flows.averaged import averaged_flow as averaged_flow
 from selfstab.flows.constrained import constrained_trajectory as constrained_trajectory
+from selfstab.flows.edge import edge_flow as edge_flow
 from selfstab.flows.predicted import predicted_dynamics as predicted_dynamics
 from selfstab.flows.rod import rod_flow as rod_flow
 from selfstab.formulas.deadline import derive_within as derive_within
@@ -26,12 +27,14 @@ from selfstab.losses.toys import Minimalist as Minimalist
 from selfstab.losses.toys import Product as Product
 from selfstab.losses.toys import Quadratic as Quadratic
 from selfstab.observables.detection import catapults as catapults
+from selfstab.optimizers.adam import Adam as Adam
 from selfstab.optimizers.aggregated import AggregatedMomentum as AggregatedMomentum
 from selfstab.optimizers.averaged import AveragedHeavyBall as AveragedHeavyBall
 from selfstab.optimizers.base import Optimizer as Optimizer
 from selfstab.optimizers.heavy_ball import HeavyBall as HeavyBall
 from selfstab.optimizers.linear import LinearOptimizer as LinearOptimizer
 from selfstab.optimizers.quasi_hyperbolic import QuasiHyperbolic as QuasiHyperbolic
+from selfstab.optimizers.rms_prop import RMSProp as RMSProp
 from selfstab.optimizers.schedules import Constant as Constant
 from selfstab.optimizers.schedules import LinearWarmup as LinearWarmup
 from selfstab.optimizers.symbolic import SymbolicOptimizer as SymbolicOptimizer

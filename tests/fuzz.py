@@ -11,6 +11,7 @@ Kernels are run by plain CPython: no call compiles.
 from __future__ import annotations
 
 import faulthandler
+import importlib
 import json
 import math
 import os
@@ -68,6 +69,16 @@ def compared():
 
 CALLS = {
     "HeavyBall": (ss.HeavyBall, {"lr": 0.1, "momentum": 0.9, "lookahead": 0.0}),
+    "AveragedHeavyBall": (ss.AveragedHeavyBall, {"lr": 0.1, "momentum": 0.9}),
+    "QuasiHyperbolic": (ss.QuasiHyperbolic, {"lr": 0.1, "momentum": 0.9, "nu": 0.7}),
+    "AggregatedMomentum": (ss.AggregatedMomentum, {"lr": 0.1, "momenta": (0.0, 0.9)}),
+    "LinearOptimizer": (ss.LinearOptimizer, {"lr": 0.1, "numerator": [1.0, 0.0], "denominator": [1.0, -1.5, 0.5]}),
+    "from_matrices": (ss.LinearOptimizer.from_matrices, {
+        "lr": 0.1, "matrix": [[1.0, 0.5], [0.0, 0.5]], "inputs": [1.0, 1.0], "outputs": [1.0, 0.0]}),
+    "SymbolicOptimizer": (ss.SymbolicOptimizer, {
+        "lr": 0.1, "equations": "v = beta*v - lr*g; w = w + v", "state_names": "v", "parameters": {"beta": 0.9},
+        "point": "w + beta*v"}),
+    "inertia": (ss.AveragedHeavyBall(0.1, 0.9).inertia, {"excess": 0.01}),
     "LinearWarmup": (ss.LinearWarmup, {"start": 0.0, "end": 1.0, "steps": 5}),
     "Quadratic": (ss.Quadratic, {"curvatures": [1.0]}),
     "CubicTaylor": (ss.CubicTaylor, {"curvature": 1.0, "progressive_sharpening": 0.0, "stabilization": 1.0}),
@@ -125,6 +136,9 @@ CALLS = {
     "predicted_dynamics": (ss.predicted_dynamics, {**AT_THE_EDGE, "previous": [0.0, 0.0], "form": "basic"}),
     "averaged_flow": (ss.averaged_flow, {
         **AT_THE_EDGE, "directions": 1, "substeps": 1, "every": 1, "keep": ["weights"], "escape": 10.0}),
+    "edge_flow": (ss.edge_flow, {
+        **AT_THE_EDGE, "previous": [0.0, 0.0], "order": 2, "substeps": 1, "every": 1, "keep": ["weights"],
+        "escape": 10.0}),
     "rod_flow": (ss.rod_flow, {
         **AT_THE_EDGE, "previous": [0.0, 0.0], "substeps": 1, "every": 1, "keep": ["weights"], "escape": 10.0}),
     "top_eigenpair": (pairs.top_eigenpair, {
@@ -192,10 +206,11 @@ def check_calls():
                 raise AssertionError(f"{name} does not work: {error!r}") from error
 
 
-def malformed_call(rng):
+def malformed_call(rng, calls=None):
     """Return a public function and arguments of which one to three are junk, missing or unknown."""
-    name = rng.choice([*CALLS])
-    function, arguments = CALLS[name]
+    calls = CALLS if calls is None else calls
+    name = rng.choice([*calls])
+    function, arguments = calls[name]
     arguments = dict(arguments)
     for _ in range(rng.choice([1, 1, 1, 2, 3])):
         how = rng.random()
@@ -220,10 +235,17 @@ def malformed_formula(rng):
     return "formula", lambda: ss.SymbolicLoss(text, ["x", "y"]), text
 
 
+def malformed_optimizer(rng):
+    """Return an optimizer made from damaged equations, coefficients or matrices."""
+    # As a script, this file's folder is where modules are found.
+    module = importlib.import_module(f"{__package__}.fuzz_optimizers" if __package__ else "fuzz_optimizers")
+    return module.malformed_optimizer(rng)
+
+
 LARGE = {
     "simulate": ["steps"], "sweep": ["steps", "repeats"], "refine": ["steps", "axes", "levels"],
     "orbits": ["steps", "last"], "continuation": ["steps"], "rasterize": ["n"], "averaged_flow": ["steps"],
-    "rod_flow": ["steps"], "constrained_trajectory": ["steps"], "predicted_dynamics": ["steps"],
+    "rod_flow": ["steps"], "edge_flow": ["steps"], "constrained_trajectory": ["steps"], "predicted_dynamics": ["steps"],
     "sparse_regression": ["samples", "features"], "MLP": ["widths"],
 }  # fmt: skip
 """Arguments that may be as large as memory does not allow, by call."""
@@ -366,13 +388,46 @@ def malformed_command(rng):
     return "command", call, words
 
 
+def adaptive_run():
+    """Return a run that kept what its preconditioned spectrum needs."""
+    return ss.simulate(LOSS, ss.Adam(0.1), [1.0, 0.0], 2, keep=["weights", "preconditioner"])
+
+
+ADAPTIVE = {
+    "Adam": (ss.Adam, {
+        "lr": 0.1, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "bias_correction": True, "frozen_after": 3,
+        "second_moment": 0.0}),
+    "RMSProp": (ss.RMSProp, {
+        "lr": 0.1, "beta2": 0.99, "eps": 1e-8, "momentum": 0.9, "bias_correction": False, "frozen_after": None,
+        "second_moment": 1.0}),
+    "simulate by Adam": (ss.simulate, {
+        **RUN, "optimizer": ss.Adam(0.1), "previous": [0.0, 0.0], "keep": ["preconditioned_sharpness"], "noise": 0.0}),
+    "sweep by Adam": (ss.sweep, {
+        **SWEEP, "optimizer": ss.Adam(0.1, frozen_after=1), "axes": {"beta2": [0.0, 0.9]}, "measure": ["phase"]}),
+    "spectrum": (
+        lambda weights=None, **rest: ss.hessian_spectrum(LOSS, adaptive_run() if weights is None else weights, **rest),
+        {"preconditioned": True, "full": True}),
+    "fading_rate": (ss.theory.fading_rate, {"beta2": 0.99, "steps": 5.0}),
+    "preconditioner_share": (ss.theory.preconditioner_share, {
+        "beta2": 0.99, "momentum": 0.9, "threshold": 2.0, "stabilization": 1.0, "second_moment": 1.0}),
+    "adaptive_inertia_number": (ss.theory.adaptive_inertia_number, {"excess": 0.1, "momentum": 0.9, "share": 1.0}),
+}  # fmt: skip
+
+
+def malformed_adaptive(rng):
+    """Return a call of what has a preconditioner, with one to three junk arguments."""
+    return malformed_call(rng, ADAPTIVE)
+
+
 KINDS = [
     malformed_call,
     malformed_formula,
     formula_of_constants,
     malformed_command,
     malformed_risk,
+    malformed_optimizer,
     call_beyond_memory,
+    malformed_adaptive,
 ]
 
 
@@ -404,7 +459,7 @@ def main(count: int, seed: int) -> None:
         os.chdir(folder)
         check_calls()
         for _ in range(count):
-            make = rng.choices(KINDS, [50, 30, 10, 10, 20, 5])[0]
+            make = rng.choices(KINDS, [50, 30, 10, 10, 20, 20, 5, 10])[0]
             name, call, shown = make(rng)
             # The last line before a crash or a hang says which call it was.
             print(name, ascii(shown)[:300], file=sys.stderr, flush=True)

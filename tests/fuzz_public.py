@@ -55,6 +55,22 @@ WRONG = [
 ]  # fmt: skip
 
 
+def _gap():
+    """Return calls about noise at the edge: batch sharpness, the loss of some rows, the swing's variance."""
+    network = ss.MLP((1, 1), [[1.0], [2.0], [3.0]], [0.0, 1.0, 1.0])
+    risk = ss.EmpiricalRisk("(w*x - y)**2/2", ["w"], {"x": [1.0, 2.0], "y": [0.0, 1.0]})
+    settings = {"loss": network, "weights": [0.1, 0.2], "size": 2, "batches": 3, "seed": 0}
+    return {
+        "observables.batch_sharpness": (ss.observables.batch_sharpness, settings),
+        "stationary_variance": (
+            theory.stationary_variance,
+            {"numerator": [1.0, 0.0], "denominator": [1.0, -1.5, 0.5], "sharpness": 2.0},
+        ),
+        "MLP.of_samples": (network.of_samples, {"rows": [0, 2]}),
+        "EmpiricalRisk.of_samples": (risk.of_samples, {"rows": [1]}),
+    }
+
+
 def datasets():
     """Return one dataset of every kind that the package makes, by name."""
     run = {"loss": CUBIC, "optimizer": ss.HeavyBall(2.0, 0.5), "start": [0.1, 0.0], "steps": 40}
@@ -72,6 +88,7 @@ def datasets():
             **square, axes={"lr": [0.1, 0.2]}, along="lr", direction="both", measure=["final_loss"], **fast),
         "predicted": ss.predicted_dynamics(**run), "constrained": ss.constrained_trajectory(**run),
         "averaged": ss.averaged_flow(**run), "rod": ss.rod_flow(**run),
+        "edge": ss.edge_flow(**run),
         "spectrum": ss.hessian_spectrum(LOSS, [[0.0, 0.0], [1.0, 1.0]], largest=1),
         "catapults": ss.catapults([1.0, 2.0, 1.0, 1.0], 1.5),
         "comparison": experiments.compare(TASK, SETTING, threads=1),
@@ -95,7 +112,8 @@ def calls(of):
         function = getattr(theory, name)
         if callable(function) and not inspect.isclass(function):
             parameters = inspect.signature(function).parameters
-            every[f"theory.{name}"] = (function, dict.fromkeys(parameters, 0.3))
+            own = {"optimizer": ss.HeavyBall(0.3, 0.5)} if "optimizer" in parameters else {}
+            every[f"theory.{name}"] = (function, {**dict.fromkeys(parameters, 0.3), **own})
     for name in plotting.__all__:
         function = getattr(plotting, name)
         if name.startswith("draw_"):
@@ -112,6 +130,7 @@ def calls(of):
         ss.observables.swing,
         {"run": of["run"], "loss": CUBIC, "minimum": [0.0, 0.0]},
     )
+    every |= _gap()
     every["catapults of a run"] = (ss.catapults, {"sharpness": of["run"]["sharpness"], "threshold": 1.0})
     every["analyze"] = (
         ss.analyze,

@@ -57,3 +57,18 @@ def test_hostile_files_are_read_mended_or_refused(count, seed):
     assert not found["wrong"], found["wrong"][:5]
     assert found["refused"] + found["accepted"] >= count
     assert found["refused"] > 0.3 * count
+
+
+@pytest.mark.parametrize(
+    ("count", "seed"), [(200, 0), pytest.param(10_000, 1, marks=pytest.mark.slow)], ids=["a few", "in full"]
+)
+def test_transfer_functions_end_in_numbers_or_one_clean_line(count, seed):
+    """Protects the theory of linear optimizers: no crash, no hang, no warning for any coefficients or numbers."""
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("fuzz_linear.py")), str(count), str(seed)],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert not found["wrong"], found["wrong"][:5]
+    assert found["refused"] > found["accepted"] > 0

@@ -1,11 +1,11 @@
 """
-Averaged flow and rod flow
-==========================
+Averaged flow, edge flow and rod flow
+=====================================
 
-Gradient descent at the edge of stability, displaced along the top eigenvector, and two paths about which it swings. The
-averaged flow falls to the threshold from the start, which is above it, and lies on its line from there on: held by the
-least swing that does it, it knows no cycles. The rod flow follows the midpoint of two consecutive iterates and the
-spread about it: it cycles, too.
+Gradient descent at the edge of stability, displaced along the top eigenvector, and three paths about which it swings.
+The averaged flow falls to the threshold from the start, which is above it, and lies on its line from there on: held by
+the least swing that does it, it knows no cycles. The edge flow follows a centre, and direction and magnitude of the
+swing; the rod flow follows the midpoint of two consecutive iterates, and the spread about it. Both cycle, too.
 """
 
 import selfstab as ss
@@ -17,7 +17,7 @@ descent = ss.simulate(
 w = descent.weights.values[int((descent.sharpness.values > threshold).argmax())]  # the first at the edge
 optimizer, start = ss.HeavyBall(2 / threshold), w + 0.05 * loss.sharpness(w)[1]
 run = ss.simulate(loss, optimizer, start, steps)
-flows = [flow(loss, optimizer, start, steps) for flow in (ss.averaged_flow, ss.rod_flow)]
+flows = [flow(loss, optimizer, start, steps) for flow in (ss.averaged_flow, ss.edge_flow, ss.rod_flow)]
 ax = ss.plotting.draw_sharpness(run, linewidth=0.5)
 for flow in flows:
     ss.plotting.draw_sharpness(flow, ax, threshold=False)

@@ -68,16 +68,14 @@ def _words_of(kind: type[Optimizer]) -> dict[str, str]:
     for known in fields(kind):
         if known.name == "lr":
             continue
-        default = (
-            "" if known.default is MISSING or known.default in ("", ()) else f"  [default: {known.default}]"
-        )
+        default = "" if known.default in (MISSING, None, "", ()) else f"  [default: {known.default}]"
         setting = kind.settings.get(known.name)
         if setting is not None:
             numbers = ", numbers such as 0,0.9" if setting.several else ""
             text = f"{setting.symbol or setting.long_name or known.name} {setting.interval}{numbers}."
         elif isinstance(known.default, bool):
             text = "true or false."
-        elif (form := known.metadata.get("variant")) is not None:
+        elif (form := known.metadata.get("rule_field")) is not None:
             text = form.note
         else:
             continue
@@ -89,7 +87,7 @@ def _words_of(kind: type[Optimizer]) -> dict[str, str]:
 
 def _option(known: Field[Any]) -> str:
     """Return the name of a field's option."""
-    form = known.metadata.get("variant")
+    form = known.metadata.get("rule_field")
     return form.option or known.name if form is not None else known.name
 
 
@@ -140,7 +138,7 @@ def _value(kind: type[Optimizer], known: Field[Any], text: str) -> Any:
 
     setting, form, name = (
         kind.settings.get(known.name),
-        known.metadata.get("variant"),
+        known.metadata.get("rule_field"),
         _dashed(_option(known)),
     )
     if form is not None:

@@ -8,7 +8,7 @@ from typing import Any
 from selfstab.losses.symbolic.toy import SliderRange
 from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.registry import registered
-from selfstab.optimizers.settings import Setting, variants_of
+from selfstab.optimizers.settings import Setting, rule_fields_of
 
 
 def numbers_of(kind: type[Optimizer]) -> tuple[SliderRange, ...]:
@@ -41,8 +41,16 @@ def numbers_of(kind: type[Optimizer]) -> tuple[SliderRange, ...]:
 
 
 def offered() -> list[str]:
-    """Return the names of the optimizers that the page can make: it has a widget for all they must be given."""
-    return [name for name, kind in registered().items() if not _without_widget(kind)]
+    """Return the names of the optimizers that the page can make.
+
+    It has a widget for all they must be given; and it sets the Hessian's sharpness, of which their threshold is.
+    """
+    of_hessian = Optimizer.preconditioner
+    return [
+        name
+        for name, kind in registered().items()
+        if kind.preconditioner is of_hessian and not _without_widget(kind)
+    ]
 
 
 def _without_widget(kind: type[Optimizer]) -> list[str]:
@@ -51,7 +59,7 @@ def _without_widget(kind: type[Optimizer]) -> list[str]:
         name
         for name in required
         if not (name in kind.settings and not kind.settings[name].several)
-        and not (name in variants_of(kind) and variants_of(kind)[name].example)
+        and not (name in rule_fields_of(kind) and rule_fields_of(kind)[name].example)
     ]
 
 

@@ -23,7 +23,7 @@ from selfstab.losses.symbolic.toy import SliderRange
 from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.registry import optimizer_named
 from selfstab.optimizers.schedules import LinearWarmup
-from selfstab.optimizers.settings import variants_of, with_numbers
+from selfstab.optimizers.settings import rule_fields_of, with_numbers
 
 MOST_STEPS: Final = 20_000
 """Longest run: a diagram of such runs still takes seconds only."""
@@ -107,6 +107,11 @@ class PageState:
             value = validation.real(setting.label, value, at_least=setting.low, at_most=setting.high)
             settings[name] = validation.whole(setting.label, value) if setting.whole else value
         object.__setattr__(self, "settings", tuple(sorted(settings.items())))
+        if optimizer_named(self.method).preconditioner is not Optimizer.preconditioner:
+            raise ValueError(
+                "optimizer must have no preconditioner, since the explorer sets the excess of the Hessian's sharpness, "
+                f"got {self.method}: use simulate or sweep"
+            )
         ranges = optimizer_named(self.method).settings
         own_numbers = {
             validation.one_of("number", name, [number.name for number in self.own_numbers]): value
@@ -115,15 +120,15 @@ class PageState:
         for name, value in own_numbers.items():
             own_numbers[name] = validation.real(name, value, **ranges[name.partition(".")[0]].bounds)
         object.__setattr__(self, "numbers", tuple(sorted(own_numbers.items())))
-        variants = variants_of(optimizer_named(self.method))
+        rule_fields = rule_fields_of(optimizer_named(self.method))
         for name, text in self.texts:
-            validation.one_of("text", name, variants)
+            validation.one_of("text", name, rule_fields)
             if not isinstance(text, str) or len(text) > 2000:
                 raise ValueError(
                     f"{name} must be a text of at most 2000 characters, got {validation.shown(text)}"
                 )
         object.__setattr__(self, "texts", tuple(sorted(dict(self.texts).items())))
-        if variants:
+        if rule_fields:
             self._with_lr(1.0)
         for name, bounds in _BOUNDS.items():
             object.__setattr__(self, name, validation.real(name, getattr(self, name), **bounds))
@@ -178,8 +183,8 @@ class PageState:
     @property
     def optimizer_texts(self) -> dict[str, str]:
         """The texts of the optimizer's fields that decide which rule it is, by name."""
-        variants = variants_of(optimizer_named(self.method))
-        return {name: known.example for name, known in variants.items()} | dict(self.texts)
+        rule_fields = rule_fields_of(optimizer_named(self.method))
+        return {name: known.example for name, known in rule_fields.items()} | dict(self.texts)
 
     def with_text(self, name: str, text: str) -> PageState:
         """Return the state with another text of one of the optimizer's fields."""
@@ -193,8 +198,8 @@ class PageState:
     def optimizer_fields(self) -> dict[str, Any]:
         """All fields of the optimizer beside lr that the page sets, by name."""
         kind = optimizer_named(self.method)
-        variants = variants_of(kind)
-        texts = {name: variants[name].read(name, text) for name, text in self.optimizer_texts.items()}
+        rule_fields = rule_fields_of(kind)
+        texts = {name: rule_fields[name].read(name, text) for name, text in self.optimizer_texts.items()}
         return texts | with_numbers(self.optimizer_numbers, kind, kind.settings)
 
     def with_method(self, method: str) -> PageState:

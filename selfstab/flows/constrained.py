@@ -57,10 +57,13 @@ class TrajectoryStep:
         w†_t.
     velocity
         w†_t − w†_{t−1}.
-    push
-        ½b²δ², per η: how fast the projection of the step to come holds sharpness back. At the edge it is α. With a
-        threshold that moves it is α + (S(w†_t) − S*_{t+1} − β(S(w†_{t−1}) − S(w†_t)))/η_t: what sharpness would exceed
-        the threshold by, to first order, over η_t; and 0 where it would not exceed it.
+    sharpening
+        ½b²δ², per η, of a trajectory on the edge: α, or 0 where α is negative. With a threshold that moves it is
+        α + (S*_t − S*_{t+1} − β(S*_{t−1} − S*_t))/η_t.
+    excess
+        How fast the projection of the step to come holds sharpness back, per η. On the edge it is `sharpening`.
+        Elsewhere it is α + (S(w†_t) − S*_{t+1} − β(S(w†_{t−1}) − S(w†_t)))/η_t: by what sharpness would exceed the
+        threshold, to first order, over η_t; and 0 where it would not exceed it.
     """
 
     step: int
@@ -68,7 +71,8 @@ class TrajectoryStep:
     threshold: float
     point: Point
     velocity: Array
-    push: float
+    sharpening: float
+    excess: float
 
 
 def stages(problem: Problem) -> Iterator[TrajectoryStep]:
@@ -96,8 +100,12 @@ def stages(problem: Problem) -> Iterator[TrajectoryStep]:
                 return
             threshold = threshold_at(t)
             lr, now, later = rates[t], point.top.value, threshold_at(min(t + 1, problem.steps))
-            push = point.sharpening + (now - later - beta * (before - now)) / lr if lr > 0.0 else 0.0
-            yield TrajectoryStep(t, lr, threshold, point, velocity, max(push, 0.0))
+            earlier = threshold_at(max(t - 1, 0))
+            sharpening = excess = 0.0
+            if lr > 0.0:
+                sharpening = point.sharpening + (threshold - later - beta * (earlier - threshold)) / lr
+                excess = point.sharpening + (now - later - beta * (before - now)) / lr
+            yield TrajectoryStep(t, lr, threshold, point, velocity, max(sharpening, 0.0), max(excess, 0.0))
             if t < problem.steps:
                 moved = point.weights + beta * velocity - lr * point.gradient
                 ahead = 2.0 * point.top.vector - last

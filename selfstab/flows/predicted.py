@@ -1,10 +1,12 @@
 """Predicted dynamics: what swings about the constrained trajectory, beside the real run and the gradient flow.
 
-With w† the constrained trajectory, v = w − w† and x = u·v, three closed predictions of a run:
+With w† the constrained trajectory, v = w − w† and x = u·v, four closed predictions of a run:
 
 - basic: v follows the loss's Taylor series about w†, up to the terms of second order that act on the swing and on
   sharpness. Without momentum it is the predicted dynamics of [Damian2023]_.
 - generalized: the same with the loss's own gradient along u, u·∇L(w† + xu), as in their code.
+- projected: basic, with the projection's own displacement in place of −½ηδ²∇S⊥, which it is on the edge only. It holds
+  where w† begins below the edge, too.
 - two-scale: a slow point m and a swing x along its top eigenvector obey heavy ball on one potential,
   ½[L(m + xu) + L(m − xu)] = L(m) + ½S(m)x² + c₄(m)x⁴/24 + ..., m across u and x along it; along u the slow point is
   where the potential's slope vanishes. It knows w† only by where it starts. What it leaves out of the run is the
@@ -38,7 +40,7 @@ from selfstab.validation import Array
 if TYPE_CHECKING:
     import xarray
 
-Form = Literal["basic", "generalized", "two-scale"]
+Form = Literal["basic", "generalized", "projected", "two-scale"]
 """The predictions there are."""
 
 RECORDED: Final = Accuracy(1e-6, 1e-4)
@@ -59,7 +61,7 @@ class PredictedMotion(Protocol):
 
 @dataclass
 class Expansion:
-    """The basic and the generalized prediction: v = w − w† by the loss's expansion about w†.
+    """The basic, the generalized and the projected prediction: v = w − w† by the loss's expansion about w†.
 
     Parameters
     ----------
@@ -67,11 +69,14 @@ class Expansion:
         v_t and v_{t−1}.
     generalized
         Whether the force along u is the loss's own, u·∇L(w† + xu), in place of Sx.
+    projected
+        Whether ½b²δ² is what the projection takes, in place of what it takes on the edge.
     """
 
     offset: Array
     before: Array
     generalized: bool = False
+    projected: bool = False
 
     def weights(self, stage: TrajectoryStep) -> Array:
         """Return w† + v."""
@@ -84,7 +89,8 @@ class Expansion:
         x, y = u @ v, point.across @ v
         force = (x * y) * u
         if point.stabilization > 0.0:
-            force += (0.5 * x**2 - stage.push / point.stabilization) * point.across
+            balance = stage.excess if self.projected else stage.sharpening
+            force += (0.5 * x**2 - balance / point.stabilization) * point.across
         if self.generalized:
             force += (u @ loss.gradient_at(point.weights + x * u)) * u
             force += point.local.product(v - x * u)
@@ -147,7 +153,7 @@ def _started(form: str, problem: Problem, stage: TrajectoryStep) -> PredictedMot
     path = stage.point.weights
     offset, before = w - path, previous - (path - stage.velocity)
     if form != "two-scale":
-        return Expansion(offset, before, generalized=form == "generalized")
+        return Expansion(offset, before, generalized=form == "generalized", projected=form == "projected")
     return TwoScale.started(problem.loss, stage, w, previous)
 
 
@@ -170,7 +176,8 @@ def predicted_dynamics(
         v_{t+1} = v_t − η\left[½(x² − δ²)∇S^⊥ + ∇²L\,v + xy\,u\right] + β(v_t − v_{t−1}),
         \quad v = w − w^†,\ x = u·v,\ y = ∇S^⊥·v
 
-    is the basic form, with all derivatives at w†, the constrained trajectory (:func:`constrained_trajectory`).
+    is the basic form, with all derivatives at w†, the constrained trajectory (:func:`constrained_trajectory`), and
+    δ² = 2 max(α, 0)/b²; α contains the threshold's own motion where lr has a schedule.
 
     Parameters
     ----------
@@ -186,9 +193,11 @@ def predicted_dynamics(
     previous
         w_{−1}, shape (dimension,); by default `start`, a start at rest.
     form
-        "basic"; "generalized", which takes the loss's own gradient along u in place of Sx; or "two-scale", heavy
-        ball of a slow point m and a swing x on ½[L(m + xu) + L(m − xu)], which follows catapults, too: of κ
-        up to 1 on all networks tried, up to about 10 where the swing stays small beside what turns u.
+        "basic"; "generalized", which takes the loss's own gradient along u in place of Sx; "projected", basic with
+        ½b²δ² = max(α + [S(w†_t) − S*_{t+1} − β(S(w†_{t−1}) − S(w†_t))]/η, 0), which holds where w† starts below the
+        edge, too, as it does after a displacement along u; or "two-scale", heavy ball of a slow point m and a swing x
+        on ½[L(m + xu) + L(m − xu)], which follows catapults, too: of κ up to 1 on all networks tried, up to about 10
+        where the swing stays small beside what turns u.
 
     Returns
     -------
@@ -207,14 +216,15 @@ def predicted_dynamics(
 
     Notes
     -----
-    Without momentum the basic form is [Damian2023]_'s; with momentum, and for the two-scale form, see
-    derivations/m1_constrained.py. The flow's local error is `selfstab.flows.gradient.TOLERANCE` of the weights' norm.
+    Without momentum the basic and the generalized form are [Damian2023]_'s; with momentum, and for the projected and
+    the two-scale form, see derivations/m1_constrained.py. The flow's local error is
+    `selfstab.flows.gradient.TOLERANCE` of the weights' norm.
 
     Examples
     --------
     >>> import numpy as np, selfstab as ss
     >>> loss = ss.CubicTaylor(1.0, progressive_sharpening=1e-4)
-    >>> run = ss.predicted_dynamics(loss, ss.HeavyBall(3.0, 0.5), [0.02, 0.0], 200)
+    >>> run = ss.predicted_dynamics(loss, ss.HeavyBall(3.0, 0.5), [0.02, 0.0], 200, form="projected")
     >>> bool(np.abs(run.predicted_sharpness - run.sharpness).max() < 1e-8)   # exact on the model it is made from
     True
     >>> round(float(run.delta[0]), 6)

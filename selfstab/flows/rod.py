@@ -18,8 +18,8 @@ from selfstab.flows.arguments import checked, momentum_of
 from selfstab.losses.base.loss import Loss
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.runs.dataset import dataset, recorded_steps
+from selfstab.runs.preconditioned import top_pair
 from selfstab.runs.problem import Problem, StepRates
-from selfstab.runs.simulate import top_pair
 from selfstab.runs.variables import ROD_FLOW, ROD_FLOW_KEEP
 from selfstab.validation import Array
 

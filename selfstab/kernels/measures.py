@@ -12,6 +12,7 @@ threshold is taken from the mean (1, 2, 1)/4 of three consecutive steps.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -43,6 +44,22 @@ NEAR: Final = 0.1
 """Cycling at the threshold means that the smoothed sharpness comes within this fraction of it."""
 
 
+PRECONDITIONED: Final = "preconditioned_sharpness"
+"""Name of λ_max(P^{-1/2} H P^{-1/2}) in kernels, runs and sweeps."""
+
+
+def which_sharpness(variable: Any) -> str:
+    """Return the name of the sharpness that a threshold, or a measure of a sweep, is of, by its attributes."""
+    return str(variable.attrs.get("sharpness", "sharpness"))
+
+
+def _kept(word: str, relation: str) -> str:
+    """Return the text of an extreme of the preconditioned sharpness, with the one of now."""
+    return (
+        f"choose({PRECONDITIONED} {relation} {word}_preconditioned, {PRECONDITIONED}, {word}_preconditioned)"
+    )
+
+
 @dataclass(frozen=True)
 class Group:
     """State carried along a run, and how it changes.
@@ -59,6 +76,9 @@ class Group:
         Lines run at each update t → t + 1, after the lines at w_t.
     at_nan
         Lines run after those at w_t where the sharpness or the loss may be NaN: a comparison leaves it out.
+    compares
+        Whether its sharpness is compared with the threshold: where an optimizer has a preconditioner, it is the
+        preconditioned one.
 
     A group without lines reads what it needs at the last state only.
     """
@@ -68,6 +88,7 @@ class Group:
     at_state: tuple[str, ...] = ()
     at_update: tuple[str, ...] = ()
     at_nan: tuple[str, ...] = ()
+    compares: bool = False
 
 
 @dataclass(frozen=True)
@@ -181,6 +202,7 @@ GROUPS: Final[dict[str, Group]] = {
             "least_flip2 = choose(calmer, flip2, least_flip2)",
             "after_sharpness = choose(calmer, smooth_sharpness, after_sharpness)",
         ),
+        compares=True,
     ),
     "settling": Group(
         ("motion",),
@@ -207,6 +229,24 @@ GROUPS: Final[dict[str, Group]] = {
             "reversed_late = choose(back & (last_eighth > 0.0), last_eighth, reversed_late)",
             f"near = smooth_excess > -{NEAR!r} * threshold",
             "near_late = choose(near & (fourth_quarter > 0.0), fourth_quarter, near_late)",
+        ),
+        compares=True,
+    ),
+    "end_preconditioned": Group((PRECONDITIONED,), {}),
+    "least_preconditioned": Group(
+        (PRECONDITIONED,),
+        {"least_preconditioned": "inf"},
+        (f"least_preconditioned = {_kept('least', '<')}",),
+        at_nan=(
+            f"least_preconditioned = choose({PRECONDITIONED} == {PRECONDITIONED}, least_preconditioned, nan)",
+        ),
+    ),
+    "most_preconditioned": Group(
+        (PRECONDITIONED,),
+        {"most_preconditioned": "-inf"},
+        (f"most_preconditioned = {_kept('most', '>')}",),
+        at_nan=(
+            f"most_preconditioned = choose({PRECONDITIONED} == {PRECONDITIONED}, most_preconditioned, nan)",
         ),
     ),
 }
@@ -270,6 +310,12 @@ MEASURES: Final = _Measures({
         "long_name": "first step beyond the escape radius or not finite, -1 if none"}),
     "phase": Measure(("end_loss", *_SWINGS), _PHASE, dtype="int8", diverged=_PHASE_DIVERGED, attributes={
         "long_name": "how the run ends"}),
+    "final_preconditioned_sharpness": Measure(("end_preconditioned",), PRECONDITIONED, attributes={
+        "long_name": "preconditioned sharpness at the last step (before divergence)"}),
+    "min_preconditioned_sharpness": Measure(("least_preconditioned",), "least_preconditioned", attributes={
+        "long_name": "least preconditioned sharpness of the run"}),
+    "max_preconditioned_sharpness": Measure(("most_preconditioned",), "most_preconditioned", attributes={
+        "long_name": "largest preconditioned sharpness of the run"}),
 })  # fmt: skip
 """Every measure of :func:`selfstab.sweep` by name, in the order in which kernels compute them."""
 
@@ -307,10 +353,34 @@ def groups_of(measures: Iterable[str]) -> list[str]:
     return [name for name in GROUPS if name in read]
 
 
-def needs_of(groups: Iterable[str], *, at_steps: bool = False) -> set[str]:
-    """Return which of sharpness, loss and motion the groups read; `at_steps`: not only at the last state."""
+def of_update(group: str, lines: Iterable[str], preconditions: bool) -> list[str]:
+    """Return lines of a group; what is compared with the threshold is the preconditioned sharpness if there is one.
+
+    Without a preconditioner the preconditioned sharpness is the sharpness.
+
+    >>> of_update("swing", ["excess = sharpness - threshold"], True)
+    ['excess = preconditioned_sharpness - threshold']
+    """
+    if not preconditions:
+        return [line.replace(PRECONDITIONED, "sharpness") for line in lines]
+    if not GROUPS[group].compares:
+        return list(lines)
+    return [re.sub(r"\bsharpness\b", PRECONDITIONED, line) for line in lines]
+
+
+def needs_of(groups: Iterable[str], *, at_steps: bool = False, preconditions: bool = False) -> set[str]:
+    """Return which of sharpness, loss, motion and the preconditioned sharpness the groups read.
+
+    `at_steps`: not only at the last state; `preconditions`: of an optimizer that has a preconditioner.
+    """
+
+    def own(group: str, need: str) -> str:
+        if not preconditions and need == PRECONDITIONED:
+            return "sharpness"
+        return PRECONDITIONED if need == "sharpness" and preconditions and GROUPS[group].compares else need
+
     return {
-        need
+        own(name, need)
         for name in groups
         for need in GROUPS[name].needs
         if not at_steps or GROUPS[name].at_state or GROUPS[name].at_update

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from selfstab.kernels.eigenvalues import TOPS_OF_ROWS, matrix_shape, rows_of
 from selfstab.kernels.sample_template import SHORT_CHUNK, SampleLoop
 from selfstab.kernels.samples import ZERO, words
@@ -24,8 +26,8 @@ def sweep_source(loss: LossText, variant: Variant, title: str) -> str:
         rows = f"(ROWS + {len(loop.rows)})"
         # What a single lane is summed in.
         sums = f"    sums = np.empty({len(loss.sample.means)} * LANES)\n"
-    elif w.iterated:
-        rows = f"(ROWS + {rows_of(w.iterated)})"
+    elif w.iterated or w.iterated_preconditioned:
+        rows = f"(ROWS + {rows_of(w.iterated) + rows_of(w.iterated_preconditioned)})"
         zero = "0 * steps"  # a number like any other: a literal would compile `advance` twice
     weights = len(loss.weights)
     good = " and ".join(f"abs(next_{name}) <= escape" for name in loss.weights)
@@ -35,7 +37,7 @@ def sweep_source(loss: LossText, variant: Variant, title: str) -> str:
     calm = f" and rows[{w.place('lost', 'rows')}] == 0.0" if lost else ""
     check = ["check(rows, matrix)"] if w.checked else []
     returns = w.returns()  # before the functions of means, which it may call for
-    own_advance = _advance_iterated if w.iterated else _advance
+    own_advance = _advance_iterated if w.iterated or w.iterated_preconditioned else _advance
     advance = own_advance(w) if loss.sample is None else loop.advance()
     return f'''\
 """{title}"""
@@ -167,23 +169,42 @@ def _advance_iterated(w: Writer) -> str:
 
     Triangles of Hessians and their top eigenvalues are rows of the block behind the lanes' own.
     """
-    lines, results = w.loss.code(["matrix"])
-    entries = results["matrix"]
-    read = words([*lines, *entries])
-    first = len(w.rows)
-    fill = [*w.load([name for name in w.stepping if name in read], "rows"), *lines]
-    fill += [f"rows[{LANES * (first + k)} + i] = {entry}" for k, entry in enumerate(entries)]
+    first, before, tops = len(w.rows), "", []
+    for name, size, (lines, entries) in _triangles(w):
+        place = "ROWS" if first == len(w.rows) else f"{first}"
+        read = words([*lines, *entries])
+        fill = [*w.load([row for row in w.stepping if row in read], "rows"), *lines]
+        fill += [f"rows[{LANES * (first + k)} + i] = {entry}" for k, entry in enumerate(entries)]
+        before += f"""\
+        for i in range(LANES):
+{indented(fill, 3)}\
+        tops_of_rows(rows, {place} + 0 * steps, matrix, {size} + 0 * steps)
+"""
+        tops.append(f"{name} = rows[{LANES * (first + len(entries))} + i]")
+        first += rows_of(size)
     step = [*w.load([*w.stepping, *w.tracked], "rows"), *w.one_step(iterated=True)]
     return f'''\
 {TOPS_OF_ROWS}@compiled
 def advance(rows, first, last, steps, table, noise, matrix):
     """Take all lanes through the updates first -> first + 1, ..., last - 1 -> last."""
     for t in range(first, last):
+{before}\
         for i in range(LANES):
-{indented(fill, 3)}\
-        tops_of_rows(rows, ROWS + 0 * steps, matrix, {w.iterated} + 0 * steps)
-        for i in range(LANES):
-            top_of_matrix = rows[{LANES * (first + len(entries))} + i]
-{indented(step, 3)}\
+{indented([*tops, *step], 3)}\
 {indented(w.store([*w.moving, *w.tracked], "rows"), 3)}
 '''
+
+
+def _triangles(w: Writer) -> Iterator[tuple[str, int, tuple[list[str], list[str]]]]:
+    """Yield the name of each eigenvalue that a step iterates for, its matrix's rows, and the triangle's text."""
+    if w.iterated:
+        lines, results = w.loss.code(["matrix"])
+        yield "top_of_matrix", w.iterated, (lines, results["matrix"])
+    if w.iterated_preconditioned:
+        lines, results = w.loss.code(["gradient", "hessian"])
+        more, entries = w.preconditioned_text.triangle
+        yield (
+            "top_of_preconditioned",
+            w.iterated_preconditioned,
+            ([*lines, *w.preconditioners(results), *more], entries),
+        )

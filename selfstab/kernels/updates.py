@@ -29,6 +29,14 @@ class UpdateText(Protocol):
     def depends_on_step(self) -> bool:
         """Whether the update reads the step t beside the states."""
 
+    @property
+    def common(self) -> tuple[int, ...]:
+        """Which of the states are one number for all weights."""
+
+    @property
+    def preconditions(self) -> bool:
+        """Whether it has a preconditioner, and a threshold of the preconditioned sharpness."""
+
     def rows(self, state: int, weights: Sequence[str]) -> list[str]:
         """Return the names, in a kernel, of one state of each weight."""
 
@@ -55,6 +63,11 @@ class UpdateText(Protocol):
 
         `force` is the gradient's text, perhaps a sum; `step` is t; `prefix` begins temporaries.
         """
+
+    def preconditioner(
+        self, states: Sequence[str], gradient: str, *, name: str, step: str = "t", prefix: str
+    ) -> list[str]:
+        """Return the lines that give `name` the preconditioner of one weight; arguments are those of `step`."""
 
     def threshold(self, lr: str) -> str:
         """Return the text of S* at a learning rate."""

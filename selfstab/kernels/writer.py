@@ -12,14 +12,16 @@ numbers depend on nothing but its own inputs.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 
 from selfstab.kernels import elementary
 from selfstab.kernels.careful import careful_lines
-from selfstab.kernels.measures import FINISH, GROUPS, MEASURES, groups_of, needs_of
+from selfstab.kernels.measures import FINISH, GROUPS, MEASURES, PRECONDITIONED, groups_of, needs_of, of_update
+from selfstab.kernels.preconditioned import PreconditionedText, size_of
 from selfstab.kernels.rates import EXCESS
 from selfstab.kernels.samples import LANES as LANES
-from selfstab.kernels.samples import ZERO, MeanFunctions, MeanLines, code_of, words
+from selfstab.kernels.samples import ZERO, MeanFunctions, MeanLines, code_of, computed_before, words
 from selfstab.kernels.variants import LossText, Variant
 
 CHUNK = 128
@@ -41,12 +43,15 @@ def indented(lines: Sequence[str], depth: int) -> str:
     return "".join(f"{'    ' * depth}{line}\n" for line in lines)
 
 
-def value_text(name: str) -> str:
+def value_text(name: str, preconditions: bool = False) -> str:
     """Return the text of a measure's value, divergence included."""
     measure = MEASURES[name]
-    if measure.diverged in (None, measure.value):
-        return measure.value
-    return f"choose(ended < 0, {measure.value}, {measure.diverged})"
+    value = measure.value
+    if value == PRECONDITIONED and not preconditions:
+        value = "sharpness"
+    if measure.diverged in (None, value):
+        return value
+    return f"choose(ended < 0, {value}, {measure.diverged})"
 
 
 WINDOWS = (
@@ -94,12 +99,15 @@ class Writer:
     def __init__(self, loss: LossText, variant: Variant) -> None:
         self.loss, self.variant = loss, variant
         self.groups = groups_of(variant.measures)
-        needs, last_needs = needs_of(self.groups, at_steps=True), needs_of(self.groups)
-        pieces = (("value", "loss"), ("sharpness", "sharpness"))
+        self.preconditions = variant.update.preconditions
+        needs = needs_of(self.groups, at_steps=True, preconditions=self.preconditions)
+        last_needs = needs_of(self.groups, preconditions=self.preconditions)
+        pieces = (("value", "loss"), ("sharpness", "sharpness"), ("hessian", PRECONDITIONED))
         self.pieces = [piece for piece, need in pieces if need in needs]
         self.last_pieces = [piece for piece, need in pieces if need in last_needs]
         self.motion = "motion" in needs
         self.means = MeanFunctions(loss)
+        self.preconditioner_lines: list[str] = []
         self.scale = "1.0"
         update, rate = variant.update, variant.rate
         # Whether a step depends on nothing but the state, so that a state that returns goes on as before.
@@ -107,7 +115,9 @@ class Writer:
         self.states = [update.rows(k, loss.weights) for k in range(len(update.state_names))]
         self.displacements = self.states[0]
         rate_rows = [row for row, _ in rate.begin] if rate.changes else ["lr"]
-        if not rate.changes and "sharpness" in needs:
+        # Whether a measure may compare a sharpness with the threshold.
+        self.compares = not {"sharpness", "hessian"}.isdisjoint(self.pieces)
+        if not rate.changes and self.compares:
             rate_rows.append("threshold")
         fixed = [*loss.parameters, *(name for name, _ in loss.constants), *rate_rows, *update.setting_rows]
         self.returning = self.autonomous and "phase" in variant.measures
@@ -126,8 +136,10 @@ class Writer:
             self.watched.append(f"lost = {test}")
         if not (smooth or self.always_careful) and "value" in self.pieces:
             self.watched.append("lost = fma(0.0, loss, lost)")
+        if not self.always_careful and "hessian" in self.pieces:
+            self.watched.append(self.preconditioned_text.watched)
         read = words([*self.step(), *self.moved()])
-        last_lines, last_results = code_of(loss, self.last_pieces, "", self.means_at_ends)
+        last_lines, last_results = code_of(loss, self.with_gradient(self.last_pieces), "", self.means_at_ends)
         ends = [
             *self.rate(),
             *last_lines,
@@ -206,7 +218,7 @@ def repeated(rows, saved, ended, count):
         """Return lines that give lr at step t, where it changes, and its threshold."""
         if not self.variant.rate.changes:
             return []
-        return [*self.variant.rate.lines, *([self.threshold()] if "sharpness" in self.pieces else [])]
+        return [*self.variant.rate.lines, *([self.threshold()] if self.compares else [])]
 
     def threshold(self) -> str:
         """Return the line of S*."""
@@ -215,17 +227,25 @@ def repeated(rows, saved, ended, count):
     @property
     def functions(self) -> str:
         """Source of the functions that the module's formulas call."""
-        return functions_of(self.loss, self.update_lines)
+        own = functions_of(self.loss, [*self.update_lines, *self.preconditioner_lines])
+        text = self.preconditioned_text.functions if self.preconditioner_lines else ""
+        return own if text in own else own + text
 
     @property
     def first_pieces(self) -> list[str]:
         """The pieces of the loss that are read at the start."""
         excess = self.variant.rate is EXCESS and "sharpness" not in self.pieces
-        return [*self.pieces, *(["sharpness"] if excess else [])]
+        return self.with_gradient([*self.pieces, *(["sharpness"] if excess else [])])
+
+    @staticmethod
+    def with_gradient(pieces: Sequence[str]) -> list[str]:
+        """Return pieces of a loss with the gradient beside the Hessian: a preconditioner may read it."""
+        more = "hessian" in pieces and "gradient" not in pieces
+        return [*pieces, *(["gradient"] if more else [])]
 
     def means_at_ends(self, _pieces: Sequence[str] = (), _prefix: str = "") -> list[str]:
         """Return lines of the means that are read at the start or at the end: one function for both."""
-        pieces = [*self.first_pieces, *self.last_pieces]
+        pieces = [*self.first_pieces, *self.with_gradient(self.last_pieces)]
         if "sharpness" in self.pieces:
             pieces += self.parts()[0][0]
         return self.means.lines([*dict.fromkeys(pieces)])
@@ -236,12 +256,42 @@ def repeated(rows, saved, ended, count):
             return self.means_at_ends()
         return self.means.lines(pieces, prefix)
 
+    @cached_property
+    def preconditioned_text(self) -> PreconditionedText:
+        """The preconditioned sharpness as text."""
+        _, results = code_of(self.loss, ["hessian"], "", computed_before)
+        return PreconditionedText(results["hessian"], len(self.loss.weights))
+
+    def preconditioners(self, results: Mapping[str, Sequence[str]]) -> list[str]:
+        """Return the lines of each weight's preconditioner, from the gradient in `results`."""
+        lines = []
+        for k, (states, g) in enumerate(zip(self.states_read, results["gradient"], strict=True)):
+            lines += self.variant.update.preconditioner(states, g, name=size_of(k), prefix=f"own{k}_")
+        self.preconditioner_lines = lines
+        return lines
+
+    @property
+    def states_read(self) -> list[list[str]]:
+        """Names of the states that each weight's step reads: those that all have in common are the first weight's."""
+        common = self.variant.update.common
+        return [
+            [rows[0 if k in common else j] for k, rows in enumerate(self.states)]
+            for j in range(len(self.loss.weights))
+        ]
+
     def state(
-        self, pieces: Sequence[str], means: MeanLines, *, careful: bool = True
+        self,
+        pieces: Sequence[str],
+        means: MeanLines,
+        *,
+        careful: bool = True,
+        iterated: bool = False,
+        begun: bool = True,
     ) -> tuple[list[str], dict[str, list[str]]]:
         """Return lines that compute the pieces at w_t, under the measures' names, and the names of all results.
 
-        Without `careful` the sharpness is right only where its formula is, see :class:`Careful`.
+        Without `careful` the sharpness is right only where its formula is, see :class:`Careful`. Unless the states have
+        `begun`, the preconditioned sharpness is left out; `iterated` as for step.
         """
         lines, results = code_of(self.loss, pieces, "", means)
         if "top" in results:
@@ -258,7 +308,18 @@ def repeated(rows, saved, ended, count):
                 height = top if self.scale == "1.0" else f"{top} / {self.scale}"
                 lines += [*more, f"    height = {height}"]
             lines += [f"sharpness = {top}"]
-        return lines + ([f"loss = {results['value'][0]}"] if "value" in results else []), results
+        lines = lines + ([f"loss = {results['value'][0]}"] if "value" in results else [])
+        if "hessian" in results and begun:
+            lines += self.preconditioned(results, careful=careful, iterated=iterated)
+        return lines, results
+
+    def preconditioned(
+        self, results: Mapping[str, Sequence[str]], *, careful: bool = True, iterated: bool = False
+    ) -> list[str]:
+        """Return the lines of the preconditioned sharpness, from the gradient and the Hessian in `results`."""
+        text = self.preconditioned_text
+        top = "top_of_preconditioned" if iterated and text.iterated else ""
+        return [*([] if top else self.preconditioners(results)), *text.lines(careful=careful, top=top)]
 
     def one_step(self, means: MeanLines | None = None, *, iterated: bool = False) -> list[str]:
         """One step of one lane in the loop over lanes: ‖w_t‖², the step, its measures; `iterated` as for step."""
@@ -276,13 +337,22 @@ def repeated(rows, saved, ended, count):
         """How many rows the matrix has whose top eigenvalue each step finds by an iteration; 0 if there is none."""
         return self.loss.iterated if "sharpness" in self.pieces else 0
 
+    @property
+    def iterated_preconditioned(self) -> int:
+        """The same of the preconditioned Hessian."""
+        return self.preconditioned_text.iterated if "hessian" in self.pieces else 0
+
     def at_state(self, *, careful: bool = True) -> list[str]:
         """Return the measures' lines at w_t."""
         return [
             line
             for g in self.groups
-            for line in (*GROUPS[g].at_state, *(GROUPS[g].at_nan if careful else ()))
+            for line in self.of(g, (*GROUPS[g].at_state, *(GROUPS[g].at_nan if careful else ())))
         ]
+
+    def of(self, group: str, lines: Iterable[str]) -> list[str]:
+        """Return lines of a group, with the sharpness that is compared with the threshold."""
+        return of_update(group, lines, self.preconditions)
 
     def check(self) -> str:
         """Text of the function that marks lanes whose sharpness has left its formula's range."""
@@ -310,7 +380,7 @@ def check(rows, matrix):
     def parts(self) -> list[tuple[list[str], str]]:
         """Return the pieces of the loss that a step reads at each point, and the prefix of the point's names."""
         if self.ahead():
-            return [(self.pieces, ""), (["gradient"], "ahead_")]
+            return [(self.with_gradient(self.pieces), ""), (["gradient"], "ahead_")]
         return [([*self.pieces, "gradient"], "")]
 
     def step(
@@ -318,27 +388,32 @@ def check(rows, matrix):
     ) -> list[str]:
         """One step of one lane: the measures at w_t, the update, the measures of the update.
 
-        `iterated`: the top eigenvalue of the Hessian's matrix is there already, under the name top_of_matrix.
+        `iterated`: the top eigenvalue of the Hessian's matrix is there already, under the name top_of_matrix, and that
+        of the preconditioned one under top_of_preconditioned.
         """
         means = self.means_at_step if means is None else means
         careful = careful or self.always_careful
-        pieces = ["top" if iterated and piece == "sharpness" else piece for piece in self.parts()[0][0]]
-        lines, results = self.state(pieces, means, careful=careful)
+        tops = iterated and self.iterated
+        pieces = ["top" if tops and piece == "sharpness" else piece for piece in self.parts()[0][0]]
+        lines, results = self.state(pieces, means, careful=careful, iterated=iterated)
         return [*self.rate(), *lines, *self.at_state(careful=careful), *self.update(results, means)]
 
     def update(self, results: Mapping[str, Sequence[str]], means: MeanLines) -> list[str]:
         """Return the lines of the update, from the gradient in `results` if it is taken at the weights."""
         loss, variant = self.loss, self.variant
-        of_weights = list(zip(loss.weights, *self.states, strict=True))
+        of_weights = list(zip(loss.weights, self.states_read, strict=True))
         ahead = self.ahead()
         out = [*ahead]
         if ahead:
             lines, results = code_of(loss, ["gradient"], "ahead_", means)
             out += lines
         self.update_lines = list(ahead)
-        for j, ((w, *states), g) in enumerate(zip(of_weights, results["gradient"], strict=True)):
+        for j, ((w, states), g) in enumerate(zip(of_weights, results["gradient"], strict=True)):
             force = f"{g} + noise[t, {j}]" if variant.noise else g
             self.update_lines += variant.update.step(w, states, force, lr="lr", prefix=f"part{j}_")
+        for k in variant.update.common:
+            first, *others = self.states[k]
+            self.update_lines += [f"next_{name} = next_{first}" for name in others]
         return out + self.update_lines[len(ahead) :]
 
     def returns(self) -> str:
@@ -378,7 +453,7 @@ def returns({"data, sums, " if sampled else ""}lane):
             "step2 = " + " + ".join(f"next_{v} * next_{v}" for v in vs),
             "flip2 = 0.0625 * (" + " + ".join(f"change_{v} * change_{v}" for v in vs) + ")",
             "turn = " + " + ".join(f"next_{v} * {v}" for v in vs),
-            *(line for g in self.groups for line in GROUPS[g].at_update),
+            *(line for g in self.groups for line in self.of(g, GROUPS[g].at_update)),
         ]
 
     def accept(self) -> list[str]:
@@ -399,15 +474,20 @@ def returns({"data, sums, " if sampled else ""}lane):
         out += [f"{w} = {read['start.' + w]}" for w in loss.weights]
         begun, begun_by_lr = self.begun(read)
         out += [] if begun_by_lr else begun
-        out += self.state(self.first_pieces, self.means_at_ends)[0]
+        lines, results = self.state(self.first_pieces, self.means_at_ends, begun=False)
+        out += lines
         out += rate.begun({name: read[name] for name in rate.inputs})
         if rate is EXCESS:
             out += [f"lr = {update.rate_at_excess('sharpness', read['excess'])}"]
-        out += ["t = 0"] if rate.changes else []
+        out += ["t = 0"] if rate.changes or (self.preconditions and update.depends_on_step) else []
         out += self.rate()
         out += begun if begun_by_lr else []
         out += [self.threshold()] if "threshold" in self.fixed else []
-        out += [f"{name} = {formula}" for g in self.groups for name, formula in GROUPS[g].state.items()]
+        out += self.preconditioned(results) if "hessian" in results else []
+        starts = [
+            (g, f"{name} = {formula}") for g in self.groups for name, formula in GROUPS[g].state.items()
+        ]
+        out += [line for g, start in starts for line in self.of(g, [start])]
         lost = f"lost = choose({self.checked}, 0.0, nan)" if self.checked else "lost = 0.0"
         out += ["peak = 0.0", *([lost] if "lost" in self.rows else [])]
         return [*out, *self.store(self.rows, "lane")]
@@ -425,12 +505,15 @@ def returns({"data, sums, " if sampled else ""}lane):
 
     def finish(self) -> list[str]:
         """Return lines that read the measures off a lane's end."""
-        lines, _ = self.state(self.last_pieces, self.means_at_ends)
+        lines, _ = self.state(self.with_gradient(self.last_pieces), self.means_at_ends)
         out = [*self.load([*self.moving, *self.fixed], "lane"), "t = steps if ended < 0 else ended"]
         out += [*self.rate(), *lines, *self.at_state(), f"scale = {self.scale}"]
-        out += [line for g in self.groups for line in FINISH.get(g, ())]
+        out += [line for g in self.groups for line in self.of(g, FINISH.get(g, ()))]
         if "phase" in self.variant.measures:
             data = "" if self.loss.sample is None else "data, sums, "
             returned = f"returns({data}lane) if ended < 0 and not decided else False"
             out += [f"returned = {returned if self.returning else False}"]
-        return out + [f"out[{k}, cell] = {value_text(name)}" for k, name in enumerate(self.variant.measures)]
+        return out + [
+            f"out[{k}, cell] = {value_text(name, self.preconditions)}"
+            for k, name in enumerate(self.variant.measures)
+        ]

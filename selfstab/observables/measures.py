@@ -9,7 +9,7 @@ import numpy as np
 
 from selfstab import phases, validation
 from selfstab.kernels import modules
-from selfstab.kernels.measures import measure_names
+from selfstab.kernels.measures import PRECONDITIONED, measure_names, which_sharpness
 from selfstab.kernels.run_template import observe_source, state_names
 from selfstab.kernels.subnormals import without_subnormals
 from selfstab.kernels.writer import CHUNK
@@ -33,7 +33,8 @@ def measure(run: xarray.Dataset, measures: Sequence[str] = ("phase", "overshoot"
     Parameters
     ----------
     run
-        What :func:`selfstab.simulate` returns, with every=1 and keep=("loss", "sharpness", "weights", "velocity").
+        What :func:`selfstab.simulate` returns, with every=1 and keep=("loss", "sharpness", "weights", "velocity"); of
+        an optimizer with a preconditioner also "preconditioned_sharpness".
     measures
         Names as in :func:`selfstab.sweep`, which defines them.
 
@@ -58,11 +59,17 @@ def measure(run: xarray.Dataset, measures: Sequence[str] = ("phase", "overshoot"
     import xarray
 
     names = measure_names("measures", measures)
+    recorded: tuple[str, ...] = _RECORDED
     if not isinstance(run, xarray.Dataset):
         raise TypeError(f"run must be a dataset of simulate, got {validation.shown(run)}")
-    for name in _RECORDED:
+    preconditions = (
+        "max_stable_sharpness" in run and which_sharpness(run["max_stable_sharpness"]) != "sharpness"
+    )
+    if preconditions:
+        recorded = (*_RECORDED, PRECONDITIONED)
+    for name in recorded:
         if name not in run:
-            raise ValueError(f"run must hold {', '.join(_RECORDED)}, got no {name}")
+            raise ValueError(f"run must hold {', '.join(recorded)}, got no {name}")
     if (np.diff(run["step"].values) != 1).any():
         raise ValueError("run must hold every step, got every=" + str(run.attrs.get("every")))
     velocity = run["velocity"].values
@@ -70,7 +77,7 @@ def measure(run: xarray.Dataset, measures: Sequence[str] = ("phase", "overshoot"
     read = _read if "sharpness_residual" in run else without_subnormals(_read)
     values = read(
         names, run["sharpness"].values, run["loss"].values, run["max_stable_sharpness"].values, velocity,
-        int(run["diverged_at"]),
+        int(run["diverged_at"]), run[PRECONDITIONED].values if preconditions else None,
     )  # fmt: skip
     if values.get("phase") == phases.UNDECIDED and _is_constant(run["max_stable_sharpness"].values):
         states = np.concatenate([run["weights"].values, velocity], axis=1)[-1 - CHUNK :]
@@ -80,9 +87,10 @@ def measure(run: xarray.Dataset, measures: Sequence[str] = ("phase", "overshoot"
 
 
 def _read(
-    names: Sequence[str], sharpness: Array, loss: Array, threshold: Array, velocity: Array, diverged_at: int
-) -> dict[str, float]:
-    return observe(names, sharpness, loss, threshold, _motion(velocity), diverged_at)
+    names: Sequence[str], sharpness: Array, loss: Array, threshold: Array, velocity: Array, diverged_at: int,
+    preconditioned: Array | None,
+) -> dict[str, float]:  # fmt: skip
+    return observe(names, sharpness, loss, threshold, _motion(velocity), diverged_at, preconditioned)
 
 
 def _motion(velocity: Array) -> tuple[Array, Array, Array]:
@@ -111,28 +119,37 @@ class Observer:
         Number of updates of the run, should it not diverge.
     thresholds
         S*_t of the steps first, ..., last − 1, as :meth:`HeavyBall.thresholds` gives them.
+    preconditions
+        Whether they are thresholds of the preconditioned sharpness.
     """
 
-    def __init__(self, names: Sequence[str], steps: int, thresholds: Callable[[int, int], Array]) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        steps: int,
+        thresholds: Callable[[int, int], Array],
+        preconditions: bool = False,
+    ) -> None:
         self._names, self._steps, self._thresholds = names, steps, thresholds
+        self._preconditions = preconditions
         self._carried = np.empty(len(state_names(names)))
-        self._rows = np.full((5, min(steps + 1, _PART)), np.nan)
+        self._rows = np.full((6, min(steps + 1, _PART)), np.nan)
         self._first = self._filled = 0
         # What came before the present part, as far as a cycle is looked for.
-        self._before = np.empty((5, 0))
+        self._before = np.empty((6, 0))
 
-    def state(self, sharpness: float, loss: float) -> None:
-        """Take the sharpness and the loss at the next w_t."""
+    def state(self, sharpness: float, loss: float, preconditioned: float = np.nan) -> None:
+        """Take the sharpness, the loss and the preconditioned sharpness at the next w_t."""
         if self._filled == self._rows.shape[1]:
             self._read(self._filled, -1, np.empty(0))
             self._before = self._rows[:, -2 * CHUNK :].copy()
             self._first, self._filled = self._first + self._filled, 0
-        self._rows[:2, self._filled] = sharpness, loss
+        self._rows[[0, 1, 5], self._filled] = sharpness, loss, preconditioned
         self._filled += 1
 
     def update(self, step2: float, flip2: float, turn: float) -> None:
         """Take ‖v_{t+1}‖², ‖v_{t+1} − v_t‖²/16 and v_{t+1}·v_t of the update that follows the last state taken."""
-        self._rows[2:, self._filled - 1] = step2, flip2, turn
+        self._rows[2:5, self._filled - 1] = step2, flip2, turn
 
     def values(self, diverged_at: int) -> dict[str, float]:
         """Return the measures by name, once the last state has been taken."""
@@ -154,13 +171,14 @@ class Observer:
         return any((bits[:, CHUNK:] == bits[:, CHUNK - p : -p]).all() for p in range(1, CHUNK + 1))
 
     def _read(self, updates: int, diverged_at: int, out: Array) -> None:
-        states = self._rows[:2, : self._filled]
+        read = [0, 5, 1] if self._preconditions else [0, 1]
+        states = self._rows[read, : self._filled]
         thresholds = self._thresholds(self._first, self._first + self._filled)
         # A step of what is observed costs more than one of plain CPython, and compiling takes longer than a short run.
-        modules.plain(observe_source(self._names))["observe"](
+        modules.plain(observe_source(self._names, self._preconditions))["observe"](
             *states,
             thresholds,
-            *self._rows[2:, :updates],
+            *self._rows[2:5, :updates],
             self._first,
             self._steps,
             diverged_at,
@@ -176,17 +194,20 @@ def observe(
     threshold: Array,
     motion: tuple[Array, Array, Array],
     diverged_at: int,
+    preconditioned: Array | None = None,
 ) -> dict[str, float]:
     """Return measures by name of arrays with an element per state, and per update for `motion`; trusted.
 
-    `motion` is ‖v_{t+1}‖², ‖v_{t+1} − v_t‖²/16 and v_{t+1}·v_t.
+    `motion` is ‖v_{t+1}‖², ‖v_{t+1} − v_t‖²/16 and v_{t+1}·v_t; `preconditioned` the sharpness that the threshold is
+    of, where it is not the Hessian's.
     """
-    source = observe_source(names)
+    source = observe_source(names, preconditioned is not None)
+    own = [] if preconditioned is None else [preconditioned]
     steps = len(motion[0])
     entry = modules.plain(source)["observe"] if steps <= _PLAIN_STEPS else modules.compiled(source).observe
     out = np.empty(len(names))
     state = np.empty(len(state_names(names)))
-    entry(sharpness, loss, threshold, *motion, 0, steps, diverged_at, state, out)
+    entry(sharpness, *own, loss, threshold, *motion, 0, steps, diverged_at, state, out)
     return dict(zip(names, out.tolist(), strict=True))
 
 

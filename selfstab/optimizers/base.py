@@ -24,9 +24,9 @@ from selfstab.optimizers.settings import (
     check_settings,
     frozen_dataclass,
     numbers_of,
+    rule_field,
     setting,
     settings_of,
-    variant,
     with_numbers,
 )
 from selfstab.validation import Array
@@ -38,7 +38,7 @@ RESERVED: Final = ("excess", "noise", "start", "previous", "repeat", "seed", "st
 """Names that sweeps give to other axes and dimensions."""
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(setting, variant))
+@dataclass_transform(frozen_default=True, field_specifiers=(setting, rule_field))
 @dataclass(frozen=True)
 class Optimizer(Frozen, LinearResponse, ABC):
     """A rule by which weights move: what a subclass defines, and what follows from it.
@@ -50,10 +50,10 @@ class Optimizer(Frozen, LinearResponse, ABC):
       slider. Other fields, such as flags, decide which rule it is;
     - `states`, the names of what it remembers, each of the weights' shape; `displacement`, which of them is
       w_t − w_{t−1}, if one is;
-    - :meth:`rule`, :meth:`begin` and :meth:`threshold_fraction`; and :meth:`gradient_point`, where the gradient is not
-      taken at the weights.
+    - :meth:`rule`, :meth:`begin` and :meth:`threshold_fraction`; :meth:`gradient_point`, where the gradient is not
+      taken at the weights; and :meth:`preconditioner`, where each weight's gradients are divided by a number.
 
-    These four are pure and made of ``+ − * /``, ``**`` and the functions of ``selfstab.optimizers`` (sqrt, exp, log,
+    These five are pure and made of ``+ − * /``, ``**`` and the functions of ``selfstab.optimizers`` (sqrt, exp, log,
     where); they read numbers as ``self.NAME`` and branch on flags only.
 
     Parameters
@@ -96,6 +96,9 @@ class Optimizer(Frozen, LinearResponse, ABC):
 
     displacement: ClassVar[str | None] = None
     """Name of the state that is w_t − w_{t−1}, if one is; else runs carry it beside the states."""
+
+    common_states: ClassVar[tuple[str, ...]] = ()
+    """Names of those states that are one number for all weights, such as a bias correction: kernels step it once."""
 
     settings: ClassVar[Mapping[str, Setting]] = {}
     """The numbers beside lr, by name: ranges, names and units."""
@@ -171,6 +174,25 @@ class Optimizer(Frozen, LinearResponse, ABC):
     def gradient_point(self, weights: Any, states: tuple[Any, ...]) -> Any:
         """Return where the gradient is taken; by default at the weights."""
         return weights
+
+    def preconditioner(self, states: tuple[Any, ...], gradient: Any, step: Any) -> Any:
+        """Return P of each weight, by which the update t → t + 1 divides what it makes of gradients; None for none.
+
+        Where an optimizer has one, its threshold is that of the preconditioned sharpness λ_max(P^{-1/2} H P^{-1/2}).
+
+        Parameters
+        ----------
+        states, step
+            As :meth:`rule` gets them.
+        gradient
+            ∇L at the weights, without noise.
+        """
+        return None
+
+    @property
+    def preconditions(self) -> bool:
+        """Whether the class has a preconditioner: its threshold is that of the preconditioned sharpness."""
+        return type(self).preconditioner is not Optimizer.preconditioner
 
     # -- its numbers -----------------------------------------------------------------------------------------------
 

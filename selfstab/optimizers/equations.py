@@ -369,7 +369,10 @@ def check_numbers(known: Derived, values: Mapping[str, float]) -> None:
         ratio, twice = (_transfer(known, {**values, "lr": lr}) for lr in (1.0, 2.0))
     except (ZeroDivisionError, ValueError, OverflowError, TypeError):
         raise ValueError(at.format("the equations have finite coefficients")) from None
-    if twice.denominator != ratio.denominator or twice.numerator != tuple(2 * c for c in ratio.numerator):
+    if not (
+        _equal(twice.denominator, ratio.denominator)
+        and _equal(twice.numerator, [2 * coefficient for coefficient in ratio.numerator])
+    ):
         raise ValueError("equations must have steps proportional to lr, and do not")
     rest = integrated(ratio.denominator)
     if rest is None or not is_stable(rest) or not is_stable(ratio.hidden):
@@ -381,6 +384,12 @@ def check_numbers(known: Derived, values: Mapping[str, float]) -> None:
         raise ValueError(
             at.format("z = −1 is the first root to leave the unit circle (LinearOptimizer takes others)")
         )
+
+
+def _equal(one: Sequence[Fraction], other: Sequence[Fraction]) -> bool:
+    """Whether coefficients are equal up to what rounding of the equations' numbers leaves, such as of subnormal ones."""
+    least = max(map(abs, (*one, *other)), default=Fraction(0)) / 10**12
+    return len(one) == len(other) and all(abs(a - b) <= least for a, b in zip(one, other, strict=True))
 
 
 def _transfer(known: Derived, values: Mapping[str, float]) -> Transfer:

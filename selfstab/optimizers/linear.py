@@ -13,7 +13,7 @@ from selfstab import validation
 from selfstab.optimizers.arithmetic import where
 from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.schedules import Schedule
-from selfstab.optimizers.settings import variant
+from selfstab.optimizers.settings import rule_field
 from selfstab.optimizers.transfer import (
     Polynomial,
     Transfer,
@@ -74,10 +74,10 @@ class LinearOptimizer(Optimizer):
     (11.875, 0.301167)
     """
 
-    numerator: tuple[float, ...] = variant(
+    numerator: tuple[float, ...] = rule_field(
         "numbers", "T's numerator for lr 1, highest power of z first.", example="1.3,-0.3"
     )
-    denominator: tuple[float, ...] = variant(
+    denominator: tuple[float, ...] = rule_field(
         "numbers", "T's denominator, highest power of z first.", example="1,-1.9,0.9"
     )
 
@@ -212,17 +212,31 @@ def _filter_of(numerator: tuple[float, ...], denominator: tuple[float, ...]) -> 
             "denominator must have its roots within the unit circle, but for one at z = 1, got "
             f"{_shown(denominator)}"
         )
-    sharpness, _ = first_to_leave(transfer)
+    try:
+        sharpness, _ = first_to_leave(transfer)
+    except OverflowError:
+        sharpness = math.inf
     if not 0.0 < sharpness < math.inf:
         which = "all are" if sharpness else "none is"
         raise ValueError(
             "numerator and denominator must have a threshold, up to which sharpness is stable, got "
             f"{_shown(numerator)} and {_shown(denominator)}: {which}"
         )
-    return _realized(transfer.numerator, rest, sharpness)
+    try:
+        return _realized(transfer.numerator, rest, sharpness)
+    except OverflowError:
+        raise ValueError(
+            "numerator and denominator must be such that float64 holds their filter, got "
+            f"{_shown(numerator)} and {_shown(denominator)}"
+        ) from None
 
 
 def _realized(above: Polynomial, rest: Polynomial, sharpness: float) -> _Filter:
+    # Rounded coefficients may share a factor only once the pole at 1 is off.
+    ratio = Transfer.reduced(above, rest)
+    above, rest = ratio.numerator, ratio.denominator
+    if any(c and not float(c) for c in (*above, *rest)):
+        raise OverflowError("a coefficient that is not 0 is below the smallest float64")
     padded = (Fraction(0),) * (len(rest) - len(above)) + above
     at_flip = value_at(padded, -1) / value_at(rest, -1)
     # A flip's gradient is ±(w_0 − w_{−1})/(η F(−1)); from the last state on, s_k ← −s_k.

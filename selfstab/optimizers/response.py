@@ -136,7 +136,8 @@ class LinearResponse:
         """
         relative = validation.broadcastable("excess", excess, at_least=0)
         known = self.transfer_coefficients()
-        swing = (1.0 - known.a2 / known.sigma**2) * relative
-        sharpness = known.tau / known.sigma * relative
-        values = (swing, sharpness, (swing + 2.0 * sharpness) / 3.0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            swing = (1.0 - known.a2 / known.sigma**2) * relative
+            sharpness = known.tau / known.sigma * relative
+            values = (swing, sharpness, (swing + 2.0 * sharpness) / 3.0)
         return Inertia(*(float(value) if np.ndim(value) == 0 else value for value in values))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, dataclass, field
 from typing import Any, Final
@@ -125,13 +126,14 @@ def setting(*, default: Any = _MISSING, **known: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Variant:
+class RuleField:
     """What is known of a field that decides which rule an optimizer has; it is no axis.
 
     Parameters
     ----------
     kind
-        How text writes it: ``numbers`` such as 1,-0.5, ``text``, or ``settings`` such as beta=0.9,nu=0.5.
+        How text writes it: ``numbers`` such as 1,-0.5, ``text``, ``whole`` for a whole number, or ``settings`` such as
+        beta=0.9,nu=0.5.
     note
         What its option's help says.
     option
@@ -155,11 +157,15 @@ class Variant:
 
         Examples
         --------
-        >>> Variant("numbers", "").read("numerator", "1,-0.5"), Variant("settings", "").read("parameters", "nu=0.5")
+        >>> RuleField("numbers", "").read("numerator", "1,-0.5"), RuleField("settings", "").read("parameters", "nu=0.5")
         ((1.0, -0.5), {'nu': 0.5})
         """
         if self.kind == "text":
             return text
+        if self.kind == "whole":
+            if not re.fullmatch(r"\s*[+-]?\d{1,18}\s*", text, re.ASCII):
+                raise ValueError(f"{name} must be a whole number, got {validation.shown(text)}")
+            return int(text)
         parts = [part.strip() for part in text.split(",") if part.strip()]
         if self.kind == "numbers":
             return tuple(_number(name, part) for part in parts)
@@ -177,25 +183,25 @@ def _number(name: str, text: str) -> float:
         raise ValueError(f"{name} must be a number, got {text!r}") from None
 
 
-def variant(kind: str, note: str, *, default: Any = _MISSING, option: str = "", example: str = "") -> Any:
+def rule_field(kind: str, note: str, *, default: Any = _MISSING, option: str = "", example: str = "") -> Any:
     """Return a field of a dataclass that decides which rule an optimizer has, and is an option of the command line.
 
     Parameters
     ----------
     kind, note, option, example
-        As :class:`Variant` takes them.
+        As :class:`RuleField` takes them.
     default
         Its value where none is given; without it, it must be given.
     """
-    return field(default=default, metadata={"variant": Variant(kind, note, option, example)})
+    return field(default=default, metadata={"rule_field": RuleField(kind, note, option, example)})
 
 
-def variants_of(kind: Any) -> dict[str, Variant]:
-    """Return the fields that a dataclass declares by :func:`variant`, by name and in order."""
+def rule_fields_of(kind: Any) -> dict[str, RuleField]:
+    """Return the fields that a dataclass declares by :func:`rule_field`, by name and in order."""
     return {
-        known.name: known.metadata["variant"]
+        known.name: known.metadata["rule_field"]
         for known in dataclasses.fields(kind)
-        if "variant" in known.metadata
+        if "rule_field" in known.metadata
     }
 
 

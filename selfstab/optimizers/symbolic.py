@@ -10,7 +10,7 @@ import numpy as np
 from selfstab import validation
 from selfstab.optimizers.arithmetic import where
 from selfstab.optimizers.base import RESERVED, Optimizer
-from selfstab.optimizers.settings import Setting, variant
+from selfstab.optimizers.settings import Setting, rule_field
 from selfstab.validation import Array
 
 _MOST_CHECKED: Final = 257
@@ -85,22 +85,24 @@ class SymbolicOptimizer(Optimizer):
     ValueError: equations: w must be a formula, got 'w - lr*g*k': column 10: unknown name 'k'; known are w, g, lr, ...
     """
 
-    equations: str = variant(
+    equations: str = rule_field(
         "text",
         "An update rule such as 'v = beta*v + g; w = w - lr*v', in w, g, lr, states, parameters.",
         example="v = beta*v + g; w = w - lr*v",
     )
-    state_names: tuple[str, ...] = variant(
+    state_names: tuple[str, ...] = rule_field(
         "text", "What is remembered, such as u,v.", default=(), example="v"
     )
-    parameters: Mapping[str, float] = variant(
+    parameters: Mapping[str, float] = rule_field(
         "settings",
         "NAME=VALUE,... of the equations.",
         default=Numbers({}),
         option="optimizer_parameters",
         example="beta=0.9",
     )
-    point: str = variant("text", "Where the gradient is taken, such as w+beta*v.", default="w", example="w")
+    point: str = rule_field(
+        "text", "Where the gradient is taken, such as w+beta*v.", default="w", example="w"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -65,6 +65,17 @@ class RuleText:
         step = named("t")
         return any(_reads(value, step) for value in self._results(step=step))
 
+    @cached_property
+    def common(self) -> tuple[int, ...]:
+        """Which of the states are one number for all weights."""
+        carried = self._traced.carried
+        return tuple(k for k, name in enumerate(carried) if name in self.kind.common_states)
+
+    @property
+    def preconditions(self) -> bool:
+        """Whether it has a preconditioner, and a threshold of the preconditioned sharpness."""
+        return self._traced.preconditions
+
     def rows(self, state: int, weights: Sequence[str]) -> list[str]:
         """Return the names of one state of each weight."""
         return [("v" if state == 0 else f"state{state}") + w[1:] for w in weights]
@@ -131,6 +142,14 @@ class RuleText:
         gradient = sum_of(force)
         after, *carried = self._results(weight, states, gradient, named(lr), named(step))
         return assigned([f"next_{name}" for name in (*states, weight)], [*carried, after], prefix)
+
+    def preconditioner(
+        self, states: Sequence[str], gradient: str, *, name: str, step: str = "t", prefix: str
+    ) -> list[str]:
+        """Return the lines that give `name` the preconditioner of one weight."""
+        optimizer = self._traced
+        own = optimizer.of_carried(tuple(map(named, states)))
+        return assigned([name], [term(optimizer.preconditioner(own, sum_of(gradient), named(step)))], prefix)
 
     def _results(
         self,

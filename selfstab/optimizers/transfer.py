@@ -280,8 +280,19 @@ def _common_divisor(one: Polynomial, other: Polynomial) -> Polynomial:
 
 
 def floats(polynomial: Sequence[Fraction]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return coefficients as float64."""
-    return np.array([float(c) for c in polynomial], dtype=np.float64)
+    """Return coefficients as float64.
+
+    Raises
+    ------
+    ValueError
+        If one is beyond 1.8e308.
+    """
+    try:
+        return np.array([float(c) for c in polynomial], dtype=np.float64)
+    except OverflowError:
+        raise ValueError(
+            "a transfer function must have coefficients that float64 holds, got one beyond 1.8e308"
+        ) from None
 
 
 # -- what follows from T -----------------------------------------------------------------------------------------------

@@ -27,6 +27,9 @@ _NAMES: Final = {
     "final_sharpness": "sharpness at the end",
     "min_sharpness": "least sharpness",
     "max_sharpness": "largest sharpness",
+    "final_preconditioned_sharpness": "preconditioned sharpness at the end",
+    "min_preconditioned_sharpness": "least preconditioned sharpness",
+    "max_preconditioned_sharpness": "largest preconditioned sharpness",
     "diverged_at": "step of the divergence",
 }
 

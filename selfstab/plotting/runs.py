@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from selfstab import former_names, phases, theory, validation
+from selfstab.kernels.measures import which_sharpness
 from selfstab.optimizers.settings import recorded_settings
 from selfstab.plotting.contract import require_run
 from selfstab.plotting.methods import method, method_colour, momentum
@@ -157,22 +158,25 @@ def draw_sharpness(
     _check(run, against, "step", "sharpness", *(["max_stable_sharpness"] if threshold else []))
     ax = axes_or_new(ax)
     at, look = _against(run, against), _look(run, line)
-    ax.plot(at, run["sharpness"].values, **look)
+    name = which_sharpness(run["max_stable_sharpness"]) if threshold else "sharpness"
+    name = name if name in run else "sharpness"
+    ax.plot(at, run[name].values, **look)
     if "explicit_sharpness" in run:
         ax.plot(
             np.interp(run["explicit_step"].values, run["step"].values, at), run["explicit_sharpness"].values,
             ".", color=look["color"], markersize=2.5,
         )  # fmt: skip
-    if threshold:
+    # A threshold of another sharpness says nothing of this one.
+    if threshold and which_sharpness(run["max_stable_sharpness"]) == name:
         thresholds = run["max_stable_sharpness"].values
-        draw_threshold(ax, at, thresholds, near=np.append(run["sharpness"].values, thresholds[-1:]))
+        draw_threshold(ax, at, thresholds, near=np.append(run[name].values, thresholds[-1:]))
     if "predicted_final_sharpness" in run:
         ax.axhline(
             float(run["predicted_final_sharpness"]), color=THEORY_COLOUR, linestyle="-.", linewidth=0.8,
             label=r"$S^*-y_0(2G(\kappa)-1)$",
         )  # fmt: skip
     _name_time(ax, against)
-    ax.set(ylabel="sharpness, $S$ (1/lr)")
+    ax.set(ylabel="sharpness, $S$ (1/lr)" if name == "sharpness" else "preconditioned sharpness (1/lr)")
     return ax
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from selfstab.kernels.measures import PRECONDITIONED
 from selfstab.machine import check_memory
 from selfstab.optimizers.base import Optimizer
 from selfstab.provenance import versions
@@ -125,6 +126,10 @@ def dataset(
     for name, values in data.items():
         variable = known.get(name, Variable("", "1"))
         out[name] = (variable.dims, values, variable.attributes)
+    if problem.optimizer.preconditions:
+        out["max_stable_sharpness"].attrs.update(
+            long_name="largest preconditioned sharpness stable on a quadratic", sharpness=PRECONDITIONED
+        )
     if "weight" in out.dims:
         # Strings of any length: Zarr has no specification for fixed-length ones.
         out = out.assign_coords(weight=np.array(problem.loss.weight_names, dtype=object))

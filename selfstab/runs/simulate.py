@@ -11,13 +11,14 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.eigen.blas import one_blas_thread
-from selfstab.eigen.krylov import NotFiniteError
-from selfstab.eigen.pairs import DENSE_UP_TO, Eigenpair, continuous_in_sign, dense_top_vectors
+from selfstab.eigen.pairs import DENSE_UP_TO, continuous_in_sign, dense_top_vectors
 from selfstab.kernels.machine_code import heard
+from selfstab.kernels.measures import PRECONDITIONED
 from selfstab.kernels.subnormals import normal, without_subnormals
 from selfstab.losses.base.loss import Loss
 from selfstab.optimizers.base import Optimizer
 from selfstab.runs.dataset import begin_import, check_records, dataset, number_of_records, recorded_steps
+from selfstab.runs.preconditioned import preconditioned_pair, preconditioner, top_pair
 from selfstab.runs.problem import Problem
 from selfstab.runs.states import State, Tracer, states
 from selfstab.runs.variables import KEEP, OF_EVERY_RUN
@@ -60,7 +61,10 @@ def simulate(
     every
         Records are at steps 0, every, 2·every, ... and the last.
     keep
-        Any of loss, sharpness, weights, velocity, gradient_norm, top_eigenvector; nothing else is computed.
+        Any of loss, sharpness, weights, velocity, gradient_norm, top_eigenvector, preconditioned_sharpness,
+        preconditioner; nothing else is computed. The preconditioned sharpness is λ_max(P^{-1/2} H P^{-1/2}) with H the
+        Hessian at w_t and P, the preconditioner, what the update t → t + 1 divides by, noise left out; P is 1 where the
+        optimizer has none.
     escape
         The run has diverged at the first step with max|w_i| > escape or a weight that is not finite.
     noise
@@ -137,26 +141,26 @@ def _by_kernel(problem: Problem, every: int, keep: tuple[str, ...]) -> _Recorded
     data = {"weights": weights} if "weights" in keep else {}
     if "velocity" in keep:
         data["velocity"] = np.ascontiguousarray(records[:, n : 2 * n])
+    of_hessian = "sharpness" in keep
+    if {PRECONDITIONED, "preconditioner"} & {*keep}:
+        if problem.optimizer.preconditions:
+            data[PRECONDITIONED], data["preconditioner"] = without_subnormals(kernel.evaluate_preconditioned)(
+                problem.optimizer, records, recorded_steps(steps, every, diverged_at),
+                sharpness=PRECONDITIONED in keep, sizes="preconditioner" in keep,
+            )  # fmt: skip
+        else:
+            of_hessian = of_hessian or PRECONDITIONED in keep
+            data["preconditioner"] = np.ones((count, n))
     del records
     data["loss"], data["sharpness"] = without_subnormals(
         replace(kernel, values=normal(kernel.values)).evaluate
-    )(normal(weights), loss="loss" in keep, sharpness="sharpness" in keep)
+    )(normal(weights), loss="loss" in keep, sharpness=of_hessian)
+    data.setdefault(PRECONDITIONED, data["sharpness"])
     if "gradient_norm" in keep:
         data["gradient_norm"] = norms(loss.gradients_at(weights))
     if "top_eigenvector" in keep:
         data["top_eigenvector"] = top_eigenvectors(loss, weights)
     return _Recorded({name: data[name] for name in keep}, diverged_at, rates)
-
-
-def top_pair(loss: Loss, w: Array, guess: Array | None) -> Eigenpair:
-    """Return the top eigenpair at w; nan where the Hessian is beyond the range of float64."""
-    if guess is not None and np.isnan(guess).any():
-        guess = None
-    try:
-        with np.errstate(over="ignore", invalid="ignore"):
-            return loss.sharpness_at(w, guess)
-    except NotFiniteError:
-        return Eigenpair(np.nan, np.full(loss.dimension, np.nan), np.nan)
 
 
 def norms(vectors: Array) -> Array:
@@ -195,21 +199,23 @@ def _general(problem: Problem, every: int, keep: tuple[str, ...]) -> _Recorded:
 
     # One BLAS thread: the bits of a product depend on the number of threads.
     with one_blas_thread():
-        values = values_at(problem.loss, recorded(), keep, number_of_records(problem.steps, every))
+        values = values_at(problem, recorded(), keep, number_of_records(problem.steps, every))
     return _Recorded(values, -1 if reached == problem.steps else reached + 1)
 
 
-def values_at(loss: Loss, path: Iterable[State], keep: Sequence[str], most: int) -> dict[str, Array]:
-    """Return what is kept of the states of a loss that has no kernel; beside the sharpness its residual, too.
+def values_at(problem: Problem, path: Iterable[State], keep: Sequence[str], most: int) -> dict[str, Array]:
+    """Return what is kept of the states of a run whose loss has no kernel; beside a sharpness its residual, too.
 
     `most` is the most states that there may be.
     """
-    names = [*keep, *(["sharpness_residual"] if "sharpness" in keep else [])]
+    loss, optimizer = problem.loss, problem.optimizer
+    names = [*keep, *(f"{name}_residual" for name in ("sharpness", PRECONDITIONED) if name in keep)]
     known = KEEP | OF_EVERY_RUN
     data = {
         name: np.empty((most, loss.dimension) if "weight" in known[name].dims else most) for name in names
     }
     guess: Array | None = None
+    preconditioned_guess: Array | None = None
     k = 0
     for k, state in enumerate(path, start=1):
         w = state.weights
@@ -225,6 +231,12 @@ def values_at(loss: Loss, path: Iterable[State], keep: Sequence[str], most: int)
             row |= {
                 "sharpness": pair.value, "sharpness_residual": pair.residual, "top_eigenvector": pair.vector
             }  # fmt: skip
+        if PRECONDITIONED in data:
+            pair = preconditioned_pair(loss, optimizer, state, preconditioned_guess)
+            preconditioned_guess = pair.vector
+            row |= {PRECONDITIONED: pair.value, f"{PRECONDITIONED}_residual": pair.residual}
+        if "preconditioner" in data:
+            row["preconditioner"] = preconditioner(loss, optimizer, state)
         for name, values in data.items():
             values[k - 1] = row[name]
     return {name: values[:k].copy() if k < most else values for name, values in data.items()}

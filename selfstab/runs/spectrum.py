@@ -38,6 +38,7 @@ def hessian_spectrum(
     full: bool = False,
     vectors: bool = False,
     tolerance: float = 1e-10,
+    preconditioned: bool = False,
 ) -> xarray.Dataset:
     """Return the largest and the smallest eigenvalues of the Hessian at each point of a path, or all of them.
 
@@ -59,6 +60,8 @@ def hessian_spectrum(
         Whether to keep the eigenvectors; not with `full`.
     tolerance
         Of the residuals, relative to the largest eigenvalue in magnitude.
+    preconditioned
+        Whether to take P^{-1/2} H P^{-1/2} in place of H, with P what a run of :func:`simulate` kept as preconditioner.
 
     Returns
     -------
@@ -101,7 +104,7 @@ def hessian_spectrum(
         raise ValueError("weights must hold at least one point, got none")
     largest = validation.integer("largest", largest, at_least=0)
     smallest = validation.integer("smallest", smallest, at_least=0)
-    for name, flag in (("full", full), ("vectors", vectors)):
+    for name, flag in (("full", full), ("vectors", vectors), ("preconditioned", preconditioned)):
         if not isinstance(flag, bool):
             raise TypeError(f"{name} must be True or False, got {validation.shown(flag)}")
     tolerance = validation.real("tolerance", tolerance, above=0)
@@ -118,9 +121,22 @@ def hessian_spectrum(
             "ask for the largest and smallest eigenvalues",
         )
 
+    scales = np.ones_like(points)
+    if preconditioned:
+        if run is None or "preconditioner" not in run:
+            raise ValueError(
+                "preconditioned must be False unless weights are a run that kept the preconditioner "
+                "(keep=['weights', 'preconditioner']), got True"
+            )
+        scales = 1.0 / np.sqrt(run["preconditioner"].values)
+
     # One BLAS thread: the bits of a product depend on the number of threads.
     with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
-        variables = _all(loss, points) if full else _ends(loss, points, largest, smallest, tolerance, vectors)
+        variables = (
+            _all(loss, points, scales)
+            if full
+            else _ends(loss, points, scales, largest, smallest, tolerance, vectors)
+        )
     rank = np.arange(loss.dimension) if full else np.r_[0:largest, -smallest:0]
     step = np.arange(len(points)) if run is None else run["step"].values
     out = xarray.Dataset(coords={"step": step, "rank": rank})
@@ -131,16 +147,20 @@ def hessian_spectrum(
         out = out.assign_coords(weight=np.array(loss.weight_names, dtype=object))
     out["step"].attrs["long_name"] = "number of updates"
     out["rank"].attrs["long_name"] = "place in the descending spectrum, negative from its end"
+    if preconditioned:
+        out["eigenvalue"].attrs["long_name"] = "eigenvalue of P^(-1/2) H P^(-1/2)"
     out.attrs["loss"] = loss.description
     if run is not None:
         out = out.assign({name: run[name] for name in CARRIED if name in run}).assign_attrs(run.attrs)
     return out
 
 
-def _all(loss: Loss, points: Array) -> dict[str, Array]:
+def _all(loss: Loss, points: Array, scales: Array) -> dict[str, Array]:
     values = np.full(points.shape, np.nan)
     first = 0
     for hessians in loss.hessian_blocks_at(points):
+        part = scales[first : first + len(hessians)]
+        hessians = part[:, :, None] * hessians * part[:, None, :]
         finite = first + np.flatnonzero(np.isfinite(hessians).all(axis=(1, 2)))
         values[finite] = np.linalg.eigvalsh(hessians[finite - first])[:, ::-1]
         first += len(hessians)
@@ -148,12 +168,12 @@ def _all(loss: Loss, points: Array) -> dict[str, Array]:
 
 
 def _ends(
-    loss: Loss, points: Array, largest: int, smallest: int, tolerance: float, vectors: bool
+    loss: Loss, points: Array, scales: Array, largest: int, smallest: int, tolerance: float, vectors: bool
 ) -> dict[str, Any]:
     pairs: list[Eigenpairs] = []
     guess: Array | None = None
-    for w in points:
-        pair = _pairs(loss, w, largest, smallest, tolerance, guess)
+    for w, scale in zip(points, scales, strict=True):
+        pair = _pairs(loss, w, scale, largest, smallest, tolerance, guess)
         pairs.append(pair)
         if np.isfinite(pair.vectors).all():
             guess = pair.vectors
@@ -167,11 +187,12 @@ def _ends(
 
 
 def _pairs(
-    loss: Loss, w: Array, largest: int, smallest: int, tolerance: float, guess: Array | None
+    loss: Loss, w: Array, scale: Array, largest: int, smallest: int, tolerance: float, guess: Array | None
 ) -> Eigenpairs:
+    operator = None if loss.explicit_hessian else loss.hessian_operator_at(w)
     try:
         return top_eigenpairs(
-            loss.hessian_at(w) if loss.explicit_hessian else loss.hessian_operator_at(w),
+            scale[:, None] * loss.hessian_at(w) * scale if operator is None else lambda v: scale * operator(scale * v),
             largest, loss.dimension, smallest=smallest, guess=guess, tolerance=tolerance,
         )  # fmt: skip
     except NotFiniteError:

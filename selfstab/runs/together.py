@@ -84,7 +84,7 @@ def simulate_together(
     with one_blas_thread():  # the bits of a product depend on the number of threads
         recorded, ends = _recorded_states(problems, strides)
         values = [
-            values_at(loss, states, keep, number_of_records(problem.steps, stride))
+            values_at(problem, states, keep, number_of_records(problem.steps, stride))
             for states, problem, stride in zip(recorded, problems, strides, strict=True)
         ]
     seconds = (time.perf_counter() - began) / len(problems)

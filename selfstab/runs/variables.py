@@ -41,11 +41,16 @@ KEEP: Final = table({
     "velocity": ("v_t = w_t - w_{t-1}", "weight per step", _WEIGHTS),
     "gradient_norm": ("norm of the gradient at w_t", "loss per weight"),
     "top_eigenvector": ("unit eigenvector of the sharpness, sign continuous in t", "1", _WEIGHTS),
+    "preconditioned_sharpness": (
+        "largest eigenvalue of P^(-1/2) H P^(-1/2) at w_t, P the preconditioner of the update t -> t + 1", "1/lr"
+    ),
+    "preconditioner": ("P, by which the update t -> t + 1 divides", "loss per weight", _WEIGHTS),
 })  # fmt: skip
 """What a run can record."""
 
 OF_EVERY_RUN: Final = table({
     "sharpness_residual": ("norm of H u - S u", "1/lr"),
+    "preconditioned_sharpness_residual": ("norm of P^(-1/2) H P^(-1/2) u - S u", "1/lr"),
     "lr": ("learning rate of the update t -> t + 1", "1/sharpness"),
     "max_stable_sharpness": ("largest sharpness stable on a quadratic", "1/lr"),
     "diverged_at": ("first step beyond the escape radius or not finite, -1 if none", "step", ()),
@@ -83,6 +88,21 @@ ROD_FLOW: Final = table({
 ROD_FLOW_KEEP: Final = table({
     "weights": ("w̄", "weight", _WEIGHTS),
     "axis": ("half-difference of consecutive weights along Σ's first axis", "weight", _WEIGHTS),
+})  # fmt: skip
+
+EDGE_FLOW: Final = table({
+    "loss": ("L(c) at the centre", "loss"),
+    "sharpness": (f"{SHARPNESS} at c", "1/lr"),
+    "sharpness_residual": ("‖Hu − Su‖ at c", "1/lr"),
+    "averaged_loss": ("mean loss of c ± ρu", "loss"),
+    "variance": ("ρ², of the swing", "weight²"),
+    "magnitude": ("ρ, magnitude of the swing, negative after an odd number of zeros", "weight"),
+    "misalignment": ("sine of the angle of the swing's direction and the top eigenvector at c", "1"),
+})  # fmt: skip
+
+EDGE_FLOW_KEEP: Final = table({
+    "weights": ("c", "weight", _WEIGHTS),
+    "direction": ("unit direction of the swing", "1", _WEIGHTS),
 })  # fmt: skip
 
 CONSTRAINED: Final = table({

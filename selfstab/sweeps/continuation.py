@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from selfstab import phases, validation
+from selfstab import validation
 from selfstab.kernels.measures import MEASURES
 from selfstab.losses.base.loss import Loss
 from selfstab.machine import check_memory
 from selfstab.optimizers.base import Optimizer
 from selfstab.runs.dataset import provenance
 from selfstab.sweeps.plan.blocks import Block, cut
-from selfstab.sweeps.plan.plan import Plan, described
+from selfstab.sweeps.plan.plan import Plan, attributes_of, described
 from selfstab.sweeps.plan.request import Request
 from selfstab.sweeps.runners import pool
 from selfstab.sweeps.runners.cells import CellRunner
@@ -196,8 +196,7 @@ def _dataset(
     out = described(plan, {}).assign_coords(direction=np.array(directions, dtype=object))
     for name in plan.measures:
         measure = MEASURES[name]
-        attributes = measure.attributes | (phases.flag_attributes() if name == "phase" else {})
-        out[name] = (dims, values[name].astype(measure.dtype).reshape(shape), attributes)
+        out[name] = (dims, values[name].astype(measure.dtype).reshape(shape), attributes_of(plan, name))
     out["restarted"] = (
         dims, restarted.reshape(shape), {"long_name": "whether the run started afresh, its neighbour having diverged"}
     )  # fmt: skip

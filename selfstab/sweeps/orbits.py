@@ -193,7 +193,7 @@ def _general(
     problem: Problem, last: int, keep: Sequence[str], stopped: threading.Event
 ) -> tuple[dict[str, Array], int]:
     """Return the same of a loss that has no kernel."""
-    loss, reached, first = problem.loss, 0, problem.steps - last + 1
+    reached, first = 0, problem.steps - last + 1
     window: deque[State] = deque(maxlen=last)
 
     def until_stopped(path: Iterable[State]) -> Iterator[State]:
@@ -206,7 +206,7 @@ def _general(
             reached = state.step
             if reached >= first:
                 window.append(state)
-        data = values_at(loss, until_stopped(window), keep, len(window))
+        data = values_at(problem, until_stopped(window), keep, len(window))
     return {name: data[name] for name in keep}, -1 if reached == problem.steps else reached + 1
 
 

@@ -55,8 +55,9 @@ def sweep(
     or lookahead where there was none. Other numbers, axes, starts and lengths do not.
 
     Other losses run a cell at a time, in as many processes. Of networks, measures of the sharpness cost the most:
-    final_sharpness needs one eigenproblem a run; min_sharpness, max_sharpness, phase, overshoot, drop and
-    peak_excess_sharpness need one a step. final_loss, max_loss and diverged_at need none.
+    final_sharpness and final_preconditioned_sharpness need one eigenproblem a run; the least and the largest of either
+    sharpness, phase, overshoot, drop and peak_excess_sharpness need one a step. final_loss, max_loss and diverged_at
+    need none.
 
     A cell's numbers depend on its own values only: not on the grid around it, the
     number of threads or the other measures. (One exception: an iteration finds the sharpness of
@@ -86,7 +87,8 @@ def sweep(
         Number of updates of each run, >= 0.
     measure
         Any of final_loss, max_loss, final_sharpness, min_sharpness, max_sharpness, diverged_at, phase, overshoot,
-        peak_excess_sharpness, drop (see below); nothing else is computed.
+        peak_excess_sharpness, drop, final_preconditioned_sharpness, min_preconditioned_sharpness,
+        max_preconditioned_sharpness (see below); nothing else is computed.
     escape, noise, seed
         As in :func:`simulate`. The noise depends on (seed, repeat, step, component), so all cells of a repeat share it.
     repeats
@@ -113,6 +115,9 @@ def sweep(
 
         - final_loss, final_sharpness: at the last step; max_loss, min_sharpness, max_sharpness: over all steps.
           For a run that diverged: over the steps before.
+        - final_preconditioned_sharpness, min_preconditioned_sharpness, max_preconditioned_sharpness: the same of
+          λ_max(P^{-1/2} H P^{-1/2}) with P what the update t → t + 1 divides by, see :func:`simulate`; of the sharpness
+          where the optimizer has no preconditioner.
         - diverged_at: the first step with max|w_i| > escape or a weight not finite, −1 if none.
         - phase: int8 with CF flag attributes; the first that applies of
           8 undefined: the loss is NaN at the last weights, which have left its domain;
@@ -133,6 +138,10 @@ def sweep(
         - peak_excess_sharpness (y0): of the largest swing, the largest smoothed S − S* up to when the flip was still at
           least √10 times below its peak. drop: the fall of the sharpness from there to when the flip was least
           after the peak. overshoot: drop/(2 y0). NaN without a catapult, when diverged, or undecided.
+
+        Where the optimizer has a preconditioner, as :class:`Adam`, the threshold is that of the preconditioned
+        sharpness, and *sharpness* in phase, peak_excess_sharpness, drop and overshoot means it. Their attribute
+        ``sharpness`` says so.
 
         *Smoothed* is the (1, 2, 1)/4 mean of three consecutive steps (at the second step the mean of two; the first
         is no onset). For maps, mask what diverged: ``data.final_sharpness.where(data.phase != -1)``. Settings,

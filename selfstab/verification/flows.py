@@ -12,6 +12,7 @@ import numpy as np
 from selfstab import theory
 from selfstab.datasets import digits
 from selfstab.flows.averaged import averaged_flow as averaged
+from selfstab.flows.edge import edge_flow
 from selfstab.flows.rod import FullRod, Step, rod_flow
 from selfstab.losses.base.loss import Loss
 from selfstab.losses.base.starts import flip_start
@@ -237,6 +238,17 @@ def digits_rod(momentum: float, share: float = 1.0) -> xarray.Dataset:
     rod = rod_flow(loss, digits_optimizer(momentum), start, steps, previous=previous, keep=["weights"])
     rod = rod.assign_coords(time=rod["step"] * digits_time(momentum)).swap_dims(step="time")
     return rod.drop_vars("step")
+
+
+@cache
+def digits_edge_flow(momentum: float) -> xarray.Dataset:
+    """Return the edge flow on the digits over effective time."""
+    loss, w = digits_edge()
+    start, previous = flip_start(loss, w, FLIP)
+    steps = int(DIGITS_STEPS / digits_time(momentum))
+    flow = edge_flow(loss, digits_optimizer(momentum), start, steps, previous=previous, keep=["weights"])
+    flow = flow.assign_coords(time=flow["step"] * digits_time(momentum)).swap_dims(step="time")
+    return flow.drop_vars("step")
 
 
 _DIGITS_MOMENTA: Final = (0.0, 0.5)

@@ -39,7 +39,7 @@ def network() -> MLP:
 
 
 @cache
-def _edge() -> tuple[Array, Array]:
+def edge_start() -> tuple[Array, Array]:
     """Return weights on the edge of stability, with the top eigenvector there."""
     loss = network()
     trained = simulate(
@@ -57,7 +57,7 @@ def optimizer(momentum: float) -> HeavyBall:
 @cache
 def compared(momentum: float, forms: tuple[Form, ...], steps: int) -> dict[str, xarray.Dataset]:
     """Return a run on the digits beside its predictions, by form."""
-    weights, u = _edge()
+    weights, u = edge_start()
     return together(checked(network(), optimizer(momentum), weights + DISPLACEMENT * u, None, steps), forms)
 
 
@@ -87,8 +87,8 @@ def _entry(momentum: float, form: Form, steps: int, tolerance: float, what: str)
 
 PREDICTIONS: Final[tuple[Prediction, ...]] = (
     _entry(0.0, "basic", 60, 0.01, "v follows ½(x² − δ²)∇S⊥ + Hv + xyu"),
-    _entry(0.3, "basic", 45, 0.03, "the same with momentum"),
-    _entry(0.5, "basic", 55, 0.05, "the same through a small catapult"),
+    _entry(0.3, "projected", 45, 0.03, "the same with momentum, δ² being what the projection takes"),
+    _entry(0.5, "projected", 55, 0.05, "the same through a small catapult"),
     _entry(0.9, "two-scale", 45, 0.015, "slow point and swing on one potential, through a large catapult"),
 )
 """Entries of the registry."""

@@ -29,6 +29,21 @@ def test_the_command_line_has_its_options(tmp_path):
     assert run("simulate", *PLAIN, *several).exit_code == 0
     flags = ("--optimizer", "Moments", "--corrected", "false", "--lr", "0.01")
     assert run("simulate", *PLAIN, *flags).exit_code == 0
+    frozen = (
+        "--optimizer",
+        "Adam",
+        "--frozen-after",
+        "5",
+        "--lr",
+        "0.01",
+        "--keep",
+        "preconditioned_sharpness",
+    )
+    assert run("simulate", *PLAIN, *frozen, "-o", output).exit_code == 0
+    keep = ["preconditioned_sharpness"]
+    expected = ss.simulate(LOSS, ss.Adam(0.01, frozen_after=5), START, 40, previous=PREVIOUS, keep=keep)
+    table = np.genfromtxt(output, delimiter=",", names=True, comments="#")
+    assert table[keep[0]] == pytest.approx(expected[keep[0]].values, rel=1e-12)
     shown = run("simulate", "--help").output
     for option in ("--slow", "--momenta", "--momentum", "--warmup"):
         assert option in shown
@@ -37,7 +52,7 @@ def test_the_command_line_has_its_options(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--optimizer", "Adagrad", "--lr", "1"), "optimizer must be one of AggregatedMomentum, "),
+        (("--optimizer", "Adagrad", "--lr", "1"), "optimizer must be one of Adam, AggregatedMomentum, "),
         (
             ("--optimizer", "TwoMomenta", "--momentum", "0.9", "--lr", "1"),
             "--momentum must be left out: it is no setting of TwoMomenta, which has",
@@ -46,6 +61,10 @@ def test_the_command_line_has_its_options(tmp_path):
         (("--optimizer", "TwoMomenta", "--slow", "x", "--lr", "1"), "slow must be a number"),
         (("--optimizer", "Aggregated", "--lr", "1"), "--momenta must be given for Aggregated"),
         (("--optimizer", "Moments", "--corrected", "yes", "--lr", "1"), "--corrected must be true or false"),
+        (
+            ("--optimizer", "Adam", "--frozen-after", "5.5", "--lr", "1"),
+            "--frozen-after must be a whole number",
+        ),
         (
             ("--fast", "0.5", "--lr", "1"),
             "--fast must be left out: it is no setting of HeavyBall, which has --momentum, --lookahead",

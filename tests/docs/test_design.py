@@ -54,6 +54,7 @@ def test_the_layers_are_those_of_the_import_contract():
 
 
 KEEP = ("loss", "sharpness", "weights", "velocity", "gradient_norm", "top_eigenvector")
+PRECONDITIONED = ("preconditioned_sharpness", "preconditioner")
 FAST = {"optimizer": ss.HeavyBall(0.97, 0.5)}
 
 
@@ -77,7 +78,9 @@ def catapult() -> tuple[ss.Product, np.ndarray, np.ndarray, xarray.Dataset]:
 
 def simulated() -> xarray.Dataset:
     loss, start, previous = network()
-    return ss.simulate(loss, ss.HeavyBall(0.1, 0.5), start, 5, previous=previous, keep=KEEP)
+    return ss.simulate(
+        loss, ss.HeavyBall(0.1, 0.5), start, 5, previous=previous, keep=(*KEEP, *PRECONDITIONED)
+    )
 
 
 def swept() -> xarray.Dataset:
@@ -108,6 +111,7 @@ MAKERS: dict[str, Callable[[], xarray.Dataset]] = {
     "constrained_trajectory": lambda: beside(ss.constrained_trajectory),
     "predicted_dynamics": lambda: beside(ss.predicted_dynamics),
     "averaged_flow": lambda: beside(ss.averaged_flow),
+    "edge_flow": lambda: beside(ss.edge_flow),
     "rod_flow": lambda: beside(ss.rod_flow),
 }
 

@@ -31,6 +31,7 @@ CALLS = {
     ),
     "predicted_dynamics": partial(ss.predicted_dynamics, NETWORK, OPTIMIZER, START, 3, form="two-scale"),
     "averaged_flow": partial(ss.averaged_flow, NETWORK, OPTIMIZER, START, 3, keep=["weights"]),
+    "edge_flow": partial(ss.edge_flow, NETWORK, OPTIMIZER, START, 3, keep=["weights"]),
     "rod_flow": partial(ss.rod_flow, NETWORK, OPTIMIZER, START, 2, keep=["weights"]),
     "hessian_spectrum": partial(ss.hessian_spectrum, NETWORK, np.array([START, 1.1 * START]), largest=2),
     "compare": partial(

@@ -27,6 +27,9 @@ SHOWN = {
     "inertia": [("inertia", "overshoot", 1.1)],
     "deviation": [("deviation", "overshoot", 1.01)],
     "lookahead": [("small", "ratio", 1.01), ("large", "overshoot", 1.01)],
+    "linear": [("overshoots", "overshoot", 1.03), ("amplification", "amplification", 1.001)],
+    "memory": [("memory", "overshoot", 1.05)],
+    "plateaus": [("border", "batch_sharpness", 1.001)],
     "prolonging": [
         ("prolonging", "lifetime", 1.01),
         ("prolonging", "factor", 1.0001),
@@ -39,6 +42,9 @@ SHOWN = {
     "warmup_delay": [("drops", "drop", 1.2)],
     "two_cycles": [("beta_0", "weight", 1.001), ("beta_0.5", "weight", 1.001), ("beta_0.5", "doubling", 0.8)],
     "noise_boundary": [("noise_boundary", "deviation", 1.001)],
+    "sharpness_gap": [("gap", "gap", 1.15), ("gap", "noise_gap", 1.15)],
+    "minibatch_gap": [("gap", "gap", -1.0)],
+    "adam": [("share", "ratio", 1.1), ("fading", "fall", 1.3), ("frozen", "preconditioned_sharpness", 1.1)],
     "spectrum": [("gd", "eigenvalue", 1.00001), ("phb", "sharpness", 0.999)],
     "constrained": [("errors", "error", 1000.0)],
     "predicted": [("errors", "error", 30.0), ("run_0.9", "two-scale sharpness", 1.05)],
@@ -49,10 +55,11 @@ SHOWN = {
         ("digits", "sharpness", 1.01),
     ],
     "digits_flows": [("averaged_0", "averaged_loss", 1.03), ("rod_0.5", "sharpness", 1.02)],
+    "edge_flow": [("drops", "edge", 1.05), ("digits_0.9", "edge", 1.05)],
 }
 """Of each figure: part, variable, and a factor on it that its check must refuse."""
 
-SLOW = ("digits_flows",)
+SLOW = ("digits_flows", "edge_flow")
 """Figures of many networks, whose quick size takes a quarter of a minute."""
 
 

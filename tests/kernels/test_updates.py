@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 
 import numpy as np
 import pytest
@@ -35,11 +36,11 @@ class Contract:
 def test_templates_ask_for_the_contract_and_all_of_it():
     """Protects updates of other kinds: with the contract alone the sources are the same, and each member is used."""
     read: set[str] = set()
-    text = rule_text(ss.HeavyBall(0.1, 0.5, 0.3))
-    contract = Contract(text, read)
-    assert run_source(FORMULAS, contract, "") == run_source(FORMULAS, text, "")
-    for rate in (rates.CONSTANT, rates.EXCESS, rates.TABLE):
-        for resumes in (False, True):
+    for optimizer in (ss.HeavyBall(0.1, 0.5, 0.3), ss.Adam(0.1)):
+        text = rule_text(optimizer)
+        contract = Contract(text, read)
+        assert run_source(FORMULAS, contract, "") == run_source(FORMULAS, text, "")
+        for rate, resumes in itertools.product((rates.CONSTANT, rates.EXCESS, rates.TABLE), (False, True)):
             sources = [
                 sweep_source(FORMULAS, Variant(("phase",), update, rate, True, resumes), "")
                 for update in (contract, text)
@@ -69,6 +70,8 @@ class SignDescent:
     settings = ("size",)
     setting_rows = ("o_size",)
     depends_on_step = False
+    common = ()
+    preconditions = False
 
     def rows(self, state, weights):
         return ["v" + w[1:] for w in weights]

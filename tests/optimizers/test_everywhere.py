@@ -238,7 +238,8 @@ def test_a_parameter_called_like_a_number_is_refused():
 
 
 @pytest.mark.parametrize(
-    "function", [ss.averaged_flow, ss.rod_flow, ss.constrained_trajectory, ss.predicted_dynamics]
+    "function",
+    [ss.averaged_flow, ss.edge_flow, ss.rod_flow, ss.constrained_trajectory, ss.predicted_dynamics],
 )
 def test_theory_of_the_heavy_ball_refuses_others(function):
     """Protects trajectories in place of a run: they are derived for the heavy ball."""

@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import sympy
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import selfstab as ss
@@ -70,6 +70,7 @@ def test_sympy_and_text_write_one_optimizer():
 
 @settings(max_examples=25, deadline=None)
 @given(beta=st.floats(0.0, 0.98), nu=st.floats(0.0, 1.0), lr=st.floats(1e-2, 10.0))
+@example(beta=0.25, nu=2.225073858507203e-309, lr=1.0)
 def test_thresholds_are_those_of_a_bisection(beta, nu, lr):
     """Protects the derived S*: the largest root of a step passes 1 there, at any parameters."""
     optimizer = ss.SymbolicOptimizer(lr, QUASI, "v", {"beta": beta, "nu": nu})

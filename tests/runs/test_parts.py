@@ -180,6 +180,7 @@ MANY = 10**12
         ),
         "averaged": (lambda: ss.averaged_flow(CUBIC, ss.HeavyBall(0.1), [0.1, 0.0], MANY), ["raise every"]),
         "rod": (lambda: ss.rod_flow(CUBIC, ss.HeavyBall(0.1), [0.1, 0.0], MANY, every=3), ["every = 3"]),
+        "edge": (lambda: ss.edge_flow(CUBIC, ss.HeavyBall(0.1), [0.1, 0.0], MANY), ["raise every"]),
         "constrained": (
             lambda: ss.constrained_trajectory(CUBIC, ss.HeavyBall(0.1), [0.1, 0.0], MANY), ["take fewer steps"]
         ),

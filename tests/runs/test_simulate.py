@@ -91,7 +91,9 @@ def test_what_is_kept_changes_no_bit_and_nothing_else_is_kept(name, same_bits):
     for variable in ALL:
         alone = run(name, keep=variable)
         beside = (
-            {"sharpness_residual"} if variable == "sharpness" and "sharpness_residual" in whole else set()
+            {f"{variable}_residual"}
+            if variable.endswith("sharpness") and "sharpness_residual" in whole
+            else set()
         )
         assert set(alone.data_vars) == {variable, "lr", "max_stable_sharpness", "diverged_at"} | beside
         assert same_bits(alone[variable].values, whole[variable].values)
@@ -301,7 +303,8 @@ GOOD = {"loss": ss.Product(), "optimizer": ss.HeavyBall(0.1), "start": [1.0, 2.0
         ({"every": 1.5}, "every must be an integer >= 1"),
         (
             {"keep": "losses"},
-            "keep must be one of loss, sharpness, weights, velocity, gradient_norm, top_eigenvector",
+            "keep must be one of loss, sharpness, weights, velocity, gradient_norm, top_eigenvector, "
+            "preconditioned_sharpness, preconditioner",
         ),
         ({"keep": ["loss", "loss"]}, "keep must not repeat a name"),
         ({"keep": [1]}, "keep must be one of"),

@@ -39,6 +39,10 @@ def averaged(loss, optimizer, start):
     return ss.averaged_flow(loss, optimizer, start, STEPS, keep=tuple(variables.AVERAGED_FLOW_KEEP))
 
 
+def edge(loss, optimizer, start):
+    return ss.edge_flow(loss, optimizer, start, STEPS, keep=tuple(variables.EDGE_FLOW_KEEP))
+
+
 def rod(loss, optimizer, start):
     return ss.rod_flow(loss, optimizer, start, STEPS, keep=tuple(variables.ROD_FLOW_KEEP))
 
@@ -51,7 +55,7 @@ def predicted(loss, optimizer, start):
     return ss.predicted_dynamics(loss, optimizer, start, STEPS)
 
 
-@pytest.mark.parametrize("run", [simulated, averaged, rod, constrained, predicted])
+@pytest.mark.parametrize("run", [simulated, averaged, edge, rod, constrained, predicted])
 def test_variables_scale_as_their_units_say(run):
     """Protects every unit: in smaller units of loss and weights the run has the same numbers, times the factors."""
     loss_factor, weight_factor = 8.0, 4.0

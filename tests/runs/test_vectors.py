@@ -14,7 +14,8 @@ from selfstab.kernels import modules
 from selfstab.losses.base import loss as loss_module
 from selfstab.losses.base.kernel import PLAIN_STEPS
 from selfstab.losses.symbolic import loss as symbolic_module
-from selfstab.runs.simulate import norms, top_eigenvectors, top_pair
+from selfstab.runs.preconditioned import top_pair
+from selfstab.runs.simulate import norms, top_eigenvectors
 
 FORMULA = ss.SymbolicLoss("a*x**2*cos(y) + exp(-x*y*z)/(1 + z**2) + y**4", "x, y, z", {"a": 0.7})
 LOSSES = {

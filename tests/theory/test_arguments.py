@@ -80,8 +80,27 @@ CALLS = {
     "max_stable_noise": {"lr_times_mean": 1.0, "momentum": 0.9},
     "max_stable_batch_sharpness": {"lr": 0.1, "momentum": 0.9, "mean_sharpness": 1.0},
     "mean_square_growth": {"lr_times_mean": 1.0, "lr_times_deviation": 0.5, "momentum": 0.9},
+    "sharpness_gap": {
+        "lr": 0.1,
+        "momentum": 0.9,
+        "progressive_sharpening": 0.1,
+        "noise": 0.01,
+        "stabilization": 2.0,
+        "transverse_noise": 0.02,
+    },
+    "linear_sharpness_gap": {
+        "threshold": 38.0,
+        "sigma": 0.1,
+        "c0": 1.0,
+        "progressive_sharpening": 0.1,
+        "noise": 0.01,
+        "stabilization": 2.0,
+        "transverse_noise": 0.02,
+    },
+    "cycle_gap": {"sigma": 0.1, "c0": 1.0, "inertia": 361.0, "progressive_sharpening": 0.1, "spread": 2.0},
 }
-OF_TENSORS = {"deviation_coefficients"}  # does not broadcast; its arguments are tested with its values
+# These do not broadcast; their arguments are tested with their values.
+OF_TENSORS = {"deviation_coefficients", "stationary_variance"}
 POSITIVE = {"lr", "threshold", "stabilization", "second"}
 NOT_NEGATIVE = {"amplitude", "y0", "kappa", "momentum", "steps"}
 PAIRS = [(name, argument) for name, arguments in CALLS.items() for argument in arguments]
@@ -134,9 +153,9 @@ def test_refusals(name, argument):
 EXTREMES = {"momentum": [1e-300, 1.0 - 1e-12, 1.0 - 2.0**-53]}
 UNDEFINED = {
     "max_stable_noise", "max_stable_batch_sharpness", "two_cycle_half_amplitude", "warmup_onset", "warmup_drop",
-    "lookahead_overshoot", "modes", "onset_excess", "ramp_amplitude", "remaining_drop", "slow_orbit",
+    "sharpness_gap", "lookahead_overshoot", "modes", "onset_excess", "ramp_amplitude", "remaining_drop", "slow_orbit",
 }  # fmt: skip
-"""NaN at an extreme: the first five say where, the others overflow on both sides of a difference or a product."""
+"""NaN at an extreme: the first six say where, the others overflow on both sides of a difference or a product."""
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -160,12 +179,13 @@ def test_a_ramp_of_no_gain():
 
 DEFAULTS = {
     "lookahead": 0.0, "stabilization": 1.0, "progressive_sharpening": 0.0, "sharpness_curvature": 0.0, "quartic": 0.0,
+    "transverse_noise": 0.0, "spread": 2.0,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_defaults(name):
-    """Protects the defaults: Polyak's method, b² = 1, no sharpening and no correction."""
+    """Protects the defaults: Polyak's method, b² = 1, no sharpening, no correction, and a normal swing."""
     signature = inspect.signature(getattr(theory, name))
     found = {
         k: p.default for k, p in signature.parameters.items() if p.default is not inspect.Parameter.empty

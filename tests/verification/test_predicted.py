@@ -13,7 +13,11 @@ def test_holds(name):
     assert_holds(name)
 
 
-BASIC = [prediction.name for prediction in predicted.PREDICTIONS if "basic" in prediction.name]
+BRACKET = [
+    prediction.name
+    for prediction in predicted.PREDICTIONS
+    if "basic" in prediction.name or "projected" in prediction.name
+]
 
 
 def _off(state, change):
@@ -32,9 +36,10 @@ def _bracket_off(share, of):
     def change(state, loss, stage):
         point, v = stage.point, state.offset
         x, y = point.top.vector @ v, point.across @ v
+        balance = stage.excess if state.projected else stage.sharpening
         terms = {
             "x²": 0.5 * x**2 * point.across,
-            "δ²": -stage.push / point.stabilization * point.across,
+            "δ²": -balance / point.stabilization * point.across,
             "xy": x * y * point.top.vector,
         }
         return "offset", share * terms[of]
@@ -52,9 +57,9 @@ def _swing_off(share):
 
 WRONG = {
     "xy": (Expansion, lambda: _bracket_off(0.05, "xy"), ["M1 digits basic β = 0"]),
-    "all of x²": (Expansion, lambda: _bracket_off(0.1, "x²"), BASIC),
-    "all of δ²": (Expansion, lambda: _bracket_off(0.1, "δ²"), BASIC),
-    "all of xy": (Expansion, lambda: _bracket_off(0.1, "xy"), BASIC),
+    "all of x²": (Expansion, lambda: _bracket_off(0.1, "x²"), BRACKET),
+    "all of δ²": (Expansion, lambda: _bracket_off(0.1, "δ²"), BRACKET),
+    "all of xy": (Expansion, lambda: _bracket_off(0.1, "xy"), BRACKET),
     "swing": (TwoScale, lambda: _swing_off(0.01), ["M1 digits two-scale β = 0.9"]),
 }
 

@@ -126,6 +126,26 @@ class Kernel:
         """Number of samples that a step reads; 1 where there are no data."""
         return 1 if self.data is None else len(self.data)
 
+    def evaluate_preconditioned(
+        self,
+        optimizer: Optimizer,
+        records: Array,
+        steps: Any,
+        *,
+        sharpness: bool = False,
+        sizes: bool = False,
+    ) -> tuple[Array, Array]:
+        """Return preconditioned sharpnesses and preconditioners, each empty unless asked for.
+
+        `records` are rows of weights and what is carried, at these steps of a run.
+        """
+        out = np.empty(len(records) if sharpness else 0)
+        size = np.empty((len(records) if sizes else 0, len(self.formulas.weights)))
+        entry = self.function(self.run_source(optimizer), "evaluate_preconditioned", len(records))
+        numbers = optimizer.numbers.values()
+        entry(np.ascontiguousarray(records), np.asarray(steps, np.int64), *numbers, self.values, out, size)
+        return out, size
+
     def evaluate(self, points: Array, *, loss: bool = False, sharpness: bool = False) -> tuple[Array, Array]:
         """Return the losses and sharpnesses at rows of `points`; an empty array for what is not asked.
 

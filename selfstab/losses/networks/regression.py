@@ -9,10 +9,11 @@ from typing import Any, Self
 
 from selfstab import validation
 from selfstab.losses.base.named_loss import NamedLoss
+from selfstab.losses.base.sample_mean import SampleMean
 from selfstab.validation import Array
 
 
-class Regression(NamedLoss):
+class Regression(NamedLoss, SampleMean):
     """A loss that fits `inputs` to `targets`, rows of which are samples."""
 
     inputs: Array
@@ -41,6 +42,18 @@ class Regression(NamedLoss):
                 f"settings must say whether the Hessian is explicit, got {validation.shown(explicit)}"
             )
         loss.explicit_hessian = explicit
+        return loss
+
+    @property
+    def sample_count(self) -> int:
+        """The number of rows of `inputs`."""
+        return len(self.inputs)
+
+    def of_rows(self, rows: Any) -> Self:
+        """Return the loss of these rows of `inputs` and `targets`."""
+        arguments = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+        loss = type(self)(**(arguments | {"inputs": self.inputs[rows], "targets": self.targets[rows]}))
+        loss.explicit_hessian = self.explicit_hessian
         return loss
 
     @property

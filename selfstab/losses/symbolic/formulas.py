@@ -21,9 +21,9 @@ from selfstab.kernels import elementary
 from selfstab.kernels.careful import Careful
 from selfstab.kernels.eigenvalues import TOP_EIGENVALUES, tops_line
 from selfstab.kernels.samples import SampleText
+from selfstab.kernels.top_of_two import LEAST_SQUARE, TOP_OF_TWO
 from selfstab.losses.symbolic.printing import Assignment, Printed, assignments, formula, lines_of
 from selfstab.losses.symbolic.stable import merged, stable
-from selfstab.losses.symbolic.top_eigenvalue import LEAST_SQUARE, TOP_OF_TWO
 
 T = TypeVar("T")
 
@@ -202,6 +202,8 @@ class _Program:
     steps: list[Assignment]
     results: dict[str, list[Printed]]
     """What each piece is in the end."""
+    hoisted: dict[sympy.Expr, sympy.Symbol]
+    """The constants by what they stand for."""
 
 
 class Formulas:
@@ -269,7 +271,7 @@ class Formulas:
         for piece, expressions in pieces.items():
             results[piece], printed = printed[: len(expressions)], printed[len(expressions) :]
         constants = [(symbol.name, formula(expr)) for expr, symbol in hoisting.constants.items()]
-        return _Program(constants, _placed([*named, *steps]), results)
+        return _Program(constants, _placed([*named, *steps]), results, hoisting.constants)
 
     @cached_property
     def _blocks(self) -> Blocks:
@@ -341,16 +343,26 @@ def {self.careful.call}:
 
 """
 
+    @cached_property
+    def _hessian_code(self) -> tuple[list[str], list[str]]:
+        """Lines and entries of the Hessian's lower triangle; apart, so that no other formula's text depends on them."""
+        n, known = len(self._w), self._program.hoisted
+        entries = [self.directed(self.hessian[i, j]) for i in range(n) for j in range(i + 1)]
+        return lines_of([entry.xreplace(known) for entry in entries], "hess")
+
     def code(self, pieces: Sequence[str], prefix: str = "") -> tuple[list[str], dict[str, list[str]]]:
         """Return lines and results of `pieces` at the weights' names with `prefix` (see kernels.variants.LossText)."""
         program, blocks = self._program, self._blocks
         sharp = program.results["sharpness"]
         others = len(sharp) - self.iterated**2
         printed = {**program.results, "matrix": blocks.triangle(sharp), "top": sharp[:others]}
-        steps = _needed(program.steps, [value for piece in pieces for value in printed[piece]])
-        lines = [step.line for step in steps]
-        results = {piece: [value.text for value in printed[piece]] for piece in pieces}
-        local = [*self.weights, *(step.name for step in steps)]
+        apart = self._hessian_code if "hessian" in pieces else ([], [])
+        known = [piece for piece in pieces if piece != "hessian"]
+        steps = _needed(program.steps, [value for piece in known for value in printed[piece]])
+        lines = [*(step.line for step in steps), *apart[0]]
+        results = {piece: [value.text for value in printed[piece]] for piece in known}
+        results |= {"hessian": apart[1]} if "hessian" in pieces else {}
+        local = [*self.weights, *(line.partition(" = ")[0] for line in lines)]
         for piece in {"sharpness", "top"} & results.keys():
             rest = "top_of_matrix" if piece == "top" else ""
             more, top = blocks.lines([value.text for value in sharp], rest)

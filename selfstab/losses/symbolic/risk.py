@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
@@ -16,6 +17,7 @@ from selfstab.formulas.expressions import checked
 from selfstab.formulas.size import check_nodes
 from selfstab.kernels import modules
 from selfstab.losses.base.kernel import Kernel, KernelSource
+from selfstab.losses.base.sample_mean import SampleMean
 from selfstab.losses.symbolic.entries import Names, Vector, by_name
 from selfstab.losses.symbolic.loss import RESERVED, SymbolicLoss, _exact_text, _names, _text
 from selfstab.losses.symbolic.risk_formulas import RiskFormulas
@@ -25,7 +27,7 @@ MOST_WEIGHTS: Final = 32
 """Most weights of a risk, whose Hessian has a sum over samples for each pair of weights."""
 
 
-class EmpiricalRisk(SymbolicLoss):
+class EmpiricalRisk(SymbolicLoss, SampleMean):
     r"""The mean over samples of a formula of the weights and of a sample.
 
     .. math:: L(w) = \frac{1}{n} \sum_{i=1}^n \ell(w; x_i, y_i, ...)
@@ -134,6 +136,18 @@ class EmpiricalRisk(SymbolicLoss):
     def data(self) -> dict[str, Array]:
         """The data, copies by name."""
         return {name: array.copy() for name, array in self._arrays.items()}
+
+    @property
+    def sample_count(self) -> int:
+        """The number of rows of each array."""
+        return len(self._table)
+
+    def of_rows(self, rows: Any) -> Self:
+        """Return the risk of these rows of the data; formulas and compiled code are shared."""
+        risk = copy.copy(self)
+        risk._arrays = {name: array[rows] for name, array in self._arrays.items()}
+        risk._table = self._table[rows]
+        return risk
 
     @property
     def description(self) -> str:

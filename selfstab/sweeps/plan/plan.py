@@ -13,7 +13,7 @@ import numpy as np
 
 from selfstab import phases, validation
 from selfstab.eigen.blas import one_blas_thread
-from selfstab.kernels.measures import MEASURES, measure_names
+from selfstab.kernels.measures import GROUPS, MEASURES, PRECONDITIONED, measure_names
 from selfstab.kernels.rates import CONSTANT, EXCESS, TABLE, RateText
 from selfstab.losses.base.kernel import Kernel
 from selfstab.losses.base.loss import Loss
@@ -268,18 +268,22 @@ def described(plan: Plan, arrays: Mapping[str, Any]) -> xarray.Dataset:
         coordinates[name] = (name, values, {"long_name": long_name, "units": units})
     if plan.repeats > 1:
         coordinates["repeat"] = np.arange(plan.repeats)
-    flags = {"phase": phases.flag_attributes()}
     # Made at once: xarray checks the whole dataset at each variable added to it.
     out = xarray.Dataset(
-        {
-            name: (dims, array, MEASURES[name].attributes | flags.get(name, {}))
-            for name, array in arrays.items()
-        },
+        {name: (dims, array, attributes_of(plan, name)) for name, array in arrays.items()},
         coordinates,
     )
     if plan.initialization is not None:
         out.attrs["initialization"] = json.dumps(asdict(plan.initialization))
     return out
+
+
+def attributes_of(plan: Plan, measure: str) -> dict[str, Any]:
+    """Return the attributes of a measure, with the sharpness that it is of where that is the preconditioned one."""
+    attributes: dict[str, Any] = {**MEASURES[measure].attributes}
+    if plan.problem.optimizer.preconditions and any(GROUPS[g].compares for g in MEASURES[measure].groups):
+        attributes["sharpness"] = PRECONDITIONED
+    return attributes | (phases.flag_attributes() if measure == "phase" else {})
 
 
 def long_name_of(optimizer: Optimizer, name: str) -> tuple[str, str]:
@@ -347,6 +351,11 @@ def _check_sharpness(sharpnesses: Array, points: Array, values: Mapping[str, flo
 def _rate(optimizer: Optimizer, axes: Mapping[str, Any]) -> str:
     is_scheduled = not isinstance(optimizer.lr, (float, Constant))
     if "excess" in axes:
+        if optimizer.preconditions:
+            raise ValueError(
+                f"excess must be an axis of an optimizer without a preconditioner, got {type(optimizer).__name__}, "
+                "whose excess follows from the gradients it has met: use lr"
+            )
         if "lr" in axes or is_scheduled:
             other = "an lr axis" if "lr" in axes else f"the schedule {optimizer.lr!r}"
             raise ValueError(f"excess must be the only setting of the learning rate, got {other} beside it")

@@ -17,12 +17,12 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.eigen.blas import one_blas_thread
-from selfstab.kernels.measures import groups_of, needs_of
+from selfstab.kernels.measures import PRECONDITIONED, groups_of, needs_of
 from selfstab.kernels.run_template import observe_source
 from selfstab.notices import notify
 from selfstab.observables.measures import Observer
+from selfstab.runs.preconditioned import preconditioned_pair, top_pair
 from selfstab.runs.problem import Problem
-from selfstab.runs.simulate import top_pair
 from selfstab.runs.states import State, states
 from selfstab.sweeps.plan.blocks import block_size
 from selfstab.sweeps.plan.plan import Plan
@@ -71,7 +71,7 @@ class CellRunner:
     @property
     def source(self) -> str:
         """Text of what measures a run."""
-        return observe_source(self.plan.measures)
+        return observe_source(self.plan.measures, self.plan.problem.optimizer.preconditions)
 
     def block_size(self, cells: int, steps: int, threads: int) -> int:
         """Return the number of cells of a block: few, for each takes its time."""
@@ -244,12 +244,13 @@ def followed(
         At the first step after `stopped` is set.
     """
     groups = groups_of(measures)
-    needs = needs_of(groups)
+    optimizer = problem.optimizer
+    needs = needs_of(groups, preconditions=optimizer.preconditions)
     # What is read at the end only is computed there only.
-    each = needs_of(groups, at_steps=True)
-    loss, guess, last = problem.loss, None, None
-    at_last = (np.nan, np.nan)
-    observer = Observer(measures, problem.steps, problem.optimizer.thresholds)
+    each = needs_of(groups, at_steps=True, preconditions=optimizer.preconditions)
+    loss, guess, own_guess, last = problem.loss, None, None, None
+    at_last = (np.nan, np.nan, np.nan)
+    observer = Observer(measures, problem.steps, optimizer.thresholds, optimizer.preconditions)
     for state in states(problem, repeat):
         if stopped is not None and stopped.is_set():
             raise CancelledError
@@ -265,18 +266,22 @@ def followed(
                     )  # fmt: skip
             value = loss.value_at(state.weights) if "loss" in each else np.nan
         last = state
+        sharpness = preconditioned = np.nan
         if "sharpness" in each:
             pair = top_pair(loss, state.weights, guess)
-            guess = pair.vector
-            at_last = (pair.value, value)
-        else:
-            at_last = (np.nan, value)
+            guess, sharpness = pair.vector, pair.value
+        if PRECONDITIONED in each:
+            pair = preconditioned_pair(loss, optimizer, state, own_guess)
+            own_guess, preconditioned = pair.vector, pair.value
+        at_last = (sharpness, value, preconditioned)
     assert last is not None  # there is a state at step 0
-    sharpness, value = at_last
+    sharpness, value, preconditioned = at_last
     if "sharpness" in needs - each:
         sharpness = top_pair(loss, last.weights, None).value
+    if PRECONDITIONED in needs - each:
+        preconditioned = preconditioned_pair(loss, optimizer, last).value
     if "loss" in needs - each:
         with np.errstate(over="ignore", invalid="ignore"):
             value = loss.value_at(last.weights)
-    observer.state(sharpness, value)
+    observer.state(sharpness, value, preconditioned)
     return observer.values(-1 if last.step == problem.steps else last.step + 1), last

@@ -419,6 +419,7 @@ MISTAKEN = {
         loss, ss.HeavyBall(0.1), [1.0, 1.0, 1.0], 3
     ),
     "averaged_flow": lambda loss: ss.averaged_flow(loss, ss.HeavyBall(0.1), [1.0, 1.0, 1.0], 3),
+    "edge_flow": lambda loss: ss.edge_flow(loss, ss.HeavyBall(0.1), [1.0, 1.0, 1.0], 3),
     "rod_flow": lambda loss: ss.rod_flow(loss, ss.HeavyBall(0.1), [1.0, 1.0, 1.0], 3),
     "hessian_spectrum": lambda loss: ss.hessian_spectrum(loss, [[1.0, 1.0, 1.0], [0.5, 1.0, 1.0]]),
     "sharpness": lambda loss: loss.sharpness([0.5, 1.0, 1.0]),

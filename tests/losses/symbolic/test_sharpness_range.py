@@ -130,7 +130,7 @@ def test_eigenpairs_of_any_magnitude(size, power):
 def test_the_top_of_two_refuses_nothing_it_can_do():
     """Protects the closed form by itself: it is called with numbers of any magnitude, and with NaN."""
     from selfstab.kernels import modules
-    from selfstab.losses.symbolic.top_eigenvalue import TOP_OF_TWO
+    from selfstab.kernels.top_of_two import TOP_OF_TWO
 
     top_of_two = modules.plain("inf = np.inf\nnan = np.nan\n" + TOP_OF_TWO)["top_of_two"]
     for power in (-1000, -700, 700, 1020):
