@@ -113,7 +113,10 @@ def test_public_names_are_those_promised():
     for name in ss.experiments.PRESETS:
         assert " ".join(inspect.signature(getattr(ss.experiments, name)).parameters) == "quick threads", name
     assert " ".join(inspect.signature(ss.experiments.compare).parameters) == "task setting optimizers threads"
-    assert " ".join(inspect.signature(ss.experiments.survey).parameters) == "task setting axes optimizers threads"
+    assert (
+        " ".join(inspect.signature(ss.experiments.survey).parameters)
+        == "task setting axes optimizers threads"
+    )
 
 
 def test_lists_of_names_agree():

@@ -38,7 +38,7 @@ def test_all_have_one_threshold_and_one_effective_time(data):
     """Protects the comparison: S* is found from the roots of the modes, time from a run in a constant gradient."""
     assert np.allclose(data["max_stable_sharpness"].min("record"), SETTING.threshold, rtol=1e-12, atol=0)
     for name, optimizer in SEVERAL.items():
-        planned, steps, _ = SETTING.plan(optimizer)
+        planned, steps, every = SETTING.plan(optimizer)
         lr = float(planned.rates(steps, steps + 1)[0])
         swing = ss.simulate(
             ss.Quadratic([SETTING.threshold]), optimizer.with_numbers({"lr": lr}), [1.0], 400, previous=[-1.0],
@@ -54,10 +54,10 @@ def test_all_have_one_threshold_and_one_effective_time(data):
             float(drift[-2, 0] - drift[-1, 0])
         )
         ends = data["effective_time"].max("record").sel(optimizer=[name, "PHB"]).values
-        assert abs(ends[0] - ends[1]) < 0.02 * ends[1]
-        assert planned.amplification() == pytest.approx(
-            0.5 * SETTING.threshold * float(drift[-2, 0] - drift[-1, 0]) * lr
-        )
+        # Half a record's steps, and half a step of warmup.
+        rate = float(drift[-2, 0] - drift[-1, 0]) * lr
+        assert abs(ends[0] - ends[1]) <= 0.5 * (every + 1) * rate
+        assert planned.amplification() == pytest.approx(0.5 * SETTING.threshold * rate)
 
 
 def test_a_survey_of_optimizers_is_its_comparisons(data):
