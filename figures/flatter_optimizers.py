@@ -4,7 +4,8 @@ All at one threshold. (a) One catapult on a diagonal linear network, from a mini
 drop over 2y₀ against κ_e/ε = (κ_x + 2κ_y)/(3ε), with heavy ball's G(κ) (line) and 1 + κ_e + 2κ_e² (dashed). (b) The
 same network trained with warmup for equal effective time, over seeds of the data: mean sharpness at the end (small:
 seeds; bars: standard errors; squares: the least after the threshold was passed; 2×: two seeds diverged). (c) A network
-on digits, (d) another with the cross-entropy, (e) a convolutional network on MNIST. (b) to (e) are stored results. κ_e
+on digits, (d) another with the cross-entropy, (e) a convolutional network on MNIST. (f) Adam on
+the network of (c): preconditioned sharpness, κ_e at a preconditioner that stands still. (b) to (f) are stored results. κ_e
 orders one catapult, and the ends on (b); on (c) the amplification c₀S*/2 orders the ends better. QHM .7 .99 falls below
 heavy ball's line: its overshoot is bounded by 1/(1 − ν).
 """
@@ -18,6 +19,7 @@ import xarray
 
 import selfstab as ss
 from selfstab import theory
+from selfstab.experiments.setting import at_rest
 from selfstab.experiments.studies import stored
 from selfstab.plotting import style
 from selfstab.verification import universality
@@ -37,6 +39,7 @@ PANELS = {
     "digits": "64-32-1, digits",
     "cross_entropy": "64-3-10, digits, cross-entropy",
     "convolution": "convolutional, MNIST",
+    "adam": "Adam, 64-32-1, digits: preconditioned sharpness",
 }
 AGAIN = ("diagonal", "PHB .9", 0)
 """The piece that is run again: one of the quickest."""
@@ -48,9 +51,9 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
         if not studies.path(name).exists():
             continue
         out[name] = stored(study, studies.path(name))
-        inertia = [optimizer.inertia(1.0).effective for optimizer in study.optimizers.values()]
+        inertia = [at_rest(optimizer).inertia(1.0).effective for optimizer in study.optimizers.values()]
         out[name]["inertia"] = ("optimizer", np.array(inertia), {"long_name": "kappa_e over the excess"})
-        amplification = [optimizer.amplification() for optimizer in study.optimizers.values()]
+        amplification = [at_rest(optimizer).amplification() for optimizer in study.optimizers.values()]
         out[name]["amplification"] = ("optimizer", np.array(amplification), {"long_name": "c0 S*/2"})
         out[name].attrs["threshold"] = study.setting.threshold
     name, optimizer, seed = AGAIN
@@ -174,6 +177,7 @@ _ASIDE = {
         "AggMo 0 .9": (0, 9, "left"), "PHB .7": (-2, -9, "right"), "EMA .7": _RIGHT,
     },
     "convolution": {"PHB .5": _LEFT, "NAG .9": _BELOW},
+    "adam": {},
 }  # fmt: skip
 """Where a name stands beside its mark, in points, by panel; to the right by default."""
 

@@ -45,6 +45,12 @@ AT_07: Final = {
 FEW: Final = {name: AT_07[name] for name in ("GD", "PHB .5", "QHM .7 .9", "NAG .9", "PHB .7")}
 """For a network of long steps."""
 
+ADAMS: Final = {
+    f"Adam {beta:g}": ss.Adam(1.0, beta, 1.0 - 0.001 * (1.0 + beta) / (1.0 - beta) / 19.0)
+    for beta in (0.0, 0.5, 0.8, 0.9)
+}
+"""β₂ is 0.999 at β₁ = 0.9; elsewhere squares are forgotten in the same effective time."""
+
 STUDIES: Final = {
     "diagonal": Study(
         SparseRegression(samples=40, features=100, nonzeros=5),
@@ -61,6 +67,11 @@ STUDIES: Final = {
         Digits((32,), "labels"),
         Setting(threshold=0.3, momentum=0.7, warmup=100, steps=200, records=40),
         AT_07,
+    ),
+    "adam": Study(
+        Digits((32,), "parity"),
+        Setting(threshold=2000.0, momentum=0.9, warmup=150, steps=400, records=50),
+        ADAMS,
     ),
     "convolution": Study(
         ConvolutionalNetwork(samples=4000, held_out=1000),

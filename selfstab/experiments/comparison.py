@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from selfstab import former_names, theory, validation
 from selfstab.eigen.blas import one_blas_thread
-from selfstab.experiments.setting import METHODS, Setting, effective_times
+from selfstab.experiments.setting import METHODS, Setting, at_rest, effective_times
 from selfstab.experiments.tasks import SCORES, Task, Trial
 from selfstab.losses.base.fingerprint import hash_of
 from selfstab.losses.base.loss import Loss
@@ -67,6 +67,12 @@ def _result(trial: Trial, job: Job, run: xarray.Dataset) -> dict[str, Any]:
         "lr": run["lr"].values,
     }
     records |= {name: run[name].values for name in ("loss", "sharpness", "max_stable_sharpness")}
+    if optimizer.preconditions:
+        # The one that its threshold is of.
+        records |= {
+            "sharpness": run["preconditioned_sharpness"].values,
+            "hessian_sharpness": run["sharpness"].values,
+        }
     with np.errstate(over="ignore", invalid="ignore"):
         records |= trial.scores(weights)
     numbers = _numbers(records, steps, int(run["diverged_at"]))
@@ -227,11 +233,12 @@ def run_batch(jobs: Sequence[Job]) -> list[dict[str, Any]]:
             loss = trials[members[0].setting.scale].loss
             starts = [trials[job.setting.scale].start for job in members]
             noise, seed = members[0].setting.noise, members[0].seed
+            keep = _KEPT + (("preconditioned_sharpness",) if optimizers[0].preconditions else ())
             runs = (
-                [simulate(loss, optimizers[0], starts[0], steps[0], every=every[0], keep=_KEPT, noise=noise, seed=seed)]
+                [simulate(loss, optimizers[0], starts[0], steps[0], every=every[0], keep=keep, noise=noise, seed=seed)]
                 if len(members) == 1
                 else simulate_together(
-                    loss, optimizers, starts, steps, every=every, keep=_KEPT, noise=noise, seed=seed)
+                    loss, optimizers, starts, steps, every=every, keep=keep, noise=noise, seed=seed)
             )  # fmt: skip
             for k, job, run in zip(places, members, runs, strict=True):
                 out[k] = _result(trials[job.setting.scale], job, run)
@@ -293,7 +300,9 @@ def compare(
     setting
         How it is trained.
     optimizers
-        Linear optimizers by name, whose lr does not matter; by default the three of `METHODS`.
+        Linear optimizers, Adam or RMSProp by name, whose lr does not matter; by default the three of `METHODS`. Where
+        an optimizer has a preconditioner, threshold and ``sharpness`` are of the preconditioned one, and
+        ``hessian_sharpness`` is that of the Hessian.
     threads
         Number of processes, >= 1; by default one for each CPU. The bits do not depend on it.
 
@@ -355,10 +364,10 @@ def checked(task: Any, setting: Any, optimizers: Any = None) -> dict[str, Optimi
                 f"{validation.shown(optimizer)}"
             )
         try:
-            optimizer.amplification()
+            at_rest(optimizer).amplification()
         except NotImplementedError as error:
             raise ValueError(
-                f"optimizers[{name!r}] must be linear, which fixes its effective time, got "
+                f"optimizers[{name!r}] must be linear, or Adam or RMSProp, which fixes its effective time, got "
                 f"{validation.shown(optimizer)}"
             ) from error
     return dict(optimizers)

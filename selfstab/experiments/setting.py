@@ -12,8 +12,11 @@ from typing import Final, overload
 import numpy as np
 
 from selfstab import validation
+from selfstab.optimizers.adam import Adam
+from selfstab.optimizers.averaged import AveragedHeavyBall
 from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.optimizers.rms_prop import RMSProp
 from selfstab.optimizers.schedules import LinearWarmup
 from selfstab.validation import Array
 
@@ -92,7 +95,8 @@ class Setting:
         ----------
         method
             One of `METHODS`; or an optimizer, whose lr does not matter: it gets this threshold and warmup, and as many
-            steps as make up heavy ball's effective time.
+            steps as make up heavy ball's effective time. Adam's and RMSProp's are those at a preconditioner that
+            stands still.
 
         Returns
         -------
@@ -109,7 +113,7 @@ class Setting:
         (56, 7)
         """
         if isinstance(method, Optimizer):
-            optimizer, stretch = method, self.stretch / method.amplification()
+            optimizer, stretch = method, self.stretch / at_rest(method).amplification()
         else:
             optimizer = HeavyBall(1.0, self.momentum if method == "phb" else 0.0)
             stretch = self.stretch if method == "gd_time" else 1.0
@@ -135,4 +139,18 @@ def effective_times(optimizer: Optimizer, steps: int) -> Array:
     # Heavy ball's divisor in float64, which is not the inverse of c₀ as a number of float64.
     if isinstance(optimizer, HeavyBall):
         return elapsed / (1.0 - optimizer.momentum)
-    return elapsed * optimizer.transfer_coefficients().c0
+    return elapsed * at_rest(optimizer).transfer_coefficients().c0
+
+
+def at_rest(optimizer: Optimizer) -> Optimizer:
+    """Return the linear optimizer that it is while its preconditioner stands still: of Adam, averaged momentum.
+
+    Examples
+    --------
+    >>> import selfstab as ss
+    >>> at_rest(ss.Adam(0.1, beta1=0.5)), at_rest(ss.HeavyBall(0.1))
+    (AveragedHeavyBall(lr=1.0, momentum=0.5), HeavyBall(lr=0.1, momentum=0.0, lookahead=0.0))
+    """
+    if isinstance(optimizer, (Adam, RMSProp)):
+        return AveragedHeavyBall(1.0, optimizer.beta1 if isinstance(optimizer, Adam) else 0.0)
+    return optimizer

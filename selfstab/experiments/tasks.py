@@ -19,8 +19,12 @@ SCORES: Final = {
     "test_loss": ("loss on held-out data", "loss"),
     "test_accuracy": ("share of held-out samples classified right", "1"),
     "distance": ("distance of the regressor to the sparse solution", "1"),
+    "hessian_sharpness": (
+        "largest Hessian eigenvalue, where the threshold is of the preconditioned one",
+        "1/lr",
+    ),
 }
-"""What may be said of a point beside its training loss: long name and unit."""
+"""What may be said of a point beside its training loss and its sharpness: long name and unit."""
 
 
 @dataclass(frozen=True)

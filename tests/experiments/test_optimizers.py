@@ -105,7 +105,11 @@ class Squared(ss.Optimizer):
             TypeError,
             "optimizers must map names",
         ),
-        (lambda: compare(TASK, SETTING, optimizers={"own": Squared(1.0)}), ValueError, "must be linear"),
+        (
+            lambda: compare(TASK, SETTING, optimizers={"own": Squared(1.0)}),
+            ValueError,
+            "must be linear, or Adam",
+        ),
         (
             lambda: survey(TASK, SETTING, {"momentum": [0.5]}, optimizers=SEVERAL),
             ValueError,
