@@ -4,9 +4,9 @@ All at one threshold. (a) One catapult on a diagonal linear network, from a mini
 drop over 2y₀ against κ_e/ε = (κ_x + 2κ_y)/(3ε), with heavy ball's G(κ) (line) and 1 + κ_e + 2κ_e² (dashed). (b) The
 same network trained with warmup for equal effective time, over seeds of the data: mean sharpness at the end (small:
 seeds; bars: standard errors; squares: the least after the threshold was passed; 2×: two seeds diverged). (c) A network
-on digits, (d) another with the cross-entropy, (e) a convolutional network on MNIST. (f) Adam on
-the network of (c): preconditioned sharpness, κ_e at a preconditioner that stands still. (b) to (f) are stored results. κ_e
-orders one catapult, and the ends on (b); on (c) the amplification c₀S*/2 orders the ends better. QHM .7 .99 falls below
+on digits, (d) another with the cross-entropy, (e) a convolutional network on MNIST. (f) Adam on the network of (c):
+preconditioned sharpness, and κ_e at a preconditioner that stands still. (b) to (f) are stored results. κ_e orders one
+catapult, and the ends on (b) and (f); on (c) the amplification c₀S*/2 orders the ends better. QHM .7 .99 falls below
 heavy ball's line: its overshoot is bounded by 1/(1 − ν).
 """
 
@@ -39,7 +39,7 @@ PANELS = {
     "digits": "64-32-1, digits",
     "cross_entropy": "64-3-10, digits, cross-entropy",
     "convolution": "convolutional, MNIST",
-    "adam": "Adam, 64-32-1, digits: preconditioned sharpness",
+    "adam": "Adam, 64-32-1: preconditioned",
 }
 AGAIN = ("diagonal", "PHB .9", 0)
 """The piece that is run again: one of the quickest."""
@@ -90,7 +90,7 @@ def _catapults(quick: bool) -> xarray.Dataset:
 @style.styled
 def draw(data: dict[str, xarray.Dataset]) -> Figure:
     shown = [name for name in PANELS if name in data]
-    figure = style.new_figure(style.SINGLE_COLUMN, 1.4 * (1 + len(shown)))
+    figure = style.new_figure(style.SINGLE_COLUMN, 1.25 * (1 + len(shown)))
     axes = np.atleast_1d(figure.subplots(1 + len(shown), 1, sharex=True))
     _draw_catapults(data["catapults"], axes[0])
     for ax, name in zip(axes[1:], shown, strict=True):
@@ -153,9 +153,14 @@ def _mean(values: np.ndarray) -> tuple[float, float, int]:
 
 def _colour(name: str) -> str:
     family = name.partition(" ")[0]
-    return {"GD": "#0077bb", "PHB": "#ee7733", "NAG": "#cc3311", "QHM": "#009988", "AggMo": "#33bbee"}.get(
-        family, "#ee3377"
-    )
+    return {
+        "GD": "#0077bb",
+        "PHB": "#ee7733",
+        "NAG": "#cc3311",
+        "Adam": "#555555",
+        "QHM": "#009988",
+        "AggMo": "#33bbee",
+    }.get(family, "#ee3377")
 
 
 _LEFT, _RIGHT, _BELOW = (-4, 3, "right"), (4, 2, "left"), (-4, -8, "right")
@@ -173,7 +178,7 @@ _ASIDE = {
         "AggMo 0 .9": (-4, 4, "right"), "PHB .7": (0, 14, "center"), "EMA .7": _RIGHT,
     },
     "cross_entropy": {
-        "NAG .7": _BELOW, "PHB .5": (-4, -8, "right"), "QHM .7 .9": (0, 5, "left"), "NAG .9": (-4, 4, "right"),
+        "NAG .7": _BELOW, "PHB .5": (-4, 3, "right"), "QHM .7 .9": (0, 5, "left"), "NAG .9": (-1, -9, "right"),
         "AggMo 0 .9": (0, 9, "left"), "PHB .7": (-2, -9, "right"), "EMA .7": _RIGHT,
     },
     "convolution": {"PHB .5": _LEFT, "NAG .9": _BELOW},

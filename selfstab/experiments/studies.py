@@ -190,7 +190,8 @@ def stored(study: Study, path: Path) -> xarray.Dataset:
                 row = np.array(piece["sharpness"], dtype=np.float64)
                 sharpness[i, j, : row.size] = row
                 for key, values in numbers.items():
-                    values[i, j] = np.array(piece["numbers"][key], dtype=np.float64)
+                    # A number that came later is absent from older pieces.
+                    values[i, j] = np.array(piece["numbers"].get(key), dtype=np.float64)
     dims = ("optimizer", "seed")
     data = xarray.Dataset(coords={"optimizer": np.array(names, dtype=object), "seed": seeds})
     data["sharpness"] = ((*dims, "record"), sharpness, {"long_name": "sharpness", "units": "1/lr"})

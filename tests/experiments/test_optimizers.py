@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -71,6 +73,29 @@ def test_a_survey_of_optimizers_is_its_comparisons(data):
     assert float(ratio) == pytest.approx(
         float((both.sel(optimizer="QHM") / both.sel(optimizer="GD") - 1.0).mean())
     )
+
+
+def test_adam_is_compared_by_its_preconditioned_sharpness():
+    """Protects Adam's comparison: its threshold's sharpness from its own run, the Hessian's beside it, and its time."""
+    setting = replace(SETTING, threshold=150.0, seeds=(0,))
+    adams = {"0": ss.Adam(1.0, 0.0), "0.5": ss.Adam(1.0, 0.5), "RMSProp": ss.RMSProp(1.0)}
+    data = compare(TASK, setting, optimizers=adams, threads=1)
+    optimizer, steps, every = setting.plan(adams["0.5"])
+    trial = TASK.trial(0, setting.scale)
+    run = ss.simulate(
+        trial.loss, optimizer, trial.start, steps, every=every, keep=("weights", "preconditioner"), noise=1e-7
+    )
+    for k in (1, -1):
+        w, p = run["weights"].values[k], run["preconditioner"].values[k]
+        hessian = trial.loss.hessian(w)
+        at = data.sel(optimizer="0.5", seed=0)
+        values = [at[name].dropna("record").values[k] for name in ("sharpness", "hessian_sharpness")]
+        scaled = hessian / np.sqrt(np.outer(p, p))
+        assert values == pytest.approx([np.linalg.eigvalsh(m)[-1] for m in (scaled, hessian)], rel=1e-8)
+    # 2(1 + β₁)/((1 − β₁)η), and three times as many steps without momentum.
+    assert optimizer.schedule.values(steps, steps + 1)[0] == pytest.approx(2.0 * 3.0 / 150.0)
+    assert setting.plan(adams["0"])[1] == setting.plan(adams["RMSProp"])[1] == 3 * steps
+    assert np.isnan(data["predicted_excess"]).all()
 
 
 class Squared(ss.Optimizer):
