@@ -110,7 +110,7 @@ class Setting:
         >>> setting.plan(ss.HeavyBall(1.0))[1:] == setting.plan("gd_time")[1:]
         True
         >>> setting.plan(ss.QuasiHyperbolic(1.0, momentum=0.9, nu=0.5))[1:]
-        (56, 7)
+        (63, 7)
         """
         if isinstance(method, Optimizer):
             optimizer, stretch = method, self.stretch / at_rest(method).amplification()
