@@ -16,7 +16,7 @@ from selfstab import validation
 from selfstab.formulas.deadline import bounded
 from selfstab.formulas.expressions import LONGEST, checked, parse
 from selfstab.optimizers import arithmetic
-from selfstab.optimizers.transfer import Transfer, first_to_leave, integrated, is_stable, of_matrices
+from selfstab.transfer_functions import Transfer, first_to_leave, integrated, is_stable, of_matrices
 
 GIVEN: Final = ("w", "g", "lr")
 """Names that each rule may read: a weight, its gradient, the learning rate."""
@@ -387,7 +387,7 @@ def check_numbers(known: Derived, values: Mapping[str, float]) -> None:
 
 
 def _equal(one: Sequence[Fraction], other: Sequence[Fraction]) -> bool:
-    """Whether coefficients are equal up to what rounding of the equations' numbers leaves, such as of subnormal ones."""
+    """Whether coefficients are equal up to the rounding of the equations' numbers, such as subnormal ones."""
     least = max(map(abs, (*one, *other)), default=Fraction(0)) / 10**12
     return len(one) == len(other) and all(abs(a - b) <= least for a, b in zip(one, other, strict=True))
 

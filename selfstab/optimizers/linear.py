@@ -14,7 +14,7 @@ from selfstab.optimizers.arithmetic import where
 from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.schedules import Schedule
 from selfstab.optimizers.settings import rule_field
-from selfstab.optimizers.transfer import (
+from selfstab.transfer_functions import (
     Polynomial,
     Transfer,
     exact,

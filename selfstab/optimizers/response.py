@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-
-from selfstab import validation
-from selfstab.optimizers import transfer
-from selfstab.optimizers.transfer import TransferCoefficients
+from selfstab import transfer_functions, validation
+from selfstab.optimizers.transfer import transfer_of
+from selfstab.transfer_functions import Inertia, Transfer, TransferCoefficients
 from selfstab.validation import Array
-
-
-class Inertia(NamedTuple):
-    """Inertia numbers of a catapult: how far swing and sharpness lag behind what drives them."""
-
-    swing: Any
-    """κ_x."""
-    sharpness: Any
-    """κ_y."""
-    effective: Any
-    """κ_e = (κ_x + 2κ_y)/3, which decides the overshoot."""
 
 
 class LinearResponse:
@@ -58,8 +45,8 @@ class LinearResponse:
         >>> numerator.tolist(), denominator.tolist()
         ([1.0, 0.0], [1.0, -1.5, 0.5])
         """
-        ratio = transfer.transfer_of(self, of_weights=of_weights)
-        return transfer.floats(ratio.numerator), transfer.floats(ratio.denominator)
+        ratio = transfer_of(self, of_weights=of_weights)
+        return transfer_functions.floats(ratio.numerator), transfer_functions.floats(ratio.denominator)
 
     def transfer_coefficients(self) -> TransferCoefficients:
         """Return S*, σ, a₂, c₀ and τ at lr 1: −S*·T(−e^D) = 1 − σD + a₂D² + ..., D·T(e^D) = c₀(1 − τD + ...).
@@ -78,14 +65,7 @@ class LinearResponse:
         >>> HeavyBall(lr=0.1).transfer_coefficients()
         TransferCoefficients(threshold=2.0, sigma=0.5, a2=0.0, c0=1.0, tau=0.5)
         """
-        ratio = transfer.transfer_of(self)
-        _, angle = transfer.first_to_leave(ratio)
-        if not math.isclose(angle, math.pi):
-            raise NotImplementedError(
-                f"the swing of {type(self).__name__} must be the first mode to leave the unit circle, at z = −1, and "
-                "is not: its catapults have no law here"
-            )
-        return transfer.coefficients_of(ratio)
+        return transfer_functions.coefficients_of(self._flipping())
 
     def amplification(self) -> float:
         """Return the amplification of self-stabilization at matched S*, relative to gradient descent: c₀S*/2.
@@ -103,8 +83,7 @@ class LinearResponse:
         >>> HeavyBall(lr=0.1, momentum=0.5).amplification()
         3.0
         """
-        known = self.transfer_coefficients()
-        return 0.5 * known.c0 * known.threshold
+        return transfer_functions.amplification_of(self._flipping())
 
     def inertia(self, excess: Any) -> Inertia:
         """Return the inertia numbers at a relative excess of the sharpness.
@@ -135,9 +114,15 @@ class LinearResponse:
         [0.09, 0.09, 0.09]
         """
         relative = validation.broadcastable("excess", excess, at_least=0)
-        known = self.transfer_coefficients()
-        with np.errstate(over="ignore", invalid="ignore"):
-            swing = (1.0 - known.a2 / known.sigma**2) * relative
-            sharpness = known.tau / known.sigma * relative
-            values = (swing, sharpness, (swing + 2.0 * sharpness) / 3.0)
-        return Inertia(*(float(value) if np.ndim(value) == 0 else value for value in values))
+        return transfer_functions.inertia_of(self._flipping(), relative)
+
+    def _flipping(self) -> Transfer:
+        """Return T, if its swing is the first mode to leave the unit circle."""
+        ratio = transfer_of(self)
+        _, angle = transfer_functions.first_to_leave(ratio)
+        if not math.isclose(angle, math.pi):
+            raise NotImplementedError(
+                f"the swing of {type(self).__name__} must be the first mode to leave the unit circle, at z = −1, and "
+                "is not: its catapults have no law here"
+            )
+        return ratio

@@ -7,25 +7,15 @@ in z, the highest power first, of T in w = −T(q)∇L with q the forward shift.
 from __future__ import annotations
 
 import math
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 
 from selfstab.theory.arguments import NOT_NEGATIVE, POSITIVE, Range, joined, plain
-from selfstab.theory.transfer import Expansions, expansions, first_instability, transfer_function
+from selfstab.theory.transfer import Expansions, expansions, flipping, transfer_function
+from selfstab.transfer_functions import Inertia, amplification_of, first_to_leave, inertia_of, roots
 
 _SHARE: Final = Range(above=0, below=1)
-
-
-class Inertia(NamedTuple):
-    """The inertia numbers of a catapult: how far swing and sharpness lag behind what drives them."""
-
-    swing: Any
-    """κ_x, of the oscillation."""
-    sharpness: Any
-    """κ_y, of the sharpness."""
-    effective: Any
-    """κ_e = (κ_x + 2κ_y)/3, which decides the overshoot."""
 
 
 def threshold(optimizer: Any) -> float:
@@ -59,7 +49,7 @@ def threshold(optimizer: Any) -> float:
     >>> round(threshold(([0.5, 0.0], [1.0, -1.9, 0.9])), 12)
     7.6
     """
-    return first_instability(transfer_function(optimizer, at_lr=True))[0]
+    return first_to_leave(transfer_function(optimizer, at_lr=True))[0]
 
 
 def growth(optimizer: Any, excess: Any) -> Any:
@@ -98,7 +88,7 @@ def growth(optimizer: Any, excess: Any) -> Any:
     relative = NOT_NEGATIVE.checked("excess", excess)
     system = transfer_function(optimizer)
     sharpness = _of(optimizer).threshold * (1.0 + relative)
-    moduli = [np.abs(system.roots(each)).max() for each in sharpness.ravel()]
+    moduli = [np.abs(roots(system, each)).max() for each in sharpness.ravel()]
     return plain(np.array(moduli).reshape(relative.shape))
 
 
@@ -134,8 +124,7 @@ def amplification(optimizer: Any) -> float:
     >>> round(amplification(([1.0, 0.0], [1.0, -1.9, 0.9])), 9)
     19.0
     """
-    known = _of(optimizer)
-    return 0.5 * known.gain * known.threshold
+    return amplification_of(flipping(transfer_function(optimizer)))
 
 
 def inertia(optimizer: Any, excess: Any) -> Inertia:
@@ -174,10 +163,7 @@ def inertia(optimizer: Any, excess: Any) -> Inertia:
     [0.000113575, 0.001517211, 0.001049332]
     """
     relative = NOT_NEGATIVE.checked("excess", excess)
-    known = _of(optimizer)
-    rate = relative / known.sigma
-    swing, sharpness = rate * known.swing[0], rate * known.sharpness[0]
-    return Inertia(plain(swing), plain(sharpness), plain((swing + 2.0 * sharpness) / 3.0))
+    return inertia_of(flipping(transfer_function(optimizer)), relative)
 
 
 def linear_displacement(optimizer: Any, y0: Any, stabilization: Any = 1.0) -> Any:

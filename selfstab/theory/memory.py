@@ -10,7 +10,8 @@ import numpy as np
 
 from selfstab.theory.arguments import NOT_NEGATIVE, Range, closed_form, plain
 from selfstab.theory.linear import linear_domain, linear_overshoot
-from selfstab.theory.transfer import TransferFunction, expansions, transfer_function
+from selfstab.theory.transfer import expansions, transfer_function
+from selfstab.transfer_functions import Transfer, integrated
 from selfstab.validation import Array
 
 _DIRECT: Final = Range(at_least=0, at_most=1)
@@ -215,9 +216,9 @@ def slow_overshoot(optimizer: Any, excess: Any) -> Any:
     return plain(out)
 
 
-def _flow(system: TransferFunction, gain: float, rate: float, swing: float) -> SlowFlow:
+def _flow(system: Transfer, gain: float, rate: float, swing: float) -> SlowFlow:
     """Return the slow flow: paths as one matrix A, which needs no simple poles, as (z − 1)T/c₀ = C·z(z − A)⁻¹B."""
-    above, below = list(system.numerator), [*system.rest, 0]
+    above, below = list(system.numerator), [*(integrated(system.denominator) or ()), 0]
     while above[-1] == 0 and below[-1] == 0:
         above, below = above[:-1], below[:-1]
     size = len(below) - 1

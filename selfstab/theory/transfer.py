@@ -1,8 +1,4 @@
-"""The transfer function of a linear optimizer, read from the optimizer or from two polynomials, and its expansions.
-
-w = −T(q)∇L with q the forward shift. Everything is computed in fractions: floats are fractions, and what cancels
-near an unstable momentum cancels exactly.
-"""
+"""The transfer function of a linear optimizer, read from the optimizer or from two polynomials, and its expansions."""
 
 from __future__ import annotations
 
@@ -16,6 +12,16 @@ from typing import Any, Final
 import numpy as np
 
 from selfstab import validation
+from selfstab.transfer_functions import (
+    Transfer,
+    first_to_leave,
+    floats,
+    integrated,
+    product,
+    quotient,
+    series_at_flip,
+    series_at_one,
+)
 
 ORDER: Final = 4
 """Of the expansions, in D."""
@@ -23,39 +29,6 @@ _LONGEST: Final = 65
 _LARGEST: Final = 1e50
 _ROUNDING: Final = Fraction(1, 2**49)
 """How far the coefficients of a denominator may be from a sum of 0, relative to their sizes."""
-
-
-@dataclass(frozen=True)
-class TransferFunction:
-    """T = numerator/denominator with the denominator (z − 1)·rest.
-
-    Parameters
-    ----------
-    numerator, rest
-        Coefficients, the highest power first; `rest` begins with 1.
-    """
-
-    numerator: tuple[Fraction, ...]
-    rest: tuple[Fraction, ...]
-
-    @property
-    def denominator(self) -> tuple[Fraction, ...]:
-        """Its coefficients, the highest power first."""
-        return tuple(
-            high - low for high, low in zip((*self.rest, Fraction(0)), (Fraction(0), *self.rest), strict=True)
-        )
-
-    @property
-    def poles(self) -> np.ndarray[Any, np.dtype[np.complex128]]:
-        """The poles beside 1."""
-        return np.roots(np.array(self.rest, dtype=float)).astype(np.complex128)
-
-    def roots(self, sharpness: float) -> np.ndarray[Any, np.dtype[np.complex128]]:
-        """Return the modes z on a quadratic, 1 + S·T(z) = 0."""
-        below = np.array(self.denominator, dtype=float)
-        above = np.zeros_like(below)
-        above[below.size - len(self.numerator) :] = np.array(self.numerator, dtype=float)
-        return np.roots(below + sharpness * above).astype(np.complex128)
 
 
 @dataclass(frozen=True)
@@ -83,7 +56,7 @@ class Expansions:
     sharpness: tuple[float, ...]
 
 
-def transfer_function(optimizer: Any, *, at_lr: bool = False) -> TransferFunction:
+def transfer_function(optimizer: Any, *, at_lr: bool = False) -> Transfer:
     """Return the transfer function of an optimizer, or of numerator and denominator.
 
     Parameters
@@ -128,11 +101,13 @@ def transfer_function(optimizer: Any, *, at_lr: bool = False) -> TransferFunctio
         )
     lead = denominator[0]
     numerator = tuple(factor * c / lead for c in numerator)
-    rest, excess = _deflated(tuple(c / lead for c in denominator))
-    if abs(excess) > _ROUNDING * sum(abs(c / lead) for c in denominator):
-        raise ValueError(f"denominator must be 0 at z = 1, got {float(excess)!r}: T needs a pole there")
-    system = TransferFunction(numerator, rest)
-    if not sum(rest) > 0 or (outside := [p for p in system.poles if abs(p) >= 1.0]):
+    denominator = tuple(c / lead for c in denominator)
+    rest = integrated(denominator, _ROUNDING)
+    if rest is None:
+        raise ValueError(
+            f"denominator must be 0 at z = 1, got {float(sum(denominator))!r}: T needs a pole there"
+        )
+    if not sum(rest) > 0 or (outside := [p for p in np.roots(floats(rest)) if abs(p) >= 1.0]):
         worst = "1 twice" if not sum(rest) > 0 else f"{complex(outside[0]):.6g}"
         raise ValueError(
             f"denominator must have its roots inside the unit circle, besides 1 once, got {worst}"
@@ -141,79 +116,45 @@ def transfer_function(optimizer: Any, *, at_lr: bool = False) -> TransferFunctio
         raise ValueError(
             f"numerator must be above 0 at z = 1, got {float(sum(numerator))!r}: the loss would rise"
         )
-    return system
+    return Transfer(numerator, product(rest, (Fraction(1), Fraction(-1))))
 
 
-def expansions(system: TransferFunction) -> Expansions:
-    """Return the expansions about −1 and 1.
+def flipping(system: Transfer) -> Transfer:
+    """Return a transfer function whose swing is x_t = (−1)^t A_t: the flip is its first instability.
 
     Raises
     ------
     ValueError
-        If the flip is not the first instability: then the swing is no x_t = (−1)^t A_t.
+        If another root leaves the unit circle first, or if roots cannot be told apart.
     """
-    first, angle = first_instability(system)
+    first, angle = first_to_leave(system)
     if angle != math.pi:
         raise ValueError(
             "optimizer must lose its stability by a flip, at z = −1, for the law of catapults; the first root to "
             f"leave the unit circle is e^(±{angle:.6g}i), at sharpness {first:.6g}"
         )
-    swings = _quotient(_taylor(system.numerator, -1), _taylor(system.denominator, -1))
-    drifts = _quotient(_taylor(system.numerator, 1)[:-1], _taylor(system.denominator, 1)[1:])
-    of_swing = _quotient([Fraction(1)] + [Fraction(0)] * ORDER, [c / swings[0] for c in swings])
-    of_sharpness = _quotient([Fraction(1)] + [Fraction(0)] * (ORDER - 1), [c / drifts[0] for c in drifts])
-    sigma = of_swing[1]
-    if (
-        sigma <= 0
-    ):  # the search on the circle has missed a crossing: the flip mode itself is unstable below S*
+    value, slope = series_at_flip(system, 1)
+    # The search on the circle has missed a crossing if the flip mode itself is unstable below S*.
+    if -slope / value <= 0:
         raise ValueError(
             "optimizer must have roots that can be told apart: too many poles of its transfer function are close to 1"
         )
+    return system
+
+
+def expansions(system: Transfer) -> Expansions:
+    """Return the expansions about −1 and 1; errors as of :func:`flipping`."""
+    flip, drift = series_at_flip(flipping(system), ORDER), series_at_one(system, ORDER - 1)
+    of_swing = quotient([flip[0]] + [Fraction(0)] * ORDER, flip)
+    of_sharpness = quotient([drift[0]] + [Fraction(0)] * (ORDER - 1), drift)
+    sigma = of_swing[1]
     return Expansions(
-        threshold=float(-1 / swings[0]),
-        gain=float(drifts[0]),
+        threshold=float(-1 / flip[0]),
+        gain=float(drift[0]),
         sigma=float(sigma),
         swing=tuple(float(c / sigma) for c in of_swing[2:]),
         sharpness=tuple(float(c) for c in of_sharpness[1:]),
     )
-
-
-def first_instability(system: TransferFunction) -> tuple[float, float]:
-    """Return the sharpness at which the first root of 1 + S·T(z) = 0 leaves the unit circle, and its angle in (0, π].
-
-    On the circle 1 + S·T = 0 needs Im(N·M̄) = 0, which is sin θ times a polynomial in cos θ.
-    """
-    above = np.array(system.numerator, dtype=float)
-    below = np.array(system.denominator, dtype=float)
-    size = below.size
-    above = np.concatenate([np.zeros(size - above.size), above])
-    # Im(N(e^{iθ})·M(e^{−iθ})) = Σ c_k sin kθ, with c_k the antisymmetric part of the correlation.
-    correlation = np.correlate(above[::-1], below[::-1], "full")
-    sines = correlation[size:] - correlation[: size - 1][::-1]
-    candidates = [math.pi]
-    if size > 2:
-        # sin kθ = sin θ·U_{k−1}(cos θ)
-        chebyshev = np.zeros(size - 1)
-        for k in range(1, size):
-            # U_{k−1} = 2(T_{k−1} + T_{k−3} + ...), T_0 once
-            for j in range(k - 1, -1, -2):
-                chebyshev[j] += (2.0 if j else 1.0) * sines[k - 1]
-        if np.any(chebyshev):
-            at = np.polynomial.chebyshev.chebroots(np.trim_zeros(chebyshev, "b"))
-            real = at.real[(np.abs(at.imag) < 1e-9) & (np.abs(at.real) < 1.0)]
-            candidates += np.arccos(real).tolist()
-    crossings = []
-    for angle in candidates:
-        z = -1.0 if angle == math.pi else np.exp(1j * angle)
-        value = np.polyval(above, z) / np.polyval(below, z)
-        if value.real < 0.0:
-            crossings.append((float(-1.0 / value.real), angle))
-    crossings.sort()
-    for k, (sharpness, angle) in enumerate(crossings):
-        beyond = crossings[k + 1][0] if k + 1 < len(crossings) else 2.0 * sharpness
-        if np.abs(system.roots(0.5 * (sharpness + beyond))).max() > 1.0:
-            return sharpness, angle
-    return math.inf, math.nan
 
 
 def _polynomial(name: str, coefficients: Any) -> tuple[Fraction, ...]:
@@ -230,30 +171,3 @@ def _polynomial(name: str, coefficients: Any) -> tuple[Fraction, ...]:
             f"{_LARGEST:g}, got {validation.shown(values.tolist())}"
         )
     return tuple(Fraction(value) for value in values.tolist())
-
-
-def _deflated(polynomial: tuple[Fraction, ...]) -> tuple[tuple[Fraction, ...], Fraction]:
-    """Return the quotient by z − 1, and the remainder."""
-    sums, total = [], Fraction(0)
-    for c in polynomial:
-        total += c
-        sums.append(total)
-    return tuple(sums[:-1]), sums[-1]
-
-
-def _taylor(polynomial: Sequence[Fraction], at: int) -> list[Fraction]:
-    """Return the coefficients of D⁰, ..., D^{ORDER} of p(at·e^D)."""
-    powers = range(len(polynomial) - 1, -1, -1)
-    return [
-        sum((c * at**n * Fraction(n) ** k for c, n in zip(polynomial, powers, strict=True)), Fraction(0))
-        / math.factorial(k)
-        for k in range(ORDER + 1)
-    ]
-
-
-def _quotient(one: Sequence[Fraction], other: Sequence[Fraction]) -> list[Fraction]:
-    """Return the quotient of two power series."""
-    out: list[Fraction] = []
-    for k in range(len(one)):
-        out.append((one[k] - sum((out[j] * other[k - j] for j in range(k)), Fraction(0))) / other[0])
-    return out

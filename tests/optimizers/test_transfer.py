@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import selfstab as ss
 from selfstab.optimizers import setting, sqrt, where
-from selfstab.optimizers.transfer import Transfer, exact, first_to_leave, integrated, transfer_of
+from selfstab.optimizers.transfer import transfer_of
+from selfstab.transfer_functions import Transfer, exact, first_to_leave, integrated
 from tests.optimizers.own import Aggregated, Mixed, Moments, TwoMomenta
 
 SYMBOL_Z = sympy.Symbol("z")

@@ -3,7 +3,7 @@
 import pytest
 
 from selfstab import theory
-from selfstab.theory.linear import Inertia
+from selfstab.transfer_functions import Inertia
 from selfstab.verification import linear
 from tests.verification.judging import assert_fail, assert_holds, entries, scaled
 
