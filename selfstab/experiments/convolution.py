@@ -21,6 +21,10 @@ _STRIDE: Final = 2
 """Their distance."""
 _PLACES: Final = (_SIDE - _PATCH) // _STRIDE + 1
 """Places a side of the first layer."""
+_IMAGES: Final = 5000
+"""Images of the data set."""
+_MOST: Final = 1000
+"""Most channels of a layer."""
 _BLOCK: Final = 2
 """Side of the second layer's kernels, which do not overlap."""
 
@@ -39,6 +43,11 @@ class ConvolutionalNetwork:
     samples, held_out
         Images trained on, and those after them; 5000 at most together.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind or range.
+
     Examples
     --------
     >>> ConvolutionalNetwork().channels
@@ -48,6 +57,16 @@ class ConvolutionalNetwork:
     channels: tuple[int, int] = (8, 16)
     samples: int = 4000
     held_out: int = 1000
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.channels, tuple) or len(self.channels) != 2:
+            raise TypeError(
+                f"channels must be a tuple of two integers, got {validation.shown(self.channels)}"
+            )
+        for count in self.channels:
+            validation.integer("channels", count, at_least=1, at_most=_MOST)
+        validation.integer("samples", self.samples, at_least=1, at_most=_IMAGES - 1)
+        validation.integer("held_out", self.held_out, at_least=1, at_most=_IMAGES - self.samples)
 
     def trial(self, seed: int, scale: float) -> Trial:
         """Return the trial of a seed: weights are normal of variance 1/inputs, times `scale`; biases 0.

@@ -115,6 +115,7 @@ class Setting:
         if isinstance(method, Optimizer):
             optimizer, stretch = method, self.stretch / at_rest(method).amplification()
         else:
+            validation.one_of("method", method, METHODS)
             optimizer = HeavyBall(1.0, self.momentum if method == "phb" else 0.0)
             stretch = self.stretch if method == "gd_time" else 1.0
         # Odd, and nearest to the effective time of heavy ball's.
@@ -143,14 +144,18 @@ def effective_times(optimizer: Optimizer, steps: int) -> Array:
 
 
 def at_rest(optimizer: Optimizer) -> Optimizer:
-    """Return the linear optimizer that it is while its preconditioner stands still: of Adam, averaged momentum.
+    """Return the linear optimizer that it is while its preconditioner stands still.
+
+    Adam is averaged momentum then, and RMSProp heavy ball.
 
     Examples
     --------
     >>> import selfstab as ss
-    >>> at_rest(ss.Adam(0.1, beta1=0.5)), at_rest(ss.HeavyBall(0.1))
-    (AveragedHeavyBall(lr=1.0, momentum=0.5), HeavyBall(lr=0.1, momentum=0.0, lookahead=0.0))
+    >>> at_rest(ss.Adam(0.1, beta1=0.5)), at_rest(ss.RMSProp(0.1, momentum=0.9))
+    (AveragedHeavyBall(lr=1.0, momentum=0.5), HeavyBall(lr=1.0, momentum=0.9, lookahead=0.0))
     """
-    if isinstance(optimizer, (Adam, RMSProp)):
-        return AveragedHeavyBall(1.0, optimizer.beta1 if isinstance(optimizer, Adam) else 0.0)
+    if isinstance(optimizer, Adam):
+        return AveragedHeavyBall(1.0, optimizer.beta1)
+    if isinstance(optimizer, RMSProp):
+        return HeavyBall(1.0, optimizer.momentum)
     return optimizer

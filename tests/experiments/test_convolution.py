@@ -76,3 +76,18 @@ def test_labels_are_trained_by_the_cross_entropy():
         log = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
         assert network.value(trial.start) == pytest.approx(-log[np.arange(len(own)), own].mean(), rel=1e-12)
     assert trial.scores(trial.start[None])["test_accuracy"][0] == np.mean(z.argmax(axis=1) == labels[60:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"channels": (3,)}, TypeError, "channels must be a tuple of two integers, got"),
+        ({"channels": (3, 0)}, ValueError, "channels must be"),
+        ({"samples": 0}, ValueError, "samples must be"),
+        ({"samples": 4500, "held_out": 501}, ValueError, "held_out must be"),
+    ],
+)
+def test_bad_input_is_named(arguments, error, message):
+    """Protects the door."""
+    with pytest.raises(error, match=message):
+        ConvolutionalNetwork(**arguments)
