@@ -171,17 +171,17 @@ _ASIDE = {
     },
     "diagonal": {
         "PHB .5": _BELOW, "QHM .7 .9": (0, 5, "left"), "NAG .9": (-4, -10, "right"), "AggMo 0 .9": (2, -12, "left"),
-        "PHB .8": (-4, -8, "right"), "QHM .7 .99": (4, -6, "left"), "PHB .9": _LEFT, "EMA .9": (4, -8, "left"),
+        "PHB .8": (-4, -8, "right"), "QHM .7 .99": (4, -14, "left"), "PHB .9": _LEFT, "EMA .9": (4, -8, "left"),
     },
     "digits": {
-        "NAG .7": _BELOW, "PHB .5": (-2, 5, "right"), "QHM .7 .9": (2, 5, "left"), "NAG .9": _BELOW,
+        "NAG .7": _BELOW, "PHB .5": (-2, 5, "right"), "QHM .7 .9": (2, 5, "left"), "NAG .9": (5, -9, "left"),
         "AggMo 0 .9": (-4, 4, "right"), "PHB .7": (0, 14, "center"), "EMA .7": _RIGHT,
     },
     "cross_entropy": {
-        "NAG .7": _BELOW, "PHB .5": (-4, 3, "right"), "QHM .7 .9": (0, 5, "left"), "NAG .9": (-1, -9, "right"),
-        "AggMo 0 .9": (0, 9, "left"), "PHB .7": (-2, -9, "right"), "EMA .7": _RIGHT,
+        "NAG .7": _BELOW, "PHB .5": (-4, 3, "right"), "QHM .7 .9": (0, 5, "left"), "NAG .9": (-2, -9, "right"),
+        "AggMo 0 .9": (0, 9, "left"), "PHB .7": (4, -11, "left"), "EMA .7": _RIGHT,
     },
-    "convolution": {"PHB .5": _LEFT, "NAG .9": _BELOW},
+    "convolution": {"PHB .5": _BELOW, "QHM .7 .9": (-3, 3, "right"), "NAG .9": (4, -7, "left")},
     "adam": {},
 }  # fmt: skip
 """Where a name stands beside its mark, in points, by panel; to the right by default."""
