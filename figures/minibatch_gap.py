@@ -51,7 +51,7 @@ def _measured(loss: ss.MLP, momentum: float, size: int, seed: int, quick: bool) 
     steps = int((1000 if quick else 8000) * (1.0 - momentum) / (1.0 + momentum))
     every = max(1, steps // (40 if quick else 200))
     path = _path(loss, ss.HeavyBall(2.0 * (1.0 + momentum) / THRESHOLD, momentum), size, seed, steps, every)
-    window = path[len(path) // 4 : len(path) // 2]
+    window = path[(steps // every + 1) // 4 :]
     sharpness = ss.hessian_spectrum(loss, window)["eigenvalue"].values[:, 0]
     points = window[:: max(1, len(window) // (3 if quick else 15))]
     lr = 2.0 * (1.0 + momentum) / THRESHOLD
@@ -68,11 +68,11 @@ def _measured(loss: ss.MLP, momentum: float, size: int, seed: int, quick: bool) 
 
 
 def _path(loss: ss.MLP, optimizer: ss.HeavyBall, size: int, seed: int, steps: int, every: int) -> np.ndarray:
-    """Return weights of a run on batches; the learning rate rises to its value in the first tenth."""
+    """Return weights of the first half of a run on batches; the learning rate rises to its value in the first tenth."""
     generator = np.random.default_rng([seed, size])
     w = loss.initial_weights(seed)
     states, path = (np.zeros_like(w),) * len(optimizer.states), [w]
-    for t in range(1, steps + 1):
+    for t in range(1, ((steps // every + 1) // 2 - 1) * every + 1):
         rows = generator.choice(SAMPLES, size, replace=False)
         gradient = (loss if size == SAMPLES else loss.of_rows(rows)).gradient_at(w)
         w, states = optimizer.rule(w, states, gradient, optimizer.lr * min(1.0, 10.0 * t / steps), t)
@@ -89,10 +89,9 @@ def _state(loss: ss.MLP, w: np.ndarray) -> tuple[float, float, float, float, flo
     _, u = loss.sharpness(centre)
     slope = loss.third_at(centre, u, u)
     slope -= (slope @ u) * u
-    gradients = np.array([loss.of_rows(np.array([k])).gradient_at(w) for k in range(SAMPLES)])
     b2 = slope @ slope
     alpha = -loss.gradient_at(centre) @ slope
-    return alpha, b2, np.var(gradients @ u), np.var(gradients @ slope) / b2, x * x
+    return alpha, b2, np.var(loss.slopes_at(w, u)), np.var(loss.slopes_at(w, slope)) / b2, x * x
 
 
 @style.styled

@@ -189,7 +189,7 @@ def integrated(denominator: Polynomial, rounding: Fraction = _ROUNDING) -> Polyn
     A root is at 1 if the denominator's value there is below `rounding` of the sum of its sizes.
     """
     rest, remainder = _divided(denominator, _UNIT)
-    return None if abs(sum(remainder)) > rounding * sum(map(abs, denominator)) else rest
+    return None if abs(sum(remainder, Fraction(0))) > rounding * sum(map(abs, denominator)) else rest
 
 
 def coefficients_of(transfer: Transfer) -> TransferCoefficients:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from selfstab.kernels import ends, repetition
 from selfstab.kernels.eigenvalues import TOPS_OF_ROWS, matrix_shape, rows_of
 from selfstab.kernels.sample_template import SHORT_CHUNK, SampleLoop
 from selfstab.kernels.samples import ZERO, words
@@ -36,7 +37,7 @@ def sweep_source(loss: LossText, variant: Variant, title: str) -> str:
     alone = w.rows[len(w.rows) - (2 if lost else 1) :]
     calm = f" and rows[{w.place('lost', 'rows')}] == 0.0" if lost else ""
     check = ["check(rows, matrix)"] if w.checked else []
-    returns = w.returns()  # before the functions of means, which it may call for
+    returns = repetition.returns(w)  # before the functions of means, which it may call for
     own_advance = _advance_iterated if w.iterated or w.iterated_preconditioned else _advance
     advance = own_advance(w) if loss.sample is None else loop.advance()
     return f'''\
@@ -54,7 +55,7 @@ nan = np.nan
 def begin({data}lane, inputs, table, matrix):
     """Put a cell's inputs and its state at step 0 into `lane`."""
 {lane}\
-{indented(w.begin(), 1)}
+{indented(ends.begin(w), 1)}
 
 {advance}
 @compiled
@@ -76,9 +77,9 @@ def locate({data}lane, first, last, steps, table, noise, escape, matrix):
 def finish({data}lane, ended, steps, table, matrix, out, cell):
     """Write a cell's measures; `ended` is the step at which it diverged, or -1."""
 {lane}\
-{indented(w.finish(), 1)}
+{indented(ends.finish(w), 1)}
 
-{w.check()}{w.repeated()}\
+{w.check()}{repetition.repeated(w)}\
 @compiled
 def run_block({data}rows, saved, final, lane, ended, count, steps, table, noise, escape, matrix):
     """Run one block of lanes, already begun, to its end; put each lane's last state into `final`."""
@@ -112,7 +113,7 @@ def run_block({data}rows, saved, final, lane, ended, count, steps, table, noise,
             left -= 1 if ended[i] >= 0 else 0
 {indented(["taken = True"] if check else [], 3)}\
 {indented(["if taken:", "    check(rows, matrix)"] if check else [], 2)}\
-{indented(w.onwards(), 2)}\
+{indented(repetition.onwards(w), 2)}\
     for i in range(count):
         if ended[i] < 0:
             for k in range(ROWS):

@@ -17,11 +17,11 @@ from functools import cached_property
 
 from selfstab.kernels import elementary
 from selfstab.kernels.careful import careful_lines
-from selfstab.kernels.measures import FINISH, GROUPS, MEASURES, PRECONDITIONED, groups_of, needs_of, of_update
+from selfstab.kernels.measures import GROUPS, MEASURES, PRECONDITIONED, groups_of, needs_of, of_update
 from selfstab.kernels.preconditioned import PreconditionedText, size_of
 from selfstab.kernels.rates import EXCESS
 from selfstab.kernels.samples import LANES as LANES
-from selfstab.kernels.samples import ZERO, MeanFunctions, MeanLines, code_of, computed_before, words
+from selfstab.kernels.samples import MeanFunctions, MeanLines, code_of, computed_before, words
 from selfstab.kernels.variants import LossText, Variant
 
 CHUNK = 128
@@ -61,9 +61,6 @@ WINDOWS = (
     "last_eighth = choose((8 * t >= 7 * steps) | (t + 1 == steps), 1.0, 0.0)",
 )
 """Parts of the run, as factors that are 1 inside and 0 outside."""
-
-EDGES = ("(steps + 1) // 2", "(3 * steps + 3) // 4", "(7 * steps + 7) // 8", "steps - 1")
-"""The steps at which one of WINDOWS changes."""
 
 
 def _scaled(text: str) -> tuple[str, str]:
@@ -166,44 +163,6 @@ class Writer:
         """
         k = self.rows.index(name)
         return str(k) if table == "lane" else f"{k * LANES} + i"
-
-    def repeated(self) -> str:
-        """Text of the test whether a block repeats itself."""
-        if not self.autonomous:
-            return ""
-        return '''\
-@compiled
-def repeated(rows, saved, ended, count):
-    """Whether the last chunk changed no bit of the lanes that have not ended."""
-    now, before = rows.view(np.int64), saved.view(np.int64)
-    for i in range(count):
-        if ended[i] < 0:
-            for k in range(MOVING):
-                if now[k * LANES + i] != before[k * LANES + i]:
-                    return False
-    return True
-
-
-'''
-
-    def onwards(self) -> list[str]:
-        """Lines that end a chunk: how t goes on.
-
-        If the chunk t, ..., last − 1 took the state (weights, velocities, measures) to itself, bit for bit, so does
-        each chunk after it up to the next edge: a step is a function of that state and, by WINDOWS, of the part of the
-        run. The first chunk is none to judge by, as the measures tell its first two steps from the others.
-        """
-        if not self.autonomous:
-            return ["t = last"]
-        stop = ["stop = steps"]
-        for edge in EDGES if self.motion else ():
-            stop += [f"edge = {edge}", "stop = edge if t < edge < stop else stop"]
-        return [
-            "if t > 0 and last - t == CHUNK and repeated(rows, saved, ended, count):",
-            *(f"    {line}" for line in stop),
-            "    last += (stop - last) // CHUNK * CHUNK if stop > last else 0",
-            "t = last",
-        ]
 
     def windows(self) -> list[str]:
         """Return the parts of the run, if a measure asks for them."""
@@ -416,32 +375,6 @@ def check(rows, matrix):
             self.update_lines += [f"next_{name} = next_{first}" for name in others]
         return out + self.update_lines[len(ahead) :]
 
-    def returns(self) -> str:
-        """Text of the function that tells whether a lane's state is one of a cycle."""
-        if not self.returning:
-            return ""
-        means = self.means.lines
-        lines, results = code_of(self.loss, [] if self.ahead() else ["gradient"], "", means)
-        step = [*lines, *self.update(results, means), *self.accept()]
-        read = words(step)
-        names = [*self.carried, *(name for name in self.fixed if name in read)]
-        same = " and ".join(f"{name} == lane[{self.rows.index(name)}]" for name in self.carried)
-        sampled = self.loss.sample is not None
-        count = CHUNK if sampled else "CHUNK"
-        return f'''\
-@compiled
-def returns({"data, sums, " if sampled else ""}lane):
-    """Whether the updates take a lane's weights and states to themselves within {count} steps, bit for bit."""
-{indented([*([f"at = {ZERO}"] if sampled else []), *self.load(names, "lane")], 1)}\
-    for _ in range({count}):
-{indented(step, 2)}\
-        if {same}:
-            return True
-    return False
-
-
-'''
-
     def moved(self) -> list[str]:
         """Return the measures' lines at the update t → t + 1."""
         if not self.motion:
@@ -459,61 +392,3 @@ def returns({"data, sums, " if sampled else ""}lane):
     def accept(self) -> list[str]:
         """Return lines that make the next state the present one."""
         return [f"{name} = next_{name}" for name in self.carried]
-
-    def begin(self) -> list[str]:
-        """Return lines that make a lane from a cell's inputs."""
-        loss, variant = self.loss, self.variant
-        inputs = variant.inputs(loss)
-        read = {name: f"inputs[{k}]" for k, name in enumerate(inputs)}
-        out = [f"{p} = {read[p]}" for p in loss.parameters]
-        out += [f"{name} = {formula}" for name, formula in loss.constants]
-        update, rate = variant.update, variant.rate
-        out += [
-            f"{row} = {read[name]}" for row, name in zip(update.setting_rows, update.settings, strict=True)
-        ]
-        out += [f"{w} = {read['start.' + w]}" for w in loss.weights]
-        begun, begun_by_lr = self.begun(read)
-        out += [] if begun_by_lr else begun
-        lines, results = self.state(self.first_pieces, self.means_at_ends, begun=False)
-        out += lines
-        out += rate.begun({name: read[name] for name in rate.inputs})
-        if rate is EXCESS:
-            out += [f"lr = {update.rate_at_excess('sharpness', read['excess'])}"]
-        out += ["t = 0"] if rate.changes or (self.preconditions and update.depends_on_step) else []
-        out += self.rate()
-        out += begun if begun_by_lr else []
-        out += [self.threshold()] if "threshold" in self.fixed else []
-        out += self.preconditioned(results) if "hessian" in results else []
-        starts = [
-            (g, f"{name} = {formula}") for g in self.groups for name, formula in GROUPS[g].state.items()
-        ]
-        out += [line for g, start in starts for line in self.of(g, [start])]
-        lost = f"lost = choose({self.checked}, 0.0, nan)" if self.checked else "lost = 0.0"
-        out += ["peak = 0.0", *([lost] if "lost" in self.rows else [])]
-        return [*out, *self.store(self.rows, "lane")]
-
-    def begun(self, read: Mapping[str, str]) -> tuple[list[str], bool]:
-        """Return the lines of the states at step 0, from the places of the inputs, and whether they read lr."""
-        update, out, by_lr = self.variant.update, [], False
-        for w, *states in zip(self.loss.weights, *self.states, strict=True):
-            if self.variant.resumes:
-                texts = [read[f"{name}.{w}"] for name in update.state_names]
-            else:
-                texts, by_lr = update.begin(w, read[f"previous.{w}"])
-            out += [f"{name} = {text}" for name, text in zip(states, texts, strict=True)]
-        return out, by_lr
-
-    def finish(self) -> list[str]:
-        """Return lines that read the measures off a lane's end."""
-        lines, _ = self.state(self.with_gradient(self.last_pieces), self.means_at_ends)
-        out = [*self.load([*self.moving, *self.fixed], "lane"), "t = steps if ended < 0 else ended"]
-        out += [*self.rate(), *lines, *self.at_state(), f"scale = {self.scale}"]
-        out += [line for g in self.groups for line in self.of(g, FINISH.get(g, ()))]
-        if "phase" in self.variant.measures:
-            data = "" if self.loss.sample is None else "data, sums, "
-            returned = f"returns({data}lane) if ended < 0 and not decided else False"
-            out += [f"returned = {returned if self.returning else False}"]
-        return out + [
-            f"out[{k}, cell] = {value_text(name, self.preconditions)}"
-            for k, name in enumerate(self.variant.measures)
-        ]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import selfstab as ss
-from selfstab.kernels import rates, writer
+from selfstab.kernels import rates, repetition, writer
 from selfstab.kernels.arithmetic import plain_namespace
 from selfstab.kernels.measures import MEASURES
 from selfstab.kernels.variants import Variant
@@ -36,7 +36,7 @@ def test_windows_are_the_halves_and_quarters_by_definition():
 def test_windows_change_at_the_edges_only():
     """Protects steps that are left out: between two edges a block that repeats itself is in one part of the run."""
     for steps in range(1, 50):
-        edges = {eval(edge, {"steps": steps}) for edge in writer.EDGES}
+        edges = {eval(edge, {"steps": steps}) for edge in repetition.EDGES}
         changes = {t for t in range(1, steps) if windows_at(t, steps) != windows_at(t - 1, steps)}
         assert changes <= edges
 

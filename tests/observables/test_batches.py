@@ -57,6 +57,37 @@ def test_single_samples_make_the_loss(name):
     assert loss.of_samples([0]).explicit_hessian == loss.explicit_hessian
 
 
+@pytest.mark.parametrize("name", LOSSES)
+def test_slopes_of_samples_are_their_gradients_along_a_direction(name):
+    """Protects the noise of batches: each sample's gradient, of a loss made of it alone, along two directions."""
+    loss = LOSSES[name]
+    w, *directions = RNG.standard_normal((3, loss.dimension))
+    gradients, _ = single_samples(loss, w)
+    for direction in directions:
+        assert loss.slopes_at(w, direction) == pytest.approx(gradients @ direction, rel=1e-12, abs=1e-13)
+
+
+@pytest.mark.parametrize("name", ["mlp", "cross-entropy"])
+def test_a_network_of_some_rows_is_the_constructors(name):
+    """Protects minibatches, which skip the constructor: the same bits, state and Hessian's form as a new network."""
+    loss, rows = LOSSES[name], [4, 1, 4]
+    new = ss.MLP(
+        loss.widths,
+        INPUTS[rows],
+        loss.targets[rows],
+        criterion=loss.criterion,
+        weight_decay=loss.weight_decay,
+    )
+    part = loss.of_samples(rows)
+    w = RNG.standard_normal(loss.dimension)
+    assert part.description == new.description
+    assert part.sample_count == 3
+    assert np.array_equal(part.gradient(w), new.gradient(w))
+    assert np.array_equal(part.hessian(w), new.hessian(w))
+    assert vars(part).keys() == vars(new).keys()
+    assert loss.sample_count == 6
+
+
 def test_one_weight_in_closed_form():
     """Protects the meaning: on Σ h_i w²/2 at any w it is E h³/E h², for batches of one."""
     h = np.array([0.5, 1.0, 4.0])

@@ -10,6 +10,7 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.losses.base.loss import Loss
+from selfstab.validation import Array
 
 
 class SampleMean(Loss):
@@ -31,6 +32,12 @@ class SampleMean(Loss):
     @abstractmethod
     def of_rows(self, rows: Any) -> Self:
         """Return the loss of the samples of these rows; the rows are checked."""
+
+    def slopes_at(self, w: Array, direction: Array) -> Array:
+        """Return ∇ℓ_i(w)·v of each sample, shape (n,), v the direction: their variance is that of a step's noise."""
+        return np.array(
+            [self.of_rows(np.array([k])).gradient_at(w) @ direction for k in range(self.sample_count)]
+        )
 
     def of_samples(self, rows: Sequence[int]) -> Self:
         """Return the same loss of some samples, the mean over them.

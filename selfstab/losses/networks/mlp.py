@@ -147,6 +147,19 @@ class MLP(Regression):
                 f"got {self.activation!r}, which has them up to order {self.highest_derivative}"
             )
 
+    def of_rows(self, rows: Any) -> Self:
+        """Return the loss of these rows of `inputs` and `targets`."""
+        if type(self) is not MLP:
+            return super().of_rows(rows)
+        # What the constructor has checked is not checked again: it would take as long as a gradient.
+        loss = type(self).__new__(type(self))
+        loss.__dict__.update(self.__dict__)
+        loss.inputs, loss.targets = self.inputs[rows], self.targets[rows]
+        loss._network = Network(
+            self.widths, loss.inputs, self._network.activation, CRITERIA[self.criterion](loss.targets)
+        )
+        return loss
+
     def initial_weights(self, seed: int = 0, scale: float = 1.0) -> Array:
         """Return random weights: entries of W_k normal with deviation scale/√fan-in, biases zero.
 
@@ -172,6 +185,14 @@ class MLP(Regression):
     def gradient_at(self, w: Array) -> Array:
         """Return ∇L(w)."""
         return self._decayed(self._network.gradient_at(w), w)
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def slopes_at(self, w: Array, direction: Array) -> Array:
+        """Return ∇ℓ_i(w)·v of each sample, from one pass."""
+        if type(self) is not MLP:
+            return super().slopes_at(w, direction)
+        slopes = self._network.slopes(self._network.at(w, 1), direction)
+        return slopes + self.weight_decay * (w @ direction)
 
     @np.errstate(over="ignore", invalid="ignore")
     def hessian_vector_at(self, w: Array, v: Array) -> Array:

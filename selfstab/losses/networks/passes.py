@@ -124,6 +124,14 @@ class Network:
             deltas.append(np.multiply(arriving[-1], derivatives[0], out=array(shape)))
         return Pass(layers, inputs, slopes, outputs, state, deltas[::-1], arriving[::-1])
 
+    def slopes(self, at: Pass, v: Array) -> Array:
+        """Return ∇ℓ·v of each sample, n·Σ_k (ā_k V̄_k)·δ_k, with V̄_k the layers of v."""
+        parts = (
+            ((inputs @ layer) * delta).sum(axis=1)
+            for inputs, layer, delta in zip(at.inputs, self.layers(v), at.deltas, strict=True)
+        )
+        return np.asarray(len(self.data) * sum(parts))
+
     def gradient(self, at: Pass) -> Array:
         """Return ∂L/∂W̄_k = ā_kᵀ δ_k of all layers."""
         gradient = np.empty(self.dimension)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import selfstab as ss
-from selfstab.kernels import sweep_template, writer
+from selfstab.kernels import repetition, sweep_template, writer
 from selfstab.kernels.arithmetic import plain_namespace
 from selfstab.kernels.measures import MEASURES
 from selfstab.kernels.variants import Variant
@@ -324,7 +324,7 @@ def test_steps_left_out_change_no_bit(measures, lr, monkeypatch):
     begins, found = chunks_and_measures(
         sweep_template.sweep_source(formulas, variant, ""), lr, steps, measures
     )
-    monkeypatch.setattr(writer.Writer, "onwards", lambda _: ["t = last"])
+    monkeypatch.setattr(repetition, "onwards", lambda _: ["t = last"])
     all_begins, expected = chunks_and_measures(
         sweep_template.sweep_source(formulas, variant, ""), lr, steps, measures
     )
