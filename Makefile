@@ -4,11 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 OLDEST := .venv-oldest
 QUICK ?=
+STUDY ?=
+SECONDS ?=
 TORCH ?=
 JSON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-full test-oldest lint types imports bench bench-table docs images screenshot predictions test-browser clean
+.PHONY: help setup reproduce test test-full test-oldest lint types imports experiments bench bench-table docs images screenshot predictions test-browser clean
 
 help:
 	@echo "make reproduce [QUICK=1]  every figure and the table of predictions, into report/"
@@ -17,6 +19,7 @@ help:
 	@echo "make test-oldest          the tests with the oldest dependencies that pyproject.toml allows"
 	@echo "make test-browser         the explorer in Chromium, if there is one"
 	@echo "make lint types imports   ruff and the schemas of .github, mypy, import-linter"
+	@echo "make experiments          long studies of figures/studies.py: goes on with what figures/results lacks"
 	@echo "make bench [TORCH=1]      speed as ratios against named baselines; JSON=FILE stores all samples"
 	@echo "make bench-table          the table of benchmarks/README.md, from benchmarks/results"
 	@echo "make docs                 the manual, into docs/_build/html"
@@ -65,6 +68,10 @@ types: setup
 
 imports: setup
 	$(BIN)/lint-imports
+
+# Hours from nothing; what is stored is not run again. STUDY="NAME ..." picks, SECONDS=N ends early. One thread for JAX.
+experiments: setup
+	XLA_FLAGS="--xla_cpu_multi_thread_eigen=false" $(BIN)/python -m figures.studies $(STUDY) $(if $(SECONDS),--seconds $(SECONDS))
 
 # What ours is compared with, on top of setup's. PyTorch takes gigabytes: TORCH=1 installs it too.
 $(VENV)/.installed-bench: $(VENV)/.installed

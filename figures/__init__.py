@@ -46,6 +46,7 @@ NAMES: Final = (
     "networks",
     "flatter",
     "flatter_networks",
+    "flatter_optimizers",
 )
 """The figures, in the order of a report."""
 

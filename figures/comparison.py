@@ -18,7 +18,8 @@ import xarray
 
 import selfstab as ss
 from selfstab.eigen import pairs
-from selfstab.experiments.comparison import Ending, effective_times
+from selfstab.experiments.comparison import Ending
+from selfstab.experiments.setting import effective_times
 from selfstab.plotting import methods, runs, style
 from selfstab.runs.together import simulate_together
 

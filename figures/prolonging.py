@@ -2,7 +2,7 @@
 
 At frozen sharpness the oscillation dies as |λ|^t. Momentum makes it live longer than gradient descent does, except just
 below the threshold, where it shortens it. The swings that are left push the sharpness down by 1 + 4βe/(1 − β)² times as
-much as gradient descent's.
+much as gradient descent's. Hollow: a diagonal linear network of 200 weights, from small swings at its minimum.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray
 
+import selfstab as ss
 from selfstab import theory
 from selfstab.plotting import style
+from selfstab.verification import universality
 
 from . import momenta, require, thresholds
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 TITLE = "Below the threshold: lifetime of the oscillation, and prolonged stabilization"
 
 MOMENTA = (0.0, 0.5, 0.9)
+NETWORK_DEPTHS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75)
+CATAPULT = 0.01
+"""Relative excess at which the network's catapults start."""
 
 
 def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
@@ -42,7 +47,69 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
         pushes / pushes[0],
         {"long_name": "remaining drop over gradient descent's"},
     )
-    return {"prolonging": out}
+    return {"prolonging": out, "network": _network(quick), "catapults": _catapults()}
+
+
+def _network(quick: bool) -> xarray.Dataset:
+    """Return the drops of a diagonal network's sharpness from small swings at rest, below the threshold."""
+    start = universality.STARTS["DiagonalNetwork"]()
+    momentum, depth = np.array(MOMENTA), np.array(NETWORK_DEPTHS[::3] if quick else NETWORK_DEPTHS)
+    drop, predicted = np.empty((momentum.size, depth.size)), np.empty((momentum.size, depth.size))
+    for (i, j), _ in np.ndenumerate(drop):
+        beta, e = float(momentum[i]), float(depth[j])
+        optimizer = ss.HeavyBall(ss.HeavyBall(1.0, beta).at_excess(start.sharpness, -e), beta)
+        limit = optimizer.max_stable_sharpness()
+        swing = 0.01 * limit * e * (1.0 - beta) / np.sqrt(start.slope2)
+        first, previous = ss.flip_start(start.loss, start.weights, swing)
+        steps = int(30.0 * max(theory.oscillation_lifetime(e, beta), 1.0 / (1.0 - beta))) + 20
+        run = ss.simulate(start.loss, optimizer, first, steps, previous=previous, every=steps)
+        drop[i, j] = (start.sharpness - float(run["sharpness"][-1])) / swing**2
+        predicted[i, j] = theory.remaining_drop(swing, -swing, 0.0, limit, beta, e, start.slope2) / swing**2
+    dims = ("momentum", "depth")
+    return xarray.Dataset(
+        {
+            "drop": (dims, drop, {"long_name": "remaining drop over the swing's square"}),
+            "predicted": (dims, predicted, {"long_name": "the same in closed form"}),
+            "factor": (dims, drop / drop[0], {"long_name": "remaining drop over gradient descent's"}),
+        },
+        {"momentum": momentum, "depth": depth},
+    )
+
+
+def _catapults() -> xarray.Dataset:
+    """Return how catapults of one excess end on the diagonal network: when, and what falls after the peak."""
+    start = universality.STARTS["DiagonalNetwork"]()
+    rows = []
+    for beta in MOMENTA:
+        optimizer = ss.HeavyBall(ss.HeavyBall(1.0, beta).at_excess(start.sharpness, CATAPULT), beta)
+        y0 = start.sharpness - optimizer.max_stable_sharpness()
+        swing = 1e-3 * float(theory.max_displacement(y0, start.slope2))
+        first, previous = ss.flip_start(start.loss, start.weights, swing)
+        run = ss.simulate(
+            start.loss, optimizer, first, 1500, previous=previous, keep=("loss", "weights")
+        )  # fmt: skip
+        size, weights = np.sqrt(run["loss"].values), run["weights"].values
+        peak = int(size.argmax())
+        fallen = [int(np.argmax(size[peak:] < share * size[peak])) for share in (np.exp(-1.0), 0.01)]
+        begun, top, end = (start.loss.sharpness(weights[k])[0] for k in (0, peak, -1))
+        faster = (1.0 + beta) / (1.0 - beta)
+        rows.append(
+            [fallen[0] * faster, fallen[1] * faster, (top - end) / (begun - end), (begun - end) / (2.0 * y0)]
+        )
+    names = {
+        "to_e": "effective time from the peak until the swing is 1/e of it, in steps of gradient descent",
+        "to_percent": "the same until it is 1% of it",
+        "after_peak": "share of the drop that comes after the peak",
+        "overshoot": "drop / (2 y0)",
+    }
+    columns = np.array(rows).T
+    return xarray.Dataset(
+        {
+            name: ("momentum", column, {"long_name": words})
+            for (name, words), column in zip(names.items(), columns, strict=True)
+        },
+        {"momentum": np.array(MOMENTA)},
+    )
 
 
 @style.styled
@@ -58,7 +125,12 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         left.plot(table["depth"], table["lifetime"].sel(momentum=beta), label=rf"$\beta={beta:g}$", **points)
         right.plot(fine, theory.prolonging_factor(fine, beta), color=colour)
         right.plot(table["depth"], table["factor"].sel(momentum=beta), **points)
+        network = data["network"]
+        hollow = points | {"markersize": 5.5, "markerfacecolor": "none"}
+        right.plot(network["depth"], network["factor"].sel(momentum=beta), **hollow)
     left.plot([], [], color=style.THEORY_COLOUR, label="theory")
+    left.plot([], [], linestyle="none", marker="o", markersize=5.5, markerfacecolor="none", color=style.THEORY_COLOUR,
+              label="network")  # fmt: skip
     left.set(yscale="log", ylim=(0.3, 300.0), xlabel=r"depth, $e=(S^*-S)/S^*$", ylabel="lifetime in steps")
     right.set(yscale="log", xlabel=r"depth, $e=(S^*-S)/S^*$", ylabel="remaining drop, over GD's")
     left.legend()
@@ -73,7 +145,23 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
     factor = np.abs(table["factor"].values / theory.prolonging_factor(depth, beta) - 1.0)
     require((lifetime < 1e-3).all(), f"a lifetime is off by {lifetime.max():.1e}")
     require((factor < 1e-9).all(), f"a remaining drop is off by {factor.max():.1e}")
+    network, ends = data["network"], data["catapults"]
+    off = np.abs(network["drop"].values / network["predicted"].values - 1.0)
+    require((off < 1e-3).all(), f"a remaining drop of the network is off by {off.max():.1e}")
+    ratio = network["factor"].values / theory.prolonging_factor(network["depth"].values, beta) - 1.0
+    require((np.abs(ratio) < 1e-3).all(), f"a factor of the network is off by {np.abs(ratio).max():.1e}")
+    plain, heavy = ends.sel(momentum=0.0), ends.sel(momentum=0.9)
+    require(heavy["to_percent"] > 2.0 * plain["to_percent"], "momentum does not prolong the swing's end")
+    require(heavy["after_peak"] > 0.7, "little of momentum's drop comes after the peak")
+    require(abs(plain["after_peak"] - 0.5) < 0.02, "not half of gradient descent's drop comes after the peak")
     return [
+        *(
+            f"Catapults on the network at β = {float(at['momentum']):g} from excess {CATAPULT:g}: the swing falls "
+            f"to 1/e in {float(at['to_e']):.0f} and to 1% in {float(at['to_percent']):.0f} steps of gradient descent; "
+            f"{float(at['after_peak']):.0%} of the drop comes after the peak; drop/(2y₀) {float(at['overshoot']):.2f}."
+            for at in (ends.isel(momentum=k) for k in range(len(MOMENTA)))
+        ),
+        f"Remaining drops of {off.size} runs on the network within {off.max():.0e} of the closed form.",
         f"Lifetimes of {lifetime.size} runs on ½w² within {lifetime.max():.0e} of the closed form.",
         f"Remaining drops from a swing at rest within {factor.max():.0e} of 1 + 4βe/(1 − β)² times gradient descent's.",
     ]

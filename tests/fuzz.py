@@ -419,6 +419,33 @@ def malformed_adaptive(rng):
     return malformed_call(rng, ADAPTIVE)
 
 
+def compared_optimizers():
+    """Return a comparison of two optimizers."""
+    return experiments.compare(
+        TASK, SETTING, optimizers={"a": ss.HeavyBall(1.0), "b": ss.RMSProp(1.0)}, threads=1
+    )
+
+
+STUDY = {"task": TASK, "setting": SETTING, "optimizers": {"a": ss.QuasiHyperbolic(1.0, 0.9, 0.5)}}
+
+COMPARED = {
+    "compare optimizers": (experiments.compare, {**STUDY, "threads": 1}),
+    "survey of optimizers": (experiments.survey, {**STUDY, "axes": {"threshold": [3.0]}, "threads": 1}),
+    "verdict of optimizers": (
+        lambda data=None, **rest: experiments.verdict(compared_optimizers() if data is None else data, **rest),
+        {"number": "least_sharpness", "against": "a", "of": "b"}),
+    "plan": (lambda **rest: SETTING.plan(**rest), {"method": ss.HeavyBall(1.0, 0.9)}),
+    "Study": (experiments.Study, STUDY),
+    "piece": (lambda **rest: experiments.Study(**STUDY).run(**rest), {"name": "a", "seed": 0}),
+    "ConvolutionalNetwork": (experiments.ConvolutionalNetwork, {"channels": (2, 3), "samples": 12, "held_out": 8}),
+}  # fmt: skip
+
+
+def malformed_comparison(rng):
+    """Return a call that compares optimizers, with one to three junk arguments."""
+    return malformed_call(rng, COMPARED)
+
+
 KINDS = [
     malformed_call,
     malformed_formula,
@@ -428,6 +455,7 @@ KINDS = [
     malformed_optimizer,
     call_beyond_memory,
     malformed_adaptive,
+    malformed_comparison,
 ]
 
 
@@ -459,7 +487,7 @@ def main(count: int, seed: int) -> None:
         os.chdir(folder)
         check_calls()
         for _ in range(count):
-            make = rng.choices(KINDS, [50, 30, 10, 10, 20, 20, 5, 10])[0]
+            make = rng.choices(KINDS, [50, 30, 10, 10, 20, 20, 5, 10, 10])[0]
             name, call, shown = make(rng)
             # The last line before a crash or a hang says which call it was.
             print(name, ascii(shown)[:300], file=sys.stderr, flush=True)

@@ -112,8 +112,11 @@ def test_public_names_are_those_promised():
         assert callable(getattr(ss.datasets, name)), name
     for name in ss.experiments.PRESETS:
         assert " ".join(inspect.signature(getattr(ss.experiments, name)).parameters) == "quick threads", name
-    assert " ".join(inspect.signature(ss.experiments.compare).parameters) == "task setting threads"
-    assert " ".join(inspect.signature(ss.experiments.survey).parameters) == "task setting axes threads"
+    assert " ".join(inspect.signature(ss.experiments.compare).parameters) == "task setting optimizers threads"
+    assert (
+        " ".join(inspect.signature(ss.experiments.survey).parameters)
+        == "task setting axes optimizers threads"
+    )
 
 
 def test_lists_of_names_agree():

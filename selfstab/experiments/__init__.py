@@ -1,11 +1,13 @@
-"""Experiments on real models: heavy ball and gradient descent at the same threshold, over seeds.
+"""Experiments on real models: heavy ball, gradient descent and other optimizers at the same threshold, over seeds.
 
 A task and a setting make a comparison (:func:`compare`) or, over a grid, a survey (:func:`survey`), which
 :func:`verdict` sums up. Each preset is a function with its numbers to expect: :func:`diagonal_network`,
-:func:`digits_network`, :func:`onehot_network`, :func:`deep_network`, :func:`mnist_network`.
+:func:`digits_network`, :func:`onehot_network`, :func:`deep_network`, :func:`mnist_network`. A :class:`Study`
+runs several optimizers in pieces, whose results are stored.
 """
 
-from selfstab.experiments.comparison import METHODS, SUMMARIES, Setting, compare
+from selfstab.experiments.comparison import SUMMARIES, compare
+from selfstab.experiments.convolution import ConvolutionalNetwork
 from selfstab.experiments.presets import (
     PRESETS,
     Preset,
@@ -15,6 +17,8 @@ from selfstab.experiments.presets import (
     mnist_network,
     onehot_network,
 )
+from selfstab.experiments.setting import METHODS, Setting
+from selfstab.experiments.studies import Study
 from selfstab.experiments.surveys import survey, verdict
 from selfstab.experiments.tasks import MNIST, Digits, SparseRegression, Trial
 
@@ -23,10 +27,12 @@ __all__ = [
     "MNIST",
     "PRESETS",
     "SUMMARIES",
+    "ConvolutionalNetwork",
     "Digits",
     "Preset",
     "Setting",
     "SparseRegression",
+    "Study",
     "Trial",
     "compare",
     "deep_network",

@@ -12,7 +12,7 @@ an oscillation of period two.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from multiprocessing import process
@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 
 from selfstab import former_names, theory, validation
 from selfstab.eigen.blas import one_blas_thread
+from selfstab.experiments.setting import METHODS, Setting, at_rest, effective_times
 from selfstab.experiments.tasks import SCORES, Task, Trial
 from selfstab.losses.base.fingerprint import hash_of
 from selfstab.losses.base.loss import Loss
+from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.heavy_ball import HeavyBall
-from selfstab.optimizers.schedules import LinearWarmup
 from selfstab.runs.simulate import simulate
 from selfstab.runs.together import simulate_together
 from selfstab.runs.variables import KEEP, OF_EVERY_RUN
@@ -36,80 +37,6 @@ from selfstab.validation import Array
 
 if TYPE_CHECKING:
     import xarray
-
-METHODS: Final = ("phb", "gd_time", "gd_steps")
-"""Heavy ball; gradient descent for as much effective time; gradient descent for as many steps."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """How a task is trained; of both methods, what is not said to be heavy ball's.
-
-    Parameters
-    ----------
-    threshold
-        S* > 0 after the warmup; lr = 2(1 + β)/S*.
-    momentum
-        β in (0, 1) of heavy ball.
-    warmup
-        Heavy ball's steps of linear warmup from lr 0, >= 0.
-    steps
-        Heavy ball's steps, >= 1; rounded up to whole records.
-    scale
-        Factor of the initial weights, > 0.
-    records
-        Records of each run after the start, >= 4, if `steps` allow an odd number of steps between them.
-    noise
-        Standard deviation of the gradient's noise.
-    seeds
-        Seeds of the trials, and of their noise.
-    """
-
-    threshold: float
-    momentum: float
-    warmup: int
-    steps: int
-    scale: float = 1.0
-    records: int = 100
-    noise: float = 1e-7
-    seeds: tuple[int, ...] = (0, 1, 2)
-
-    def __post_init__(self) -> None:
-        validation.real("threshold", self.threshold, above=0)
-        validation.real("momentum", self.momentum, above=0, below=1)
-        validation.integer("warmup", self.warmup, at_least=0)
-        validation.integer("steps", self.steps, at_least=1)
-        validation.real("scale", self.scale, above=0)
-        validation.integer("records", self.records, at_least=4)
-        validation.real("noise", self.noise, at_least=0)
-        if not isinstance(self.seeds, tuple) or not self.seeds:
-            raise ValueError(
-                f"seeds must be a tuple of at least one integer, got {validation.shown(self.seeds)}"
-            )
-        for seed in self.seeds:
-            validation.integer("seeds", seed, at_least=0)
-
-    @property
-    def stretch(self) -> float:
-        """(1 + β)/(1 − β), gradient descent's steps in the effective time of one of heavy ball's."""
-        return (1.0 + self.momentum) / (1.0 - self.momentum)
-
-    @property
-    def every(self) -> int:
-        """Heavy ball's steps between records, odd."""
-        return max(self.steps // self.records, 1) | 1
-
-    def plan(self, method: str) -> tuple[HeavyBall, int, int]:
-        """Return a method's optimizer, its steps, and the steps between its records."""
-        momentum = self.momentum if method == "phb" else 0.0
-        stretch = self.stretch if method == "gd_time" else 1.0
-        # Odd, and nearest to the effective time of heavy ball's.
-        every = 2 * round((stretch * self.every - 1.0) / 2.0) + 1
-        records = -(-self.steps // self.every)
-        lr = HeavyBall(1.0, momentum).at_excess(self.threshold)
-        warmup = round(stretch * self.warmup)
-        return HeavyBall(LinearWarmup(0.0, lr, warmup) if warmup else lr, momentum), records * every, every
-
 
 SUMMARIES: Final = {
     "mean_sharpness": ("mean sharpness over the last quarter", "1/lr"),
@@ -130,9 +57,9 @@ SUMMARIES: Final = {
 """Numbers of a run: long name and unit. Of a run that diverged all sharpnesses, losses and scores are NaN."""
 
 
-def _result(trial: Trial, setting: Setting, method: str, run: xarray.Dataset) -> dict[str, Any]:
-    """Return the records and the numbers of a method's run on a trial."""
-    optimizer, steps, _ = setting.plan(method)
+def _result(trial: Trial, job: Job, run: xarray.Dataset) -> dict[str, Any]:
+    """Return the records and the numbers of a job's run on its trial."""
+    optimizer, steps, _ = job.plan
     weights, step = run["weights"].values, run["step"].values
     records = {
         "step": step,
@@ -140,18 +67,19 @@ def _result(trial: Trial, setting: Setting, method: str, run: xarray.Dataset) ->
         "lr": run["lr"].values,
     }
     records |= {name: run[name].values for name in ("loss", "sharpness", "max_stable_sharpness")}
+    if optimizer.preconditions:
+        # The one that its threshold is of.
+        records |= {
+            "sharpness": run["preconditioned_sharpness"].values,
+            "hessian_sharpness": run["sharpness"].values,
+        }
     with np.errstate(over="ignore", invalid="ignore"):
         records |= trial.scores(weights)
     numbers = _numbers(records, steps, int(run["diverged_at"]))
-    if np.isfinite(numbers["crossed_at"]):
-        numbers |= _onset(trial, optimizer, records, weights, setting.noise)
+    # Theory predicts the onset of Polyak's heavy ball only.
+    if np.isfinite(numbers["crossed_at"]) and isinstance(optimizer, HeavyBall) and not optimizer.lookahead:
+        numbers |= _onset(trial, optimizer, records, weights, job.setting.noise)
     return {"records": records, "numbers": numbers, "versions": run.attrs["versions"]}
-
-
-def effective_times(optimizer: HeavyBall, steps: int) -> Array:
-    """Return Σ η/(1 − β) over the updates before each step from 0 to `steps`, shape (steps + 1,)."""
-    rates = optimizer.schedule.values(0, steps)
-    return np.concatenate([[0.0], np.cumsum(rates)]) / (1.0 - optimizer.momentum)
 
 
 @dataclass(frozen=True)
@@ -232,16 +160,29 @@ def _onset(
 
 @dataclass(frozen=True)
 class Job:
-    """One run: a task's trial, trained as `setting` says by one method."""
+    """One run: a task's trial, trained as `setting` says by one of `METHODS`, or by an optimizer of this name."""
 
     task: Task
     setting: Setting
     method: str
     seed: int
+    optimizer: Optimizer | None = None
+
+    @property
+    def plan(self) -> tuple[Optimizer, int, int]:
+        """The optimizer with its schedule, its steps, and the steps between its records."""
+        return self.setting.plan(self.method if self.optimizer is None else self.optimizer)
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What tells a job from others; tasks and optimizers by identity, since one of the user's may have no hash."""
+        return id(self.task), self.setting, self.method, self.seed, id(self.optimizer)
 
     @property
     def work(self) -> float:
         """Steps, about."""
+        if self.optimizer is not None:
+            return float(self.plan[1])
         return self.setting.steps * (self.setting.stretch if self.method == "gd_time" else 1.0)
 
     def run(self) -> dict[str, Any]:
@@ -256,15 +197,16 @@ _KEPT: Final = ("loss", "sharpness", "weights")
 
 
 def batches(jobs: Sequence[Job]) -> list[list[int]]:
-    """Return places of jobs that advance together, the most work first: one task, seed, noise and momentum.
+    """Return places of jobs that advance together, the most work first: one task, seed, noise and optimizer but for lr.
 
     They depend on the jobs alone, whatever the number of processes.
     """
     alike: dict[tuple[Any, ...], list[int]] = {}
     for k, job in enumerate(jobs):
-        momentum = job.setting.plan(job.method)[0].momentum
+        optimizer = job.plan[0]
+        rule = type(optimizer), tuple(optimizer.numbers.items()), repr(optimizer.flags)
         # By identity: a task may be of a class whose objects cannot be compared.
-        alike.setdefault((id(job.task), job.seed, job.setting.noise, momentum), []).append(k)
+        alike.setdefault((id(job.task), job.seed, job.setting.noise, rule), []).append(k)
     out: list[list[int]] = []
     for places in alike.values():
         batch: list[int] = []
@@ -278,7 +220,7 @@ def batches(jobs: Sequence[Job]) -> list[list[int]]:
 
 
 def run_batch(jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """Run jobs of one seed, noise and momentum, those of one loss together; return their records and numbers.
+    """Run jobs of one seed, noise and optimizer, those of one loss together; return their records and numbers.
 
     A job's bits are those of its run alone.
     """
@@ -287,19 +229,19 @@ def run_batch(jobs: Sequence[Job]) -> list[dict[str, Any]]:
         out: list[dict[str, Any]] = [{}] * len(jobs)
         for places in _of_one_loss([trials[job.setting.scale].loss for job in jobs]):
             members = [jobs[k] for k in places]
-            plans = [job.setting.plan(job.method) for job in members]
-            optimizers, steps, every = zip(*plans, strict=True)
+            optimizers, steps, every = zip(*(job.plan for job in members), strict=True)
             loss = trials[members[0].setting.scale].loss
             starts = [trials[job.setting.scale].start for job in members]
             noise, seed = members[0].setting.noise, members[0].seed
+            keep = _KEPT + (("preconditioned_sharpness",) if optimizers[0].preconditions else ())
             runs = (
-                [simulate(loss, optimizers[0], starts[0], steps[0], every=every[0], keep=_KEPT, noise=noise, seed=seed)]
+                [simulate(loss, optimizers[0], starts[0], steps[0], every=every[0], keep=keep, noise=noise, seed=seed)]
                 if len(members) == 1
                 else simulate_together(
-                    loss, optimizers, starts, steps, every=every, keep=_KEPT, noise=noise, seed=seed)
+                    loss, optimizers, starts, steps, every=every, keep=keep, noise=noise, seed=seed)
             )  # fmt: skip
             for k, job, run in zip(places, members, runs, strict=True):
-                out[k] = _result(trials[job.setting.scale], job.setting, job.method, run)
+                out[k] = _result(trials[job.setting.scale], job, run)
     return out
 
 
@@ -324,8 +266,7 @@ def run_all(jobs: Sequence[Job], threads: int | None) -> list[dict[str, Any]]:
     A job that occurs twice is run once.
     """
     threads = pool.checked_threads(threads, progress=False)
-    # Tasks by identity: one of a class of the user's own may have no hash.
-    keys = [(id(job.task), job.setting, job.method, job.seed) for job in jobs]
+    keys = [job.key for job in jobs]
     different = list(dict(zip(keys, jobs, strict=True)).values())
     together = batches(different)
     members = [[different[k] for k in places] for places in together]
@@ -337,15 +278,20 @@ def run_all(jobs: Sequence[Job], threads: int | None) -> list[dict[str, Any]]:
 
         with ProcessPoolExecutor(min(threads, len(together))) as workers:
             results = [future.result() for future in [workers.submit(run_batch, batch) for batch in members]]
-    by_key = {
-        (id(job.task), job.setting, job.method, job.seed): result
-        for job, result in zip(chain(*members), chain(*results), strict=True)
-    }
+    by_key = {job.key: result for job, result in zip(chain(*members), chain(*results), strict=True)}
     return [by_key[key] for key in keys]
 
 
-def compare(task: Task, setting: Setting, *, threads: int | None = None) -> xarray.Dataset:
+def compare(
+    task: Task,
+    setting: Setting,
+    *,
+    optimizers: Mapping[str, Optimizer] | None = None,
+    threads: int | None = None,
+) -> xarray.Dataset:
     """Train a task by heavy ball, and by gradient descent at the same threshold for equal time and for equal steps.
+
+    Or by several optimizers, each at the setting's threshold and for its heavy ball's effective time.
 
     Parameters
     ----------
@@ -353,22 +299,26 @@ def compare(task: Task, setting: Setting, *, threads: int | None = None) -> xarr
         A :class:`SparseRegression`, :class:`Digits`, :class:`MNIST`, or a dataclass of yours with a method ``trial``.
     setting
         How it is trained.
+    optimizers
+        Linear optimizers, Adam or RMSProp by name, whose lr does not matter; by default the three of `METHODS`. Where
+        an optimizer has a preconditioner, threshold and ``sharpness`` are of the preconditioned one, and
+        ``hessian_sharpness`` is that of the Hessian.
     threads
         Number of processes, >= 1; by default one for each CPU. The bits do not depend on it.
 
     Returns
     -------
     xarray.Dataset
-        Dimensions optimizer (phb, gd_time, gd_steps), seed, record. Along record, NaN after a divergence:
+        Dimensions optimizer (phb, gd_time, gd_steps, or the names), seed, record. Along record, NaN after the last:
         ``sharpness``, ``loss``, ``test_loss``, and ``test_accuracy`` of networks, ``distance`` of the sparse
         regression; without seed ``step``, ``effective_time``, ``max_stable_sharpness``. For each optimizer and seed
         the numbers of `SUMMARIES`: ``mean_sharpness``, ``least_sharpness``, ``final_sharpness``, ``crossed_at``, ...
-        Task, setting and versions are in attrs.
+        Task, setting, optimizers and versions are in attrs. Theory's ``predicted_excess`` is of heavy ball only.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is of the wrong kind or range.
+        If an argument is of the wrong kind or range; nothing has run then.
     ImportError
         If the task's data set is missing.
 
@@ -380,29 +330,60 @@ def compare(task: Task, setting: Setting, *, threads: int | None = None) -> xarr
     >>> data = compare(task, setting, threads=1)
     >>> dict(data.sizes)
     {'optimizer': 3, 'seed': 1, 'record': 9}
+    >>> import selfstab as ss
+    >>> several = {"gd": ss.HeavyBall(1.0), "qhm": ss.QuasiHyperbolic(1.0, momentum=0.9, nu=0.7)}
+    >>> compare(task, setting, optimizers=several, threads=1).optimizer.values.tolist()
+    ['gd', 'qhm']
     """
-    checked(task, setting)
-    jobs = [Job(task, setting, method, seed) for method in METHODS for seed in setting.seeds]
+    methods = checked(task, setting, optimizers)
+    jobs = [
+        Job(task, setting, name, seed, optimizer)
+        for name, optimizer in methods.items()
+        for seed in setting.seeds
+    ]
     results = run_all(jobs, threads)
-    return former_names.with_old_names(_dataset(task, setting, results), former_names.COMPARISON)
+    return former_names.with_old_names(_dataset(jobs, results), former_names.COMPARISON)
 
 
-def checked(task: Any, setting: Any) -> None:
-    """Raise unless these are a task and a setting."""
+def checked(task: Any, setting: Any, optimizers: Any = None) -> dict[str, Optimizer | None]:
+    """Return the optimizers by name, None for each of `METHODS`; raise unless these are what a comparison takes."""
     if not callable(getattr(task, "trial", None)):
         raise TypeError(f"task must have a method trial(seed, scale), got {validation.shown(task)}")
     if not isinstance(setting, Setting):
         raise TypeError(f"setting must be a Setting, got {validation.shown(setting)}")
+    if optimizers is None:
+        return dict.fromkeys(METHODS)
+    if not isinstance(optimizers, Mapping) or not optimizers:
+        raise TypeError(
+            f"optimizers must map at least one name to an optimizer, got {validation.shown(optimizers)}"
+        )
+    for name, optimizer in optimizers.items():
+        if not isinstance(name, str) or not isinstance(optimizer, Optimizer):
+            raise TypeError(
+                f"optimizers must map names to optimizers such as HeavyBall(1.0), got {validation.shown(name)}: "
+                f"{validation.shown(optimizer)}"
+            )
+        try:
+            at_rest(optimizer).amplification()
+        except NotImplementedError as error:
+            raise ValueError(
+                f"optimizers[{name!r}] must be linear, or Adam or RMSProp, which fixes its effective time, got "
+                f"{validation.shown(optimizer)}"
+            ) from error
+    return dict(optimizers)
 
 
-def _dataset(task: Task, setting: Setting, results: list[dict[str, Any]]) -> xarray.Dataset:
+def _dataset(jobs: Sequence[Job], results: list[dict[str, Any]]) -> xarray.Dataset:
+    """Return the dataset of jobs of one task and setting, seeds within methods."""
     import xarray
 
-    shape = len(METHODS), len(setting.seeds)
-    length = -(-setting.steps // setting.every) + 1
+    task, setting = jobs[0].task, jobs[0].setting
+    methods = jobs[:: len(setting.seeds)]
+    shape = len(methods), len(setting.seeds)
+    length = max(steps // every for _, steps, every in (job.plan for job in methods)) + 1
     data = xarray.Dataset(
         coords={
-            "optimizer": np.array(METHODS, dtype=object),
+            "optimizer": np.array([job.method for job in methods], dtype=object),
             "seed": list(setting.seeds),
             "record": np.arange(length),
         }
@@ -416,16 +397,20 @@ def _dataset(task: Task, setting: Setting, results: list[dict[str, Any]]) -> xar
             data[name] = (("optimizer", "seed", "record"), values, {"long_name": long_name, "units": units})
     along = {
         "step": ("number of updates", "1"),
-        "effective_time": ("sum of lr/(1 - momentum)", "1/sharpness"),
+        "effective_time": (
+            "sum of lr/(1 - momentum)" if methods[0].optimizer is None else "sum of c0 lr",
+            "1/sharpness",
+        ),
         "max_stable_sharpness": OF_EVERY_RUN["max_stable_sharpness"][:2],
     }
     columns: dict[str, list[Array]] = {name: [] for name in along}
-    for method in METHODS:
-        optimizer, steps, every = setting.plan(method)
+    for method in methods:
+        optimizer, steps, every = method.plan
         step = np.arange(0, steps + 1, every)
-        columns["step"].append(step.astype(np.float64))
-        columns["effective_time"].append(effective_times(optimizer, steps)[step])
-        columns["max_stable_sharpness"].append(optimizer.thresholds(0, steps + 1)[step])
+        absent = np.full(length - step.size, np.nan)
+        along_step = step, effective_times(optimizer, steps)[step], optimizer.thresholds(0, steps + 1)[step]
+        for name, column in zip(columns, along_step, strict=True):
+            columns[name].append(np.concatenate([column, absent]))
     for name, (long_name, units) in along.items():
         data[name] = (
             ("optimizer", "record"),
@@ -433,7 +418,7 @@ def _dataset(task: Task, setting: Setting, results: list[dict[str, Any]]) -> xar
             {"long_name": long_name, "units": units},
         )
     assign_numbers(data, ("optimizer", "seed"), results, shape)
-    data.attrs.update(described_by(task, setting), versions=results[0]["versions"])
+    data.attrs.update(described_by(task, setting, methods), versions=results[0]["versions"])
     return data
 
 
@@ -450,6 +435,8 @@ def assign_numbers(
         data[name] = (dims, values, {"long_name": long_name, "units": units})
 
 
-def described_by(task: Task, setting: Setting) -> dict[str, str]:
-    """Return task and setting as attributes."""
-    return {"task": repr(task), "setting": json.dumps(asdict(setting))}
+def described_by(task: Task, setting: Setting, methods: Iterable[Job] = ()) -> dict[str, str]:
+    """Return task, setting and optimizers as attributes."""
+    own = {job.method: repr(job.optimizer) for job in methods if job.optimizer is not None}
+    out = {"task": repr(task), "setting": json.dumps(asdict(setting))}
+    return out | ({"optimizers": json.dumps(own)} if own else {})

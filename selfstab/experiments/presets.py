@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from selfstab import validation
-from selfstab.experiments.comparison import Setting, compare
+from selfstab.experiments.comparison import compare
+from selfstab.experiments.setting import Setting
 from selfstab.experiments.tasks import MNIST, Digits, SparseRegression, Task
 
 if TYPE_CHECKING:

@@ -11,15 +11,15 @@ import numpy as np
 
 from selfstab import former_names, validation
 from selfstab.experiments.comparison import (
-    METHODS,
     Job,
-    Setting,
     assign_numbers,
     checked,
     described_by,
     run_all,
 )
+from selfstab.experiments.setting import Setting
 from selfstab.experiments.tasks import Task
+from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.validation import Array
 
@@ -31,7 +31,12 @@ AXES: Final = ("threshold", "momentum", "warmup", "scale")
 
 
 def survey(
-    task: Task, setting: Setting, axes: Mapping[str, Sequence[float]], *, threads: int | None = None
+    task: Task,
+    setting: Setting,
+    axes: Mapping[str, Sequence[float]],
+    *,
+    optimizers: Mapping[str, Optimizer] | None = None,
+    threads: int | None = None,
 ) -> xarray.Dataset:
     """Run every combination of the axes' values by heavy ball and by matched gradient descent, and keep how they end.
 
@@ -42,6 +47,8 @@ def survey(
     axes
         Values by name, ascending: threshold, momentum, warmup, scale. With `warmup`, the steps grow in proportion; with
         `momentum`, steps and warmup change so that effective time does not.
+    optimizers
+        As for :func:`compare`; with them `momentum` is no axis.
     threads
         As for :func:`compare`.
 
@@ -49,7 +56,8 @@ def survey(
     -------
     xarray.Dataset
         Dimensions: the axes' names in order, then optimizer and seed; the numbers of a run as in :func:`compare`, and
-        the coordinate ``lr`` of heavy ball along threshold and momentum, where one of them is an axis.
+        the coordinate ``lr`` of heavy ball along threshold and momentum, where one of them is an axis and no
+        optimizers are given.
 
     Raises
     ------
@@ -65,7 +73,7 @@ def survey(
     >>> data.mean_sharpness.dims
     ('threshold', 'optimizer', 'seed')
     """
-    return surveys(task, setting, [axes], threads=threads)[0]
+    return surveys(task, setting, [axes], optimizers=optimizers, threads=threads)[0]
 
 
 def surveys(
@@ -73,13 +81,14 @@ def surveys(
     setting: Setting,
     grids: Sequence[Mapping[str, Sequence[float]]],
     *,
+    optimizers: Mapping[str, Optimizer] | None = None,
     threads: int | None = None,
 ) -> list[xarray.Dataset]:
     """Return the survey of each grid; what occurs in several grids is run once.
 
     Parameters
     ----------
-    task, setting, threads
+    task, setting, optimizers, threads
         As for :func:`survey`.
     grids
         Axes of each survey.
@@ -103,20 +112,25 @@ def surveys(
     >>> [dict(data.sizes)["optimizer"] for data in surveys(task, setting, grids, threads=1)]
     [3, 3]
     """
-    checked(task, setting)
+    methods = checked(task, setting, optimizers)
     columns = [_checked_axes(axes) for axes in grids]
+    if optimizers is not None and any("momentum" in values for values in columns):
+        raise ValueError(
+            "axes must not hold momentum where optimizers are given, which have their own: "
+            "give optimizers of several momenta"
+        )
     jobs = [
         [
-            Job(task, at, method, seed)
+            Job(task, at, name, seed, optimizer)
             for at in (varied(setting, point) for point in _points(values))
-            for method in METHODS
+            for name, optimizer in methods.items()
             for seed in setting.seeds
         ]
         for values in columns
     ]
     results = iter(run_all([job for grid in jobs for job in grid], threads))
     return [
-        _dataset(task, setting, values, [next(results) for _ in grid])
+        _dataset(setting, values, grid, [next(results) for _ in grid])
         for values, grid in zip(columns, jobs, strict=True)
     ]
 
@@ -143,17 +157,18 @@ def _points(values: Mapping[str, Array]) -> list[dict[str, float]]:
 
 
 def _dataset(
-    task: Task, setting: Setting, values: Mapping[str, Array], results: list[dict[str, Any]]
+    setting: Setting, values: Mapping[str, Array], jobs: Sequence[Job], results: list[dict[str, Any]]
 ) -> xarray.Dataset:
     import xarray
 
     names = tuple(values)
-    data = xarray.Dataset(
-        coords={**values, "optimizer": np.array(METHODS, dtype=object), "seed": list(setting.seeds)}
-    )
+    methods = list({job.method: job for job in jobs}.values())
+    optimizers = np.array([job.method for job in methods], dtype=object)
+    data = xarray.Dataset(coords={**values, "optimizer": optimizers, "seed": list(setting.seeds)})
     dims = (*names, "optimizer", "seed")
     assign_numbers(data, dims, results, tuple(data.sizes[name] for name in dims))
-    if along := tuple(name for name in names if name in ("threshold", "momentum")):
+    along = tuple(name for name in names if name in ("threshold", "momentum"))
+    if along and methods[0].optimizer is None:
         beta = data["momentum"] if "momentum" in along else xarray.DataArray(setting.momentum)
         threshold = data["threshold"] if "threshold" in along else setting.threshold
         lr = xarray.apply_ufunc(_lr_at, beta, threshold, vectorize=True).transpose(*along)
@@ -167,7 +182,7 @@ def _dataset(
     }  # fmt: skip
     for name in names:
         data[name].attrs = {"long_name": words[name], "units": units[name]}
-    data.attrs.update(described_by(task, setting), versions=results[0]["versions"])
+    data.attrs.update(described_by(jobs[0].task, setting, methods), versions=results[0]["versions"])
     return former_names.with_old_names(data, former_names.COMPARISON)
 
 
@@ -187,8 +202,12 @@ def varied(setting: Setting, values: Mapping[str, float]) -> Setting:
     return replace(setting, **new, steps=max(1, round(longer * setting.steps)))
 
 
-def verdict(data: xarray.Dataset, number: str = "mean_sharpness", against: str = "gd_time") -> xarray.Dataset:
+def verdict(
+    data: xarray.Dataset, number: str = "mean_sharpness", against: str = "gd_time", of: str = "phb"
+) -> xarray.Dataset:
     """Return whether heavy ball's number is below gradient descent's, beyond the spread over seeds.
+
+    Or one optimizer's below another's.
 
     Parameters
     ----------
@@ -197,7 +216,9 @@ def verdict(data: xarray.Dataset, number: str = "mean_sharpness", against: str =
     number
         One of the runs' numbers, such as mean_sharpness or final_test_loss.
     against
-        Which gradient descent: gd_time or gd_steps.
+        Which gradient descent: gd_time or gd_steps; or another optimizer of `data`.
+    of
+        The optimizer that is compared with it.
 
     Returns
     -------
@@ -231,8 +252,10 @@ def verdict(data: xarray.Dataset, number: str = "mean_sharpness", against: str =
         if {"optimizer", "seed"} <= {*data[name].dims} and "record" not in data[name].dims
     ]
     validation.one_of("number", number, numbers)
-    validation.one_of("against", against, METHODS[1:])
-    heavy, plain = (data.sel(optimizer=name, drop=True) for name in ("phb", against))
+    optimizers = [str(name) for name in data["optimizer"].values]
+    validation.one_of("of", of, optimizers)
+    validation.one_of("against", against, [name for name in optimizers if name != of])
+    heavy, plain = (data.sel(optimizer=name, drop=True) for name in (of, against))
     both = heavy["crossed_at"].notnull() & plain["crossed_at"].notnull()
     ratio = (heavy[number] / plain[number] - 1.0).where(both)
     count = ratio.count("seed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal, Protocol, get_args
@@ -18,8 +19,12 @@ SCORES: Final = {
     "test_loss": ("loss on held-out data", "loss"),
     "test_accuracy": ("share of held-out samples classified right", "1"),
     "distance": ("distance of the regressor to the sparse solution", "1"),
+    "hessian_sharpness": (
+        "largest Hessian eigenvalue, where the threshold is of the preconditioned one",
+        "1/lr",
+    ),
 }
-"""What may be said of a point beside its training loss: long name and unit."""
+"""What may be said of a point beside its training loss and its sharpness: long name and unit."""
 
 
 @dataclass(frozen=True)
@@ -36,20 +41,25 @@ class Trial:
         w_0.
     sparse
         The sparse regressor, where there is one.
+    accuracy
+        w → share of held-out samples classified right, where `held_out` does not tell.
     """
 
     loss: Loss
-    held_out: DiagonalNetwork | MLP
+    held_out: Loss
     start: Array
     sparse: Array | None = None
+    accuracy: Callable[[Array], float] | None = None
 
     def scores(self, weights: Array) -> dict[str, Array]:
         """Return the scores of each row of weights, shape (rows,) each."""
         held_out = self.held_out
         scores = {"test_loss": np.array([held_out.value(w) for w in weights])}
-        if isinstance(held_out, MLP):
+        if self.accuracy is not None:
+            scores["test_accuracy"] = np.array([self.accuracy(w) for w in weights])
+        elif isinstance(held_out, MLP):
             scores["test_accuracy"] = np.array([accuracy(held_out, w) for w in weights])
-        elif self.sparse is not None:
+        elif self.sparse is not None and isinstance(held_out, DiagonalNetwork):
             away = [np.linalg.norm(held_out.regressor(w) - self.sparse) for w in weights]
             scores["distance"] = np.array(away)
         return scores
@@ -90,7 +100,7 @@ class SparseRegression:
         return Trial(loss, other, loss.initial_weights(scale=scale), sparse)
 
 
-Target = Literal["parity", "onehot"]
+Target = Literal["parity", "onehot", "labels"]
 
 
 @dataclass(frozen=True)
@@ -102,7 +112,7 @@ class Digits:
     hidden
         Widths of the hidden layers.
     target
-        "parity": one output, +1 for even digits and −1 for odd; "onehot": ten.
+        "parity": one output, +1 for even digits and −1 for odd; "onehot": ten; "labels": ten, with the cross-entropy.
     samples, held_out
         Images trained on, and those after them, on which the test loss and accuracy are taken.
     """
@@ -161,11 +171,14 @@ def _network(
     n = len(inputs)
     if len(every[0]) == n:
         raise ValueError("held_out must be an integer >= 1, got 0")
-    widths = (inputs.shape[1], *hidden, targets.shape[1])
-    loss = MLP(widths, inputs, targets)
+    # Labels are integers; ten digits of them.
+    criterion, classes = ("mse", targets.shape[1]) if targets.ndim == 2 else ("cross-entropy", 10)
+    widths = (inputs.shape[1], *hidden, classes)
+    loss = MLP(widths, inputs, targets, criterion=criterion)
     # Both are shifted by a mean of their own: what was trained on decides the shift.
     others = every[0][n:] - every[0][:n].mean(axis=0)
-    return Trial(loss, MLP(widths, others, every[1][n:]), loss.initial_weights(seed, scale))
+    held_out = MLP(widths, others, every[1][n:], criterion=criterion)
+    return Trial(loss, held_out, loss.initial_weights(seed, scale))
 
 
 def outputs(network: MLP, weights: Array) -> Array:

@@ -19,7 +19,8 @@ from selfstab.experiments import (
     mnist_network,
     onehot_network,
 )
-from selfstab.experiments.comparison import Job, Setting
+from selfstab.experiments.comparison import Job
+from selfstab.experiments.setting import Setting
 from selfstab.validation import Array
 from selfstab.verification.registry import Measurement, Prediction
 

@@ -61,8 +61,8 @@ def test_nothing_held_out_is_refused():
 
 
 @pytest.mark.parametrize("task", [Digits, MNIST])
-@pytest.mark.parametrize("target", ["labels", "foo"])
+@pytest.mark.parametrize("target", ["label", "foo"])
 def test_a_target_that_is_none_is_named(task, target):
     """Protects the door: what a network may learn of the digits."""
-    with pytest.raises(ValueError, match=f"target must be one of parity, onehot, got '{target}'"):
+    with pytest.raises(ValueError, match=f"target must be one of parity, onehot, labels, got '{target}'"):
         task(target=target)

@@ -30,7 +30,13 @@ SHOWN = {
     "linear": [("overshoots", "overshoot", 1.03), ("amplification", "amplification", 1.001)],
     "memory": [("memory", "overshoot", 1.05)],
     "plateaus": [("border", "batch_sharpness", 1.001)],
-    "prolonging": [("prolonging", "lifetime", 1.01), ("prolonging", "factor", 1.0001)],
+    "prolonging": [
+        ("prolonging", "lifetime", 1.01),
+        ("prolonging", "factor", 1.0001),
+        ("network", "drop", 1.002),
+        ("network", "factor", 1.002),
+        ("catapults", "after_peak", 0.8),
+    ],
     "edge_cycles": [("small", "growth", 1.05), ("small", "period", 1.05)],
     "edge_drift": [("edge_drift", "drift", 1.2)],
     "warmup_delay": [("drops", "drop", 1.2)],
@@ -43,6 +49,11 @@ SHOWN = {
     "constrained": [("errors", "error", 1000.0)],
     "predicted": [("errors", "error", 30.0), ("run_0.9", "two-scale sharpness", 1.05)],
     "flows": [("run_0.5", "q", 1.05), ("run_0", "y", 1.5), ("rod", "flow", 1.1)],
+    "flatter_optimizers": [
+        ("catapults", "overshoot", 1.05),
+        ("again", "sharpness", 1.001),
+        ("digits", "sharpness", 1.01),
+    ],
     "digits_flows": [("averaged_0", "averaged_loss", 1.03), ("rod_0.5", "sharpness", 1.02)],
     "edge_flow": [("drops", "edge", 1.05), ("digits_0.9", "edge", 1.05)],
 }
