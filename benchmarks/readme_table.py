@@ -107,8 +107,10 @@ def _conditions(document: Run) -> str:
     about = document["machine"]
     if not document["rows"]:
         return f"- {about['processor']}: to be measured when the machine is quiet."
-    parts = [f"{document['date'][:10]}", versions_line(about), load_line(document["load"])]
-    return f"- {about['processor']}: {'; '.join(parts)}.{document.get('remark', '')}"
+    measured = (
+        f"- {about['processor']}: measured on {document['date'][:10]}. Versions: {versions_line(about)}."
+    )
+    return f"{measured} It was a {load_line(document['load'])}.{document.get('remark', '')}"
 
 
 if __name__ == "__main__":

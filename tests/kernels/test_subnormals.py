@@ -66,7 +66,7 @@ def test_an_error_puts_the_mode_back():
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="not run: this system has no timer of signals")
 def test_an_interrupt_puts_the_mode_back_whenever_it_comes():
-    """Protects a session after Ctrl-C: interrupts at 10,000 moments of a call, before, in and after its kernel."""
+    """Protects a notebook after Ctrl-C: interrupts at 10,000 moments of a call, before, in and after its kernel."""
     called = without_subnormals(sum)
 
     def until_interrupted(seconds):
