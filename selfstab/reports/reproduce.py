@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import selfstab
-from selfstab import files, provenance, validation
+from selfstab import files, machine, provenance, validation
 from selfstab.reports import pages
 from selfstab.reports import parts as report_parts
 from selfstab.reports.companions import companion
@@ -204,11 +204,11 @@ def _predictions_part(folder: Path, make: bool) -> _PredictionsPart | None:
     return part
 
 
+WIDE: Final = ("flatter_networks", "networks", "flatter")
+"""Parts that divide their own runs among processes: each is made alone, before the others."""
+
 LONGEST: Final = (
-    "flatter_networks",
-    "networks",
     "predictions",
-    "flatter",
     "digits",
     "edge_flow",
     "predicted",
@@ -217,6 +217,9 @@ LONGEST: Final = (
     "minibatch_gap",
 )
 """Parts that begin first where several are made at once: what begins last should be short."""
+
+_MEMORY_OF_A_WORKER: Final = "2e9"
+"""Bytes by which a worker may grow before it is replaced: parts keep what they have compiled."""
 
 
 def _made(folder: Path, name: str, quick: bool) -> FigurePart | _PredictionsPart | None:
@@ -238,25 +241,41 @@ def _all_made(
             assert part is not None
             yield name, part
         return
+    for name in (wide := [name for name in WIDE if name in parts]):
+        yield _made_alone(folder, name, quick)
     first = [name for name in LONGEST if name in parts]
-    left = [*first, *(name for name in parts if name not in first)]
-    for name, part in _made_in_processes(folder, left, quick, processes):
+    left = [*first, *(name for name in parts if name not in first and name not in wide)]
+    # Together they have as many threads as there are processors: more cost time.
+    threads = max(machine.available_threads() // processes, 1)
+    for name, part in _made_in_processes(folder, left, quick, processes, threads):
         left.remove(name)
         yield name, part
     # A process ended, and took those under way with it: each has one of its own now, and the guilty one is named.
     for name in left:
-        yield next(_made_in_processes(folder, [name], quick, 1), (name, _lost(name)))
+        yield _made_alone(folder, name, quick)
+
+
+def _made_alone(folder: Path, name: str, quick: bool) -> tuple[str, FigurePart | _PredictionsPart]:
+    """Return a part with its name, of a process that has all processors; of one that ends, what failed."""
+    parts = _made_in_processes(folder, [name], quick, 1, machine.available_threads())
+    return next(parts, (name, _lost(name)))
 
 
 def _made_in_processes(
-    folder: Path, parts: Sequence[str], quick: bool, processes: int
+    folder: Path, parts: Sequence[str], quick: bool, processes: int, threads: int
 ) -> Iterator[tuple[str, FigurePart | _PredictionsPart]]:
-    """Yield parts as they are finished, until all are or a process ends before its part is made."""
+    """Yield parts as they are finished, until all are or a process ends before its part is made.
+
+    Each process uses at most so many threads.
+    """
     from concurrent.futures import BrokenExecutor, as_completed
 
     from loky import ProcessPoolExecutor
 
-    workers = ProcessPoolExecutor(min(processes, len(parts)))
+    if not parts:
+        return
+    settings = {"LOKY_MAX_CPU_COUNT": str(threads), "LOKY_MAX_MEMORY_LEAK_SIZE": _MEMORY_OF_A_WORKER}
+    workers = ProcessPoolExecutor(min(processes, len(parts)), env=settings)
     try:
         futures = {workers.submit(_made, folder, name, quick): name for name in parts}
         for future in as_completed(futures):

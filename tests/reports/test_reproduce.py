@@ -304,3 +304,34 @@ def test_a_part_whose_process_ends_keeps_no_other_from_the_page(tmp_path, monkey
     assert code == 1
     assert (tmp_path / "envelope.png").exists()
     assert any(line.startswith("modes:") and "its process ended before it was made" in line for line in said)
+
+
+@pytest.mark.parametrize(("processes", "threads"), [(1, 3), (3, 1)])
+def test_a_process_has_the_threads_that_are_its_share(tmp_path, monkeypatch, processes, threads):
+    """Protects make reproduce: parts made at once do not ask for more threads together than there are processors."""
+
+    def threads_as_lines(folder, name, quick):
+        from selfstab import machine
+
+        return reproduction.FigurePart(name, "", "", lines=[str(machine.available_threads())])
+
+    monkeypatch.setattr(reproduction, "_made", threads_as_lines)
+    parts = reproduction._made_in_processes(tmp_path, ["modes", "envelope"], True, processes, threads)
+    there = reproduction.machine.available_threads()
+    assert [part.lines for _, part in parts] == [[str(min(threads, there))]] * 2
+
+
+def test_a_part_that_divides_its_runs_has_all_processors(tmp_path, monkeypatch):
+    """Protects make reproduce: the longest parts are made one by one, and the others beside each other."""
+    calls = []
+
+    def made(folder, parts, quick, processes, threads):
+        calls.append((list(parts), processes, threads))
+        yield from ((name, reproduction.FigurePart(name, "", "")) for name in list(parts))
+
+    monkeypatch.setattr(reproduction, "_made_in_processes", made)
+    monkeypatch.setattr(reproduction.machine, "available_threads", lambda: 4)
+    names = ["modes", "flatter", "envelope", "networks"]
+    parts = list(reproduction._all_made(tmp_path, names, True, 2))
+    assert calls == [(["networks"], 1, 4), (["flatter"], 1, 4), (["modes", "envelope"], 2, 2)]
+    assert [name for name, _ in parts] == ["networks", "flatter", "modes", "envelope"]
