@@ -10,7 +10,7 @@ TORCH ?=
 JSON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-full test-oldest lint types imports experiments bench bench-table docs images screenshot predictions test-browser clean
+.PHONY: help setup reproduce test test-full test-oldest lint types imports experiments bench bench-table docs test-docs images screenshot predictions test-browser clean
 
 help:
 	@echo "make reproduce [QUICK=1]  every figure and the table of predictions, into report/"
@@ -23,6 +23,7 @@ help:
 	@echo "make bench [TORCH=1]      speed as ratios against named baselines; JSON=FILE stores all samples"
 	@echo "make bench-table          the table of benchmarks/README.md, from benchmarks/results"
 	@echo "make docs                 the manual, into docs/_build/html"
+	@echo "make test-docs            the manual's notebooks, executed"
 	@echo "make screenshot           the manual's picture of the explorer, anew"
 	@echo "make images predictions   the manual's pictures and measured numbers, anew"
 
@@ -39,10 +40,10 @@ reproduce: setup
 	$(BIN)/selfstab reproduce --output report $(if $(QUICK),--quick)
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist worksteal --mpl -m 'not slow' -q
+	$(BIN)/python -m pytest -n 2 --dist worksteal --mpl -m 'not slow and not docs' -q
 
 test-full: setup
-	$(BIN)/python -m pytest -n 2 --dist worksteal --mpl -q
+	$(BIN)/python -m pytest -n 2 --dist worksteal --mpl -m 'not docs' -q
 
 # The lowest version of each dependency, and the newest of what these need. It is made anew, since an installed version
 # that is allowed stays.
@@ -54,7 +55,7 @@ $(OLDEST)/.installed: pyproject.toml
 
 # Without --mpl: the pictures' baselines are drawn by the newest Matplotlib, whose text differs by pixels.
 test-oldest: $(OLDEST)/.installed
-	$(OLDEST)/bin/python -m pytest -n 2 --dist worksteal -m 'not slow' -q
+	$(OLDEST)/bin/python -m pytest -n 2 --dist worksteal -m 'not slow and not docs' -q
 
 lint: setup
 	$(BIN)/ruff check .
@@ -95,6 +96,10 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/sphinx-build --builder html --fail-on-warning --keep-going --doctree-dir docs/_build/doctrees docs docs/_build/html
+
+# Notebooks of the gallery, run as a reader runs them.
+test-docs: $(VENV)/.installed-docs
+	$(BIN)/python -m pytest -q -m docs tests/docs
 
 images: setup
 	$(BIN)/python docs/pictures.py

@@ -47,7 +47,8 @@ sphinx_gallery_conf = {
     "examples_dirs": "gallery",
     "gallery_dirs": "examples",
     "filename_pattern": "/plot_",
-    "image_scrapers": (api.scrape,),
+    "image_scrapers": ("matplotlib", api.scrape),
+    "image_srcset": [],
     "within_subsection_order": ExplicitOrder([f"plot_{name}.py" for name in (
         "catapult", "film", "law", "phases", "refined", "orbits", "hysteresis", "network", "predicted", "averages",
         "comparison", "modes")] + ["*"]),

@@ -75,6 +75,7 @@ _HOMES = {
     "refine": "sweeps.refinement",
     "rasterize": "sweeps.refinement",
     "catapults": "observables.detection",
+    "phase_names": "phases",
     "hessian_spectrum": "runs.spectrum",
     "Recorder": "records.recorder",
     "analyze": "records.analyze",

@@ -38,6 +38,7 @@ from selfstab.optimizers.rms_prop import RMSProp as RMSProp
 from selfstab.optimizers.schedules import Constant as Constant
 from selfstab.optimizers.schedules import LinearWarmup as LinearWarmup
 from selfstab.optimizers.symbolic import SymbolicOptimizer as SymbolicOptimizer
+from selfstab.phases import phase_names as phase_names
 from selfstab.records.analyze import analyze as analyze
 from selfstab.records.recorder import Recorder as Recorder
 from selfstab.runs.simulate import simulate as simulate

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import xarray
 
 DIVERGED: Final = -1
 UNDECIDED: Final = 0
@@ -49,3 +52,48 @@ def flag_attributes() -> dict[str, object]:
     'diverged undecided monotone oscillating catapult edge stationary cycle undefined'
     """
     return {"flag_values": list(LABELS), "flag_meanings": " ".join(LABELS.values())}
+
+
+def phase_names(phase: Any) -> xarray.DataArray:
+    """Return the words that phases' codes stand for.
+
+    Parameters
+    ----------
+    phase
+        The variable ``phase`` of a sweep, a dataset that has it, or codes of any shape.
+
+    Returns
+    -------
+    xarray.DataArray
+        "catapult", "monotone", ... with the dimensions and coordinates of the codes.
+
+    Raises
+    ------
+    ValueError
+        If there is no phase, or a number is no phase's code.
+
+    Examples
+    --------
+    >>> import selfstab as ss
+    >>> diagram = ss.sweep(ss.DoubleWell(), ss.HeavyBall(0.1), {"lr": [0.1, 2.0]}, start=[0.9], steps=99, progress=False)
+    >>> phase_names(diagram).values.tolist()
+    ['monotone', 'diverged']
+    >>> int((phase_names(diagram.phase) == "monotone").sum())
+    1
+    """
+    import numpy as np
+    import xarray
+
+    if isinstance(phase, xarray.Dataset):
+        if "phase" not in phase:
+            raise ValueError(
+                f"phase must be a dataset with the variable phase, got one with {', '.join(map(str, phase)) or 'none'}"
+            )
+        phase = phase["phase"]
+    codes = phase if isinstance(phase, xarray.DataArray) else xarray.DataArray(np.asarray(phase))
+    known = np.isin(codes.values, list(LABELS))
+    if not known.all():
+        wrong = codes.values[~known].ravel()[0]
+        raise ValueError(f"phase must hold codes of phases, {', '.join(map(str, LABELS))}, got {wrong}")
+    words = np.vectorize(LABELS.__getitem__, otypes=[object])(codes.values.astype(int))
+    return codes.copy(data=words.astype(str) if words.size else words.astype("U1")).drop_attrs()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -60,6 +61,14 @@ def same_cells():
             assert _same_bits(a[name].values, b[name].values), name
 
     return check
+
+
+@pytest.fixture(autouse=True)
+def no_figures_left():
+    """Close what a test has drawn without axes, so that the next one begins with a figure of its own."""
+    yield
+    if (pyplot := sys.modules.get("matplotlib.pyplot")) is not None:
+        pyplot.close("all")
 
 
 @pytest.fixture

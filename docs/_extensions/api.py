@@ -1,4 +1,4 @@
-"""What the API's pages need: citations in docstrings, figures of the gallery's scripts, and a list of the figures.
+"""What the API's pages need: citations in docstrings, films of the gallery's scripts, and a list of the figures.
 
 ``{figures}`` lists the paper-style figures with their titles and captions.
 """
@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
@@ -39,16 +37,10 @@ def written(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: li
 
 
 def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
-    """Save the figures that a script's variables hold; the package's belong to no window, which Sphinx-Gallery asks."""
-    seen: list[Figure] = block_vars["example_globals"].setdefault("__shown__", [])
+    """Save the film that a script's variables name; pictures are pyplot's, which Sphinx-Gallery saves by itself."""
     paths: list[str] = []
     for value in list(block_vars["example_globals"].values()):
-        figure = value.figure if isinstance(value, Axes) else value
-        if isinstance(figure, Figure) and not any(figure is other for other in seen):
-            seen.append(figure)
-            paths.append(next(block_vars["image_path_iterator"]))
-            figure.savefig(paths[-1], dpi=200, bbox_inches="tight")
-        elif isinstance(value, Path) and value.suffix == ".gif" and value.exists():
+        if isinstance(value, Path) and value.suffix == ".gif" and value.exists():
             paths.append(str(Path(next(block_vars["image_path_iterator"])).with_suffix(".gif")))
             value.rename(paths[-1])
     return figure_rst(paths, gallery_conf["src_dir"])

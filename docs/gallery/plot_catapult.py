@@ -1,9 +1,9 @@
 """
-A catapult, gradient descent beside momentum
+A catapult: gradient descent beside momentum
 ============================================
 
-The product loss started on its minima at sharpness 4, half a percent above the threshold: both methods have the same
-threshold and start from the same weights, with a small swing along the top eigenvector.
+Both methods have the same threshold S\*. Both start from the same weights of the product loss, half a percent above the
+threshold, with a small swing along the top eigenvector.
 """
 
 import selfstab as ss
@@ -18,22 +18,24 @@ for name, optimizer, steps in (("GD", momentum.matched(momentum=0.0), 1500), ("P
     runs[name] = ss.observables.swing(run, loss, minimum)
 
 # %%
-# The sharpness, with the threshold and the end that the overshoot law predicts. The law is the limit of small relative
-# drops; here it goes a little too far.
+# The sharpness of both. Gradient descent (GD) falls a little below the threshold. Polyak's heavy ball (PHB) falls nearly
+# twenty times as far.
 
-sharpness = ss.plotting.draw_sharpness(runs["PHB"])
-ss.plotting.legend(sharpness)
-
-# %%
-# The displacement along the top eigenvector, within the slow limit's envelope: gradient descent fills it.
-
-displacement = ss.plotting.draw_displacement(runs["GD"])
-ss.plotting.legend(displacement)
+for name, run in runs.items():
+    ax = ss.plotting.draw_sharpness(run, label=name)
+ax.set_xscale("symlog", linthresh=10)
+ss.plotting.legend(ax)
 
 # %%
-# Both orbits in the plane of excess and swing, over the level lines of the slow limit's conserved energy. Momentum
-# leaves them outwards.
+# The displacement of momentum's weights along the top eigenvector. Theory's slow limit gives the envelope.
 
-orbit = ss.plotting.draw_orbit(runs["GD"])
-ss.plotting.draw_orbit(runs["PHB"], orbit)
-ss.plotting.legend(orbit)
+ax = ss.plotting.draw_displacement(runs["PHB"])
+ss.plotting.legend(ax)
+
+# %%
+# Excess sharpness against displacement. Gradient descent stays on a level line of the energy, which the slow limit
+# conserves. Momentum's orbit leaves these lines outwards.
+
+for run in runs.values():
+    ax = ss.plotting.draw_orbit(run)
+ss.plotting.legend(ax)

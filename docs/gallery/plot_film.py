@@ -16,3 +16,4 @@ for name, optimizer, steps in (("GD", momentum.matched(momentum=0.0), 1000), ("P
     run = ss.simulate(loss, optimizer, start, steps, previous=previous, keep=keep)
     runs[name] = ss.observables.swing(run, loss, minimum)
 film = ss.plotting.animate_catapult(runs, "catapult.gif", frames=60, frames_per_second=12)
+film

@@ -6,6 +6,7 @@ Any loss written in SymPy, started on its minima: its measured overshoots agains
 curve. No constant is fitted.
 """
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 import selfstab as ss
@@ -22,7 +23,7 @@ sweep = ss.sweep(
 )  # fmt: skip
 
 with ss.plotting.paper():
-    ax = ss.plotting.style.new_figure().add_subplot()
+    _, ax = plt.subplots(figsize=(3.37, 2.4), dpi=150, layout="constrained")
     ax.plot(
         kappa, sweep.overshoot, "o", color=ss.plotting.methods.METHOD_COLOURS["PHB"], label=rf"$\beta={beta}$"
     )

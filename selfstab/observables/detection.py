@@ -115,9 +115,9 @@ _CATAPULT = {
 
 
 def _catapult_dataset(rows: list[dict[str, float]]) -> xarray.Dataset:
-    import xarray
+    from selfstab.observables.table import Catapults
 
-    out = xarray.Dataset(coords={"catapult": np.arange(len(rows))})
+    out: xarray.Dataset = Catapults(coords={"catapult": np.arange(len(rows))})
     for name, (long_name, units) in _CATAPULT.items():
         dtype = np.int64 if units == "step" else np.float64
         out[name] = ("catapult", np.array([row[name] for row in rows], dtype=dtype))

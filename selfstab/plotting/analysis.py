@@ -55,7 +55,7 @@ def draw_catapults(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     data
         What :func:`selfstab.analyze` returns.
     ax
-        Where to draw; by default the axes of a new figure.
+        Where to draw; by default pyplot's current axes or a new figure's.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def draw_spikes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     data
         What :func:`selfstab.analyze` returns of a run with a loss.
     ax
-        Where to draw; by default the axes of a new figure.
+        Where to draw; by default pyplot's current axes or a new figure's.
 
     Returns
     -------
@@ -183,7 +183,7 @@ def draw_measured_overshoot(data: xarray.Dataset, ax: Axes | None = None) -> Axe
     data
         What :func:`selfstab.analyze` returns.
     ax
-        Where to draw; by default the axes of a new figure.
+        Where to draw; by default pyplot's current axes or a new figure's.
 
     Returns
     -------

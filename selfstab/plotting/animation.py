@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,11 +13,14 @@ from selfstab import validation
 from selfstab.plotting.contract import require_run
 from selfstab.plotting.methods import is_heavy_ball, method, method_colour, momentum
 from selfstab.plotting.style import SINGLE_COLUMN, THEORY_COLOUR, new_figure, shared_legend, styled
+from selfstab.sweeps.runners import pool
+from selfstab.validation import Array
 
 if TYPE_CHECKING:
     import xarray
     from matplotlib.animation import AbstractMovieWriter
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FORMATS: Final = (".gif", ".mp4")
 """Suffixes of the files that can be written."""
@@ -32,11 +36,13 @@ def animate_catapult(
     frames: int = 120,
     trail: int = 40,
     frames_per_second: int = 20,
-) -> Path:
+    progress: bool = True,
+) -> Film:
     """Write a film of catapults in the plane (x, S): how the swing grows, lowers the sharpness, and dies.
 
-    Each run has a panel with its threshold S* and, where it carries it, the final sharpness predicted. All last as long
-    on the screen, however many steps they have: frame k of n shows the step nearest to k/(n − 1) of each run's last.
+    Each run has a panel with its threshold S* and, where it carries it, the final sharpness predicted. All panels have
+    one scale, so that their swings can be compared. All last as long on the screen, however many steps they have:
+    frame k of n shows the step nearest to k/(n − 1) of each run's last.
 
     Parameters
     ----------
@@ -51,11 +57,13 @@ def animate_catapult(
         Steps of the run, up to the current one, that are drawn strongly; earlier ones are faint.
     frames_per_second
         Speed, an integer from 1 to 100.
+    progress
+        Whether to show a bar on standard error while frames are drawn, once this has taken half a second.
 
     Returns
     -------
-    Path
-        The file.
+    Film
+        The file's path, which a notebook shows as the film where it is the last line of a cell.
 
     Raises
     ------
@@ -87,7 +95,7 @@ def animate_catapult(
             run, "step", "displacement", "sharpness", "max_stable_sharpness",
             name=f"runs[{name!r}]" if name else "run",
         )  # fmt: skip
-    film = Path(path)
+    film = Film(path)
     validation.one_of("path's suffix", film.suffix.lower(), FORMATS)
     if not film.parent.is_dir():
         raise FileNotFoundError(f"path must lie in a folder that exists, got {film}")
@@ -104,15 +112,59 @@ def animate_catapult(
             figure.subplots(1, len(by_name), squeeze=False)[0], by_name.items(), strict=True
         )
     ]
+    _share_scale(panels)
     shared_legend(figure, [panel.ax for panel in panels], columns=2)
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # laid out once: the axes must not move between frames
-    with writer.saving(figure, str(film), dpi=_DPI):
-        for share in np.linspace(0.0, 1.0, frames):
+    with pool.progress_bar(frames, "frame", progress) as bar:
+        _write(figure, panels, film, writer, np.linspace(0.0, 1.0, frames), bar)
+    return film
+
+
+def _write(
+    figure: Figure, panels: list[_Panel], film: Path, writer: AbstractMovieWriter, shares: Array, bar: Any
+) -> None:
+    """Write a frame for each share of the runs; only what moves is drawn again, on a copy of what stands still."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    canvas = FigureCanvasAgg(figure)
+    figure.set_dpi(_DPI)
+    canvas.draw()  # laid out once: the axes must not move between frames
+    still = canvas.copy_from_bbox(figure.bbox)
+    # The writer saves a figure: one that shows the picture, pixel by pixel.
+    projector = Figure(figsize=figure.get_size_inches(), dpi=_DPI)
+    screen = projector.figimage(np.asarray(canvas.buffer_rgba()), resize=False)
+    with writer.saving(projector, str(film), dpi=_DPI):
+        for share in shares:
+            canvas.restore_region(still)
             for panel in panels:
                 panel.show(float(share))
+                for artist in panel.moving:
+                    figure.draw_artist(artist)
+            screen.set_data(np.asarray(canvas.buffer_rgba()))
             writer.grab_frame()
-    return film
+            bar.update()
+
+
+class Film(type(Path())):  # type: ignore[misc]  # the class of this system's paths
+    """The path of a film, which a notebook shows as the film."""
+
+    def _repr_html_(self) -> str | None:
+        """Return the film as HTML that needs no other file; None where the file is gone."""
+        try:
+            content = base64.b64encode(self.read_bytes()).decode("ascii")
+        except OSError:
+            return None
+        if self.suffix.lower() == ".gif":
+            return f'<img alt="Film of a catapult" src="data:image/gif;base64,{content}">'
+        return f'<video controls loop src="data:video/mp4;base64,{content}"></video>'
+
+
+def _share_scale(panels: list[_Panel]) -> None:
+    """Give all panels the widest limits of any."""
+    for name in ("xlim", "ylim"):
+        lows, highs = zip(*(getattr(panel.ax, f"get_{name}")() for panel in panels), strict=True)
+        for panel in panels:
+            panel.ax.set(**{name: (min(lows), max(highs))})
 
 
 class _Panel:
@@ -148,7 +200,11 @@ class _Panel:
         ax.set(xlabel="displacement, $x$ (weight)", ylabel="sharpness, $S$ (1/lr)")
         self._word = name or method(run) + (rf", $\beta={momentum(run):g}$" if is_heavy_ball(run) else "")
         self.ax = ax
-        ax.set_title(f"{self._word}, step {self._step[-1]}", loc="left")  # the longest, for the layout
+        self._title = ax.set_title(f"{self._word}, step {self._step[-1]}", loc="left")  # the longest, for the layout
+        self.moving = (self._threshold, self._past, self._recent, self._now, self._title)
+        """What changes from frame to frame, in the order in which it is drawn."""
+        for artist in self.moving:
+            artist.set_animated(True)
 
     def show(self, share: float) -> None:
         """Show the run up to this share of its steps."""
@@ -159,7 +215,7 @@ class _Panel:
         self._now.set_data(self._x[k : k + 1], self._sharpness[k : k + 1])
         if np.isfinite(self._thresholds[k]):
             self._threshold.set_ydata([self._thresholds[k]] * 2)
-        self.ax.set_title(f"{self._word}, step {self._step[k]}", loc="left")
+        self._title.set_text(f"{self._word}, step {self._step[k]}")
 
 
 def _writer(film: Path, speed: int) -> AbstractMovieWriter:

@@ -25,7 +25,7 @@ def draw_modes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     data
         ``spectral_radius`` with dimensions momentum and lr_times_sharpness, each of at least two values.
     ax
-        Where to draw; by default the axes of a new figure.
+        Where to draw; by default pyplot's current axes or a new figure's.
 
     Returns
     -------

@@ -18,9 +18,8 @@ from selfstab.plotting.style import (
     axis_label,
     cell_edges,
     is_geometric,
-    new_figure,
+    key_below,
     require,
-    shared_legend,
     styled,
 )
 
@@ -99,7 +98,7 @@ def draw_overshoot_law(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
         ``kappa`` and ``excess`` along (momentum, point); every other variable along these holds the overshoots of a
         loss, whose name it bears.
     ax
-        Where to draw; by default the axes of a new figure.
+        Where to draw; by default pyplot's current axes or a new figure's.
 
     Returns
     -------
@@ -265,7 +264,7 @@ def draw_phases(
     data
         ``phase`` of :func:`selfstab.sweep`, more than one value along two dimensions exactly.
     ax
-        Where to draw; by default the axes of a new figure.
+        Where to draw; by default pyplot's current axes or a new figure's.
     x, y
         The dimension drawn to the right and the one drawn upwards; by default the second and the first (β and ε).
     contours
@@ -292,8 +291,8 @@ def draw_phases(
     from matplotlib.colors import BoundaryNorm, ListedColormap
 
     plane = _Map.checked(data, ("phase",), x, y)
-    figure = new_figure() if ax is None else None
-    ax = axes_or_new(ax) if figure is None else figure.add_subplot()
+    with_key = ax is None
+    ax = axes_or_new(ax)
     codes = list(phases.LABELS)
     phase = plane.values("phase")
     known = np.isin(phase, codes)
@@ -306,8 +305,8 @@ def draw_phases(
     name_phases(ax, phase)
     if not known.all():
         ax.plot([], [], label="not run", **BLANK)
-    if figure is not None:
-        shared_legend(figure, [ax], columns=3)
+    if with_key:
+        key_below(ax, columns=3)
     return ax
 
 
@@ -332,7 +331,7 @@ def draw_overshoot(
     data
         ``overshoot`` and ``phase`` of :func:`selfstab.sweep`, more than one value along two dimensions exactly.
     ax
-        Where to draw; by default the axes of a new figure.
+        Where to draw; by default pyplot's current axes or a new figure's.
     x, y, contours
         As for :func:`draw_phases`.
     largest

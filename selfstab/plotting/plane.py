@@ -27,7 +27,7 @@ def draw_plane(run: xarray.Dataset, ax: Axes | None = None) -> Axes:
         With ``displacement``, ``sharpness`` and ``max_stable_sharpness``; perhaps ``peak_excess_sharpness`` with
         ``stabilization``, and ``predicted_final_sharpness``. See ``selfstab.plotting.contract``.
     ax
-        Where to draw; by default the axes of a new figure.
+        Where to draw; by default pyplot's current axes or a new figure's.
 
     Returns
     -------

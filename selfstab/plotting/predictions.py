@@ -62,7 +62,7 @@ def draw_prediction(
     data
         What :func:`selfstab.predicted_dynamics` returns.
     ax
-        Where to draw; by default the axes of a new figure.
+        Where to draw; by default pyplot's current axes or a new figure's.
     of
         sharpness, x or loss.
     flow
@@ -188,7 +188,7 @@ def draw_comparison(
         What :func:`selfstab.experiments.compare` returns, or a preset such as
         :func:`selfstab.experiments.digits_network`.
     ax
-        Where to draw; by default the axes of a new figure.
+        Where to draw; by default pyplot's current axes or a new figure's.
     of
         sharpness, with the threshold S*, or any other variable along optimizer, seed and record: loss, test_loss, ...
     against

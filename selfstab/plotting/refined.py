@@ -57,7 +57,7 @@ def draw_refined(
     data
         Of :func:`selfstab.refine` over two axes; the first is drawn upwards, the second to the right.
     ax
-        Where to draw; by default the axes of a new figure.
+        Where to draw; by default pyplot's current axes or a new figure's.
     measure
         The phase, in the colours of the phases, or another measure on a sequential scale, which leaves out cells
         where it is not finite. The scale of diverged_at is logarithmic, and cells that never diverge are white.
@@ -153,7 +153,7 @@ def draw_orbits(
     data
         ``weights`` of :func:`selfstab.orbits` over one axis; other axes have one value.
     ax
-        Where to draw; by default the axes of a new figure.
+        Where to draw; by default pyplot's current axes or a new figure's.
     weight
         Name of the weight; by default the first.
     sharpness
@@ -234,7 +234,7 @@ def draw_continuation(
     data
         Of :func:`selfstab.continuation`; axes other than the one followed have one value.
     ax
-        Where to draw; by default the axes of a new figure.
+        Where to draw; by default pyplot's current axes or a new figure's.
     measure
         Which measure; of diverged_at and phase, all values are drawn.
     bistable

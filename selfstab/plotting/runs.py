@@ -95,7 +95,7 @@ def draw_displacement(run: xarray.Dataset, ax: Axes | None = None, **line: Any) 
     run
         As for :func:`slow_limit`.
     ax
-        Where to draw; by default the axes of a new figure.
+        Where to draw; by default pyplot's current axes or a new figure's.
     **line
         Passed to the run's line.
 
@@ -110,7 +110,7 @@ def draw_displacement(run: xarray.Dataset, ax: Axes | None = None, **line: Any) 
         If the run lacks one of these; the message names it.
     """
     _, amplitude = slow_limit(run)
-    ax = axes_or_new(ax)
+    ax = axes_or_new(ax, shows="displacement")
     step = run["step"].values
     ax.plot(step, run["displacement"].values, **({"linewidth": 0.4} | _look(run, line)))
     for sign in (1.0, -1.0):
@@ -137,7 +137,7 @@ def draw_sharpness(
         With ``sharpness`` and ``max_stable_sharpness``; perhaps ``predicted_final_sharpness``, and
         ``explicit_sharpness`` with ``explicit_step``, drawn as points. See ``selfstab.plotting.contract``.
     ax
-        Where to draw; by default the axes of a new figure.
+        Where to draw; by default pyplot's current axes or a new figure's.
     against
         The horizontal axis: step, or effective_time, which the run must then hold.
     threshold
@@ -156,7 +156,7 @@ def draw_sharpness(
         If the run lacks one of these; the message names it.
     """
     _check(run, against, "step", "sharpness", *(["max_stable_sharpness"] if threshold else []))
-    ax = axes_or_new(ax)
+    ax = axes_or_new(ax, shows=f"sharpness against {against}")
     at, look = _against(run, against), _look(run, line)
     name = which_sharpness(run["max_stable_sharpness"]) if threshold else "sharpness"
     name = name if name in run else "sharpness"
@@ -189,7 +189,7 @@ def draw_loss(run: xarray.Dataset, ax: Axes | None = None, *, against: str = "st
     run
         With ``loss``; perhaps ``peak_excess_sharpness`` and ``stabilization``. See ``selfstab.plotting.contract``.
     ax
-        Where to draw; by default the axes of a new figure.
+        Where to draw; by default pyplot's current axes or a new figure's.
     against
         The horizontal axis: step, or effective_time, which the run must then hold.
     **line
@@ -207,7 +207,7 @@ def draw_loss(run: xarray.Dataset, ax: Axes | None = None, *, against: str = "st
     """
     _check(run, against, "loss")
     run = former_names.with_names_of_today(run, former_names.SWING)
-    ax = axes_or_new(ax)
+    ax = axes_or_new(ax, shows=f"loss against {against}")
     ax.plot(_against(run, against), run["loss"].values, **_look(run, line))
     if "peak_excess_sharpness" in run:
         spike = theory.loss_spike(
@@ -237,7 +237,7 @@ def draw_orbit(
         With ``displacement``, ``excess_sharpness``, ``peak_excess_sharpness`` and ``stabilization``, see
         ``selfstab.plotting.contract``.
     ax
-        Where to draw; by default the axes of a new figure.
+        Where to draw; by default pyplot's current axes or a new figure's.
     reach
         The least y/y₀ on the axis; by default from the orbit.
     **line
@@ -255,7 +255,7 @@ def draw_orbit(
     """
     run = former_names.with_names_of_today(run, former_names.SWING)
     require_run(run, "step", "displacement", "excess_sharpness", "peak_excess_sharpness", "stabilization")
-    ax = axes_or_new(ax)
+    ax = axes_or_new(ax, shows="orbit")
     y0, b2 = float(run["peak_excess_sharpness"]), float(run["stabilization"])
     largest = theory.max_displacement(y0, b2)
     y, amplitude = run["excess_sharpness"].values / y0, np.abs(run["displacement"].values) / largest
@@ -317,7 +317,7 @@ def draw_final_sharpness(
         ``least_after_crossing``, ``end``, ``diverged_at`` and ``max_stable_sharpness``, see
         ``selfstab.plotting.contract``.
     ax
-        Where to draw; by default the axes of a new figure.
+        Where to draw; by default pyplot's current axes or a new figure's.
     hollow
         Names of the runs whose markers are open.
 
@@ -401,7 +401,7 @@ def draw_threshold_scan(
     data
         A variable for each method along threshold, under any name: the sharpness at the end, NaN where it diverged.
     ax
-        Where to draw; by default the axes of a new figure.
+        Where to draw; by default pyplot's current axes or a new figure's.
     words
         What to call methods; by default their variables' names.
     looks

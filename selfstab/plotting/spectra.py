@@ -45,7 +45,7 @@ def draw_spectrum(
         Of :func:`hessian_spectrum`: ``eigenvalue`` along step and rank; of a run's weights also its
         ``max_stable_sharpness`` and settings. Without settings, the sharpness is black.
     ax
-        Where to draw; by default the axes of a new figure.
+        Where to draw; by default pyplot's current axes or a new figure's.
     against
         The horizontal axis: step, or another variable along step.
     threshold

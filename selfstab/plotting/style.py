@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
 import matplotlib
 import numpy as np
@@ -136,32 +137,87 @@ def new_figure(width: float = SINGLE_COLUMN, height: float = 2.4) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def axes_or_new(ax: Axes | None, width: float = SINGLE_COLUMN, height: float = 2.4) -> Axes:
-    """Return `ax`, or the axes of a new figure; TypeError if it is anything else."""
+SCREEN_DPI: Final = 150
+"""Dots per inch of figures that pyplot shows: a column's width is 506 of them."""
+
+_SHOWN: Final[WeakKeyDictionary[Any, str]] = WeakKeyDictionary()
+"""What a drawing of ours has put into axes."""
+
+
+def axes_or_new(
+    ax: Axes | None, width: float = SINGLE_COLUMN, height: float = 2.4, *, shows: str = ""
+) -> Axes:
+    """Return `ax`, or pyplot's current axes; those of a new figure where these show something else of ours.
+
+    Parameters
+    ----------
+    ax
+        The axes to draw into, or None.
+    width, height
+        Of a new figure, in inches.
+    shows
+        What is drawn, if a second drawing of the same belongs into the same axes.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes. Without `ax` its figure is pyplot's: a notebook shows it, and so does ``pyplot.show()``.
+
+    Raises
+    ------
+    TypeError
+        If ax is neither axes nor None.
+
+    Examples
+    --------
+    >>> first = axes_or_new(None, shows="sharpness")
+    >>> axes_or_new(None, shows="sharpness") is first, axes_or_new(None, shows="loss") is first
+    (True, False)
+    """
     from matplotlib.axes import Axes
 
     if ax is not None and not isinstance(ax, Axes):
         raise TypeError(f"ax must be Matplotlib's axes or None, got {validation.shown(ax)}")
-    return new_figure(width, height).add_subplot() if ax is None else ax
+    if ax is None:
+        from matplotlib import pyplot
+
+        if pyplot.get_fignums():
+            ax = pyplot.gca()
+        if ax is None or (ax in _SHOWN and (not shows or _SHOWN[ax] != shows)):
+            ax = shown_figure(width, height).add_subplot()
+    _SHOWN[ax] = shows
+    return ax
 
 
 @styled
-def save(figure: Figure, folder: Path | str, name: str) -> list[Path]:
+def shown_figure(width: float = SINGLE_COLUMN, height: float = 2.4) -> Figure:
+    """Return an empty figure of pyplot's, of a size in inches: a notebook shows it, and so does ``pyplot.show()``."""
+    from matplotlib import pyplot
+
+    return pyplot.figure(figsize=(width, height), dpi=SCREEN_DPI, layout="constrained")
+
+
+FORMATS: Final = ("png", "svg", "pdf")
+"""What figures are saved as."""
+
+
+@styled
+def save(figure: Figure | Axes, folder: Path | str, name: str) -> list[Path]:
     """Write a figure as PNG (300 dpi), SVG and PDF; the same figure gives the same bytes.
 
     Parameters
     ----------
     figure
-        Any figure.
+        Any figure, or axes of it.
     folder
         Where to; it must exist.
     name
-        The files' name without suffix.
+        The files' name. With the suffix .png, .svg or .pdf that file alone is written.
 
     Returns
     -------
     list of Path
-        The three files.
+        The files: three, or the one that `name` asks for.
 
     Raises
     ------
@@ -169,16 +225,19 @@ def save(figure: Figure, folder: Path | str, name: str) -> list[Path]:
         If figure is no figure of Matplotlib, folder no path, or name no name of a file.
     FileNotFoundError
         If there is no such folder.
-    """
-    from matplotlib.figure import Figure
 
-    if not isinstance(figure, Figure):
-        raise TypeError(
-            f"figure must be a Matplotlib figure, such as ax.figure, got {validation.shown(figure)}"
-        )
+    Examples
+    --------
+    >>> import tempfile
+    >>> ax = new_figure().add_subplot()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     [path.name for path in save(ax, folder, "sharpness")], len(save(ax, folder, "sharpness.pdf"))
+    (['sharpness.png', 'sharpness.svg', 'sharpness.pdf'], 1)
+    """
+    drawing = _figure_of(figure)
     if not isinstance(name, str) or not name or Path(name).name != name or "\0" in name:
         raise ValueError(
-            f"name must be a file's name without folder and suffix, got {validation.shown(name)}"
+            f"name must be a file's name without a folder, such as 'sharpness', got {validation.shown(name)}"
         )
     try:
         folder = Path(folder)
@@ -186,14 +245,32 @@ def save(figure: Figure, folder: Path | str, name: str) -> list[Path]:
         raise TypeError(f"folder must be a path, got {validation.shown(folder)}") from None
     if not folder.is_dir():
         raise FileNotFoundError(f"folder must exist, got {str(folder)!r}")
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # laid out once for all formats
+    stem, _, suffix = name.rpartition(".")
+    of_one = bool(stem) and suffix.lower() in FORMATS
+    stem, suffixes = (stem, [suffix]) if of_one else (name, [*FORMATS])
+    drawing.draw_without_rendering()
+    drawing.set_layout_engine("none")  # laid out once for all formats
     dates: dict[str, dict[str, Any]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
     files = []
-    for suffix, metadata in dates.items():
-        files.append(folder / f"{name}.{suffix}")
-        figure.savefig(files[-1], metadata=metadata)
+    for suffix in suffixes:
+        files.append(folder / f"{stem}.{suffix}")
+        drawing.savefig(files[-1], metadata=dates[suffix.lower()], dpi=RULES["savefig.dpi"])
     return files
+
+
+def _figure_of(drawing: Any) -> Figure:
+    """Return the figure that is given, or that axes belong to; TypeError if there is none."""
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+    figure = drawing
+    while isinstance(figure, (Axes, SubFigure)):
+        figure = figure.figure
+    if not isinstance(figure, Figure):
+        raise TypeError(
+            f"figure must be a Matplotlib figure or axes of one, such as plt.gcf(), got {validation.shown(drawing)}"
+        )
+    return figure
 
 
 def require(
@@ -284,6 +361,17 @@ def shared_legend(figure: Figure, axes: list[Axes], *, columns: int) -> None:
     figure.legend(list(named.values()), list(named), loc="outside lower center", ncols=columns)
 
 
+def key_below(ax: Axes, *, columns: int) -> None:
+    """Put the legend of axes below the figure, or into the axes where the figure leaves no room for it."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    figure = _figure_of(ax)
+    if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine) and figure.axes == [ax]:
+        shared_legend(figure, [ax], columns=columns)
+    else:
+        legend(ax)
+
+
 @styled
 def legend(ax: Axes, **options: Any) -> Legend:
     """Add the legend of the style to axes, each label named once.
@@ -358,7 +446,8 @@ def draw_threshold(
 ) -> Array:
     """Draw thresholds S* no farther above what is drawn with them than a quarter, and return these.
 
-    A warmup's first thresholds are far above all else: they would leave no room for it.
+    A warmup's first thresholds are far above all else: they would leave no room for it. A second run of the same
+    threshold draws no second line, whose dashes would fill the gaps of the first: the longer one stays.
 
     Parameters
     ----------
@@ -374,10 +463,35 @@ def draw_threshold(
     near_enough = thresholds <= 1.25 * largest(near)
     mark: dict[str, Any] = {"marker": "_"} if at.size == 1 else {}  # which a line would not show
     drawn: Array = thresholds[near_enough]
+    places = at[near_enough]
+    for line in ax.get_lines():
+        if line.get_label() == label and (longer := _one_line(line.get_xydata(), places, drawn)) is not None:
+            line.set_data(*longer)
+            return drawn
     ax.plot(
-        at[near_enough], drawn, color=THEORY_COLOUR, linestyle="--", linewidth=0.8, label=label, **mark
+        places, drawn, color=THEORY_COLOUR, linestyle="--", linewidth=0.8, label=label, **mark
     )  # fmt: skip
     return drawn
+
+
+def _one_line(there: Any, at: Array, thresholds: Array) -> tuple[Array, Array] | None:
+    """Return the longer one of two lines of thresholds that are the same where both are, or None."""
+    old_at, old = np.asarray(there, dtype=np.float64).reshape(-1, 2).T
+    if not old_at.size or not at.size:
+        return None
+    ordered = bool((np.diff(old_at) > 0).all() and (np.diff(at) > 0).all())
+    if not ordered or min(old_at[-1], at[-1]) < max(old_at[0], at[0]):
+        return None
+    places = np.union1d(old_at, at)
+    both = places[(places >= max(old_at[0], at[0])) & (places <= min(old_at[-1], at[-1]))]
+    if not np.allclose(np.interp(both, old_at, old), np.interp(both, at, thresholds), rtol=1e-9, atol=0.0):
+        return None
+    values = np.where(
+        (places >= old_at[0]) & (places <= old_at[-1]),
+        np.interp(places, old_at, old),
+        np.interp(places, at, thresholds),
+    )
+    return places, values
 
 
 def is_geometric(values: Any) -> bool:

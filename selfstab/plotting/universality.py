@@ -106,7 +106,7 @@ def draw_universality(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
         another axis; perhaps along loss, too. κ is ``kappa``, or that of the coordinates momentum and ``excess``. Where
         ``steps`` is there and 0 no run was made.
     ax
-        Where to draw; by default the axes of a new figure.
+        Where to draw; by default pyplot's current axes or a new figure's.
 
     Returns
     -------
@@ -205,7 +205,7 @@ def draw_universality_deviation(data: xarray.Dataset, ax: Axes | None = None) ->
         As for :func:`draw_universality`, of one loss; perhaps ``first_order`` (its relative deviation to first order
         in ε) along the overshoot's dimensions and cause, and the loss's ``sigma`` and ``tau``.
     ax
-        Where to draw; by default the axes of a new figure.
+        Where to draw; by default pyplot's current axes or a new figure's.
 
     Returns
     -------

@@ -154,7 +154,7 @@ def _named(names: Any) -> list[Prediction]:
 
 
 def _dataset(rows: list[Judged]) -> xarray.Dataset:
-    import xarray
+    from selfstab.verification.verdicts import Verdicts
 
     values: dict[str, list[Any]] = {
         "measured": [row.measurement.measured for row in rows],
@@ -174,7 +174,7 @@ def _dataset(rows: list[Judged]) -> xarray.Dataset:
         "source": [row.prediction.source for row in rows],
         "seconds": [row.seconds for row in rows],
     }
-    out = xarray.Dataset(coords={"prediction": [row.prediction.name for row in rows]})
+    out = Verdicts(coords={"prediction": [row.prediction.name for row in rows]})
     for name, column in values.items():
         out[name] = ("prediction", np.array(column))
         out[name].attrs["long_name"] = _LONG_NAMES[name]

@@ -1,0 +1,68 @@
+"""Notebooks: the gallery's, run as a reader runs them, show their pictures; so does a drawing in the last line of a cell."""
+
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.docs
+
+GALLERY = Path(__file__).parents[2] / "docs" / "gallery"
+SCRIPTS = sorted(GALLERY.glob("plot_*.py"))
+
+
+def executed(cells, folder):
+    """Return the cells of code of a notebook that a kernel has run."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}}).execute()
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def pictures(cell):
+    """Return the pictures below a cell, each once."""
+    data = [output["data"] for output in cell.outputs if "data" in output]
+    films = [part for part in data if "data:image/gif" in part.get("text/html", "")]
+    return [part["image/png"] for part in data if "image/png" in part] + films
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_a_downloaded_notebook_shows_its_pictures(script, tmp_path):
+    """Protects who downloads an example: each cell that draws shows one picture, and nothing goes to standard error."""
+    import nbformat
+    from sphinx_gallery.gen_gallery import DEFAULT_GALLERY_CONF
+    from sphinx_gallery.notebook import jupyter_notebook
+    from sphinx_gallery.py_source_parser import split_code_and_text_blocks
+
+    _, blocks = split_code_and_text_blocks(script)
+    cells = jupyter_notebook(blocks, DEFAULT_GALLERY_CONF | {"pypandoc": False}, str(tmp_path))["cells"]
+    done = executed([nbformat.from_dict(cell | {"id": f"cell{k}"}) for k, cell in enumerate(cells)], tmp_path)
+    drawing = [cell for cell in done if "draw_" in cell.source or "subplots(" in cell.source or "animate" in cell.source]
+    assert drawing
+    for cell in drawing:
+        assert len(pictures(cell)) == 1, cell.source
+    assert not [output for cell in done for output in cell.outputs if output.get("name") == "stderr"]
+
+
+def test_results_show_themselves(tmp_path):
+    """Protects the first hour in Jupyter: a drawing is a picture, verdicts and catapults are tables of HTML."""
+    import nbformat
+
+    sources = [
+        "import selfstab as ss\n"
+        "loss = ss.Product()\n"
+        "start, previous = ss.flip_start(loss, loss.minimum(sharpness=4.0), size=1e-3)\n"
+        "run = ss.simulate(loss, ss.HeavyBall(lr=0.97, momentum=0.9), start, 200, previous=previous)",
+        "ss.plotting.draw_sharpness(run)",
+        "ax = ss.plotting.draw_loss(run);",
+        "import matplotlib.pyplot as plt\nfig, axes = plt.subplots(1, 2)\n"
+        "ss.plotting.draw_sharpness(run, axes[0])\nss.plotting.draw_loss(run, axes[1])\nplt.show()",
+        "ss.catapults(run.sharpness, run.max_stable_sharpness, run.loss)",
+        "ss.verify(['Q1'])",
+    ]
+    cells = executed([nbformat.v4.new_code_cell(source) for source in sources], tmp_path)
+    assert [len(pictures(cell)) for cell in cells] == [0, 1, 1, 1, 0, 0]
+    for cell in cells[4:]:
+        html = cell.outputs[-1]["data"]["text/html"]
+        assert html.startswith("<table>")
