@@ -129,5 +129,6 @@ def adaptive_inertia_number(excess: Any, momentum: Any, share: Any = 0.0) -> Any
     """
     rho2 = ((1.0 - momentum) / (1.0 + momentum)) ** 2
     delays = (1.0 + 2.0 * (1.0 - share * rho2) / (1.0 + share)) / 3.0
-    bend = rho2 * share * (4.0 / 3.0 + share) / (1.0 + share) ** 2
+    # A fraction at a time: the square of a large share overflows.
+    bend = rho2 * (share / (1.0 + share)) * ((4.0 / 3.0 + share) / (1.0 + share))
     return excess / rho2 * (delays - bend)
