@@ -13,7 +13,7 @@ The public names, by topic; ``help(selfstab.sweep)`` and the like tell the rest:
 - one run: simulate, hessian_spectrum, catapults; observables
 - a training loop of one's own: Recorder, analyze
 - beside a run: constrained_trajectory, predicted_dynamics
-- many runs: sweep, resume, refine, rasterize, continuation, orbits
+- many runs: sweep, resume, refine, rasterize, continuation, orbits; phase_names
 - theory and its tests: theory, verify
 - real models, with and without momentum: experiments
 - pictures: plotting

@@ -15,7 +15,7 @@ _MOST_ROWS = 60
 class Table(xarray.Dataset):
     """A dataset along one dimension whose variables are the columns of a table.
 
-    It is an xarray dataset in all else: ``xarray.Dataset(table)`` shows itself as datasets do.
+    It is an xarray dataset in all else. ``xarray.Dataset(table.data_vars)`` shows itself as datasets do.
 
     Examples
     --------

@@ -114,8 +114,17 @@ def paper() -> Iterator[None]:
     >>> matplotlib.rcParams["font.size"] == before
     True
     """
-    with _SETTINGS_LOCK, matplotlib.rc_context(RULES):
-        yield
+    with _SETTINGS_LOCK:
+        interactive = matplotlib.is_interactive()
+        try:
+            with matplotlib.rc_context(RULES):
+                try:
+                    yield
+                finally:
+                    # A notebook's backend is loaded with the first figure, and switches this on for good.
+                    interactive = matplotlib.is_interactive()
+        finally:
+            matplotlib.interactive(interactive)
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:

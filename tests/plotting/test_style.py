@@ -122,13 +122,13 @@ def test_properties_of_a_line_are_named():
     [
         (
             lambda folder: style.save(None, folder, "x"),
-            "figure must be a Matplotlib figure, such as ax.figure, got None",
+            "figure must be a Matplotlib figure or axes of one, such as plt.gcf.., got None",
         ),
         (lambda folder: style.save(plt.figure(), None, "x"), "folder must be a path, got None"),
         (lambda folder: style.save(plt.figure(), folder, None), "name must be a file's name .* got None"),
         (
             lambda folder: style.save(plt.figure(), folder, "../x"),
-            "name must be a file's name without folder",
+            "name must be a file's name without a folder",
         ),
         (lambda folder: style.legend(None), "ax must be axes of Matplotlib, got None"),
         (lambda folder: style.legend("x"), "ax must be axes of Matplotlib, got 'x'"),
@@ -139,3 +139,60 @@ def test_what_is_no_figure_and_no_axes_is_named(call, problem, tmp_path):
     with pytest.raises((TypeError, ValueError), match=problem):
         call(tmp_path)
     plt.close("all")
+
+
+def test_a_drawing_is_pyplots(slow_run):
+    """Protects notebooks and plt.show(): without axes a drawing is in pyplot's current figure."""
+    ax = runs.draw_sharpness(slow_run)
+    assert plt.get_fignums() == [ax.figure.number]
+    assert runs.draw_sharpness(slow_run) is ax  # a second run, beside the first
+    loss = runs.draw_loss(slow_run)  # another quantity: a figure of its own
+    assert loss is not ax
+    assert len(plt.get_fignums()) == 2
+
+
+def test_a_drawing_fills_the_current_axes(slow_run):
+    """Protects who makes the figure first: the drawing goes into the current axes, whatever they hold of the user's."""
+    _, axes = plt.subplots(1, 2)
+    assert runs.draw_loss(slow_run) is axes[1]
+    plt.sca(axes[0])
+    axes[0].plot([1.0, 2.0])
+    assert runs.draw_sharpness(slow_run) is axes[0]
+    assert len(plt.get_fignums()) == 1
+
+
+def test_axes_that_were_passed_are_not_drawn_over(slow_run):
+    """Protects a figure of two panels: after both are drawn by name, a third drawing has a figure of its own."""
+    _, axes = plt.subplots(1, 2)
+    runs.draw_loss(slow_run, axes[0])
+    runs.draw_sharpness(slow_run, axes[1])
+    assert runs.draw_displacement(slow_run) not in list(axes)
+
+
+def test_equal_thresholds_are_one_line():
+    """Protects the dashes: a second run's equal threshold fills no gaps, and the longer one is drawn to its end."""
+    ax = style.new_figure().add_subplot()
+    short, long = np.arange(5.0), np.arange(9.0)
+    for at, value in ((short, 4.0), (long, 4.0), (short, 4.0), (long, 3.0)):
+        style.draw_threshold(ax, at, np.full(at.size, value), near=np.array([4.0]))
+    lines = [(line.get_xdata()[-1], line.get_ydata()[0]) for line in ax.get_lines()]
+    assert lines == [(8.0, 4.0), (8.0, 3.0)]
+
+
+def test_thresholds_that_part_are_two_lines():
+    """Protects two warmups of different length: equal at first, they differ afterwards."""
+    ax = style.new_figure().add_subplot()
+    at = np.arange(4.0)
+    for values in ([4.0, 3.9, 3.8, 3.7], [4.0, 3.9, 3.9, 3.9]):
+        style.draw_threshold(ax, at, np.array(values), near=np.array([4.0]))
+    assert len(ax.get_lines()) == 2
+
+
+def test_save_takes_axes_and_a_suffix(tmp_path):
+    """Protects save(ax, ".", "x.pdf"): the axes' figure, and that file alone."""
+    figure = style.new_figure()
+    parts = figure.subfigures(1, 2)
+    ax = parts[0].add_subplot()
+    assert [path.name for path in style.save(ax, tmp_path, "x.pdf")] == ["x.pdf"]
+    assert [path.name for path in style.save(parts[1], tmp_path, "v1.2")] == ["v1.2.png", "v1.2.svg", "v1.2.pdf"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["v1.2.pdf", "v1.2.png", "v1.2.svg", "x.pdf"]
