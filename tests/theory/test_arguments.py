@@ -98,9 +98,25 @@ CALLS = {
         "transverse_noise": 0.02,
     },
     "cycle_gap": {"sigma": 0.1, "c0": 1.0, "inertia": 361.0, "progressive_sharpening": 0.1, "spread": 2.0},
+    "fading_rate": {"beta2": 0.999, "steps": 500},
+    "preconditioner_share": {
+        "beta2": 0.999,
+        "momentum": 0.9,
+        "threshold": 38.0,
+        "stabilization": 2.0,
+        "second_moment": 0.5,
+    },
+    "adaptive_inertia_number": {"excess": 0.1, "momentum": 0.9, "share": 0.5},
 }
 # These do not broadcast; their arguments are tested with their values.
 OF_TENSORS = {"deviation_coefficients", "stationary_variance"}
+# Of an optimizer, or by an integration of seconds: tests/theory/test_linear.py, test_linear_edge.py, test_memory.py.
+OF_OPTIMIZERS = {
+    "threshold", "growth", "amplification", "inertia", "linear_displacement", "linear_overshoot", "linear_domain",
+    "slow_overshoot", "linear_cycle_period", "linear_cycle_growth", "linear_crossing_amplitude",
+    "linear_batch_sharpness",
+}  # fmt: skip
+INTEGRATED = {"memory_overshoot"}
 POSITIVE = {"lr", "threshold", "stabilization", "second"}
 NOT_NEGATIVE = {"amplitude", "y0", "kappa", "momentum", "steps"}
 PAIRS = [(name, argument) for name, arguments in CALLS.items() for argument in arguments]
@@ -112,7 +128,8 @@ def outputs(result):
 
 def test_every_function_is_covered():
     """Protects this file: a new closed form must be added here."""
-    assert {name for name in theory.__all__ if callable(getattr(theory, name))} == set(CALLS) | OF_TENSORS
+    elsewhere = OF_TENSORS | OF_OPTIMIZERS | INTEGRATED
+    assert {name for name in theory.__all__ if callable(getattr(theory, name))} == set(CALLS) | elsewhere
 
 
 @pytest.mark.parametrize(("name", "argument"), PAIRS)
@@ -179,13 +196,13 @@ def test_a_ramp_of_no_gain():
 
 DEFAULTS = {
     "lookahead": 0.0, "stabilization": 1.0, "progressive_sharpening": 0.0, "sharpness_curvature": 0.0, "quartic": 0.0,
-    "transverse_noise": 0.0, "spread": 2.0,
+    "transverse_noise": 0.0, "spread": 2.0, "steps": np.inf, "second_moment": 1.0, "share": 0.0,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_defaults(name):
-    """Protects the defaults: Polyak's method, b² = 1, no sharpening, no correction, and a normal swing."""
+    """Protects the defaults: Polyak's method, b² = 1, no sharpening, no correction, a normal swing, no end."""
     signature = inspect.signature(getattr(theory, name))
     found = {
         k: p.default for k, p in signature.parameters.items() if p.default is not inspect.Parameter.empty
@@ -220,7 +237,7 @@ def test_shapes_that_do_not_broadcast(name):
     """Protects the message: one line with the arguments' shapes."""
     arguments = dict(CALLS[name])
     first, second = list(arguments)[:2]
-    arguments |= {first: np.ones(2), second: np.full(3, 0.5)}
+    arguments |= {first: np.full(2, arguments[first]), second: np.full(3, 0.5)}
     with pytest.raises(ValueError, match=rf"broadcast together, got {first} \(2,\), {second} \(3,\)"):
         getattr(theory, name)(**arguments)
 
