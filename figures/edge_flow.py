@@ -100,7 +100,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     points = {"linestyle": "none", "marker": momenta.MARKERS[0.9], "color": "0.2", "markersize": 2.6}
     axes[0].plot(drops["kappa"], drops["run"], **points)
     axes[0].set(
-        xscale="log", yscale="log", xlabel=r"inertia number $\kappa$", ylabel=r"drop of sharpness over $2y_0$"
+        xscale="log", yscale="log", xlabel=r"inertia number $\kappa$", ylabel=r"drop of sharpness / $2y_0$"
     )
     shown = [momentum for momentum in DIGITS if f"digits_{momentum:g}" in data]
     axes[0].set_yticks([1, 2, 4, 8], ["1", "2", "4", "8"])
@@ -109,7 +109,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         part = data[f"digits_{momentum:g}"]
         for name, (label, line) in FLOWS.items():
             ax.plot(part["step"], part[name], label=label, **line)
-        ax.plot(part["step"], part["run"], label="run", **points)
+        ax.plot(part["step"], part["run"], label="run", markevery=3, **points)
         ax.axhline(predicted.THRESHOLD, color="0.6", lw=0.7, ls=":", zorder=0)
         ax.set(xlabel="step", ylabel="sharpness $S$", title=rf"$\beta={momentum:g}$", ylim=(2.7, 5.8))
     style.label_panels(list(axes))

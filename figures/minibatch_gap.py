@@ -123,7 +123,10 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         ax.set_xticks([], minor=True)
     left.set(xlabel="samples of a batch", ylabel=r"$S^*-\mathrm{E}S$")
     left.legend()
-    right.set(xlabel="samples of a batch", ylabel="batch sharpness")
+    for linestyle, label in (("-", "closed form"), (":", r"$2(1+\beta)/\eta$"), ("--", r"$2(1-\beta)/\eta$")):
+        right.plot([], [], color=style.THEORY_COLOUR, linestyle=linestyle, label=label)
+    right.set(xlabel="samples of a batch", ylabel="batch sharpness", ylim=(0.0, 1.45 * THRESHOLD))
+    right.legend(loc="upper left", ncols=3)
     return figure
 
 
