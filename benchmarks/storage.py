@@ -18,7 +18,7 @@ from selfstab.sweeps.plan.blocks import LARGEST_BLOCK
 from .harness import PAIRS, Case, Row, Target, interleaved, judged, seconds
 
 _TWO = ("min_sharpness", "max_sharpness")
-_NINE = tuple(name for name in MEASURES if name != "max_loss")
+_NINE = tuple(name for name in MEASURES if name != "max_loss" and "preconditioned" not in name)
 _SECONDS = 5.0
 
 

@@ -172,7 +172,8 @@ _ASIDE = {
     },
     "diagonal": {
         "PHB .5": _BELOW, "QHM .7 .9": (0, 5, "left"), "NAG .9": (-4, -10, "right"), "AggMo 0 .9": (2, -12, "left"),
-        "PHB .8": (-4, -8, "right"), "QHM .7 .99": (4, -14, "left"), "PHB .9": (-4, -10, "right"), "EMA .9": (4, -8, "left"),
+        "PHB .8": (-4, -8, "right"), "QHM .7 .99": (4, -14, "left"), "PHB .9": (-4, -10, "right"),
+        "EMA .9": (4, -8, "left"),
     },
     "digits": {
         "NAG .7": _BELOW, "PHB .5": (-2, 5, "right"), "QHM .7 .9": (2, 5, "left"), "NAG .9": (5, -9, "left"),

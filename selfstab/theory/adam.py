@@ -128,10 +128,7 @@ def adaptive_inertia_number(excess: Any, momentum: Any, share: Any = 0.0) -> Any
     array([3.61  , 2.3975, 1.2106])
     """
     rho2 = ((1.0 - momentum) / (1.0 + momentum)) ** 2
-    own, rest = (
-        1.0 / (1.0 + 1.0 / share),
-        1.0 / (1.0 + share),
-    )  # R/(1 + R) and 1/(1 + R), which do not overflow
-    delays = (1.0 + 2.0 * (rest - own * rho2)) / 3.0
-    bend = rho2 * own * (1.0 + rest / 3.0)
+    delays = (1.0 + 2.0 * (1.0 - share * rho2) / (1.0 + share)) / 3.0
+    # A fraction at a time: the square of a large share overflows.
+    bend = rho2 * (share / (1.0 + share)) * ((4.0 / 3.0 + share) / (1.0 + share))
     return excess / rho2 * (delays - bend)

@@ -140,7 +140,7 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
         band=0.15,
     ),
     Prediction(
-        name="A13 overshoot with a moving preconditioner",
+        name="A13 overshoot with a moving P",
         statement="drop/(2y0) = 1 + κ_A, up to O(κ²); the case with the worst order",
         where="CubicTaylor, 1 − β₂ = 2⁻⁵⁰, (β₁, R) = (0.9, 1), (0.5, 0.5), (0.5, 4), (0, 1)",
         source=_SOURCE,

@@ -3,6 +3,7 @@
 import contextlib
 import inspect
 import itertools
+import math
 import re
 import subprocess
 import sys
@@ -98,7 +99,8 @@ CALLS = {
         "transverse_noise": 0.02,
     },
     "cycle_gap": {"sigma": 0.1, "c0": 1.0, "inertia": 361.0, "progressive_sharpening": 0.1, "spread": 2.0},
-    "fading_rate": {"beta2": 0.999, "steps": 500},
+    "memory_overshoot": {"memory": 1.0, "direct": 0.1, "swing": 0.2},
+    "fading_rate": {"beta2": 0.999, "steps": 30.0},
     "preconditioner_share": {
         "beta2": 0.999,
         "momentum": 0.9,
@@ -106,17 +108,16 @@ CALLS = {
         "stabilization": 2.0,
         "second_moment": 0.5,
     },
-    "adaptive_inertia_number": {"excess": 0.1, "momentum": 0.9, "share": 0.5},
+    "adaptive_inertia_number": {"excess": 0.1, "momentum": 0.9, "share": 0.2},
 }
 # These do not broadcast; their arguments are tested with their values.
 OF_TENSORS = {"deviation_coefficients", "stationary_variance"}
-# Of an optimizer, or by an integration of seconds: tests/theory/test_linear.py, test_linear_edge.py, test_memory.py.
+# These take an optimizer; tests/theory/test_linear.py and its neighbours test their other arguments.
 OF_OPTIMIZERS = {
     "threshold", "growth", "amplification", "inertia", "linear_displacement", "linear_overshoot", "linear_domain",
     "slow_overshoot", "linear_cycle_period", "linear_cycle_growth", "linear_crossing_amplitude",
     "linear_batch_sharpness",
 }  # fmt: skip
-INTEGRATED = {"memory_overshoot"}
 POSITIVE = {"lr", "threshold", "stabilization", "second"}
 NOT_NEGATIVE = {"amplitude", "y0", "kappa", "momentum", "steps"}
 PAIRS = [(name, argument) for name, arguments in CALLS.items() for argument in arguments]
@@ -128,8 +129,9 @@ def outputs(result):
 
 def test_every_function_is_covered():
     """Protects this file: a new closed form must be added here."""
-    elsewhere = OF_TENSORS | OF_OPTIMIZERS | INTEGRATED
-    assert {name for name in theory.__all__ if callable(getattr(theory, name))} == set(CALLS) | elsewhere
+    assert {name for name in theory.__all__ if callable(getattr(theory, name))} == (
+        set(CALLS) | OF_TENSORS | OF_OPTIMIZERS
+    )
 
 
 @pytest.mark.parametrize(("name", "argument"), PAIRS)
@@ -196,13 +198,14 @@ def test_a_ramp_of_no_gain():
 
 DEFAULTS = {
     "lookahead": 0.0, "stabilization": 1.0, "progressive_sharpening": 0.0, "sharpness_curvature": 0.0, "quartic": 0.0,
-    "transverse_noise": 0.0, "spread": 2.0, "steps": np.inf, "second_moment": 1.0, "share": 0.0,
+    "transverse_noise": 0.0, "spread": 2.0, "direct": 0.0, "swing": 0.0, "share": 0.0, "second_moment": 1.0,
+    "steps": math.inf,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_defaults(name):
-    """Protects the defaults: Polyak's method, b² = 1, no sharpening, no correction, a normal swing, no end."""
+    """Protects the defaults: Polyak's method, b² = 1, no sharpening, no correction, a normal swing, and no end."""
     signature = inspect.signature(getattr(theory, name))
     found = {
         k: p.default for k, p in signature.parameters.items() if p.default is not inspect.Parameter.empty

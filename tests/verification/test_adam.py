@@ -17,11 +17,11 @@ WRONG = {
     "fading_rate": (lambda: scaled("fading_rate", 1.02), ["A13 fading preconditioner"]),
     "preconditioner_share": (
         lambda: scaled("preconditioner_share", 1.05),
-        ["A13 share of the preconditioner", "A13 overshoot with a moving preconditioner"],
+        ["A13 share of the preconditioner", "A13 overshoot with a moving P"],
     ),
     "adaptive_inertia_number": (
         lambda: lambda excess, momentum, share: theory.inertia_number(excess, momentum),  # P frozen
-        ["A13 overshoot with a moving preconditioner"],
+        ["A13 overshoot with a moving P"],
     ),
 }
 
