@@ -80,7 +80,7 @@ def _catapults(quick: bool) -> xarray.Dataset:
     return xarray.Dataset(
         {
             "overshoot": ("optimizer", overshoot, {"long_name": "drop / (2 y0)"}),
-            "loss_left": ("optimizer", quiet, {"long_name": "loss at the end over that at the start"}),
+            "loss_left": ("optimizer", quiet, {"long_name": "loss at the end / at the start"}),
             "inertia": ("optimizer", np.array(inertia), {"long_name": "kappa_e / excess"}),
         },
         {"optimizer": np.array(names, dtype=object)},

@@ -114,7 +114,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     left.set_xticks(strength, labels=[f"{value:g}" for value in strength])
     left.set_xticks([], minor=True)
     lowest, highest = left.get_ylim()
-    left.set_ylim(lowest, 60.0 * highest)  # room for the legend above the lines
+    left.set_ylim(lowest, 6.0 * highest)  # room for the legend above the lines
     left.legend(loc="upper left", ncols=2)
     markers = [momenta.MARKERS[beta] for beta in MOMENTA] + ["v", "<", "P"]
     colours = [momenta.COLOURS[beta] for beta in MOMENTA] + ["#cc3311", "#ee3377", "#777777"]

@@ -102,7 +102,7 @@ def batch_sharpness(
     for name, values, long_name, units in zip(
         ("batch_sharpness", "standard_error", "batch_gradient"),
         np.array(rows).T,
-        ("E gHg/E gg over batches", "standard error of the batches drawn", "root of E gg over batches"),
+        ("E gHg/E gg of batches", "standard error of the batches drawn", "root of E gg of batches"),
         ("1/lr", "1/lr", "loss per weight"),
         strict=True,
     ):
