@@ -7,6 +7,7 @@ fractions: floats are fractions, common factors cancel exactly, and so does what
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -349,14 +350,17 @@ def first_to_leave(transfer: Transfer) -> tuple[float, float]:
         value = np.polyval(floats(above), z)
         if value != 0.0:
             crossings.append((angle, -(np.polyval(floats(below), z) / value).real))
-    positive = sorted((float(sharpness), angle) for angle, sharpness in crossings if sharpness > 0)
+    largest = sys.float_info.max  # a crossing beyond it is one that no sharpness reaches
+    positive = sorted(
+        (float(min(sharpness, largest)), angle) for angle, sharpness in crossings if sharpness > 0
+    )
     for (sharpness, angle), (beyond, _) in pairwise(positive):
         # A root may touch the circle and turn back, or rounding may take a complex angle for a real one. Exactly, since
         # roots of float64 coefficients are wrong where many poles are close together.
         if not is_stable(characteristic(transfer, 0.5 * sharpness + 0.5 * beyond)):
             return sharpness, angle
     # Some root leaves, as T is strictly proper: at the last crossing, if at none before it.
-    return positive[-1] if positive else (math.inf, math.nan)
+    return positive[-1] if positive and positive[-1][0] < largest else (math.inf, math.nan)
 
 
 def characteristic(transfer: Transfer, sharpness: float | Fraction) -> Polynomial:
