@@ -28,7 +28,7 @@ TITLE = "Adam's catapults: the preconditioner fades before them and stabilizes w
 MOMENTA = (0.0, 0.5, 0.9)
 KAPPA = 0.01
 SIZE = 1e-4
-"""Of the flip at the start, over the largest swing."""
+"""Of the flip at the start, divided by the largest swing."""
 STEPS, FROZEN_AFTER, EVERY = 1200, 500, 5
 LR = 0.01
 
@@ -52,7 +52,7 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
     }  # fmt: skip
     return {
         "share": xarray.Dataset(
-            {"ratio": (("momentum", "share"), ratio, {"long_name": "(overshoot - 1) over kappa"})},
+            {"ratio": (("momentum", "share"), ratio, {"long_name": "(overshoot - 1) / kappa"})},
             {"momentum": list(MOMENTA), "share": share},
         ),
         "fading": xarray.Dataset(
@@ -64,7 +64,7 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
 
 
 def _fall(momentum: float, faded: float) -> float:
-    """Return the fall over 2y₀ of a slow catapult whose preconditioner fades by `faded` excesses in its duration."""
+    """Return fall/(2y₀) of a slow catapult whose preconditioner fades by `faded` excesses in its duration."""
     kappa = 1e-3
     excess = kappa / float(theory.inertia_number(1.0, momentum))
     growth = 2.0 * (1.0 + momentum) / (1.0 - momentum) * excess

@@ -1,6 +1,6 @@
 """The edge flow beside runs through large catapults, and beside the other flows.
 
-(a) Drop of sharpness over 2y₀ of catapults on the product loss against the inertia number κ, at one momentum: runs and
+(a) Drop of sharpness/(2y₀) of catapults on the product loss against the inertia number κ, at one momentum: runs and
 flows. (b, c) Sharpness on the digits network at midpoints of consecutive iterates and on the flows, at κ near 1 and 11.
 The edge flow, which has heavy ball's inertia, follows; without the inertia it falls by 2y₀ only, and the averaged flow
 stays at the edge. The rod flow swings with a rate of its own.
@@ -55,7 +55,7 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
 
 
 def _drops(kappa: float) -> list[float]:
-    """Return the drop of sharpness over 2y₀ of the run, of the edge flow, without inertia, and of the rod flow."""
+    """Return drop/(2y₀) of the sharpness of the run, of the edge flow, without inertia, and of the rod flow."""
     loss, excess = ss.Product(), kappa / float(theory.inertia_number(1.0, MOMENTUM))
     optimizer = ss.HeavyBall(0.5 * (1.0 + MOMENTUM) * (1.0 + excess), MOMENTUM)
     start, previous = ss.flip_start(loss, loss.minimum(sharpness=4.0), 1e-3 * excess)
@@ -100,7 +100,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     points = {"linestyle": "none", "marker": momenta.MARKERS[0.9], "color": "0.2", "markersize": 2.6}
     axes[0].plot(drops["kappa"], drops["run"], **points)
     axes[0].set(
-        xscale="log", yscale="log", xlabel=r"inertia number $\kappa$", ylabel=r"drop of sharpness over $2y_0$"
+        xscale="log", yscale="log", xlabel=r"inertia number $\kappa$", ylabel=r"drop of sharpness / $2y_0$"
     )
     shown = [momentum for momentum in DIGITS if f"digits_{momentum:g}" in data]
     axes[0].set_yticks([1, 2, 4, 8], ["1", "2", "4", "8"])
@@ -109,7 +109,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         part = data[f"digits_{momentum:g}"]
         for name, (label, line) in FLOWS.items():
             ax.plot(part["step"], part[name], label=label, **line)
-        ax.plot(part["step"], part["run"], label="run", **points)
+        ax.plot(part["step"], part["run"], label="run", markevery=3, **points)
         ax.axhline(predicted.THRESHOLD, color="0.6", lw=0.7, ls=":", zorder=0)
         ax.set(xlabel="step", ylabel="sharpness $S$", title=rf"$\beta={momentum:g}$", ylim=(2.7, 5.8))
     style.label_panels(list(axes))
@@ -146,7 +146,7 @@ def check(data: dict[str, xarray.Dataset]) -> list[str]:
             f"β = {momentum:g}: another flow follows, too: {errors}",
         )
         lines.append(
-            f"Digits, β = {momentum:g}: rms errors of sharpness over its range are "
+            f"Digits, β = {momentum:g}: rms errors of sharpness divided by its range are "
             + ", ".join(f"{errors[name]:.1%} ({label})" for name, (label, _) in FLOWS.items())
             + f"; the least sharpness is {run.min():.3f}, the edge flow's {float(part['edge'].min()):.3f}."
         )

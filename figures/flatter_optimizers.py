@@ -1,7 +1,7 @@
 """Which optimizers end flatter: drops and final sharpness against the effective inertia number.
 
 All at one threshold. (a) One catapult on a diagonal linear network, from a minimum at the relative excess 0.01: the
-drop over 2y₀ against κ_e/ε = (κ_x + 2κ_y)/(3ε), with heavy ball's G(κ) (line) and 1 + κ_e + 2κ_e² (dashed). (b) The
+drop/(2y₀) against κ_e/ε = (κ_x + 2κ_y)/(3ε), with heavy ball's G(κ) (line) and 1 + κ_e + 2κ_e² (dashed). (b) The
 same network trained with warmup for equal effective time, over seeds of the data: mean sharpness at the end (small:
 seeds; bars: standard errors; squares: the least after the threshold was passed; 2×: two seeds diverged). (c) A network
 on digits, (d) another with the cross-entropy, (e) a convolutional network on MNIST. (f) Adam on the network of (c):
@@ -52,7 +52,7 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
             continue
         out[name] = stored(study, studies.path(name))
         inertia = [at_rest(optimizer).inertia(1.0).effective for optimizer in study.optimizers.values()]
-        out[name]["inertia"] = ("optimizer", np.array(inertia), {"long_name": "kappa_e over the excess"})
+        out[name]["inertia"] = ("optimizer", np.array(inertia), {"long_name": "kappa_e / excess"})
         amplification = [at_rest(optimizer).amplification() for optimizer in study.optimizers.values()]
         out[name]["amplification"] = ("optimizer", np.array(amplification), {"long_name": "c0 S*/2"})
         out[name].attrs["threshold"] = study.setting.threshold
@@ -80,8 +80,8 @@ def _catapults(quick: bool) -> xarray.Dataset:
     return xarray.Dataset(
         {
             "overshoot": ("optimizer", overshoot, {"long_name": "drop / (2 y0)"}),
-            "loss_left": ("optimizer", quiet, {"long_name": "loss at the end over that at the start"}),
-            "inertia": ("optimizer", np.array(inertia), {"long_name": "kappa_e over the excess"}),
+            "loss_left": ("optimizer", quiet, {"long_name": "loss at the end / at the start"}),
+            "inertia": ("optimizer", np.array(inertia), {"long_name": "kappa_e / excess"}),
         },
         {"optimizer": np.array(names, dtype=object)},
     )
@@ -98,7 +98,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         ax.set_title(PANELS[name])
     axes[0].set_title(f"one catapult, excess {EXCESS:g}")
     axes[-1].set(
-        xlabel=r"effective inertia number over the excess, $\kappa_e/\varepsilon$",
+        xlabel=r"effective inertia number per excess, $\kappa_e/\varepsilon$",
         xscale="log",
         xlim=(0.7, 1500.0),
     )
@@ -166,12 +166,14 @@ def _colour(name: str) -> str:
 _LEFT, _RIGHT, _BELOW = (-4, 3, "right"), (4, 2, "left"), (-4, -8, "right")
 _ASIDE = {
     "catapult": {
-        "PHB .5": _LEFT, "QHM .7 .9": (2, 6, "right"), "NAG .9": (-1, -8, "right"), "AggMo 0 .9": (4, -6, "left"),
+        "PHB .5": (-4, 2, "right"), "QHM .7 .9": (-1, 9, "right"), "NAG .9": (2, 8, "right"),
+        "AggMo 0 .9": (4, -6, "left"),
         "PHB .8": _LEFT, "QHM .7 .99": (4, -4, "left"), "PHB .9": _LEFT,
     },
     "diagonal": {
         "PHB .5": _BELOW, "QHM .7 .9": (0, 5, "left"), "NAG .9": (-4, -10, "right"), "AggMo 0 .9": (2, -12, "left"),
-        "PHB .8": (-4, -8, "right"), "QHM .7 .99": (4, -14, "left"), "PHB .9": _LEFT, "EMA .9": (4, -8, "left"),
+        "PHB .8": (-4, -8, "right"), "QHM .7 .99": (4, -14, "left"), "PHB .9": (-4, -10, "right"),
+        "EMA .9": (4, -8, "left"),
     },
     "digits": {
         "NAG .7": _BELOW, "PHB .5": (-2, 5, "right"), "QHM .7 .9": (2, 5, "left"), "NAG .9": (5, -9, "left"),
@@ -188,11 +190,20 @@ _ASIDE = {
 
 
 def _name(ax: Axes, panel: str, name: str, x: float, y: float, lost: int = 0) -> None:
+    from matplotlib.patheffects import withStroke
+
     if np.isfinite(y):
         *aside, side = _ASIDE[panel].get(name, _RIGHT)
         text = name + (f" ({lost}×)" if lost else "")
         ax.annotate(
-            text, (x, y), aside, textcoords="offset points", ha=side, fontsize=5.0, color=_colour(name)
+            text,
+            (x, y),
+            aside,
+            textcoords="offset points",
+            ha=side,
+            fontsize=5.0,
+            color=_colour(name),
+            path_effects=[withStroke(linewidth=1.5, foreground="white")],
         )
 
 

@@ -30,23 +30,25 @@ OPTIMIZERS = {
     "gradient descent": ss.HeavyBall(1.0),
     "heavy ball, 0.9": ss.HeavyBall(1.0, 0.9),
     "Nesterov, 0.9": ss.HeavyBall(1.0, 0.9, 0.9),
-    "quasi-hyperbolic, 0.9": ss.QuasiHyperbolic(1.0, 0.9, 0.7),
-    "quasi-hyperbolic, 0.99": ss.QuasiHyperbolic(1.0, 0.99, 0.7),
+    "quasi-hyperbolic (0.7, 0.9)": ss.QuasiHyperbolic(1.0, 0.9, 0.7),
+    "quasi-hyperbolic (0.7, 0.99)": ss.QuasiHyperbolic(1.0, 0.99, 0.7),
     "aggregated (0, 0.9)": ss.AggregatedMomentum(1.0, (0.0, 0.9)),
 }
-"""ν = 0.7 of both quasi-hyperbolic ones."""
+"""Quasi-hyperbolic ones by (ν, β)."""
 LARGEST_RATE = 0.2
 """Of the growth per step: the flow is of slow catapults."""
 START = 1e-5
 
 KINDS = {
     "heavy ball, averaged": lambda beta: ss.HeavyBall(1.0, beta),
-    "quasi-hyperbolic, 0.9": lambda beta: ss.QuasiHyperbolic(1.0, beta, 0.9),
+    "quasi-hyperbolic (0.9, $\\beta$)": lambda beta: ss.QuasiHyperbolic(1.0, beta, 0.9),
     "aggregated (0, $\\beta$)": lambda beta: ss.AggregatedMomentum(1.0, (0.0, beta)),
     "Nesterov": lambda beta: ss.HeavyBall(1.0, beta, beta),
-    "quasi-hyperbolic, 0.5": lambda beta: ss.QuasiHyperbolic(1.0, beta, 0.5),
+    "quasi-hyperbolic (0.5, $\\beta$)": lambda beta: ss.QuasiHyperbolic(1.0, beta, 0.5),
 }
-"""By β; the number of the quasi-hyperbolic ones is ν."""
+"""By β; quasi-hyperbolic ones by (ν, β)."""
+_PLACES = (1, 3, 5, 2, 4)
+"""Of each kind's colour and marker: those that its optimizer has above."""
 SWING = 1e-7
 
 
@@ -153,9 +155,10 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     top.legend(fontsize=6)
     strengths = data["amplification"]
     fine = np.linspace(0.0, float(strengths["momentum"][-1]), 60)
-    for (name, kind), colour, marker, values in zip(
-        KINDS.items(), style.SERIES, style.MARKERS, strengths["amplification"].values, strict=False
+    for (name, kind), place, values in zip(
+        KINDS.items(), _PLACES, strengths["amplification"].values, strict=True
     ):
+        colour, marker = style.SERIES[place], style.MARKERS[place]
         bottom.plot(
             fine, [theory.amplification(kind(float(beta))) for beta in fine], color=colour, linewidth=0.8
         )

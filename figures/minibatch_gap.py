@@ -1,7 +1,7 @@
 """Smaller batches and momentum lower the sharpness of a network; the closed form gives the order, not the number.
 
 A network on digits (64-16-1, 200 samples, parity) is trained with batches drawn without replacement, at the same
-threshold 3 and for the same effective time. Left: S* minus the mean sharpness over the second quarter of the run,
+threshold 3 and for the same effective time. Left: S* minus the mean sharpness in the second quarter of the run,
 against the batch's size. The closed form (lines, the median of seeds) takes α, b² and the noise along the swing and
 along the sharpness' gradient from the network at the same time, where α > 0. Right: batch sharpness, the plateaus
 2(1 − β)/η (dashed) and 2(1 + β)/η (dotted), and the line between them at the mean sharpness (lines).
@@ -47,7 +47,7 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
 
 
 def _measured(loss: ss.MLP, momentum: float, size: int, seed: int, quick: bool) -> tuple[float, ...]:
-    """Return the numbers of NAMES over the second quarter of a run of 8000 (1 − β)/(1 + β) steps, quick of 1000."""
+    """Return the numbers of NAMES in the second quarter of a run of 8000 (1 − β)/(1 + β) steps, quick of 1000."""
     steps = int((1000 if quick else 8000) * (1.0 - momentum) / (1.0 + momentum))
     every = max(1, steps // (40 if quick else 200))
     path = _path(loss, ss.HeavyBall(2.0 * (1.0 + momentum) / THRESHOLD, momentum), size, seed, steps, every)
@@ -123,7 +123,10 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         ax.set_xticks([], minor=True)
     left.set(xlabel="samples of a batch", ylabel=r"$S^*-\mathrm{E}S$")
     left.legend()
-    right.set(xlabel="samples of a batch", ylabel="batch sharpness")
+    for linestyle, label in (("-", "closed form"), (":", r"$2(1+\beta)/\eta$"), ("--", r"$2(1-\beta)/\eta$")):
+        right.plot([], [], color=style.THEORY_COLOUR, linestyle=linestyle, label=label)
+    right.set(xlabel="samples of a batch", ylabel="batch sharpness", ylim=(0.0, 1.45 * THRESHOLD))
+    right.legend(loc="upper left", ncols=3)
     return figure
 
 

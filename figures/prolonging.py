@@ -45,7 +45,7 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
     out["factor"] = (
         ("momentum", "depth"),
         pushes / pushes[0],
-        {"long_name": "remaining drop over gradient descent's"},
+        {"long_name": "remaining drop / gradient descent's"},
     )
     return {"prolonging": out, "network": _network(quick), "catapults": _catapults()}
 
@@ -68,9 +68,9 @@ def _network(quick: bool) -> xarray.Dataset:
     dims = ("momentum", "depth")
     return xarray.Dataset(
         {
-            "drop": (dims, drop, {"long_name": "remaining drop over the swing's square"}),
+            "drop": (dims, drop, {"long_name": "remaining drop / the swing's square"}),
             "predicted": (dims, predicted, {"long_name": "the same in closed form"}),
-            "factor": (dims, drop / drop[0], {"long_name": "remaining drop over gradient descent's"}),
+            "factor": (dims, drop / drop[0], {"long_name": "remaining drop / gradient descent's"}),
         },
         {"momentum": momentum, "depth": depth},
     )
@@ -132,7 +132,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     left.plot([], [], linestyle="none", marker="o", markersize=5.5, markerfacecolor="none", color=style.THEORY_COLOUR,
               label="network")  # fmt: skip
     left.set(yscale="log", ylim=(0.3, 300.0), xlabel=r"depth, $e=(S^*-S)/S^*$", ylabel="lifetime in steps")
-    right.set(yscale="log", xlabel=r"depth, $e=(S^*-S)/S^*$", ylabel="remaining drop, over GD's")
+    right.set(yscale="log", xlabel=r"depth, $e=(S^*-S)/S^*$", ylabel="remaining drop / GD's")
     left.legend()
     style.label_panels([left, right])
     return figure

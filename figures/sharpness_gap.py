@@ -111,7 +111,11 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         xlabel=r"noise, $b\sigma/\alpha$",
         ylabel=r"$(S^*-\mathrm{E}S)\,S^*/\alpha$",
     )
-    left.legend()
+    left.set_xticks(strength, labels=[f"{value:g}" for value in strength])
+    left.set_xticks([], minor=True)
+    lowest, highest = left.get_ylim()
+    left.set_ylim(lowest, 6.0 * highest)  # room for the legend above the lines
+    left.legend(loc="upper left", ncols=2)
     markers = [momenta.MARKERS[beta] for beta in MOMENTA] + ["v", "<", "P"]
     colours = [momenta.COLOURS[beta] for beta in MOMENTA] + ["#cc3311", "#ee3377", "#777777"]
     for name, marker, colour in zip(gap["optimizer"].values, markers, colours, strict=True):

@@ -7,6 +7,7 @@ fractions: floats are fractions, common factors cancel exactly, and so does what
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -298,6 +299,34 @@ def is_stable(polynomial: Polynomial) -> bool:
     return True
 
 
+def impulse_energy(numerator: Polynomial, denominator: Polynomial) -> Fraction:
+    """Return the sum of the squared response of N/D to one impulse, all roots of D being within the unit circle.
+
+    By the recursion of Åström, which is exact.
+
+    Parameters
+    ----------
+    numerator, denominator
+        N and D, the highest power first; N of no higher degree.
+
+    Examples
+    --------
+    Of 1/(z − 1/2) it is 1 + 1/4 + 1/16 + ...
+
+    >>> impulse_energy(exact([1.0]), exact([1.0, -0.5]))
+    Fraction(4, 3)
+    """
+    below = list(denominator)
+    above = [Fraction(0)] * (len(below) - len(numerator)) + list(numerator)
+    lead, energy = below[0], Fraction(0)
+    while below:
+        share, last = above[-1] / below[0], below[-1] / below[0]
+        energy += above[-1] * share
+        above = [a - share * b for a, b in zip(above, reversed(below), strict=True)][:-1]
+        below = [a - last * b for a, b in zip(below, reversed(below), strict=True)][:-1]
+    return energy / lead
+
+
 def first_to_leave(transfer: Transfer) -> tuple[float, float]:
     """Return S* and the angle in [0, π] at which the first root of 1 + S·T(z) = 0 leaves the unit circle.
 
@@ -321,13 +350,24 @@ def first_to_leave(transfer: Transfer) -> tuple[float, float]:
         value = np.polyval(floats(above), z)
         if value != 0.0:
             crossings.append((angle, -(np.polyval(floats(below), z) / value).real))
-    positive = sorted((float(sharpness), angle) for angle, sharpness in crossings if sharpness > 0)
+    largest = sys.float_info.max  # a crossing beyond it is one that no sharpness reaches
+    positive = sorted(
+        (float(min(sharpness, largest)), angle) for angle, sharpness in crossings if sharpness > 0
+    )
     for (sharpness, angle), (beyond, _) in pairwise(positive):
-        # A root may touch the circle and turn back, or rounding may take a complex angle for a real one.
-        if np.abs(roots(transfer, 0.5 * sharpness + 0.5 * beyond)).max() > 1.0:
+        # A root may touch the circle and turn back, or rounding may take a complex angle for a real one. Exactly, since
+        # roots of float64 coefficients are wrong where many poles are close together.
+        if not is_stable(characteristic(transfer, 0.5 * sharpness + 0.5 * beyond)):
             return sharpness, angle
     # Some root leaves, as T is strictly proper: at the last crossing, if at none before it.
-    return positive[-1] if positive else (math.inf, math.nan)
+    return positive[-1] if positive and positive[-1][0] < largest else (math.inf, math.nan)
+
+
+def characteristic(transfer: Transfer, sharpness: float | Fraction) -> Polynomial:
+    """Return the polynomial whose roots are the modes on a quadratic, D + S·N with T = N/D."""
+    above, below = transfer.numerator, transfer.denominator
+    padded = (Fraction(0),) * (len(below) - len(above)) + above
+    return tuple(d + Fraction(sharpness) * n for d, n in zip(below, padded, strict=True))
 
 
 def roots(transfer: Transfer, sharpness: float) -> np.ndarray[Any, np.dtype[np.complex128]]:

@@ -14,7 +14,8 @@ from selfstab.cli.options import LOSS_HELP, loss_of, problem_options, start_of, 
 @problem_options
 @click.option("--every", type=int, default=1, show_default=True, help="Record every k-th step.")
 @click.option("--keep", multiple=True, default=("loss", "sharpness"), show_default=True, metavar="NAME",
-              help="loss, sharpness, weights, velocity, gradient_norm, top_eigenvector.")  # fmt: skip
+              help="loss, sharpness, weights, velocity, gradient_norm, top_eigenvector, preconditioned_sharpness, "
+                   "preconditioner.")  # fmt: skip
 def simulate(every: int, keep: tuple[str, ...], **options: Any) -> None:
     """Run an optimizer once and record it.
 

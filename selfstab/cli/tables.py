@@ -24,6 +24,9 @@ def run_table(data: xarray.Dataset) -> str:
     at = np.unique(np.linspace(0, data.sizes["step"] - 1, 11).round().astype(int))
     rows = [[int(data.step[k]), *(float(data[name][k]) for name in columns)] for k in at]
     table = tabulate(rows, headers=["step", *map(printable, columns)], floatfmt=".6g")
+    known = data["max_stable_sharpness"].attrs.get("sharpness", "sharpness")
+    if known != "sharpness" and known not in columns:
+        table += f"\nmax_stable_sharpness is that of {known} (--keep {known})"
     diverged = int(data.diverged_at)
     return table + ("" if diverged < 0 else f"\ndiverged at step {diverged}")
 

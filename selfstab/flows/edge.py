@@ -35,7 +35,7 @@ _TURNS: Final = 2
 """Times that u of a start is taken at its centre; each gains a factor of the swing."""
 
 _SMALL: Final = 1e-7
-"""Of the magnitude over the norm of the weights: below it rounding hides the swing's own curvature."""
+"""Of the magnitude divided by the norm of the weights: below it rounding hides the swing's own curvature."""
 
 
 @dataclass(frozen=True)

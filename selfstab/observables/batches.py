@@ -46,9 +46,9 @@ def batch_sharpness(
     Returns
     -------
     xarray.Dataset
-        Dimension step: ``batch_sharpness`` in units of 1/lr, NaN where all gradients vanish or are not finite;
-        ``standard_error``, of the batches drawn, 0 where all are taken; ``batch_gradient``, √(E gᵀg). Of a run also its
-        settings.
+        Dimension step: ``batch_sharpness`` in units of 1/lr; ``standard_error``, of the batches drawn, 0 where all are
+        taken; ``batch_gradient``, √(E gᵀg). The first two are NaN where all gradients vanish or are not finite. Of a
+        run also its settings.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def batch_sharpness(
     for name, values, long_name, units in zip(
         ("batch_sharpness", "standard_error", "batch_gradient"),
         np.array(rows).T,
-        ("E gHg/E gg over batches", "standard error of the batches drawn", "root of E gg over batches"),
+        ("E gHg/E gg of batches", "standard error of the batches drawn", "root of E gg of batches"),
         ("1/lr", "1/lr", "loss per weight"),
         strict=True,
     ):
@@ -131,7 +131,9 @@ def _at(loss: SampleMean, w: Array, batches: tuple[Iterator[Rows], bool]) -> tup
         pairs.append((gradient @ batch.hessian_vector_at(w, gradient), gradient @ gradient))
     curvatures, squares = np.array(pairs).T
     mean = float(squares.mean())
-    ratio = float(curvatures.mean()) / mean if mean else float("nan")
+    if mean == 0.0:
+        return float("nan"), float("nan"), 0.0
+    ratio = float(curvatures.mean()) / mean
     rest = curvatures - ratio * squares
     error = 0.0 if complete else float(np.sqrt(rest @ rest / (rest.size * (rest.size - 1)))) / mean
     return ratio, error, float(np.sqrt(mean))

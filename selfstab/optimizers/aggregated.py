@@ -5,11 +5,14 @@ v_{i,t+1} = momenta_i·v_{i,t} + ∇L(w_t),    w_{t+1} = w_t − lr_t·mean(v_{i
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from selfstab.optimizers.arithmetic import where
 from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.settings import setting
+
+MOST_MOMENTA: Final = 32
+"""Most momenta of an optimizer."""
 
 
 class AggregatedMomentum(Optimizer):
@@ -25,7 +28,7 @@ class AggregatedMomentum(Optimizer):
     lr
         Learning rate η per step: a number > 0 or a schedule such as :class:`LinearWarmup`.
     momenta
-        β_i in [0, 1), at least one, per step, nondimensional. Axes of sweeps call them ``momenta.0``, ``momenta.1``,
+        β_i in [0, 1), 1 to 32 of them, per step, nondimensional. Axes of sweeps call them ``momenta.0``, ``momenta.1``,
         and so on.
 
     Raises
@@ -51,6 +54,11 @@ class AggregatedMomentum(Optimizer):
         long_name="momentum",
         usual=(0.0, 0.99),
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.momenta) > MOST_MOMENTA:
+            raise ValueError(f"momenta must hold at most {MOST_MOMENTA} numbers, got {len(self.momenta)}")
 
     @property
     def states(self) -> tuple[str, ...]:  # type: ignore[override]

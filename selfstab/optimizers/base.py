@@ -291,7 +291,8 @@ class Optimizer(Frozen, LinearResponse, ABC):
         above, below = self.threshold_fraction()
         lr = np.asarray(lr)
         out = np.full(lr.shape, np.inf)
-        with np.errstate(over="ignore"):
+        # lr·b may underflow to 0, at which the threshold is beyond float64.
+        with np.errstate(over="ignore", divide="ignore"):
             np.divide(above, lr * below, out=out, where=lr > 0)
         return out
 

@@ -314,7 +314,9 @@ def _linearized(
     variables = [*unknowns, _G]
     jacobian = sympy.Matrix([*following, point]).jacobian(variables)
     at_rest = {symbol: sympy.Integer(0) for symbol in variables}
-    constant = [sympy.simplify(value.xreplace(at_rest)) for value in (*following, point)]
+    if sympy.simplify(point.xreplace(at_rest)) != 0:
+        raise ValueError(f"point must be 0 where weight and states are 0, such as w + beta*v, got {point}")
+    constant = [sympy.simplify(value.xreplace(at_rest)) for value in following]
     if any(value != 0 for value in constant):
         raise ValueError(
             "equations must leave weight and states where they are while all are 0, and do not: a rule that moves "

@@ -45,8 +45,32 @@ class LinearResponse:
         >>> numerator.tolist(), denominator.tolist()
         ([1.0, 0.0], [1.0, -1.5, 0.5])
         """
-        ratio = transfer_of(self, of_weights=of_weights)
+        ratio = self.exact_transfer_function(of_weights=of_weights)
         return transfer_functions.floats(ratio.numerator), transfer_functions.floats(ratio.denominator)
+
+    def exact_transfer_function(self, *, of_weights: bool = False) -> Transfer:
+        """Return T₁ as :meth:`transfer_function` does, with fractions as coefficients.
+
+        Rounded coefficients move poles that are close together, such as those of many momenta: what follows from T is
+        then found from this one.
+
+        Parameters
+        ----------
+        of_weights
+            As in :meth:`transfer_function`.
+
+        Raises
+        ------
+        NotImplementedError
+            As :meth:`transfer_function`.
+
+        Examples
+        --------
+        >>> from selfstab.optimizers.heavy_ball import HeavyBall
+        >>> HeavyBall(lr=0.1, momentum=0.5).exact_transfer_function().denominator
+        (Fraction(1, 1), Fraction(-3, 2), Fraction(1, 2))
+        """
+        return transfer_of(self, of_weights=of_weights)
 
     def transfer_coefficients(self) -> TransferCoefficients:
         """Return S*, σ, a₂, c₀ and τ at lr 1: −S*·T(−e^D) = 1 − σD + a₂D² + ..., D·T(e^D) = c₀(1 − τD + ...).
@@ -118,7 +142,7 @@ class LinearResponse:
 
     def _flipping(self) -> Transfer:
         """Return T, if its swing is the first mode to leave the unit circle."""
-        ratio = transfer_of(self)
+        ratio = self.exact_transfer_function()
         _, angle = transfer_functions.first_to_leave(ratio)
         if not math.isclose(angle, math.pi):
             raise NotImplementedError(

@@ -122,7 +122,7 @@ class SymbolicOptimizer(Optimizer):
             for name, value in self.parameters.items()
         }
         text = equations.as_text(self.equations)
-        point = equations.as_text({"point": self.point}).partition("=")[2].strip()
+        point = str(self.point).strip()
         for field, value in (
             ("equations", text), ("state_names", states), ("parameters", Numbers(values)), ("point", point),
         ):  # fmt: skip

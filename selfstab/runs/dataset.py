@@ -130,8 +130,6 @@ def dataset(
         out["max_stable_sharpness"].attrs.update(
             long_name="largest preconditioned sharpness stable on a quadratic", sharpness=PRECONDITIONED
         )
-    elif "preconditioner" in out:
-        out["preconditioner"].attrs["units"] = "1"  # it is 1 for an optimizer that has none
     if "weight" in out.dims:
         # Strings of any length: Zarr has no specification for fixed-length ones.
         out = out.assign_coords(weight=np.array(problem.loss.weight_names, dtype=object))

@@ -57,7 +57,7 @@ def fading_rate(beta2: Any, steps: Any = np.inf) -> Any:
 def preconditioner_share(
     beta2: Any, momentum: Any, threshold: Any, stabilization: Any = 1.0, second_moment: Any = 1.0
 ) -> Any:
-    """Return R, the part of a catapult's stabilization that is the preconditioner's, over the curvature's.
+    """Return R, the part of a catapult's stabilization that is the preconditioner's, relative to the curvature's.
 
     R = (1 − β₂)(1 − β)S*⁴/(2(1 + β)b²v₀)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.theory.arguments import MOMENTUM, NOT_NEGATIVE, POSITIVE, REAL, closed_form
+from selfstab.transfer_functions import Transfer, characteristic, exact, impulse_energy, is_stable
 
 _EDGE: Final = {
     "progressive_sharpening": POSITIVE,
@@ -184,8 +185,7 @@ def stationary_variance(numerator: Any, denominator: Any, sharpness: float) -> f
 
     Notes
     -----
-    The covariance of a linear recursion's states, by its Lyapunov equation; heavy ball's closed form is in
-    ``derivations/a12_gap.py``.
+    By Åström's recursion in exact arithmetic; heavy ball's closed form is in ``derivations/a12_gap.py``.
 
     Examples
     --------
@@ -202,15 +202,13 @@ def stationary_variance(numerator: Any, denominator: Any, sharpness: float) -> f
             f"got {validation.shown(denominator)}"
         )
     sharpness = validation.real("sharpness", sharpness, at_least=0)
-    size = below.size - 1
-    zeros = np.concatenate([np.zeros(size - above.size), above]) / below[0]
-    poles = below[1:] / below[0] + sharpness * zeros
-    companion = np.zeros((size, size))
-    companion[0] = -poles
-    companion[np.arange(1, size), np.arange(size - 1)] = 1.0
-    if not np.abs(np.linalg.eigvals(companion)).max() < 1.0:
+    # Exactly: where poles are close together, a linear system of float64 has no digit right.
+    system = Transfer(exact(above.tolist()), exact(below.tolist()))
+    modes = characteristic(system, sharpness)
+    if not is_stable(modes):
         return float("inf")
-    # The covariance C of the states, C = ACAᵀ + bbᵀ with b = (1, 0, ...), as one linear system.
-    system = np.eye(size * size) - np.kron(companion, companion)
-    covariance = np.linalg.solve(system, np.eye(1, size * size)[0]).reshape(size, size)
-    return float(zeros @ covariance @ zeros)
+    energy = impulse_energy(system.numerator, modes)
+    try:
+        return float(energy)
+    except OverflowError:
+        return float("inf")

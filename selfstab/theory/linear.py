@@ -207,7 +207,8 @@ def linear_displacement(optimizer: Any, y0: Any, stabilization: Any = 1.0) -> An
     )
     known = _of(optimizer)
     scale = math.sqrt(known.gain * known.sigma * known.threshold / 2.0)
-    return plain(numbers["y0"] / (np.sqrt(numbers["stabilization"]) * scale))
+    with np.errstate(over="ignore"):
+        return plain(numbers["y0"] / (np.sqrt(numbers["stabilization"]) * scale))
 
 
 def linear_overshoot(optimizer: Any, excess: Any) -> Any:
@@ -246,8 +247,9 @@ def linear_overshoot(optimizer: Any, excess: Any) -> Any:
     """
     relative = NOT_NEGATIVE.checked("excess", excess)
     first, third = _orders(_of(optimizer))
-    kappa = relative * first
-    return plain(1.0 + kappa * (1.0 + 2.0 * kappa) + third * relative * relative * relative)
+    with np.errstate(over="ignore", invalid="ignore"):
+        kappa = relative * first
+        return plain(1.0 + kappa * (1.0 + 2.0 * kappa) + third * relative * relative * relative)
 
 
 def linear_domain(optimizer: Any, error: Any = 0.01) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 
 from selfstab.theory.arguments import NOT_NEGATIVE, POSITIVE, joined, plain
 from selfstab.theory.transfer import expansions, transfer_function
+from selfstab.transfer_functions import characteristic, impulse_energy
 
 
 def linear_cycle_period(optimizer: Any, progressive_sharpening: Any) -> Any:
@@ -122,7 +123,8 @@ def linear_crossing_amplitude(optimizer: Any, noise: Any, ramp: Any) -> Any:
     numbers = joined({"noise": NOT_NEGATIVE.checked("noise", noise), "ramp": POSITIVE.checked("ramp", ramp)})
     known = expansions(transfer_function(optimizer, at_lr=True))
     per_step = numbers["noise"] / (known.sigma * known.threshold)
-    return plain(per_step * (np.pi * known.sigma / numbers["ramp"]) ** 0.25)
+    with np.errstate(over="ignore"):
+        return plain(per_step * (np.pi * known.sigma) ** 0.25 * numbers["ramp"] ** -0.25)
 
 
 def linear_batch_sharpness(optimizer: Any, mean_sharpness: Any) -> Any:
@@ -157,14 +159,9 @@ def linear_batch_sharpness(optimizer: Any, mean_sharpness: Any) -> Any:
     >>> linear_batch_sharpness(([0.5, 0.0], [1.0, -1.5, 0.5]), [0.0, 3.0, 6.0]).round(9)
     array([2., 4., 6.])
     """
-    from scipy.linalg import solve_discrete_lyapunov
-
     mean = NOT_NEGATIVE.checked("mean_sharpness", mean_sharpness)
     system = transfer_function(optimizer, at_lr=True)
     known = expansions(system)
-    below = np.array(system.denominator, dtype=float)
-    above = np.zeros_like(below)
-    above[below.size - len(system.numerator) :] = [float(c) for c in system.numerator]
     out = np.empty(mean.shape)
     for k in np.ndindex(mean.shape):
         mu = float(mean[k])
@@ -174,11 +171,7 @@ def linear_batch_sharpness(optimizer: Any, mean_sharpness: Any) -> Any:
         elif mu >= (1.0 - 1e-9) * known.threshold:
             out[k] = known.threshold if mu <= (1.0 + 1e-9) * known.threshold else np.nan
         else:
-            matrix = np.eye(below.size - 1, k=-1)
-            matrix[0] = -(below + mu * above)[1:]
-            first = np.zeros(below.size - 1)
-            first[0] = 1.0
-            response = above[1:] @ solve_discrete_lyapunov(matrix, np.outer(first, first)) @ above[1:]
+            response = float(impulse_energy(system.numerator, characteristic(system, mu)))
             out[k] = mu + 1.0 / (response * mu)
     return plain(out)
 
@@ -186,4 +179,4 @@ def linear_batch_sharpness(optimizer: Any, mean_sharpness: Any) -> Any:
 def _frequency(optimizer: Any, alpha: Any) -> Any:
     """Return ω of small cycles."""
     known = expansions(transfer_function(optimizer, at_lr=True))
-    return np.sqrt(2.0 * alpha * known.gain / (known.sigma * known.threshold))
+    return np.sqrt(2.0 * known.gain / (known.sigma * known.threshold)) * np.sqrt(alpha)

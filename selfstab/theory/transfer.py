@@ -14,6 +14,7 @@ import numpy as np
 from selfstab import validation
 from selfstab.transfer_functions import (
     Transfer,
+    characteristic,
     first_to_leave,
     floats,
     integrated,
@@ -64,7 +65,7 @@ def transfer_function(optimizer: Any, *, at_lr: bool = False) -> Transfer:
     Parameters
     ----------
     optimizer
-        A linear optimizer, which has a method `transfer_function`, or a pair of coefficients in z, the highest
+        A linear optimizer, which has a method `exact_transfer_function`, or a pair of coefficients in z, the highest
         power first.
     at_lr
         Whether an optimizer's is multiplied by its lr, which must be a number then; else it is the one at lr 1.
@@ -74,11 +75,16 @@ def transfer_function(optimizer: Any, *, at_lr: bool = False) -> Transfer:
     TypeError
         If it is neither.
     ValueError
-        If T has no simple pole at 1, or another one outside the unit circle, or reads the gradient of its own step.
+        If the optimizer is not linear, or T has no simple pole at 1, or another one outside the unit circle, or reads
+        the gradient of its own step.
     """
     factor = Fraction(1)
-    if hasattr(optimizer, "transfer_function"):
-        pair = optimizer.transfer_function()
+    if hasattr(optimizer, "exact_transfer_function") and not isinstance(optimizer, type):
+        try:
+            ratio = optimizer.exact_transfer_function()
+        except NotImplementedError as error:
+            raise ValueError(f"optimizer must be linear: {error}") from None
+        numerator, denominator = ratio.numerator, ratio.denominator
         if at_lr:
             if not isinstance(optimizer.lr, Real):
                 raise ValueError(
@@ -87,15 +93,18 @@ def transfer_function(optimizer: Any, *, at_lr: bool = False) -> Transfer:
                 )
             factor = Fraction(float(optimizer.lr))
     else:
-        pair = optimizer
-    if not isinstance(pair, Sequence | np.ndarray) or isinstance(pair, str) or len(pair) != 2:
-        raise TypeError(
-            "optimizer must be a linear optimizer or a pair (numerator, denominator) of coefficients, got "
-            f"{type(optimizer).__name__}"
+        if (
+            not isinstance(optimizer, Sequence | np.ndarray)
+            or isinstance(optimizer, str)
+            or len(optimizer) != 2
+        ):
+            raise TypeError(
+                "optimizer must be a linear optimizer or a pair (numerator, denominator) of coefficients, got "
+                f"{validation.shown(optimizer)}"
+            )
+        numerator, denominator = (
+            _polynomial(*named) for named in zip(("numerator", "denominator"), optimizer, strict=True)
         )
-    numerator, denominator = (
-        _polynomial(*named) for named in zip(("numerator", "denominator"), pair, strict=True)
-    )
     if len(numerator) >= len(denominator):
         raise ValueError(
             f"numerator must be of lower degree than denominator, got {len(numerator) - 1} and {len(denominator) - 1}: "
@@ -109,8 +118,9 @@ def transfer_function(optimizer: Any, *, at_lr: bool = False) -> Transfer:
         raise ValueError(
             f"denominator must be 0 at z = 1, got {float(sum(denominator))!r}: T needs a pole there"
         )
-    if not sum(rest) > 0 or (outside := [p for p in np.roots(floats(rest)) if abs(p) >= 1.0]):
-        worst = "1 twice" if not sum(rest) > 0 else f"{complex(outside[0]):.6g}"
+    if not is_stable(rest):
+        outside = max(np.roots(floats(rest)), key=abs)
+        worst = "1 twice" if not sum(rest) > 0 else f"{complex(outside):.6g}"
         raise ValueError(
             f"denominator must have its roots inside the unit circle, besides 1 once, got {worst}"
         )
@@ -136,9 +146,7 @@ def flipping(system: Transfer) -> Transfer:
             f"leave the unit circle is e^(±{angle:.6g}i), at sharpness {first:.6g}"
         )
     # Whether the search on the circle has missed a crossing, by exact arithmetic: all roots are inside a little below.
-    sharpness = Fraction(first) * (1 - _BELOW)
-    padded = (Fraction(0),) * (len(system.denominator) - len(system.numerator)) + system.numerator
-    if not is_stable(tuple(d + sharpness * n for d, n in zip(system.denominator, padded, strict=True))):
+    if not is_stable(characteristic(system, Fraction(first) * (1 - _BELOW))):
         raise ValueError(
             "optimizer must have roots that can be told apart: too many poles of its transfer function are close to 1"
         )

@@ -40,12 +40,15 @@ def test_the_command_line_has_its_options(tmp_path):
         "preconditioned_sharpness",
     )
     assert run("simulate", *PLAIN, *frozen, "-o", output).exit_code == 0
+    note = "max_stable_sharpness is that of preconditioned_sharpness"
+    assert note in run("simulate", *PLAIN, "--optimizer", "Adam", "--lr", "0.01").output
+    assert note not in run("simulate", *PLAIN, "--lr", "0.01").output
     keep = ["preconditioned_sharpness"]
     expected = ss.simulate(LOSS, ss.Adam(0.01, frozen_after=5), START, 40, previous=PREVIOUS, keep=keep)
     table = np.genfromtxt(output, delimiter=",", names=True, comments="#")
     assert table[keep[0]] == pytest.approx(expected[keep[0]].values, rel=1e-12)
     shown = run("simulate", "--help").output
-    for option in ("--slow", "--momenta", "--momentum", "--warmup"):
+    for option in ("--slow", "--momenta", "--momentum", "--warmup", "preconditioned_sharpness"):
         assert option in shown
 
 

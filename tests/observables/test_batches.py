@@ -154,6 +154,17 @@ def test_refusals(arguments, settings, error, message):
         batch_sharpness(*arguments, **settings)
 
 
+def test_a_perfect_fit_has_no_batch_sharpness():
+    """Protects weights at which every sample's gradient is 0, of some batches and of all: NaN and no error."""
+    x = np.arange(1.0, 13.0)
+    risk = ss.EmpiricalRisk("(w*x - y)**2/2", ["w"], {"x": x, "y": x})
+    for settings in ({"size": 3, "batches": 5}, {"size": 12}):
+        found = batch_sharpness(risk, [1.0], **settings)
+        assert np.isnan(found.batch_sharpness.item())
+        assert np.isnan(found.standard_error.item())
+        assert found.batch_gradient.item() == 0.0
+
+
 @pytest.mark.parametrize(
     ("rows", "error"),
     [

@@ -40,19 +40,19 @@ def test_a_run_is_optaxs(name):
             ours.lr, ours.beta2, ours.eps, eps_in_sqrt=False,
             momentum=ours.momentum, bias_correction=ours.bias_correction,
         )  # fmt: skip
-    with jax.enable_x64(True):
-        w = jax.numpy.asarray(START)
-        state, path = theirs.init(w), [START]
-        gradient = jax.grad(lambda w: 0.5 * (w[0] * w[1] - 1.0) ** 2)
+    jax.config.update("jax_enable_x64", True)
+    w = jax.numpy.asarray(START)
+    state, path = theirs.init(w), [START]
+    gradient = jax.grad(lambda w: 0.5 * (w[0] * w[1] - 1.0) ** 2)
 
-        @jax.jit
-        def step(w, state):
-            change, state = theirs.update(gradient(w), state)
-            return optax.apply_updates(w, change), state
+    @jax.jit
+    def step(w, state):
+        change, state = theirs.update(gradient(w), state)
+        return optax.apply_updates(w, change), state
 
-        for _ in range(1000):
-            w, state = step(w, state)
-            path.append(np.asarray(w))
+    for _ in range(1000):
+        w, state = step(w, state)
+        path.append(np.asarray(w))
     assert weights(ours) == pytest.approx(np.array(path), rel=1e-13, abs=0.0)
 
 

@@ -149,6 +149,7 @@ def test_sweeps_have_the_bits_of_plain_cpython(optimizer, plain_engine, same_cel
         (lambda: ss.AggregatedMomentum(0.1, (0.0, 1.0)), r"momenta\[1\] must be in \[0, 1\), got 1.0"),
         (lambda: ss.AggregatedMomentum(0.1, ()), "momenta must hold at least one number, got none"),
         (lambda: ss.AggregatedMomentum(0.1, (0.0, np.nan)), "momenta must be finite"),
+        (lambda: ss.AggregatedMomentum(0.1, (0.5,) * 300), "momenta must hold at most 32 numbers, got 300"),
         (
             lambda: ss.AggregatedMomentum(0.1, 0.9),
             r"momenta must be a tuple of numbers, such as \(0.9,\), got 0.9",

@@ -191,6 +191,12 @@ def test_what_is_no_rule_is_refused(equations, names, parameters, message):
     assert "\n" not in str(raised.value)
 
 
+def test_a_point_that_is_no_weight_is_refused():
+    """Protects the message: it names `point`, not the equations."""
+    with pytest.raises(ValueError, match=r"^point must be 0 where weight and states are 0, .*, got 3$"):
+        ss.SymbolicOptimizer(0.1, "w = w - lr*g", point=3)
+
+
 def test_a_start_from_lr_0():
     """Protects warmups: the states that lr 0 does not decide begin at 0; a displacement begins as itself."""
     warmup = ss.LinearWarmup(0.0, 0.1, 10)

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import sympy
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import selfstab as ss
@@ -104,6 +104,7 @@ def largest_root(transfer, sharpness):
     st.lists(st.complex_numbers(max_magnitude=0.9), max_size=2),
     st.lists(st.floats(-0.9, 0.9), max_size=2),
 )
+@example([1.1125369292536007e-308, 1.0, 1.0], [0j], [])
 def test_the_first_root_to_leave_is_the_first(numerator, pairs, reals):
     """Protects Jury's test where complex roots leave first: below S* all roots are inside, just above one is not."""
     below = np.poly([1.0, *reals, *(z for pair in pairs for z in (pair, pair.conjugate()))]).real
@@ -123,6 +124,13 @@ def test_the_first_root_to_leave_is_the_first(numerator, pairs, reals):
             [float(c) for c in transfer.numerator], np.exp(1j * angle)
         )
         assert abs(at) < 1e-6 * (1.0 + sharpness)
+
+
+def test_a_crossing_that_no_sharpness_reaches():
+    """Protects thresholds beyond float64's largest number: they are infinite, without an error."""
+    sharpness, angle = first_to_leave(Transfer(exact([1e-309]), exact([1.0, -1.0])))
+    assert math.isinf(sharpness)
+    assert math.isnan(angle)
 
 
 def test_numbers_of_catapults():

@@ -41,3 +41,10 @@ def test_limits():
     assert theory.preconditioner_share(0.0, 0.0, 1.0) == 0.5
     assert theory.fading_rate(0.999) == pytest.approx(-np.log(0.999) / 2.0, rel=1e-14)
     assert theory.fading_rate(0.9999, 10) == pytest.approx(1.0 / 20.0, rel=1e-3)
+
+
+def test_a_preconditioner_that_does_all():
+    """Protects κ_A at R → ∞, κ(1/3 − 5ρ²/3), where R² overflows."""
+    rho2 = (0.1 / 1.9) ** 2
+    expected = 0.01 / rho2 * (1.0 - 5.0 * rho2) / 3.0
+    assert theory.adaptive_inertia_number(0.01, 0.9, 1e300) == pytest.approx(expected, rel=1e-12)

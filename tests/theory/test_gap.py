@@ -116,6 +116,11 @@ def test_a_common_factor_changes_nothing():
     assert theory.stationary_variance([1.0], [1.0, -1.0], 2.0) == np.inf
 
 
+def test_huge_coefficients_are_silent():
+    """Protects from warnings where coefficients overflow when divided by the first."""
+    assert theory.stationary_variance([1e308], [1e-308, -1.0], 1.0) == np.inf
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [

@@ -10,7 +10,7 @@ import sympy as sp
 
 import selfstab as ss
 from derivations import a5b_lookahead, a11_linear
-from selfstab import theory
+from selfstab import theory, transfer_functions
 from tests.theory.linear_map import map_overshoot
 
 BETA, NU, GAMMA = Fraction(9, 10), Fraction(7, 10), Fraction(1, 2)
@@ -215,3 +215,46 @@ def test_a_crossing_that_rounding_hides_is_no_law():
         assert max(map(abs, mpmath.polyroots(poly, maxsteps=500, extraprec=200))) > 1
     with pytest.raises(ValueError, match=r"^optimizer must have roots that can be told apart"):
         theory.inertia((numerator, denominator), 0.1)
+
+
+def test_many_momenta_close_together_are_exact():
+    """Protects what follows from crowded poles: rounded coefficients of T gave 279.9 in place of 286.5."""
+    momenta = np.linspace(0.9, 0.999, 8)
+    optimizer = ss.AggregatedMomentum(0.1, tuple(momenta))
+    expected = np.sum(1.0 / (1.0 - momenta)) / np.sum(1.0 / (1.0 + momenta))
+    assert theory.amplification(optimizer) == pytest.approx(expected, rel=1e-12)
+    assert optimizer.amplification() == pytest.approx(expected, rel=1e-12)
+    assert theory.threshold(optimizer) == pytest.approx(optimizer.max_stable_sharpness(), rel=1e-12)
+
+
+def test_no_root_is_taken_for_one_that_leaves():
+    """Protects thresholds of very many momenta, whose float64 roots are outside the unit circle by rounding."""
+    momenta = tuple(1.0 - 2.0 ** -np.arange(1.0, 13.0))
+    transfer = ss.AggregatedMomentum(1.0, momenta).exact_transfer_function()
+    sharpness, angle = transfer_functions.first_to_leave(transfer)
+    assert angle == np.pi
+    assert sharpness == pytest.approx(2.0 / np.mean([1.0 / (1.0 + beta) for beta in momenta]), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "error", "message"),
+    [
+        (ss.Adam(0.1), ValueError, r"^optimizer must be linear: the rule of Adam is not linear"),
+        (ss.HeavyBall, TypeError, r"^optimizer must be a linear optimizer or a pair"),
+    ],
+)
+def test_what_has_no_transfer_function_is_refused(optimizer, error, message):
+    """Protects the one clear line for Adam, and for a class in place of an object."""
+    for form in (theory.threshold, theory.amplification):
+        with pytest.raises(error, match=message):
+            form(optimizer)
+
+
+def test_huge_numbers_are_silent():
+    """Protects from warnings where a result is beyond float64."""
+    optimizer = ss.QuasiHyperbolic(0.1, 0.9, 0.7)
+    assert not np.isfinite(theory.linear_overshoot(optimizer, 1e200))
+    assert theory.linear_displacement(optimizer, 1e308, 1e-308) == np.inf
+    assert theory.linear_cycle_growth(optimizer, 1e308) == np.inf
+    assert theory.linear_crossing_amplitude(optimizer, 1.0, 1e-320) > 1e78
+    assert ss.AveragedHeavyBall(5e-324, 0.5).max_stable_sharpness() == np.inf

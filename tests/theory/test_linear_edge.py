@@ -78,6 +78,18 @@ def test_noise_is_summed_rightly():
     assert np.isnan(theory.linear_batch_sharpness(optimizer, 1.1 * threshold))
 
 
+def test_noise_is_summed_exactly_where_poles_crowd():
+    """Protects Σh_k² of many momenta close together, of which a float64 Lyapunov equation kept no digit."""
+    optimizer = ss.AggregatedMomentum(1.0, tuple(np.linspace(0.9, 0.99, 10)))
+    mean = 0.3 * theory.threshold(optimizer)
+    w, states, squares = 0.0, (0.0,) * 10, 0.0
+    for t in range(3000):
+        w, states = optimizer.rule(w, states, mean * w + float(t == 0), 1.0, t)
+        squares += w * w
+    expected = mean + 1.0 / (mean * squares)
+    assert theory.linear_batch_sharpness(optimizer, mean) == pytest.approx(expected, rel=1e-9)
+
+
 def test_numbers_out_of_range_are_refused():
     """Protects the ranges of α, ramp, noise and μ."""
     optimizer = ss.HeavyBall(1.0, 0.9)
