@@ -75,7 +75,8 @@ def phase_names(phase: Any) -> xarray.DataArray:
     Examples
     --------
     >>> import selfstab as ss
-    >>> diagram = ss.sweep(ss.DoubleWell(), ss.HeavyBall(0.1), {"lr": [0.1, 2.0]}, start=[0.9], steps=99, progress=False)
+    >>> axes = {"lr": [0.1, 2.0]}
+    >>> diagram = ss.sweep(ss.DoubleWell(), ss.HeavyBall(0.1), axes, start=[0.9], steps=99, progress=False)
     >>> phase_names(diagram).values.tolist()
     ['monotone', 'edge']
     >>> int((phase_names(diagram.phase) == "monotone").sum())

@@ -2,7 +2,7 @@
 A catapult: gradient descent beside momentum
 ============================================
 
-Both methods have the same threshold S\*. Both start from the same weights of the product loss, half a percent above the
+Both methods have the same threshold S*. Both start from the same weights of the product loss, half a percent above the
 threshold, with a small swing along the top eigenvector.
 """
 
@@ -18,12 +18,13 @@ for name, optimizer, steps in (("GD", momentum.matched(momentum=0.0), 1500), ("P
     runs[name] = ss.observables.swing(run, loss, minimum)
 
 # %%
-# The sharpness of both. Gradient descent (GD) falls a little below the threshold. Polyak's heavy ball (PHB) falls nearly
-# twenty times as far.
+# The sharpness of both. Gradient descent (GD) falls a little below the threshold. Polyak's heavy ball (PHB) falls
+# several times as far, to the end that theory predicts.
 
 for name, run in runs.items():
     ax = ss.plotting.draw_sharpness(run, label=name)
 ax.set_xscale("symlog", linthresh=10)
+ax.set_xlim(left=0)
 ss.plotting.legend(ax)
 
 # %%

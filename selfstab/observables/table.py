@@ -12,7 +12,7 @@ from selfstab.notices import printable
 _MOST_ROWS = 60
 
 
-class Table(xarray.Dataset):
+class Table(xarray.Dataset):  # type: ignore[no-untyped-call]  # xarray's __init_subclass__
     """A dataset along one dimension whose variables are the columns of a table.
 
     It is an xarray dataset in all else. ``xarray.Dataset(table.data_vars)`` shows itself as datasets do.
@@ -57,8 +57,8 @@ class Table(xarray.Dataset):
         return f"{table}<p>{more}</p>" if form == "html" else f"{table}\n{more}"
 
 
-class Catapults(Table):
-    """The catapults of a run, which show themselves as a table; :func:`selfstab.catapults` says what its columns are."""
+class Catapults(Table):  # type: ignore[no-untyped-call]
+    """The catapults of a run, which show themselves as a table: :func:`selfstab.catapults` explains its columns."""
 
     __slots__ = ()
     _columns = ("onset", "crossing", "died", "relative_excess", "drop", "overshoot", "loss_spike")
@@ -68,4 +68,8 @@ def _text(value: Any) -> Any:
     """Return what a cell shows: numbers in six digits, words as they are."""
     if isinstance(value, (np.floating, float)):
         return "" if np.isnan(value) else float(f"{value:.6g}")
-    return value.item() if isinstance(value, np.generic) and not isinstance(value, np.str_) else printable(str(value))
+    return (
+        value.item()
+        if isinstance(value, np.generic) and not isinstance(value, np.str_)
+        else printable(str(value))
+    )

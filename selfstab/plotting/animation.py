@@ -126,12 +126,13 @@ def _write(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     figure.set_dpi(_DPI)
     canvas.draw()  # laid out once: the axes must not move between frames
     still = canvas.copy_from_bbox(figure.bbox)
     # The writer saves a figure: one that shows the picture, pixel by pixel.
-    projector = Figure(figsize=figure.get_size_inches(), dpi=_DPI)
+    width, height = figure.get_size_inches()
+    projector = Figure(figsize=(float(width), float(height)), dpi=_DPI)
     screen = projector.figimage(np.asarray(canvas.buffer_rgba()), resize=False)
     with writer.saving(projector, str(film), dpi=_DPI):
         for share in shares:
@@ -200,7 +201,9 @@ class _Panel:
         ax.set(xlabel="displacement, $x$ (weight)", ylabel="sharpness, $S$ (1/lr)")
         self._word = name or method(run) + (rf", $\beta={momentum(run):g}$" if is_heavy_ball(run) else "")
         self.ax = ax
-        self._title = ax.set_title(f"{self._word}, step {self._step[-1]}", loc="left")  # the longest, for the layout
+        self._title = ax.set_title(
+            f"{self._word}, step {self._step[-1]}", loc="left"
+        )  # the longest, for the layout
         self.moving = (self._threshold, self._past, self._recent, self._now, self._title)
         """What changes from frame to frame, in the order in which it is drawn."""
         for artist in self.moving:

@@ -227,7 +227,10 @@ class _Map:
 def _plane(ax: Axes, data: xarray.Dataset, contours: tuple[float, ...]) -> None:
     """Dress the axes of a phase diagram: 1 − β on a logarithmic axis named by β, and theory's contours of κ."""
     momentum, excess = data["momentum"].values, data["excess"].values
-    ax.set(xscale="log", yscale="log")  # before the contours, whose labels are placed on the page
+    # Before the contours, whose labels are turned on the page.
+    ax.set(xscale="log", yscale="log")
+    ax.set_xlim(1.0 - momentum.min(), 1.0 - momentum.max())
+    ax.set_ylim(excess.min(), excess.max())
     if contours:
         kappa = theory.inertia_number(excess[:, None], momentum)
         lines = ax.contour(1.0 - momentum, excess, kappa, levels=contours, colors="white", linewidths=0.7)
@@ -238,8 +241,6 @@ def _plane(ax: Axes, data: xarray.Dataset, contours: tuple[float, ...]) -> None:
         if inside:
             ax.clabel(lines, fmt=lambda level: rf"$\kappa={level:g}$", fontsize=5.5, manual=inside)
     ax.set(ylabel=r"relative excess, $\varepsilon=S/S^*-1$", xlabel=r"momentum, $\beta$")
-    ax.set_xlim(1.0 - momentum.min(), 1.0 - momentum.max())
-    ax.set_ylim(excess.min(), excess.max())
     ticks = [b for b in _MOMENTUM_TICKS if momentum.min() <= b <= momentum.max()]
     ax.set_xticks([1.0 - b for b in ticks], [f"{b:g}" for b in ticks])
     ax.minorticks_off()

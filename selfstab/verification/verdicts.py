@@ -5,7 +5,7 @@ from __future__ import annotations
 from selfstab.observables.table import Table
 
 
-class Verdicts(Table):
+class Verdicts(Table):  # type: ignore[no-untyped-call]
     """What :func:`selfstab.verify` returns, in a terminal or a notebook: numbers and verdict of each prediction."""
 
     __slots__ = ()

@@ -1,4 +1,4 @@
-"""Notebooks: the gallery's, run as a reader runs them, show their pictures; so does a drawing in the last line of a cell."""
+"""Notebooks: the gallery's show their pictures where a reader runs them; so does a drawing in a cell's last line."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,9 @@ def test_a_downloaded_notebook_shows_its_pictures(script, tmp_path):
     _, blocks = split_code_and_text_blocks(script)
     notebook = jupyter_notebook(blocks, DEFAULT_GALLERY_CONF | {"pypandoc": False}, str(tmp_path))
     done = executed(nbformat.reads(json.dumps(notebook), as_version=4), tmp_path)
-    drawing = [cell for cell in done if any(word in cell.source for word in ("draw_", "subplots(", "animate_"))]
+    drawing = [
+        cell for cell in done if any(word in cell.source for word in ("draw_", "subplots(", "animate_"))
+    ]
     assert drawing
     for cell in drawing:
         assert len(pictures(cell)) == 1, cell.source

@@ -10,7 +10,9 @@ from selfstab.observables.table import Catapults, Table
 
 
 def of_two():
-    return Table({"drop": ("row", [1.23456789, np.nan]), "word": ("row", np.array(["<b>", "a\nb"], dtype=object))})
+    return Table(
+        {"drop": ("row", [1.23456789, np.nan]), "word": ("row", np.array(["<b>", "a\nb"], dtype=object))}
+    )
 
 
 def test_rows_and_columns_as_text():

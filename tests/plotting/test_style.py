@@ -194,5 +194,9 @@ def test_save_takes_axes_and_a_suffix(tmp_path):
     parts = figure.subfigures(1, 2)
     ax = parts[0].add_subplot()
     assert [path.name for path in style.save(ax, tmp_path, "x.pdf")] == ["x.pdf"]
-    assert [path.name for path in style.save(parts[1], tmp_path, "v1.2")] == ["v1.2.png", "v1.2.svg", "v1.2.pdf"]
+    assert [path.name for path in style.save(parts[1], tmp_path, "v1.2")] == [
+        "v1.2.png",
+        "v1.2.svg",
+        "v1.2.pdf",
+    ]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["v1.2.pdf", "v1.2.png", "v1.2.svg", "x.pdf"]
