@@ -19,8 +19,12 @@ extensions = [
     "numpydoc",
     "sphinxcontrib.bibtex",
     "sphinx_gallery.gen_gallery",
+    "sphinx_click",
+    "sphinx_copybutton",
     "mathml",
     "manual",
+    "pictures",
+    "results",
     "api",
 ]
 exclude_patterns = ["_build", "gallery"]
@@ -36,7 +40,15 @@ html_math_renderer = "mathml"
 bibtex_bibfiles = ["references.bib"]
 bibtex_default_style = "unsrt"
 bibtex_reference_style = "author_year"
-suppress_warnings = ["config.cache"]  # the gallery's scraper is a function
+suppress_warnings = [
+    "config.cache",  # the gallery's scraper is a function
+    "toc.empty_glob",  # a menu may have no page of a kind
+]
+# What is copied can be pasted into Python or a shell: prompts and what is printed stay behind.
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+copybutton_only_copy_prompt_lines = True
+copybutton_exclude = ".linenos, .gp, .go"
 
 autosummary_generate = True
 autodoc_typehints = "none"  # the docstrings say more
