@@ -40,10 +40,7 @@ html_math_renderer = "mathml"
 bibtex_bibfiles = ["references.bib"]
 bibtex_default_style = "unsrt"
 bibtex_reference_style = "author_year"
-suppress_warnings = [
-    "config.cache",  # the gallery's scraper is a function
-    "toc.empty_glob",  # a menu may have no page of a kind
-]
+suppress_warnings = ["config.cache"]  # the gallery's scraper is a function
 # What is copied can be pasted into Python or a shell: prompts and what is printed stay behind.
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
