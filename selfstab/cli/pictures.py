@@ -64,8 +64,8 @@ def check_sweep(axes: dict[str, int], measures: tuple[str, ...], path: Path | No
     if len([count for count in axes.values() if count > 1]) != 2:
         sizes = ", ".join(f"{name} with {count}" for name, count in axes.items())
         raise ValueError(f"--axis must give two axes of several values for a picture, got {sizes}")
-    if not {"phase", "overshoot"} & {*measures}:
-        raise ValueError(f"--measure must hold phase or overshoot for a picture, got {', '.join(measures)}")
+    if "phase" not in measures:
+        raise ValueError(f"--measure must hold phase for a picture, got {', '.join(measures)}")
 
 
 def write(data: xarray.Dataset, path: Path, draw: Any) -> str:
@@ -80,23 +80,24 @@ def of_run(data: xarray.Dataset) -> Figure:
     """Return the figure of a run: the sharpness with its threshold, and the loss."""
     from selfstab.plotting import draw_loss, draw_sharpness, legend, style
 
-    figure = style.new_figure(style.DOUBLE_COLUMN, 2.4)
-    sharpness, loss = figure.subplots(1, 2)
-    draw_sharpness(data, sharpness)
-    legend(sharpness)
-    draw_loss(data, loss)
+    with style.paper():
+        figure = style.new_figure(style.DOUBLE_COLUMN, 2.4)
+        sharpness, loss = figure.subplots(1, 2)
+        draw_sharpness(data, sharpness)
+        legend(sharpness)
+        draw_loss(data, loss)
     return figure
 
 
 def of_sweep(data: xarray.Dataset) -> Figure:
-    """Return the figure of a sweep over two axes: phases, overshoots, or both beside each other."""
+    """Return the figure of a sweep over two axes: phases, and overshoots beside them where they were measured."""
     from selfstab.plotting import draw_overshoot, draw_phases, style
 
-    panels = [(name, draw) for name, draw in (("phase", draw_phases), ("overshoot", draw_overshoot)) if name in data]
-    width = style.SINGLE_COLUMN if len(panels) == 1 else style.DOUBLE_COLUMN
-    figure = style.new_figure(width, 2.8)
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    for ax, (_, draw) in zip(axes, panels, strict=True):
-        draw(data, ax)
-    style.shared_legend(figure, list(axes), columns=4)
+    panels = [draw_phases, *([draw_overshoot] if "overshoot" in data else [])]
+    with style.paper():
+        figure = style.new_figure(style.SINGLE_COLUMN if len(panels) == 1 else style.DOUBLE_COLUMN, 2.8)
+        axes = list(figure.subplots(1, len(panels), squeeze=False)[0])
+        for ax, draw in zip(axes, panels, strict=True):
+            draw(data, ax)
+        style.shared_legend(figure, axes, columns=4)
     return figure

@@ -42,7 +42,9 @@ def run_table(data: xarray.Dataset, found: xarray.Dataset | None = None) -> str:
     of_catapults: list[int] = []
     if found is not None:
         steps = [found[name].values[:_CATAPULTS_SHOWN] for name in ("onset", "peak", "crossing", "died")]
-        of_catapults = np.searchsorted(data["step"].values, np.concatenate(steps)).clip(max=count - 1).tolist()
+        of_catapults = (
+            np.searchsorted(data["step"].values, np.concatenate(steps)).clip(max=count - 1).tolist()
+        )
     evenly = np.linspace(0, count - 1, 11 if not of_catapults else 7).round().astype(int)
     at = np.unique([*evenly, *of_catapults])
     rows = [[int(data.step[k]), *(float(data[name][k]) for name in columns)] for k in at]
@@ -86,9 +88,11 @@ def run_summary(data: xarray.Dataset, found: xarray.Dataset | None, optimizer: O
             if 2.0 * y0 * law > before:  # the law's drop is larger than the sharpness: it does not apply
                 law = float("nan")
             rows.append(
-                [int(row["onset"]), int(row["crossing"]), int(row["died"]), before, before - drop, float(row["overshoot"]),
-                 law if np.isfinite(law) else None]
-            )  # fmt: skip
+                [
+                    *(int(row[name]) for name in ("onset", "crossing", "died")),
+                    *(before, before - drop, float(row["overshoot"]), law if np.isfinite(law) else None),
+                ]
+            )
         headers = ["onset", "crossing", "died out", "S before", "S after", "overshoot", "theory"]
         lines += [
             tabulate(rows, headers=headers, floatfmt=".4g"),
