@@ -95,7 +95,12 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         points = momenta.open_points(beta)
         axes[1].plot(kappa, row["growth"], label=rf"$\beta={beta:g}$", **points)
         axes[2].plot(kappa, row["period"] / _leading_period(kappa, beta), **points)
-    axes[1].set(xscale="log", yscale="log", xlabel=r"edge inertia number, $\kappa$", ylabel="growth a cycle, logarithm")
+    axes[1].set(
+        xscale="log",
+        yscale="log",
+        xlabel=r"edge inertia number, $\kappa$",
+        ylabel="growth a cycle, logarithm",
+    )
     axes[2].set(xscale="log", xlabel=r"edge inertia number, $\kappa$", ylabel="period / leading order")
     for ax, title in zip(axes, ("two runs", "growth", "period"), strict=True):
         ax.set_title(title)
