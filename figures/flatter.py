@@ -71,11 +71,13 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     )
     bar.ax.set_ylim(-REACH, 0.1)  # no cell is beyond
     draw_cost(data, cost)
-    for ax, title in zip(
-        (scan, lr, start, cost),
-        ("longest warmup", "warmup and threshold", "momentum and start", "test loss"),
-        strict=True,
-    ):
+    titles = {
+        "longest warmup": scan,
+        "warmup and threshold": lr,
+        "momentum and start": start,
+        "test loss": cost,
+    }
+    for title, ax in titles.items():
         ax.set_title(title)
     style.label_panels([scan, lr, start, cost])
     explain(scan)
@@ -111,8 +113,10 @@ def _draw_scan(data: xarray.Dataset, ax: Axes) -> None:
         lost = np.isfinite(at["diverged_at"])
         for place, count in zip(threshold, lost.sum("seed").values, strict=True):
             if count:
-                ax.text(place + shift, 0.97 - 0.08 * k, f"{count} div.", color=colour, ha="center", va="top", fontsize=6.0,
-                        transform=ax.get_xaxis_transform())  # fmt: skip
+                ax.text(
+                    place + shift, 0.97 - 0.08 * k, f"{count} div.", color=colour, ha="center", va="top",
+                    fontsize=6.0, transform=ax.get_xaxis_transform(),
+                )  # fmt: skip
     ax.set(
         xlabel="threshold after warmup, $S^*=2(1+\\beta)/\\eta$ (1/lr)",
         ylabel="mean sharpness at the end (1/lr)",
