@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import os
 import pkgutil
@@ -15,11 +16,17 @@ from . import pages
 
 
 def scripts() -> list[str]:
-    """Return the names of the scripts, in the order of the theory: q1, q2, ..., a1, ..., a5, a5b, ..., m2."""
+    """Return the names of the scripts, in the order of the theory: q1, q2, ..., a1, ..., a5, a5b, ..., m2.
+
+    What follows from a result of the same number stands after it.
+    """
     names = [
         m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)]) if re.match(r"[aqm]\d+b?_", m.name)
     ]
-    return sorted(names, key=lambda name: ("qam".index(name[0]), int(re.findall(r"\d+", name)[0])))
+    consequences = ("a5_deviation", "a7_drift")
+    return sorted(
+        names, key=lambda name: ("qam".index(name[0]), int(re.findall(r"\d+", name)[0]), name in consequences)
+    )
 
 
 def main(names: Sequence[str] = (), latex: bool = False, folder: Path | None = None) -> int:
@@ -31,13 +38,17 @@ def main(names: Sequence[str] = (), latex: bool = False, folder: Path | None = N
     wanted = [name.lower() for name in names]
     for name in wanted:
         if not any(script.split("_")[0] == name or script == name for script in known):
-            raise ValueError(f"name must be one of {', '.join(known)}, got {name!r}")
+            close = difflib.get_close_matches(name, known, n=1)
+            raise ValueError(
+                f"name must be one of {', '.join(known)}, got {name!r}"
+                + (f"; did you mean {close[0]}?" if close else "")
+            )
     chosen = [s for s in known if not wanted or s in wanted or s.split("_")[0] in wanted]
     modules = {}
     for name in chosen:
         script = modules[name] = importlib.import_module(f".{name}", __package__)
         if not latex and folder is None:
-            print("=" * 100)
+            print("=" * 79)
             script.PROOF.show(script.RESULTS)
     if latex:
         print(pages.latex(modules))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import textwrap
 from typing import Any
 
@@ -43,9 +44,9 @@ class Proof:
 
     def show(self, results: dict[str, Any] | None = None) -> None:
         """Print statement, steps and results as mathematics."""
-        print(self.statement.strip(), "\n")
+        print("\n".join(map(_wrapped, self.statement.strip().splitlines())), "\n")
         for number, (claim, formula) in enumerate(self.shown(), 1):
-            print(f"({number}) {claim}")
+            print(_wrapped(f"({number}) {claim}"))
             if formula is not None:
                 print(textwrap.indent(_printed(formula), "    "))
             print()
@@ -61,5 +62,17 @@ def _vanishes(difference: sp.Expr) -> bool:
     return bool(sp.simplify(sp.expand(sp.powdenest(difference.rewrite(sp.exp), force=True))) == 0)
 
 
+def _columns() -> int:
+    """Return the width of the terminal; 80 where there is none."""
+    return max(shutil.get_terminal_size().columns, 40)
+
+
+def _wrapped(line: str) -> str:
+    """Return a line of text in as many lines as the terminal's width asks for, all indented alike."""
+    indent = " " * (len(line) - len(line.lstrip()))
+    return textwrap.fill(line, _columns(), subsequent_indent=indent, break_long_words=False)
+
+
 def _printed(value: Any) -> str:
-    return str(sp.pretty(value, use_unicode=True, wrap_line=False))
+    columns = _columns() - 4  # of which an indentation takes the rest
+    return str(sp.pretty(value, use_unicode=True, wrap_line=True, num_columns=columns))

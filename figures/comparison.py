@@ -179,6 +179,11 @@ def draw(data: Mapping[str, xarray.Dataset]) -> Figure:
             if int(run["diverged_at"]) >= 0:
                 runs.mark_divergence(run, loss, "loss", against="effective_time")
                 runs.mark_divergence(run, sharpness, "sharpness", against="effective_time")
+        if kind == "constant":  # all happens in the first steps
+            first = float(data["constant_gd"]["effective_time"][1])
+            for ax in (loss, sharpness):
+                ax.set_xscale("symlog", linthresh=first)
+                ax.set_xlim(left=-0.05 * first)
         loss.set_xlabel("")
         loss.set_title(title.lower())
         sharpness.set_title(title.lower())

@@ -64,7 +64,8 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     left.axhline(0.0, color="#bbbbbb", linewidth=0.5, zorder=0)
     left.set_xscale("log")
     left.set_yscale("symlog", linthresh=1.0)
-    left.set(xlabel=r"inertia number, $\kappa$", ylabel="universal functions over $G$")
+    left.set(xlabel=r"inertia number, $\kappa$", ylabel="universal function / $G$")
+    left.set_title("universal functions")
     left.legend()
     table = data["deviation"]
     excess = table["excess"].values
@@ -81,7 +82,9 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     right.set(xscale="log", yscale="log", xlabel=r"relative excess, $\varepsilon$")
     right.set(ylabel=rf"|overshoot/$G$ $-$ 1| at $\kappa={KAPPA:g}$")
     right.plot([], [], color=style.THEORY_COLOUR, label="theory, first order")
-    right.legend()
+    right.set_ylim(bottom=1e-6)  # room for the key below the points
+    right.set_title("deviation from the law")
+    right.legend(loc="lower right")
     style.label_panels([left, right])
     return figure
 

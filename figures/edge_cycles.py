@@ -84,7 +84,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
             linestyle="-" if beta else "--",
             label=rf"run, $\beta={beta:g}$",
         )
-    axes[0].set(xlabel="time in cycles", ylabel=r"$(S-S^*)/\sqrt{2\alpha}$")
+    axes[0].set(xlabel="time (cycles)", ylabel=r"excess sharpness, $(S-S^*)/\sqrt{2\alpha}$")
     small = data["small"]
     kappa = small["kappa"].values
     fine = np.geomspace(kappa[0], kappa[-1], 100)
@@ -92,11 +92,18 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     axes[2].axhline(1.0, color=style.THEORY_COLOUR)
     for beta in small["momentum"].values:
         row = small.sel(momentum=beta)
-        points = {"linestyle": "none", "marker": momenta.MARKERS[beta], "color": momenta.COLOURS[beta]}
+        points = momenta.open_points(beta)
         axes[1].plot(kappa, row["growth"], label=rf"$\beta={beta:g}$", **points)
         axes[2].plot(kappa, row["period"] / _leading_period(kappa, beta), **points)
-    axes[1].set(xscale="log", yscale="log", xlabel=r"$\kappa$ of the edge", ylabel="ln of the growth a cycle")
-    axes[2].set(xscale="log", xlabel=r"$\kappa$ of the edge", ylabel="period, over leading order")
+    axes[1].set(
+        xscale="log",
+        yscale="log",
+        xlabel=r"edge inertia number, $\kappa$",
+        ylabel="growth a cycle, logarithm",
+    )
+    axes[2].set(xscale="log", xlabel=r"edge inertia number, $\kappa$", ylabel="period / leading order")
+    for ax, title in zip(axes, ("two runs", "growth", "period"), strict=True):
+        ax.set_title(title)
     style.label_panels(list(axes))
     style.shared_legend(figure, list(axes), columns=6)
     return figure

@@ -80,10 +80,10 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     ax.plot(fine, 1.0 - fine**2, color=style.THEORY_COLOUR, label="theory", zorder=1)
     for beta in table["momentum"].values:
         ax.plot(
-            table["coupling"], table["drift"].sel(momentum=beta), linestyle="none", marker=momenta.MARKERS[beta],
-            color=momenta.COLOURS[beta], label=rf"$\beta={beta:g}$, $\zeta_c={theory.critical_coupling(beta):.3g}$",
+            table["coupling"], table["drift"].sel(momentum=beta), **momenta.open_points(beta),
+            label=rf"$\beta={beta:g}$, $\zeta_c={theory.critical_coupling(beta):.3g}$",
         )  # fmt: skip
-    ax.set(xlabel=r"coupling, $\zeta/\zeta_c$", ylabel=r"drift of the cycles' energy, over $\zeta=0$'s")
+    ax.set(xlabel=r"coupling, $\zeta/\zeta_c$", ylabel=r"energy drift / drift at $\zeta=0$")
     ax.legend()
     return figure
 

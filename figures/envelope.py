@@ -57,7 +57,8 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     figure = style.new_figure(style.DOUBLE_COLUMN, 2.2)
     left, right = figure.subplots(1, 2)
     run = data["envelope"]
-    points = {"linestyle": "none", "marker": "o", "markersize": 2.2, "color": methods.METHOD_COLOURS["PHB"]}
+    points = {"linestyle": "none", "marker": "o", "markersize": 2.6, "color": methods.METHOD_COLOURS["PHB"],
+              "markerfacecolor": "none", "markeredgewidth": 0.6}  # fmt: skip
     for sign in (1.0, -1.0):
         left.plot(run["step"], sign * run["envelope"], color=style.THEORY_COLOUR, linewidth=0.8)
     left.plot(run["step"], run["displacement"], label="run", **points)
@@ -69,8 +70,10 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         label="envelope's equation",
     )
     right.plot(run["step"], run["excess_sharpness"], label="run", **points)
-    left.set(xlabel="step", ylabel=r"displacement, $x\,b/y_0$")
-    right.set(xlabel="step", ylabel="$(S-S^*)/y_0$")
+    left.set(xlabel="step, $t$", ylabel=r"displacement, $x\,b/y_0$")
+    right.set(xlabel="step, $t$", ylabel="excess sharpness, $(S-S^*)/y_0$")
+    left.set_title("swing")
+    right.set_title("sharpness")
     right.legend()
     style.label_panels([left, right])
     return figure

@@ -66,10 +66,22 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     _draw_scan(data["lr"].isel(warmup=-1), scan)
     draw_map(data["lr"], lr, "warmup", "threshold")
     image = draw_map(data["start"], start, "momentum", "scale")
-    figure.colorbar(image, ax=[lr, start], label="mean sharpness, PHB/GD − 1", extend="both", fraction=0.05)
+    bar = figure.colorbar(
+        image, ax=[lr, start], label="mean sharpness, PHB/GD − 1", extend="min", fraction=0.05
+    )
+    bar.ax.set_ylim(-REACH, 0.1)  # no cell is beyond
     draw_cost(data, cost)
+    titles = {
+        "longest warmup": scan,
+        "warmup and threshold": lr,
+        "momentum and start": start,
+        "test loss": cost,
+    }
+    for title, ax in titles.items():
+        ax.set_title(title)
     style.label_panels([scan, lr, start, cost])
-    style.shared_legend(figure, [scan], columns=4)
+    explain(scan)
+    style.shared_legend(figure, [scan], columns=3)
     return figure
 
 
@@ -101,14 +113,23 @@ def _draw_scan(data: xarray.Dataset, ax: Axes) -> None:
         lost = np.isfinite(at["diverged_at"])
         for place, count in zip(threshold, lost.sum("seed").values, strict=True):
             if count:
-                ax.text(place + shift, 0.97 - 0.08 * k, f"{count}×", color=colour, ha="center", va="top", fontsize=6.0,
-                        transform=ax.get_xaxis_transform())  # fmt: skip
-    ax.plot([], [], linestyle="none", marker="$×$", color="#777777", label="number of seeds that diverged")
+                ax.text(
+                    place + shift, 0.97 - 0.08 * k, f"{count} div.", color=colour, ha="center", va="top",
+                    fontsize=6.0, transform=ax.get_xaxis_transform(),
+                )  # fmt: skip
     ax.set(
         xlabel="threshold after warmup, $S^*=2(1+\\beta)/\\eta$ (1/lr)",
         ylabel="mean sharpness at the end (1/lr)",
     )
     ax.set_ylim(top=1.12 * float(threshold.max()))
+
+
+def explain(ax: Axes) -> None:
+    """Name the marks of the maps for a legend."""
+    mark = {"linestyle": "none", "color": style.THEORY_COLOUR, "markeredgewidth": 0.0}
+    ax.plot([], [], marker="$•$", markersize=2.5, label="difference above two standard errors", **mark)
+    ax.plot([], [], marker="$\\mathrm{div.}$", markersize=9.0, label="seeds whose PHB run diverged", **mark)
+    ax.plot([], [], marker="$–$", markersize=4.0, label="no two runs passed the threshold", **mark)
 
 
 def draw_map(data: xarray.Dataset, ax: Axes, across: str, up: str) -> object:
@@ -128,7 +149,11 @@ def draw_map(data: xarray.Dataset, ax: Axes, across: str, up: str) -> object:
         for k, x in enumerate(data[across].values):
             cell = verdict.sel({across: x, up: y})
             percent = round(100.0 * values[i, k]) if np.isfinite(values[i, k]) else 0
-            text = [(f"{percent:+d}%" if percent else "0%") if np.isfinite(values[i, k]) else "–"]
+            text = [
+                (f"{percent:+d}%".replace("-", "−") if percent else "0%")
+                if np.isfinite(values[i, k])
+                else "–"
+            ]
             text[0] += " •" if int(cell["sign"]) else ""
             if float(cell["diverged"]):
                 text.append(f"div. {float(cell['diverged']):.0%}")

@@ -61,10 +61,14 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         flatter.draw_map(data[f"{name}_lr"], lr, "warmup", "threshold")
         image = flatter.draw_map(data[f"{name}_start"], start, "momentum", "scale")
         flatter.draw_cost(_parts(data, name), cost)
-        lr.set_title(shape)
+        for ax, what in ((lr, "warmup and threshold"), (start, "momentum and start"), (cost, "test loss")):
+            ax.set_title(f"{shape}: {what}")
     label = "mean sharpness, PHB/GD − 1"
-    figure.colorbar(image, ax=axes[:, 1], label=label, extend="both", fraction=0.08, location="right")
+    bar = figure.colorbar(image, ax=axes[:, 2], label=label, extend="min", fraction=0.08, location="right")
+    bar.ax.set_ylim(-flatter.REACH, 0.1)  # no cell is beyond
     style.label_panels(list(axes.flat))
+    flatter.explain(axes[0, 0])
+    style.shared_legend(figure, [axes[0, 0]], columns=3)
     return figure
 
 

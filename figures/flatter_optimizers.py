@@ -166,7 +166,7 @@ def _colour(name: str) -> str:
 _LEFT, _RIGHT, _BELOW = (-4, 3, "right"), (4, 2, "left"), (-4, -8, "right")
 _ASIDE = {
     "catapult": {
-        "PHB .5": (-4, 2, "right"), "QHM .7 .9": (-1, 9, "right"), "NAG .9": (2, 8, "right"),
+        "PHB .5": (-4, 2, "right"), "QHM .7 .9": (-1, 9, "right"), "NAG .9": (2, 15, "right"),
         "AggMo 0 .9": (4, -6, "left"),
         "PHB .8": _LEFT, "QHM .7 .99": (4, -4, "left"), "PHB .9": _LEFT,
     },

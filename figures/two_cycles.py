@@ -84,11 +84,15 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
             color=style.THEORY_COLOUR,
             linestyle=":",
             linewidth=0.8,
-            label="theory, it doubles",
+            label="theory, period doubles",
         )
         ax.set_title(rf"$\beta={beta:g}$")
+        last = float(states["excess"].values[np.isfinite(weights).any(axis=1)].max())
+        if last < 0.49:
+            ax.axvspan(last, 0.51, color="#eeeeee", linewidth=0.0, zorder=0)
+            ax.text(0.5 * (last + 0.51), 0.25, "all runs diverge", ha="center", color="#555555", fontsize=6.0)
         ax.set(xlabel=r"relative excess, $e=L_2/S^*-1$", xlim=(-0.06, 0.51), ylim=(0.15, 1.3))
-    axes[0].set_ylabel("last states of the weight")
+    axes[0].set_ylabel("weight, last steps")
     style.label_panels(list(axes))
     style.shared_legend(figure, list(axes), columns=2)
     return figure

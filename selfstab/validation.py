@@ -283,8 +283,21 @@ def one_of(name: str, value: Any, known: Iterable[str]) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name} {allowed}, got {shown(value)}")
     if value not in words:
-        raise ValueError(f"{name} {allowed}, got {shown(value, 200)}")
+        raise ValueError(f"{name} {allowed}, got {shown(value, 200)}{like(value, words)}")
     return value
+
+
+def like(word: str, known: Iterable[str]) -> str:
+    """Return what a message says of the known word most like an unknown one; nothing where none is like it.
+
+    >>> like("overshot", ["overshoot", "drop"]), like("x", ["overshoot", "drop"])
+    ('; did you mean overshoot?', '')
+    """
+    import difflib
+
+    lower = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word[:200].lower(), lower, n=1, cutoff=0.7)
+    return f"; did you mean {printable(lower[close[0]])}?" if close else ""
 
 
 def some_of(name: str, value: Any, known: Iterable[str], *, also: Container[str] = ()) -> tuple[str, ...]:

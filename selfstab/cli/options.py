@@ -14,6 +14,7 @@ from selfstab.notices import printable
 
 if TYPE_CHECKING:
     import xarray
+    from matplotlib.figure import Figure
 
     from selfstab.losses.base.loss import Loss
     from selfstab.validation import Array
@@ -44,7 +45,7 @@ problem_options = _options(
     click.option("--noise", type=float, default=0.0, show_default=True, help="Standard deviation of gradient noise."),
     click.option("--seed", type=int, default=0, show_default=True, help="Seed of the noise."),
     click.option("-o", "--output", type=click.Path(path_type=Path), cls=FormatsOption,
-                 help="Write WRITTEN; .nc needs netCDF4."),
+                 help="Write WRITTEN, or a picture: .png, .svg or .pdf; .nc needs netCDF4."),
 )  # fmt: skip
 
 
@@ -85,10 +86,17 @@ def start_of(loss: Loss, options: dict[str, Any]) -> tuple[Array, Array | None]:
     return (start, None) if options["flip"] is None else flip_start(loss, start, options["flip"])
 
 
-def write_output(data: xarray.Dataset, path: Path | None) -> None:
-    """Write a dataset to the file that the options name, if they do, and say so."""
+def write_output(
+    data: xarray.Dataset, path: Path | None, draw: Callable[[xarray.Dataset], Figure] | None = None
+) -> None:
+    """Write a dataset, or its picture, to the file that the options name, if they do, and say so."""
+    from selfstab.cli import pictures
     from selfstab.records import outputs
 
-    if path is not None:
-        outputs.write(data, path)
-        click.echo(printable(f"wrote {path}"))
+    if path is None:
+        return
+    if draw is not None and pictures.is_picture(path):
+        click.echo(pictures.write(data, path, draw))
+        return
+    outputs.write(data, path)
+    click.echo(printable(f"wrote {path}"))

@@ -10,9 +10,12 @@ import click
 @click.command()
 @click.argument("names", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+@click.option("--wide", is_flag=True, help="Print all columns, in lines of about 190 characters.")
 @click.option("--list", "listed", is_flag=True, help="List the names and what they state; check nothing.")
-def verify(names: tuple[str, ...], as_json: bool, listed: bool) -> None:
+def verify(names: tuple[str, ...], as_json: bool, wide: bool, listed: bool) -> None:
     """Check the theory's predictions (all, or those NAMED) against simulation.
+
+    NAMES are those of --list, their first words, such as A5, or derivations such as a5_overshoot.
 
     Exits 0 if all hold, 1 if some fail, 3 if some could not run.
     """
@@ -26,9 +29,9 @@ def verify(names: tuple[str, ...], as_json: bool, listed: bool) -> None:
             click.echo(f"{name:32s} {statement}")
         return
     for name in names:
-        _check_prediction(name, [*dict.fromkeys(word.split()[0] for word in known), *known])
+        _check_prediction(name, verification.known_names())
     data = verification.verify(list(names) or None)
-    click.echo(json.dumps(data.to_dict(), default=str) if as_json else verification.table(data))
+    click.echo(json.dumps(data.to_dict(), default=str) if as_json else verification.table(data, wide=wide))
     sys.exit(verification.exit_code(data))
 
 
@@ -38,9 +41,9 @@ def _check_prediction(name: str, known: list[str]) -> None:
 
     from selfstab import validation
 
-    if name in known:
-        return
     lower = {word.lower(): word for word in known}
+    if name.lower() in lower or name.lower().partition("_")[0] in lower:
+        return
     close = [lower[word] for word in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.4)]
     raise ValueError(
         f"NAMES must be names of predictions, got {validation.shown(name)}"

@@ -19,19 +19,24 @@ from selfstab.cli.options import LOSS_HELP, loss_of, problem_options, start_of, 
 def simulate(every: int, keep: tuple[str, ...], **options: Any) -> None:
     """Run an optimizer once and record it.
 
-    Example: selfstab simulate Product --start minimum:4 --flip 1e-3 --lr 0.97 --momentum 0.9 --steps 1000
+    Prints a few steps, and what happened: catapults, with the overshoot that theory predicts. An output that ends in
+    .png, .svg or .pdf is a picture of sharpness and loss.
+
+    Example: selfstab simulate Product --start minimum:4 --flip 1e-3 --lr 0.97 --momentum 0.9 --steps 1000 -o run.png
     """
-    from selfstab.cli import tables
-    from selfstab.records import outputs
+    from selfstab.cli import pictures, tables
     from selfstab.runs.simulate import simulate as run
 
-    if options["output"] is not None:
-        outputs.check_output(options["output"])
+    pictures.check_output(options["output"])
+    pictures.check_run(keep, options["output"])
     loss = loss_of(options)
     start, previous = start_of(loss, options)
+    optimizer = optimizer_of(options, options["lr"])
     data = run(
-        loss, optimizer_of(options, options["lr"]), start, options["steps"], previous=previous, every=every, keep=keep,
-        escape=options["escape"], noise=options["noise"], seed=options["seed"],
+        loss, optimizer, start, options["steps"], previous=previous, every=every, keep=keep, escape=options["escape"],
+        noise=options["noise"], seed=options["seed"],
     )  # fmt: skip
-    click.echo(tables.run_table(data))
-    write_output(data, options["output"])
+    found = tables.catapults_of(data)
+    click.echo(tables.run_table(data, found))
+    click.echo(tables.run_summary(data, found, optimizer))
+    write_output(data, options["output"], pictures.of_run)

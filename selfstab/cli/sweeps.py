@@ -57,14 +57,14 @@ def sweep(
 ) -> None:
     """Run a grid of settings and measure each run.
 
-    Example: selfstab sweep CubicTaylor --start minimum --flip 1e-3 --steps 2000 -a momentum=lin:0:0.95:64 -a
-    excess=log:0.001:0.3:64 -m overshoot -m phase -o diagram.zarr
-    """
-    from selfstab.cli import tables
-    from selfstab.records import outputs
+    An output that ends in .png, .svg or .pdf is a phase diagram, of a sweep over two axes.
 
-    if options["output"] is not None:
-        outputs.check_output(options["output"], store or resume)
+    Example: selfstab sweep CubicTaylor --start minimum --flip 1e-3 --steps 2000 -a momentum=lin:0:0.95:64 -a
+    excess=log:0.001:0.3:64 -m overshoot -m phase -o diagram.png
+    """
+    from selfstab.cli import pictures, tables
+
+    pictures.check_output(options["output"], store or resume)
     if scheduler is not None and threads is not None:
         raise ValueError(
             f"--threads must be left out beside --scheduler, whose workers have theirs, got {threads}"
@@ -94,7 +94,7 @@ def sweep(
         )
         sys.exit(130)
     click.echo(tables.sweep_table(data))
-    write_output(data, options["output"])
+    write_output(data, options["output"], pictures.of_sweep)
 
 
 def _note(text: str) -> None:
@@ -108,7 +108,10 @@ def _swept(
     options: dict[str, Any],
     where: dict[str, Any],
 ) -> xarray.Dataset:
+    import numpy as np
+
     from selfstab.cli.parsing import named_axis, named_initialization
+    from selfstab.cli.pictures import check_sweep
     from selfstab.sweeps.sweep import sweep as run
 
     grid: dict[str, Any] = {}
@@ -116,6 +119,7 @@ def _swept(
         if name in grid:
             raise ValueError(f"axis {name} must be given once, got it twice")
         grid[name] = values
+    check_sweep({name: np.size(values) for name, values in grid.items()}, measures, options["output"])
     setting = next((name for name in ("lr", *final_rates(), "excess") if name in grid), None)
     if setting is not None and options["lr"] is not None:
         raise ValueError(

@@ -10,25 +10,111 @@ from selfstab.notices import printable
 if TYPE_CHECKING:
     import xarray
 
+    from selfstab.optimizers.base import Optimizer
+
 
 _PART: Final = 2**22
 """Most numbers of a store that a table holds at a time."""
 
 
-def run_table(data: xarray.Dataset) -> str:
-    """Return a few steps of a run as a table."""
+def catapults_of(data: xarray.Dataset) -> xarray.Dataset | None:
+    """Return the catapults of a run, or None where it kept too little to look for them."""
+    from selfstab.observables.detection import catapults
+
+    of = _sharpness_of(data)
+    if of not in data or "loss" not in data:
+        return None
+    return catapults(data[of], data["max_stable_sharpness"], data["loss"])
+
+
+def _sharpness_of(data: xarray.Dataset) -> str:
+    """Return the name of the sharpness that a run's threshold is of."""
+    return str(data["max_stable_sharpness"].attrs.get("sharpness", "sharpness"))
+
+
+def run_table(data: xarray.Dataset, found: xarray.Dataset | None = None) -> str:
+    """Return a few steps of a run as a table, those at which a catapult begins, turns and ends among them."""
     import numpy as np
     from tabulate import tabulate
 
     columns = [str(name) for name, v in data.data_vars.items() if v.dims == ("step",)]
-    at = np.unique(np.linspace(0, data.sizes["step"] - 1, 11).round().astype(int))
+    count = data.sizes["step"]
+    of_catapults: list[int] = []
+    if found is not None:
+        steps = [found[name].values[:_CATAPULTS_SHOWN] for name in ("onset", "peak", "crossing", "died")]
+        of_catapults = (
+            np.searchsorted(data["step"].values, np.concatenate(steps)).clip(max=count - 1).tolist()
+        )
+    evenly = np.linspace(0, count - 1, 11 if not of_catapults else 7).round().astype(int)
+    at = np.unique([*evenly, *of_catapults])
     rows = [[int(data.step[k]), *(float(data[name][k]) for name in columns)] for k in at]
     table = tabulate(rows, headers=["step", *map(printable, columns)], floatfmt=".6g")
-    known = data["max_stable_sharpness"].attrs.get("sharpness", "sharpness")
-    if known != "sharpness" and known not in columns:
-        table += f"\nmax_stable_sharpness is that of {known} (--keep {known})"
+    of = _sharpness_of(data)
+    if of != "sharpness" and of not in columns:
+        table += f"\nmax_stable_sharpness is that of {of} (--keep {of})"
+    return table
+
+
+_CATAPULTS_SHOWN: Final = 3
+"""Catapults whose steps are among the rows of a run's table."""
+
+
+def run_summary(data: xarray.Dataset, found: xarray.Dataset | None, optimizer: Optimizer) -> str:
+    """Return what happened in a run: divergence, catapults with their overshoots beside theory's, or neither."""
+    import numpy as np
+    from tabulate import tabulate
+
     diverged = int(data.diverged_at)
-    return table + ("" if diverged < 0 else f"\ndiverged at step {diverged}")
+    if found is None:
+        ended = f"diverged at step {diverged}" if diverged >= 0 else "ended"
+        return f"Outcome: {ended}; --keep loss and sharpness to see catapults."
+    count, of = found.sizes["catapult"], _sharpness_of(data)
+    catapults = f"{count} catapult{'s' * (count != 1)}" if count else "no catapult"
+    if diverged >= 0:
+        outcome = f"diverged at step {diverged}" + (f", after {catapults}" if count else "")
+    elif count:
+        outcome = catapults
+    else:
+        above = bool((data[of].values > data["max_stable_sharpness"].values).any())
+        outcome = f"{catapults}; the sharpness {'passed' if above else 'stayed below'} the threshold"
+    lines = [f"Outcome: {outcome}."]
+    if count:
+        rows = []
+        for k in range(count):
+            row = found.isel(catapult=k)
+            y0, drop = float(row["peak_excess_sharpness"]), float(row["drop"])
+            before = y0 + y0 / float(row["relative_excess"])
+            law = _law(optimizer, float(row["relative_excess"]))
+            if 2.0 * y0 * law > before:  # the law's drop is larger than the sharpness: it does not apply
+                law = float("nan")
+            rows.append(
+                [
+                    *(int(row[name]) for name in ("onset", "crossing", "died")),
+                    *(before, before - drop, float(row["overshoot"]), law if np.isfinite(law) else None),
+                ]
+            )
+        headers = ["onset", "crossing", "died out", "S before", "S after", "overshoot", "theory"]
+        lines += [
+            tabulate(rows, headers=headers, floatfmt=".4g"),
+            "onset, crossing: the sharpness S rises and falls through the threshold",
+            "overshoot: drop of S, divided by twice the excess of S before",
+        ]
+        if any(row[-1] is None for row in rows):
+            lines.append("theory: empty where the law of small relative drops does not apply")
+    return "\n".join(lines)
+
+
+def _law(optimizer: Optimizer, excess: float) -> float:
+    """Return the overshoot that theory predicts; NaN where it has no law for this optimizer."""
+    from selfstab import theory
+    from selfstab.optimizers.heavy_ball import HeavyBall
+
+    try:
+        if isinstance(optimizer, HeavyBall) and optimizer.lookahead == 0.0:
+            return float(theory.overshoot(theory.inertia_number(excess, optimizer.momentum)))
+        return float(theory.slow_overshoot(optimizer, excess))
+    except (NotImplementedError, TypeError, ValueError):
+        return float("nan")
 
 
 def sweep_table(data: xarray.Dataset) -> str:

@@ -47,10 +47,12 @@ def named_loss(
     """
     if variables:
         return SymbolicLoss(text, variables, {name: number(name, value) for name, value in settings.items()})
+    text = {name.lower(): name for name in REGISTRY}.get(text.lower(), text)
     if text not in REGISTRY:
         raise ValueError(
             f"loss must be one of {', '.join(NAMES)}, or a formula with its variables named, got "
             + validation.shown(text)
+            + validation.like(text, NAMES)
         )
     kind = named_class(text)
     validation.some_of(f"settings of {text}", tuple(settings), kind.text_settings)

@@ -446,6 +446,15 @@ def page(
         for row in predictions
         if row["verdict"] != "holds"
     ]
+    whole = [figure for figure in figures if not figure.failure]
+    summary = {"figures whose numbers hold": f"{len(whole)} of {len(figures)}"}
+    if predictions:
+        hold = [row for row in predictions if row["verdict"] == "holds"]
+        summary["predictions that hold"] = f"{len(hold)} of {len(predictions)}"
+    summary |= {name: settings[name] for name in ("selfstab",) if name in settings}
+    if "seconds" in settings:
+        summary["time of this run"] = f"{float(settings['seconds']):.0f} s"
     return pages.filled(
-        "reproduce.html", figures=figures, predictions=predictions, settings=settings, failures=failures
-    )
+        "reproduce.html", figures=figures, predictions=predictions, settings=settings, failures=failures,
+        summary=summary,
+    )  # fmt: skip

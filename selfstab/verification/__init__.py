@@ -15,6 +15,7 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.provenance import libraries, this_code
+from selfstab.sweeps.runners.pool import progress_bar
 from selfstab.verification import (
     adam,
     catapults,
@@ -100,7 +101,7 @@ _LONG_NAMES: Final = {
 }
 
 
-def verify(names: Sequence[str] | None = None) -> xarray.Dataset:
+def verify(names: Sequence[str] | None = None, *, progress: bool = True) -> xarray.Dataset:
     """Measure predictions of theory by simulation and judge them.
 
     Identities must hold to rounding, boundaries to the width of their bisection; of asymptotic forms the error's
@@ -109,7 +110,11 @@ def verify(names: Sequence[str] | None = None) -> xarray.Dataset:
     Parameters
     ----------
     names
-        Predictions by name, such as "Q1 modes", or by the first word of their names, such as "Q1"; by default all.
+        Predictions by name, such as "Q1 modes", or by the first word of their names, such as "Q1"; by default all. A
+        derivation's name, such as "a5_overshoot", stands for the predictions of its result.
+
+    progress
+        Whether to show a bar on standard error, in a terminal or a notebook.
 
     Returns
     -------
@@ -140,17 +145,40 @@ def verify(names: Sequence[str] | None = None) -> xarray.Dataset:
     >>> round(float(found.order.sel(prediction="Q3 growth leading")), 1)
     2.0
     """
-    return _dataset([prediction.run() for prediction in _named(names)])
+    predictions, rows = _named(names), []
+    with progress_bar(len(predictions), "prediction", progress) as bar:
+        for prediction in predictions:
+            bar.set_description_str(prediction.name, refresh=False)
+            rows.append(prediction.run())
+            bar.update()
+    return _dataset(rows)
 
 
 def _named(names: Any) -> list[Prediction]:
     if names is None:
         return list(PREDICTIONS)
-    groups = dict.fromkeys(p.name.split()[0] for p in PREDICTIONS)
-    selection = validation.some_of("names", names, [*(p.name for p in PREDICTIONS), *groups])
+    known = known_names()
+    if isinstance(names, str):
+        names = [names]
+    if isinstance(names, Sequence):
+        names = [_as_known(name, known) for name in names]
+    selection = validation.some_of("names", names, known)
     if not selection:
         raise ValueError("names must hold at least one name, got none")
     return [p for p in PREDICTIONS if p.name in selection or p.name.split()[0] in selection]
+
+
+def known_names() -> list[str]:
+    """Return the names of all predictions, and the first words of them, each of which is a name of a group."""
+    return [*(p.name for p in PREDICTIONS), *dict.fromkeys(p.name.split()[0] for p in PREDICTIONS)]
+
+
+def _as_known(name: Any, known: Sequence[str]) -> Any:
+    """Return the name that is meant: in any case of letters, or as ``selfstab derive`` names the derivation."""
+    if not isinstance(name, str) or name in known:
+        return name
+    lower = {word.lower(): word for word in known}
+    return lower.get(name.lower(), lower.get(name.lower().partition("_")[0], name))
 
 
 def _dataset(rows: list[Judged]) -> xarray.Dataset:
@@ -214,13 +242,15 @@ def _verdicts(dataset: xarray.Dataset) -> list[str]:
     return [str(v) for v in dataset["verdict"].values]
 
 
-def table(dataset: xarray.Dataset) -> str:
-    """Return predictions and verdicts as a table of text; below it, what does not hold and why.
+def table(dataset: xarray.Dataset, *, wide: bool = False) -> str:
+    """Return predictions and verdicts as a table of text; below it, what its columns are, and what does not hold.
 
     Parameters
     ----------
     dataset
         What :func:`verify` returns.
+    wide
+        Whether to show all columns, which need about 190 characters a line. By default a line has at most 80.
 
     Returns
     -------
@@ -238,14 +268,57 @@ def table(dataset: xarray.Dataset) -> str:
     >>> table(ss.verify(["Q1 regions"])).splitlines()[-1]
     '1 of 1 hold'
     """
+    verdicts = _verdicts(dataset)
+    rows = [dataset.isel(prediction=k) for k in range(len(verdicts))]
+    below = [
+        f"{row['prediction'].item()} {verdict}: {row['reason'].item()} [{row['statement'].item()}]"
+        for row, verdict in zip(rows, verdicts, strict=True)
+        if verdict != HOLDS
+    ]
+    below.append(f"{verdicts.count(HOLDS)} of {len(verdicts)} hold")
+    return "\n".join([_wide(rows) if wide else _narrow(rows), "", *below])
+
+
+_LEGEND = """\
+error: relative deviation of measured from predicted, at the smallest parameter
+must be: the largest error allowed, or the order at which the error vanishes,
+         with its band; the order measured is in brackets"""
+
+
+def _narrow(rows: Sequence[xarray.Dataset]) -> str:
+    """Return the table of at most 80 characters a line, with its legend."""
     from tabulate import tabulate
 
-    verdicts = _verdicts(dataset)
-    rows, below = [], []
-    for k, verdict in enumerate(verdicts):
-        row = dataset.isel(prediction=k)
+    lines = []
+    for row in rows:
+        if np.isfinite(row["expected_order"]):
+            order = f" [{row['order']:.2f}]" if np.isfinite(row["order"]) else ""
+            bound = f"{row['expected_order']:.0f} ± {row['band']:g}{order}"
+        else:
+            bound = f"≤ {row['tolerance']:.0e}"
+        lines.append(
+            [
+                row["prediction"].item(),
+                f"{row['measured']:.5g}",
+                f"{row['predicted']:.5g}",
+                f"{row['error']:.0e}",
+                bound,
+                row["verdict"].item(),
+            ]
+        )
+    headers = ["prediction", "measured", "predicted", "error", "must be", "verdict"]
+    widths = [20, None, None, None, 15, None]
+    return tabulate(lines, headers=headers, disable_numparse=True, maxcolwidths=widths) + "\n" + _LEGEND
+
+
+def _wide(rows: Sequence[xarray.Dataset]) -> str:
+    """Return the table with all columns."""
+    from tabulate import tabulate
+
+    lines = []
+    for row in rows:
         order = f"{row['expected_order']:.0f} ± {row['band']:g}" if np.isfinite(row["expected_order"]) else ""
-        rows.append(
+        lines.append(
             [
                 row["prediction"].item(),
                 f"{row['measured']:.8g}",
@@ -258,14 +331,9 @@ def table(dataset: xarray.Dataset) -> str:
                 row["small_parameter"].item(),
                 *(f"{row[name]:.2g}" if np.isfinite(row[name]) else "" for name in _WITHIN),
                 f"{row['seconds']:.1f}",
-                verdict,
+                row["verdict"].item(),
             ]
         )
-        if verdict != HOLDS:
-            below.append(
-                f"{row['prediction'].item()} {verdict}: {row['reason'].item()} [{row['statement'].item()}]"
-            )
     headers = ["prediction", "measured", "", "predicted", "error", "at most", "order", "expected", "in"]
     headers += [f"within {100.0 * level:g}%" for level in LEVELS] + ["s", "verdict"]
-    below.append(f"{verdicts.count(HOLDS)} of {len(verdicts)} hold")
-    return "\n".join([tabulate(rows, headers=headers, disable_numparse=True), "", *below])
+    return str(tabulate(lines, headers=headers, disable_numparse=True))

@@ -335,3 +335,15 @@ def test_a_part_that_divides_its_runs_has_all_processors(tmp_path, monkeypatch):
     parts = list(reproduction._all_made(tmp_path, names, True, 2))
     assert calls == [(["networks"], 1, 4), (["flatter"], 1, 4), (["modes", "envelope"], 2, 2)]
     assert [name for name, _ in parts] == ["networks", "flatter", "modes", "envelope"]
+
+
+def test_the_page_begins_with_a_summary_and_thumbnails(figures, predictions, tmp_path):
+    """Protects the reader's first look: how many hold of how many, the time, and a small picture of each figure."""
+    predictions("holds", 0)
+    reproduction.reproduce(tmp_path, say=lambda line: None)
+    text = (tmp_path / "index.html").read_text(encoding="utf-8")
+    head, _, _ = text.partition("<section")
+    assert "<dt>figures whose numbers hold</dt><dd>1 of 3</dd>" in head
+    assert "<dt>predictions that hold</dt><dd>1 of 1</dd>" in head
+    assert re.search(r"<dt>time of this run</dt><dd>\d+ s</dd>", head)
+    assert head.count("<img ") == text.count("<figure>\n<a ")
