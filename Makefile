@@ -103,6 +103,7 @@ test-docs: $(VENV)/.installed-docs $(VENV)/.installed-browser
 
 images: setup
 	$(BIN)/python docs/pictures.py
+	$(BIN)/python docs/film.py
 
 # With the explorer and a driver for Chromium, which must be on the machine.
 $(VENV)/.installed-browser: $(VENV)/.installed
