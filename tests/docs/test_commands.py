@@ -65,7 +65,7 @@ def test_a_command_line_that_takes_long_is_accepted(line):
     with click.Context(main) as context:
         name, command, rest = main.resolve_command(context, arguments(line))
         if rest:
-            command.make_context(name, rest, parent=context)
+            command.make_context(name, [*rest], parent=context)
     if line.startswith("selfstab figure ") and "NAME" not in line:
         assert rest[0] in companion("figures").NAMES
 
