@@ -121,12 +121,13 @@ def columns_of(
         notes.append(
             f"Not used: {others}. A column gets a role by columns={{ROLE: NAME}}, --column ROLE=NAME."
         )
+    lookahead = _lookahead(table, names, values["momentum"], notes)
     diverged_at = settings.setting(table, "diverged_at")
     return Columns(
         values,
         {role: names.get(role, role) for role in values},
         tuple(notes),
-        _lookahead(table, names, values["momentum"], notes),
+        lookahead,
         -1 if diverged_at is None else int(diverged_at),
     )
 

@@ -267,6 +267,16 @@ class Format(ABC):
         """
         return ()
 
+    def usual_member(self, source: Any) -> str:
+        """Return which of several :meth:`members` is read if none is named; empty if one must be.
+
+        Parameters
+        ----------
+        source
+            As for :meth:`match`.
+        """
+        return ""
+
     @abstractmethod
     def read(self, source: Any, member: str = "") -> Table:
         """Return the columns of a source.
