@@ -16,6 +16,9 @@ from selfstab.records.roles import ALIASES, key, rank
 from selfstab.validation import Array
 
 _ADAPTIVE: Final = ("beta2", "beta_2", "adam_beta2", "betas", "exp_avg_sq", "preconditioned_sharpness")
+_INDEX: Final = re.compile(r"(unnamed: ?\d+|_*index(_level)?_*\d*_*|)")
+"""Names that pandas gives an index without one."""
+
 SAME: Final = 2e-6
 """Relative difference of numbers that are one, summed in another order or kept as float32."""
 
@@ -88,7 +91,7 @@ def numbers(name: str, values: Any) -> Array:
         import pandas
 
         parsed = pandas.to_numeric(pandas.Series(array), errors="coerce").to_numpy(dtype=np.float64)
-        blank = np.array([str(value).strip().lower() in _BLANK for value in array], dtype=bool)
+        blank = np.array([_text(value) in _BLANK for value in array], dtype=bool)
         wrong = np.flatnonzero(np.isnan(parsed) & ~blank)
         if wrong.size == 0:
             # Python reads a text to the last bit, older pandas does not.
@@ -102,6 +105,11 @@ def numbers(name: str, values: Any) -> Array:
             f"got {validation.shown(str(array[wrong[0]]))} in row {wrong[0] + 1}"
         )
     raise ValueError(f"{name} must hold real numbers, got {array.dtype}")
+
+
+def _text(value: Any) -> str:
+    """Return a value as it is compared with blanks; a whole number of more digits than Python writes is none."""
+    return "a number" if isinstance(value, int) else str(value).strip().lower()
 
 
 # -- names --------------------------------------------------------------------------------------------------------
@@ -196,19 +204,7 @@ def _equal(table: Table, names: list[str]) -> bool:
 
 def _step(table: Table, candidates: list[str], sharpness: str) -> dict[str, str]:
     """Return the column that counts updates: named ones before epochs, and these only where each row has its own."""
-    aliases = ALIASES["step"]
-
-    def place(name: str) -> tuple[bool, float, int]:
-        here = key(name)
-        return (
-            roles.counts_epochs(name),
-            rank("step", name) or 0.0,
-            aliases.index(here) if here in aliases else len(aliases),
-        )
-
-    # W&B counts its own calls: any other count of updates is nearer.
-    named = sorted((name for name in candidates if rank("step", name) is not None), key=place)
-    for name in sorted(named, key=lambda name: key(name) == "_step" and not roles.counts_epochs(name)):
+    for name in roles.counts_of_steps(candidates):
         if roles.counts_epochs(name) and (index := _index(table, candidates, plain=False)):
             return {"step": index}
         if (rank("step", name) or 0.0) <= 1 and not roles.counts_epochs(name):
@@ -225,7 +221,7 @@ def _index(table: Table, candidates: list[str], *, plain: bool = True) -> str:
     One that only numbers the rows counts if `plain`.
     """
     for name in candidates:
-        if re.fullmatch(r"(unnamed: ?\d+|_*index_*\d*|)", name.strip().lower()):
+        if _INDEX.fullmatch(name.strip().lower()):
             values = numbers(name, table.columns[name]) if _is_numeric(table, name) else np.empty(0)
             whole = values.size and (values == np.round(values)).all() and values[0] >= 0
             if whole and (np.diff(values) > 0).all() and (plain or values[-1] != values.size - 1):
@@ -260,7 +256,10 @@ def unused(table: Table, names: Mapping[str, str]) -> str:
     others = [
         name
         for name in table.columns
-        if name not in names.values() and name not in _OWN and table.dimensions.get(name) == dimension
+        if name not in names.values()
+        and name not in _OWN
+        and not _INDEX.fullmatch(name.strip().lower())
+        and table.dimensions.get(name) == dimension
     ]
     text = ", ".join(others)
     return text if len(text) <= 400 else f"{text[:400]}... ({len(others)} columns)"

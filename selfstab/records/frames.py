@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from selfstab.notices import printable
-from selfstab.records.formats.base import ReadError, Table
+from selfstab.records.formats.base import ReadError
 from selfstab.records.roles import ALIASES, key, rank
 from selfstab.records.series import columns_of_series
 
@@ -118,15 +118,6 @@ def run_of_frame(frame: Any, member: str, tag: str = "") -> tuple[Any, tuple[str
         )
         return _wide(frame, tags, values, steps), ()
     return frame, ()
-
-
-def table_notes(table: Table, notes: Sequence[str]) -> Table:
-    """Return a table with further notes.
-
-    >>> table_notes(Table({"loss": [1.0]}), ["Sampled."]).notes
-    ('Sampled.',)
-    """
-    return Table(dict(table.columns), table.attributes, table.roles, table.dimensions, (*table.notes, *notes))
 
 
 def _is_axis(name: str) -> bool:

@@ -122,9 +122,9 @@ def _one_branch(values: dict[str, Array], keep: str, notes: list[str]) -> dict[s
     """Leave out of each column what stands twice where its steps go back: of the last branch or the first one."""
     values, step, removed = dict(values), values["step"], 0
     for role, column in values.items():
-        if role == "step":
-            continue
         known = np.flatnonzero(~np.isnan(column) & ~np.isnan(step))
+        if role == "step" or (column[known] == column[known[:1]]).all():  # a constant is no branch's own
+            continue
         if keep == "last":
             # A restart replaces all that was recorded from its first step on.
             later = np.minimum.accumulate(step[known][::-1])[::-1]

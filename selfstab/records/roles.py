@@ -148,6 +148,22 @@ def counts_epochs(name: str) -> bool:
     return not {"epoch", "epochs"}.isdisjoint(words(name))
 
 
+def counts_of_steps(names: Iterable[str]) -> list[str]:
+    """Return the columns that count steps, the likeliest first: W&B counts its own calls, an epoch is many updates.
+
+    >>> counts_of_steps(["epoch", "_step", "loss", "trainer/global_step"])
+    ['trainer/global_step', '_step', 'epoch']
+    """
+    aliases = ALIASES["step"]
+
+    def place(name: str) -> tuple[bool, bool, float, int]:
+        here = key(name)
+        nth = aliases.index(here) if here in aliases else len(aliases)
+        return counts_epochs(name), here == "_step", rank("step", name) or 0.0, nth
+
+    return sorted((name for name in names if rank("step", name) is not None), key=place)
+
+
 @lru_cache(maxsize=16)
 def _joined(role: str) -> frozenset[str]:
     # "_step" is W&B's own count; in other words it would be any step.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from selfstab import validation
 from selfstab.notices import printable
 from selfstab.records.column_sizes import check_array
-from selfstab.records.formats.base import ReadError, Table
+from selfstab.records.formats.base import Column, ReadError, Table
 
 _DEEPEST: Final = 8
 _MOST_COLUMNS: Final = 10_000
@@ -101,7 +102,7 @@ def table(document: Any) -> Table:
         alone = not any(_is_list(value) and len(value) > 2 for _, value in _leaves(rest, ""))
         if _is_rows(part) or (alone and isinstance(part, Mapping) and any(map(_is_array, part.values()))):
             inner = table(part)
-            return Table(dict(inner.columns), scalars(rest) | dict(inner.attributes), inner.roles)
+            return Table(inner.columns, scalars(rest) | dict(inner.attributes), inner.roles)
     if columns := _of_cells(document):
         return Table(columns)
     found: dict[str, Any] = {}
@@ -134,7 +135,9 @@ def _place(
         return
     if array.ndim == 0:
         attributes[name] = array[()]
-    elif array.ndim == 1:
+    elif array.ndim == 1 and not (
+        array.dtype == object and any(isinstance(entry, Mapping) for entry in array)
+    ):
         columns[name] = array
     elif array.ndim == 2 and 0 < array.shape[1] <= 100:
         for k in range(array.shape[1]):
@@ -149,16 +152,27 @@ def _place(
 
 def _of_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return columns of a list of objects; what a row lacks is None."""
-    columns: dict[str, list[Any]] = {}
+    # Of each column what there is, and where: many columns of many rows may be mostly empty.
+    columns: dict[str, tuple[list[int], list[Any]]] = {}
     for k, row in enumerate(rows):
         for name, value in _leaves(row, ""):
-            if name not in columns:
-                if len(columns) >= _MOST_COLUMNS:
-                    raise ReadError(f"run must have at most {_MOST_COLUMNS} columns, got more")
-                check_array(name, (len(rows),), 8)
-                columns[name] = [None] * len(rows)
-            columns[name][k] = None if _is_list(value) else value
-    return {name: _array(values) for name, values in columns.items()}
+            if name not in columns and len(columns) >= _MOST_COLUMNS:
+                raise ReadError(f"run must have at most {_MOST_COLUMNS} columns, got more")
+            if not _is_list(value):
+                places, values = columns.setdefault(name, ([], []))
+                places.append(k)
+                values.append(value)
+    size = len(rows)
+    return {name: Column(size, partial(_spread, name, size, *column)) for name, column in columns.items()}
+
+
+def _spread(name: str, size: int, places: list[int], values: list[Any]) -> Any:
+    """Return a column with values at some places, and None at the others."""
+    check_array(name, (size,), 8)
+    column: list[Any] = [None] * size
+    for k, value in zip(places, values, strict=True):
+        column[k] = value
+    return _array(column)
 
 
 def _of_split(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,6 +212,8 @@ def _leaves(document: Mapping[Any, Any], prefix: str, depth: int = 0) -> list[tu
     found: list[tuple[str, Any]] = []
     for name, value in document.items():
         full = f"{prefix}{name}"
+        if str(name) == "param_groups" and _is_rows(value) and len(value) == 1:  # of an optimizer of PyTorch
+            value = value[0]
         if isinstance(value, Mapping) and depth < _DEEPEST:
             found += _leaves(value, f"{full}/", depth + 1)
         elif not isinstance(value, Mapping):
@@ -223,8 +239,16 @@ def _array(values: list[Any]) -> Any:
     if all(value is None or type(value) in (int, float) for value in values):
         try:
             return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-        except OverflowError:  # a whole number beyond all floats
-            return np.array([np.nan if v is None else v for v in values], dtype=object)
+        except (
+            OverflowError
+        ):  # a whole number beyond all floats, which JSON would have as infinite with an exponent
+            bound = 2.0**1023
+            return np.array(
+                [
+                    np.nan if v is None else v if abs(v) < bound else np.copysign(np.inf, v > 0 or -1)
+                    for v in values
+                ]
+            )
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array

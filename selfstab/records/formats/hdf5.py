@@ -47,7 +47,9 @@ class Hdf5(Format):
             if any(_is_sharpness(name.partition("/")[2]) for name in arrays if name.startswith(f"{group}/"))
         ]
         at_top = any("/" not in name and _is_sharpness(name) for name in arrays)
-        return () if at_top or not found else tuple(map(printable, found))
+        # A single group holds columns of the file's only run, beside those of others.
+        one = len(found) == 1 and found != [_DISCRETE]
+        return () if at_top or one or not found else tuple(map(printable, found))
 
     def usual_member(self, source: Any) -> str:
         """Return the run of the optimizer itself, beside flows that stand for it."""
@@ -57,11 +59,9 @@ class Hdf5(Format):
         """Return the columns of the file or of one group, which are read when they are used."""
         with _opened(source) as file:
             arrays = _arrays(file)
-            attributes = {
-                name: value
-                for name, value in ((str(k), v) for k, v in file.attrs.items())
-                if np.ndim(value) == 0
-            }
+            attributes = _attributes(file)
+            if member:
+                attributes |= next(_attributes(file[name]) for name in file if printable(name) == member)
             chosen: dict[str, tuple[str, tuple[int, ...]]] = {}
             for name, (shape, _) in arrays.items():
                 group, slash, rest = name.partition("/")
@@ -88,7 +88,7 @@ class Hdf5(Format):
                         {"second_sharpness": f"{here}/1"} if shape[1] > 1 else {}
                     )
         settings, notes = settings_files.of_log(source)
-        if member:
+        if member and _DISCRETE in self.members(source):
             return _of_process(Table(columns, settings | attributes, roles=roles, notes=notes), member)
         return Table(columns, settings | attributes, roles=roles, notes=notes)
 
@@ -111,9 +111,8 @@ def _of_process(table: Table, member: str) -> Table:
             roles["second_sharpness"] = f"{_EFFECTIVE}/1"
         attributes = {name: value for name, value in attributes.items() if not name.startswith("opt")}
         attributes |= {"lr": 1.0, "momentum": 0.0}
-        columns = {
-            name: column for name, column in _raw_columns(table).items() if not name.startswith("opt.")
-        }
+        held: Any = table.columns
+        columns = {name: column for name, column in held.entries().items() if not name.startswith("opt.")}
         notes.append(
             f"The optimizer is {printable(kind)}: the sharpness is that of the preconditioned Hessian, whose "
             "threshold is 2 as if lr were 1; the law holds as far as the preconditioner stands still."
@@ -121,13 +120,12 @@ def _of_process(table: Table, member: str) -> Table:
         return Table(columns, attributes, roles=roles, notes=tuple(notes))
     if member != _DISCRETE:
         notes.append(f"{member} is no run of the optimizer, which is {_DISCRETE}: a flow has no catapults.")
-    return Table(_raw_columns(table), attributes, roles=roles, notes=tuple(notes))
+    return Table(table.columns, attributes, roles=roles, notes=tuple(notes))
 
 
-def _raw_columns(table: Table) -> dict[str, Any]:
-    return {
-        name: Column(table.size(name), partial(table.columns.__getitem__, name)) for name in table.columns
-    }
+def _attributes(group: Any) -> dict[str, Any]:
+    """Return the numbers and texts that a group has as attributes."""
+    return {str(name): _plain(value) for name, value in group.attrs.items() if np.ndim(value) == 0}
 
 
 def _is_sharpness(name: str) -> bool:

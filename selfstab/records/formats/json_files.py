@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +11,6 @@ from selfstab import sizes
 from selfstab.records import settings_files, trees
 from selfstab.records.formats.base import Format, Match, ReadError, Table
 from selfstab.records.formats.registry import register
-from selfstab.records.frames import table_notes
 
 _BYTES_EACH: Final = 12
 """Bytes of memory for a byte of text: a number of Python takes 24 bytes, and three of text at least."""
@@ -73,9 +73,7 @@ class Json(Format):
         """Return the columns of one run."""
         attributes, notes = settings_files.of_log(source)
         table = trees.table(trees.runs(document(source))[member])
-        return table_notes(
-            Table(table.columns, attributes | dict(table.attributes), table.roles), (*table.notes, *notes)
-        )
+        return replace(table, attributes=attributes | dict(table.attributes), notes=(*table.notes, *notes))
 
 
 @register
@@ -91,7 +89,7 @@ class JsonLines(Format):
         rows = _of_lines(source.read_text(encoding="utf-8-sig").splitlines())
         attributes, notes = settings_files.of_log(source)
         table = trees.table([row for row in rows if isinstance(row, dict)])
-        return table_notes(Table(table.columns, attributes | dict(table.attributes)), notes)
+        return replace(table, attributes=attributes | dict(table.attributes), notes=notes)
 
 
 @register
@@ -119,8 +117,11 @@ class TrainerState(Format):
         if not rows:
             raise ReadError("run must hold rows in its log_history, got none; set logging_steps")
         attributes, notes = settings_files.of_log(source)
-        notes = (*notes, "Trainer's log does not say which optimizer: AdamW, its default, has another threshold.")
+        notes = (
+            *notes,
+            "Trainer's log does not say which optimizer: AdamW, its default, has another threshold.",
+        )
         every = state.get("logging_steps")
         if isinstance(every, int | float) and every > 1 and any("loss" in row for row in rows):
             notes = (*notes, f"Trainer's loss is the mean of the last {every:g} steps: spikes are lowered.")
-        return table_notes(Table(trees.table(rows).columns, attributes), notes)
+        return replace(trees.table(rows), attributes=attributes, notes=notes)

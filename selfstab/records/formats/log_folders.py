@@ -13,7 +13,7 @@ from selfstab.records import folders, settings_files
 from selfstab.records.formats import registry
 from selfstab.records.formats.base import Format, Match, ReadError, Table
 from selfstab.records.frames import tag_of_path
-from selfstab.records.roles import ALIASES, rank
+from selfstab.records.roles import ALIASES, counts_of_steps, rank
 from selfstab.records.series import columns_of_series
 
 
@@ -104,18 +104,17 @@ class ScalarTables(Format):
             form = registry.format_of(path)
             table = form.read(path, inner)
             notes |= dict.fromkeys(table.notes)
-            steps = [name for name in table.columns if rank("step", name) is not None]
-            if not steps:
+            if not (steps := counts_of_steps(table.columns)):
                 raise ReadError(
                     f"run must have steps in {printable(path.name)}, got {', '.join(table.columns)}"
                 )
-            step = min(steps, key=lambda name: rank("step", name) or 0)
+            counted = numbers(steps[0], table.columns[steps[0]])
             for name in table.columns:
-                values = numbers(step, table.columns[step]), table.columns[name]
                 if name in steps or not any(rank(role, name) is not None for role in ALIASES):
                     continue
-                known = ~np.isnan(number := numbers(name, values[1]))
-                series[name] = values[0][known], number[known]
+                values = numbers(name, table.columns[name])
+                known = ~np.isnan(values)
+                series[name] = counted[known], values[known]
         if not series:
             raise ReadError("run must hold quantities of known names, got none")
         attributes, more = settings_files.beside(source)

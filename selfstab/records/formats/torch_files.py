@@ -7,6 +7,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from selfstab import sizes, validation
 from selfstab.records import trees
 from selfstab.records.formats.base import Format, ReadError, Table
@@ -28,7 +30,7 @@ def loaded(path: Path) -> Any:
             sizes.check(path.name, 2 * sum(entry.file_size for entry in archive.infolist()))
     sizes.check(path.name, 2 * path.stat().st_size)
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, torch.serialization.safe_globals(_arrays()):
             document = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         text = validation.one_line(str(error))
@@ -43,6 +45,21 @@ def loaded(path: Path) -> Any:
     return _plain(document, 0)
 
 
+def _arrays() -> list[Any]:
+    """Return what arrays and numbers of NumPy are made of, which PyTorch counts as code unless they are named."""
+    core: Any = np._core.multiarray
+    kinds = [
+        type(np.dtype(code))
+        for code in ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?")
+    ]
+    # Under their former names, too, by which NumPy 1 wrote them.
+    former = [
+        (core._reconstruct, "numpy.core.multiarray._reconstruct"),
+        (core.scalar, "numpy.core.multiarray.scalar"),
+    ]
+    return [core._reconstruct, core.scalar, np.ndarray, np.dtype, *kinds, *former]
+
+
 def _plain(value: Any, depth: int) -> Any:
     import torch
 
@@ -55,6 +72,8 @@ def _plain(value: Any, depth: int) -> Any:
         tensor = tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
         array = tensor.numpy()
         return array[()] if array.ndim == 0 else array
+    if isinstance(value, np.ndarray):
+        return value[()] if value.ndim == 0 else value
     if depth < 12:
         if isinstance(value, dict):
             return {str(name): _plain(part, depth + 1) for name, part in value.items()}
