@@ -90,7 +90,10 @@ def numbers(name: str, values: Any) -> Array:
     if array.dtype.kind in "OUST":
         import pandas
 
-        parsed = pandas.to_numeric(pandas.Series(array), errors="coerce").to_numpy(dtype=np.float64)
+        try:
+            parsed = pandas.to_numeric(pandas.Series(array), errors="coerce").to_numpy(dtype=np.float64)
+        except OverflowError:
+            raise ValueError(f"{name} must hold real numbers, got a whole number beyond all floats") from None
         blank = np.array([_text(value) in _BLANK for value in array], dtype=bool)
         wrong = np.flatnonzero(np.isnan(parsed) & ~blank)
         if wrong.size == 0:

@@ -44,7 +44,7 @@ NOT_A_RUN = [
     ("run.json", '{"columns": ["sharpness"], "data": [[1, 2]]}', "a value for each of its columns"),
     ("run.json", '{"sharpness": [1, 2, 1e999], "x": 1}', "must hold at least 3 numbers"),
     ("run.json", '[{"sharpness": 1' + "0" * 5000 + "}]", "readable .json"),
-    ("run.json", '{"sharpness": [1' + "0" * 400 + ", 2, 3]}", "sharpness must|at least 3"),
+    ("run.json", '{"sharpness": [1' + "0" * 400 + ", 2, 3]}", "beyond all floats"),
     ("run.json", '{"a\\u001b[2J": [1, 2, 3]}', r"got a\\x1b\[2J"),
     ("run.jsonl", "1\n2\n", "must be rows or columns with names"),
     ("run.jsonl", '{"a": 1}\n{"a":\n{"a": 2}\n', "line 2"),
