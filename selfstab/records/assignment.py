@@ -296,7 +296,8 @@ def _refuse_other_optimizers(table: Table, names: Mapping[str, str]) -> None:
         if name in names.values():
             continue
         sign = ""
-        if key(name) in _ADAPTIVE:
+        here = set(roles.words(name))
+        if key(name) in _ADAPTIVE or ({"lr", "rate"} & here and roles.ADAPTIVE & here):
             sign = f"the column {name}"
         elif key(name) in ("optimizer", "optimiser"):
             others = (

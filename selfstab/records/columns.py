@@ -93,7 +93,7 @@ def columns_of(
     names = names_of_roles(table, columns)
     values = {role: numbers(name, table.columns[name]) for role, name in names.items()}
     size = values["sharpness"].size
-    notes = [*table.notes]
+    notes = [*table.notes, *settings.remarks(table)]
     for role, setting in (("lr", lr), ("momentum", momentum)):
         if role in names and setting is not None:
             known = values[role][~np.isnan(values[role])]

@@ -17,7 +17,7 @@ ALIASES: Final = {
         "sharpness", "lambda_max", "max_lambda", "lambda_1", "lambda1", "top_eigenvalue", "largest_eigenvalue",
         "max_eigenvalue", "hessian_top", "hessian_max", "top_hessian_eigenvalue", "hessian_top_eigenvalue", "lmax",
         "λ_max", "λmax", "λ_1", "λ1", "max_eig", "eig_max", "top_eig", "max_eigval", "top_eigval", "eigenvalue_max",
-        "leading_eigenvalue", "hessian_eigenvalue", "hessian_eig",
+        "leading_eigenvalue", "hessian_eigenvalue", "hessian_eig", "sharpness_step",
     ),
     "lr": ("lr", "learning_rate", "learningrate", "eta", "η", "step_size", "stepsize"),
     "momentum": ("momentum", "beta", "β", "mu"),
@@ -35,10 +35,10 @@ _AROUND: Final = frozenset((
 
 _AROUND_ROLE: Final = {
     "step": frozenset(("num", "number", "count", "idx", "index", "id", "no", "n")),
-    "sharpness": frozenset(("hessian", "hess", "curvature", "spectrum", "loss")),
-    "second_sharpness": frozenset(("hessian", "hess", "curvature", "spectrum", "loss")),
-    "lr": frozenset(("schedule", "scheduler", "scheduled", "group", "param", "groups", "pg")),
-    "momentum": frozenset(("lr", "group", "param", "groups", "pg")),
+    "sharpness": frozenset(("hessian", "hess", "curvature", "spectrum", "loss", "epoch")),
+    "second_sharpness": frozenset(("hessian", "hess", "curvature", "spectrum", "loss", "epoch")),
+    "lr": frozenset(("schedule", "scheduler", "scheduled", "group", "param", "groups", "pg", "epoch")),
+    "momentum": frozenset(("lr", "group", "param", "groups", "pg", "epoch")),
     "loss": frozenset(("epoch", "step", "mse", "ce", "mean", "avg", "average", "total")),
 }
 """Further ones, by role: "lr-SGD-momentum" is a momentum."""
@@ -49,6 +49,12 @@ _OTHER: Final = frozenset((
     "std",
 ))  # fmt: skip
 """Words in front of a name by which it is another quantity."""
+
+ADAPTIVE: Final = frozenset((
+    "adam", "adamw", "adamax", "nadam", "radam", "amsgrad", "adagrad", "adadelta", "adafactor", "adabelief", "rmsprop",
+    "lion", "lamb", "shampoo", "muon", "sophia", "lbfgs",
+))  # fmt: skip
+"""Optimizers of another threshold, as they stand in names of columns such as "lr-AdamW"."""
 
 _PART: Final = re.compile(r"(layer|block|conv|fc|linear|head|attn|embed)s?\d*")
 """Words that name a part of a network."""
@@ -119,7 +125,7 @@ def rank(role: str, name: str) -> float | None:
         return 2
     around = _AROUND | _AROUND_ROLE.get(role, frozenset())
     if _within(here, known, around):
-        return 3.5 if role == "loss" and "epoch" in here else 3
+        return 3.5 if "epoch" in here else 3
     *path, last = [part for part in re.split(r"[/|:.]+", name) if words(part)] or [""]
     before = words(" ".join(path))
     strange = any(word in _OTHER or _PART.fullmatch(word) for word in before)

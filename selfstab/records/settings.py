@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any, Final
 
+import numpy as np
+
 from selfstab import validation
 from selfstab.notices import printable
 from selfstab.records.formats.base import Table
@@ -63,7 +65,7 @@ def setting(table: Table, role: str) -> float | None:
     names = [name for name in names if (best or 0) <= 2 or _is_number(table.attributes[name])]
     if names:
         values = [_number(name, table.attributes[name]) for name in names]
-        if len({*values}) > 1:
+        if not np.allclose(values, values[0], rtol=2e-6, atol=0.0, equal_nan=True):
             told = ", ".join(f"{name} = {value:g}" for name, value in zip(names, values, strict=True))
             raise ValueError(f"run must have one {role}, got {told}; give {role}")
         return values[0]
@@ -86,6 +88,28 @@ def doubts(table: Table) -> list[str]:
         and _NOT_OF_LR.isdisjoint(here)
         and str(value).strip().lower() not in _NOTHING
     ]
+
+
+def remarks(table: Table) -> list[str]:
+    """Return sentences on settings that change the update or the loss, and that no column shows.
+
+    >>> remarks(Table({"sharpness": [1.0]}, {"weight_decay": "0.0005", "dampening": 0}))
+    ['weight_decay is 0.0005: it is part of the loss, and the sharpness is that of the loss with it.']
+    """
+    found = []
+    for name, value in table.attributes.items():
+        here = words(name)
+        if not _is_number(value) or float(value) == 0.0:
+            continue
+        if here[-1:] == ["dampening"]:
+            found.append(
+                f"{name} is {float(value):g}: the theory's lr is the learning rate times 1 - {name}; give it."
+            )
+        elif here[-2:] == ["weight", "decay"] or here[-1:] == ["wd"]:
+            found.append(
+                f"{name} is {float(value):g}: it is part of the loss, and the sharpness is that of the loss with it."
+            )
+    return found
 
 
 def nesterov(table: Table) -> bool:
