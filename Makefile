@@ -10,13 +10,14 @@ TORCH ?=
 JSON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-full test-oldest lint types imports experiments bench bench-table docs test-docs images screenshot predictions test-browser clean
+.PHONY: help setup reproduce test test-full test-integrations test-oldest lint types imports experiments bench bench-table docs test-docs images screenshot predictions test-browser clean
 
 help:
 	@echo "make reproduce [QUICK=1]  every figure and the table of predictions, into report/"
 	@echo "make test                 the tests (under 5 minutes)"
 	@echo "make test-full            the tests that take long, too"
 	@echo "make test-oldest          the tests with the oldest dependencies that pyproject.toml allows"
+	@echo "make test-integrations    with libraries of other people's training code: PyTorch, readers of logs"
 	@echo "make test-browser         the explorer in Chromium, if there is one"
 	@echo "make lint types imports   ruff and the schemas of .github, mypy, import-linter"
 	@echo "make experiments          long studies of figures/studies.py: goes on with what figures/results lacks"
@@ -40,10 +41,10 @@ reproduce: setup
 	$(BIN)/selfstab reproduce --output report $(if $(QUICK),--quick)
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist worksteal --mpl -m 'not slow and not docs' -q
+	$(BIN)/python -m pytest -n 2 --dist worksteal --mpl -m 'not slow and not docs and not integrations' -q
 
 test-full: setup
-	$(BIN)/python -m pytest -n 2 --dist worksteal --mpl -m 'not docs' -q
+	$(BIN)/python -m pytest -n 2 --dist worksteal --mpl -m 'not docs and not integrations' -q
 
 # The lowest version of each dependency, and the newest of what these need. It is made anew, since an installed version
 # that is allowed stays.
@@ -55,7 +56,7 @@ $(OLDEST)/.installed: pyproject.toml
 
 # Without --mpl: the pictures' baselines are drawn by the newest Matplotlib, whose text differs by pixels.
 test-oldest: $(OLDEST)/.installed
-	$(OLDEST)/bin/python -m pytest -n 2 --dist worksteal -m 'not slow and not docs' -q
+	$(OLDEST)/bin/python -m pytest -n 2 --dist worksteal -m 'not slow and not docs and not integrations' -q
 
 lint: setup
 	$(BIN)/ruff check .
@@ -103,6 +104,14 @@ test-docs: $(VENV)/.installed-docs
 
 images: setup
 	$(BIN)/python docs/pictures.py
+
+# With PyTorch and the readers of logs, which take gigabytes.
+$(VENV)/.installed-integrations: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[logs,torch]'
+	@touch $@
+
+test-integrations: $(VENV)/.installed-integrations
+	$(BIN)/python -m pytest -q -m integrations
 
 # With the explorer and a driver for Chromium, which must be on the machine.
 $(VENV)/.installed-browser: $(VENV)/.installed

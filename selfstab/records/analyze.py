@@ -65,6 +65,8 @@ def analyze(
     momentum: float | None = None,
     lookahead: float | None = None,
     columns: Mapping[str, str] | None = None,
+    keep: str | None = None,
+    updates_per_epoch: float | None = None,
 ) -> xarray.Dataset:
     r"""Compare a recorded run of gradient descent with momentum with the theory of catapults.
 
@@ -88,6 +90,11 @@ def analyze(
         γ >= 0, by default what the run carries, else 0; equal to the momentum for Nesterov's.
     columns
         The names of columns that are called otherwise, {"sharpness": NAME, ...}.
+    keep
+        What stands where steps go back and give other numbers, as after a restart: "last" or "first". By default such
+        a run is refused.
+    updates_per_epoch
+        How many updates an epoch is, where the record counts epochs.
 
     Returns
     -------
@@ -138,7 +145,10 @@ def analyze(
     >>> [round(float(seen[name][0]), 3) for name in ("inertia_number", "overshoot", "predicted_overshoot")]
     [0.135, 1.17, 1.17]
     """
-    data = recorded_run(run, lr=lr, momentum=momentum, lookahead=lookahead, columns=columns)
+    data = recorded_run(
+        run, lr=lr, momentum=momentum, lookahead=lookahead, columns=columns, keep=keep,
+        updates_per_epoch=updates_per_epoch,
+    )  # fmt: skip
     ahead = float(data.attrs["lookahead"])
     notes = json.loads(data.attrs["notes"])
     limits = 2.0 * (1.0 + data["momentum"].values) / (data["lr"].values * (1.0 + 2.0 * ahead))

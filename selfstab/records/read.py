@@ -15,6 +15,7 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.records import formats
+from selfstab.records.assignment import SAME, OptionError
 from selfstab.records.columns import columns_of
 from selfstab.validation import Array, Integers
 
@@ -29,8 +30,10 @@ _LONG_NAMES: Final = {
     "second_sharpness": ("second largest Hessian eigenvalue", "1/lr"),
 }
 
+_KEPT: Final = ("last", "first")
 _LARGEST: Final = 2e307
 _FEWEST: Final = 3
+_ENOUGH: Final = 20
 _BLOWN_UP: Final = 1e12
 """Of the last loss over the least: what is not recorded after such a loss was no number."""
 
@@ -42,12 +45,14 @@ def recorded_run(
     momentum: float | None = None,
     lookahead: float | None = None,
     columns: Mapping[str, str] | None = None,
+    keep: str | None = None,
+    updates_per_epoch: float | None = None,
 ) -> xarray.Dataset:
     """Read a recorded run into one form; :func:`analyze` says what is accepted, and how it is treated.
 
     Parameters
     ----------
-    run, lr, momentum, lookahead, columns
+    run, lr, momentum, lookahead, columns, keep, updates_per_epoch
         As for :func:`analyze`.
 
     Returns
@@ -73,10 +78,19 @@ def recorded_run(
     lr = None if lr is None else validation.real("lr", lr, above=0)
     momentum = None if momentum is None else validation.real("momentum", momentum, at_least=0, below=1)
     ahead = None if lookahead is None else validation.real("lookahead", lookahead, at_least=0)
-    source = columns_of(formats.read(run), dict(columns or {}), lr, momentum)
+    each = (
+        None
+        if updates_per_epoch is None
+        else validation.real("updates_per_epoch", updates_per_epoch, above=0)
+    )
+    if keep is not None:
+        validation.one_of("keep", keep, _KEPT)
+    source = columns_of(formats.read(run), dict(columns or {}), lr, momentum, each)
     names, notes, values = source.names, [*source.notes], source.values
     size = values["sharpness"].size
     rows: Integers = np.arange(1, size + 1)
+    if keep is not None:
+        values = _one_branch(values, keep, notes)
     rows, values = _in_order(rows, values, names, notes)
     rows, values, diverged_at = _until_divergence(rows, values, names, notes)
     if diverged_at < 0 <= source.diverged_at:  # our own runs stop before it
@@ -104,6 +118,29 @@ def recorded_run(
 # -- rows ---------------------------------------------------------------------------------------------------------
 
 
+def _one_branch(values: dict[str, Array], keep: str, notes: list[str]) -> dict[str, Array]:
+    """Leave out of each column what stands twice where its steps go back: of the last branch or the first one."""
+    values, step, removed = dict(values), values["step"], 0
+    for role, column in values.items():
+        known = np.flatnonzero(~np.isnan(column) & ~np.isnan(step))
+        if role == "step" or (column[known] == column[known[:1]]).all():  # a constant is no branch's own
+            continue
+        if keep == "last":
+            # A restart replaces all that was recorded from its first step on.
+            later = np.minimum.accumulate(step[known][::-1])[::-1]
+            stays = np.append(step[known][:-1] < later[1:], True) if known.size else np.empty(0, dtype=bool)
+        else:
+            earlier = np.maximum.accumulate(step[known])
+            stays = np.append(True, step[known][1:] > earlier[:-1]) if known.size else np.empty(0, dtype=bool)
+        if not stays.all():
+            values[role] = column.copy()
+            values[role][known[~stays]] = np.nan
+            removed = max(removed, int((~stays).sum()))
+    if removed:
+        notes.append(f"Steps go back: of what stands twice the {keep} is kept, {removed} rows are left out.")
+    return values
+
+
 def _in_order(
     rows: Integers, values: dict[str, Array], names: dict[str, str], notes: list[str]
 ) -> tuple[Integers, dict[str, Array]]:
@@ -124,21 +161,31 @@ def _in_order(
     if first.all():
         return rows, values
     groups = np.cumsum(first) - 1
+    near = 0
     for role, column in values.items():
         joined = np.full(int(groups[-1]) + 1, np.nan)
         known = np.flatnonzero(~np.isnan(column))
         # Backwards, so that the first of several stands.
         joined[groups[known[::-1]]] = column[known[::-1]]
         other = known[joined[groups[known]] != column[known]]
+        with np.errstate(invalid="ignore"):  # of two infinite numbers
+            same = np.isclose(joined[groups[other]], column[other], rtol=SAME, atol=0.0)
+        near, other = near + int(same.sum()), other[~same]
         if other.size:
             at = int(other[0])
             here = np.flatnonzero(groups == groups[at])
-            raise ValueError(
+            raise OptionError(
                 f"{names[role]} must have one value for a step, got {joined[groups[at]]:g} and {column[at]:g} "
-                f"for step {step[at]:g} (rows {rows[here[0]]} and {rows[at]})"
+                f"for step {step[at]:g} (rows {rows[here[0]]} and {rows[at]})",
+                'after a restart, keep="last" takes the last',
+                "after a restart, --keep last takes the last",
             )
         values[role] = joined
     notes.append(f"{int((~first).sum())} rows repeat a step without contradiction; they have been joined.")
+    if near:
+        notes.append(
+            f"{near} values differ from those of the same step in the last digits; the first ones stand."
+        )
     return rows[first], values
 
 
@@ -186,8 +233,14 @@ def _with_settings_in_every_row(
     """Return the columns with lr and momentum that hold until the next value; refuse what is out of range."""
     values = dict(values)
     for role, allowed in (("lr", ">= 0"), ("momentum", "in [0, 1)")):
-        column = values[role]
+        column = values[role].copy()
         known = np.flatnonzero(~np.isnan(column))
+        if known.size and known[0] != 0 and (column[known] == column[known[0]]).all():
+            notes.append(
+                f"{names[role]} is missing in the first {known[0]} rows; its only value holds there, too."
+            )
+            column[: known[0]] = column[known[0]]
+            known = np.flatnonzero(~np.isnan(column))
         if column.size and (known.size == 0 or known[0] != 0):
             raise ValueError(f"{names[role]} must have a value in the first row, got none in row {rows[0]}")
         fine = np.isfinite(column[known]) & (column[known] >= 0)
@@ -196,6 +249,7 @@ def _with_settings_in_every_row(
         if not fine.all():
             at = int(known[~fine][0])
             raise ValueError(f"{names[role]} must be {allowed}, got {column[at]:g} in row {rows[at]}")
+        values[role] = column
         if known.size < column.size:
             holds = np.maximum.accumulate(np.where(np.isnan(column), 0, np.arange(column.size)))
             values[role] = column[holds]
@@ -227,6 +281,12 @@ def _lookahead(values: dict[str, Array], notes: list[str]) -> float:
     return ahead
 
 
+def _sampled(strides: Array) -> bool:
+    """Return whether records are a sample of a run's, as a server gives it: no stride is that of most of them."""
+    _, counts = np.unique(strides, return_counts=True)
+    return bool(strides.size >= _ENOUGH and counts.max() < 0.9 * strides.size and (strides > 1).mean() > 0.1)
+
+
 def _gaps(values: dict[str, Array], names: dict[str, str]) -> list[str]:
     """Return notes on what is recorded how often."""
     notes = []
@@ -239,8 +299,14 @@ def _gaps(values: dict[str, Array], names: dict[str, str]) -> list[str]:
             continue
         kinds, counts = np.unique(strides, return_counts=True)
         usual = int(kinds[counts.argmax()])
-        if usual > 1:
+        if usual > 1 and not _sampled(strides):
             notes.append(f"{names[role]} is recorded every {usual} steps.")
+        if _sampled(strides):
+            notes.append(
+                f"{names[role]} is a sample: {steps.size} records at irregular strides of {strides.min()} to "
+                f"{strides.max()} steps. Rates are per step, by these strides; what lies between is not seen."
+            )
+            continue
         # The last record of a run may be closer to the one before.
         wide = int((strides > usual).sum())
         if wide:
