@@ -129,7 +129,7 @@ class GradientFlow:
 
 
 def _order(longer: tuple[float, float], shorter: tuple[float, float]) -> float:
-    """Return the power of the step's time with which the error fell, from two steps and errors; 3 if it is not known."""
+    """Return the power of the step's time with which the error fell, from two steps and errors; 3 if unknown."""
     (step, error), (shorter_step, shorter_error) = longer, shorter
     if not (shorter_step < step and error > 1.0 and np.isfinite(error)):
         return 3.0

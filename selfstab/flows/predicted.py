@@ -217,8 +217,9 @@ def predicted_dynamics(
     xarray.Dataset
         Dimension step: ``loss``, ``sharpness`` and ``x`` of the run; ``predicted_loss``, ``predicted_sharpness`` and
         ``predicted_x``; ``flow_loss`` and ``flow_sharpness`` of the gradient flow from the start, in time η/(1 − β)
-        per step, and ``flow_error``, the largest local error of its last steps; all of :func:`constrained_trajectory`; each sharpness's residual. The sign of u is free, hence of x,
-        and continuous in t. ``diverged_at`` and ``constrained_diverged_at`` (−1 if never) end the records;
+        per step, and ``flow_error``, the largest local error of its last steps; all of
+        :func:`constrained_trajectory`; each sharpness's residual. The sign of u is free, hence of x, and continuous
+        in t. ``diverged_at`` and ``constrained_diverged_at`` (−1 if never) end the records;
         ``predicted_diverged_at`` and ``flow_diverged_at`` are the first steps at which those variables are NaN.
         Settings, versions and seconds are in attrs.
 

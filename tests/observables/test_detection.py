@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 import selfstab as ss
-from selfstab.observables.detection import smoothed
+from selfstab.observables.kinds import smoothed
 
 THRESHOLD = 10.0
 
