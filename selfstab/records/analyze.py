@@ -324,10 +324,11 @@ class _Record:
             self._spike(row, law["spike"], onset, self.steps[[died, end - 1]], drop + max(rise, 0.0))
         moved = float(np.ptp(self.limits[top : died + 1]))
         here = float(self.smooth[top])
-        # Where too few records are before the onset, what the sharpness does until y0 and after the swing tells.
-        others = np.array(
-            [_slope(self.steps, self.smooth, onset, top), _slope(self.steps, self.smooth, died, end - 1)]
-        )
+        # Where too few records are before the onset, what the sharpness does until y0 and long after the swing tells.
+        mean = np.nan
+        if top - onset >= _FEWEST:
+            mean = (here - float(self.smooth[onset])) / float(self.steps[top] - self.steps[onset])
+        others = np.array([mean, _slope(self.steps, self.smooth, (died + end) // 2, end - 2)])
         if np.isnan(rate) and np.isfinite(others).any():
             rise = float(np.nanmax(others)) * float(self.steps[died] - self.steps[top])
         unknown = bool(np.isnan(rate) and np.isnan(others).all())

@@ -149,8 +149,8 @@ def sentences(data: xarray.Dataset) -> list[str]:
     >>> run = ss.simulate(loss, optimizer, [0.0141, 0.005], 900, previous=[-0.0141, 0.005])
     >>> for sentence in sentences(ss.analyze(run))[1:]:
     ...     print(sentence)
-    Their period is 229 steps (median; cubic model 237).
-    From one to the next they grow by 1.09 (median; cubic model 1.09).
+    The period of cycles is 229 steps (median; cubic model 237).
+    From one to the next the largest excess grows by a factor of 1.09 (median; cubic model 1.09).
     """
     if "edge_cycle" not in data.sizes or data.sizes["edge_cycle"] == 0:
         return []
@@ -158,12 +158,17 @@ def sentences(data: xarray.Dataset) -> list[str]:
     first, last = int(data["edge_cycle_onset"][0]), int(data["edge_cycle_onset"][-1])
     where = f"at step {first}" if count == 1 else f"from step {first} to {last}"
     out = [
-        f"{count} self-stabilization cycle{'s' * (count != 1)} at the edge, {where}: the sharpness returns to the "
-        "threshold before the swing dies, so that they are no catapults."
+        f"{count} self-stabilization cycle{'s' * (count != 1)} at the edge, {where}. "
+        "There the sharpness returns to the threshold before the swing dies: this is no catapult."
     ]
     for measured, predicted, text, unit in (
-        ("edge_cycle_period", "predicted_edge_cycle_period", "Their period is", " steps"),
-        ("edge_cycle_growth", "predicted_edge_cycle_growth", "From one to the next they grow by", ""),
+        ("edge_cycle_period", "predicted_edge_cycle_period", "The period of cycles is", " steps"),
+        (
+            "edge_cycle_growth",
+            "predicted_edge_cycle_growth",
+            "From one to the next the largest excess grows by a factor of",
+            "",
+        ),
     ):
         values, laws = data[measured].values, data[predicted].values
         values, laws = values[np.isfinite(values)], laws[np.isfinite(laws)]

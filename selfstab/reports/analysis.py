@@ -192,8 +192,8 @@ def as_json(data: xarray.Dataset) -> str:
     Returns
     -------
     str
-        An object with steps, lookahead, diverged_at, steps_above_threshold, open_since, plateau_ratio, notes, and lists of
-        catapults and of cycles at the edge.
+        An object with steps, lookahead, diverged_at, steps_above_threshold, open_since, plateau_ratio, notes, and
+        lists of catapults and of cycles at the edge.
     """
     names = [str(name) for name, variable in data.data_vars.items() if variable.dims == ("catapult",)]
     catapults = [
