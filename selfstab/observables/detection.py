@@ -171,7 +171,7 @@ def _records_of_run(run: xarray.Dataset, threshold: Any, loss: Any, step: Any) -
             _thresholds(run["max_stable_sharpness"], s.size),
             _record("loss", run["loss"]) if "loss" in run else None,
             _momentum_of(run, s.size),
-            "diverged_at" in run and run["diverged_at"].ndim == 0 and int(run["diverged_at"]) >= 0,
+            "diverged_at" in run and bool((run["diverged_at"] >= 0).any()),
         )
     )
 
@@ -182,20 +182,19 @@ def _variables(run: xarray.Dataset) -> str:
 
 def _momentum_of(run: xarray.Dataset, size: int) -> Array | None:
     """Return β of each record of a run of the heavy ball without lookahead; None of another optimizer."""
-    settings = run.attrs.get("optimizer")
     try:
-        settings = json.loads(settings) if isinstance(settings, str) else {}
+        settings = json.loads(str(run.attrs.get("optimizer", "{}")))
     except ValueError:
         settings = {}
-    lookahead = run.attrs.get(
-        "lookahead", settings.get("lookahead", 0.0) if isinstance(settings, dict) else None
-    )
+    settings = settings if isinstance(settings, dict) else {}
     momentum = run["momentum"].values if "momentum" in run else None
-    if momentum is None and isinstance(settings, dict) and settings.get("name", "HeavyBall") == "HeavyBall":
+    if momentum is None and settings.get("name", "HeavyBall") == "HeavyBall":
         momentum = settings.get("momentum")
-    if lookahead != 0.0 or momentum is None:
+    beta = np.asarray(momentum)
+    lookahead = run.attrs.get("lookahead", settings.get("lookahead", 0.0))
+    if beta.dtype.kind not in "iuf" or not isinstance(lookahead, (int, float)) or lookahead != 0.0:
         return None
-    beta = np.broadcast_to(np.asarray(momentum, dtype=np.float64), (size,))
+    beta = np.broadcast_to(beta.astype(np.float64), (size,))
     return beta if ((beta >= 0.0) & (beta < 1.0)).all() else None
 
 

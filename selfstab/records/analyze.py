@@ -10,7 +10,7 @@ import numpy as np
 
 from selfstab import former_names, theory, validation
 from selfstab.observables.detection import dataset_of
-from selfstab.observables.kinds import Records, smoothed, swings_of
+from selfstab.observables.kinds import Records, Swing, smoothed, swings_of
 from selfstab.observables.kinds import white_noise as _noise
 from selfstab.provenance import versions
 from selfstab.records.cautions import CAUTIONS, cautions_of
@@ -149,7 +149,8 @@ def analyze(
         record.steps, record.smooth, record.limits, record.loss, record.momentum, record.lookahead
     )
     record.plateau_ratio = np.nan if plateau is None else plateau.ratio
-    rows = record.rows({str(name): catapults[name].values for name in catapults.data_vars})
+    columns_of_catapults = {str(name): catapults[name].values for name in catapults.data_vars}
+    rows = record.rows(columns_of_catapults | _neighbours(swings, record.steps))
     excess = np.full(data.sizes["step"], np.nan)
     excess[record.known] = record.smooth - record.limits
     described = {"long_name": "S - S*, smoothed over the flip", "units": "1/lr"}
@@ -306,9 +307,7 @@ class _Record:
         onset, crossing, died = (self._at(catapult[name]) for name in ("onset", "crossing", "died"))
         y0, drop = catapult["peak_excess_sharpness"], catapult["drop"]
         beta, lr = self.momentum[top], self.lr[top]  # as NumPy's: what is divided by 0 is infinite
-        begin = self._at(float(catapults["died"][number - 1])) if number else 0
-        following = catapults["onset"][number + 1 : number + 2]
-        end = self._at(float(following[0])) if following.size else self.steps.size
+        begin, end = int(catapult["begin"]), int(catapult["end"])
         rate = _slope(self.steps, self.smooth, begin, onset)
         row: dict[str, float] = {
             "steps_above": catapult["crossing"] - catapult["onset"],
@@ -418,6 +417,15 @@ class _Record:
         b2 = pushed * (1.0 - beta) / (lr * area * (1.0 + 2.0 * ahead) ** 2)
         row["stabilization"] = b2
         row["predicted_loss_spike"] = law / b2
+
+
+def _neighbours(swings: list[Swing], steps: Array) -> dict[str, Any]:
+    """Return, for each catapult, the record from which the swing before has died, and that of the next onset."""
+    listed = [k for k, swing in enumerate(swings) if swing.kind == "catapult"]
+    begins = [float(swings[k - 1].died) if k else float(steps[0]) for k in listed]
+    ends = [float(swings[k + 1].onset) if k + 1 < len(swings) else np.inf for k in listed]
+    positions = steps.astype(np.float64)
+    return {"begin": np.searchsorted(positions, begins), "end": np.searchsorted(positions, ends)}
 
 
 def _close(values: Array, value: float) -> Array:

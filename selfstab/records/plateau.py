@@ -55,7 +55,12 @@ class Plateau:
         else:
             where = f"The sharpness levels off at {self.ratio:.3g} times the threshold while the loss goes up and down."
             why = "Sharpness, learning rate or momentum may be of another scale or optimizer."
-        return [where, why, f"Likely causes of this ratio: {'; '.join(self.causes)}."]
+        return [
+            where,
+            why,
+            "The likely causes of this ratio follow.",
+            *(f"- {cause}" for cause in self.causes),
+        ]
 
 
 def plateau_of(
