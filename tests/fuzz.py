@@ -133,7 +133,8 @@ CALLS = {
         lambda make=family, **rest: ss.LossFamily(make, **rest), {"make": family, "width": 2}),
     "Initialization": (ss.Initialization, {"seed": 0, "scale": 1.0}),
     "constrained_trajectory": (ss.constrained_trajectory, {**AT_THE_EDGE, "keep": ["weights"]}),
-    "predicted_dynamics": (ss.predicted_dynamics, {**AT_THE_EDGE, "previous": [0.0, 0.0], "form": "basic"}),
+    "predicted_dynamics": (ss.predicted_dynamics, {
+        **AT_THE_EDGE, "previous": [0.0, 0.0], "form": "basic", "beside": ["run"]}),
     "averaged_flow": (ss.averaged_flow, {
         **AT_THE_EDGE, "directions": 1, "substeps": 1, "every": 1, "keep": ["weights"], "escape": 10.0}),
     "edge_flow": (ss.edge_flow, {

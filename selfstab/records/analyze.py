@@ -8,37 +8,30 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from selfstab import former_names, observables, theory, validation
-from selfstab.observables.detection import smoothed
+from selfstab import former_names, theory, validation
+from selfstab.observables.detection import dataset_of
+from selfstab.observables.kinds import Records, Swing, smoothed, swings_of
+from selfstab.observables.kinds import white_noise as _noise
 from selfstab.provenance import versions
+from selfstab.records.cautions import CAUTIONS, cautions_of
+from selfstab.records.edge_cycles import slope as _slope
+from selfstab.records.edge_cycles import with_edge_cycles
+from selfstab.records.plateau import plateau_of
 from selfstab.records.read import recorded_run
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
     import xarray
 
-CAUTIONS: Final = {
-    "large_drop": "the drop is more than a tenth of the sharpness: the loss's own curvature enters",
-    "settings_moved": "lr or momentum changed during the swing by more than a tenth of y0 in the threshold",
-    "sharpening": "progressive sharpening during the swing is more than a tenth of y0: the law is for none",
-    "coarse": "fewer than 8 records between onset and crossing",
-    "one_sided": "sharpness is recorded at even strides: only one side of the flip is seen, y0 and drop may be off",
-    "cut_short": "the swing had not died when the next one began, or the record ended",
-    "several_unstable": "a second eigenvalue was above the threshold",
-    "no_loss": "without a loss, the oscillation's own share of the sharpness is in y0 and in the drop",
-    "lookahead_series": "the series with lookahead is used beyond small inertia numbers",
-    "begun": "the swing was under way where the record begins: y0 and the growth miss its beginning",
-    "noisy": "noise of the recorded sharpness is more than a twentieth of y0, which as a maximum it raises",
-}
-"""Reasons not to trust the law's prediction for a catapult; a catapult may have several."""
-
+__all__ = ["CAUTIONS", "analyze", "cautions_of", "largest_of"]
 
 _SMALL: Final = 0.1
 _FEWEST: Final = 8
 _SERIES: Final = 0.2
 _NOISE: Final = 0.05
 _BEGUN: Final = 1e-3
-_ENOUGH: Final = 20
+_DIFFERS: Final = 0.35
+"""Of the logarithms of measured and predicted growth: by so large a share they differ."""
 
 _ALONG_CATAPULT: Final = {
     "steps_above": ("steps from onset to crossing", "step"),
@@ -159,8 +152,15 @@ def analyze(
     if (np.diff(data["momentum"].values) != 0).any():
         notes.append("Momentum changes: the threshold follows it, the law takes the value at the step of y0.")
     record = _Record(data, ahead, notes)
-    catapults = observables.catapults(record.sharpness, record.limits, record.loss, record.steps)
-    rows = record.rows({str(name): catapults[name].values for name in catapults.data_vars})
+    records = record.for_swings(int(data["diverged_at"]) >= 0)
+    swings = swings_of(records)
+    catapults = dataset_of(swings)
+    plateau = plateau_of(
+        record.steps, record.smooth, record.limits, record.loss, record.momentum, record.lookahead
+    )
+    record.plateau_ratio = np.nan if plateau is None else plateau.ratio
+    columns_of_catapults = {str(name): catapults[name].values for name in catapults.data_vars}
+    rows = record.rows(columns_of_catapults | _neighbours(swings, record.steps))
     excess = np.full(data.sizes["step"], np.nan)
     excess[record.known] = record.smooth - record.limits
     described = {"long_name": "S - S*, smoothed over the flip", "units": "1/lr"}
@@ -171,7 +171,15 @@ def analyze(
         label = f"catapult_{name}" if name in ("lr", "momentum") else name
         out[label] = ("catapult", np.array([row[name] for row in rows], dtype=dtype))
         out[label].attrs.update(long_name=long_name, units=units)
+    out = with_edge_cycles(out, swings, records, record.smooth, record.lr)
     out["cautions"] = ("catapult", np.array([row["cautions"] for row in rows], dtype=np.int64))
+    numbers = np.array([[row[f"caution {name}"] for name in CAUTIONS] for row in rows]).reshape(
+        -1, len(CAUTIONS)
+    )
+    out["caution_numbers"] = (("catapult", "caution"), numbers)
+    out["caution_numbers"].attrs.update(
+        long_name="the number that each caution goes by", cautions=" ".join(CAUTIONS)
+    )
     out["cautions"].attrs.update(
         long_name="why the law should not be trusted",
         flag_masks=[2**k for k in range(len(CAUTIONS))],
@@ -180,33 +188,17 @@ def analyze(
     above = record.smooth > record.limits
     out["steps_above_threshold"] = ((), int(np.diff(record.steps)[above[:-1]].sum()))
     out["steps_above_threshold"].attrs.update(long_name="steps with S > S*", units="step")
+    out["open_since"] = ((), catapults.attrs["open_since"])
+    out["open_since"].attrs.update(
+        long_name="onset of a swing whose end is not in the record, -1 without one", units="step"
+    )
+    out["plateau_ratio"] = ((), record.plateau_ratio)
+    out["plateau_ratio"].attrs.update(
+        long_name="S/S* where the sharpness levels off away from the threshold, NaN if it does not", units="1"
+    )
+    notes += [] if plateau is None else plateau.sentences
     out.attrs.update(notes=json.dumps(notes, ensure_ascii=False), versions=versions())
     return out
-
-
-def cautions_of(data: xarray.Dataset, catapult: int) -> list[str]:
-    """Return the names of the cautions of one catapult.
-
-    Parameters
-    ----------
-    data
-        What :func:`analyze` returns.
-    catapult
-        Its number, from 0.
-
-    Returns
-    -------
-    list of str
-        Keys of CAUTIONS.
-
-    Examples
-    --------
-    >>> import xarray
-    >>> cautions_of(xarray.Dataset({"cautions": ("catapult", [5])}), 0)
-    ['large_drop', 'sharpening']
-    """
-    bits = int(data["cautions"][validation.integer("catapult", catapult, at_least=0)])
-    return [name for k, name in enumerate(CAUTIONS) if bits >> k & 1]
 
 
 def largest_of(data: xarray.Dataset, most: int) -> list[int]:
@@ -249,9 +241,11 @@ class _Record:
         self.positions = self.steps.astype(np.float64)
         self.lookahead = lookahead
         self.smooth = smoothed(self.sharpness, np.diff(self.steps))
-        self.one_sided = bool((np.diff(self.steps) % 2 == 0).mean() > 0.5)
+        self.even = float((np.diff(self.steps) % 2 == 0).mean())
+        self.one_sided = self.even > 0.5
         self.noise = _noise(self.smooth)
         self.second = at["second_sharpness"].values if "second_sharpness" in data else None
+        self.plateau_ratio = np.nan
         self.loss: Array | None = None
         self.loss_steps = self.losses = np.empty(0)
         if "loss" in data:
@@ -268,6 +262,11 @@ class _Record:
                     notes.append(
                         f"The loss at {lacking} records of the sharpness is read from the line between others."
                     )
+
+    def for_swings(self, diverged: bool) -> Records:
+        """Return the records as swings are looked for in."""
+        known = None if self.lookahead else self.momentum
+        return Records(self.steps, self.sharpness, self.limits, self.loss, known, diverged)
 
     def _at(self, step: float) -> int:
         return int(np.searchsorted(self.positions, step))
@@ -318,9 +317,7 @@ class _Record:
         onset, crossing, died = (self._at(catapult[name]) for name in ("onset", "crossing", "died"))
         y0, drop = catapult["peak_excess_sharpness"], catapult["drop"]
         beta, lr = self.momentum[top], self.lr[top]  # as NumPy's: what is divided by 0 is infinite
-        begin = self._at(float(catapults["died"][number - 1])) if number else 0
-        following = catapults["onset"][number + 1 : number + 2]
-        end = self._at(float(following[0])) if following.size else self.steps.size
+        begin, end = int(catapult["begin"]), int(catapult["end"])
         rate = _slope(self.steps, self.smooth, begin, onset)
         row: dict[str, float] = {
             "steps_above": catapult["crossing"] - catapult["onset"],
@@ -334,23 +331,54 @@ class _Record:
         rise = 0.0 if np.isnan(rate) else rate * float(self.steps[died] - self.steps[top])
         if self.losses.size:
             self._spike(row, law["spike"], onset, self.steps[[died, end - 1]], drop + max(rise, 0.0))
-        begun = bool(row.pop("begun", 0.0))
         moved = float(np.ptp(self.limits[top : died + 1]))
+        here = float(self.smooth[top])
+        # Where too few records are before the onset, what the sharpness does until y0 and long after the swing tells.
+        mean = np.nan
+        if top - onset >= _FEWEST:
+            mean = (here - float(self.smooth[onset])) / float(self.steps[top] - self.steps[onset])
+        others = np.array([mean, _slope(self.steps, self.smooth, (died + end) // 2, end - 2)])
+        if np.isnan(rate) and np.isfinite(others).any():
+            rise = float(np.nanmax(others)) * float(self.steps[died] - self.steps[top])
+        unknown = bool(np.isnan(rate) and np.isnan(others).all())
+        second = self.second is not None and self.second[onset : died + 1] > self.limits[onset : died + 1]
+        differs = np.log(row["growth"]) / np.log(row["predicted_growth"])
+        numbers = {
+            "large_drop": max(drop, row["predicted_drop"]) / abs(here),
+            "settings_moved": moved / y0,
+            "sharpening": rise / y0,
+            "coarse": crossing - onset,
+            "one_sided": self.even,
+            "cut_short": self.steps.size - crossing,
+            "several_unstable": int(np.sum(second)),
+            "no_loss": np.nan,
+            "lookahead_series": abs(row["inertia_number"]),
+            "begun": row.pop("begun", 0.0),
+            "noisy": self.noise / y0,
+            "beyond_sharpness": row["predicted_drop"] / abs(here),
+            "growth_differs": differs,
+            "sharpening_unknown": onset - begin,
+            "other_scale": self.plateau_ratio,
+        }
         holds = {
-            "large_drop": max(drop, row["predicted_drop"]) > _SMALL * abs(float(self.smooth[top])),
+            "large_drop": not numbers["large_drop"] <= _SMALL,
             "settings_moved": not moved <= _SMALL * y0,
             "sharpening": rise > _SMALL * y0,
             "coarse": crossing - onset < _FEWEST,
             "one_sided": self.one_sided,
             "cut_short": died >= end - 1,
-            "several_unstable": self.second is not None
-            and bool((self.second[onset : died + 1] > self.limits[onset : died + 1]).any()),
+            "several_unstable": numbers["several_unstable"] > 0,
             "no_loss": self.loss is None,
             "lookahead_series": bool(self.lookahead) and abs(row["inertia_number"]) > _SERIES,
-            "begun": begun,
+            "begun": numbers["begun"] > _BEGUN,
             "noisy": self.noise > _NOISE * y0,
+            "beyond_sharpness": not row["predicted_drop"] <= abs(here),
+            "growth_differs": bool(np.isfinite(row["growth"])) and not abs(differs - 1.0) <= _DIFFERS,
+            "sharpening_unknown": unknown,
+            "other_scale": bool(np.isfinite(self.plateau_ratio)),
         }
         row["cautions"] = sum(2**k for k, name in enumerate(CAUTIONS) if holds[name])
+        row |= {f"caution {name}": float(number) for name, number in numbers.items()}
         return row
 
     def _spike(self, row: dict[str, float], law: float, onset: int, calm: Array, pushed: float) -> None:
@@ -373,7 +401,7 @@ class _Record:
         spike = float(losses[peak]) - base
         if not spike > 0:
             return
-        row["begun"] = float(at_once and losses[0] - base > _BEGUN * spike)
+        row["begun"] = (float(losses[0]) - base) / spike if at_once else 0.0
         beta, lr, ahead = row["momentum"], row["lr"], self.lookahead
         swing = losses - base
         low, high = swing[: peak + 1] > 1e-3 * spike, swing[: peak + 1] > 0.03 * spike
@@ -401,23 +429,14 @@ class _Record:
         row["predicted_loss_spike"] = law / b2
 
 
-def _noise(smooth: Array) -> float:
-    """Return the deviation of white noise in the sharpness, from third differences of its smooth; 0 of few records.
-
-    The median leaves out the swings, and the (1, 2, 1)/4 mean's third difference has √12/4 of white noise's deviation.
-    """
-    if smooth.size < _ENOUGH:
-        return 0.0
-    return float(1.4826 * np.median(np.abs(np.diff(smooth, 3))) / (np.sqrt(12.0) / 4.0))
+def _neighbours(swings: list[Swing], steps: Array) -> dict[str, Any]:
+    """Return, for each catapult, the record from which the swing before has died, and that of the next onset."""
+    listed = [k for k, swing in enumerate(swings) if swing.kind == "catapult"]
+    begins = [float(swings[k - 1].died) if k else float(steps[0]) for k in listed]
+    ends = [float(swings[k + 1].onset) if k + 1 < len(swings) else np.inf for k in listed]
+    positions = steps.astype(np.float64)
+    return {"begin": np.searchsorted(positions, begins), "end": np.searchsorted(positions, ends)}
 
 
 def _close(values: Array, value: float) -> Array:
     return np.where(np.isfinite(values), -np.abs(values - value), -np.inf)
-
-
-def _slope(steps: Array, values: Array, begin: int, end: int) -> float:
-    """Return the slope over the later half of records begin, ..., end; NaN where fewer than 4."""
-    first = begin + (end - begin) // 2
-    if end + 1 - first < 4:
-        return float("nan")
-    return float(np.polyfit(steps[first : end + 1] - steps[first], values[first : end + 1], 1)[0])

@@ -9,7 +9,7 @@ import pytest
 
 import selfstab as ss
 from selfstab import theory
-from selfstab.observables.detection import smoothed
+from selfstab.observables.kinds import smoothed
 from selfstab.records import analyze as analyze_module
 
 
