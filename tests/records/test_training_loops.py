@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import selfstab as ss
-from selfstab.records import training_loops
+from selfstab.records import jax_loops, training_loops
 from tests.records.small_network import (
     INPUTS,
     LR,
@@ -174,7 +174,7 @@ def test_products_of_jax_are_those_of_the_hessian():
         w = jnp.concatenate([p["a"].ravel(), p["b"]])
         return 0.5 * w @ matrix @ w + jnp.sum(w**4)
 
-    read = training_loops.of_jax(quartic)
+    read = jax_loops.of_jax(quartic)
     for w in rng.normal(size=(2, 5)):
         reading = read({"b": jnp.array(w[4:]), "a": jnp.array(w[:4].reshape(2, 2))})
         assert (reading.dimension, reading.precision) == (5, "float64")
