@@ -141,18 +141,22 @@ class _Loop:
             raise ValueError(
                 "function must depend on the parameters that log is given, got a gradient of zero at two points"
             )
-        wrong = differences.contradicts(
-            lambda v, length: self._displaced(compiled, form, data, v, length),
-            lambda v: self._product(compiled, form, data, v),
-            direction,
-            form.scale,
-        )
-        if not wrong or compiled.has_kinks_only(form, next(self._arguments(data))):
+        obstacle = ""
+        try:
+            wrong = differences.contradicts(
+                lambda v, length: self._displaced(compiled, form, data, v, length),
+                lambda v: self._product(compiled, form, data, v),
+                direction,
+                form.scale,
+            )
+        except Exception as error:  # whatever JAX raises where there is no second derivative
+            wrong, obstacle = True, _first_line(error)
+        if not wrong or (not obstacle and compiled.has_kinks_only(form, next(self._arguments(data)))):
             return
         if not differences.symmetric(lambda v: self._by_difference(compiled, form, data, v), direction):
             raise ValueError(
-                "function must have a gradient with a symmetric derivative, got products that are no derivatives of "
-                "one: leave out stop_gradient and derivatives of your own that do not fit the loss"
+                "function must have a gradient with a symmetric derivative, got products that are no derivatives of one"
+                + (f" ({obstacle})" if obstacle else ": leave out stop_gradient")
             )
         self._by_differences = True
 
@@ -246,19 +250,19 @@ class _Compiled:
                 return returned[0], returned[1]
             return returned, None
 
+        slope = jax.grad(loss, has_aux=True)
         try:
             kind, weight = jax.eval_shape(loss, form.weights, form.others, rest)
             if getattr(kind, "shape", None) != () or kind.dtype.kind not in "fV":
                 raise TypeError(f"a result of {validation.shown(kind)}")
             if weight is not None and weight.shape != ():
                 raise TypeError(f"a weight of shape {weight.shape}")
+            jax.eval_shape(slope, form.weights, form.others, rest)
         except Exception as error:
             raise TypeError(
-                "function must be traceable by JAX and return one number, got "
-                f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+                "function must be traceable and differentiable by JAX and return one number, got "
+                f"{_first_line(error)}"
             ) from error
-
-        slope = jax.grad(loss, has_aux=True)
 
         def product(weights: Any, v: Any, others: Any, rest: Any) -> tuple[Any, Any]:
             of_gradient = jax.jvp(lambda w: slope(w, others, rest), (weights,), (v,), has_aux=True)
@@ -325,3 +329,7 @@ def _equal(a: Any, b: Any) -> bool:
         return a is b or bool(a == b)
     except Exception:  # objects of the user's, of any kind
         return False
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {validation.one_line((str(error).splitlines() or [''])[0])}"
