@@ -84,6 +84,17 @@ def off(
     return 0.0 if wrong <= WRONG_BEYOND * size + noise + allowance else wrong / size
 
 
+def generic_direction(gradient: Vector) -> Vector:
+    """Return a unit vector that is along the gradient, if there is one, and along a random one: generic, and curved."""
+    kind: Any = np.float64 if gradient.dtype == np.float64 else np.float32
+    direction = np.random.default_rng(0).standard_normal(gradient.size, dtype=kind)
+    direction /= np.linalg.norm(direction)
+    if gradient.any():
+        direction += gradient / np.linalg.norm(gradient)
+        direction /= np.linalg.norm(direction)
+    return direction
+
+
 @np.errstate(all="ignore")
 def contradicts(
     displaced: Callable[[Vector, float], tuple[Vector, Vector]],
@@ -156,10 +167,6 @@ def are_wrong(gradient: Callable[[Array], Array], product: Callable[[Array], Arr
     slope = gradient(w)
     if not np.isfinite(slope).all():
         return False
-    direction = np.random.default_rng(0).standard_normal(w.size)
-    direction /= np.linalg.norm(direction)
-    if slope.any():
-        direction += slope / np.linalg.norm(slope)
 
     def displaced(unit: Array, length: float) -> tuple[Array, Array]:
         ahead, behind = w + length * unit, w - length * unit
@@ -167,6 +174,6 @@ def are_wrong(gradient: Callable[[Array], Array], product: Callable[[Array], Arr
 
     try:
         scale = float(np.linalg.norm(w)) or 1.0
-        return contradicts(displaced, product, direction / np.linalg.norm(direction), scale)
+        return contradicts(displaced, product, generic_direction(slope), scale)
     except Exception:  # whatever another library raises where it has no second derivative
         return True
