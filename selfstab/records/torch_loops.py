@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -26,8 +27,21 @@ def of_torch(
     parameters: Iterable[Any] | None, closure: Any, optimizer: Any, parts: Any = None
 ) -> Callable[[Any], Reading]:
     """Return what reads a PyTorch loop: loss, products backward over backward, and what an SGD's groups say."""
+    import torch
+
     loop = _Loop(_tensors(parameters), Closure(closure, parts), optimizer)
-    return loop.read
+
+    def read(_: Any) -> Reading:
+        with torch.inference_mode(False):  # tensors made in inference mode have no gradients
+            reading = loop.read()
+
+        def product(v: Array) -> Any:
+            with torch.inference_mode(False):
+                return reading.product(v)
+
+        return replace(reading, product=product)
+
+    return read
 
 
 class _Loop:
@@ -47,7 +61,7 @@ class _Loop:
         import torch
 
         if tensors is not None:
-            _precision([tensor for tensor in tensors if tensor.requires_grad], "parameters")
+            _precision([tensor for tensor in tensors if tensor.requires_grad])
         if not isinstance(optimizer, torch.optim.SGD):
             raise TypeError(f"optimizer must be a torch.optim.SGD, got {validation.shown(optimizer)}")
         self._tensors, self._closure, self._optimizer = tensors, closure, optimizer
@@ -55,11 +69,11 @@ class _Loop:
 
     # -- one record -----------------------------------------------------------------------------------------------
 
-    def read(self, _: Any) -> Reading:
+    def read(self) -> Reading:
         """Return what the loop shows now."""
         lr, momentum, nesterov, decay = _sgd(self._optimizer)
         weights = self._trained()
-        precision = _precision(weights, "optimizer")
+        precision = _precision(weights)
         vectors = _Vectors(weights)
         watched = [tensor for group in self._optimizer.param_groups for tensor in group["params"]]
         if not self._tried:
@@ -390,13 +404,13 @@ def _tensors(parameters: Any) -> list[Any] | None:
     return [*{id(tensor): tensor for tensor in tensors}.values()]
 
 
-def _precision(weights: Sequence[Any], name: str) -> str:
+def _precision(weights: Sequence[Any]) -> str:
     """Return the one precision of weights."""
     if not weights:
-        raise ValueError(f"{name} must hold tensors that require gradients, got none")
+        raise ValueError("parameters must hold tensors that require gradients, got none")
     precision = str(weights[0].dtype).removeprefix("torch.")
     if any(w.dtype != weights[0].dtype for w in weights) or precision not in PRECISIONS:
-        raise TypeError(f"{name} must be of float64 or float32, all of one, got {precision} first")
+        raise TypeError(f"parameters must be of float64 or float32, all of one, got {precision} first")
     return precision
 
 
