@@ -209,7 +209,7 @@ def _of_tensors(template: Any, torch: Any) -> tuple[Callable[[Any], Any], Callab
             else [tree]
         )
         if not parts or not all(isinstance(leaf, torch.Tensor) and not leaf.is_complex() for leaf in parts):
-            raise _no_template("a real tensor, or a list or dict of such", tree)
+            raise _no_template("a tensor, or a list or dict of tensors, of real numbers", tree)
         return parts
 
     names = [*template] if isinstance(template, Mapping) else None
