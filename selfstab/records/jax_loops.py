@@ -49,6 +49,8 @@ class _Loop:
 
     def read(self, parameters: Any, *data: Any) -> Reading:
         """Return what the loop shows at parameters."""
+        import jax.numpy as jnp
+
         if data and self._parts is not None:
             raise ValueError("data must be left out, for the recorder has parts")
         form = _Form(parameters)
@@ -56,14 +58,32 @@ class _Loop:
         if not self._tried:
             self._try(compiled, form, data)
 
-        def along(v: Array) -> Any:
+        def vector(numbers: Any) -> Any:
+            return jnp.asarray(numbers, form.precision)
+
+        def along(v: Any) -> Any:
             if self._by_differences:
-                return self._by_difference(compiled, form, data, np.asarray(v, form.precision))
-            return self._product(compiled, form, data, v)
+                image = self._by_difference(compiled, form, data, np.asarray(v, form.precision))
+            else:
+                image = self._product(compiled, form, data, v)
+            return image if isinstance(v, np.ndarray) else vector(image)
+
+        def gradient() -> Any:
+            """Return the gradient in the parameters' form; leaves that are no weights are as they were."""
+            return form.whole(self._total(compiled.gradient, form.weights, form, data), form.others)
 
         loss = number("loss", self._total(compiled.value, form.weights, form, data)[0])
-        noise = differences.NOISE[form.precision] if self._by_differences else 0.0
-        return Reading(loss, along, form.size, form.precision, noise=noise)
+        return Reading(
+            loss,
+            along,
+            form.size,
+            form.precision,
+            vector=vector,
+            gradient=gradient,
+            gradient_norm=lambda: float(np.linalg.norm(self._gradient(compiled, form.weights, form, data))),
+            arrays=lambda: form.weights,
+            noise=differences.NOISE[form.precision] if self._by_differences else 0.0,
+        )
 
     def _arguments(self, data: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
         """Yield what the function takes besides parameters: once, or once for each part."""

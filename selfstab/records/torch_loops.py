@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
@@ -13,6 +11,7 @@ import numpy as np
 from selfstab import validation
 from selfstab.losses.functions import differences, torch_evaluation
 from selfstab.records.torch_closures import Closure, Part, gradients_as_found
+from selfstab.records.torch_vectors import WeightVectors
 from selfstab.records.training_loops import PRECISIONS, Reading
 from selfstab.validation import Array
 
@@ -74,22 +73,31 @@ class _Loop:
         lr, momentum, nesterov, decay = _sgd(self._optimizer)
         weights = self._trained()
         precision = _precision(weights)
-        vectors = _Vectors(weights)
+        vectors = WeightVectors(weights)
         watched = [tensor for group in self._optimizer.param_groups for tensor in group["params"]]
         if not self._tried:
             with gradients_as_found(watched):
                 self._try(vectors)
         with gradients_as_found(watched):
-            loss, product = self._loss_and_product(vectors)
+            loss, slopes, product = self._evaluated(vectors)
 
-        def along(v: Array) -> Any:
+        def along(v: Any) -> Any:
             return product(v) + decay * v
 
         if decay:
             loss += 0.5 * decay * sum(float((p.detach() ** 2).sum()) for p in weights)
-        noise = differences.NOISE[precision] if self._by_differences else 0.0
         return Reading(
-            loss, along, vectors.size, precision, lr, momentum, momentum if nesterov else 0.0, noise
+            loss,
+            along,
+            vectors.size,
+            precision,
+            lr,
+            momentum,
+            momentum if nesterov else 0.0,
+            vector=vectors.of_numbers,
+            gradient_norm=lambda: float(vectors.joined(slopes).norm()),
+            arrays=lambda: [w.detach() for w in weights],
+            noise=differences.NOISE[precision] if self._by_differences else 0.0,
         )
 
     def _trained(self) -> list[Any]:
@@ -112,8 +120,8 @@ class _Loop:
             )
         return named
 
-    def _loss_and_product(self, vectors: _Vectors) -> tuple[float, Callable[[Any], Any]]:
-        """Return the loss, and what multiplies the Hessian with a vector."""
+    def _evaluated(self, vectors: WeightVectors) -> tuple[float, list[Any], Callable[[Any], Any]]:
+        """Return the loss, its gradient by tensors, and what multiplies its Hessian with a vector."""
         with torch_evaluation.evaluation():
             whole = self._closure.whole()
             in_parts = isinstance(whole, Iterator)
@@ -125,12 +133,12 @@ class _Loop:
                 del whole
         _check_dependence(slopes)
         if self._by_differences:
-            return loss, lambda v: vectors.library(self._by_difference(vectors, vectors.unit(v)[0]), v)
+            return loss, slopes, lambda v: vectors.like(self._by_difference(vectors, vectors.numbers(v)), v)
         if in_parts:
-            return loss, lambda v: vectors.library(self._product_of_parts(vectors, vectors.pieces(v)), v)
-        return loss, lambda v: vectors.library(_product(slopes, vectors, vectors.pieces(v)), v)
+            return loss, slopes, lambda v: vectors.like(self._product_of_parts(vectors, vectors.pieces(v)), v)
+        return loss, slopes, lambda v: vectors.like(_product(slopes, vectors, vectors.pieces(v)), v)
 
-    def _product_of_parts(self, vectors: _Vectors, direction: list[Any]) -> Any:
+    def _product_of_parts(self, vectors: WeightVectors, direction: list[Any]) -> Any:
         """Return the product with the Hessian of the sum of the parts, with one part's graph at a time."""
         total: Any = None
         weight = 0.0
@@ -145,7 +153,7 @@ class _Loop:
                 del part, image
         return total if np.isnan(weight) else total / weight
 
-    def _gradient(self, vectors: _Vectors) -> tuple[float, Any]:
+    def _gradient(self, vectors: WeightVectors) -> tuple[float, Any]:
         """Return the loss and the gradient, one vector."""
         with torch_evaluation.evaluation():
             whole = self._closure.whole()
@@ -153,14 +161,14 @@ class _Loop:
             loss, slopes = _sum(parts, vectors.weights)
         return loss, vectors.joined(slopes)
 
-    def _by_difference(self, vectors: _Vectors, direction: Any) -> Any:
+    def _by_difference(self, vectors: WeightVectors, direction: Any) -> Any:
         """Return the product with the Hessian as a central difference of gradients."""
         length = float(np.cbrt(np.finfo(vectors.precision).eps)) * vectors.scale
         difference, displacement = self._displaced(vectors, direction, length)
         size = float(np.linalg.norm(displacement))
         return difference * (float(np.linalg.norm(direction)) / size) if size else 0.0 * difference
 
-    def _displaced(self, vectors: _Vectors, direction: Any, length: float) -> tuple[Any, Any]:
+    def _displaced(self, vectors: WeightVectors, direction: Any, length: float) -> tuple[Any, Any]:
         """Return the difference of gradients at two points ±length along a direction, and that of the points."""
         gradients, points = [], []
         for sign in (1.0, -1.0):
@@ -171,7 +179,7 @@ class _Loop:
 
     # -- the first record -----------------------------------------------------------------------------------------
 
-    def _try(self, vectors: _Vectors) -> None:
+    def _try(self, vectors: WeightVectors) -> None:
         """Raise unless the closure computes one loss of the weights; see whether autograd's products are right."""
         first, slopes = self._twice(vectors)
         _check_dependence(slopes)
@@ -184,7 +192,7 @@ class _Loop:
         del gradient
         obstacle = ""
         try:
-            product = self._loss_and_product(vectors)[1]
+            product = self._evaluated(vectors)[2]
             product(direction)
             # Kinks of a gradient in float32 are met at every step that is longer than rounding.
             if vectors.precision == "float32" and self._has_kinks_only():
@@ -203,7 +211,7 @@ class _Loop:
             )
         self._by_differences = True
 
-    def _twice(self, vectors: _Vectors) -> tuple[float, list[Any]]:
+    def _twice(self, vectors: WeightVectors) -> tuple[float, list[Any]]:
         """Return the loss and its gradient by tensors; raise unless a second evaluation gives the same."""
         results = []
         versions = [w._version for w in vectors.weights]
@@ -242,82 +250,6 @@ class _Loop:
             return torch_evaluation.has_kinks_only(next(whole).loss if isinstance(whole, Iterator) else whole)
 
 
-class _Vectors:
-    """Weights as one vector: its numbers in the order of the tensors, row-major.
-
-    Parameters
-    ----------
-    weights
-        The tensors, of one precision, perhaps on several devices.
-    """
-
-    def __init__(self, weights: Sequence[Any]) -> None:
-        self.weights = list(weights)
-        self.sizes = [w.numel() for w in self.weights]
-        self.size = sum(self.sizes)
-        self.precision = str(self.weights[0].dtype).removeprefix("torch.")
-
-    @property
-    def scale(self) -> float:
-        """Norm of the weights; 1 where all are zero."""
-        return float(sum(float(w.detach().norm()) ** 2 for w in self.weights) ** 0.5) or 1.0
-
-    def pieces(self, vector: Any) -> list[Any]:
-        """Return a vector as tensors of the weights' shapes."""
-        import torch
-
-        flat = torch.as_tensor(vector)
-        return [
-            piece.to(dtype=w.dtype, device=w.device).reshape(w.shape)
-            for piece, w in zip(flat.split(self.sizes), self.weights, strict=True)
-        ]
-
-    def joined(self, tensors: Sequence[Any]) -> Any:
-        """Return tensors of the weights' shapes as one vector; None stands for zeros."""
-        import torch
-
-        device = self.weights[0].device
-        return torch.cat(
-            [
-                (torch.zeros_like(w) if tensor is None else tensor.detach()).reshape(-1).to(device)
-                for tensor, w in zip(tensors, self.weights, strict=True)
-            ]
-        )
-
-    def values(self) -> Any:
-        """Return the weights as they are now."""
-        return self.joined([w.detach() for w in self.weights]).cpu().numpy()
-
-    def unit(self, vector: Any) -> tuple[Any, Any]:
-        """Return a vector in NumPy and in the weights' precision."""
-        array = vector.detach().cpu().numpy() if hasattr(vector, "detach") else np.asarray(vector)
-        return array.astype(self.precision), array
-
-    @staticmethod
-    def library(image: Any, vector: Any) -> Any:
-        """Return an image as a tensor, if the vector is one, or else in NumPy."""
-        import torch
-
-        if isinstance(vector, torch.Tensor):
-            return torch.as_tensor(image, device=vector.device)
-        return image.cpu().numpy() if isinstance(image, torch.Tensor) else image
-
-    @contextmanager
-    def displaced(self, direction: Any, length: float) -> Iterator[None]:
-        """Move the weights by a length along a direction, and give them back the memory that they had."""
-        kept = [w.data for w in self.weights]
-        size = float(np.linalg.norm(direction)) or 1.0
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a recurrent module's, whose weights leave their common memory
-            try:
-                for w, own, piece in zip(self.weights, kept, self.pieces(direction), strict=True):
-                    w.data = own + (length / size) * piece
-                yield
-            finally:
-                for w, own in zip(self.weights, kept, strict=True):
-                    w.data = own
-
-
 def _slopes(loss: Any, weights: Sequence[Any], *, create_graph: bool = False) -> list[Any]:
     """Return a loss's gradient by tensors, dense; None where it does not depend on one."""
     import torch
@@ -349,7 +281,9 @@ def _sum(parts: Iterator[Part], weights: Sequence[Any]) -> tuple[float, list[Any
     return loss / weight, [None if slope is None else slope / weight for slope in total]
 
 
-def _product(slopes: Sequence[Any], vectors: _Vectors, direction: Sequence[Any], *, keep: bool = True) -> Any:
+def _product(
+    slopes: Sequence[Any], vectors: WeightVectors, direction: Sequence[Any], *, keep: bool = True
+) -> Any:
     """Return the product of the Hessian with a vector from the gradient's graph, which is kept for others."""
     import torch
 

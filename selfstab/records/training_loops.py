@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,6 +29,13 @@ class Reading:
     lr: float | None = None
     momentum: float | None = None
     lookahead: float | None = None
+    vector: Callable[[Array], Any] | None = None
+    """Makes NumPy's numbers a vector that `product` takes and returns, of the library, on its device."""
+    gradient: Callable[[], Any] | None = None
+    """Returns ∇L at this step in the library's own form, without weight decay."""
+    gradient_norm: Callable[[], float] | None = None
+    arrays: Callable[[], Sequence[Any]] | None = None
+    """Returns the weights in order, in pieces."""
     noise: float = 0.0
     """Relative error of a product, beyond the rounding of its precision: of differences of gradients."""
 

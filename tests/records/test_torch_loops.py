@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import selfstab as ss
+from selfstab.records import torch_loops
 
 pytestmark = pytest.mark.integrations
 
@@ -499,6 +500,15 @@ def test_weights_on_top_of_decay_and_of_several_shapes(torch):
         return 0.5 * w @ matrix @ w
 
     optimizer = sgd(torch, [{"params": [b]}, {"params": [a]}], weight_decay=0.5)
+    reading = torch_loops.of_torch(None, closure, optimizer)(None)
+    exact, v = matrix.numpy() + 0.5 * np.eye(7), rng.standard_normal(7)
+    assert reading.product(v) == pytest.approx(exact @ v, rel=1e-12)
+    image = reading.product(reading.vector(v))
+    assert isinstance(image, torch.Tensor)
+    assert image.numpy() == pytest.approx(exact @ v, rel=1e-12)
+    # Without the decay: at w = (1, 0, ...) the first column.
+    assert reading.gradient_norm() == pytest.approx(np.linalg.norm(matrix.numpy()[0]), rel=1e-12)
+    assert [tuple(array.shape) for array in reading.arrays()] == [(), (2, 3)]
     recorder = ss.Recorder.for_torch(closure=closure, optimizer=optimizer)
     recorder.log(0)
     top = np.linalg.eigvalsh(matrix.numpy())[-1] + 0.5
