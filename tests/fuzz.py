@@ -99,8 +99,8 @@ CALLS = {
         "tolerance": 1e-8}),
     "Recorder": (ss.Recorder, {"lr": 0.1, "momentum": 0.9, "lookahead": 0.0, "every": 2, "tolerance": 1e-8}),
     "log": (lambda **given: ss.Recorder().log(**given), {
-        "step": 0, "parameters": None, "loss": 1.0, "hessian_vector": lambda v: v, "dimension": 2, "lr": 0.1,
-        "momentum": 0.9, "lookahead": 0.0}),
+        "step": 0, "parameters": None, "data": None, "loss": 1.0, "hessian_vector": lambda v: v, "dimension": 2,
+        "lr": 0.1, "momentum": 0.9, "lookahead": 0.0}),
     "value": (CUBIC.value, {"w": [0.0, 0.0]}),
     "third": (CUBIC.third, {"w": [0.0, 0.0], "u": [0.0, 1.0], "v": [0.0, 1.0]}),
     "minimum": (LOSS.minimum, {"start": [0.1, 0.0]}),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import selfstab as ss
-from selfstab.records import training_loops
+from selfstab.records import jax_loops, training_loops
 from tests.records.small_network import (
     INPUTS,
     LR,
@@ -174,7 +174,7 @@ def test_products_of_jax_are_those_of_the_hessian():
         w = jnp.concatenate([p["a"].ravel(), p["b"]])
         return 0.5 * w @ matrix @ w + jnp.sum(w**4)
 
-    read = training_loops.of_jax(quartic)
+    read = jax_loops.of_jax(quartic)
     for w in rng.normal(size=(2, 5)):
         reading = read({"b": jnp.array(w[4:]), "a": jnp.array(w[:4].reshape(2, 2))})
         assert (reading.dimension, reading.precision) == (5, "float64")
@@ -182,6 +182,12 @@ def test_products_of_jax_are_those_of_the_hessian():
         hessian = matrix + np.diag(12.0 * w**2)
         products = np.array([reading.product(direction) for direction in np.eye(5)])
         assert products == pytest.approx(hessian, rel=1e-12, abs=1e-12)
+        image = reading.product(reading.vector(w))
+        assert isinstance(image, jax.Array)
+        assert image == pytest.approx(hessian @ w, rel=1e-12)
+        slope = matrix @ w + 4.0 * w**3
+        assert reading.gradient()["a"] == pytest.approx(slope[:4].reshape(2, 2), rel=1e-12)
+        assert reading.gradient_norm() == pytest.approx(np.linalg.norm(slope), rel=1e-12)
         assert (reading.lr, reading.momentum, reading.lookahead) == (None, None, None)
 
 

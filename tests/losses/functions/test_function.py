@@ -441,3 +441,21 @@ def test_a_mistake_in_a_users_function_is_no_divergence(name):
     )
     with pytest.raises(ValueError, match="operands could not be broadcast"):
         MISTAKEN[name](loss)
+
+
+def test_second_derivatives_that_jax_drops_are_differences():
+    """Protects from derivatives of the user's own that have none: a product by JAX is compared where it is tried."""
+
+    @jax.custom_vjp
+    def cube(z):
+        return z**3
+
+    cube.defvjp(lambda z: (z**3, z), lambda z, slope: (3 * jax.lax.stop_gradient(z) ** 2 * slope,))
+    for template in ({"w": jnp.linspace(1.0, 2.0, 3)}, 3):
+        loss = ss.FunctionLoss.from_jax(
+            lambda p: cube(p["w"] if isinstance(p, dict) else p).sum() + 1.0, template
+        )
+        assert loss.differences == ("hessian_vector", "third")
+        assert loss.sharpness([1.0, 1.5, 2.0])[0] == pytest.approx(12.0, rel=1e-8)
+    with pytest.raises(ValueError, match="function must have a gradient with a symmetric derivative"):
+        ss.FunctionLoss.from_jax(lambda p: (p[0] * jax.lax.stop_gradient(p[1])) ** 2, jnp.array([1.0, 2.0]))
