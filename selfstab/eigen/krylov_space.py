@@ -28,7 +28,7 @@ _ROUNDED: Final = 4.0
 """Differences of the projected matrix's halves, in units of the precision, that are rounding of its sums."""
 
 _NOISE_SHARE: Final = 0.3
-"""Share of the products' noise down to which the residual that the basis shows is brought, for the eigenvalues' sake."""
+"""The residual that the basis shows is brought down to this share of the products' noise, for the values' sake."""
 
 Reason = Literal["accuracy", "rounding", "noise", "products"]
 
@@ -85,8 +85,8 @@ class KrylovSpace:
     r"""The span of some starts, and of their products with a symmetric matrix, in the products' library and precision.
 
     One product at a time is taken with the oldest vector of the basis that has none, and what it adds to the basis is
-    orthogonalised against all of it, twice where once loses digits. A basis that is full is restarted from its best Ritz
-    vectors. Nothing but the basis is kept in memory.
+    orthogonalised against all of it, twice where once loses digits. A basis that is full is restarted from its best
+    Ritz vectors. Nothing but the basis is kept in memory.
 
     The eigenvalues' errors follow from the residuals :math:`r_i` of the Ritz values :math:`θ_1 \ge θ_2 \ge \dots`:
 
@@ -165,13 +165,13 @@ class KrylovSpace:
 
     def vectors(self, count: int) -> list[Any]:
         """Return the first Ritz vectors, of norm 1 to rounding, or fewer if there are fewer."""
-        assert self._basis is not None  # noqa: S101
+        assert self._basis is not None
         _, coefficients = self._ritz()
         return [self._basis.combined(column) for column in coefficients.T[:count]]
 
     def _multiply(self) -> None:
         """Take the product with the next vector of the basis, and add what is new in it."""
-        assert self._basis is not None  # noqa: S101
+        assert self._basis is not None
         row = self._tried
         image = self._product(self._basis[row])
         self._rounding = max(self._rounding, rounding(image))
@@ -211,7 +211,7 @@ class KrylovSpace:
 
     def _restart(self) -> None:
         """Go on from the best Ritz vectors, and the vectors whose products are to come."""
-        assert self._basis is not None  # noqa: S101
+        assert self._basis is not None
         values, coefficients = self._ritz()
         ahead = self._columns[self._tried : self.size, : self._tried] @ coefficients[:, :_KEPT]
         rows = [self._basis.combined(column) for column in coefficients.T[:_KEPT]]
@@ -276,12 +276,15 @@ class KrylovSpace:
         residuals, noise = self._residuals(coefficients), self._noise()
         errors = errors_of(values, residuals, goal.pairs)
         count = min(goal.pairs, len(values))
-        if (noise > _NOISE_SHARE * residuals[:count]).any() and noise > self._rounding * float(np.abs(values).max()):
-            # What the basis says of the residual is no more than its noise: one more product each says it.
-            for k, vector in enumerate(self.vectors(count)):
-                image = self._product(vector)
-                self.products += 1
-                residuals[k] = _norm(image - float(values[k]) * vector)
+        hidden = (_NOISE_SHARE * residuals[:count] < noise).any()
+        if hidden and noise > self._rounding * float(np.abs(values).max()):
+            # What the basis says of the residual is less than the noise: one more product each says what it is.
+            if self.products + count <= goal.most_products:
+                for k, vector in enumerate(self.vectors(count)):
+                    residuals[k] = _norm(self._product(vector) - float(values[k]) * vector)
+                self.products += count
+            else:
+                residuals = np.hypot(residuals, noise)
             errors = errors_of(values, residuals, goal.pairs) + noise / self._dimension**0.5
         return RitzPairs(values[:count].copy(), residuals[:count], errors[:count], self.products, reason)
 
@@ -320,7 +323,7 @@ def errors_of(values: Array, residuals: Array, count: int) -> Array:
 
 
 def _norm(vector: Any) -> float:
-    return float(vector @ vector) ** 0.5
+    return float(np.sqrt(float(vector @ vector)))
 
 
 def start(rows: Sequence[Any], shares: Sequence[float]) -> Any:

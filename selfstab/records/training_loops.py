@@ -26,6 +26,8 @@ class Reading:
     lr: float | None = None
     momentum: float | None = None
     lookahead: float | None = None
+    vector: Callable[[Array], Any] | None = None
+    """Makes NumPy's numbers a vector that `product` takes and returns, of the library, on its device."""
 
 
 def of_jax(function: Any) -> Callable[[Any], Reading]:
@@ -44,10 +46,15 @@ def of_jax(function: Any) -> Callable[[Any], Reading]:
         if str(flat.dtype) not in PRECISIONS:
             raise TypeError(f"parameters must be of float64 or float32, got {flat.dtype}")
 
-        def along(v: Array) -> Any:
-            return np.asarray(ravel_pytree(product(parameters, unravel(jnp.asarray(v, flat.dtype))))[0])
+        def vector(numbers: Array) -> Any:
+            return jnp.asarray(numbers, flat.dtype)
 
-        return Reading(number("loss", value(parameters)), along, flat.size, str(flat.dtype))
+        def along(v: Any) -> Any:
+            image = ravel_pytree(product(parameters, unravel(vector(v))))[0]
+            return np.asarray(image) if isinstance(v, np.ndarray) else image
+
+        precision = str(flat.dtype)
+        return Reading(number("loss", value(parameters)), along, flat.size, precision, vector=vector)
 
     return read
 
@@ -87,17 +94,20 @@ def of_torch(parameters: Iterable[Any], closure: Any, optimizer: Any) -> Callabl
             slopes = torch.autograd.grad(loss, weights, create_graph=True, materialize_grads=True)
             flat = torch.cat([slope.reshape(-1) for slope in slopes])
 
-        def along(v: Array) -> Any:
-            direction = torch.as_tensor(v, dtype=flat.dtype, device=flat.device)
+        def vector(numbers: Array) -> Any:
+            return torch.as_tensor(numbers, dtype=flat.dtype, device=flat.device)
+
+        def along(v: Any) -> Any:
             if not flat.requires_grad:  # a gradient that is constant
                 return decay * v
-            images = torch.autograd.grad(flat @ direction, weights, retain_graph=True, materialize_grads=True)
-            return torch.cat([image.reshape(-1) for image in images]).cpu().numpy() + decay * v
+            images = torch.autograd.grad(flat @ vector(v), weights, retain_graph=True, materialize_grads=True)
+            image = torch.cat([image.reshape(-1) for image in images])
+            return (image.cpu().numpy() if isinstance(v, np.ndarray) else image) + decay * v
 
         total = float(loss.detach())
         if decay:
             total += 0.5 * decay * sum(float((p.detach() ** 2).sum()) for p in weights)
-        return Reading(total, along, flat.numel(), precision, lr, momentum, momentum if nesterov else 0.0)
+        return Reading(total, along, flat.numel(), precision, lr, momentum, momentum if nesterov else 0.0, vector)
 
     return read
 
