@@ -121,7 +121,7 @@ def state_of(state: Any) -> State:
         raise ValueError(f"state must hold records of its {len(steps)} steps, got none")
     vectors = state.get("vectors")
     if vectors is not None and (getattr(vectors, "ndim", 0) != 2 or not _are_real(vectors)):
-        raise ValueError(f"state must hold vectors by rows of real numbers, got {validation.shown(vectors)}")
+        raise ValueError(f"state must hold vectors by rows of finite numbers, got {validation.shown(vectors)}")
     seconds = _numbers(state, "clock", 4)
     return State(
         steps,
@@ -151,4 +151,5 @@ def _numbers(state: Mapping[str, Any], name: str, size: int | None = None) -> li
 
 
 def _are_real(vectors: Any) -> bool:
-    return str(vectors.dtype).rpartition(".")[2] in ("float64", "float32")
+    precise = str(vectors.dtype).rpartition(".")[2] in ("float64", "float32")
+    return precise and bool(np.isfinite(float(abs(vectors).max())))

@@ -151,7 +151,8 @@ class SharpnessTracker:
     def _warm(self, images: _Images, dimension: int, vector: Callable[[Array], Any] | None) -> Measurement:
         generic = _generic(dimension, 0)
         if vector is None:
-            precision = self._precision or images.precision(generic)
+            known = next((str(row.dtype) for row in self.vectors if isinstance(row, np.ndarray)), None)
+            precision = known or self._precision or images.precision(generic)
             self._precision = precision
             vector = partial(np.asarray, dtype=precision)
         reference = vector(generic)
