@@ -81,7 +81,7 @@ $(VENV)/.installed-bench: $(VENV)/.installed
 	@touch $@
 
 $(VENV)/.installed-torch: $(VENV)/.installed-bench
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench,torch]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[peers]'
 	@touch $@
 
 bench: $(VENV)/.installed-$(if $(TORCH),torch,bench)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from selfstab import theory, validation
-from selfstab.eigen.krylov import NotFiniteError
-from selfstab.eigen.pairs import top_eigenpair, top_eigenpairs
 from selfstab.provenance import versions
 from selfstab.records import jax_loops, outputs, torch_loops
+from selfstab.records.recorder_state import Clock, State, state_of
+from selfstab.records.tracker import SharpnessTracker
 from selfstab.records.training_loops import Reading, number
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
     import xarray
 
-TOLERANCES: Final = {"float64": 1e-10, "float32": 1e-4}
-"""Relative residual at which the sharpness counts as converged, by the precision of the products."""
-
 _COLUMNS: Final = {
     "loss": ("L(w_t)", "loss"),
     "sharpness": ("largest Hessian eigenvalue at w_t", "1/lr"),
     "sharpness_residual": ("norm of H u - S u", "1/lr"),
+    "sharpness_error": ("estimate of how far the sharpness is below the eigenvalue", "1/lr"),
+    "measured_error": ("by how much enough products raised the sharpness", "1/lr"),
+    "products": ("Hessian-vector products of the record", "1"),
     "second_sharpness": ("second largest Hessian eigenvalue at w_t", "1/lr"),
     "lr": ("learning rate of the update t -> t + 1", "1/sharpness"),
     "momentum": ("momentum of the update t -> t + 1", "1"),
@@ -38,8 +38,9 @@ _COLUMNS: Final = {
 class Recorder:
     """Logs the sharpness along a training loop, in the form :func:`simulate` returns and :func:`catapults` reads.
 
-    The sharpness comes from Hessian-vector products, warm-started from the last record's eigenvector, with its
-    residual. What is logged belongs to the weights before the update: call :meth:`log` before it.
+    The sharpness comes from Hessian-vector products, warm-started from the last record's eigenvectors, with its
+    residual and an estimate of its error. What is logged belongs to the weights before the update: call :meth:`log`
+    before it.
 
     Parameters
     ----------
@@ -49,15 +50,28 @@ class Recorder:
     every
         :meth:`log` passes over steps that are not multiples of it.
     tolerance
-        Residual of the sharpness, relative, by default 1e-10; 1e-4 where products are in float32.
+        Relative residual at which the sharpness is exact enough, in place of `accuracy`.
     second
         Whether to record the second eigenvalue, too, at about twice the products: where it nears the threshold, the
         theory of one unstable direction ends.
+    accuracy
+        Relative error of the sharpness at which it is exact enough, as estimated from its residual, in (0, 1). By
+        default 1e-4; up to 1000 weights, where products cost little, the residual is 1e-10 instead, and 1e-4 where
+        products are in float32.
+    most_products
+        Hessian-vector products a record, >= 3, for records that cost little: five are usual. The first record goes on
+        to `accuracy`. The second one, and every 16th after it, go on to a tenth of that: so they measure the error of
+        records with so few products.
 
     Raises
     ------
     TypeError, ValueError
         If an argument is of the wrong kind or range.
+
+    Notes
+    -----
+    Where products hold more noise than the accuracy allows, as under autocast, a record ends when noise is what is
+    left. Its ``sharpness_residual`` and ``sharpness_error`` say what was reached.
 
     Examples
     --------
@@ -83,6 +97,8 @@ class Recorder:
         every: int = 1,
         tolerance: float | None = None,
         second: bool = False,
+        accuracy: float | None = None,
+        most_products: int | None = None,
     ) -> None:
         self.lr = None if lr is None else validation.real("lr", lr, at_least=0)
         self.momentum = validation.real("momentum", momentum, at_least=0, below=1)
@@ -92,9 +108,20 @@ class Recorder:
         if not isinstance(second, bool):
             raise TypeError(f"second must be True or False, got {validation.shown(second)}")
         self.second = second
+        self.accuracy = None if accuracy is None else validation.real("accuracy", accuracy, above=0, below=1)
+        if self.accuracy is not None and self.tolerance is not None:
+            raise ValueError(
+                f"accuracy must be left out where tolerance is given, got {self.accuracy} and {self.tolerance}"
+            )
+        if most_products is not None:
+            most_products = validation.integer("most_products", most_products, at_least=3)
+        self.most_products = most_products
+        self._tracker = SharpnessTracker(
+            accuracy=self.accuracy, tolerance=self.tolerance, second=second, most_products=most_products
+        )
+        self._clock = Clock()
         self._read: Callable[..., Reading] | None = None
         self._needs_parameters = False
-        self._guess: Array | None = None
         self._steps: list[int] = []
         self._rows: list[dict[str, float]] = []
         self._lookaheads: list[float] = []
@@ -102,7 +129,14 @@ class Recorder:
 
     def __repr__(self) -> str:
         last = f", the last of step {self._steps[-1]}" if self._steps else ""
-        return f"Recorder({len(self._steps)} records, every {self.every} steps{last})"
+        cost = f"; a record costs {self._cost()}" if self._steps else ""
+        return f"Recorder({len(self._steps)} records, every {self.every} steps{last}{cost})"
+
+    def _cost(self) -> str:
+        """Return what a record costs on average: its products, and the steps that take as long."""
+        products = float(np.mean([row["products"] for row in self._rows])) if self._rows else 0.0
+        steps = self._clock.steps_per_record()
+        return f"{products:.3g} products" + ("" if np.isnan(steps) else f", as long as {steps:.2g} steps")
 
     def due(self, step: int) -> bool:
         """Whether :meth:`log` would record this step."""
@@ -150,6 +184,20 @@ class Recorder:
             raise ValueError(f"step must be larger than the last one, {self._steps[-1]}, got {step}")
         if step % self.every:
             return
+        with self._clock.record(step):
+            self._record(step, parameters, data, loss, hessian_vector, dimension, (lr, momentum, lookahead))
+
+    def _record(
+        self,
+        step: int,
+        parameters: Any,
+        data: Any,
+        loss: Any,
+        hessian_vector: Callable[[Array], Any] | None,
+        dimension: int | None,
+        given: tuple[Any, Any, Any],
+    ) -> None:
+        lr, momentum, lookahead = given
         reading = self._reading(parameters, data, loss, hessian_vector, dimension)
         rates = {
             name: first if first is not None else second if second is not None else getattr(self, name)
@@ -170,7 +218,15 @@ class Recorder:
         row["max_stable_sharpness"] = (
             float(theory.max_stable_sharpness(row["lr"], row["momentum"], ahead)) if row["lr"] > 0 else np.inf
         )
-        row["sharpness"], row["sharpness_residual"], row["second_sharpness"] = self._sharpness(reading)
+        measured = self._tracker.measure(reading.product, reading.dimension, reading.vector)
+        row |= {
+            "sharpness": measured.sharpness,
+            "sharpness_residual": measured.residual,
+            "sharpness_error": measured.error,
+            "measured_error": measured.measured_error,
+            "products": measured.products,
+            "second_sharpness": measured.second,
+        }
         self._steps.append(step)
         self._rows.append(row)
         self._lookaheads.append(ahead)
@@ -195,33 +251,6 @@ class Recorder:
         size = validation.integer("dimension", dimension, at_least=1)
         return Reading(number("loss", loss), hessian_vector, size, "float64")
 
-    def _sharpness(self, reading: Reading) -> tuple[float, float, float]:
-        """Return the sharpness, its residual and the second eigenvalue; NaN where the Hessian is not finite."""
-
-        def product(v: Array) -> Array:
-            image = np.asarray(reading.product(v))
-            if image.dtype.kind not in "fiu" or image.shape != v.shape:
-                raise TypeError(
-                    f"hessian_vector must return {v.size} real numbers, got shape {image.shape} of dtype {image.dtype}"
-                )
-            return image.astype(np.float64)
-
-        guess = self._guess if self._guess is not None and self._guess.shape[1] == reading.dimension else None
-        # Products by differences are no better than their noise.
-        usual = max(TOLERANCES[reading.precision], 10.0 * reading.noise)
-        tolerance = usual if self.tolerance is None else self.tolerance
-        try:
-            if self.second and reading.dimension > 1:
-                pairs = top_eigenpairs(product, 2, reading.dimension, guess=guess, tolerance=tolerance)
-                self._guess = pairs.vectors
-                return float(pairs.values[0]), float(pairs.residuals[0]), float(pairs.values[1])
-            first = None if guess is None else guess[0]
-            pair = top_eigenpair(product, reading.dimension, guess=first, tolerance=tolerance)
-        except NotFiniteError:
-            return np.nan, np.nan, np.nan
-        self._guess = pair.vector[None]
-        return pair.value, pair.residual, np.nan
-
     def dataset(self) -> xarray.Dataset:
         """Return what was recorded.
 
@@ -229,8 +258,10 @@ class Recorder:
         -------
         xarray.Dataset
             Dimension step: ``loss``, ``sharpness``, ``sharpness_residual`` (‖Hu − Su‖; NaN, both, where the Hessian
-            was not finite), ``lr``, ``momentum``, ``max_stable_sharpness`` (S*, infinite where lr is 0); with `second`,
-            ``second_sharpness``.
+            was not finite), ``sharpness_error`` (estimate of the eigenvalue − S), ``products``, ``lr``, ``momentum``,
+            ``max_stable_sharpness`` (S*, infinite where lr is 0); with `second`, ``second_sharpness``; with
+            `most_products`, ``measured_error`` (what `accuracy` added to S; NaN where it was not measured). The
+            attribute ``record_cost`` says what a record costs.
         """
         import xarray
 
@@ -238,10 +269,12 @@ class Recorder:
         for name, (long_name, units) in _COLUMNS.items():
             if name == "second_sharpness" and not self.second:
                 continue
-            values = np.array([row[name] for row in self._rows], dtype=np.float64)
+            if name == "measured_error" and self.most_products is None:
+                continue
+            values = np.array([row.get(name, np.nan) for row in self._rows], dtype=np.float64)
             out[name] = ("step", values, {"long_name": long_name, "units": units})
         out["step"].attrs["long_name"] = "number of updates"
-        lrs, momenta = ({row[name] for row in self._rows} for name in ("lr", "momentum"))
+        lrs, momenta = ({row.get(name, np.nan) for row in self._rows} for name in ("lr", "momentum"))
         settings = {
             "lr": next(iter(lrs)) if len(lrs) == 1 else {"schedule": "as recorded"},
             "momentum": max(momenta, default=self.momentum),
@@ -251,11 +284,54 @@ class Recorder:
             loss="recorded from a training loop",
             optimizer=json.dumps(settings),
             every=self.every,
+            record_cost=self._cost(),
             versions=versions(),
         )
         if self._by_differences:
             out.attrs["hessian_vector"] = "differences of gradients, since automatic differentiation fails"
         return out
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is recorded, and what the next record starts from, to go on after a stop of the program.
+
+        Returns
+        -------
+        dict
+            Numbers, lists of them, and ``vectors``, an array of the loop's library. So ``numpy.savez`` and
+            ``torch.save`` keep it without pickled classes; JSON does without the vectors.
+
+        Examples
+        --------
+        >>> recorder = Recorder(lr=0.1)
+        >>> recorder.log(0, loss=1.0, hessian_vector=lambda v: 3.0 * v, dimension=2)
+        >>> resumed = Recorder(lr=0.1)
+        >>> resumed.load_state_dict(recorder.state_dict())
+        >>> resumed.dataset().equals(recorder.dataset())
+        True
+        """
+        tracker = self._tracker
+        return State(
+            self._steps, self._rows, self._lookaheads, tracker.vectors, tracker.unchecked, self._clock
+        ).to_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over the records of a recorder that was stopped; what was recorded here is replaced.
+
+        Parameters
+        ----------
+        state
+            What :meth:`state_dict` returned, or ``numpy.load`` of it. Without ``vectors`` the next record starts anew,
+            and takes more products.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is no such state; nothing is changed then.
+        """
+        taken = state_of(state)
+        self._steps, self._rows, self._lookaheads = taken.steps, taken.rows, taken.lookaheads
+        self._tracker.vectors, self._tracker.unchecked = taken.vectors, taken.unchecked
+        self._clock = taken.clock
 
     def save(self, path: str | Path) -> None:
         """Write what was recorded to a file or folder.
@@ -298,7 +374,7 @@ class Recorder:
             batches. The function then takes parameters and one part, and returns its loss, of which L is the sum, or
             its loss and its weight, of which L is the weighted mean.
         **settings
-            Of the class: lr, momentum, lookahead, every, tolerance, second.
+            Of the class: lr, momentum, lookahead, every, tolerance, second, accuracy, most_products.
 
         Returns
         -------
@@ -365,7 +441,7 @@ class Recorder:
             What to go through at each product, such as a data loader that does not shuffle: the closure then takes one
             part and returns its loss, or its loss and its weight.
         **settings
-            Of the class: every, tolerance, second.
+            Of the class: every, tolerance, second, accuracy, most_products.
 
         Returns
         -------
