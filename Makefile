@@ -3,6 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OLDEST := .venv-oldest
+INTEGRATIONS := .venv-integrations
+# The release of PyTorch that the integrations are tested with. On Linux a wheel for CPUs is much smaller than PyPI's:
+# pip takes it where PIP_EXTRA_INDEX_URL names PyTorch's own index, as the workflow in .github does.
+TORCH_RELEASE ?= 2.13.0
 QUICK ?=
 STUDY ?=
 SECONDS ?=
@@ -10,12 +14,13 @@ TORCH ?=
 JSON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-full test-oldest lint types imports experiments bench bench-table docs images screenshot predictions test-browser clean
+.PHONY: help setup reproduce test test-full test-integrations test-oldest lint types imports experiments bench bench-table docs images screenshot predictions test-browser clean
 
 help:
 	@echo "make reproduce [QUICK=1]  every figure and the table of predictions, into report/"
 	@echo "make test                 the tests (under 5 minutes)"
 	@echo "make test-full            the tests that take long, too"
+	@echo "make test-integrations    the tests with PyTorch, Lightning, Keras and the like, which it installs"
 	@echo "make test-oldest          the tests with the oldest dependencies that pyproject.toml allows"
 	@echo "make test-browser         the explorer in Chromium, if there is one"
 	@echo "make lint types imports   ruff and the schemas of .github, mypy, import-linter"
@@ -55,6 +60,16 @@ $(OLDEST)/.installed: pyproject.toml
 # Without --mpl: the pictures' baselines are drawn by the newest Matplotlib, whose text differs by pixels.
 test-oldest: $(OLDEST)/.installed
 	$(OLDEST)/bin/python -m pytest -n 2 --dist worksteal -m 'not slow' -q
+
+# Large libraries stay apart: the other tests are those of a user who has none of them.
+$(INTEGRATIONS)/.installed: pyproject.toml
+	test -x $(INTEGRATIONS)/bin/python || $(PYTHON) -m venv $(INTEGRATIONS)
+	$(INTEGRATIONS)/bin/python -m pip install --quiet --disable-pip-version-check torch==$(TORCH_RELEASE)
+	$(INTEGRATIONS)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[integrations]'
+	@touch $@
+
+test-integrations: $(INTEGRATIONS)/.installed
+	$(INTEGRATIONS)/bin/python -m pytest -m integrations -q tests
 
 lint: setup
 	$(BIN)/ruff check .
@@ -114,4 +129,4 @@ predictions: setup
 	$(BIN)/selfstab verify --json > docs/theory/predictions.json
 
 clean:
-	rm -rf $(VENV) $(OLDEST) docs/_build report .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) $(INTEGRATIONS) docs/_build report .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

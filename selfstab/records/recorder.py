@@ -14,7 +14,7 @@ from selfstab import theory, validation
 from selfstab.eigen.krylov import NotFiniteError
 from selfstab.eigen.pairs import top_eigenpair, top_eigenpairs
 from selfstab.provenance import versions
-from selfstab.records import outputs, training_loops
+from selfstab.records import outputs, training_loops, writers
 from selfstab.records.training_loops import Reading, number
 from selfstab.validation import Array
 
@@ -53,6 +53,9 @@ class Recorder:
     second
         Whether to record the second eigenvalue, too, at about twice the products: where it nears the threshold, the
         theory of one unstable direction ends.
+    writer
+        Where each row goes, too: TensorBoard's ``SummaryWriter``, a run of Weights & Biases, or a function of name,
+        value and step. In the first two the names begin with ``selfstab/``.
 
     Raises
     ------
@@ -67,7 +70,7 @@ class Recorder:
     >>> recorder = ss.Recorder(lr=0.1, momentum=0.0, every=2)
     >>> for step in range(5):
     ...     loss = 0.5 * float(curvatures @ w**2)
-    ...     recorder.log(step, loss=loss, hessian_vector=lambda v: curvatures * v, dimension=2)
+    ...     row = recorder.log(step, loss=loss, hessian_vector=lambda v: curvatures * v, dimension=2)
     ...     w = w - 0.1 * curvatures * w
     >>> run = recorder.dataset()
     >>> run.step.values, run.sharpness.values, run.max_stable_sharpness.values
@@ -83,6 +86,7 @@ class Recorder:
         every: int = 1,
         tolerance: float | None = None,
         second: bool = False,
+        writer: Any = None,
     ) -> None:
         self.lr = None if lr is None else validation.real("lr", lr, at_least=0)
         self.momentum = validation.real("momentum", momentum, at_least=0, below=1)
@@ -92,6 +96,7 @@ class Recorder:
         if not isinstance(second, bool):
             raise TypeError(f"second must be True or False, got {validation.shown(second)}")
         self.second = second
+        self._write = None if writer is None else writers.of(writer)
         self._read: Callable[[Any], Reading] | None = None
         self._needs_parameters = False
         self._guess: Array | None = None
@@ -118,7 +123,7 @@ class Recorder:
         lr: Any = None,
         momentum: Any = None,
         lookahead: Any = None,
-    ) -> None:
+    ) -> dict[str, float] | None:
         """Record a step, if it is a multiple of `every`.
 
         Parameters
@@ -136,6 +141,11 @@ class Recorder:
         lr, momentum, lookahead
             Of the update that follows; by default the optimizer's, or the recorder's.
 
+        Returns
+        -------
+        dict or None
+            ``step`` and what was recorded, by the names of :meth:`dataset`; None where the step is not recorded.
+
         Raises
         ------
         TypeError, ValueError
@@ -145,7 +155,7 @@ class Recorder:
         if self._steps and step <= self._steps[-1]:
             raise ValueError(f"step must be larger than the last one, {self._steps[-1]}, got {step}")
         if step % self.every:
-            return
+            return None
         reading = self._reading(parameters, loss, hessian_vector, dimension)
         rates = {
             name: first if first is not None else second if second is not None else getattr(self, name)
@@ -170,6 +180,13 @@ class Recorder:
         self._steps.append(step)
         self._rows.append(row)
         self._lookaheads.append(ahead)
+        out = {"step": step, **{name: row[name] for name in self._columns()}}
+        if self._write is not None:
+            self._write(out)
+        return out
+
+    def _columns(self) -> list[str]:
+        return [name for name in _COLUMNS if name != "second_sharpness" or self.second]
 
     def _reading(self, parameters: Any, loss: Any, hessian_vector: Any, dimension: Any) -> Reading:
         if self._needs_parameters and parameters is None:
@@ -226,9 +243,8 @@ class Recorder:
         import xarray
 
         out = xarray.Dataset(coords={"step": np.array(self._steps, dtype=np.int64)})
-        for name, (long_name, units) in _COLUMNS.items():
-            if name == "second_sharpness" and not self.second:
-                continue
+        for name in self._columns():
+            long_name, units = _COLUMNS[name]
             values = np.array([row[name] for row in self._rows], dtype=np.float64)
             out[name] = ("step", values, {"long_name": long_name, "units": units})
         out["step"].attrs["long_name"] = "number of updates"
@@ -291,9 +307,9 @@ class Recorder:
         --------
         >>> import jax.numpy as jnp
         >>> recorder = Recorder.for_jax(lambda p: 1.5 * (p["a"] ** 2).sum(), lr=0.1)
-        >>> recorder.log(0, {"a": jnp.ones(2)})
-        >>> recorder.dataset().sharpness.values.round(3)
-        array([3.])
+        >>> row = recorder.log(0, {"a": jnp.ones(2)})
+        >>> round(row["sharpness"], 3)
+        3.0
         """
         recorder = cls(**settings)
         recorder._read, recorder._needs_parameters = training_loops.of_jax(function), True
