@@ -180,13 +180,11 @@ class Recorder:
         self._steps.append(step)
         self._rows.append(row)
         self._lookaheads.append(ahead)
-        out = {"step": step, **{name: row[name] for name in self._columns()}}
+        recorded = [name for name in _COLUMNS if name in row and (self.second or not name.startswith("second_"))]
+        out = {"step": step, **{name: row[name] for name in recorded}}
         if self._write is not None:
             self._write(out)
         return out
-
-    def _columns(self) -> list[str]:
-        return [name for name in _COLUMNS if name != "second_sharpness" or self.second]
 
     def _reading(self, parameters: Any, loss: Any, hessian_vector: Any, dimension: Any) -> Reading:
         if self._needs_parameters and parameters is None:
@@ -243,8 +241,9 @@ class Recorder:
         import xarray
 
         out = xarray.Dataset(coords={"step": np.array(self._steps, dtype=np.int64)})
-        for name in self._columns():
-            long_name, units = _COLUMNS[name]
+        for name, (long_name, units) in _COLUMNS.items():
+            if name == "second_sharpness" and not self.second:
+                continue
             values = np.array([row[name] for row in self._rows], dtype=np.float64)
             out[name] = ("step", values, {"long_name": long_name, "units": units})
         out["step"].attrs["long_name"] = "number of updates"

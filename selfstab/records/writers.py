@@ -58,7 +58,7 @@ def of(writer: Any) -> Write:
 def _is_run(writer: Any) -> bool:
     """Whether `writer` logs rows as a run of Weights & Biases does: by a method log with an argument commit."""
     try:
-        return hasattr(writer, "step") and "commit" in inspect.signature(writer.log).parameters
+        return not inspect.ismodule(writer) and "commit" in inspect.signature(writer.log).parameters
     except (AttributeError, TypeError, ValueError):
         return False
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+import numpy as np
+
 from selfstab import validation
-from selfstab.records.recorder import Recorder
+from selfstab.records.recorder import TOLERANCES, Recorder
 
 try:
     from keras.callbacks import Callback
@@ -150,30 +152,37 @@ class _TorchModel:
 
 
 class _JaxModel:
-    """A Keras model on JAX, as :meth:`Recorder.for_jax` takes it."""
+    """A Keras model on JAX, with products that its variables are arguments of."""
 
     def __init__(self, model: Any, closure: Callable[[Any], Any], settings: dict[str, Any]) -> None:
         import jax
+        import jax.numpy as jnp
         import keras
+        from jax.flatten_util import ravel_pytree
 
-        def function(state: tuple[Any, Any]) -> Any:
-            values, others = state
-            variables = [*model.trainable_variables, *_others(model)]
-            # What is not trained has no share in the derivatives, but changes from record to record.
-            constants = jax.lax.stop_gradient(others)
-            with keras.StatelessScope(state_mapping=[*zip(variables, [*values, *constants], strict=True)]):
+        def function(values: Any, others: Any) -> Any:
+            variables = [*model.trainable_variables, *model.non_trainable_variables]
+            with keras.StatelessScope(state_mapping=[*zip(variables, [*values, *others], strict=True)]):
                 return closure(model)
 
-        self.recorder = Recorder.for_jax(function, **settings)
+        def product(values: Any, others: Any, v: Any) -> Any:
+            direction = ravel_pytree(values)[1](jnp.asarray(v, ravel_pytree(values)[0].dtype))
+            slopes = jax.jvp(lambda w: jax.grad(function)(w, others), (values,), (direction,))[1]
+            return ravel_pytree(slopes)[0]
+
+        self.value, self.product = jax.jit(function), jax.jit(product)
+        if settings.get("tolerance") is None:  # Keras computes in float32 on JAX, whatever its floatx is
+            settings = {**settings, "tolerance": TOLERANCES["float32"]}
+        self.recorder = Recorder(**settings)
 
     def log(self, step: int, model: Any) -> None:
-        values, others = (
-            [variable.value for variable in variables]
-            for variables in (model.trainable_variables, _others(model))
+        values = [variable.value for variable in model.trainable_variables]
+        # What is not trained changes, too, as moving averages do.
+        others = [variable.value for variable in model.non_trainable_variables]
+        self.recorder.log(
+            step,
+            loss=self.value(values, others),
+            hessian_vector=lambda v: np.asarray(self.product(values, others, v)),
+            dimension=sum(value.size for value in values),
+            **_rates(model.optimizer),
         )
-        self.recorder.log(step, (values, others), **_rates(model.optimizer))
-
-
-def _others(model: Any) -> list[Any]:
-    """Return a model's variables of real numbers that are not trained, as moving averages are."""
-    return [variable for variable in model.non_trainable_variables if "float" in str(variable.dtype)]
