@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 OLDEST := .venv-oldest
 INTEGRATIONS := .venv-integrations
-# The release of PyTorch that the integrations are tested with. On Linux a wheel for CPUs is much smaller than PyPI's:
-# pip takes it where PIP_EXTRA_INDEX_URL names PyTorch's own index, as the workflow in .github does.
+# The release of PyTorch that the integrations are tested with, and an index beside PyPI that has it. PyTorch's own index
+# has wheels for CPUs, which are much smaller than PyPI's on Linux: the workflow in .github takes these.
 TORCH_RELEASE ?= 2.13.0
+TORCH_INDEX ?=
 QUICK ?=
 STUDY ?=
 SECONDS ?=
@@ -64,12 +65,14 @@ test-oldest: $(OLDEST)/.installed
 # Large libraries stay apart: the other tests are those of a user who has none of them.
 $(INTEGRATIONS)/.installed: pyproject.toml
 	test -x $(INTEGRATIONS)/bin/python || $(PYTHON) -m venv $(INTEGRATIONS)
-	$(INTEGRATIONS)/bin/python -m pip install --quiet --disable-pip-version-check torch==$(TORCH_RELEASE)
+	$(INTEGRATIONS)/bin/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch==$(TORCH_RELEASE)
 	$(INTEGRATIONS)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[integrations]'
 	@touch $@
 
+# Files without the mark are not collected, which saves half a minute. One thread: the models are small, and threads would
+# wait for each other.
 test-integrations: $(INTEGRATIONS)/.installed
-	$(INTEGRATIONS)/bin/python -m pytest -m integrations -q tests
+	OMP_NUM_THREADS=1 $(INTEGRATIONS)/bin/python -m pytest -m integrations -q $(shell grep -rl --include=*.py "mark\.integrations" tests)
 
 lint: setup
 	$(BIN)/ruff check .

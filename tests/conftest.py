@@ -24,9 +24,10 @@ hypothesis.settings.load_profile("selfstab")
 def pytest_collection_modifyitems(config, items):
     """Leave out what needs large libraries, unless it is asked for by ``-m integrations``."""
     if "integrations" not in config.option.markexpr:
-        left_out = [item for item in items if item.get_closest_marker("integrations")]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(
+            items=[item for item in items if item.get_closest_marker("integrations")]
+        )
+        items[:] = [item for item in items if not item.get_closest_marker("integrations")]
 
 
 @pytest.fixture

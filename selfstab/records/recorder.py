@@ -180,7 +180,9 @@ class Recorder:
         self._steps.append(step)
         self._rows.append(row)
         self._lookaheads.append(ahead)
-        recorded = [name for name in _COLUMNS if name in row and (self.second or not name.startswith("second_"))]
+        recorded = [
+            name for name in _COLUMNS if name in row and (self.second or not name.startswith("second_"))
+        ]
         out = {"step": step, **{name: row[name] for name in recorded}}
         if self._write is not None:
             self._write(out)

@@ -133,9 +133,7 @@ def test_examples_run(path):
     run_examples(path.read_text(encoding="utf-8"), path)
 
 
-@pytest.mark.parametrize(
-    "library", ["NumPy", "JAX", pytest.param("PyTorch", marks=pytest.mark.integrations)]
-)
+@pytest.mark.parametrize("library", ["NumPy", "JAX", pytest.param("PyTorch", marks=pytest.mark.integrations)])
 def test_examples_of_a_model_of_ones_own_run(library):
     # Protects the way in from other libraries; each section stands alone, and no other holds an example.
     parts = re.split(r"^## (.+)$", OWN_MODEL.read_text(encoding="utf-8"), flags=re.MULTILINE)

@@ -14,7 +14,6 @@ import numpy as np
 from selfstab.records.callbacks import KerasCallback
 from tests.records.small_network import INPUTS, LR, MOMENTUM, START, TARGETS
 
-
 TENSOR = keras.ops.convert_to_tensor(TARGETS, "float32")
 
 
@@ -60,9 +59,7 @@ def normalized(folder):
     layers = [keras.layers.BatchNormalization(center=False, scale=False, momentum=0.5, epsilon=1e-3)]
     model = keras.Sequential([keras.Input((1,)), *layers, keras.layers.Dense(1, use_bias=False)])
     model.compile(keras.optimizers.SGD(0.1), loss=half_the_mean_square)
-    callback = KerasCallback(
-        lambda model: half_the_mean_square(TENSOR, model(x, training=False))
-    )
+    callback = KerasCallback(lambda model: half_the_mean_square(TENSOR, model(x, training=False)))
     moments = Moments()
     model.fit(x, TARGETS, 20, 6, verbose=0, callbacks=[callback, moments])
     run = callback.recorder.dataset()
@@ -75,7 +72,9 @@ def main(folder):
     watched = trained(plain)
     plain.recorder.save(folder / "plain.npz")
     alone = trained()
-    np.savez(folder / "weights.npz", watched=watched.trainable_variables[0], alone=alone.trainable_variables[0])
+    np.savez(
+        folder / "weights.npz", watched=watched.trainable_variables[0], alone=alone.trainable_variables[0]
+    )
 
     gathered = KerasCallback(closure, every=4)
     trained(gathered, batch_size=10, gradient_accumulation_steps=2)

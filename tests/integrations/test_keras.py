@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.integrations, pytest.mark.filterwarnings("ignore")]
 
 @pytest.fixture(scope="module", params=["jax", "torch"])
 def folder(request, tmp_path_factory):
-    """The records of a program's runs with one backend."""
+    """Return the records of a program's runs with one backend."""
     path = tmp_path_factory.mktemp(request.param)
     done = subprocess.run(
         [sys.executable, "-m", "tests.integrations.keras_training", str(path)],

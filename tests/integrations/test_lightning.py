@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import re
 import warnings
 
 import numpy as np
@@ -52,7 +51,9 @@ def fitted(library, *callbacks, batches=1, steps=61, **settings):
     data = torch.utils.data.TensorDataset(module.inputs, module.targets)
     loader = torch.utils.data.DataLoader(data, batch_size=20 // batches)
     settings = {"logger": False, **settings}
-    library.Trainer(callbacks=[*callbacks], max_steps=steps, max_epochs=-1, **QUIET, **settings).fit(module, loader)
+    library.Trainer(callbacks=[*callbacks], max_steps=steps, max_epochs=-1, **QUIET, **settings).fit(
+        module, loader
+    )
     return module
 
 
@@ -133,6 +134,5 @@ def test_what_cannot_be_recorded_is_refused():
     class Sharded:
         optimizers, strategy = (None,), object()
 
-    message = "trainer must keep the whole model in each process, as SingleDeviceStrategy or DDPStrategy does, got object"
-    with pytest.raises(ValueError, match=re.escape(message)):
+    with pytest.raises(ValueError, match="as SingleDeviceStrategy or DDPStrategy does, got object"):
         callback.on_train_start(Sharded(), module)

@@ -19,7 +19,10 @@ def recorded(writer, after=lambda step: None):
     recorder = ss.Recorder(lr=0.5, momentum=0.5, every=3, writer=writer)
     for step in range(10):
         recorder.log(
-            step, loss=1.0 / (1 + step), hessian_vector=lambda v, k=step: (1 + k) * CURVATURES * v, dimension=2
+            step,
+            loss=1.0 / (1 + step),
+            hessian_vector=lambda v, k=step: (1 + k) * CURVATURES * v,
+            dimension=2,
         )
         after(step)
     return recorder.dataset()

@@ -61,6 +61,7 @@ def test_a_run_is_optaxs(name):
 def test_a_run_is_pytorchs(name):
     """Protects the same against PyTorch, which corrects no bias of RMSProp."""
     import torch
+
     ours = CASES[name]
     w = torch.tensor(START, requires_grad=True)
     if isinstance(ours, ss.Adam):

@@ -23,6 +23,7 @@ def weights_of(optimizer):
 def by_pytorch(make, *, undamped_first_step=True):
     """Return the weights by an optimizer of PyTorch; gradients are ours."""
     import torch
+
     weight = torch.nn.Parameter(torch.tensor(START, dtype=torch.float64))
     optimizer = make([weight])
     if not undamped_first_step:
@@ -57,6 +58,7 @@ def assert_equal(ours, theirs):
 def test_pytorchs_momentum():
     """Protects HeavyBall and AveragedHeavyBall, with the dampening that their docstrings state."""
     import torch
+
     assert_equal(weights_of(BALL)[0], by_pytorch(partial(torch.optim.SGD, lr=BALL.lr, momentum=0.9)))
     averaging = partial(torch.optim.SGD, lr=AVERAGED.lr, momentum=0.9, dampening=0.9)
     assert_equal(weights_of(AVERAGED)[0], by_pytorch(averaging, undamped_first_step=False))
@@ -68,6 +70,7 @@ def test_pytorchs_momentum():
 def test_pytorchs_nesterov():
     """Protects lookahead: PyTorch's weights are the points at which ours takes gradients."""
     import torch
+
     weights, velocity = weights_of(NESTEROV)
     theirs = by_pytorch(partial(torch.optim.SGD, lr=NESTEROV.lr, momentum=0.9, nesterov=True))
     assert_equal(weights + 0.9 * velocity, theirs)

@@ -15,7 +15,7 @@ _HOMES: Final = {
     "TransformersCallback": "transformers",
 }
 
-__all__ = ["KerasCallback", "LightningCallback", "TransformersCallback"]  # noqa: F822 (loaded on first use)
+__all__ = ["KerasCallback", "LightningCallback", "TransformersCallback"]
 
 
 def __getattr__(name: str) -> Any:

@@ -124,7 +124,7 @@ def _accumulated(optimizer: Any) -> int:
     return int(optimizer.gradient_accumulation_steps or 1)
 
 
-def _rates(optimizer: Any) -> dict[str, float]:
+def _rates(optimizer: Any) -> dict[str, Any]:
     """Return lr, momentum and lookahead of an optimizer's next update."""
     import keras
 

@@ -70,7 +70,9 @@ class TransformersCallback(TrainerCallback):
 
     def __init__(self, closure: Callable[[Any], Any], **settings: Any) -> None:
         if TrainerCallback is object:
-            raise ImportError("TransformersCallback needs Transformers: pip install transformers accelerate torch")
+            raise ImportError(
+                "TransformersCallback needs Transformers: pip install transformers accelerate torch"
+            )
         if not callable(closure):
             raise TypeError(f"closure must be a function of the model, got {validation.shown(closure)}")
         Recorder(**settings)  # so that a wrong setting is an error now, not when training begins
@@ -90,7 +92,7 @@ class TransformersCallback(TrainerCallback):
             return
         model, optimizer = parts["model"], parts["optimizer"]
         if self.recorder is None:
-            optimizer = getattr(optimizer, "optimizer", optimizer)  # Accelerate's wrapper has none of the settings
+            optimizer = getattr(optimizer, "optimizer", optimizer)  # what Accelerate has wrapped
             self.recorder = Recorder.for_torch(
                 model.parameters(), lambda: self.closure(model), optimizer, **self.settings
             )

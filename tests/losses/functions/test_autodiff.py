@@ -68,6 +68,7 @@ def test_a_tree_becomes_a_vector_and_back():
 def test_tensors_become_a_vector_and_back():
     """Protects PyTorch's parameters: a dict by its names in any order, its shapes, and no others."""
     import torch
+
     template = {"m": torch.ones(2, 2, dtype=torch.float64), "b": torch.zeros(1, dtype=torch.float64)}
     found = autodiff.of_torch(lambda p: (p["m"] ** 2).sum() + p["b"][0], template)
     assert found.given.tolist() == [1.0, 1.0, 1.0, 1.0, 0.0]

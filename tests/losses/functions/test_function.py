@@ -37,6 +37,7 @@ def in_jax(network=NETWORK):
 
 def in_torch(network=NETWORK):
     import torch
+
     inputs, targets = torch.from_numpy(network.inputs), torch.from_numpy(network.targets)
     return ss.FunctionLoss.from_torch(
         lambda p: torch_mlp(torch, p, inputs, targets), torch_template(torch, network)
@@ -162,6 +163,7 @@ def test_parameters_of_any_form_become_one_vector():
 def test_parameters_of_torch_modules():
     """Protects the way in for a torch.nn.Module."""
     import torch
+
     model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Tanh(), torch.nn.Linear(2, 1)).double()
     parameters = dict(model.named_parameters())
     inputs = torch.ones(4, 3, dtype=torch.float64)
@@ -189,6 +191,7 @@ def test_parameters_of_torch_modules():
 def test_torch_functions_are_tried_where_their_template_is():
     """Protects against what would fail later, or never: float32, another signature, parameters that are not used."""
     import torch
+
     model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Tanh(), torch.nn.Linear(2, 1)).double()
     parameters, inputs = dict(model.named_parameters()), torch.ones(4, 3, dtype=torch.float64)
     call = torch.func.functional_call
@@ -250,6 +253,7 @@ def test_jax_functions_are_tried_where_their_template_is(function, error, messag
 def test_derivatives_that_torch_gets_wrong_are_not_used():
     """Protects third derivatives: of normalizations PyTorch's are wrong by their own size, without a word."""
     import torch
+
     inputs = torch.tensor(np.random.default_rng(0).standard_normal((5, 3)))
 
     def normalized(x, by_hand):
