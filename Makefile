@@ -3,6 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OLDEST := .venv-oldest
+INTEGRATIONS := .venv-integrations
+# The release of PyTorch that the integrations are tested with, and an index beside PyPI that has it. PyTorch's own index
+# has wheels for CPUs, which are much smaller than PyPI's on Linux: the workflow in .github takes these.
+TORCH_RELEASE ?= 2.13.0
+TORCH_INDEX ?=
 QUICK ?=
 STUDY ?=
 SECONDS ?=
@@ -16,8 +21,8 @@ help:
 	@echo "make reproduce [QUICK=1]  every figure and the table of predictions, into report/"
 	@echo "make test                 the tests (under 5 minutes)"
 	@echo "make test-full            the tests that take long, too"
+	@echo "make test-integrations    the tests with PyTorch, Lightning, Keras and the like, which it installs"
 	@echo "make test-oldest          the tests with the oldest dependencies that pyproject.toml allows"
-	@echo "make test-integrations    with libraries of other people's training code: PyTorch, readers of logs"
 	@echo "make test-browser         the explorer in Chromium, if there is one"
 	@echo "make lint types imports   ruff and the schemas of .github, mypy, import-linter"
 	@echo "make experiments          long studies of figures/studies.py: goes on with what figures/results lacks"
@@ -57,6 +62,18 @@ $(OLDEST)/.installed: pyproject.toml
 # Without --mpl: the pictures' baselines are drawn by the newest Matplotlib, whose text differs by pixels.
 test-oldest: $(OLDEST)/.installed
 	$(OLDEST)/bin/python -m pytest -n 2 --dist worksteal -m 'not slow and not docs and not integrations' -q
+
+# Large libraries stay apart: the other tests are those of a user who has none of them.
+$(INTEGRATIONS)/.installed: pyproject.toml
+	test -x $(INTEGRATIONS)/bin/python || $(PYTHON) -m venv $(INTEGRATIONS)
+	$(INTEGRATIONS)/bin/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch==$(TORCH_RELEASE)
+	$(INTEGRATIONS)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[integrations]'
+	@touch $@
+
+# Files without the mark are not collected, which saves half a minute. One thread: the models are small, and threads would
+# wait for each other.
+test-integrations: $(INTEGRATIONS)/.installed
+	OMP_NUM_THREADS=1 $(INTEGRATIONS)/bin/python -m pytest -m integrations -q $(shell grep -rl --include=*.py "mark\.integrations" tests)
 
 lint: setup
 	$(BIN)/ruff check .
@@ -105,14 +122,6 @@ test-docs: $(VENV)/.installed-docs
 images: setup
 	$(BIN)/python docs/pictures.py
 
-# With PyTorch and the readers of logs, which take gigabytes.
-$(VENV)/.installed-integrations: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[logs,torch]'
-	@touch $@
-
-test-integrations: $(VENV)/.installed-integrations
-	$(BIN)/python -m pytest -q -m integrations
-
 # With the explorer and a driver for Chromium, which must be on the machine.
 $(VENV)/.installed-browser: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[browser]'
@@ -128,4 +137,4 @@ predictions: setup
 	$(BIN)/selfstab verify --json > docs/theory/predictions.json
 
 clean:
-	rm -rf $(VENV) $(OLDEST) docs/_build report .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) $(INTEGRATIONS) docs/_build report .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

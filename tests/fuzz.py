@@ -97,7 +97,9 @@ CALLS = {
     "hessian_spectrum": (ss.hessian_spectrum, {
         "loss": LOSS, "weights": [[0.0, 0.0]], "largest": 1, "smallest": 1, "full": False, "vectors": True,
         "tolerance": 1e-8}),
-    "Recorder": (ss.Recorder, {"lr": 0.1, "momentum": 0.9, "lookahead": 0.0, "every": 2, "tolerance": 1e-8}),
+    "Recorder": (ss.Recorder, {
+        "lr": 0.1, "momentum": 0.9, "lookahead": 0.0, "every": 2, "tolerance": 1e-8,
+        "writer": lambda name, value, step: None}),
     "log": (lambda **given: ss.Recorder().log(**given), {
         "step": 0, "parameters": None, "data": None, "loss": 1.0, "hessian_vector": lambda v: v, "dimension": 2,
         "lr": 0.1, "momentum": 0.9, "lookahead": 0.0}),

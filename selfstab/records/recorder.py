@@ -12,7 +12,7 @@ import numpy as np
 
 from selfstab import theory, validation
 from selfstab.provenance import versions
-from selfstab.records import jax_loops, outputs, torch_loops
+from selfstab.records import jax_loops, outputs, torch_loops, writers
 from selfstab.records.recorder_state import Clock, State, state_of
 from selfstab.records.tracker import SharpnessTracker
 from selfstab.records.training_loops import Reading, number
@@ -62,6 +62,9 @@ class Recorder:
         Hessian-vector products a record, >= 3, for records that cost little: five are usual. The first record goes on
         to `accuracy`. The second one, and every 16th after it, go on to a tenth of that: so they measure the error of
         records with so few products.
+    writer
+        Where each row goes, too: TensorBoard's ``SummaryWriter``, a run of Weights & Biases, or a function of name,
+        value and step. In the first two the names begin with ``selfstab/``.
 
     Raises
     ------
@@ -81,7 +84,7 @@ class Recorder:
     >>> recorder = ss.Recorder(lr=0.1, momentum=0.0, every=2)
     >>> for step in range(5):
     ...     loss = 0.5 * float(curvatures @ w**2)
-    ...     recorder.log(step, loss=loss, hessian_vector=lambda v: curvatures * v, dimension=2)
+    ...     row = recorder.log(step, loss=loss, hessian_vector=lambda v: curvatures * v, dimension=2)
     ...     w = w - 0.1 * curvatures * w
     >>> run = recorder.dataset()
     >>> run.step.values, run.sharpness.values, run.max_stable_sharpness.values
@@ -99,6 +102,7 @@ class Recorder:
         second: bool = False,
         accuracy: float | None = None,
         most_products: int | None = None,
+        writer: Any = None,
     ) -> None:
         self.lr = None if lr is None else validation.real("lr", lr, at_least=0)
         self.momentum = validation.real("momentum", momentum, at_least=0, below=1)
@@ -120,6 +124,7 @@ class Recorder:
             accuracy=self.accuracy, tolerance=self.tolerance, second=second, most_products=most_products
         )
         self._clock = Clock()
+        self._write = None if writer is None else writers.of(writer)
         self._read: Callable[..., Reading] | None = None
         self._needs_parameters = False
         self._steps: list[int] = []
@@ -154,7 +159,7 @@ class Recorder:
         lr: Any = None,
         momentum: Any = None,
         lookahead: Any = None,
-    ) -> None:
+    ) -> dict[str, float] | None:
         """Record a step, if it is a multiple of `every`.
 
         Parameters
@@ -174,6 +179,11 @@ class Recorder:
         lr, momentum, lookahead
             Of the update that follows; by default the optimizer's, or the recorder's.
 
+        Returns
+        -------
+        dict or None
+            ``step`` and what was recorded, by the names of :meth:`dataset`; None where the step is not recorded.
+
         Raises
         ------
         TypeError, ValueError
@@ -183,9 +193,11 @@ class Recorder:
         if self._steps and step <= self._steps[-1]:
             raise ValueError(f"step must be larger than the last one, {self._steps[-1]}, got {step}")
         if step % self.every:
-            return
+            return None
         with self._clock.record(step):
-            self._record(step, parameters, data, loss, hessian_vector, dimension, (lr, momentum, lookahead))
+            return self._record(
+                step, parameters, data, loss, hessian_vector, dimension, (lr, momentum, lookahead)
+            )
 
     def _record(
         self,
@@ -196,7 +208,7 @@ class Recorder:
         hessian_vector: Callable[[Array], Any] | None,
         dimension: int | None,
         given: tuple[Any, Any, Any],
-    ) -> None:
+    ) -> dict[str, float]:
         lr, momentum, lookahead = given
         reading = self._reading(parameters, data, loss, hessian_vector, dimension)
         rates = {
@@ -230,6 +242,13 @@ class Recorder:
         self._steps.append(step)
         self._rows.append(row)
         self._lookaheads.append(ahead)
+        recorded = [
+            name for name in _COLUMNS if name in row and (self.second or not name.startswith("second_"))
+        ]
+        out = {"step": step, **{name: row[name] for name in recorded}}
+        if self._write is not None:
+            self._write(out)
+        return out
 
     def _reading(self, parameters: Any, data: Any, loss: Any, hessian_vector: Any, dimension: Any) -> Reading:
         if self._needs_parameters and parameters is None:
@@ -303,7 +322,7 @@ class Recorder:
         Examples
         --------
         >>> recorder = Recorder(lr=0.1)
-        >>> recorder.log(0, loss=1.0, hessian_vector=lambda v: 3.0 * v, dimension=2)
+        >>> row = recorder.log(0, loss=1.0, hessian_vector=lambda v: 3.0 * v, dimension=2)
         >>> resumed = Recorder(lr=0.1)
         >>> resumed.load_state_dict(recorder.state_dict())
         >>> resumed.dataset().equals(recorder.dataset())
@@ -396,17 +415,17 @@ class Recorder:
         --------
         >>> import jax.numpy as jnp
         >>> recorder = Recorder.for_jax(lambda p: 1.5 * (p["a"] ** 2).sum(), lr=0.1)
-        >>> recorder.log(0, {"a": jnp.ones(2)})
-        >>> recorder.dataset().sharpness.values.round(3)
-        array([3.])
+        >>> row = recorder.log(0, {"a": jnp.ones(2)})
+        >>> round(row["sharpness"], 3)
+        3.0
 
         The mean over all samples, two batches at a time:
 
         >>> batches = [jnp.array([1.0, 2.0]), jnp.array([3.0])]
         >>> recorder = Recorder.for_jax(lambda p, x: (0.5 * jnp.mean((x * p) ** 2), len(x)), parts=batches, lr=0.1)
-        >>> recorder.log(0, jnp.ones(()))
-        >>> recorder.dataset().sharpness.values.round(3)  # (1 + 4 + 9)/3
-        array([4.667])
+        >>> row = recorder.log(0, jnp.ones(()))
+        >>> round(row["sharpness"], 3)  # (1 + 4 + 9)/3
+        4.667
         """
         recorder = cls(**settings)
         recorder._read, recorder._needs_parameters = jax_loops.of_jax(function, parts), True

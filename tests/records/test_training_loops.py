@@ -79,17 +79,21 @@ def torch_record(torch, model, closure, steps=STEPS, **sgd):
     return recorder.dataset()
 
 
+@pytest.mark.integrations
 def test_a_torch_loop_equals_the_simulated_run():
     """Protects for_torch: lr and momentum from the optimizer, the sharpness from autograd."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: not run")
+    import torch
+
     recorded = torch_record(torch, *torch_network(torch), lr=LR, momentum=MOMENTUM)
     assert_same_record(recorded, simulated())
     assert (recorded.momentum == MOMENTUM).all()
 
 
+@pytest.mark.integrations
 def test_torch_optimizers_are_read_with_their_options():
     """Protects weight decay, Nesterov's threshold, float32, and the doors of for_torch."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: not run")
+    import torch
+
     model, closure = torch_network(torch)
     decayed = torch_record(
         torch, model, closure, steps=0, lr=0.1, momentum=0.5, weight_decay=0.25, nesterov=True
@@ -154,7 +158,8 @@ def test_bad_jax_input_is_named():
 
 def test_a_closure_that_draws_anew_is_refused():
     """Protects records: the sharpness of a network with dropout is another one at each call, its residual small."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: not run")
+    import torch
+
     model, closure = torch_network(torch)
     optimizer = torch.optim.SGD(model.parameters(), lr=LR)
     recorder = ss.Recorder.for_torch(model.parameters(), lambda: closure() * torch.rand(()), optimizer)
