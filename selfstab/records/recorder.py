@@ -242,9 +242,7 @@ class Recorder:
         self._steps.append(step)
         self._rows.append(row)
         self._lookaheads.append(ahead)
-        recorded = [
-            name for name in _COLUMNS if name in row and (self.second or not name.startswith("second_"))
-        ]
+        recorded = [name for name in self._columns() if name in row]
         out = {"step": step, **{name: row[name] for name in recorded}}
         if self._write is not None:
             self._write(out)
@@ -270,6 +268,11 @@ class Recorder:
         size = validation.integer("dimension", dimension, at_least=1)
         return Reading(number("loss", loss), hessian_vector, size, "float64")
 
+    def _columns(self) -> list[str]:
+        """Return the names of what is recorded, by the recorder's settings."""
+        absent = {"second_sharpness": not self.second, "measured_error": self.most_products is None}
+        return [name for name in _COLUMNS if not absent.get(name, False)]
+
     def dataset(self) -> xarray.Dataset:
         """Return what was recorded.
 
@@ -285,11 +288,8 @@ class Recorder:
         import xarray
 
         out = xarray.Dataset(coords={"step": np.array(self._steps, dtype=np.int64)})
-        for name, (long_name, units) in _COLUMNS.items():
-            if name == "second_sharpness" and not self.second:
-                continue
-            if name == "measured_error" and self.most_products is None:
-                continue
+        for name in self._columns():
+            long_name, units = _COLUMNS[name]
             values = np.array([row.get(name, np.nan) for row in self._rows], dtype=np.float64)
             out[name] = ("step", values, {"long_name": long_name, "units": units})
         out["step"].attrs["long_name"] = "number of updates"

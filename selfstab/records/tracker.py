@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from selfstab.eigen.blas import one_blas_thread
 from selfstab.eigen.krylov import NotFiniteError
@@ -265,7 +264,7 @@ def _like(reference: Any, row: Any) -> Any:
     return row if same else like(reference, host(row))
 
 
-def _generic(dimension: int, number: int) -> npt.NDArray[np.float32]:
+def _generic(dimension: int, number: int) -> Any:
     """Return a fixed random vector of length about 1: simple ones are orthogonal to eigenvectors of structured ones."""
     vector = np.random.default_rng(number).standard_normal(dimension, dtype=np.float32)
     vector /= np.float32(dimension**0.5)

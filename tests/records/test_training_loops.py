@@ -156,6 +156,7 @@ def test_bad_jax_input_is_named():
         recorder.log(0, jax.tree_util.tree_map(lambda leaf: leaf.astype(jnp.float16), layered(START)))
 
 
+@pytest.mark.integrations
 def test_a_closure_that_draws_anew_is_refused():
     """Protects records: the sharpness of a network with dropout is another one at each call, its residual small."""
     import torch

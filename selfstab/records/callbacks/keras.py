@@ -8,7 +8,8 @@ from typing import Any, Final
 import numpy as np
 
 from selfstab import validation
-from selfstab.records.recorder import TOLERANCES, Recorder
+from selfstab.records.recorder import Recorder
+from selfstab.records.tracker import TOLERANCES
 
 try:
     from keras.callbacks import Callback
