@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from selfstab import theory, validation
+from selfstab import validation
 from selfstab.eigen.krylov import NotFiniteError
 from selfstab.eigen.pairs import top_eigenpair, top_eigenpairs
+from selfstab.kernels.measures import PRECONDITIONED
+from selfstab.optimizers.base import Optimizer
+from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.provenance import versions
-from selfstab.records import outputs, training_loops
+from selfstab.records import batch_sharpness, outputs, rows, training_loops
 from selfstab.records.training_loops import Reading, number
+from selfstab.records.training_optimizers import OptimizerReading, optax
+from selfstab.records.training_optimizers.base import clipping_factor, of_selfstab, with_numbers
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -23,16 +28,6 @@ if TYPE_CHECKING:
 
 TOLERANCES: Final = {"float64": 1e-10, "float32": 1e-4}
 """Relative residual at which the sharpness counts as converged, by the precision of the products."""
-
-_COLUMNS: Final = {
-    "loss": ("L(w_t)", "loss"),
-    "sharpness": ("largest Hessian eigenvalue at w_t", "1/lr"),
-    "sharpness_residual": ("norm of H u - S u", "1/lr"),
-    "second_sharpness": ("second largest Hessian eigenvalue at w_t", "1/lr"),
-    "lr": ("learning rate of the update t -> t + 1", "1/sharpness"),
-    "momentum": ("momentum of the update t -> t + 1", "1"),
-    "max_stable_sharpness": ("2 (1 + momentum) / (lr (1 + 2 lookahead))", "1/lr"),
-}
 
 
 class Recorder:
@@ -53,6 +48,13 @@ class Recorder:
     second
         Whether to record the second eigenvalue, too, at about twice the products: where it nears the threshold, the
         theory of one unstable direction ends.
+    optimizer
+        The :class:`selfstab.Optimizer` whose rule the loop follows, in place of lr, momentum and lookahead. Of one with
+        a preconditioner, such as :class:`selfstab.Adam`, the threshold is of the preconditioned sharpness, which is
+        recorded beside the sharpness.
+    clipping
+        The largest norm of the gradient, where the loop clips it (``clip_grad_norm_``). Records then say by which
+        factor. The threshold is of steps that are not clipped.
 
     Raises
     ------
@@ -83,6 +85,8 @@ class Recorder:
         every: int = 1,
         tolerance: float | None = None,
         second: bool = False,
+        optimizer: Optimizer | None = None,
+        clipping: float | None = None,
     ) -> None:
         self.lr = None if lr is None else validation.real("lr", lr, at_least=0)
         self.momentum = validation.real("momentum", momentum, at_least=0, below=1)
@@ -92,12 +96,25 @@ class Recorder:
         if not isinstance(second, bool):
             raise TypeError(f"second must be True or False, got {validation.shown(second)}")
         self.second = second
+        self.clipping = None if clipping is None else validation.real("clipping", clipping, above=0)
+        self.optimizer = optimizer
+        if optimizer is not None and not isinstance(optimizer, Optimizer):
+            raise TypeError(
+                "optimizer must be one of selfstab's, such as selfstab.Adam(lr), or be given to for_torch or for_jax, "
+                f"got {validation.shown(optimizer)}"
+            )
+        if optimizer is not None and (lr, self.momentum, self.lookahead) != (None, 0.0, 0.0):
+            raise ValueError(
+                "lr, momentum and lookahead must be left out beside optimizer, which has its own"
+            )
+        self._optimizer_at: Callable[..., OptimizerReading] | None = None
+        self._batch_sharpness: Callable[[Any, Any], tuple[float, float]] | None = None
         self._read: Callable[[Any], Reading] | None = None
         self._needs_parameters = False
-        self._guess: Array | None = None
+        self._guesses: dict[str, Array] = {}
+        self._last: OptimizerReading | None = None
         self._steps: list[int] = []
         self._rows: list[dict[str, float]] = []
-        self._lookaheads: list[float] = []
 
     def __repr__(self) -> str:
         last = f", the last of step {self._steps[-1]}" if self._steps else ""
@@ -118,6 +135,8 @@ class Recorder:
         lr: Any = None,
         momentum: Any = None,
         lookahead: Any = None,
+        state: Any = None,
+        preconditioner: Any = None,
     ) -> None:
         """Record a step, if it is a multiple of `every`.
 
@@ -135,6 +154,11 @@ class Recorder:
             Number of weights, needed with `hessian_vector`.
         lr, momentum, lookahead
             Of the update that follows; by default the optimizer's, or the recorder's.
+        state
+            Of recorders made by :meth:`for_jax` with an optimizer of Optax: its state before the update.
+        preconditioner
+            P of each weight, shape (dimension,), by which the update that follows divides, where the recorder's
+            `optimizer` has one and no `state` says it.
 
         Raises
         ------
@@ -147,29 +171,56 @@ class Recorder:
         if step % self.every:
             return
         reading = self._reading(parameters, loss, hessian_vector, dimension)
-        rates = {
-            name: first if first is not None else second if second is not None else getattr(self, name)
-            for name, first, second in (
-                ("lr", lr, reading.lr),
-                ("momentum", momentum, reading.momentum),
-                ("lookahead", lookahead, reading.lookahead),
+        numbers = {"lr": lr, "momentum": momentum, "lookahead": lookahead}
+        own = with_numbers(self._own(step, reading, parameters, state, preconditioner, numbers), numbers)
+        own.check_size(reading.dimension)
+        if self._optimizer_at is not None:  # weight decay is not in the function
+            total = reading.loss + (
+                own.decay_energy(reading.arrays()) if loss is None and reading.arrays else 0.0
             )
-        }
-        if rates["lr"] is None:
-            raise ValueError("lr must be given to log or to the recorder, got None")
-        row = {
-            "loss": reading.loss,
-            "lr": validation.real("lr", rates["lr"], at_least=0),
-            "momentum": validation.real("momentum", rates["momentum"], at_least=0, below=1),
-        }
-        ahead = validation.real("lookahead", rates["lookahead"], at_least=0)
-        row["max_stable_sharpness"] = (
-            float(theory.max_stable_sharpness(row["lr"], row["momentum"], ahead)) if row["lr"] > 0 else np.inf
-        )
-        row["sharpness"], row["sharpness_residual"], row["second_sharpness"] = self._sharpness(reading)
+            reading = replace(reading, loss=total, product=own.decayed(reading.product))
+        row = {"loss": reading.loss, "lr": own.lr, "momentum": own.momentum}
+        vector, found = self._eigenvalues("sharpness", reading.product, reading)
+        row |= found
+        if own.preconditioned:
+            vector, found = self._eigenvalues(PRECONDITIONED, own.matching(reading.product), reading)
+            row |= found
+        row["max_stable_sharpness"] = own.threshold(vector)
+        if self.clipping is not None or own.clipping_factor != 1.0:
+            row["clipping_factor"] = own.clipping_factor * self._clipping_factor(reading)
+        if self._batch_sharpness is not None:
+            row["batch_sharpness"], row["batch_sharpness_error"] = self._batch_sharpness(parameters, own)
         self._steps.append(step)
         self._rows.append(row)
-        self._lookaheads.append(ahead)
+        self._last = own
+
+    def _own(
+        self, step: int, reading: Reading, parameters: Any, state: Any, preconditioner: Any, numbers: Any
+    ) -> OptimizerReading:
+        """Return what the loop's optimizer does at this step, before numbers that log is given take its place."""
+        if state is not None and self._optimizer_at is None:
+            raise ValueError("state must be left out, for the recorder has no optimizer of Optax, got one")
+        if preconditioner is not None and (self.optimizer is None or reading.optimizer is not None):
+            raise ValueError(
+                "preconditioner must be left out, where no optimizer of the recorder divides by it"
+            )
+        if self._optimizer_at is not None:
+            return self._optimizer_at(parameters, state, reading.gradient)
+        if reading.optimizer is not None:
+            return reading.optimizer
+        if self.optimizer is not None:
+            return of_selfstab(self.optimizer, step, preconditioner)
+        if numbers["lr"] is None and self.lr is None:
+            raise ValueError("lr must be given to log or to the recorder, got None")
+        plain = HeavyBall(1.0, self.momentum, self.lookahead)
+        return OptimizerReading(plain, self.lr or 0.0, self.momentum)
+
+    def _clipping_factor(self, reading: Reading) -> float:
+        if self.clipping is None:
+            return 1.0
+        if reading.gradient_norm is None:
+            raise ValueError("clipping must be left out of a recorder that is given products only")
+        return clipping_factor(reading.gradient_norm(), self.clipping)
 
     def _reading(self, parameters: Any, loss: Any, hessian_vector: Any, dimension: Any) -> Reading:
         if self._needs_parameters and parameters is None:
@@ -188,30 +239,37 @@ class Recorder:
         size = validation.integer("dimension", dimension, at_least=1)
         return Reading(number("loss", loss), hessian_vector, size, "float64")
 
-    def _sharpness(self, reading: Reading) -> tuple[float, float, float]:
-        """Return the sharpness, its residual and the second eigenvalue; NaN where the Hessian is not finite."""
+    def _eigenvalues(
+        self, name: str, of: Callable[[Array], Any], reading: Reading
+    ) -> tuple[Array | None, dict[str, float]]:
+        """Return the top eigenvector, and the row's entries; NaN where the Hessian is not finite."""
 
         def product(v: Array) -> Array:
-            image = np.asarray(reading.product(v))
+            image = np.asarray(of(v))
             if image.dtype.kind not in "fiu" or image.shape != v.shape:
                 raise TypeError(
                     f"hessian_vector must return {v.size} real numbers, got shape {image.shape} of dtype {image.dtype}"
                 )
             return image.astype(np.float64)
 
-        guess = self._guess if self._guess is not None and self._guess.shape[1] == reading.dimension else None
+        guess = self._guesses.get(name)
+        guess = guess if guess is not None and guess.shape[1] == reading.dimension else None
         tolerance = TOLERANCES[reading.precision] if self.tolerance is None else self.tolerance
+        row = dict.fromkeys((name, f"{name}_residual", f"second_{name}"), np.nan)
         try:
             if self.second and reading.dimension > 1:
                 pairs = top_eigenpairs(product, 2, reading.dimension, guess=guess, tolerance=tolerance)
-                self._guess = pairs.vectors
-                return float(pairs.values[0]), float(pairs.residuals[0]), float(pairs.values[1])
-            first = None if guess is None else guess[0]
-            pair = top_eigenpair(product, reading.dimension, guess=first, tolerance=tolerance)
+                self._guesses[name] = pairs.vectors
+                row |= {name: float(pairs.values[0]), f"{name}_residual": float(pairs.residuals[0])}
+                row[f"second_{name}"] = float(pairs.values[1])
+            else:
+                first = None if guess is None else guess[0]
+                pair = top_eigenpair(product, reading.dimension, guess=first, tolerance=tolerance)
+                self._guesses[name] = pair.vector[None]
+                row |= {name: pair.value, f"{name}_residual": pair.residual}
         except NotFiniteError:
-            return np.nan, np.nan, np.nan
-        self._guess = pair.vector[None]
-        return pair.value, pair.residual, np.nan
+            return None, row
+        return self._guesses[name][0], row
 
     def dataset(self) -> xarray.Dataset:
         """Return what was recorded.
@@ -221,29 +279,26 @@ class Recorder:
         xarray.Dataset
             Dimension step: ``loss``, ``sharpness``, ``sharpness_residual`` (‖Hu − Su‖; NaN, both, where the Hessian
             was not finite), ``lr``, ``momentum``, ``max_stable_sharpness`` (S*, infinite where lr is 0); with `second`,
-            ``second_sharpness``.
+            ``second_sharpness``. Where weights have learning rates of their own or a preconditioner, also
+            ``preconditioned_sharpness``, which S* is then of: the largest eigenvalue of M^½ H M^½, with M the weights'
+            own learning rates, divided by lr and by the preconditioner. With `clipping` also ``clipping_factor``, and
+            of batches ``batch_sharpness`` with its standard error. Attributes ``optimizer``, in selfstab's terms, and
+            ``training_optimizer``, in the library's (JSON).
         """
-        import xarray
-
-        out = xarray.Dataset(coords={"step": np.array(self._steps, dtype=np.int64)})
-        for name, (long_name, units) in _COLUMNS.items():
-            if name == "second_sharpness" and not self.second:
-                continue
-            values = np.array([row[name] for row in self._rows], dtype=np.float64)
-            out[name] = ("step", values, {"long_name": long_name, "units": units})
-        out["step"].attrs["long_name"] = "number of updates"
-        lrs, momenta = ({row[name] for row in self._rows} for name in ("lr", "momentum"))
-        settings = {
-            "lr": next(iter(lrs)) if len(lrs) == 1 else {"schedule": "as recorded"},
-            "momentum": max(momenta, default=self.momentum),
-            "lookahead": self._lookaheads[-1] if self._lookaheads else self.lookahead,
-        }
+        plain = HeavyBall(1.0, self.momentum, self.lookahead)
+        out = rows.dataset(self._steps, self._rows, second=self.second)
         out.attrs.update(
             loss="recorded from a training loop",
-            optimizer=json.dumps(settings),
+            optimizer=rows.settings(
+                self._rows, self._last.optimizer if self._last else self.optimizer or plain
+            ),
             every=self.every,
             versions=versions(),
         )
+        if self._last is not None and self._last.settings:
+            out.attrs["training_optimizer"] = json.dumps(dict(self._last.settings))
+        if self.clipping is not None:
+            out.attrs["clipping"] = self.clipping
         return out
 
     def save(self, path: str | Path) -> None:
@@ -271,7 +326,15 @@ class Recorder:
     # -- other libraries' loops ---------------------------------------------------------------------------------------
 
     @classmethod
-    def for_jax(cls, function: Callable[[Any], Any], **settings: Any) -> Recorder:
+    def for_jax(
+        cls,
+        function: Callable[[Any], Any],
+        *,
+        optimizer: Any = None,
+        batch_loss: Callable[[Any, Any], Any] | None = None,
+        batches: Any = None,
+        **settings: Any,
+    ) -> Recorder:
         """Return a recorder of a JAX loop: ``recorder.log(step, parameters)`` takes loss and sharpness from `function`.
 
         Parameters
@@ -279,8 +342,15 @@ class Recorder:
         function
             Parameters, any pytree of arrays of one precision → L, a scalar; traceable by JAX. Let it be the loss on all
             data, not on a batch that changes.
+        optimizer
+            A transformation of Optax, whose state :meth:`log` then gets: ``recorder.log(step, parameters,
+            state=state)``. Learning rate, momentum, weight decay, preconditioner and clipping are found by asking it.
+            Or a :class:`selfstab.Optimizer`.
+        batch_loss, batches
+            Parameters and a batch → its loss, and the batches (a list, or a function that returns them): the batch
+            sharpness E gᵀHg/E gᵀg is recorded as well.
         **settings
-            Of the class: lr, momentum, lookahead, every, tolerance, second.
+            Of the class: lr, momentum, lookahead, every, tolerance, second, clipping.
 
         Returns
         -------
@@ -295,13 +365,29 @@ class Recorder:
         >>> recorder.dataset().sharpness.values.round(3)
         array([3.])
         """
-        recorder = cls(**settings)
+        own = optimizer if isinstance(optimizer, Optimizer) else None
+        recorder = cls(optimizer=own, **settings)
+        if optimizer is not None and own is None:
+            if (recorder.lr, recorder.momentum, recorder.lookahead) != (None, 0.0, 0.0):
+                raise ValueError(
+                    "lr, momentum and lookahead must be left out beside optimizer, which has its own"
+                )
+            recorder._optimizer_at = optax.of_transformation(optimizer)
         recorder._read, recorder._needs_parameters = training_loops.of_jax(function), True
+        if batch_loss is not None or batches is not None:
+            recorder._batch_sharpness = batch_sharpness.of_jax(batch_loss, batches)
         return recorder
 
     @classmethod
     def for_torch(
-        cls, parameters: Iterable[Any], closure: Callable[[], Any], optimizer: Any, **settings: Any
+        cls,
+        parameters: Iterable[Any],
+        closure: Callable[[], Any],
+        optimizer: Any,
+        *,
+        batch_loss: Callable[[Any], Any] | None = None,
+        batches: Any = None,
+        **settings: Any,
     ) -> Recorder:
         """Return a recorder of a PyTorch loop: ``recorder.log(step)`` reads all it needs.
 
@@ -313,10 +399,14 @@ class Recorder:
             () → L, a scalar tensor, computed from the parameters by operations that can be differentiated twice. Let it
             be the loss on all data, not on a batch that changes.
         optimizer
-            A ``torch.optim.SGD``; lr, momentum, Nesterov's lookahead and weight decay are read from its param_groups at
-            each step, and must be the same in all. Weight decay λ counts: λ‖w‖²/2 in the loss, λ in the sharpness.
+            A ``torch.optim`` SGD, Adam, AdamW, RMSprop or Adagrad, or what wraps one and steps as it does. Groups may
+            have their own lr, weight decay, eps and beta2, and must have one momentum. They and the optimizer's state
+            are read at each record.
+        batch_loss, batches
+            A batch → its loss, and the batches (a data loader, a list, or a function that returns them): the batch
+            sharpness E gᵀHg/E gᵀg is recorded as well.
         **settings
-            Of the class: every, tolerance, second.
+            Of the class: every, tolerance, second, clipping.
 
         Returns
         -------
@@ -327,8 +417,21 @@ class Recorder:
         Raises
         ------
         TypeError, ValueError
-            If an argument is of the wrong kind, or the optimizer is no SGD.
+            If an argument is of the wrong kind, or the optimizer's rule is not understood.
+
+        Notes
+        -----
+        Weight decay λ of SGD, Adam, RMSprop and Adagrad counts as part of the loss: λ‖w‖²/2 in it, λ in the sharpness.
+        That of AdamW shrinks the weights beside it, and lowers S* by (1 + β₁)λ/(1 − β₁).
+
+        Where groups differ in lr or the optimizer has a preconditioner P, S* is that of the preconditioned sharpness:
+        the largest eigenvalue of M^½ H M^½, with M each weight's lr, divided by the largest one and by P. P is that of
+        the update that follows, as of :class:`selfstab.Adam`, with the gradient of `closure`.
         """
         recorder = cls(**settings)
-        recorder._read = training_loops.of_torch(parameters, closure, optimizer)
+        weights = list(parameters)
+        recorder._read = training_loops.of_torch(weights, closure, optimizer)
+        if batch_loss is not None or batches is not None:
+            trained = [weight for weight in weights if weight.requires_grad]
+            recorder._batch_sharpness = batch_sharpness.of_torch(trained, batch_loss, batches)
         return recorder

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from selfstab import validation
+from selfstab.records.training_optimizers import OptimizerReading
+from selfstab.records.training_optimizers import torch as torch_optimizers
 from selfstab.validation import Array
 
 PRECISIONS: Final = ("float64", "float32")
@@ -26,6 +28,12 @@ class Reading:
     lr: float | None = None
     momentum: float | None = None
     lookahead: float | None = None
+    optimizer: OptimizerReading | None = None
+    gradient: Callable[[], Any] | None = None
+    """Returns ∇L at this step in the library's own form, without weight decay."""
+    gradient_norm: Callable[[], float] | None = None
+    arrays: Callable[[], Sequence[Any]] | None = None
+    """Returns the weights in order, in pieces."""
 
 
 def of_jax(function: Any) -> Callable[[Any], Reading]:
@@ -38,6 +46,7 @@ def of_jax(function: Any) -> Callable[[Any], Reading]:
         raise TypeError(f"function must be a function, got {validation.shown(function)}")
     value = jax.jit(function)
     product = jax.jit(lambda p, v: jax.jvp(jax.grad(function), (p,), (v,))[1])
+    slope = jax.jit(jax.grad(function))
 
     def read(parameters: Any) -> Reading:
         flat, unravel = ravel_pytree(parameters)
@@ -47,13 +56,21 @@ def of_jax(function: Any) -> Callable[[Any], Reading]:
         def along(v: Array) -> Any:
             return np.asarray(ravel_pytree(product(parameters, unravel(jnp.asarray(v, flat.dtype))))[0])
 
-        return Reading(number("loss", value(parameters)), along, flat.size, str(flat.dtype))
+        return Reading(
+            number("loss", value(parameters)),
+            along,
+            flat.size,
+            str(flat.dtype),
+            gradient=lambda: slope(parameters),
+            gradient_norm=lambda: float(jnp.linalg.norm(ravel_pytree(slope(parameters))[0])),
+            arrays=lambda: jax.tree_util.tree_leaves(parameters),
+        )
 
     return read
 
 
 def of_torch(parameters: Iterable[Any], closure: Any, optimizer: Any) -> Callable[[Any], Reading]:
-    """Return what reads a PyTorch loop: loss, products backward over backward, and what an SGD's groups say."""
+    """Return what reads a PyTorch loop: loss, products backward over backward, and what its optimizer says."""
     import torch
 
     weights = [p for p in parameters if isinstance(p, torch.Tensor) and p.requires_grad]
@@ -64,14 +81,12 @@ def of_torch(parameters: Iterable[Any], closure: Any, optimizer: Any) -> Callabl
         raise TypeError(f"parameters must be of float64 or float32, all of one, got {precision} first")
     if not callable(closure):
         raise TypeError(f"closure must be a function, got {validation.shown(closure)}")
-    if not isinstance(optimizer, torch.optim.SGD):
-        raise TypeError(f"optimizer must be a torch.optim.SGD, got {validation.shown(optimizer)}")
+    torch_optimizers.check_optimizer(optimizer)
 
     repeatable = False
 
     def read(_: Any) -> Reading:
         nonlocal repeatable
-        lr, momentum, nesterov, decay = _sgd(optimizer)
         with torch.enable_grad():
             loss = closure()
             if not isinstance(loss, torch.Tensor) or loss.ndim:
@@ -86,18 +101,26 @@ def of_torch(parameters: Iterable[Any], closure: Any, optimizer: Any) -> Callabl
                 repeatable = True
             slopes = torch.autograd.grad(loss, weights, create_graph=True, materialize_grads=True)
             flat = torch.cat([slope.reshape(-1) for slope in slopes])
+        own = torch_optimizers.read_optimizer(optimizer, weights, slopes)
 
         def along(v: Array) -> Any:
             direction = torch.as_tensor(v, dtype=flat.dtype, device=flat.device)
             if not flat.requires_grad:  # a gradient that is constant
-                return decay * v
+                return 0.0 * v
             images = torch.autograd.grad(flat @ direction, weights, retain_graph=True, materialize_grads=True)
-            return torch.cat([image.reshape(-1) for image in images]).cpu().numpy() + decay * v
+            return torch.cat([image.reshape(-1) for image in images]).cpu().numpy()
 
-        total = float(loss.detach())
-        if decay:
-            total += 0.5 * decay * sum(float((p.detach() ** 2).sum()) for p in weights)
-        return Reading(total, along, flat.numel(), precision, lr, momentum, momentum if nesterov else 0.0)
+        return Reading(
+            float(loss.detach()) + own.decay_energy([p.detach() for p in weights]),
+            own.decayed(along),
+            flat.numel(),
+            precision,
+            own.lr,
+            own.momentum,
+            own.lookahead,
+            own,
+            gradient_norm=lambda: float(flat.detach().norm()),
+        )
 
     return read
 
@@ -111,20 +134,3 @@ def number(name: str, value: Any) -> float:
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{name} must be a single number, got {validation.shown(value)}") from None
     return float(array)
-
-
-def _sgd(optimizer: Any) -> tuple[float, float, bool, float]:
-    """Return lr, momentum, whether it is Nesterov's, and the weight decay of all of an optimizer's groups."""
-    groups = {
-        tuple(group[name] if isinstance(group[name], bool) else float(group[name]) for name in
-              ("lr", "momentum", "nesterov", "weight_decay", "dampening", "maximize"))
-        for group in optimizer.param_groups
-    }  # fmt: skip
-    if len(groups) > 1:
-        raise ValueError(f"optimizer must have one lr and momentum in all its groups, got {sorted(groups)}")
-    lr, momentum, nesterov, decay, dampening, maximize = groups.pop()
-    if dampening or maximize:
-        raise ValueError(
-            f"optimizer must not dampen or maximize, got dampening={dampening}, maximize={maximize}"
-        )
-    return float(lr), float(momentum), bool(nesterov), float(decay)
