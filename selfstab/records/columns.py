@@ -12,11 +12,17 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.notices import printable
+from selfstab.optimizers.adam import Adam
+from selfstab.optimizers.base import Optimizer
+from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.optimizers.registry import registered
+from selfstab.optimizers.rms_prop import RMSProp
 from selfstab.records.formats.base import Table
+from selfstab.records.laws import momentum_of_rule, optimizer_of
 from selfstab.records.roles import ALIASES, key
 from selfstab.validation import Array
 
-_ADAPTIVE: Final = ("beta2", "beta_2", "adam_beta2", "betas", "exp_avg_sq", "preconditioned_sharpness")
+_ADAPTIVE: Final = ("beta2", "beta_2", "adam_beta2", "betas", "exp_avg_sq")
 _OTHERS: Final = r"ada|rmsprop|lion|lamb|shampoo|muon|lbfgs"
 """Words in the names of optimizers of another kind."""
 
@@ -60,6 +66,8 @@ class Columns:
         γ of the whole run; None if the source does not say.
     diverged_at
         Step at which the source says that it diverged, else -1.
+    optimizer
+        The optimizer, if it is no heavy ball; its lr does not count.
     """
 
     values: dict[str, Array]
@@ -67,10 +75,15 @@ class Columns:
     notes: tuple[str, ...] = ()
     lookahead: float | None = None
     diverged_at: int = -1
+    optimizer: Optimizer | None = None
 
 
 def columns_of(
-    table: Table, columns: Mapping[str, str], lr: float | None = None, momentum: float | None = None
+    table: Table,
+    columns: Mapping[str, str],
+    lr: float | None = None,
+    momentum: float | None = None,
+    optimizer: Optimizer | None = None,
 ) -> Columns:
     """Return a table's columns by role.
 
@@ -82,6 +95,8 @@ def columns_of(
         Names that the user gives, by role.
     lr, momentum
         Settings that the user gives where they were constant.
+    optimizer
+        The optimizer, where the user gives it; its lr counts where no column has one.
 
     Returns
     -------
@@ -104,6 +119,11 @@ def columns_of(
     for role in columns:
         validation.one_of("columns", role, ALIASES)
     names = _names_of_roles(table, columns)
+    own = rule_of(table, names, optimizer)
+    if isinstance(optimizer, HeavyBall):
+        momentum = None if "momentum" in names else optimizer.momentum
+    if optimizer is not None and "lr" not in names and isinstance(optimizer.lr, float):
+        lr = optimizer.lr
     values = {role: numbers(name, table.columns[name]) for role, name in names.items()}
     size = values["sharpness"].size
     notes = [*table.notes]
@@ -113,6 +133,9 @@ def columns_of(
         if role in names:
             continue
         constant = _attribute(table, role) if setting is None else setting
+        if role == "momentum" and own is not None:
+            known = momentum_of_rule(own)
+            constant = np.nan if known is None else known
         if constant is None:
             raise _missing(role, table, f", or give {role} if it was constant")
         values[role] = np.full(size, constant)
@@ -126,8 +149,9 @@ def columns_of(
         values,
         {role: names.get(role, role) for role in values},
         tuple(notes),
-        _lookahead(table, names),
+        optimizer.lookahead if isinstance(optimizer, HeavyBall) else _lookahead(table, names),
         -1 if diverged_at is None else int(diverged_at),
+        own,
     )
 
 
@@ -170,9 +194,12 @@ def _names_of_roles(table: Table, columns: Mapping[str, str]) -> dict[str, str]:
         if name not in table.columns:
             raise ColumnError(f"run must have the column {name} for {role}, got {_listed(table)}", role)
     names = {role: name for role, name in table.roles.items() if name in table.columns} | dict(columns)
+    for role in ("sharpness", "preconditioned_sharpness"):
+        if role not in names:
+            names |= _known_by_name(role, table, [*table.columns], names)
     _refuse_other_optimizers(table, names)
-    if "sharpness" not in names:
-        names |= _known_by_name("sharpness", table, [*table.columns], names)
+    if "sharpness" not in names and "preconditioned_sharpness" in names:
+        names["sharpness"] = names["preconditioned_sharpness"]  # the one that the threshold is of
     if "sharpness" not in names:
         raise _missing("sharpness", table)
     dimension = table.dimensions.get(names["sharpness"])
@@ -224,31 +251,75 @@ def _missing(role: str, table: Table, otherwise: str = "") -> ColumnError:
 
 
 def _refuse_other_optimizers(table: Table, names: Mapping[str, str]) -> None:
-    """Raise ValueError if the run says that it is of another optimizer, or has a column that only others have."""
-    if (kind := _settings_of_optimizer(table).get("name", "HeavyBall")) != "HeavyBall":
+    """Raise ValueError if the run is of an optimizer with another threshold, and lacks what that is of."""
+    kind = _settings_of_optimizer(table).get("name", "HeavyBall")
+    if "preconditioned_sharpness" in names or (kind in registered() and kind != "HeavyBall"):
+        return  # rule_of says more
+    if kind != "HeavyBall":
         raise ValueError(
-            "run must be of gradient descent with heavy-ball or Nesterov momentum, "
+            "run must be of gradient descent with heavy-ball or Nesterov momentum, or of an optimizer of selfstab's, "
             f"got one of {printable(str(kind))}"
         )
+    if sign := _adaptive_sign(table, names):
+        raise ValueError(
+            "run must be of gradient descent with heavy-ball or Nesterov momentum, "
+            f"got {sign}: the threshold of Adam and its like is another, of the column preconditioned_sharpness"
+        )
+
+
+def _adaptive_sign(table: Table, names: Mapping[str, str]) -> str:
+    """Return what shows that a run is of Adam or its like: a column that only they have, or a name; else nothing."""
     for name in table.columns:
         if name in names.values():
             continue
-        sign = ""
         if key(name) in _ADAPTIVE:
-            sign = f"the column {name}"
-        elif key(name) in ("optimizer", "optimiser"):
+            return f"the column {name}"
+        if key(name) in ("optimizer", "optimiser"):
             others = (
                 printable(str(value))
                 for value in table.columns[name]
                 if re.search(_OTHERS, str(value), re.IGNORECASE)
             )
-            other = next(others, "")
-            sign = f"{other} in the column {name}" if other else ""
-        if sign:
+            if other := next(others, ""):
+                return f"{other} in the column {name}"
+    named = str(table.attributes.get("optimizer", ""))
+    return printable(named) if re.fullmatch(rf"\w*({_OTHERS})\w*", named, re.IGNORECASE) else ""
+
+
+def rule_of(table: Table, names: Mapping[str, str], optimizer: Optimizer | None = None) -> Optimizer | None:
+    """Return the optimizer of a run, if it is no heavy ball.
+
+    Parameters
+    ----------
+    table, names
+        The run, and its columns by role.
+    optimizer
+        What the user gives.
+
+    Raises
+    ------
+    ValueError
+        If its threshold is of the preconditioned sharpness, and the run has none; or if it has one, and nothing says
+        what the optimizer is.
+    """
+    own = optimizer if optimizer is not None else optimizer_of(_settings_of_optimizer(table))
+    preconditioned = "preconditioned_sharpness" in names
+    if own is not None and own.preconditions and not preconditioned:
+        raise ValueError(
+            f"run must have the column preconditioned_sharpness, which the threshold of {own.known_as} is of, got "
+            f"{_listed(table)}; Recorder records it, and simulate with keep=['preconditioned_sharpness']"
+        )
+    if own is None and preconditioned and "max_stable_sharpness" not in names:
+        sign = _adaptive_sign(table, names)
+        if not sign:
             raise ValueError(
-                "run must be of gradient descent with heavy-ball or Nesterov momentum, "
-                f"got {sign}: the threshold of Adam and its like is another"
+                "run must say whose preconditioned_sharpness it has: give optimizer=Adam(lr) or another of selfstab's"
             )
+        momentum = "rmsprop" in sign.lower()
+        own = RMSProp(1.0) if momentum else Adam(1.0)
+        if "momentum" not in names and momentum:
+            raise _missing("momentum", table, ", or give optimizer")
+    return None if isinstance(own, HeavyBall) else own
 
 
 # -- the whole run --------------------------------------------------------------------------------------------------
