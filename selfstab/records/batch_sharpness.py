@@ -5,7 +5,7 @@ E gᵀHg/E gᵀg over batches, with g and H gradient and Hessian of the loss of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -97,7 +97,7 @@ def check(batch_loss: Any, batches: Any) -> None:
         raise TypeError(f"batch_loss must be a function of a batch, got {validation.shown(batch_loss)}")
     if callable(batches):
         return
-    if not isinstance(batches, Iterable) or isinstance(batches, str) or iter(batches) is batches:
+    if not isinstance(batches, Iterable) or isinstance(batches, (str, Iterator)):
         raise TypeError(
             "batches must be a list, a data loader, or a function that returns batches, to be drawn at each record, "
             f"got {validation.shown(batches)}"

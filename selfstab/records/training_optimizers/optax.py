@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Final
 
 import numpy as np
@@ -254,7 +255,7 @@ def _rules(update: Any, parameters: Any, state: Any, places: Mapping[str, _Place
                 "optimizer must keep one mean of gradients and one of squares for each weight, got several: "
                 f"{', '.join(sorted(p.kind for p in same))}"
             )
-    double = getattr(jax, "enable_x64", None) or getattr(jax.experimental, "enable_x64")  # noqa: B009
+    double = jax.enable_x64 if hasattr(jax, "enable_x64") else import_module("jax.experimental").enable_x64
     with double(True):
 
         def stand_in(k: int, value: float) -> Any:
@@ -331,7 +332,7 @@ def _rules(update: Any, parameters: Any, state: Any, places: Mapping[str, _Place
                 shrinkage,
                 place.kind,
                 float(lr),
-                _rounded(own),
+                min(_rounded(own), 1.0 - 1e-16),
                 _rounded(eps),
             )
         )
@@ -414,13 +415,18 @@ def _full(
     factors = -response(0.0, small) / h
     flat = ravel_pytree(moved)[0]
     # So small that what weight decay adds to the squares is nothing.
-    actual, linear = flat - response(h, zero) / h, -factors * ravel_pytree(gradient)[0]
-    clipping = _clipping(np.asarray(linear, np.float64), np.asarray(actual, np.float64), flat)
+    actual = response(h, zero) / h - flat
+    force = np.asarray(ravel_pytree(gradient)[0], np.float64)
+    clipping = _clipping(np.asarray(factors, np.float64), force, np.asarray(actual, np.float64), flat)
     return np.asarray(factors, np.float64), clipping
 
 
-def _clipping(linear: Array, actual: Array, update: Any) -> float:
-    """Return what gradients are multiplied by before the rule gets them: 1, or less where they are clipped."""
+def _clipping(factors: Array, gradient: Array, actual: Array, update: Any) -> float:
+    """Return what gradients are multiplied by before the rule gets them: 1, or less where they are clipped.
+
+    Where single numbers are clipped, which end at one size, it is their share on the whole.
+    """
+    linear = factors * gradient
     if not np.isfinite(linear).all() or not np.isfinite(actual).all():
         return 1.0  # a divergence, which is a result
     size = float(np.linalg.norm(np.asarray(update, np.float64))) + float(np.linalg.norm(actual))
@@ -428,8 +434,11 @@ def _clipping(linear: Array, actual: Array, update: Any) -> float:
     if float(np.linalg.norm(actual - linear)) <= exact * size:
         return 1.0
     share = float(actual @ linear) / float(linear @ linear) if linear.any() else 1.0
-    whole = float(np.linalg.norm(actual - share * linear)) <= exact * size
-    some = bool(((actual * linear >= 0) & (np.abs(actual) <= (1 + exact) * np.abs(linear))).all())
-    if 0.0 < share < 1.0 and (whole or some):
-        return share
+    if 0.0 < share < 1.0:
+        if float(np.linalg.norm(actual - share * linear)) <= exact * size:
+            return share
+        cut = np.abs(actual - linear) > exact * np.abs(linear)
+        sizes = actual[cut] / (factors[cut] * np.sign(gradient[cut]))
+        if bool((sizes > 0).all()) and float(np.ptp(sizes)) <= 10.0 * exact * float(sizes.max()):
+            return share
     raise ValueError(NOT_LINEAR)

@@ -122,9 +122,9 @@ def _rule_of(optimizer: Any) -> tuple[Any, Reader]:
     reader = _reader_of(rule)
     if reader is None:
         known = ", ".join(sorted({name.rpartition(".")[2] for name in READERS}))
-        raise TypeError(
-            f"optimizer must be one of torch.optim's {known}, or wrap one, got {validation.shown(optimizer)}"
-        )
+        others = hasattr(optimizer, "step")
+        shown = type(optimizer).__name__ if others else validation.shown(optimizer)
+        raise TypeError(f"optimizer must be one of torch.optim's {known}, or wrap one, got {shown}")
     return rule, reader
 
 
