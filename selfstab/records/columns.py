@@ -133,7 +133,7 @@ def columns_of(
         if role in names:
             continue
         constant = _attribute(table, role) if setting is None else setting
-        if role == "momentum" and own is not None:
+        if role == "momentum" and own is not None and setting is None:
             known = momentum_of_rule(own)
             constant = np.nan if known is None else known
         if constant is None:

@@ -107,7 +107,7 @@ def recorded_run(
         raise ValueError(
             f"{names[matching]} must hold at least {_FEWEST} numbers, got {known.sum()} in {size} rows"
         )
-    notes += [*_gaps(values, names), *_special(values, own)]
+    notes += [*_gaps(values, names), *_special(values, names, own)]
     out = xarray.Dataset(coords={"step": values["step"].astype(np.int64)})
     for role, (long_name, units) in _LONG_NAMES.items():
         if role in values and (role == "momentum" or np.isfinite(values[role]).any()):
@@ -290,10 +290,12 @@ def _rule(values: dict[str, Array], notes: list[str]) -> tuple[float, Optimizer 
     return ahead, None
 
 
-def _special(values: dict[str, Array], optimizer: Optimizer | None) -> list[str]:
+def _special(values: dict[str, Array], names: dict[str, str], optimizer: Optimizer | None) -> list[str]:
     """Return notes on a preconditioner and on clipping."""
     notes = []
-    if "preconditioned_sharpness" in values:
+    own = values.get("preconditioned_sharpness")
+    alone = names["sharpness"] == names.get("preconditioned_sharpness")
+    if own is not None and (alone or not np.array_equal(own, values["sharpness"], equal_nan=True)):
         notes.append("Threshold and catapults are of the preconditioned sharpness.")
         if optimizer is None or not isinstance(optimizer, LinearOptimizer):
             notes.append(

@@ -47,7 +47,7 @@ def matching(data, k=-1):
     return float(data["preconditioned_sharpness" if "preconditioned_sharpness" in data else "sharpness"][k])
 
 
-# -- the threshold, by Optax's own steps ---------------------------------------------------------------------------------
+# -- the threshold, by Optax's own steps -------------------------------------------------------------------------------
 
 MASK = (True, False)
 ADAM = {"b2": quadratic.STILL}
@@ -137,7 +137,7 @@ def test_the_threshold_is_where_steps_begin_to_grow(optax, kind):
         assert quadratic.dies_out(np.maximum(sizes, 1e-300)) == stable
 
 
-# -- the sharpness, by dense matrices ------------------------------------------------------------------------------------
+# -- the sharpness, by dense matrices -------------------------------------------------------------------------------
 
 
 def trained(optax, transformation, steps, record):

@@ -43,7 +43,7 @@ def matching(data, k=-1):
     return float(data["preconditioned_sharpness" if "preconditioned_sharpness" in data else "sharpness"][k])
 
 
-# -- the threshold, by PyTorch's own steps ------------------------------------------------------------------------------
+# -- the threshold, by PyTorch's own steps -----------------------------------------------------------------------------
 
 KINDS = {
     "descent": ("SGD", {}, {}),
@@ -129,7 +129,7 @@ def test_the_threshold_is_where_steps_begin_to_grow(torch, kind):
         assert quadratic.dies_out(np.maximum(sizes, 1e-300)) == stable
 
 
-# -- the sharpness, by dense matrices ------------------------------------------------------------------------------------
+# -- the sharpness, by dense matrices -------------------------------------------------------------------------------
 
 
 def roots_of_squares(name, states, gradient, t, beta1, beta2, eps):
