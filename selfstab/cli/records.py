@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -55,12 +56,12 @@ def analyze(
     member: str,
     keep: str | None,
     as_json: bool,
-    **settings: float | None,
+    **settings: Any,
 ) -> None:
     """Compare a recorded training run with the theory: thresholds, catapults, overshoot, loss spikes.
 
     RUN is READABLE with columns step, sharpness, lr, momentum, loss, or names like them, of gradient descent with
-    heavy-ball or Nesterov momentum; Adam and its like have another threshold.
+    heavy-ball or Nesterov momentum; of Adam and its like also preconditioned_sharpness, which their threshold is of.
 
     Example: selfstab analyze run.csv --momentum 0.9 -c sharpness=eig0 -o report.html
     """  # fmt: skip

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from selfstab import former_names, theory, validation
+from selfstab import former_names, validation
 from selfstab.observables.detection import dataset_of
 from selfstab.observables.kinds import Records, Swing, smoothed, swings_of
 from selfstab.observables.kinds import white_noise as _noise
+from selfstab.optimizers.base import Optimizer
 from selfstab.provenance import versions
 from selfstab.records.cautions import CAUTIONS, cautions_of
 from selfstab.records.edge_cycles import slope as _slope
 from selfstab.records.edge_cycles import with_edge_cycles
+from selfstab.records.laws import HeavyBallLaws, Laws, laws_of, optimizer_of
 from selfstab.records.plateau import plateau_of
-from selfstab.records.read import recorded_run
+from selfstab.records.read import matching_sharpness, recorded_run
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ def analyze(
     columns: Mapping[str, str] | None = None,
     keep: str | None = None,
     updates_per_epoch: float | None = None,
+    optimizer: Optimizer | None = None,
 ) -> xarray.Dataset:
     r"""Compare a recorded run of gradient descent with momentum with the theory of catapults.
 
@@ -88,6 +91,10 @@ def analyze(
         a run is refused.
     updates_per_epoch
         How many updates an epoch is, where the record counts epochs.
+    optimizer
+        The :class:`selfstab.Optimizer` that the run is of, where it does not say. Of a heavy ball it takes the place of
+        lr, momentum and lookahead. Of Adam and its like the run needs the column preconditioned_sharpness, the
+        largest eigenvalue of P^{-1/2}HP^{-1/2}, to which threshold and catapults then belong.
 
     Returns
     -------
@@ -125,7 +132,9 @@ def analyze(
     the next value. The run ends where loss or sharpness is infinite, and must not come back.
 
     The law is for a sharpness near S*, a constant lr, one unstable direction and no progressive sharpening during the
-    swing; it says nothing of Adam and its like, nor of steps dominated by the noise of minibatches.
+    swing; it says nothing of steps dominated by the noise of minibatches. Of Adam and its like it is the law at a
+    preconditioner that stands still: one that moves takes its part of the drop (:func:`selfstab.theory.
+    adaptive_inertia_number`). Linear optimizers of other kinds have :func:`selfstab.theory.slow_overshoot`.
     Source: new here; proofs in ``derivations/a5_overshoot.py`` and ``derivations/a5b_lookahead.py``.
 
     Examples
@@ -140,18 +149,22 @@ def analyze(
     """
     data = recorded_run(
         run, lr=lr, momentum=momentum, lookahead=lookahead, columns=columns, keep=keep,
-        updates_per_epoch=updates_per_epoch,
+        updates_per_epoch=updates_per_epoch, optimizer=optimizer,
     )  # fmt: skip
     ahead = float(data.attrs["lookahead"])
     notes = json.loads(data.attrs["notes"])
-    limits = 2.0 * (1.0 + data["momentum"].values) / (data["lr"].values * (1.0 + 2.0 * ahead))
-    data["max_stable_sharpness"] = ("step", np.where(limits > 2e307, np.inf, limits))
-    data["max_stable_sharpness"].attrs.update(
-        long_name="2 (1 + momentum) / (lr (1 + 2 lookahead))", units="1/lr"
-    )
-    if (np.diff(data["momentum"].values) != 0).any():
+    optimizer = optimizer_of(json.loads(data.attrs["optimizer"])) if "optimizer" in data.attrs else None
+    laws, matching = laws_of(optimizer, ahead), matching_sharpness(data)
+    if "max_stable_sharpness" not in data:
+        limits = laws.thresholds(data["lr"].values, data["momentum"].values)
+        data["max_stable_sharpness"] = ("step", limits)
+    described = {"long_name": "2 (1 + momentum) / (lr (1 + 2 lookahead))", "units": "1/lr"}
+    if optimizer is not None or matching != "sharpness":
+        described |= {"long_name": "largest stable sharpness", "sharpness": matching}
+    data["max_stable_sharpness"].attrs.update(described)
+    if (np.diff(np.nan_to_num(data["momentum"].values)) != 0).any():
         notes.append("Momentum changes: the threshold follows it, the law takes the value at the step of y0.")
-    record = _Record(data, ahead, notes)
+    record = _Record(data, laws, notes)
     records = record.for_swings(int(data["diverged_at"]) >= 0)
     swings = swings_of(records)
     catapults = dataset_of(swings)
@@ -171,7 +184,7 @@ def analyze(
         label = f"catapult_{name}" if name in ("lr", "momentum") else name
         out[label] = ("catapult", np.array([row[name] for row in rows], dtype=dtype))
         out[label].attrs.update(long_name=long_name, units=units)
-    out = with_edge_cycles(out, swings, records, record.smooth, record.lr)
+    out = with_edge_cycles(out, swings, records, record.smooth, record.rate)
     out["cautions"] = ("catapult", np.array([row["cautions"] for row in rows], dtype=np.int64))
     numbers = np.array([[row[f"caution {name}"] for name in CAUTIONS] for row in rows]).reshape(
         -1, len(CAUTIONS)
@@ -230,21 +243,25 @@ def largest_of(data: xarray.Dataset, most: int) -> list[int]:
 class _Record:
     """The records of a run where sharpness is known, and the loss at every step where it is."""
 
-    def __init__(self, data: xarray.Dataset, lookahead: float, notes: list[str]) -> None:
-        self.known = np.flatnonzero(np.isfinite(data["sharpness"].values))
+    def __init__(self, data: xarray.Dataset, laws: Laws, notes: list[str]) -> None:
+        matching = matching_sharpness(data)
+        self.known = np.flatnonzero(np.isfinite(data[matching].values))
         at = data.isel(step=self.known)
         self.steps, self.sharpness, self.limits = (
-            at[name].values for name in ("step", "sharpness", "max_stable_sharpness")
+            at[name].values for name in ("step", matching, "max_stable_sharpness")
         )
         self.lr, self.momentum = at["lr"].values, at["momentum"].values
+        # Of heavy ball with the same steps, such as averaged momentum with lr divided by 1 − β.
+        self.rate = laws.rate(self.lr, self.momentum) if isinstance(laws, HeavyBallLaws) else self.lr
         # np.interp would convert all steps anew for each catapult.
         self.positions = self.steps.astype(np.float64)
-        self.lookahead = lookahead
+        self.laws, self.lookahead = laws, laws.lookahead if isinstance(laws, HeavyBallLaws) else 0.0
         self.smooth = smoothed(self.sharpness, np.diff(self.steps))
         self.even = float((np.diff(self.steps) % 2 == 0).mean())
         self.one_sided = self.even > 0.5
         self.noise = _noise(self.smooth)
-        self.second = at["second_sharpness"].values if "second_sharpness" in data else None
+        second = f"second_{matching}"
+        self.second = at[second].values if second in data else None
         self.plateau_ratio = np.nan
         self.loss: Array | None = None
         self.loss_steps = self.losses = np.empty(0)
@@ -265,7 +282,7 @@ class _Record:
 
     def for_swings(self, diverged: bool) -> Records:
         """Return the records as swings are looked for in."""
-        known = None if self.lookahead else self.momentum
+        known = self.momentum if isinstance(self.laws, HeavyBallLaws) and not self.lookahead else None
         return Records(self.steps, self.sharpness, self.limits, self.loss, known, diverged)
 
     def _at(self, step: float) -> int:
@@ -292,23 +309,8 @@ class _Record:
 
     def _laws(self, catapults: Mapping[str, Array], tops: Array) -> dict[str, Array]:
         """Return what theory says of all catapults; spike is the loss's, times b²."""
-        excess, y0, beta, ahead = (
-            catapults["relative_excess"], catapults["peak_excess_sharpness"], self.momentum[tops], self.lookahead,
-        )  # fmt: skip
-        kappa = (
-            theory.lookahead_inertia_number(excess, beta, ahead)
-            if ahead
-            else theory.inertia_number(excess, beta)
-        )
-        law = theory.lookahead_overshoot(excess, beta, ahead) if ahead else theory.overshoot(kappa)
-        swing_out = theory.lookahead_displacement(y0, beta, ahead)
-        factor = 1.0 if ahead else theory.spike_factor(kappa)
-        return {
-            "inertia_number": kappa,
-            "predicted_overshoot": law,
-            "predicted_drop": 2.0 * y0 * law,
-            "spike": 0.5 * self.limits[tops] * swing_out**2 * factor,
-        }
+        excess, y0 = catapults["relative_excess"], catapults["peak_excess_sharpness"]
+        return self.laws.catapults(excess, y0, self.momentum[tops], self.limits[tops])
 
     def _row(
         self, catapults: Mapping[str, Array], number: int, top: int, law: Mapping[str, float]
@@ -324,7 +326,7 @@ class _Record:
             "lr": lr,
             "momentum": beta,
             "sharpening_rate": rate,
-            "progressive_sharpening": rate * (1.0 - beta) / lr,
+            "progressive_sharpening": rate / np.float64(self.laws.drift(lr, beta)),
             **{name: value for name, value in law.items() if name != "spike"},
         }
         row |= dict.fromkeys(("growth", "predicted_growth", "stabilization", "predicted_loss_spike"), np.nan)
@@ -402,7 +404,7 @@ class _Record:
         if not spike > 0:
             return
         row["begun"] = (float(losses[0]) - base) / spike if at_once else 0.0
-        beta, lr, ahead = row["momentum"], row["lr"], self.lookahead
+        beta, lr = row["momentum"], row["lr"]
         swing = losses - base
         low, high = swing[: peak + 1] > 1e-3 * spike, swing[: peak + 1] > 0.03 * spike
         # The last time it rises through each: it may have been there before.
@@ -413,7 +415,7 @@ class _Record:
             slope = np.polyfit(steps[window] - steps[begin], 0.5 * np.log(swing[window]), 1)[0]
             here = np.interp(steps[window], self.positions, self.smooth)
             rate = np.interp(steps[window], self.positions, self.lr)
-            radius = theory.spectral_radius(np.maximum(rate * here, 0.0), beta, ahead)
+            radius = self.laws.radius(rate, here, beta)
             row["growth"] = float(np.exp(slope))
             row["predicted_growth"] = float(np.exp(np.log(radius).mean()))
         foot = int(np.argmin(losses[: peak + 1]))
@@ -424,7 +426,7 @@ class _Record:
         if not (area > 0 and pushed > 0):
             return
         # At the flip the gradient is taken (1 + 2 lookahead) times as far out.
-        b2 = pushed * (1.0 - beta) / (lr * area * (1.0 + 2.0 * ahead) ** 2)
+        b2 = pushed / (np.float64(self.laws.drift(lr, beta)) * area * self.laws.point**2)
         row["stabilization"] = b2
         row["predicted_loss_spike"] = law / b2
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.notices import printable
-from selfstab.records import roles, settings
+from selfstab.records import roles
 from selfstab.records.formats.base import Table
-from selfstab.records.roles import ALIASES, key, rank
+from selfstab.records.other_optimizers import refuse_other_optimizers
+from selfstab.records.roles import ALIASES, rank
 from selfstab.validation import Array
 
-_ADAPTIVE: Final = ("beta2", "beta_2", "adam_beta2", "betas", "exp_avg_sq", "preconditioned_sharpness")
 _INDEX: Final = re.compile(r"(unnamed: ?\d+|_*index(_level)?_*\d*_*|)")
 """Names that pandas gives an index without one."""
 
@@ -24,7 +24,8 @@ SAME: Final = 2e-6
 
 _OWN: Final = frozenset((
     "sharpness_residual", "second_sharpness_residual", "gradient_norm", "lookahead", "optimizer",
-    "batch_sharpness",
+    "batch_sharpness", "batch_sharpness_error", "sharpness_error", "measured_error", "products",
+    "preconditioned_sharpness_residual", "preconditioned_sharpness_error", "preconditioned_sharpness_products",
 ))  # fmt: skip
 """Columns that selfstab records and that need no role."""
 
@@ -148,11 +149,14 @@ def names_of_roles(table: Table, columns: Mapping[str, str]) -> dict[str, str]:
     columns = {role: printable(str(name)) for role, name in columns.items()}  # as the table has its names
     for role, name in columns.items():
         if name not in table.columns:
-            raise ColumnError(f"run must have the column {name} for {role}, got {_listed(table)}", role)
+            raise ColumnError(f"run must have the column {name} for {role}, got {listed(table)}", role)
     names = {role: name for role, name in table.roles.items() if name in table.columns} | dict(columns)
-    _refuse_other_optimizers(table, names)
-    if "sharpness" not in names:
-        names |= _known_by_name("sharpness", table, [*table.columns], names)
+    for role in ("sharpness", "preconditioned_sharpness"):
+        if role not in names:
+            names |= _known_by_name(role, table, [*table.columns], names)
+    refuse_other_optimizers(table, names)
+    if "sharpness" not in names and "preconditioned_sharpness" in names:
+        names["sharpness"] = names["preconditioned_sharpness"]  # the one that the threshold is of
     if "sharpness" not in names:
         raise missing("sharpness", table)
     dimension = table.dimensions.get(names["sharpness"])
@@ -268,7 +272,7 @@ def unused(table: Table, names: Mapping[str, str]) -> str:
     return text if len(text) <= 400 else f"{text[:400]}... ({len(others)} columns)"
 
 
-def _listed(table: Table) -> str:
+def listed(table: Table) -> str:
     """Return the columns' names, the first ones of many."""
     text = ", ".join(table.columns) or "none"
     return text if len(text) <= 400 else f"{text[:400]}... ({len(table.columns)} columns)"
@@ -281,34 +285,6 @@ def missing(role: str, table: Table, setting: str = "") -> ColumnError:
     run must have a column lr ... got sharpness; name it by columns, lr=NAME, or give lr if it was constant
     """
     problem = (
-        f"run must have a column {role} (also known as {', '.join(ALIASES[role][1:5])}), got {_listed(table)}"
+        f"run must have a column {role} (also known as {', '.join(ALIASES[role][1:5])}), got {listed(table)}"
     )
     return ColumnError(problem, role, setting)
-
-
-def _refuse_other_optimizers(table: Table, names: Mapping[str, str]) -> None:
-    """Raise ValueError if the run says that it is of another optimizer, or has a column that only others have."""
-    if kind := settings.other_optimizer(table):
-        raise ValueError(
-            f"run must be of gradient descent with heavy-ball or Nesterov momentum, got one of {kind}"
-        )
-    for name in table.columns:
-        if name in names.values():
-            continue
-        sign = ""
-        here = set(roles.words(name))
-        if key(name) in _ADAPTIVE or ({"lr", "rate"} & here and roles.ADAPTIVE & here):
-            sign = f"the column {name}"
-        elif key(name) in ("optimizer", "optimiser"):
-            others = (
-                printable(str(value))
-                for value in table.columns[name]
-                if re.search(settings.OTHERS, str(value), re.IGNORECASE)
-            )
-            other = next(others, "")
-            sign = f"{other} in the column {name}" if other else ""
-        if sign:
-            raise ValueError(
-                "run must be of gradient descent with heavy-ball or Nesterov momentum, "
-                f"got {sign}: the threshold of Adam and its like is another"
-            )

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from selfstab import validation
+from selfstab.optimizers.base import Optimizer
+from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.records import roles, settings
 from selfstab.records.assignment import (
     SAME,
@@ -19,6 +21,8 @@ from selfstab.records.assignment import (
     unused,
 )
 from selfstab.records.formats.base import Table
+from selfstab.records.laws import momentum_of_rule
+from selfstab.records.recorded_optimizer import rule_of
 from selfstab.records.roles import ALIASES, key, rank
 from selfstab.validation import Array
 
@@ -48,6 +52,7 @@ class Columns:
     notes: tuple[str, ...] = ()
     lookahead: float | None = None
     diverged_at: int = -1
+    optimizer: Optimizer | None = None
 
 
 def columns_of(
@@ -56,6 +61,7 @@ def columns_of(
     lr: float | None = None,
     momentum: float | None = None,
     updates_per_epoch: float | None = None,
+    optimizer: Optimizer | None = None,
 ) -> Columns:
     """Return a table's columns by role.
 
@@ -69,6 +75,8 @@ def columns_of(
         Settings that the user gives where they were constant.
     updates_per_epoch
         How many updates an epoch is, where the column of steps counts epochs.
+    optimizer
+        The optimizer, where the user gives it; its lr counts where no column has one.
 
     Returns
     -------
@@ -91,6 +99,11 @@ def columns_of(
     for role in columns:
         validation.one_of("columns", role, ALIASES)
     names = names_of_roles(table, columns)
+    own = rule_of(table, names, optimizer)
+    if isinstance(optimizer, HeavyBall):
+        momentum = None if "momentum" in names else optimizer.momentum
+    if optimizer is not None and "lr" not in names and isinstance(optimizer.lr, float):
+        lr = optimizer.lr
     values = {role: numbers(name, table.columns[name]) for role, name in names.items()}
     size = values["sharpness"].size
     notes = [*table.notes, *settings.remarks(table)]
@@ -104,6 +117,9 @@ def columns_of(
         if role in names:
             continue
         constant = settings.setting(table, role) if setting is None else setting
+        if role == "momentum" and own is not None and setting is None:
+            known_momentum = momentum_of_rule(own)
+            constant = np.nan if known_momentum is None else known_momentum
         if constant is None:
             raise missing(role, table, role)
         values[role] = np.full(size, constant)
@@ -121,7 +137,11 @@ def columns_of(
         notes.append(
             f"Not used: {others}. A column gets a role by columns={{ROLE: NAME}}, --column ROLE=NAME."
         )
-    lookahead = _lookahead(table, names, values["momentum"], notes)
+    lookahead = (
+        optimizer.lookahead
+        if isinstance(optimizer, HeavyBall)
+        else _lookahead(table, names, values["momentum"], notes)
+    )
     diverged_at = settings.setting(table, "diverged_at")
     return Columns(
         values,
@@ -129,6 +149,7 @@ def columns_of(
         tuple(notes),
         lookahead,
         -1 if diverged_at is None else int(diverged_at),
+        own,
     )
 
 

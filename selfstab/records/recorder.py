@@ -6,33 +6,25 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from selfstab import theory, validation
+from selfstab import validation
+from selfstab.kernels.measures import PRECONDITIONED
+from selfstab.optimizers.base import Optimizer
+from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.provenance import versions
-from selfstab.records import jax_loops, outputs, torch_loops, writers
+from selfstab.records import batch_sharpness, jax_loops, outputs, rows, torch_loops, writers
 from selfstab.records.recorder_state import Clock, State, state_of
 from selfstab.records.tracker import SharpnessTracker
 from selfstab.records.training_loops import Reading, number
+from selfstab.records.training_optimizers import OptimizerReading, optax
+from selfstab.records.training_optimizers.base import clipping_factor, of_selfstab, with_numbers
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
     import xarray
-
-_COLUMNS: Final = {
-    "loss": ("L(w_t)", "loss"),
-    "sharpness": ("largest Hessian eigenvalue at w_t", "1/lr"),
-    "sharpness_residual": ("norm of H u - S u", "1/lr"),
-    "sharpness_error": ("estimate of how far the sharpness is below the eigenvalue", "1/lr"),
-    "measured_error": ("by how much enough products raised the sharpness", "1/lr"),
-    "products": ("Hessian-vector products of the record", "1"),
-    "second_sharpness": ("second largest Hessian eigenvalue at w_t", "1/lr"),
-    "lr": ("learning rate of the update t -> t + 1", "1/sharpness"),
-    "momentum": ("momentum of the update t -> t + 1", "1"),
-    "max_stable_sharpness": ("2 (1 + momentum) / (lr (1 + 2 lookahead))", "1/lr"),
-}
 
 
 class Recorder:
@@ -62,6 +54,13 @@ class Recorder:
         Hessian-vector products a record, >= 3, for records that cost little: five are usual. The first record goes on
         to `accuracy`. The second one, and every 16th after it, go on to a tenth of that: so they measure the error of
         records with so few products.
+    optimizer
+        The :class:`selfstab.Optimizer` whose rule the loop follows, in place of lr, momentum and lookahead. Of one with
+        a preconditioner, such as :class:`selfstab.Adam`, the threshold is of the preconditioned sharpness, which is
+        recorded beside the sharpness.
+    clipping
+        The largest norm of the gradient, where the loop clips it (``clip_grad_norm_``). Records then say by which
+        factor. The threshold is of steps that are not clipped.
     writer
         Where each row goes, too: TensorBoard's ``SummaryWriter``, a run of Weights & Biases, or a function of name,
         value and step. In the first two the names begin with ``selfstab/``.
@@ -102,6 +101,8 @@ class Recorder:
         second: bool = False,
         accuracy: float | None = None,
         most_products: int | None = None,
+        optimizer: Optimizer | None = None,
+        clipping: float | None = None,
         writer: Any = None,
     ) -> None:
         self.lr = None if lr is None else validation.real("lr", lr, at_least=0)
@@ -120,17 +121,37 @@ class Recorder:
         if most_products is not None:
             most_products = validation.integer("most_products", most_products, at_least=3)
         self.most_products = most_products
-        self._tracker = SharpnessTracker(
-            accuracy=self.accuracy, tolerance=self.tolerance, second=second, most_products=most_products
-        )
+        self.clipping = None if clipping is None else validation.real("clipping", clipping, above=0)
+        self.optimizer = optimizer
+        if optimizer is not None and not isinstance(optimizer, Optimizer):
+            raise TypeError(
+                "optimizer must be one of selfstab's, such as selfstab.Adam(lr), or be given to for_torch or for_jax, "
+                f"got {validation.shown(optimizer)}"
+            )
+        if optimizer is not None and (lr, self.momentum, self.lookahead) != (None, 0.0, 0.0):
+            raise ValueError(
+                "lr, momentum and lookahead must be left out beside optimizer, which has its own"
+            )
+        self._optimizer_at: Callable[..., OptimizerReading] | None = None
+        self._batch_sharpness: Callable[[Any, Any], tuple[float, float]] | None = None
+        self._trackers = {name: self._tracker() for name in ("sharpness", PRECONDITIONED)}
         self._clock = Clock()
         self._write = None if writer is None else writers.of(writer)
         self._read: Callable[..., Reading] | None = None
         self._needs_parameters = False
+        self._last: OptimizerReading | None = None
         self._steps: list[int] = []
         self._rows: list[dict[str, float]] = []
         self._lookaheads: list[float] = []
         self._by_differences = False
+
+    def _tracker(self) -> SharpnessTracker:
+        return SharpnessTracker(
+            accuracy=self.accuracy,
+            tolerance=self.tolerance,
+            second=self.second,
+            most_products=self.most_products,
+        )
 
     def __repr__(self) -> str:
         last = f", the last of step {self._steps[-1]}" if self._steps else ""
@@ -159,6 +180,8 @@ class Recorder:
         lr: Any = None,
         momentum: Any = None,
         lookahead: Any = None,
+        state: Any = None,
+        preconditioner: Any = None,
     ) -> dict[str, float] | None:
         """Record a step, if it is a multiple of `every`.
 
@@ -178,6 +201,11 @@ class Recorder:
             Number of weights, needed with `hessian_vector`.
         lr, momentum, lookahead
             Of the update that follows; by default the optimizer's, or the recorder's.
+        state
+            Of recorders made by :meth:`for_jax` with an optimizer of Optax: its state before the update.
+        preconditioner
+            P of each weight, shape (dimension,), by which the update that follows divides, where the recorder's
+            `optimizer` has one and no `state` says it.
 
         Returns
         -------
@@ -194,59 +222,79 @@ class Recorder:
             raise ValueError(f"step must be larger than the last one, {self._steps[-1]}, got {step}")
         if step % self.every:
             return None
+        numbers = {"lr": lr, "momentum": momentum, "lookahead": lookahead}
         with self._clock.record(step):
-            return self._record(
-                step, parameters, data, loss, hessian_vector, dimension, (lr, momentum, lookahead)
-            )
-
-    def _record(
-        self,
-        step: int,
-        parameters: Any,
-        data: Any,
-        loss: Any,
-        hessian_vector: Callable[[Array], Any] | None,
-        dimension: int | None,
-        given: tuple[Any, Any, Any],
-    ) -> dict[str, float]:
-        lr, momentum, lookahead = given
-        reading = self._reading(parameters, data, loss, hessian_vector, dimension)
-        rates = {
-            name: first if first is not None else second if second is not None else getattr(self, name)
-            for name, first, second in (
-                ("lr", lr, reading.lr),
-                ("momentum", momentum, reading.momentum),
-                ("lookahead", lookahead, reading.lookahead),
-            )
-        }
-        if rates["lr"] is None:
-            raise ValueError("lr must be given to log or to the recorder, got None")
-        row = {
-            "loss": reading.loss,
-            "lr": validation.real("lr", rates["lr"], at_least=0),
-            "momentum": validation.real("momentum", rates["momentum"], at_least=0, below=1),
-        }
-        ahead = validation.real("lookahead", rates["lookahead"], at_least=0)
-        row["max_stable_sharpness"] = (
-            float(theory.max_stable_sharpness(row["lr"], row["momentum"], ahead)) if row["lr"] > 0 else np.inf
-        )
-        measured = self._tracker.measure(reading.product, reading.dimension, reading.vector)
-        row |= {
-            "sharpness": measured.sharpness,
-            "sharpness_residual": measured.residual,
-            "sharpness_error": measured.error,
-            "measured_error": measured.measured_error,
-            "products": measured.products,
-            "second_sharpness": measured.second,
-        }
+            reading = self._reading(parameters, data, loss, hessian_vector, dimension)
+            own = with_numbers(self._own(step, reading, parameters, state, preconditioner, numbers), numbers)
+            own.check_size(reading.dimension)
+            if self._optimizer_at is not None:  # weight decay is not in the function
+                decay = own.decay_energy(reading.arrays()) if loss is None and reading.arrays else 0.0
+                reading = replace(reading, loss=reading.loss + decay, product=own.decayed(reading.product))
+            row = self._row(parameters, reading, own)
         self._steps.append(step)
         self._rows.append(row)
-        self._lookaheads.append(ahead)
-        recorded = [name for name in self._columns() if name in row]
-        out = {"step": step, **{name: row[name] for name in recorded}}
+        self._lookaheads.append(own.lookahead)
+        self._last = own
+        out = {"step": step, **rows.shown(row, second=self.second)}
         if self._write is not None:
             self._write(out)
         return out
+
+    def _row(self, parameters: Any, reading: Reading, own: OptimizerReading) -> dict[str, float]:
+        """Return what is recorded of a step."""
+        row = {"loss": reading.loss, "lr": own.lr, "momentum": own.momentum}
+        row |= self._eigenvalues("sharpness", reading.product, reading)
+        if own.preconditioned:
+            row |= self._eigenvalues(PRECONDITIONED, own.matching(reading.product), reading)
+        of = PRECONDITIONED if own.preconditioned else "sharpness"
+        row["max_stable_sharpness"] = own.threshold(self._trackers[of].vector)
+        if self.clipping is not None or own.clipping_factor != 1.0:
+            row["clipping_factor"] = own.clipping_factor * self._clipping_factor(reading)
+        if self._batch_sharpness is not None:
+            row["batch_sharpness"], row["batch_sharpness_error"] = self._batch_sharpness(parameters, own)
+        return row
+
+    def _eigenvalues(self, name: str, product: Callable[[Any], Any], reading: Reading) -> dict[str, float]:
+        """Return the largest eigenvalue and what is known of it; NaN where the Hessian is not finite."""
+        measured = self._trackers[name].measure(product, reading.dimension, reading.vector)
+        row = {
+            name: measured.sharpness,
+            f"{name}_residual": measured.residual,
+            f"{name}_error": measured.error,
+            f"second_{name}": measured.second,
+            "products" if name == "sharpness" else f"{name}_products": float(measured.products),
+        }
+        if name == "sharpness" and self.most_products is not None:
+            row["measured_error"] = measured.measured_error
+        return row
+
+    def _own(
+        self, step: int, reading: Reading, parameters: Any, state: Any, preconditioner: Any, numbers: Any
+    ) -> OptimizerReading:
+        """Return what the loop's optimizer does at this step, before numbers that log is given take its place."""
+        if state is not None and self._optimizer_at is None:
+            raise ValueError("state must be left out, for the recorder has no optimizer of Optax, got one")
+        if preconditioner is not None and (self.optimizer is None or reading.optimizer is not None):
+            raise ValueError(
+                "preconditioner must be left out, where no optimizer of the recorder divides by it"
+            )
+        if self._optimizer_at is not None:
+            return self._optimizer_at(parameters, state, reading.gradient)
+        if reading.optimizer is not None:
+            return reading.optimizer
+        if self.optimizer is not None:
+            return of_selfstab(self.optimizer, step, preconditioner)
+        if numbers["lr"] is None and self.lr is None:
+            raise ValueError("lr must be given to log or to the recorder, got None")
+        plain = HeavyBall(1.0, self.momentum, self.lookahead)
+        return OptimizerReading(plain, self.lr or 0.0, self.momentum)
+
+    def _clipping_factor(self, reading: Reading) -> float:
+        if self.clipping is None:
+            return 1.0
+        if reading.gradient_norm is None:
+            raise ValueError("clipping must be left out of a recorder that is given products only")
+        return clipping_factor(reading.gradient_norm(), self.clipping)
 
     def _reading(self, parameters: Any, data: Any, loss: Any, hessian_vector: Any, dimension: Any) -> Reading:
         if self._needs_parameters and parameters is None:
@@ -268,11 +316,6 @@ class Recorder:
         size = validation.integer("dimension", dimension, at_least=1)
         return Reading(number("loss", loss), hessian_vector, size, "float64")
 
-    def _columns(self) -> list[str]:
-        """Return the names of what is recorded, by the recorder's settings."""
-        absent = {"second_sharpness": not self.second, "measured_error": self.most_products is None}
-        return [name for name in _COLUMNS if not absent.get(name, False)]
-
     def dataset(self) -> xarray.Dataset:
         """Return what was recorded.
 
@@ -280,34 +323,31 @@ class Recorder:
         -------
         xarray.Dataset
             Dimension step: ``loss``, ``sharpness``, ``sharpness_residual`` (‖Hu − Su‖; NaN, both, where the Hessian
-            was not finite), ``sharpness_error`` (estimate of the eigenvalue − S), ``products``, ``lr``, ``momentum``,
+            was not finite), ``sharpness_error`` (an estimate of it), ``products``, ``lr``, ``momentum``,
             ``max_stable_sharpness`` (S*, infinite where lr is 0); with `second`, ``second_sharpness``; with
-            `most_products`, ``measured_error`` (what `accuracy` added to S; NaN where it was not measured). The
-            attribute ``record_cost`` says what a record costs.
+            `most_products`, ``measured_error`` (what `accuracy` added to S; NaN where it was not measured). Where
+            weights have learning rates of their own or a preconditioner, also ``preconditioned_sharpness``, which S*
+            is then of: the largest eigenvalue of M^½ H M^½, with M the weights' own learning rates, divided by lr and
+            by the preconditioner. With `clipping` also ``clipping_factor``, and of batches ``batch_sharpness`` with
+            its standard error. Attributes ``optimizer``, in selfstab's terms, ``training_optimizer``, in the
+            library's (JSON), and ``record_cost``, what a record costs in products and steps.
         """
-        import xarray
-
-        out = xarray.Dataset(coords={"step": np.array(self._steps, dtype=np.int64)})
-        for name in self._columns():
-            long_name, units = _COLUMNS[name]
-            values = np.array([row.get(name, np.nan) for row in self._rows], dtype=np.float64)
-            out[name] = ("step", values, {"long_name": long_name, "units": units})
-        out["step"].attrs["long_name"] = "number of updates"
-        lrs, momenta = ({row.get(name, np.nan) for row in self._rows} for name in ("lr", "momentum"))
-        settings = {
-            "lr": next(iter(lrs)) if len(lrs) == 1 else {"schedule": "as recorded"},
-            "momentum": max(momenta, default=self.momentum),
-            "lookahead": self._lookaheads[-1] if self._lookaheads else self.lookahead,
-        }
+        plain = HeavyBall(1.0, self.momentum, self.lookahead)
+        out = rows.dataset(self._steps, self._rows, second=self.second)
+        optimizer = self._last.optimizer if self._last else self.optimizer or plain
         out.attrs.update(
             loss="recorded from a training loop",
-            optimizer=json.dumps(settings),
+            optimizer=rows.settings(self._rows, optimizer),
             every=self.every,
             record_cost=self._cost(),
             versions=versions(),
         )
         if self._by_differences:
             out.attrs["hessian_vector"] = "differences of gradients, since automatic differentiation fails"
+        if self._last is not None and self._last.settings:
+            out.attrs["training_optimizer"] = json.dumps(dict(self._last.settings))
+        if self.clipping is not None:
+            out.attrs["clipping"] = self.clipping
         return out
 
     def state_dict(self) -> dict[str, Any]:
@@ -328,9 +368,14 @@ class Recorder:
         >>> resumed.dataset().equals(recorder.dataset())
         True
         """
-        tracker = self._tracker
+        tracker = self._trackers["sharpness"]
         return State(
-            self._steps, self._rows, self._lookaheads, tracker.vectors, tracker.unchecked, self._clock
+            self._steps,
+            rows.completed(self._rows),
+            self._lookaheads,
+            tracker.vectors,
+            tracker.unchecked,
+            self._clock,
         ).to_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -349,7 +394,8 @@ class Recorder:
         """
         taken = state_of(state)
         self._steps, self._rows, self._lookaheads = taken.steps, taken.rows, taken.lookaheads
-        self._tracker.vectors, self._tracker.unchecked = taken.vectors, taken.unchecked
+        tracker = self._trackers["sharpness"]
+        tracker.vectors, tracker.unchecked = taken.vectors, taken.unchecked
         self._clock = taken.clock
 
     def save(self, path: str | Path) -> None:
@@ -378,7 +424,14 @@ class Recorder:
 
     @classmethod
     def for_jax(
-        cls, function: Callable[..., Any], *, parts: Iterable[Any] | None = None, **settings: Any
+        cls,
+        function: Callable[..., Any],
+        *,
+        parts: Iterable[Any] | None = None,
+        optimizer: Any = None,
+        batch_loss: Callable[[Any, Any], Any] | None = None,
+        batches: Any = None,
+        **settings: Any,
     ) -> Recorder:
         """Return a recorder of a JAX loop: ``recorder.log(step, parameters)`` takes loss and sharpness from `function`.
 
@@ -392,8 +445,15 @@ class Recorder:
             Where the loss of all data needs more memory than there is: what to go through at each product, such as
             batches. The function then takes parameters and one part, and returns its loss, of which L is the sum, or
             its loss and its weight, of which L is the weighted mean.
+        optimizer
+            A transformation of Optax, whose state :meth:`log` then gets: ``recorder.log(step, parameters,
+            state=state)``. Learning rate, momentum, weight decay, preconditioner and clipping are found by asking it.
+            Or a :class:`selfstab.Optimizer`.
+        batch_loss, batches
+            Parameters and a batch → its loss, and the batches (a list, or a function that returns them): the batch
+            sharpness E gᵀHg/E gᵀg is recorded as well.
         **settings
-            Of the class: lr, momentum, lookahead, every, tolerance, second, accuracy, most_products.
+            Of the class: lr, momentum, lookahead, every, tolerance, second, accuracy, most_products, clipping, writer.
 
         Returns
         -------
@@ -427,8 +487,17 @@ class Recorder:
         >>> round(row["sharpness"], 3)  # (1 + 4 + 9)/3
         4.667
         """
-        recorder = cls(**settings)
+        own = optimizer if isinstance(optimizer, Optimizer) else None
+        recorder = cls(optimizer=own, **settings)
+        if optimizer is not None and own is None:
+            if (recorder.lr, recorder.momentum, recorder.lookahead) != (None, 0.0, 0.0):
+                raise ValueError(
+                    "lr, momentum and lookahead must be left out beside optimizer, which has its own"
+                )
+            recorder._optimizer_at = optax.of_transformation(optimizer)
         recorder._read, recorder._needs_parameters = jax_loops.of_jax(function, parts), True
+        if batch_loss is not None or batches is not None:
+            recorder._batch_sharpness = batch_sharpness.of_jax(batch_loss, batches)
         return recorder
 
     @classmethod
@@ -439,6 +508,8 @@ class Recorder:
         optimizer: Any = None,
         *,
         parts: Iterable[Any] | None = None,
+        batch_loss: Callable[[Any], Any] | None = None,
+        batches: Any = None,
         **settings: Any,
     ) -> Recorder:
         """Return a recorder of a PyTorch loop: ``recorder.log(step)`` reads all it needs.
@@ -454,13 +525,17 @@ class Recorder:
             of which L is the sum, or a pair of one and its weight, of which L is the weighted mean: ``yield loss,
             len(x)`` gives the mean over samples.
         optimizer
-            A ``torch.optim.SGD``; lr, momentum, Nesterov's lookahead and weight decay are read from its param_groups at
-            each step, and must be the same in all. Weight decay λ counts: λ‖w‖²/2 in the loss, λ in the sharpness.
+            A ``torch.optim`` SGD, Adam, AdamW, RMSprop or Adagrad, or what wraps one and steps as it does. Groups may
+            have their own lr, weight decay, eps and beta2, and must have one momentum. They and the optimizer's state
+            are read at each record.
         parts
             What to go through at each product, such as a data loader that does not shuffle: the closure then takes one
             part and returns its loss, or its loss and its weight.
+        batch_loss, batches
+            A batch → its loss, and the batches (a data loader, a list, or a function that returns them): the batch
+            sharpness E gᵀHg/E gᵀg is recorded as well.
         **settings
-            Of the class: every, tolerance, second, accuracy, most_products.
+            Of the class: every, tolerance, second, accuracy, most_products, clipping, writer.
 
         Returns
         -------
@@ -471,15 +546,22 @@ class Recorder:
         Raises
         ------
         TypeError, ValueError
-            If an argument is of the wrong kind, or the optimizer is no SGD. At a record, if the parameters are not
-            those that the optimizer trains, or the closure depends on none of them, computes another value each time,
-            calls backward, or cannot be differentiated twice.
+            If an argument is of the wrong kind, or the optimizer's rule is not understood. At a record, if the
+            parameters are not those that the optimizer trains, or the closure depends on none of them, computes
+            another value each time, calls backward, or cannot be differentiated twice.
 
         Notes
         -----
         The loop's own state stays as it is: gradients (``.grad``), the buffers of modules that the closure calls (a
         batch normalization's running statistics), random states. Attention runs without fused kernels and compiled
         modules run eagerly, since neither can be differentiated twice.
+
+        Weight decay λ of SGD, Adam, RMSprop and Adagrad counts as part of the loss: λ‖w‖²/2 in it, λ in the sharpness.
+        That of AdamW shrinks the weights beside it, and lowers S* by (1 + β₁)λ/(1 − β₁).
+
+        Where groups differ in lr or the optimizer has a preconditioner P, S* is that of the preconditioned sharpness:
+        the largest eigenvalue of M^½ H M^½, with M each weight's lr, divided by the largest one and by P. P is that of
+        the update that follows, as of :class:`selfstab.Adam`, with the gradient of `closure`.
 
         At the first record one product is compared with a difference of gradients. Where autograd drops second
         derivatives (of an ``autograd.Function`` whose backward pass cannot be differentiated) or has none, products are
@@ -488,4 +570,8 @@ class Recorder:
         """
         recorder = cls(**settings)
         recorder._read = torch_loops.of_torch(parameters, closure, optimizer, parts)
+        if batch_loss is not None or batches is not None:
+            recorder._batch_sharpness = batch_sharpness.of_torch(
+                lambda: torch_loops.trained(optimizer), batch_loss, batches
+            )
         return recorder

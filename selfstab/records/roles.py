@@ -20,10 +20,13 @@ ALIASES: Final = {
         "leading_eigenvalue", "hessian_eigenvalue", "hessian_eig", "sharpness_step",
     ),
     "lr": ("lr", "learning_rate", "learningrate", "eta", "η", "step_size", "stepsize"),
-    "momentum": ("momentum", "beta", "β", "mu"),
+    "momentum": ("momentum", "beta", "β", "mu", "beta1", "beta_1", "adam_beta1"),
     "loss": ("loss", "train_loss", "training_loss", "loss_train", "full_loss", "objective"),
     "second_sharpness": ("second_sharpness", "lambda_2", "lambda2", "second_eigenvalue", "λ_2", "λ2"),
     "max_stable_sharpness": ("max_stable_sharpness",),
+    "preconditioned_sharpness": ("preconditioned_sharpness", "effective_sharpness"),
+    "second_preconditioned_sharpness": ("second_preconditioned_sharpness",),
+    "clipping_factor": ("clipping_factor",),
 }  # fmt: skip
 """Names under which each column is looked for, whatever their case; ' ', '-', '/' and '.' count as '_'."""
 

@@ -71,7 +71,7 @@ def setting(table: Table, role: str) -> float | None:
         return values[0]
     if role not in ("momentum", "lookahead"):
         return None
-    own = _own_settings(table).get(role)
+    own = own_settings(table).get(role)
     return float(own) if isinstance(own, int | float) else None
 
 
@@ -130,7 +130,7 @@ def other_optimizer(table: Table) -> str:
     >>> other_optimizer(Table({"sharpness": [1.0]}, {"optimizer": "torch.optim.AdamW"}))
     'torch.optim.AdamW'
     """
-    kind = _own_settings(table).get("name", "HeavyBall")
+    kind = own_settings(table).get("name", "HeavyBall")
     if kind != "HeavyBall":
         return printable(str(kind))
     for name, value in table.attributes.items():
@@ -142,8 +142,8 @@ def other_optimizer(table: Table) -> str:
     return ""
 
 
-def _own_settings(table: Table) -> dict[str, Any]:
-    """Return what a run of ours says of its optimizer; nothing if it says none."""
+def own_settings(table: Table) -> dict[str, Any]:
+    """Return what a run of selfstab's says of its optimizer; nothing if it says none."""
     try:
         settings = json.loads(table.attributes["optimizer"])
     except (KeyError, TypeError, ValueError, RecursionError):

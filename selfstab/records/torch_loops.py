@@ -13,6 +13,7 @@ from selfstab.losses.functions import differences, torch_evaluation
 from selfstab.records.torch_closures import Closure, Part, gradients_as_found
 from selfstab.records.torch_vectors import WeightVectors
 from selfstab.records.training_loops import PRECISIONS, Reading
+from selfstab.records.training_optimizers import torch as torch_optimizers
 from selfstab.validation import Array
 
 _ROUNDING: Final = {"float64": 1e-12, "float32": 1e-5, "bfloat16": 2e-2, "float16": 2e-3}
@@ -25,7 +26,7 @@ _SAME_GRADIENT: Final = 1e-2
 def of_torch(
     parameters: Iterable[Any] | None, closure: Any, optimizer: Any, parts: Any = None
 ) -> Callable[[Any], Reading]:
-    """Return what reads a PyTorch loop: loss, products backward over backward, and what an SGD's groups say."""
+    """Return what reads a PyTorch loop: loss, products backward over backward, and what its optimizer says."""
     import torch
 
     loop = _Loop(_tensors(parameters), Closure(closure, parts), optimizer)
@@ -57,12 +58,10 @@ class _Loop:
     """
 
     def __init__(self, tensors: list[Any] | None, closure: Closure, optimizer: Any) -> None:
-        import torch
 
         if tensors is not None:
             _precision([tensor for tensor in tensors if tensor.requires_grad])
-        if not isinstance(optimizer, torch.optim.SGD):
-            raise TypeError(f"optimizer must be a torch.optim.SGD, got {validation.shown(optimizer)}")
+        torch_optimizers.check_optimizer(optimizer)
         self._tensors, self._closure, self._optimizer = tensors, closure, optimizer
         self._tried, self._by_differences = False, False
 
@@ -70,7 +69,6 @@ class _Loop:
 
     def read(self) -> Reading:
         """Return what the loop shows now."""
-        lr, momentum, nesterov, decay = _sgd(self._optimizer)
         weights = self._trained()
         precision = _precision(weights)
         vectors = WeightVectors(weights)
@@ -81,20 +79,18 @@ class _Loop:
         with gradients_as_found(watched):
             loss, slopes, product = self._evaluated(vectors)
 
-        def along(v: Any) -> Any:
-            return product(v) + decay * v
-
-        if decay:
-            loss += 0.5 * decay * sum(float((p.detach() ** 2).sum()) for p in weights)
+        gradients = [w.new_zeros(w.shape) if g is None else g for w, g in zip(weights, slopes, strict=True)]
+        own = torch_optimizers.read_optimizer(self._optimizer, weights, gradients)
         return Reading(
-            loss,
-            along,
+            loss + own.decay_energy([w.detach() for w in weights]),
+            own.decayed(product),
             vectors.size,
             precision,
-            lr,
-            momentum,
-            momentum if nesterov else 0.0,
+            own.lr,
+            own.momentum,
+            own.lookahead,
             vector=vectors.of_numbers,
+            optimizer=own,
             gradient_norm=lambda: float(vectors.joined(slopes).norm()),
             arrays=lambda: [w.detach() for w in weights],
             noise=differences.NOISE[precision] if self._by_differences else 0.0,
@@ -102,17 +98,12 @@ class _Loop:
 
     def _trained(self) -> list[Any]:
         """Return the weights that the optimizer trains now, in the order that the user named them in, if any."""
-        members = [tensor for group in self._optimizer.param_groups for tensor in group["params"]]
-        if len({id(tensor) for tensor in members}) < len(members):
-            raise ValueError("optimizer must list each parameter once, got one that it would update twice")
-        trained = [tensor for tensor in members if tensor.requires_grad]
-        if not trained:
-            raise ValueError("optimizer must train tensors that require gradients, got none")
+        weights = trained(self._optimizer)
         if self._tensors is None:
-            return trained
+            return weights
         named = [tensor for tensor in self._tensors if tensor.requires_grad]
-        lacking = {id(t): t for t in trained}.keys() - {id(t) for t in named}
-        foreign = {id(t) for t in named} - {id(t) for t in trained}
+        lacking = {id(t): t for t in weights}.keys() - {id(t) for t in named}
+        foreign = {id(t) for t in named} - {id(t) for t in weights}
         if lacking or foreign:
             raise ValueError(
                 f"parameters must be what the optimizer trains, got {len(foreign)} tensors that it does not and "
@@ -250,6 +241,17 @@ class _Loop:
             return torch_evaluation.has_kinks_only(next(whole).loss if isinstance(whole, Iterator) else whole)
 
 
+def trained(optimizer: Any) -> list[Any]:
+    """Return the tensors that an optimizer trains now, in the order of its groups; ValueError if there is none."""
+    members = [tensor for group in optimizer.param_groups for tensor in group["params"]]
+    if len({id(tensor) for tensor in members}) < len(members):
+        raise ValueError("optimizer must list each parameter once, got one that it would update twice")
+    weights = [tensor for tensor in members if tensor.requires_grad]
+    if not weights:
+        raise ValueError("optimizer must train tensors that require gradients, got none")
+    return weights
+
+
 def _slopes(loss: Any, weights: Sequence[Any], *, create_graph: bool = False) -> list[Any]:
     """Return a loss's gradient by tensors, dense; None where it does not depend on one."""
     import torch
@@ -346,20 +348,3 @@ def _precision(weights: Sequence[Any]) -> str:
     if any(w.dtype != weights[0].dtype for w in weights) or precision not in PRECISIONS:
         raise TypeError(f"parameters must be of float64 or float32, all of one, got {precision} first")
     return precision
-
-
-def _sgd(optimizer: Any) -> tuple[float, float, bool, float]:
-    """Return lr, momentum, whether it is Nesterov's, and the weight decay of all of an optimizer's groups."""
-    groups = {
-        tuple(group[name] if isinstance(group[name], bool) else float(group[name]) for name in
-              ("lr", "momentum", "nesterov", "weight_decay", "dampening", "maximize"))
-        for group in optimizer.param_groups
-    }  # fmt: skip
-    if len(groups) > 1:
-        raise ValueError(f"optimizer must have one lr and momentum in all its groups, got {sorted(groups)}")
-    lr, momentum, nesterov, decay, dampening, maximize = groups.pop()
-    if dampening or maximize:
-        raise ValueError(
-            f"optimizer must not dampen or maximize, got dampening={dampening}, maximize={maximize}"
-        )
-    return float(lr), float(momentum), bool(nesterov), float(decay)

@@ -97,6 +97,8 @@ class SharpnessTracker:
         self.accuracy, self.tolerance, self.second = accuracy, tolerance, second
         self.most_products = most_products
         self.vectors: list[Any] = []
+        self.vector: Array | None = None
+        """Top eigenvector of the last record, of length 1, in NumPy's numbers; None where the Hessian is not finite."""
         self.unchecked = 0
         self._precision: str | None = None
 
@@ -129,6 +131,7 @@ class SharpnessTracker:
             If a product is no vector of real numbers.
         """
         images = _Images(product)
+        self.vector = None
         with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
             try:
                 if dimension <= DENSE_UP_TO:
@@ -141,10 +144,12 @@ class SharpnessTracker:
         """Return the sharpness from the whole Hessian; its error is rounding, no more than the residual."""
         if self.second and dimension > 1:
             pairs = top_eigenpairs(images.in_numpy, 2, dimension)
+            self.vector = pairs.vectors[0]
             residual = float(pairs.residuals[0])
             first, second = map(float, pairs.values)
             return Measurement(first, second, residual, residual, np.nan, images.count)
         pair = top_eigenpair(images.in_numpy, dimension)
+        self.vector = pair.vector
         return Measurement(pair.value, np.nan, pair.residual, pair.residual, np.nan, images.count)
 
     def _warm(self, images: _Images, dimension: int, vector: Callable[[Array], Any] | None) -> Measurement:
@@ -174,6 +179,8 @@ class SharpnessTracker:
                 measured_error = float(ritz.values[0] - limited.values[0]) / images.factor
             self.unchecked = (self.unchecked + 1) % CHECKED_EVERY
         self.vectors = space.vectors(KEPT)
+        top = host(self.vectors[0]).astype(np.float64)
+        self.vector = top / np.linalg.norm(top)
         values = ritz.values / images.factor
         return Measurement(
             float(values[0]),

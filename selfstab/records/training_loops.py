@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from selfstab import validation
+from selfstab.records.training_optimizers import OptimizerReading
 from selfstab.validation import Array
 
 PRECISIONS: Final = ("float64", "float32")
@@ -31,6 +32,7 @@ class Reading:
     lookahead: float | None = None
     vector: Callable[[Array], Any] | None = None
     """Makes NumPy's numbers a vector that `product` takes and returns, of the library, on its device."""
+    optimizer: OptimizerReading | None = None
     gradient: Callable[[], Any] | None = None
     """Returns ∇L at this step in the library's own form, without weight decay."""
     gradient_norm: Callable[[], float] | None = None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from selfstab.files import write_text
+from selfstab.kernels.measures import which_sharpness
 from selfstab.notices import printable
 from selfstab.records import edge_cycles, formats, outputs
 from selfstab.records.analyze import largest_of
@@ -74,10 +75,13 @@ def summary(data: xarray.Dataset) -> list[str]:
     list of str
         Sentences.
     """
-    step = data["step"].values
+    step, momentum = data["step"].values, data["momentum"].values
+    name = json.loads(data.attrs.get("optimizer", "{}")).get("name", "")
     lines = [
         f"{data.sizes['step']} records, steps {step[0]} to {step[-1]}; "
-        f"lr {_range(data['lr'].values)}, momentum {_range(data['momentum'].values)}"
+        + (f"{name}, " if name else "")
+        + f"lr {_range(data['lr'].values)}"
+        + (f", momentum {_range(momentum)}" if np.isfinite(momentum).any() else "")
         + (f", lookahead {data.attrs['lookahead']:g}" if data.attrs["lookahead"] else "")
         + f"; threshold {_range(data['max_stable_sharpness'].values)}."
     ]
@@ -349,7 +353,7 @@ def _draw_largest(data: xarray.Dataset) -> Figure:
     begin, died = int(data["onset"][largest]), int(data["died"][largest])
     margin = max(died - begin, 4)
     near = data.sel(step=slice(begin - margin, died + margin))
-    if int(np.isfinite(near["sharpness"].values).sum()) < 2:
+    if int(np.isfinite(near[which_sharpness(data["max_stable_sharpness"])].values).sum()) < 2:
         near = data
     figure = _draw_run(near.isel(catapult=[largest]))
     step = near["step"].values

@@ -62,7 +62,7 @@ def test_spellings_of_the_field_are_known(role, names):
         ),
         ("sharpness", "effective_sharpness preconditioned_sharpness adaptive_batch_sharpness lambda"),
         ("lr", "lr-SGD-momentum lr-Adam min_lr max_lr warmup_lr lr_decay val/lr"),
-        ("momentum", "bn_momentum momentum_buffer_norm beta2 ema/momentum beta1"),
+        ("momentum", "bn_momentum momentum_buffer_norm beta2 ema/momentum"),
         (
             "loss",
             "val_loss val/loss Loss/test eval/loss test_loss loss_scale batch/loss loss/std hessian/loss_max",

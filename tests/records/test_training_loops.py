@@ -112,9 +112,9 @@ def test_torch_optimizers_are_read_with_their_options():
     sgd = torch.optim.SGD(parameters, lr=0.1)
     for arguments, error, message in (
         (
-            (parameters, closure, torch.optim.Adam(parameters)),
+            (parameters, closure, torch.optim.LBFGS(parameters)),
             TypeError,
-            "optimizer must be a torch.optim.SGD",
+            "optimizer must be one of torch.optim's Adagrad, Adam",
         ),
         (([], closure, sgd), ValueError, "parameters must hold tensors that require gradients"),
         ((parameters, 3, sgd), TypeError, "closure must be a function, got 3"),
@@ -126,12 +126,6 @@ def test_torch_optimizers_are_read_with_their_options():
     ):
         with pytest.raises(error, match=re.escape(message)):
             ss.Recorder.for_torch(*arguments)
-    groups = torch.optim.SGD([{"params": parameters[:1]}, {"params": parameters[1:], "lr": 0.2}], lr=0.1)
-    with pytest.raises(ValueError, match="optimizer must have one lr and momentum in all its groups"):
-        ss.Recorder.for_torch(parameters, closure, groups).log(0)
-    dampened = torch.optim.SGD(parameters, lr=0.1, momentum=0.9, dampening=0.5)
-    with pytest.raises(ValueError, match="optimizer must not dampen or maximize"):
-        ss.Recorder.for_torch(parameters, closure, dampened).log(0)
 
 
 def test_jax_in_float32_is_recorded_to_its_precision():
