@@ -72,7 +72,7 @@ class _Loop:
         weights = self._trained()
         precision = _precision(weights)
         vectors = WeightVectors(weights)
-        watched = [tensor for group in self._optimizer.param_groups for tensor in group["params"]]
+        watched = torch_optimizers.tensors_of(self._optimizer)
         if not self._tried:
             with gradients_as_found(watched):
                 self._try(vectors)
@@ -243,7 +243,7 @@ class _Loop:
 
 def trained(optimizer: Any) -> list[Any]:
     """Return the tensors that an optimizer trains now, in the order of its groups; ValueError if there is none."""
-    members = [tensor for group in optimizer.param_groups for tensor in group["params"]]
+    members = torch_optimizers.tensors_of(optimizer)
     if len({id(tensor) for tensor in members}) < len(members):
         raise ValueError("optimizer must list each parameter once, got one that it would update twice")
     weights = [tensor for tensor in members if tensor.requires_grad]

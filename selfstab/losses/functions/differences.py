@@ -89,8 +89,13 @@ def generic_direction(gradient: Vector) -> Vector:
     kind: Any = np.float64 if gradient.dtype == np.float64 else np.float32
     direction = np.random.default_rng(0).standard_normal(gradient.size, dtype=kind)
     direction /= np.linalg.norm(direction)
-    if gradient.any():
-        direction += gradient / np.linalg.norm(gradient)
+    largest = np.abs(gradient).max(initial=0.0)
+    if largest > 0.0:
+        along = gradient / largest  # whose squares are numbers
+        along /= np.linalg.norm(along)
+        if direction @ along < 0.0:  # a sum of opposite vectors would be 0
+            direction = -direction
+        direction += along
         direction /= np.linalg.norm(direction)
     return direction
 

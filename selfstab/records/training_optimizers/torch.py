@@ -77,6 +77,11 @@ def check_optimizer(optimizer: Any) -> None:
     _rule_of(optimizer)
 
 
+def tensors_of(optimizer: Any) -> list[Any]:
+    """Return the tensors in an optimizer's groups, in their order, or in those of the optimizer that it wraps."""
+    return [tensor for group in _rule_of(optimizer)[0].param_groups for tensor in group["params"]]
+
+
 def read_optimizer(optimizer: Any, tensors: Sequence[Any], gradients: Sequence[Any]) -> OptimizerReading:
     """Return what a torch optimizer does at this step.
 
