@@ -188,9 +188,8 @@ def smoothed(values: Array, strides: Array | None = None) -> Array:
     out[only] = 0.5 * (values[only] + values[only + 1])
     both = np.flatnonzero(left & right)
     before, after = apart[both - 1], apart[both]
-    out[both] = 0.5 * values[both] + 0.5 * (
-        (after * values[both - 1] + before * values[both + 1]) / (before + after)
-    )
+    share = after / (before + after)
+    out[both] = 0.5 * values[both] + 0.5 * (share * values[both - 1] + (1.0 - share) * values[both + 1])
     if odd.any():
         for k in np.flatnonzero(~left & ~right)[int(not (left[0] or right[0])) :]:
             out[k] = values[k] - (values[k - 1] - out[k - 1])
