@@ -72,13 +72,14 @@ def analyze(
     Parameters
     ----------
     run
-        A path to .csv, .tsv, .npz, .nc or .zarr, a pandas.DataFrame, an xarray.Dataset (such as :func:`simulate`
-        returns), a mapping of one-dimensional arrays, or anything that a format of ``selfstab.records.formats`` reads;
-        of a file with several runs, what :func:`selfstab.records.formats.read` returns of one. A file is refused
-        whose columns would take more than $SELFSTAB_MOST_BYTES to analyze (by default 3 GiB). Columns are known by
-        the names of ``selfstab.records.roles.ALIASES``, whatever their case: sharpness is needed; lr and momentum
-        are, unless given below; step, loss and second_sharpness help. A step is one update, and what stands beside it
-        belongs to the weights before that update.
+        A path to a table or a log of another library (:doc:`/tutorials/your_logs` lists them), a pandas.DataFrame, an
+        xarray.Dataset (such as :func:`simulate` returns), a mapping of one-dimensional arrays, or anything that a
+        format of ``selfstab.records.formats`` reads; of several runs, what
+        :func:`selfstab.records.formats.read` returns of one. A file is refused whose columns would take more than
+        $SELFSTAB_MOST_BYTES to analyze (by default 3 GiB). Columns are known by the names of
+        ``selfstab.records.roles.ALIASES``, whatever their case and prefix: sharpness is needed; lr and momentum are,
+        unless given below; step, loss and second_sharpness help. What has no role is listed in the notes. A step is
+        one update, and what stands beside it belongs to the weights before that update.
     lr, momentum
         η > 0 and β in [0, 1), where they were constant and not recorded. The update is w − η∇L + β(w − w₋), as of
         PyTorch's SGD; where the gradient is averaged, β v + (1 − β)g, η is the learning rate times 1 − β.

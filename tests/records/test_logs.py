@@ -74,6 +74,13 @@ def test_a_sample_holds_its_run(name, reference):
     check(name, PLAIN[name], reference)
 
 
+def test_kerass_file_under_its_usual_name(tmp_path, reference):
+    """Protects training.log, which is a table with commas."""
+    shutil.copy(SAMPLES / "keras.csv", tmp_path / "training.log")
+    for path in (tmp_path, tmp_path / "training.log"):
+        assert np.array_equal(ss.analyze(path, momentum=MOMENTUM).sharpness, reference.sharpness)
+
+
 @pytest.mark.integrations
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_a_sample_that_needs_a_reader_holds_its_run(name, reference):
@@ -133,6 +140,21 @@ def test_points_of_a_chart_that_are_means_are_told(tmp_path):
     frame.to_csv(tmp_path / "chart.csv", index=False)
     data = ss.analyze(formats.read(tmp_path / "chart.csv", "other"), lr=LR, momentum=MOMENTUM)
     assert "points are means of several records" in notes(data)
+
+
+def test_a_history_of_keras_in_memory(reference):
+    """Protects what fit returns: an object with a history and its epochs."""
+    kind = type("History", (), {"__module__": "keras.src.callbacks.history"})
+    history = kind()
+    history.history = {
+        "loss": reference.loss.values.tolist(),
+        "sharpness": reference.sharpness.values.tolist(),
+    }
+    history.epoch = list(range(0, 162, 2))
+    data = ss.analyze(history, lr=LR, momentum=MOMENTUM)
+    assert data.step.values.tolist() == history.epoch
+    with pytest.raises(TypeError, match=r"keras\.callbacks\.History"):
+        ss.analyze(3)
 
 
 @pytest.mark.parametrize("name", ["run1_{}.csv", "run-run1-tag-{}.csv", "{}.csv"])

@@ -51,7 +51,7 @@ class PlainText(_Table):
     """Tables of text that say themselves how they are separated, such as NumPy writes."""
 
     name = "plain text"
-    suffixes = (".txt", ".dat")
+    suffixes = (".txt", ".dat", ".log")
 
 
 @register
