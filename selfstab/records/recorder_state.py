@@ -121,7 +121,9 @@ def state_of(state: Any) -> State:
         raise ValueError(f"state must hold records of its {len(steps)} steps, got none")
     vectors = state.get("vectors")
     if vectors is not None and (getattr(vectors, "ndim", 0) != 2 or not _are_real(vectors)):
-        raise ValueError(f"state must hold vectors by rows of finite numbers, got {validation.shown(vectors)}")
+        raise ValueError(
+            f"state must hold vectors by rows of finite numbers, got {validation.shown(vectors)}"
+        )
     seconds = _numbers(state, "clock", 4)
     return State(
         steps,

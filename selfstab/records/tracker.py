@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from selfstab.eigen.blas import one_blas_thread
 from selfstab.eigen.krylov import NotFiniteError
@@ -222,7 +221,7 @@ class _Images:
         self._product, self._known = product, False
         self.factor, self.count = 1.0, 0
 
-    def in_numpy(self, v: Array) -> Array:
+    def in_numpy(self, v: Any) -> Any:
         """Return the product of a NumPy vector, of whatever precision it has."""
         self.count += 1
         image = np.asarray(self._product(v))
@@ -232,7 +231,7 @@ class _Images:
             )
         return image
 
-    def precision(self, v: Array) -> str:
+    def precision(self, v: Any) -> str:
         """Return the precision of the products: float32 or float64."""
         image = self.in_numpy(v)
         return "float32" if image.dtype.kind == "f" and image.dtype.itemsize <= 4 else "float64"
@@ -265,7 +264,7 @@ def _like(reference: Any, row: Any) -> Any:
     return row if same else like(reference, host(row))
 
 
-def _generic(dimension: int, number: int) -> npt.NDArray[np.float32]:
+def _generic(dimension: int, number: int) -> Any:
     """Return a fixed random vector of length about 1: simple ones are orthogonal to eigenvectors of structured ones."""
     vector = np.random.default_rng(number).standard_normal(dimension, dtype=np.float32)
     vector /= np.float32(dimension**0.5)

@@ -107,7 +107,9 @@ def of_torch(parameters: Iterable[Any], closure: Any, optimizer: Any) -> Callabl
         total = float(loss.detach())
         if decay:
             total += 0.5 * decay * sum(float((p.detach() ** 2).sum()) for p in weights)
-        return Reading(total, along, flat.numel(), precision, lr, momentum, momentum if nesterov else 0.0, vector)
+        return Reading(
+            total, along, flat.numel(), precision, lr, momentum, momentum if nesterov else 0.0, vector
+        )
 
     return read
 
