@@ -116,9 +116,7 @@ class Recorder:
         if most_products is not None:
             most_products = validation.integer("most_products", most_products, at_least=3)
         self.most_products = most_products
-        self._tracker = SharpnessTracker(
-            accuracy=self.accuracy, tolerance=self.tolerance, second=second, most_products=most_products
-        )
+        self._trackers: dict[str, SharpnessTracker] = {}
         self._clock = Clock()
         self._read: Callable[[Any], Reading] | None = None
         self._needs_parameters = False
@@ -213,15 +211,7 @@ class Recorder:
         row["max_stable_sharpness"] = (
             float(theory.max_stable_sharpness(row["lr"], row["momentum"], ahead)) if row["lr"] > 0 else np.inf
         )
-        measured = self._tracker.measure(reading.product, reading.dimension, reading.vector)
-        row |= {
-            "sharpness": measured.sharpness,
-            "sharpness_residual": measured.residual,
-            "sharpness_error": measured.error,
-            "measured_error": measured.measured_error,
-            "products": measured.products,
-            "second_sharpness": measured.second,
-        }
+        row |= self._eigenvalues("sharpness", reading.product, reading)
         self._steps.append(step)
         self._rows.append(row)
         self._lookaheads.append(ahead)
@@ -242,6 +232,29 @@ class Recorder:
             raise TypeError(f"hessian_vector must be a function, got {validation.shown(hessian_vector)}")
         size = validation.integer("dimension", dimension, at_least=1)
         return Reading(number("loss", loss), hessian_vector, size, "float64")
+
+    def _eigenvalues(self, name: str, product: Callable[[Any], Any], reading: Reading) -> dict[str, float]:
+        """Return the row's entries on the largest eigenvalues of what `product` multiplies with."""
+        tracker = self._trackers.get(name)
+        if tracker is None:
+            tracker = self._trackers[name] = self._new_tracker()
+        measured = tracker.measure(product, reading.dimension, reading.vector)
+        return {
+            name: measured.sharpness,
+            f"{name}_residual": measured.residual,
+            f"{name}_error": measured.error,
+            f"second_{name}": measured.second,
+            "measured_error": measured.measured_error,
+            "products": measured.products,
+        }
+
+    def _new_tracker(self) -> SharpnessTracker:
+        return SharpnessTracker(
+            accuracy=self.accuracy,
+            tolerance=self.tolerance,
+            second=self.second,
+            most_products=self.most_products,
+        )
 
     def dataset(self) -> xarray.Dataset:
         """Return what was recorded.
@@ -287,7 +300,7 @@ class Recorder:
         Returns
         -------
         dict
-            Numbers, lists of them, and ``vectors``, an array of the loop's library. So ``numpy.savez`` and
+            Numbers, lists of them, and ``vectors.sharpness``, an array of the loop's library. So ``numpy.savez`` and
             ``torch.save`` keep it without pickled classes; JSON does without the vectors.
 
         Examples
@@ -299,10 +312,8 @@ class Recorder:
         >>> resumed.dataset().equals(recorder.dataset())
         True
         """
-        tracker = self._tracker
-        return State(
-            self._steps, self._rows, self._lookaheads, tracker.vectors, tracker.unchecked, self._clock
-        ).to_dict()
+        trackers = {name: (tracker.vectors, tracker.unchecked) for name, tracker in self._trackers.items()}
+        return State(self._steps, self._rows, self._lookaheads, trackers, self._clock).to_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over the records of a recorder that was stopped; what was recorded here is replaced.
@@ -310,7 +321,7 @@ class Recorder:
         Parameters
         ----------
         state
-            What :meth:`state_dict` returned, or ``numpy.load`` of it. Without ``vectors`` the next record starts anew,
+            What :meth:`state_dict` returned, or ``numpy.load`` of it. Without vectors the next record starts anew,
             and takes more products.
 
         Raises
@@ -320,7 +331,10 @@ class Recorder:
         """
         taken = state_of(state)
         self._steps, self._rows, self._lookaheads = taken.steps, taken.rows, taken.lookaheads
-        self._tracker.vectors, self._tracker.unchecked = taken.vectors, taken.unchecked
+        self._trackers = {}
+        for name, (vectors, unchecked) in taken.trackers.items():
+            tracker = self._trackers[name] = self._new_tracker()
+            tracker.vectors, tracker.unchecked = vectors, unchecked
         self._clock = taken.clock
 
     def save(self, path: str | Path) -> None:

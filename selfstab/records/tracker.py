@@ -99,6 +99,7 @@ class SharpnessTracker:
         self.vectors: list[Any] = []
         self.unchecked = 0
         self._precision: str | None = None
+        self._calibration: float | None = None
 
     def measure(
         self,
@@ -137,28 +138,38 @@ class SharpnessTracker:
             except NotFiniteError:
                 return Measurement(np.nan, np.nan, np.nan, np.nan, np.nan, images.count)
 
+    def top_vector(self) -> Array | None:
+        """Return the last eigenvector of a finite Hessian, of either sign, in NumPy; None before the first."""
+        return host(self.vectors[0]) if self.vectors else None
+
     def _dense(self, images: _Images, dimension: int) -> Measurement:
         """Return the sharpness from the whole Hessian; its error is rounding, no more than the residual."""
         if self.second and dimension > 1:
             pairs = top_eigenpairs(images.in_numpy, 2, dimension)
+            self.vectors = [*pairs.vectors]
             residual = float(pairs.residuals[0])
             first, second = map(float, pairs.values)
             return Measurement(first, second, residual, residual, np.nan, images.count)
         pair = top_eigenpair(images.in_numpy, dimension)
+        self.vectors = [pair.vector]
         return Measurement(pair.value, np.nan, pair.residual, pair.residual, np.nan, images.count)
 
     def _warm(self, images: _Images, dimension: int, vector: Callable[[Array], Any] | None) -> Measurement:
         generic = _generic(dimension, 0)
         if vector is None:
-            known = next((str(row.dtype) for row in self.vectors if isinstance(row, np.ndarray)), None)
-            precision = known or self._precision or images.precision(generic)
+            arrays = [
+                row for row in self.vectors if isinstance(row, np.ndarray) and row.shape == (dimension,)
+            ]
+            precision = (
+                (str(arrays[0].dtype) if arrays else None) or self._precision or images.precision(generic)
+            )
             self._precision = precision
             vector = partial(np.asarray, dtype=precision)
         reference = vector(generic)
         old = [_like(reference, row) for row in self.vectors if row.shape == reference.shape]
         pairs = 2 if self.second else 1
         starts = self._starts(old, [reference, *(vector(_generic(dimension, k)) for k in range(1, pairs))])
-        space = KrylovSpace(images.scaled, starts)
+        space = KrylovSpace(images.scaled, starts, self._calibration if old else None)
 
         goal = self._goal(pairs, dimension, str(reference.dtype).rpartition(".")[2])
         measured_error = np.nan
@@ -173,7 +184,7 @@ class SharpnessTracker:
                 )
                 measured_error = float(ritz.values[0] - limited.values[0]) / images.factor
             self.unchecked = (self.unchecked + 1) % CHECKED_EVERY
-        self.vectors = space.vectors(KEPT)
+        self.vectors, self._calibration = space.vectors(KEPT), space.calibration
         values = ritz.values / images.factor
         return Measurement(
             float(values[0]),
@@ -243,6 +254,8 @@ class _Images:
         else:
             self.count += 1
             image = self._product(v)
+            if image.dtype != v.dtype:
+                image = namespace(v).asarray(image, dtype=v.dtype)
         if not self._known:
             size = float(abs(image).max())
             self._known = size > 0.0

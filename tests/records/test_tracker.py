@@ -49,6 +49,7 @@ def test_records_are_as_exact_as_asked_for_and_cheap():
         assert np.isnan(measured.second)
         assert measured.products == hessian.calls
         assert step == 0 or measured.products <= 12
+        assert abs(tracker.top_vector() @ hessian.vectors[:, 0]) > 0.999
 
 
 def test_the_second_eigenvalue_is_as_exact():
