@@ -140,7 +140,7 @@ class _Peer:
 
     def __init__(self, loop: _Loop, operator: Any) -> None:
         self._operator, self.products = operator, 0
-        self._guess = np.asarray(loop.state["vectors"][0])
+        self._guess = np.asarray(loop.state["vectors.sharpness"][0])
 
     def __call__(self) -> float:
         """Return the largest eigenvalue to the accuracy."""

@@ -104,6 +104,9 @@ class KrylovSpace:
     starts
         Vectors of that library and of the precision of the basis, any length but 0; one for each eigenvalue that may be
         repeated.
+    calibration
+        The products' noise divided by what the projected matrix says of it, as an earlier space of like products has
+        measured; None where that is unknown. One more product measures it, if noise is suspected.
 
     Raises
     ------
@@ -113,8 +116,9 @@ class KrylovSpace:
     Notes
     -----
     Products that are not those of a symmetric matrix show in the projected matrix: its two halves differ. Their noise,
-    if it points anywhere alike, is that difference times the square root of the dimension; residuals below it mean
-    nothing.
+    if it points anywhere alike, is that difference times the square root of the dimension. Residuals below it mean
+    nothing. Noise of few directions is less than that, and so is the rounding of long sums: so a product with a Ritz
+    vector is compared with what the basis says of it, before noise ends anything.
 
     Examples
     --------
@@ -126,8 +130,10 @@ class KrylovSpace:
     (True, True)
     """
 
-    def __init__(self, product: Callable[[Any], Any], starts: Sequence[Any]) -> None:
-        self._product = product
+    def __init__(
+        self, product: Callable[[Any], Any], starts: Sequence[Any], calibration: float | None = None
+    ) -> None:
+        self._product, self.calibration = product, calibration
         self._dimension = int(starts[0].shape[0])
         self._basis: Rows | None = None
         self._columns = np.zeros((_CAPACITY + len(starts) + 1, _CAPACITY + 1))  # basis · A · basisᵀ, as taken
@@ -244,7 +250,21 @@ class KrylovSpace:
         above = np.triu_indices(size, 1)
         difference = float(np.sqrt(np.mean((known - known.T)[above] ** 2) / 2.0))
         rounded = difference <= _ROUNDED * self._unit * float(np.abs(known).max())
-        return 0.0 if rounded else difference * self._dimension**0.5
+        if rounded:
+            return 0.0
+        return difference * self._dimension**0.5 * (1.0 if self.calibration is None else self.calibration)
+
+    def _calibrate(self, goal: Goal) -> None:
+        """Measure the products' noise, unless that was done or the goal allows no more products."""
+        if self.calibration is not None or self.products >= goal.most_products:
+            return
+        assert self._basis is not None
+        values, coefficients = self._ritz()
+        vector = self._basis.combined(coefficients[:, 0])
+        true = _norm(self._product(vector) - float(values[0]) * vector)
+        self.products += 1
+        hidden = np.sqrt(max(true**2 - float(self._residuals(coefficients)[0]) ** 2, 0.0))
+        self.calibration = min(1.0, float(hidden) / self._noise())
 
     def _residuals(self, coefficients: Array) -> Array:
         """Return the residual of each Ritz pair: what its image has in the vectors whose products are to come."""
@@ -264,7 +284,9 @@ class KrylovSpace:
             if (first <= self._rounding * norm).all():
                 return "rounding"
             if (first <= _NOISE_SHARE * self._noise()).all():
-                return "noise"
+                self._calibrate(goal)
+                if (first <= _NOISE_SHARE * self._noise()).all():
+                    return "noise"
             errors = errors_of(values, residuals, goal.pairs)
             enough = self.products >= _LEAST * self._starts
             if enough and goal.accuracy and (errors <= goal.accuracy * abs(values[0])).all():
@@ -276,18 +298,14 @@ class KrylovSpace:
     def _pairs(self, goal: Goal, reason: Reason) -> RitzPairs:
         values, coefficients = self._ritz()
         residuals, noise = self._residuals(coefficients), self._noise()
-        errors = errors_of(values, residuals, goal.pairs)
         count = min(goal.pairs, len(values))
-        hidden = (_NOISE_SHARE * residuals[:count] < noise).any()
-        if hidden and noise > self._rounding * float(np.abs(values).max()):
-            # What the basis says of the residual is less than the noise: one more product each says what it is.
-            if self.products + count <= goal.most_products:
-                for k, vector in enumerate(self.vectors(count)):
-                    residuals[k] = _norm(self._product(vector) - float(values[k]) * vector)
-                self.products += count
-            else:
-                residuals = np.hypot(residuals, noise)
-            errors = errors_of(values, residuals, goal.pairs) + noise / self._dimension**0.5
+        errors = errors_of(values, residuals, count)
+        if (_NOISE_SHARE * residuals[:count] < noise).any():
+            self._calibrate(goal)
+            noise = self._noise()
+            # What the basis says of the residual leaves out the noise of the products that it was made from.
+            residuals = np.hypot(residuals, noise)
+            errors = errors_of(values, residuals, count) + noise / self._dimension**0.5
         return RitzPairs(values[:count].copy(), residuals[:count], errors[:count], self.products, reason)
 
 

@@ -134,7 +134,7 @@ class Recorder:
             )
         self._optimizer_at: Callable[..., OptimizerReading] | None = None
         self._batch_sharpness: Callable[[Any, Any], tuple[float, float]] | None = None
-        self._trackers = {name: self._tracker() for name in ("sharpness", PRECONDITIONED)}
+        self._trackers: dict[str, SharpnessTracker] = {}
         self._clock = Clock()
         self._write = None if writer is None else writers.of(writer)
         self._read: Callable[..., Reading] | None = None
@@ -145,7 +145,7 @@ class Recorder:
         self._lookaheads: list[float] = []
         self._by_differences = False
 
-    def _tracker(self) -> SharpnessTracker:
+    def _new_tracker(self) -> SharpnessTracker:
         return SharpnessTracker(
             accuracy=self.accuracy,
             tolerance=self.tolerance,
@@ -256,7 +256,10 @@ class Recorder:
 
     def _eigenvalues(self, name: str, product: Callable[[Any], Any], reading: Reading) -> dict[str, float]:
         """Return the largest eigenvalue and what is known of it; NaN where the Hessian is not finite."""
-        measured = self._trackers[name].measure(product, reading.dimension, reading.vector)
+        tracker = self._trackers.get(name)
+        if tracker is None:
+            tracker = self._trackers[name] = self._new_tracker()
+        measured = tracker.measure(product, reading.dimension, reading.vector)
         row = {
             name: measured.sharpness,
             f"{name}_residual": measured.residual,
@@ -316,6 +319,29 @@ class Recorder:
         size = validation.integer("dimension", dimension, at_least=1)
         return Reading(number("loss", loss), hessian_vector, size, "float64")
 
+    def _eigenvalues(self, name: str, product: Callable[[Any], Any], reading: Reading) -> dict[str, float]:
+        """Return the row's entries on the largest eigenvalues of what `product` multiplies with."""
+        tracker = self._trackers.get(name)
+        if tracker is None:
+            tracker = self._trackers[name] = self._new_tracker()
+        measured = tracker.measure(product, reading.dimension, reading.vector)
+        return {
+            name: measured.sharpness,
+            f"{name}_residual": measured.residual,
+            f"{name}_error": measured.error,
+            f"second_{name}": measured.second,
+            "measured_error": measured.measured_error,
+            "products": measured.products,
+        }
+
+    def _new_tracker(self) -> SharpnessTracker:
+        return SharpnessTracker(
+            accuracy=self.accuracy,
+            tolerance=self.tolerance,
+            second=self.second,
+            most_products=self.most_products,
+        )
+
     def dataset(self) -> xarray.Dataset:
         """Return what was recorded.
 
@@ -356,7 +382,7 @@ class Recorder:
         Returns
         -------
         dict
-            Numbers, lists of them, and ``vectors``, an array of the loop's library. So ``numpy.savez`` and
+            Numbers, lists of them, and ``vectors.sharpness``, an array of the loop's library. So ``numpy.savez`` and
             ``torch.save`` keep it without pickled classes; JSON does without the vectors.
 
         Examples
@@ -368,14 +394,9 @@ class Recorder:
         >>> resumed.dataset().equals(recorder.dataset())
         True
         """
-        tracker = self._trackers["sharpness"]
+        trackers = {name: (tracker.vectors, tracker.unchecked) for name, tracker in self._trackers.items()}
         return State(
-            self._steps,
-            rows.completed(self._rows),
-            self._lookaheads,
-            tracker.vectors,
-            tracker.unchecked,
-            self._clock,
+            self._steps, rows.completed(self._rows), self._lookaheads, trackers, self._clock
         ).to_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -384,7 +405,7 @@ class Recorder:
         Parameters
         ----------
         state
-            What :meth:`state_dict` returned, or ``numpy.load`` of it. Without ``vectors`` the next record starts anew,
+            What :meth:`state_dict` returned, or ``numpy.load`` of it. Without vectors the next record starts anew,
             and takes more products.
 
         Raises
@@ -394,8 +415,10 @@ class Recorder:
         """
         taken = state_of(state)
         self._steps, self._rows, self._lookaheads = taken.steps, taken.rows, taken.lookaheads
-        tracker = self._trackers["sharpness"]
-        tracker.vectors, tracker.unchecked = taken.vectors, taken.unchecked
+        self._trackers = {}
+        for name, (vectors, unchecked) in taken.trackers.items():
+            tracker = self._trackers[name] = self._new_tracker()
+            tracker.vectors, tracker.unchecked = vectors, unchecked
         self._clock = taken.clock
 
     def save(self, path: str | Path) -> None:

@@ -16,6 +16,8 @@ from selfstab.eigen.vectors import namespace
 
 _FORMAT: Final = 1
 _COLUMN: Final = "records."
+_VECTORS: Final = "vectors."
+_UNCHECKED: Final = "unchecked."
 
 
 @dataclass
@@ -64,10 +66,9 @@ class State:
     ----------
     steps, rows, lookaheads
         The records.
-    vectors
-        Those that the next record starts from, of any library.
-    unchecked
-        Records since the last one whose error was measured.
+    trackers
+        By the name of what is tracked: the vectors that the next record starts from, of any library, and the number of
+        records since the last one whose error was measured.
     clock
         What records cost.
     """
@@ -75,8 +76,7 @@ class State:
     steps: list[int]
     rows: list[dict[str, float]]
     lookaheads: list[float]
-    vectors: list[Any]
-    unchecked: int
+    trackers: dict[str, tuple[list[Any], int]]
     clock: Clock
 
     def to_dict(self) -> dict[str, Any]:
@@ -86,13 +86,14 @@ class State:
             "format": _FORMAT,
             "step": list(self.steps),
             "lookahead": list(self.lookaheads),
-            "unchecked": self.unchecked,
             "clock": [clock.record_seconds, float(clock.records), clock.step_seconds, float(clock.steps)],
         }
         for name in self.rows[0] if self.rows else ():
             state[_COLUMN + name] = [float(row[name]) for row in self.rows]
-        if self.vectors:
-            state["vectors"] = namespace(self.vectors[0]).stack(self.vectors)
+        for name, (vectors, unchecked) in self.trackers.items():
+            state[_UNCHECKED + name] = unchecked
+            if vectors:
+                state[_VECTORS + name] = namespace(vectors[0]).stack(vectors)
         return state
 
 
@@ -119,18 +120,17 @@ def state_of(state: Any) -> State:
     columns = {name.removeprefix(_COLUMN): _numbers(state, name, len(steps)) for name in names}
     if steps and not columns:
         raise ValueError(f"state must hold records of its {len(steps)} steps, got none")
-    vectors = state.get("vectors")
-    if vectors is not None and (getattr(vectors, "ndim", 0) != 2 or not _are_real(vectors)):
-        raise ValueError(
-            f"state must hold vectors by rows of finite numbers, got {validation.shown(vectors)}"
-        )
+    trackers = {}
+    for entry in state:
+        if isinstance(entry, str) and entry.startswith(_UNCHECKED):
+            name = entry.removeprefix(_UNCHECKED)
+            trackers[name] = _vectors(state, _VECTORS + name), int(_numbers(state, entry, 1)[0])
     seconds = _numbers(state, "clock", 4)
     return State(
         steps,
         [{name: values[k] for name, values in columns.items()} for k in range(len(steps))],
         lookaheads,
-        [] if vectors is None else [vectors[k] for k in range(vectors.shape[0])],
-        int(_numbers(state, "unchecked", 1)[0]),
+        trackers,
         Clock(seconds[0], int(seconds[1]), seconds[2], int(seconds[3])),
     )
 
@@ -152,6 +152,20 @@ def _numbers(state: Mapping[str, Any], name: str, size: int | None = None) -> li
     return numbers
 
 
-def _are_real(vectors: Any) -> bool:
-    precise = str(vectors.dtype).rpartition(".")[2] in ("float64", "float32")
-    return precise and bool(np.isfinite(float(abs(vectors).max())))
+def _vectors(state: Mapping[str, Any], name: str) -> list[Any]:
+    """Return an entry's rows, none where there is no such entry."""
+    if name not in state:
+        return []
+    vectors = state[name]
+    precision = str(getattr(vectors, "dtype", "")).rpartition(".")[2]
+    if (
+        getattr(vectors, "ndim", 0) != 2
+        or precision not in ("float64", "float32")
+        or not _are_finite(vectors)
+    ):
+        raise ValueError(f"state must hold finite numbers by rows as {name}, got {validation.shown(vectors)}")
+    return [vectors[k] for k in range(vectors.shape[0])]
+
+
+def _are_finite(vectors: Any) -> bool:
+    return bool(np.isfinite(float(abs(vectors).max()))) if 0 not in vectors.shape else False

@@ -101,6 +101,7 @@ class SharpnessTracker:
         """Top eigenvector of the last record, of length 1, in NumPy's numbers; None where the Hessian is not finite."""
         self.unchecked = 0
         self._precision: str | None = None
+        self._calibration: float | None = None
 
     def measure(
         self,
@@ -140,30 +141,40 @@ class SharpnessTracker:
             except NotFiniteError:
                 return Measurement(np.nan, np.nan, np.nan, np.nan, np.nan, images.count)
 
+    def top_vector(self) -> Array | None:
+        """Return the last eigenvector of a finite Hessian, of either sign, in NumPy; None before the first."""
+        return host(self.vectors[0]) if self.vectors else None
+
     def _dense(self, images: _Images, dimension: int) -> Measurement:
         """Return the sharpness from the whole Hessian; its error is rounding, no more than the residual."""
         if self.second and dimension > 1:
             pairs = top_eigenpairs(images.in_numpy, 2, dimension)
+            self.vectors = [*pairs.vectors]
             self.vector = pairs.vectors[0]
             residual = float(pairs.residuals[0])
             first, second = map(float, pairs.values)
             return Measurement(first, second, residual, residual, np.nan, images.count)
         pair = top_eigenpair(images.in_numpy, dimension)
+        self.vectors = [pair.vector]
         self.vector = pair.vector
         return Measurement(pair.value, np.nan, pair.residual, pair.residual, np.nan, images.count)
 
     def _warm(self, images: _Images, dimension: int, vector: Callable[[Array], Any] | None) -> Measurement:
         generic = _generic(dimension, 0)
         if vector is None:
-            known = next((str(row.dtype) for row in self.vectors if isinstance(row, np.ndarray)), None)
-            precision = known or self._precision or images.precision(generic)
+            arrays = [
+                row for row in self.vectors if isinstance(row, np.ndarray) and row.shape == (dimension,)
+            ]
+            precision = (
+                (str(arrays[0].dtype) if arrays else None) or self._precision or images.precision(generic)
+            )
             self._precision = precision
             vector = partial(np.asarray, dtype=precision)
         reference = vector(generic)
         old = [_like(reference, row) for row in self.vectors if row.shape == reference.shape]
         pairs = 2 if self.second else 1
         starts = self._starts(old, [reference, *(vector(_generic(dimension, k)) for k in range(1, pairs))])
-        space = KrylovSpace(images.scaled, starts)
+        space = KrylovSpace(images.scaled, starts, self._calibration if old else None)
 
         goal = self._goal(pairs, dimension, str(reference.dtype).rpartition(".")[2])
         measured_error = np.nan
@@ -178,7 +189,7 @@ class SharpnessTracker:
                 )
                 measured_error = float(ritz.values[0] - limited.values[0]) / images.factor
             self.unchecked = (self.unchecked + 1) % CHECKED_EVERY
-        self.vectors = space.vectors(KEPT)
+        self.vectors, self._calibration = space.vectors(KEPT), space.calibration
         top = host(self.vectors[0]).astype(np.float64)
         self.vector = top / np.linalg.norm(top)
         values = ritz.values / images.factor
@@ -228,7 +239,7 @@ class _Images:
         self._product, self._known = product, False
         self.factor, self.count = 1.0, 0
 
-    def in_numpy(self, v: Array) -> Array:
+    def in_numpy(self, v: Any) -> Any:
         """Return the product of a NumPy vector, of whatever precision it has."""
         self.count += 1
         image = np.asarray(self._product(v))
@@ -238,7 +249,7 @@ class _Images:
             )
         return image
 
-    def precision(self, v: Array) -> str:
+    def precision(self, v: Any) -> str:
         """Return the precision of the products: float32 or float64."""
         image = self.in_numpy(v)
         return "float32" if image.dtype.kind == "f" and image.dtype.itemsize <= 4 else "float64"
@@ -250,6 +261,8 @@ class _Images:
         else:
             self.count += 1
             image = self._product(v)
+            if image.dtype != v.dtype:
+                image = namespace(v).asarray(image, dtype=v.dtype)
         if not self._known:
             size = float(abs(image).max())
             self._known = size > 0.0

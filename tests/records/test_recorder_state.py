@@ -53,7 +53,7 @@ def test_a_run_that_is_resumed_is_the_unbroken_run(way, tmp_path):
 def test_json_keeps_all_but_the_vectors():
     """Protects states in text: without vectors the next record takes more products, and all the rest is there."""
     state = log(recorder(), range(18)).state_dict()
-    del state["vectors"]
+    del state["vectors.sharpness"]
     resumed = recorder()
     resumed.load_state_dict(json.loads(json.dumps(state)))
     products = log(resumed, range(18, 21)).dataset().products.values
@@ -88,13 +88,21 @@ GOOD = log(recorder(), range(5)).state_dict()
             ValueError,
             "state must hold records of its 3 steps",
         ),
-        (GOOD | {"vectors": np.ones(3)}, ValueError, "state must hold vectors by rows of finite numbers"),
         (
-            GOOD | {"vectors": np.array([["a"]])},
+            GOOD | {"vectors.sharpness": np.ones(3)},
             ValueError,
-            "state must hold vectors by rows of finite numbers",
+            "state must hold finite numbers by rows as vectors.sharpness",
         ),
-        (GOOD | {"vectors": np.full((3, SIZE), np.nan)}, ValueError, "state must hold vectors by rows"),
+        (
+            GOOD | {"vectors.sharpness": np.array([["a"]])},
+            ValueError,
+            "state must hold finite numbers by rows as vectors.sharpness",
+        ),
+        (
+            GOOD | {"vectors.sharpness": np.full((3, SIZE), np.nan)},
+            ValueError,
+            "state must hold finite numbers by rows as",
+        ),
     ],
 )
 def test_what_is_no_state_is_named_and_nothing_taken_over(state, error, message):
@@ -137,7 +145,8 @@ def test_the_clock_compares_a_record_with_a_step(monkeypatch):
 def test_a_state_holds_its_parts():
     """Protects the layout of a state, which files keep."""
     state = state_of(GOOD)
-    assert (state.steps, state.lookaheads, len(state.vectors)) == ([0, 2, 4], [0.0] * 3, 3)
+    assert (state.steps, state.lookaheads) == ([0, 2, 4], [0.0] * 3)
+    assert [len(vectors) for vectors, _ in state.trackers.values()] == [3]
     assert sorted(state.rows[0]) == sorted(
         ["loss", "lr", "momentum", "max_stable_sharpness", "sharpness", "sharpness_residual", "sharpness_error",
          "measured_error", "products", "second_sharpness"]
