@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -111,6 +114,19 @@ def test_a_second_call_of_fit_begins_a_new_record():
     for steps in (3, 2):
         fitted(library, callback, steps=steps)
         assert callback.recorder.dataset().step.values.tolist() == [*range(steps)]
+
+
+def test_the_first_of_two_processes_records(tmp_path):
+    """Protects a run with DDP: the record is that of one process on all data, and no process waits for ever."""
+    path = tmp_path / "run.npz"
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.integrations.lightning_training", str(path)],
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    run, exact = np.load(path), simulated(steps=30, every=3)
+    np.testing.assert_array_equal(run["step"], exact.step)
+    np.testing.assert_allclose(run["sharpness"], exact.sharpness, rtol=1e-9)
 
 
 def test_what_cannot_be_recorded_is_refused():
