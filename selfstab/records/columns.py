@@ -167,7 +167,12 @@ def numbers(name: str, values: Any) -> Array:
     if array.dtype.kind in "OUST":
         import pandas
 
-        parsed = pandas.to_numeric(pandas.Series(array), errors="coerce").to_numpy(dtype=np.float64)
+        try:
+            parsed = pandas.to_numeric(pandas.Series(array), errors="coerce").to_numpy(dtype=np.float64)
+        except OverflowError:
+            raise ValueError(
+                f"{name} must hold numbers that float64 holds, got an integer beyond 1.8e308"
+            ) from None
         blank = np.array([str(value).strip().lower() in _BLANK for value in array], dtype=bool)
         wrong = np.flatnonzero(np.isnan(parsed) & ~blank)
         if wrong.size == 0:

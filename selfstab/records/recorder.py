@@ -244,6 +244,8 @@ class Recorder:
     ) -> tuple[Array | None, dict[str, float]]:
         """Return the top eigenvector, and the row's entries; NaN where the Hessian is not finite."""
 
+        # What is not finite, as of a preconditioner of 0, is seen by the iteration.
+        @np.errstate(all="ignore")
         def product(v: Array) -> Array:
             image = np.asarray(of(v))
             if image.dtype.kind not in "fiu" or image.shape != v.shape:
