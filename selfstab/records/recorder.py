@@ -319,29 +319,6 @@ class Recorder:
         size = validation.integer("dimension", dimension, at_least=1)
         return Reading(number("loss", loss), hessian_vector, size, "float64")
 
-    def _eigenvalues(self, name: str, product: Callable[[Any], Any], reading: Reading) -> dict[str, float]:
-        """Return the row's entries on the largest eigenvalues of what `product` multiplies with."""
-        tracker = self._trackers.get(name)
-        if tracker is None:
-            tracker = self._trackers[name] = self._new_tracker()
-        measured = tracker.measure(product, reading.dimension, reading.vector)
-        return {
-            name: measured.sharpness,
-            f"{name}_residual": measured.residual,
-            f"{name}_error": measured.error,
-            f"second_{name}": measured.second,
-            "measured_error": measured.measured_error,
-            "products": measured.products,
-        }
-
-    def _new_tracker(self) -> SharpnessTracker:
-        return SharpnessTracker(
-            accuracy=self.accuracy,
-            tolerance=self.tolerance,
-            second=self.second,
-            most_products=self.most_products,
-        )
-
     def dataset(self) -> xarray.Dataset:
         """Return what was recorded.
 

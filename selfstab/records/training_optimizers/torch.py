@@ -41,9 +41,9 @@ class Weights:
         """The precision in which factors are given: float32 for weights of no more."""
         return np.float64 if str(self.tensors[0].dtype) == "torch.float64" else np.float32
 
-    def values(self, name: str) -> list[float]:
+    def values(self, name: str, at_least: float = 0.0) -> list[float]:
         """Return a number of each tensor's group."""
-        return [float(group[name]) for group in self.groups]
+        return [_number(group, name, at_least=at_least) for group in self.groups]
 
     def per_weight(self, values: Sequence[float]) -> Any:
         """Return one number for each weight, a float where all are equal."""
@@ -153,9 +153,9 @@ def _full_name(kind: type) -> str:
 @reads("torch.optim.sgd.SGD")
 def _sgd(weights: Weights) -> OptimizerReading:
     """Read SGD: v = βv + (1 − d)g, w −= η v, or η(g + βv) of Nesterov's."""
-    momentum = one_value("momentum", weights.values("momentum"))
+    momentum = _below_one("momentum", one_value("momentum", weights.values("momentum")))
     nesterov = one_value("nesterov", [bool(group["nesterov"]) for group in weights.groups])
-    dampening = weights.values("dampening") if momentum else [0.0] * len(weights.groups)
+    dampening = weights.values("dampening", -np.inf) if momentum else [0.0] * len(weights.groups)
     if not all(value < 1 for value in dampening):
         raise ValueError(f"optimizer's dampening must be below 1, got {max(dampening):g}")
     rates = weights.values("lr")
@@ -182,7 +182,7 @@ def _sgd(weights: Weights) -> OptimizerReading:
 @reads("torch.optim.adam.Adam", "torch.optim.adamw.AdamW")
 def _adam(weights: Weights) -> OptimizerReading:
     """Read Adam and AdamW: P = (1 − β₁ᵗ⁺¹)(√(v_{t+1}/(1 − β₂ᵗ⁺¹)) + ϵ), v_{t+1} with this step's gradient."""
-    beta1 = one_value("betas[0]", [float(group["betas"][0]) for group in weights.groups])
+    beta1 = _below_one("betas[0]", one_value("betas[0]", [_number(g, "betas", 0) for g in weights.groups]))
     decoupled = [bool(group.get("decoupled_weight_decay", False)) for group in weights.groups]
     coupled = [
         0.0 if own else lam for own, lam in zip(decoupled, weights.values("weight_decay"), strict=True)
@@ -191,14 +191,15 @@ def _adam(weights: Weights) -> OptimizerReading:
     for k, (tensor, group, state) in enumerate(
         zip(weights.tensors, weights.groups, weights.states, strict=True)
     ):
-        beta2, step = float(group["betas"][1]), float(state.get("step", 0)) + 1.0
+        beta2 = _below_one("betas[1]", _number(group, "betas", 1))
+        step = float(state.get("step", 0)) + 1.0
         gradient = weights.gradients[k] + coupled[k] * tensor.detach() if coupled[k] else weights.gradients[k]
         square = (1.0 - beta2) * gradient * gradient
         if "exp_avg_sq" in state:
             square = square + beta2 * state["exp_avg_sq"]
         if group.get("amsgrad", False) and "max_exp_avg_sq" in state:
             square = square.maximum(state["max_exp_avg_sq"])
-        root = (square / (1.0 - beta2**step)).sqrt() + float(group["eps"])
+        root = (square / (1.0 - beta2**step)).sqrt() + _number(group, "eps")
         sizes.append((1.0 - beta1**step) * root)
     first = weights.groups[0]
     rates = weights.values("lr")
@@ -208,7 +209,7 @@ def _adam(weights: Weights) -> OptimizerReading:
         for own, ratio, lam in zip(decoupled, ratios, weights.values("weight_decay"), strict=True)
     ]
     return OptimizerReading(
-        Adam(1.0, beta1, float(first["betas"][1]), max(float(first["eps"]), 1e-300)),
+        Adam(1.0, beta1, _number(first, "betas", 1), max(_number(first, "eps"), 1e-300)),
         max(rates),
         beta1,
         divided(weights.per_weight(ratios), weights.flat(sizes)),
@@ -224,13 +225,13 @@ def _adam(weights: Weights) -> OptimizerReading:
 @reads("torch.optim.rmsprop.RMSprop")
 def _rms_prop(weights: Weights) -> OptimizerReading:
     """Read RMSprop: P = √v_{t+1} + ϵ, v_{t+1} with this step's gradient, less its mean squared if centered."""
-    momentum = one_value("momentum", weights.values("momentum"))
+    momentum = _below_one("momentum", one_value("momentum", weights.values("momentum")))
     decay = weights.values("weight_decay")
     sizes = []
     for k, (tensor, group, state) in enumerate(
         zip(weights.tensors, weights.groups, weights.states, strict=True)
     ):
-        alpha = float(group["alpha"])
+        alpha = _below_one("alpha", _number(group, "alpha"))
         gradient = weights.gradients[k] + decay[k] * tensor.detach() if decay[k] else weights.gradients[k]
         square = (1.0 - alpha) * gradient * gradient
         if "square_avg" in state:
@@ -240,10 +241,10 @@ def _rms_prop(weights: Weights) -> OptimizerReading:
             if "grad_avg" in state:
                 mean = mean + alpha * state["grad_avg"]
             square = (square - mean * mean).clamp(min=0.0)
-        sizes.append(square.sqrt() + float(group["eps"]))
+        sizes.append(square.sqrt() + _number(group, "eps"))
     first, rates = weights.groups[0], weights.values("lr")
     return OptimizerReading(
-        RMSProp(1.0, float(first["alpha"]), max(float(first["eps"]), 1e-300), momentum),
+        RMSProp(1.0, _number(first, "alpha"), max(_number(first, "eps"), 1e-300), momentum),
         max(rates),
         momentum,
         divided(weights.per_weight(_relative(rates)), weights.flat(sizes)),
@@ -261,8 +262,8 @@ def _adagrad(weights: Weights) -> OptimizerReading:
         zip(weights.tensors, weights.groups, weights.states, strict=True)
     ):
         gradient = weights.gradients[k] + decay[k] * tensor.detach() if decay[k] else weights.gradients[k]
-        sizes.append((state["sum"] + gradient * gradient).sqrt() + float(group["eps"]))
-        rates.append(float(group["lr"]) / (1.0 + float(state["step"]) * float(group["lr_decay"])))
+        sizes.append((state["sum"] + gradient * gradient).sqrt() + _number(group, "eps"))
+        rates.append(_number(group, "lr") / (1.0 + float(state["step"]) * _number(group, "lr_decay")))
     return OptimizerReading(
         HeavyBall(1.0),
         max(rates),
@@ -271,6 +272,25 @@ def _adagrad(weights: Weights) -> OptimizerReading:
         weights.per_weight(decay),
         settings={"optimizer": "torch.optim.Adagrad"},
     )
+
+
+def _number(group: dict[str, Any], name: str, place: int | None = None, at_least: float = 0.0) -> float:
+    """Return a number of a group's, or the one at a place of a pair; a tensor of one number is one."""
+    value = group[name]
+    try:
+        number = float(value if place is None else value[place])
+    except (TypeError, ValueError, OverflowError, RuntimeError, IndexError, KeyError):
+        number = np.nan
+    if not (np.isfinite(number) and number >= at_least):
+        kind = "two numbers >= 0" if place is not None else "a number" + " >= 0" * (at_least == 0.0)
+        raise ValueError(f"optimizer's {name} must be {kind}, got {validation.shown(value)}")
+    return number
+
+
+def _below_one(name: str, value: float) -> float:
+    if not value < 1:
+        raise ValueError(f"optimizer's {name} must be below 1, got {value:g}")
+    return value
 
 
 def _relative(rates: Sequence[float]) -> list[float]:
