@@ -1,6 +1,5 @@
 """The page in a real browser: sliders, the click, the files, and nothing from anywhere else."""
 
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 import xarray
 
+from tests.chromium import CHROMIUM, FLAGS
 from tests.explorer.serving import serving
 
 pytest.importorskip("bokeh", reason="not run: Bokeh (extra 'explore') is missing")
@@ -17,18 +17,8 @@ playwright = pytest.importorskip(
     "playwright.sync_api", reason="not run: Playwright (extra 'browser') is missing"
 )
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="not run: there is no Chromium on this machine")
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 WAIT = 60_000
 """Milliseconds: a kernel may have to be compiled."""
 
