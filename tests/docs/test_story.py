@@ -1,4 +1,4 @@
-"""The playable story: the page that is kept is the one that its sources make, it needs nothing else, and it reads well."""
+"""The playable story: the kept page is the one that its sources make, it needs nothing else, and it reads well."""
 
 import importlib.util
 import json

@@ -98,7 +98,8 @@ def simulated(setting):
 def test_runs_are_the_librarys(opened):
     """Protects the story's truth: weights, loss, sharpness, lr and threshold at each step, divergences among them.
 
-    An error may grow with the swing: it is relative to the largest value so far. Rounding leaves 6e-12 of it.
+    An error grows with the swing: it is relative to the largest value so far. Rounding leaves 6e-12 of it, and 4e-10 in
+    a run that diverges in its second catapult.
     """
     page = opened()
     pairs = page.evaluate(
@@ -114,9 +115,9 @@ def test_runs_are_the_librarys(opened):
             "sharpness": own.sharpness.values, "lr": own.lr.values, "threshold": own.max_stable_sharpness.values,
         }  # fmt: skip
         for name, values in expected.items():
-            scale = np.maximum.accumulate(np.abs(values))
+            scale = np.maximum.accumulate(np.abs(values)) * (1e-9 if run["divergedAt"] >= 0 else 1e-10)
             assert len(run[name]) == len(values), (setting, name)
-            assert (np.abs(run[name] - values) <= 1e-10 * scale).all(), (setting, name)
+            assert (np.abs(run[name] - values) <= scale).all(), (setting, name)
     assert 4 <= diverged < len(pairs)
 
 
@@ -255,7 +256,7 @@ def test_a_malformed_address_is_harmless(opened, fragment):
 
 
 def test_presets_set_every_control(opened):
-    """Protects the five buttons: each gives its chapter's run, is marked as pressed, and gradient descent is beside it."""
+    """Protects the five buttons: each gives its chapter's run and is marked, with gradient descent beside it."""
     page = opened("#together")
     chapters = ("gradient-descent", "momentum", "warmup", "sharpening", "nesterov")
     for button, chapter in zip(page.locator(".presets button").all(), chapters, strict=True):
