@@ -26,7 +26,10 @@ function followAddress() {
   stage.started = true;
   stage.follow(pairs.map((pair) => pair.split("=")).filter((pair) => pair.length === 2));
   quiet = false;
-  document.getElementById(name).scrollIntoView();
+  // A picture that was sent is shown itself, a chapter from its heading on.
+  const fits = stage.host.offsetHeight < window.innerHeight;
+  if (pairs.length > 0) stage.host.scrollIntoView({ block: fits ? "center" : "start", behavior: "instant" });
+  else document.getElementById(name).scrollIntoView();
 }
 
 for (const host of document.querySelectorAll("[data-stage]")) stages[host.dataset.stage] = new Stage(host, remember);

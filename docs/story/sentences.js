@@ -47,9 +47,9 @@ function valleySentence({ setting, run, step }) {
       : "Below the threshold: the swing shrinks.";
   }
   if (setting.warmup > 0 && at < peak) {
-    if (!above) return "The threshold still is above: every jump is shorter than the last.";
+    if (!above) return "The threshold is still above. Every jump is shorter than the last.";
     return small
-      ? "The threshold has passed. The swing grows, but it is tiny yet."
+      ? "The threshold has passed. The swing grows, but is still tiny."
       : "The swing has grown back: now it throws the weights down.";
   }
   if (setting.excess <= 0 && setting.warmup === 0) {
