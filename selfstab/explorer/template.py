@@ -34,12 +34,35 @@ PAGE: Final = """
 {% block contents %}
 <main>
   <aside><h1>selfstab explore</h1>{{ embed(roots.controls) }}</aside>
-  <header>{{ embed(roots.found) }}{{ embed(roots.message) }}</header>
-  {% for name in ("plane", "sharpness", "loss", "diagram", "orbits") %}
-  <div class="cell" id="{{ name }}" style="grid-area: {{ name }}">{{ embed(roots[name]) }}</div>
+  <header aria-live="polite">{{ embed(roots.found) }}{{ embed(roots.message) }}</header>
+  {% for name, words in (("plane", "Sharpness against displacement, a dot for each step"),
+                          ("sharpness", "Sharpness against the step"), ("loss", "Loss against the step"),
+                          ("diagram", "Phase diagram of many runs"), ("orbits", "Orbit diagram of many runs")) %}
+  <div class="cell" id="{{ name }}" style="grid-area: {{ name }}" role="img" aria-label="{{ words }}">
+  {{ embed(roots[name]) }}</div>
   {% endfor %}
   <div id="legend" style="grid-area: legend">{{ embed(roots.legend) }}</div>
 </main>
+<script>
+(() => {
+  /* A slider's name and value stand in its title, which Bokeh does not tell to screen readers. */
+  const sliders = (root) => [...root.querySelectorAll("*")].flatMap((each) => each.shadowRoot
+    ? [[each.shadowRoot.querySelector(".noUi-handle"), each.shadowRoot.querySelector(".bk-slider-title")],
+       ...sliders(each.shadowRoot)]
+    : []);
+  const tell = () => {
+    for (const [handle, title] of sliders(document)) {
+      if (!handle || !title) continue;
+      const [name, value] = title.textContent.split(": ");
+      for (const [attribute, text] of [["aria-label", name], ["aria-valuetext", value]]) {
+        if (text && handle.getAttribute(attribute) !== text) handle.setAttribute(attribute, text);
+      }
+    }
+  };
+  for (const event of ["keyup", "pointerup", "focusin"]) document.addEventListener(event, () => setTimeout(tell, 0));
+  setInterval(tell, 500);
+})();
+</script>
 {% endblock %}
 """
 """A template for Bokeh's documents; the parts' names are those of the page's roots."""

@@ -192,6 +192,16 @@ def test_a_bad_formula_is_told_in_words(explorer):
     until(explorer, "found", "</span>catapult")
 
 
+def test_sliders_have_names_and_values_for_screen_readers(explorer):
+    # Protects readers without a screen: a slider on a log scale says 0.02, not -1.7.
+    explorer.page.get_by_role("button", name="momentum", exact=True).click()
+    until(explorer, "found", "gradient descent beside it")
+    handle = explorer.page.locator(".widget-excess .noUi-handle")
+    explorer.page.wait_for_timeout(700)
+    assert handle.get_attribute("aria-label") == "relative excess ε"
+    assert handle.get_attribute("aria-valuetext") == "0.02"
+
+
 def test_nothing_left_this_machine_and_nothing_went_wrong(explorer):
     # The last test of the page: all of the above, without a request elsewhere and without an error.
     hosts = {urlsplit(url).netloc for url in explorer.asked if not url.startswith(("data:", "blob:"))}
