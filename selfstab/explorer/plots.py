@@ -60,9 +60,13 @@ class Pictures:
     def __init__(self) -> None:
         self.last: tuple[PageState, xarray.Dataset] | None = None
         self.run_source = ColumnDataSource(
-            {"step": [], "x": [], "sharpness": [], "loss": [], "threshold": []}
+            {"step": [], "x": [], "sharpness": [], "loss": [], "threshold": []}, name="run"
         )
-        self.ghost_source = ColumnDataSource({"step": [], "x": [], "sharpness": [], "loss": []})
+        # The page's player moves it, in the browser alone.
+        self.now_source = ColumnDataSource(
+            {"step": [], "x": [], "sharpness": [], "loss": [], "colour": []}, name="now"
+        )
+        self.ghost_source = ColumnDataSource({"step": [], "x": [], "sharpness": [], "loss": []}, name="ghost")
         self.end_source = ColumnDataSource({"step": [], "x": [], "sharpness": [], "loss": []})
         self._plane()
         self._series()
@@ -105,6 +109,7 @@ class Pictures:
         _small(plot)
 
     def _ends(self, plot: Any, x: str, y: str) -> None:
+        plot.scatter(x, y, source=self.now_source, size=10, fill_color="colour", line_color="#ffffff")
         plot.scatter(x, y, source=self.end_source, marker="x", size=9, line_width=2,
                      color=phases.COLOURS[phases.DIVERGED])  # fmt: skip
 

@@ -41,7 +41,7 @@ def explorer(tmp_path_factory):
         page.on("websocket", lambda socket: asked.append(socket.url))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-        page.goto(address)
+        page.goto(address, timeout=WAIT)
         port = urlsplit(address).port
         made = SimpleNamespace(page=page, asked=asked, complaints=complaints, port=port)
         settled(made, 256)
@@ -200,6 +200,26 @@ def test_sliders_have_names_and_values_for_screen_readers(explorer):
     explorer.page.wait_for_timeout(700)
     assert handle.get_attribute("aria-label") == "relative excess ε"
     assert handle.get_attribute("aria-valuetext") == "0.02"
+
+
+def test_the_player_moves_a_ball_along_both_runs(explorer):
+    # Protects play and step: they are the browser's alone, and the page goes on to answer afterwards.
+    explorer.page.get_by_role("button", name="momentum", exact=True).click()
+    until(explorer, "found", "gradient descent beside it")
+    settled(explorer, 256)
+    step = explorer.page.locator("#player").get_by_role("button", name="Step")
+    step.click()
+    step.click()
+    now = "Bokeh.documents[0].get_model_by_name('now').data"
+    ends = "['run', 'ghost'].map((name) => Bokeh.documents[0].get_model_by_name(name).data.sharpness[1])"
+    assert explorer.page.evaluate(f"[...{now}.step]") == [1, 1]
+    assert explorer.page.evaluate(f"[...{now}.sharpness].reverse()") == explorer.page.evaluate(ends)
+    explorer.page.locator("#player").get_by_role("button", name="Play").click()
+    explorer.page.wait_for_function(f"{now}.step[0] > 20", timeout=WAIT)
+    explorer.page.locator("#player").get_by_role("button", name="Pause").click()
+    assert explorer.page.locator("#player input").get_attribute("aria-valuetext").endswith("of 600")
+    press(explorer, "excess", "ArrowLeft", 3)
+    explorer.page.wait_for_function(f"{now}.step.length === 0", timeout=WAIT)
 
 
 def test_nothing_left_this_machine_and_nothing_went_wrong(explorer):
