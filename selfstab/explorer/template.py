@@ -15,8 +15,8 @@ _PAGE: Final = """
   main { display: grid; box-sizing: border-box; height: 100vh; min-height: 640px; padding: 8px 10px; gap: 6px 12px;
          grid-template-columns: 268px minmax(0, 1fr) minmax(0, 1fr);
          grid-template-rows: auto auto minmax(0, 1fr) minmax(0, 1fr) auto minmax(0, 2fr);
-         grid-template-areas: "aside head head" "aside player player" "aside plane sharpness" "aside plane loss" "aside legend orbits"
-                              "aside diagram orbits"; }
+         grid-template-areas: "aside head head" "aside player player" "aside plane sharpness" "aside plane loss"
+                              "aside legend orbits" "aside diagram orbits"; }
   main > * { min-width: 0; min-height: 0; }
   aside { grid-area: aside; overflow-y: auto; overflow-x: hidden; padding: 0 6px; border-right: 1px solid #ddd; }
   aside h1 { font-size: 15px; margin: 0 0 4px; }
