@@ -38,6 +38,7 @@ def opened(browser):
         context = browser.chromium.new_context(
             viewport={"width": width, "height": height}, reduced_motion=motion, color_scheme=colours
         )
+        context.set_default_timeout(120_000)  # milliseconds: other programs may use the processor, too
         contexts.append(context)
         page = context.new_page()
         page.on("request", lambda request: browser.asked.append(request.url))

@@ -19,8 +19,8 @@ playwright = pytest.importorskip(
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="not run: there is no Chromium on this machine")
 
-WAIT = 60_000
-"""Milliseconds: a kernel may have to be compiled."""
+WAIT = 180_000
+"""Milliseconds: a kernel may have to be compiled, and a figure takes seconds of a processor that others use, too."""
 
 
 @pytest.fixture(scope="module")
