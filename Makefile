@@ -15,7 +15,7 @@ TORCH ?=
 JSON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-full test-integrations test-oldest lint types imports experiments bench bench-table docs test-docs images screenshot predictions test-browser clean
+.PHONY: help setup reproduce test test-full test-integrations test-oldest lint types imports experiments bench bench-table docs test-docs images story screenshot predictions test-browser clean
 
 help:
 	@echo "make reproduce [QUICK=1]  every figure and the table of predictions, into report/"
@@ -23,14 +23,15 @@ help:
 	@echo "make test-full            the tests that take long, too"
 	@echo "make test-integrations    the tests with PyTorch, Lightning, Keras and the like, which it installs"
 	@echo "make test-oldest          the tests with the oldest dependencies that pyproject.toml allows"
-	@echo "make test-browser         the explorer in Chromium, if there is one"
+	@echo "make test-browser         the explorer and the story in Chromium, if there is one"
 	@echo "make lint types imports   ruff and the schemas of .github, mypy, import-linter"
 	@echo "make experiments          long studies of figures/studies.py: goes on with what figures/results lacks"
 	@echo "make bench [TORCH=1]      speed as ratios against named baselines; JSON=FILE stores all samples"
 	@echo "make bench-table          the table of benchmarks/README.md, from benchmarks/results"
 	@echo "make docs                 the manual, into docs/_build/html"
 	@echo "make test-docs            the manual's notebooks, executed"
-	@echo "make screenshot           the manual's picture of the explorer, anew"
+	@echo "make screenshot           the manual's pictures of the explorer and the story, anew"
+	@echo "make story                the playable story, docs/catapults.html, from docs/story"
 	@echo "make images predictions   the manual's pictures and measured numbers, anew"
 
 setup: $(VENV)/.installed
@@ -122,13 +123,16 @@ test-docs: $(VENV)/.installed-docs
 images: setup
 	$(BIN)/python docs/pictures.py
 
+story: setup
+	$(BIN)/python docs/story/story_page.py
+
 # With the explorer and a driver for Chromium, which must be on the machine.
 $(VENV)/.installed-browser: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[browser]'
 	@touch $@
 
 test-browser: $(VENV)/.installed-browser
-	$(BIN)/python -m pytest -q -rs tests/explorer/test_browser.py
+	$(BIN)/python -m pytest -q -rs tests/explorer/test_browser.py tests/docs/test_story_browser.py
 
 screenshot: $(VENV)/.installed-browser
 	$(BIN)/python docs/screenshot.py
