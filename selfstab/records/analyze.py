@@ -105,8 +105,8 @@ def analyze(
 
         Along edge_cycle, of self-stabilization cycles, which are no catapults: edge_cycle_onset, edge_cycle_period,
         edge_cycle_growth, and the predicted ones. Scalars steps_above_threshold (of the whole record), diverged_at,
-        open_since (onset of a swing without an end, −1) and plateau_ratio (S/S* where it cannot be so, NaN). Attributes notes (JSON), on how the
-        record was read, and lookahead.
+        open_since (onset of a swing without an end, −1) and plateau_ratio (S/S* where it cannot be so, NaN).
+        Attributes notes (JSON), on how the record was read, and lookahead.
 
     Raises
     ------
