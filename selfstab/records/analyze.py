@@ -115,10 +115,13 @@ def analyze(
           weights, so that b² and x are known in these units only;
         - predicted_loss_spike: S*y₀²/b² at this b², times the factor by which the law's orbit swings wider at κ. It
           tests the spike's height against its area and the drop, not on its own;
-        - cautions: bits, of CAUTIONS in order, that say why the law should not be trusted here.
+        - cautions: bits, of CAUTIONS in order, that say why the law should not be trusted here; caution_numbers, along
+          caution, the number that each goes by.
 
-        Scalars steps_above_threshold (of the whole record) and diverged_at. Attributes notes (JSON), on how the
-        record was read, and lookahead.
+        Along edge_cycle, of self-stabilization cycles, which are no catapults: edge_cycle_onset, edge_cycle_period,
+        edge_cycle_growth, and the predicted ones. Scalars steps_above_threshold (of the whole record), diverged_at,
+        open_since (onset of a swing without an end, −1) and plateau_ratio (S/S* where it cannot be so, NaN).
+        Attributes notes (JSON), on how the record was read, and lookahead.
 
     Raises
     ------
