@@ -23,6 +23,7 @@ from . import (
     start_up,
     storage,
     sweep_speed,
+    tracking,
     transcendental,
 )
 from .harness import Case, Row
@@ -33,7 +34,8 @@ def cases(quick: bool) -> list[Case]:
     return [
         *sweep_speed.cases(quick), *optimizers.cases(quick), *transcendental.cases(quick), *small_hessians.cases(quick),
         *adaptive.cases(quick),
-        *empirical_risk.cases(quick), *hessian.cases(quick), *eigenpair.cases(quick), *predicted.cases(quick),
+        *empirical_risk.cases(quick), *hessian.cases(quick), *eigenpair.cases(quick), *tracking.cases(quick),
+        *predicted.cases(quick),
         *start_up.cases(quick), *cold_start.cases(quick), *memory.cases(quick), *storage.cases(quick),
         *network_sweep.cases(quick), *explorer.cases(quick),
     ]  # fmt: skip

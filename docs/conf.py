@@ -6,7 +6,11 @@ from pathlib import Path
 from sphinx_gallery.sorting import ExplicitOrder
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE / "_extensions"), str(HERE.parent)]  # the directives; derivations and figures
+sys.path[:0] = [
+    str(HERE / "_extensions"),
+    str(HERE / "story"),
+    str(HERE.parent),
+]  # directives; the story; derivations, figures
 
 import api  # noqa: E402 (found by the line above)
 
@@ -26,8 +30,9 @@ extensions = [
     "pictures",
     "results",
     "api",
+    "story",
 ]
-exclude_patterns = ["_build", "gallery"]
+exclude_patterns = ["_build", "gallery", "story"]
 templates_path = ["_templates"]
 nitpicky = True
 # Types of other packages have their pages elsewhere, and a build reaches no network.

@@ -22,6 +22,14 @@ hypothesis.settings.register_profile("selfstab", deadline=None)
 hypothesis.settings.load_profile("selfstab")
 
 
+def pytest_collection_modifyitems(config, items):
+    """Leave out what needs large libraries, unless it is asked for by ``-m integrations``."""
+    if "integrations" not in config.option.markexpr:
+        left_out = [item for item in items if item.get_closest_marker("integrations")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.fixture
 def plain_engine(monkeypatch):
     """Call a function with every generated source run by plain CPython instead of compiled."""

@@ -97,10 +97,12 @@ CALLS = {
     "hessian_spectrum": (ss.hessian_spectrum, {
         "loss": LOSS, "weights": [[0.0, 0.0]], "largest": 1, "smallest": 1, "full": False, "vectors": True,
         "tolerance": 1e-8}),
-    "Recorder": (ss.Recorder, {"lr": 0.1, "momentum": 0.9, "lookahead": 0.0, "every": 2, "tolerance": 1e-8}),
+    "Recorder": (ss.Recorder, {
+        "lr": 0.1, "momentum": 0.9, "lookahead": 0.0, "every": 2, "tolerance": 1e-8,
+        "writer": lambda name, value, step: None}),
     "log": (lambda **given: ss.Recorder().log(**given), {
-        "step": 0, "parameters": None, "loss": 1.0, "hessian_vector": lambda v: v, "dimension": 2, "lr": 0.1,
-        "momentum": 0.9, "lookahead": 0.0}),
+        "step": 0, "parameters": None, "data": None, "loss": 1.0, "hessian_vector": lambda v: v, "dimension": 2,
+        "lr": 0.1, "momentum": 0.9, "lookahead": 0.0}),
     "value": (CUBIC.value, {"w": [0.0, 0.0]}),
     "third": (CUBIC.third, {"w": [0.0, 0.0], "u": [0.0, 1.0], "v": [0.0, 1.0]}),
     "minimum": (LOSS.minimum, {"start": [0.1, 0.0]}),
@@ -133,7 +135,8 @@ CALLS = {
         lambda make=family, **rest: ss.LossFamily(make, **rest), {"make": family, "width": 2}),
     "Initialization": (ss.Initialization, {"seed": 0, "scale": 1.0}),
     "constrained_trajectory": (ss.constrained_trajectory, {**AT_THE_EDGE, "keep": ["weights"]}),
-    "predicted_dynamics": (ss.predicted_dynamics, {**AT_THE_EDGE, "previous": [0.0, 0.0], "form": "basic"}),
+    "predicted_dynamics": (ss.predicted_dynamics, {
+        **AT_THE_EDGE, "previous": [0.0, 0.0], "form": "basic", "beside": ["run"]}),
     "averaged_flow": (ss.averaged_flow, {
         **AT_THE_EDGE, "directions": 1, "substeps": 1, "every": 1, "keep": ["weights"], "escape": 10.0}),
     "edge_flow": (ss.edge_flow, {

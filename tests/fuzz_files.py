@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -36,6 +37,12 @@ HANGS = 60
 
 SECONDS = 5.0
 MEMORY = 3 * 2**30
+
+SAMPLES = Path(__file__).parent / "records" / "samples"
+LOGS = {"lightning": "", "keras.csv": "", "trainer_state.json": "", "mlruns": "", "wandb.csv": "", "results.txt": "",
+        "tensorboard": "tensorboard", "run.pt": "torch", "wandb.parquet": "pyarrow", "wandb.feather": "pyarrow",
+        "central_flows": "h5py", "edge_of_stability": "torch"}  # fmt: skip
+"""Samples, and what reads them beside selfstab."""
 
 SWEEP = {"axes": {"lr": np.linspace(0.1, 1.0, 100)}, "start": [1.0], "steps": 2, "measure": ["final_loss", "phase"],
          "noise": 0.1, "repeats": 3, "progress": False, "threads": 1}  # fmt: skip
@@ -59,6 +66,16 @@ def prototypes(folder: Path) -> dict[str, Path]:
     paths["store"] = folder / "store"
     layout.LARGEST_CHUNK = 40
     swept(paths["store"])
+    return paths | logs(folder)
+
+
+def logs(folder: Path) -> dict[str, Path]:
+    """Copy the samples of other libraries' logs, those whose readers are installed."""
+    paths = {}
+    for name, module in LOGS.items():
+        if not module or find_spec(module):
+            paths[name] = folder / name
+            (shutil.copytree if (SAMPLES / name).is_dir() else shutil.copy)(SAMPLES / name, paths[name])
     return paths
 
 

@@ -72,3 +72,35 @@ def test_transfer_functions_end_in_numbers_or_one_clean_line(count, seed):
     found = json.loads(done.stdout.splitlines()[-1])
     assert not found["wrong"], found["wrong"][:5]
     assert found["refused"] > found["accepted"] > 0
+
+
+@pytest.mark.parametrize(
+    ("count", "seed"), [(60, 0), pytest.param(4000, 1, marks=pytest.mark.slow)], ids=["a few", "in full"]
+)
+def test_records_of_any_hessian_end(count, seed):
+    """Protects loops from a record that hangs, fails or is wrong, and recorders from states that are none."""
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("fuzz_tracking.py")), str(count), str(seed)],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert not found["wrong"], found["wrong"][:5]
+    assert found["refused"] + found["accepted"] == count
+    assert found["compared"] > 0.2 * count
+    assert found["beyond"] <= 0.02 * found["compared"]
+
+
+@pytest.mark.parametrize(
+    "count", [120, pytest.param(10_000, marks=pytest.mark.slow)], ids=["a few", "in full"]
+)
+def test_malformed_optimizers_of_training_loops_end_in_one_clean_line(count):
+    """Protects recorders and runs of other optimizers: settings, preconditioners and columns that are junk."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.fuzz_training_optimizers", str(count), "0"],
+        capture_output=True, text=True, cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    ended = json.loads(done.stdout.splitlines()[-1])
+    assert not ended["wrong"], ended["wrong"][:5]
+    assert ended["refused"] > 0.3 * count

@@ -85,9 +85,9 @@ def test_public_names_are_those_promised():
         "edge_flow": "loss optimizer start steps previous order substeps every keep escape",
         "rod_flow": "loss optimizer start steps previous substeps every keep escape",
         "constrained_trajectory": "loss optimizer start steps keep",
-        "predicted_dynamics": "loss optimizer start steps previous form",
+        "predicted_dynamics": "loss optimizer start steps previous form beside",
         "catapults": "sharpness threshold loss step",
-        "analyze": "run lr momentum lookahead columns",
+        "analyze": "run lr momentum lookahead columns optimizer",
         "verify": "names",
     }
     for name, expected in signatures.items():

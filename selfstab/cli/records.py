@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from selfstab.cli.errors import named_as_options
 from selfstab.cli.formats import FormatsCommand, FormatsOption
 
 
@@ -32,27 +34,41 @@ from selfstab.cli.formats import FormatsCommand, FormatsOption
     help="Write a page .html, the results WRITTEN (of them only the catapults to .csv and .tsv), or a folder with "
     "all of it.",
 )
-@click.option("--member", default="", metavar="NAME", help="Which run, where RUN holds several.")
+@click.option(
+    "--run", "--member", "member", default="", metavar="NAME", help="Which run, where RUN holds several."
+)
+@click.option(
+    "--keep",
+    type=click.Choice(["last", "first"]),
+    help="Which rows stand where steps go back, as after a restart.  [default: refuse other numbers for a step]",
+)
+@click.option(
+    "--updates-per-epoch",
+    type=float,
+    metavar="N",
+    help="How many steps an epoch is, where epochs are recorded.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 def analyze(
     run: Path,
     columns: tuple[str, ...],
     paths: tuple[Path, ...],
     member: str,
+    keep: str | None,
     as_json: bool,
-    **settings: float | None,
+    **settings: Any,
 ) -> None:
     """Compare a recorded training run with the theory: thresholds, catapults, overshoot, loss spikes.
 
     RUN is READABLE with columns step, sharpness, lr, momentum, loss, or names like them, of gradient descent with
-    heavy-ball or Nesterov momentum; Adam and its like have another threshold.
+    heavy-ball or Nesterov momentum; of Adam and its like also preconditioned_sharpness, which their threshold is of.
 
     Example: selfstab analyze run.csv --momentum 0.9 -c sharpness=eig0 -o report.html
     """  # fmt: skip
     from selfstab import notices, validation
     from selfstab.records import formats
     from selfstab.records.analyze import analyze as analysis_of
-    from selfstab.records.columns import ColumnError
+    from selfstab.records.columns import OptionError
     from selfstab.records.roles import ALIASES
     from selfstab.reports import analysis
 
@@ -67,11 +83,12 @@ def analyze(
         if role in names:
             raise ValueError(f"--column {role} must be given once, got it twice")
         names[role] = name
+    options = {"member": "--run", **{name: f"--{name.replace('_', '-')}" for name in settings}}
     try:
-        data = analysis_of(formats.read(run, member), columns=names, **settings)
-    except ColumnError as error:
-        remedy = f"name it by --column {error.role}=NAME{error.otherwise}"
-        raise ValueError(f"{error.problem}; {remedy}") from error
+        with named_as_options(options):
+            data = analysis_of(formats.read(run, member), columns=names, keep=keep, **settings)
+    except OptionError as error:
+        raise ValueError(f"{error.problem}; {error.option}") from error
     click.echo(analysis.as_json(data) if as_json else analysis.table(data))
     for path in paths:
         analysis.write(data, path, notices.printable(run.name))

@@ -14,6 +14,7 @@ from bokeh.models import Button, CustomJSTickFormatter, Div, NumericInput, Selec
 
 from selfstab.explorer import exports
 from selfstab.explorer.numbers import offered
+from selfstab.explorer.presets import PRESETS
 from selfstab.explorer.scales import Axis
 from selfstab.explorer.setups import FORMULA, MODELS
 from selfstab.explorer.state import PageState
@@ -57,6 +58,11 @@ class Controls:
         state = page.state
         wide: dict[str, Any] = {"sizing_mode": "stretch_width", "stylesheets": [WIDGET_STYLE]}
         plain: dict[str, Any] = {"sizing_mode": "stretch_width"}
+        self.presets = []
+        for label, preset in PRESETS.items():
+            button = Button(label=label, css_classes=["preset"], **wide)
+            button.on_event(ButtonClick, lambda _, preset=preset: page.change(lambda: preset))
+            self.presets.append(button)
         self.model = Select(title="Model", value=state.model, options=list(MODELS), **wide)
         self.formula_shown = Div(stylesheets=[DIV_STYLE], **plain)
         self.formula = TextInput(title="Loss (SymPy)", value=state.formula, **wide)
@@ -136,6 +142,8 @@ class Controls:
         wide: dict[str, Any] = {"sizing_mode": "stretch_width"}
         save = Div(text="Save the figure, the data, or the script", stylesheets=[DIV_STYLE], **wide)
         main = column(
+            row(*self.presets[:3], **wide),
+            row(*self.presets[3:], **wide),
             self.model,
             self.formula_shown,
             self.own_formula,
@@ -168,6 +176,12 @@ class Controls:
     def tell(self, words: str) -> None:
         """Show what came of the run."""
         self.found.text = words
+
+    def dim(self, *, stale: bool) -> None:
+        """Pale what is told of the run, which is another model's, or bring it back."""
+        look = {"opacity": "0.3"} if stale else {}
+        if self.found.styles != look:
+            self.found.styles = look
 
     def follow(self, state: PageState) -> None:
         """Bring the widgets to a state, without their asking for it again."""

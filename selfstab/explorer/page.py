@@ -6,7 +6,7 @@ import base64
 import html
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -24,6 +24,7 @@ from selfstab.explorer.state import PageState
 from selfstab.explorer.tasks import Picture
 from selfstab.explorer.template import PAGE
 from selfstab.explorer.worker import Latest
+from selfstab.plotting.methods import METHOD_COLOURS
 from selfstab.plotting.style import THEORY_COLOUR
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
 _PATIENCE: Final = 1.0
 """Seconds to wait for the page's thread, which may be gone with its tab."""
+
+RUN: Final = ("plane", "sharpness", "loss")
+PLOTS: Final = (*RUN, "diagram", "orbits")
+"""Names of the plots, first those of the run."""
 
 _SAVE: Final = """
 const bytes = Uint8Array.from(atob(source.data.content[0]), (c) => c.charCodeAt(0));
@@ -58,6 +63,7 @@ class _Page:
         self.ready: set[tuple[object, ...]] = set()
         self.quiet = self.closed = self.saving = False
         self.complaint = ""
+        self.drawn: tuple[str, str, str] | None = None
         self.pictures = Pictures()
         self.controls = Controls(self)
         self.file = ColumnDataSource({"name": [], "media_type": [], "content": []})
@@ -95,6 +101,10 @@ class _Page:
     def _follow(self, state: PageState) -> None:
         """Bring the page to a state whose start is known."""
         self.complaint = ""
+        drawn = (state.model, state.formula, state.method)
+        if self.drawn not in (None, drawn):
+            self._stale()
+        self.drawn = drawn
         self.controls.follow(state)
         try:
             self.pictures.mark(state)
@@ -123,6 +133,7 @@ class _Page:
             self.update(state)
             return
         self.state, self.complaint = state, ""
+        self._stale()
         self.controls.say("checking the formula ...")
         self.worker.ask(state)
 
@@ -141,9 +152,21 @@ class _Page:
         self.worker.ask(self.valid)
 
     def _complain(self, words: str) -> None:
-        """Say what is wrong; it stays until something else is asked for."""
+        """Say what is wrong; it stays until something else is asked for, and the pictures stay pale."""
         self.complaint = words
+        self._stale()
         self.controls.say(words, bad=True)
+
+    def _stale(self) -> None:
+        """Pale what shows another model than the one that is asked for."""
+        self.pictures.dim(PLOTS, stale=True)
+        self.controls.dim(stale=True)
+
+    def _fresh(self, names: Sequence[str]) -> None:
+        """Bring back plots that show what is asked for; beside words of what is wrong they stay pale."""
+        if not self.complaint:
+            self.pictures.dim(names, stale=False)
+            self.controls.dim(stale=False)
 
     def _report(self, words: str) -> None:
         """Say what was done, unless something is wrong."""
@@ -257,14 +280,17 @@ class _Page:
                 self.ready.add(compilation.key(state))
                 words = _summary(state, picture)
                 acts = [
-                    self.pictures.draw_run(state, picture.data, picture.law),
+                    self.pictures.draw_run(state, picture.data, picture.law, picture.ghost),
                     lambda words=words: self.controls.tell(words),  # type: ignore[misc]
                 ]
+                shown: tuple[str, ...] = RUN
             else:
                 acts = [draws[picture.name](state, picture.data)]
-            self._draw_and_wait(acts)
+                shown = (picture.name,)
+            self._draw_and_wait([*acts, lambda shown=shown: self._fresh(shown)])  # type: ignore[misc]
         times = ", ".join(f"{name} {1000 * taken:.0f} ms" for name, taken in seconds.items())
         if current():
+            self._later(lambda: self._fresh(PLOTS))
             self._later(lambda: self._report(times))
 
 
@@ -302,12 +328,20 @@ def _summary(state: PageState, run: Picture) -> str:
         notes.append(f"κ = {law.kappa:.3g}")
         if law.final_sharpness <= 0.0:
             notes.append("the catapult is too large for the law")
+    if diverged >= 0:
+        notes.append("a smaller excess, or less momentum, keeps the run in the valley")
     parts = [f'<span class="phase">{badge}</span>']
     for name, value, predicted in rows:
         theory = f" (theory {number(predicted)})" if np.isfinite(predicted) else ""
         parts.append(f"<span>{name} <b>{number(value)}</b>{theory}</span>")
+    if run.ghost is not None:
+        beside = float(run.ghost["sharpness"][-1]) if int(run.ghost["diverged_at"]) < 0 else math.nan
+        parts.append(f"<span>gradient descent beside it: final sharpness <b>{number(beside)}</b></span>")
     parts.append(f'<span class="note">{"; ".join(notes)}</span>')
     return f'<div class="found">{"".join(parts)}</div><div class="lines">{_LINES}</div>'
+
+
+_GD: Final = METHOD_COLOURS["GD"]
 
 
 def _key(dash: str, words: str) -> str:
@@ -317,6 +351,8 @@ def _key(dash: str, words: str) -> str:
 
 _LINES: Final = "".join(
     [
+        f'<span class="key"><svg width="26" height="10"><line x1="0" y1="5" x2="26" y2="5" stroke="{_GD}" '
+        'stroke-width="2"/></svg>gradient descent at the same threshold</span>',
         _key("5 3", "threshold S*"),
         _key("6 2 1 2", "final sharpness by the overshoot law"),
         _key("2 3", "largest swing in the slow limit"),

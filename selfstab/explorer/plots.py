@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from bokeh.models import (
+    BasicTicker,
     ColorBar,
     ColumnDataSource,
     DataRange1d,
@@ -38,6 +40,16 @@ _NONE: Final = np.full((2, 2), np.nan, dtype=np.float32)
 _LEAST: Final = 1e-20
 """Losses below this share of the largest are not drawn."""
 
+_GHOST: Final = METHOD_COLOURS["GD"]
+"""Colour of gradient descent's run beside another one."""
+
+_STALE: Final = {"opacity": "0.3"}
+"""The look of a picture of what was asked for before."""
+
+_ALL_DIVERGED: Final = (
+    '<span class="bad">Every run here diverges: lower the excess, or the ends of the axes.</span>'
+)
+
 _LOOK: Final[dict[str, Any]] = {"sizing_mode": "stretch_both", "min_height": 80, "min_width": 120, "tools": "",
                                 "toolbar_location": None, "output_backend": "canvas"}  # fmt: skip
 
@@ -48,8 +60,13 @@ class Pictures:
     def __init__(self) -> None:
         self.last: tuple[PageState, xarray.Dataset] | None = None
         self.run_source = ColumnDataSource(
-            {"step": [], "x": [], "sharpness": [], "loss": [], "threshold": []}
+            {"step": [], "x": [], "sharpness": [], "loss": [], "threshold": []}, name="run"
         )
+        # The page's player moves it, in the browser alone.
+        self.now_source = ColumnDataSource(
+            {"step": [], "x": [], "sharpness": [], "loss": [], "colour": []}, name="now"
+        )
+        self.ghost_source = ColumnDataSource({"step": [], "x": [], "sharpness": [], "loss": []}, name="ghost")
         self.end_source = ColumnDataSource({"step": [], "x": [], "sharpness": [], "loss": []})
         self._plane()
         self._series()
@@ -69,10 +86,20 @@ class Pictures:
         )
         plot.x_range, plot.y_range = DataRange1d(only_visible=True), DataRange1d(only_visible=True)
         self.colours = LinearColorMapper(palette=Viridis256, low=0, high=1)
+        plot.scatter(
+            "x",
+            "sharpness",
+            source=self.ghost_source,
+            size=2.5,
+            line_color=None,
+            fill_color=_GHOST,
+            fill_alpha=0.6,
+        )
         plot.line("x", "sharpness", source=self.run_source, color="#cccccc", line_width=0.7)
         plot.scatter("x", "sharpness", source=self.run_source, size=4, line_color=None,
                      fill_color={"field": "step", "transform": self.colours})  # fmt: skip
         self._ends(plot, "x", "sharpness")
+        plot.xaxis.ticker = BasicTicker(desired_num_ticks=4)  # their labels have room in a small window, too
         plot.add_layout(ColorBar(color_mapper=self.colours, width=8, title="step", title_text_font_size="11px",
                                  major_label_text_font_size="10px", padding=2), "right")  # fmt: skip
         self.plane_lines = {
@@ -82,6 +109,7 @@ class Pictures:
         _small(plot)
 
     def _ends(self, plot: Any, x: str, y: str) -> None:
+        plot.scatter(x, y, source=self.now_source, size=10, fill_color="colour", line_color="#ffffff")
         plot.scatter(x, y, source=self.end_source, marker="x", size=9, line_width=2,
                      color=phases.COLOURS[phases.DIVERGED])  # fmt: skip
 
@@ -93,23 +121,27 @@ class Pictures:
         )  # fmt: skip
         self.run_lines = []
         for plot, name in ((self.sharpness, "sharpness"), (self.loss, "loss")):
+            plot.line("step", name, source=self.ghost_source, line_width=1.2, line_color=_GHOST)
             line = plot.line("step", name, source=self.run_source, line_width=1.2)
             self.run_lines.append(line)
             self._ends(plot, "step", name)
             _small(plot)
             plot.min_border_left = 62  # one below the other
+        self.loss.yaxis.ticker = self.powers = FixedTicker(ticks=[])
         self.sharpness.line(
             "step", "threshold", source=self.run_source, color=THEORY_COLOUR, line_dash="dashed"
         )
         self.series_lines = {"final": _line(self.sharpness, "width", "dashdot")}
 
     def _diagram(self) -> None:
-        words = "".join(
+        self.words = "".join(
             f'<span class="key"><span class="badge" style="background:{phases.COLOURS[code]}">&nbsp;</span>'
             f"{word}</span>"
             for code, word in phases.LABELS.items()
         )
-        self.legend = Div(name="legend", text=words, stylesheets=[DIV_STYLE], sizing_mode="stretch_width")
+        self.legend = Div(
+            name="legend", text=self.words, stylesheets=[DIV_STYLE], sizing_mode="stretch_width"
+        )
         self.diagram = plot = figure(name="diagram", x_range=Range1d(0, 1), y_range=Range1d(0, 1), **_LOOK)
         plot.grid.visible = False
         box = {"x": [0.0], "y": [0.0], "dw": [1.0], "dh": [1.0]}
@@ -147,6 +179,12 @@ class Pictures:
         if self.last is not None:
             self.draw_diagram(*self.last)()
 
+    def dim(self, names: Sequence[str], *, stale: bool) -> None:
+        """Pale the plots of these names, which show what was asked for before, or bring them back."""
+        for plot in self.roots():
+            if plot.name in names and plot.styles != (look := _STALE if stale else {}):
+                plot.styles = look
+
     # -- what a state moves at once -----------------------------------------------------------------------------------
 
     def mark(self, state: PageState) -> None:
@@ -165,14 +203,12 @@ class Pictures:
 
     # -- each returns what is to be done in the page's thread ---------------------------------------------------------
 
-    def draw_run(self, state: PageState, data: xarray.Dataset, law: views.Law) -> Callable[[], None]:
-        """Prepare the run's pictures, with what theory says of it."""
+    def draw_run(
+        self, state: PageState, data: xarray.Dataset, law: views.Law, ghost: xarray.Dataset | None = None
+    ) -> Callable[[], None]:
+        """Prepare the run's pictures, with what theory says of it and gradient descent's run beside it."""
         data = _shown_steps(data)
-        columns = {
-            "step": data["step"].values.astype(np.int32),
-            "x": data["displacement"].values,
-            "sharpness": data["sharpness"].values,
-            "loss": _shown_losses(data["loss"].values),
+        columns = _columns(data) | {
             "threshold": np.where(
                 np.isfinite(data["max_stable_sharpness"]), data["max_stable_sharpness"], np.nan
             ),
@@ -189,7 +225,14 @@ class Pictures:
         end = int(columns["step"][moving[-1]]) if moving.size else int(columns["step"][-1])
         colour = METHOD_COLOURS["GD" if state.optimizer_numbers.get("momentum") == 0.0 else "PHB"]
 
+        beside = (
+            {name: [] for name in self.ghost_source.data} if ghost is None else _columns(_shown_steps(ghost))
+        )
+
+        powers = _powers(np.concatenate([columns["loss"], np.asarray(beside["loss"])]))
+
         def draw() -> None:
+            self.ghost_source.data, self.powers.ticks = beside, powers
             self.colours.high = max(end, 1)
             self.run_source.data, self.end_source.data = columns, last
             for line in self.run_lines:
@@ -221,8 +264,10 @@ class Pictures:
         self.last = (state, data)
         columns = self._image(state, data)
         finite = columns["overshoot"][0][np.isfinite(columns["overshoot"][0])]
+        diverged = bool((data["phase"].values == phases.DIVERGED).all())
 
         def draw() -> None:
+            self.legend.text = self.words + (_ALL_DIVERGED if diverged else "")
             if finite.size:
                 low = max(float(finite.min()), 0.3)
                 self.overshoots.low, self.overshoots.high = low, max(float(finite.max()), 1.01 * low)
@@ -251,6 +296,16 @@ class Pictures:
         return draw
 
 
+def _columns(data: xarray.Dataset) -> dict[str, Any]:
+    """Return what plots of a run take."""
+    return {
+        "step": data["step"].values.astype(np.int32),
+        "x": data["displacement"].values,
+        "sharpness": data["sharpness"].values,
+        "loss": _shown_losses(data["loss"].values),
+    }
+
+
 def _shown_steps(data: xarray.Dataset) -> xarray.Dataset:
     """Return a run without the last steps of a divergence, whose numbers would leave the rest no room."""
     if int(data["diverged_at"]) < 0:
@@ -263,6 +318,20 @@ def _shown_steps(data: xarray.Dataset) -> xarray.Dataset:
 def _shown_losses(losses: Any) -> Any:
     """Return losses for a logarithmic axis: what is far below the largest would leave the rest no room."""
     return np.where(losses > max(_LEAST * np.abs(losses).max(), 0.0), losses, np.nan)
+
+
+def _powers(losses: Any) -> list[float]:
+    """Return at most five powers of ten among losses, whose labels have room in a small window.
+
+    >>> _powers(np.array([2e-9, 3e-3])), _powers(np.array([np.nan]))
+    ([1e-08, 1e-06, 0.0001], [])
+    """
+    positive = losses[losses > 0.0]
+    if not positive.size:
+        return []
+    low, high = (float(np.log10(end)) for end in (positive.min(), positive.max()))
+    stride = max(1, math.ceil((high - low) / 4.0))
+    return [10.0**k for k in range(math.ceil(low), math.floor(high) + 1, stride)]
 
 
 def _line(plot: Any, dimension: str, dash: str) -> Span:

@@ -27,6 +27,8 @@ class Picture:
     """What it took, without the wait for a kernel."""
     law: views.Law | None = None
     measures: dict[str, float] | None = None
+    ghost: xarray.Dataset | None = None
+    """Gradient descent's run at the same thresholds, beside another optimizer's."""
 
 
 def start(state: PageState, current: Current) -> Generator[Start, None, None]:
@@ -44,7 +46,7 @@ def pictures(
     for name, data in views.pictures(state, keys, current):
         seconds = time.perf_counter() - began
         if name == "run":
-            yield Picture(name, data, seconds, views.law(state), views.measured(data))
+            yield Picture(name, data, seconds, views.law(state), views.measured(data), views.ghost(state))
         else:
             yield Picture(name, data, seconds)
         began = time.perf_counter()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-PAGE: Final = """
+from selfstab.plotting.methods import METHOD_COLOURS
+
+_PAGE: Final = """
 {% block title %}selfstab explore{% endblock %}
 {% block preamble %}
 <link rel="icon" href="data:,">
@@ -12,19 +14,24 @@ PAGE: Final = """
   html, body { margin: 0; height: 100%; background: #fff; color: #222; font: 13px/1.35 system-ui, sans-serif; }
   main { display: grid; box-sizing: border-box; height: 100vh; min-height: 640px; padding: 8px 10px; gap: 6px 12px;
          grid-template-columns: 268px minmax(0, 1fr) minmax(0, 1fr);
-         grid-template-rows: auto minmax(0, 1fr) minmax(0, 1fr) auto minmax(0, 2fr);
-         grid-template-areas: "aside head head" "aside plane sharpness" "aside plane loss" "aside legend orbits"
-                              "aside diagram orbits"; }
+         grid-template-rows: auto auto minmax(0, 1fr) minmax(0, 1fr) auto minmax(0, 2fr);
+         grid-template-areas: "aside head head" "aside player player" "aside plane sharpness" "aside plane loss"
+                              "aside legend orbits" "aside diagram orbits"; }
   main > * { min-width: 0; min-height: 0; }
   aside { grid-area: aside; overflow-y: auto; overflow-x: hidden; padding: 0 6px; border-right: 1px solid #ddd; }
   aside h1 { font-size: 15px; margin: 0 0 4px; }
   header { grid-area: head; min-height: 66px; }
+  #player { display: flex; align-items: center; gap: 8px; }
+  #player input { flex: 1; min-width: 0; accent-color: #444; }
+  #player button { font: inherit; min-width: 56px; padding: 2px 8px; border: 1px solid #bbb; border-radius: 4px;
+                   background: #fff; }
+  #player output { min-width: 120px; color: #666; }
   .cell { display: flex; }
   .cell > * { flex: 1; min-width: 0; }
   @media (max-width: 760px) {
     main { height: auto; grid-template-columns: minmax(0, 1fr);
            grid-template-rows: auto; grid-auto-rows: auto;
-           grid-template-areas: "aside" "head" "plane" "sharpness" "loss" "legend" "diagram" "orbits"; }
+           grid-template-areas: "aside" "head" "player" "plane" "sharpness" "loss" "legend" "diagram" "orbits"; }
     aside { border-right: 0; }
     .cell { height: 240px; }
     #legend { height: auto; }
@@ -34,14 +41,96 @@ PAGE: Final = """
 {% block contents %}
 <main>
   <aside><h1>selfstab explore</h1>{{ embed(roots.controls) }}</aside>
-  <header>{{ embed(roots.found) }}{{ embed(roots.message) }}</header>
-  {% for name in ("plane", "sharpness", "loss", "diagram", "orbits") %}
-  <div class="cell" id="{{ name }}" style="grid-area: {{ name }}">{{ embed(roots[name]) }}</div>
+  <header aria-live="polite">{{ embed(roots.found) }}{{ embed(roots.message) }}</header>
+  <div id="player" style="grid-area: player" role="group" aria-label="Player of the run">
+    <button type="button">Play</button><button type="button">Step</button>
+    <input type="range" min="0" max="1" value="1" aria-label="Step of the run"><output></output>
+  </div>
+  {% for name, words in (("plane", "Sharpness against displacement, a dot for each step"),
+                          ("sharpness", "Sharpness against the step"), ("loss", "Loss against the step"),
+                          ("diagram", "Phase diagram of many runs"), ("orbits", "Orbit diagram of many runs")) %}
+  <div class="cell" id="{{ name }}" style="grid-area: {{ name }}" role="img" aria-label="{{ words }}">
+  {{ embed(roots[name]) }}</div>
   {% endfor %}
   <div id="legend" style="grid-area: legend">{{ embed(roots.legend) }}</div>
 </main>
+<script>
+(() => {
+  /* A slider's name and value stand in its title, which Bokeh does not tell to screen readers. */
+  const sliders = (root) => [...root.querySelectorAll("*")].flatMap((each) => each.shadowRoot
+    ? [[each.shadowRoot.querySelector(".noUi-handle"), each.shadowRoot.querySelector(".bk-slider-title")],
+       ...sliders(each.shadowRoot)]
+    : []);
+  const tell = () => {
+    for (const [handle, title] of sliders(document)) {
+      if (!handle || !title) continue;
+      const [name, value] = title.textContent.split(": ");
+      for (const [attribute, text] of [["aria-label", name], ["aria-valuetext", value]]) {
+        if (text && handle.getAttribute(attribute) !== text) handle.setAttribute(attribute, text);
+      }
+    }
+  };
+  for (const event of ["keyup", "pointerup", "focusin"]) document.addEventListener(event, () => setTimeout(tell, 0));
+  setInterval(tell, 500);
+})();
+(() => {
+  /* The player moves a ball along each run; it asks nothing of the server. */
+  const SECONDS = 7, REDUCED = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const [play, next] = document.querySelectorAll("#player button");
+  const place = document.querySelector("#player input"), clock = document.querySelector("#player output");
+  const named = (name) => globalThis.Bokeh?.documents[0]?.get_model_by_name(name);
+  let timer = 0;
+  const last = () => Math.max(named("run").data.step.length - 1, 0);
+  const show = (step, visible = true) => {
+    const [run, ghost, colours] = [named("run").data, named("ghost").data, ["GD_COLOUR", "PHB_COLOUR"]];
+    const balls = [[ghost, colours[0]], [run, colours[1]]].filter(([{ step: steps }]) => visible && steps.length > 0);
+    const column = (name) => balls.map(([data]) => Number(data[name][Math.min(step, data.step.length - 1)]));
+    named("now").data = {
+      step: column("step"), x: column("x"), sharpness: column("sharpness"), loss: column("loss"),
+      colour: balls.map(([, colour]) => colour),
+    };
+    place.max = last();
+    place.value = step;
+    clock.textContent = `step ${step} of ${last()}`;
+    place.setAttribute("aria-valuetext", clock.textContent);
+  };
+  const pause = () => {
+    clearInterval(timer);
+    timer = 0;
+    play.textContent = "Play";
+  };
+  play.addEventListener("click", () => {
+    if (timer) return pause();
+    const first = Number(place.value) >= last() ? 0 : Number(place.value), began = performance.now();
+    play.textContent = "Pause";
+    timer = setInterval(() => {
+      const step = Math.min(first + Math.ceil((performance.now() - began) / 1000 / SECONDS * last()), last());
+      show(step);
+      if (step === last()) pause();
+    }, REDUCED ? 250 : 50);
+  });
+  next.addEventListener("click", () => {
+    pause();
+    show(Number(place.value) >= last() ? 0 : Number(place.value) + 1);
+  });
+  place.addEventListener("input", () => {
+    pause();
+    show(Number(place.value));
+  });
+  const begin = () => {
+    const run = named("run");
+    if (!run) return setTimeout(begin, 200);
+    const rest = () => { pause(); show(last(), false); };
+    run.connect(run.properties.data.change, rest);
+    rest();
+  };
+  begin();
+})();
+</script>
 {% endblock %}
 """
+
+PAGE: Final = _PAGE.replace("GD_COLOUR", METHOD_COLOURS["GD"]).replace("PHB_COLOUR", METHOD_COLOURS["PHB"])
 """A template for Bokeh's documents; the parts' names are those of the page's roots."""
 
 WIDGET_STYLE: Final = """

@@ -15,6 +15,7 @@ from selfstab.explorer.scales import Axis
 from selfstab.explorer.setups import FLAT, Setup
 from selfstab.explorer.state import PageState, drawn_axis
 from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.optimizers.schedules import LinearWarmup
 from selfstab.runs.simulate import simulate
 from selfstab.sweeps.orbits import orbits
 from selfstab.sweeps.sweep import sweep
@@ -111,6 +112,29 @@ def run(state: PageState) -> xarray.Dataset:
         data["peak_excess_sharpness"] = ((), prediction.y0)
         data["stabilization"] = ((), prediction.stabilization)
         data["predicted_final_sharpness"] = ((), prediction.final_sharpness)
+    return data
+
+
+def ghost(state: PageState) -> xarray.Dataset | None:
+    """Return gradient descent's run from the state's start, at the same thresholds; None where the state is its own.
+
+    Examples
+    --------
+    >>> found = ghost(PageState(momentum=0.9))
+    >>> round(float(found.sharpness[-1]), 3), ghost(PageState(momentum=0.0)) is None
+    (0.96, True)
+    """
+    optimizer = state.optimizer()
+    if isinstance(optimizer, HeavyBall) and optimizer.momentum == optimizer.lookahead == 0.0:
+        return None
+    setup = state.setup()
+    lr = float(HeavyBall(1.0).at_excess(setup.sharpness, state.excess))
+    descent = HeavyBall(LinearWarmup(0.0, lr, state.warmup) if state.warmup > 0.0 else lr)
+    data = simulate(
+        setup.loss, descent, setup.start, state.steps, previous=setup.previous,
+        keep=("loss", "sharpness", "weights"),
+    )  # fmt: skip
+    data["displacement"] = ("step", ((data.weights.values - setup.weights) * setup.top).sum(axis=1))
     return data
 
 

@@ -217,9 +217,10 @@ def constrained_trajectory(
     xarray.Dataset
         Dimension step: ``constrained_loss``, ``constrained_sharpness``, ``constrained_slope`` (u·∇L);
         ``progressive_sharpening`` α, ``stabilization`` b², ``delta`` δ and ``second_eigenvalue`` there;
-        ``edge_inertia_number`` κ of the cycles that α drives; residuals of the eigenpairs; ``invalid``, whose bits say
-        which of the theory's conditions fails at a step (0: none): 1 and 2, the second eigenvalue is within 5% of the
-        threshold, or of S; 4, an eigenpair has not converged; 8, the constraints are not met. ``lr`` and
+        ``edge_inertia_number`` κ of the cycles that α drives, NaN (unknown) where α <= 0, and to be read only where
+        ``invalid`` is 0; residuals of the eigenpairs; ``invalid``, whose bits say which of the theory's conditions
+        fails at a step (0: none): 1 and 2, the second eigenvalue is within 5% of the threshold, or of S; 4, an
+        eigenpair has not converged; 8, the constraints are not met. ``lr`` and
         ``max_stable_sharpness`` of the update t → t + 1; ``constrained_diverged_at`` (−1 if never), before which
         records stop. Settings, versions and seconds are in attrs.
 
@@ -273,10 +274,11 @@ def dataset(
     """Return the records as a dataset, with the rates, thresholds, flags and settings."""
     reached = len(data["invalid"])
     rates = problem.optimizer.rates(0, reached) if reached else np.empty(0)
-    # Arguments of theory's function are above 0.
+    # Without progressive sharpening nothing drives a cycle, and there is no κ: 0 would read as a small one. Arguments
+    # of theory's function are above 0, and where lr is 0 the formula is 0.
     alpha = data["progressive_sharpening"]
     driven = (alpha > 0.0) & (rates > 0.0)
-    kappa = np.zeros(reached)
+    kappa = np.where((alpha > 0.0) & (rates == 0.0), 0.0, np.nan)
     kappa[driven] = theory.edge_inertia_number(rates[driven], arguments.momentum_of(problem), alpha[driven])
     out = run_dataset(
         problem, np.arange(reached), {**data, "edge_inertia_number": kappa}, seconds,

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 Form = Literal["basic", "generalized", "projected", "two-scale"]
 """The predictions there are."""
 
+BESIDE: Final = ("run", "flow")
+"""What can be run beside a prediction: the run itself, and the gradient flow."""
+
 RECORDED: Final = Accuracy(1e-6, 1e-4)
 """Of the eigenpairs beside the constrained trajectory; the sharpness's error is of the residual's square."""
 
@@ -168,7 +171,14 @@ def _split(loss: Loss, stage: TrajectoryStep, weights: Array, swing: float) -> t
 
 
 def predicted_dynamics(
-    loss: Loss, optimizer: HeavyBall, start: Any, steps: int, *, previous: Any = None, form: Form = "basic"
+    loss: Loss,
+    optimizer: HeavyBall,
+    start: Any,
+    steps: int,
+    *,
+    previous: Any = None,
+    form: Form = "basic",
+    beside: Sequence[str] = BESIDE,
 ) -> xarray.Dataset:
     r"""Run a loss, its constrained trajectory, the predicted dynamics and the gradient flow side by side.
 
@@ -198,14 +208,18 @@ def predicted_dynamics(
         edge, too, as it does after a displacement along u; or "two-scale", heavy ball of a slow point m and a swing x
         on ½[L(m + xu) + L(m − xu)], which follows catapults, too: of κ up to 1 on all networks tried, up to about 10
         where the swing stays small beside what turns u.
+    beside
+        What is run beside it: "run", "flow", both or neither ([]). Variables of the others are left out, with their
+        time. The gradient flow is the slowest where its time per step η/(1 − β) is long.
 
     Returns
     -------
     xarray.Dataset
         Dimension step: ``loss``, ``sharpness`` and ``x`` of the run; ``predicted_loss``, ``predicted_sharpness`` and
         ``predicted_x``; ``flow_loss`` and ``flow_sharpness`` of the gradient flow from the start, in time η/(1 − β)
-        per step; all of :func:`constrained_trajectory`; each sharpness's residual. The sign of u is free, hence of x,
-        and continuous in t. ``diverged_at`` and ``constrained_diverged_at`` (−1 if never) end the records;
+        per step, and ``flow_error``, the largest local error of its last steps; all of
+        :func:`constrained_trajectory`; each sharpness's residual. The sign of u is free, hence of x, and continuous
+        in t. ``diverged_at`` and ``constrained_diverged_at`` (−1 if never) end the records;
         ``predicted_diverged_at`` and ``flow_diverged_at`` are the first steps at which those variables are NaN.
         Settings, versions and seconds are in attrs.
 
@@ -217,8 +231,11 @@ def predicted_dynamics(
     Notes
     -----
     Without momentum the basic and the generalized form are [Damian2023]_'s; with momentum, and for the projected and
-    the two-scale form, see derivations/m1_constrained.py. The flow's local error is
-    `selfstab.flows.gradient.TOLERANCE` of the weights' norm.
+    the two-scale form, see derivations/m1_constrained.py. The flow's local error is at most
+    `selfstab.flows.gradient.TOLERANCE` of the weights' norm where the loss is smooth. A flow that meets a kink, as of
+    ReLU or max-pooling, goes on there in steps of 1/`KINKED_STEPS` of an update's time, at a local error of up to
+    `KINKED_ERROR`; ``flow_error`` tells where, and how far the flow is to be trusted. A flow that needs more than 1000
+    steps for an update from a kink on ends: its variables are NaN from ``flow_diverged_at`` on.
 
     Examples
     --------
@@ -233,37 +250,47 @@ def predicted_dynamics(
     recorded = [*PREDICTED.values(), *CONSTRAINED.values()]
     problem = constrained.checked(loss, optimizer, start, previous, steps, recorded)
     name = validation.one_of("form", form, get_args(Form))
-    return together(problem, (name,))[name]
+    chosen = validation.some_of("beside", beside, BESIDE)
+    return together(problem, (name,), chosen)[name]
 
 
-def together(problem: Problem, forms: Sequence[str]) -> dict[str, xarray.Dataset]:
+def together(
+    problem: Problem, forms: Sequence[str], also: Sequence[str] = BESIDE
+) -> dict[str, xarray.Dataset]:
     """Return what :func:`predicted_dynamics` does for each form, with one run and one w† for all."""
     began = time.perf_counter()
     with one_blas_thread(), np.errstate(all="ignore"):
-        beside = _Beside(problem, forms)
+        beside = _Beside(problem, forms, also)
         recorder = constrained.TrajectoryRecord()
-        run, path = states(problem), constrained.stages(problem)
+        run = states(problem) if "run" in also else None
+        path = constrained.stages(problem)
         ended = {"diverged_at": -1, "constrained_diverged_at": -1}
         for t in range(problem.steps + 1):
-            state, stage = next(run, None), next(path, None)
-            if state is None or stage is None:
-                ended["diverged_at"] = t if state is None else -1
+            state, stage = None if run is None else next(run, None), next(path, None)
+            run_ended = run is not None and state is None
+            if run_ended or stage is None:
+                ended["diverged_at"] = t if run_ended else -1
                 ended["constrained_diverged_at"] = t if stage is None else -1
                 break
             recorder.record(stage)
             beside.record(state, stage)
     seconds = time.perf_counter() - began
+    if run is None:
+        del ended["diverged_at"]
     out = {}
     for form in forms:
         prefixes = {"run": "", form: "predicted_", "flow": "flow_"}
+        prefixes = {of: prefix for of, prefix in prefixes.items() if of == form or of in also}
         records = {
             f"{prefix}{name}": np.array(values)
             for of, prefix in prefixes.items()
             for name, values in beside.data[of].items()
         }
-        data = {name: records[name] for name in PREDICTED}
+        if "flow" in also:
+            records["flow_error"] = np.array(beside.flow_errors)
+        data = {name: records[name] for name in PREDICTED if name in records}
         data |= {name: np.array(values) for name, values in recorder.data.items()}
-        for name in ("predicted", "flow"):
+        for name in ("predicted", "flow") if "flow" in also else ("predicted",):
             bad = np.isnan(data[f"{name}_sharpness"])
             ended[f"{name}_diverged_at"] = int(np.argmax(bad)) if bad.any() else -1
         out[form] = constrained.dataset(problem, data, PREDICTED | CONSTRAINED, ended, seconds)
@@ -274,18 +301,19 @@ def together(problem: Problem, forms: Sequence[str]) -> dict[str, xarray.Dataset
 class _Beside:
     """The run, the predictions and the flow beside the constrained trajectory, with what is recorded of each."""
 
-    def __init__(self, problem: Problem, forms: Sequence[str]) -> None:
-        self.problem, self.forms = problem, forms
+    def __init__(self, problem: Problem, forms: Sequence[str], also: Sequence[str]) -> None:
+        self.problem, self.forms, self.also = problem, forms, also
         self.data: dict[str, dict[str, list[float]]] = {
             of: {name: [] for name in ("loss", "sharpness", "sharpness_residual", "x")}
             for of in ("run", "flow", *forms)
         }
         self.predictions: list[PredictedMotion] = []
         self.flow = GradientFlow(problem.loss, problem.start)
+        self.flow_errors: list[float] = []
         self.last: TrajectoryStep | None = None
         self.turns: dict[str, deque[Array]] = {of: deque(maxlen=4) for of in self.data}
 
-    def record(self, state: State, stage: TrajectoryStep) -> None:
+    def record(self, state: State | None, stage: TrajectoryStep) -> None:
         """Bring the predictions and the flow to the step, and record it."""
         if self.last is None:
             self.predictions = [_started(form, self.problem, stage) for form in self.forms]
@@ -293,11 +321,15 @@ class _Beside:
             momentum = momentum_of(self.problem)
             for prediction in self.predictions:
                 prediction.advance(self.problem.loss, self.last, momentum)
-            if not np.isnan(self.flow.weights).any():
+            if "flow" in self.also and not np.isnan(self.flow.weights).any():
                 self.flow.advance(self.last.lr / (1.0 - momentum), self.data["flow"]["sharpness"][-1])
         self.last = stage
-        self._append("run", state.weights, stage)
-        self._append("flow", self.flow.weights, stage)
+        if state is not None:
+            self._append("run", state.weights, stage)
+        if "flow" in self.also:
+            self._append("flow", self.flow.weights, stage)
+            ended = np.isnan(self.flow.weights).any()
+            self.flow_errors.append(np.nan if ended else self.flow.local_error)
         for form, prediction in zip(self.forms, self.predictions, strict=True):
             weights = prediction.weights(stage)
             inside = bool(np.abs(weights).max() <= self.problem.escape)

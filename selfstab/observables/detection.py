@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from selfstab import former_names, validation
+from selfstab.kernels.measures import which_sharpness
+from selfstab.observables.kinds import Records, Swing, swings_of
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -17,8 +19,8 @@ _LARGEST = 2e307
 """Bound on recorded values: sums of eight of them, which smoothed differences need, do not overflow."""
 
 
-def catapults(sharpness: Any, threshold: Any, loss: Any = None, step: Any = None) -> xarray.Dataset:
-    """Find the catapults in a recorded run: anyone's arrays will do.
+def catapults(sharpness: Any, threshold: Any = None, loss: Any = None, step: Any = None) -> xarray.Dataset:
+    """Find the catapults of a run, or in anyone's arrays.
 
     A catapult begins where the smoothed sharpness rises through the threshold S* (*onset*), turns where it falls
     through it again (*crossing*) and lasts until the next onset or the end of the record. Smoothed is the (1, 2, 1)/4
@@ -33,16 +35,18 @@ def catapults(sharpness: Any, threshold: Any, loss: Any = None, step: Any = None
     Parameters
     ----------
     sharpness
-        S_t, one-dimensional. Records with NaN are left out.
+        A run: what :func:`simulate` or :func:`analyze` returns, or any dataset with sharpness, max_stable_sharpness and
+        a coordinate step; its loss and diverged_at are used where it has them. Or S_t, one-dimensional. Records with
+        NaN are left out.
     threshold
-        S*_t, the same length, or one number; infinity is allowed (an lr of 0).
+        S*_t, the same length, or one number; infinity is allowed (an lr of 0). Not beside a run.
     loss
         L_t, the same length; records with NaN are left out. With it, a swing without a spike of the loss is no
         catapult, y0 is taken before the swing and the drop after it has died. Without it, the oscillation's own O(x²)
-        share of the sharpness is in both.
+        share of the sharpness is in both. Not beside a run.
     step
         The steps of the records, increasing integers up to 2⁵³ in magnitude; by default the coordinate ``step`` of
-        a DataArray, else 0, 1, 2, ...
+        a DataArray, else 0, 1, 2, ... Not beside a run.
 
     Returns
     -------
@@ -59,15 +63,28 @@ def catapults(sharpness: Any, threshold: Any, loss: Any = None, step: Any = None
         - overshoot: drop/(2 y0), which the overshoot law predicts;
         - loss_spike: largest loss minus the least between onset and peak (NaN without a loss).
 
-        Of a run that diverged, only what came before the last swing means anything.
-        A swing that has not fallen through the threshold by the end of the record is not listed, nor one after
-        which the sharpness is not lower than before. Nor, with a loss, is one in which the loss does not rise above
-        its least since the onset, by more than rounding (a part of 10¹² of its largest magnitude there).
+        Attributes edge_cycles, how many swings were cycles at the edge, and open_since, the onset of a swing whose end
+        is not in the record (−1 without one).
 
     Raises
     ------
     TypeError, ValueError
-        If lengths differ, or a value is infinite or beyond 2e307 in magnitude.
+        If lengths differ, a value is infinite or beyond 2e307 in magnitude, or a run lacks a variable.
+
+    Notes
+    -----
+    Not every swing is a catapult. None are
+
+    - one after which the sharpness is not lower than before;
+    - with a loss, one in which the loss does not rise above its least since the onset, by more than rounding (a part of
+      10¹² of its largest magnitude there) and than 8 deviations of the loss's noise: a drift of the sharpness;
+    - a cycle at the edge: the sharpness comes back to the threshold before the swing has died, held there by
+      self-stabilization against progressive sharpening. A swing has died if S* − S, once its loss has, is at least half
+      of the largest S − S*; or if by theory it decays by a factor of 10 while the sharpness is below the threshold,
+      where the logarithm falls by 2(S* − S)/S*·(1 + β)/(1 − β) a step (β = 0 where it is not known). In the slow limit
+      this divides cycles at y_max = 1.45 √α to 1.75 √α;
+    - open: the sharpness does not fall through the threshold by the end of the record, or a run diverges before the
+      swing has died. Of arrays that end in a divergence nothing says so: leave out their last swing.
 
     Examples
     --------
@@ -75,30 +92,17 @@ def catapults(sharpness: Any, threshold: Any, loss: Any = None, step: Any = None
     >>> loss = ss.CubicTaylor(curvature=1.0)
     >>> start, previous = ss.flip_start(loss, loss.minimum(), size=1e-4)
     >>> run = ss.simulate(loss, ss.HeavyBall(lr=2.02), start, 4000, previous=previous)
-    >>> found = ss.catapults(run.sharpness, run.max_stable_sharpness, run.loss)
+    >>> found = ss.catapults(run)
     >>> found.sizes["catapult"], round(float(found.overshoot[0]), 3)
     (1, 1.01)
     """
-    s = _record("sharpness", sharpness)
-    thresholds = _thresholds(threshold, s.size)
-    losses = None if loss is None else _same_length("loss", _record("loss", loss), s.size)
-    steps = _steps(getattr(sharpness, "coords", {}).get("step") if step is None else step, s.size)
-    known = ~np.isnan(s) if losses is None else ~(np.isnan(s) | np.isnan(losses))
-    if not known.all():
-        s, thresholds, steps = s[known], thresholds[known], steps[known]
-        losses = None if losses is None else losses[known]
-    strides = np.diff(steps)
-    smooth = smoothed(s, strides)
-    excess = smooth - thresholds
-    if (strides % 2 == 1).any() and np.isfinite(thresholds).all():
-        excess, thresholds = smoothed(s - thresholds, strides), smoothed(thresholds, strides)
-    rows = [row for row in _swings(smooth, excess, losses) if row["drop"] > 0 and row.pop("spiked")]
-    for row in rows:
-        row["relative_excess"] = row["peak_excess_sharpness"] / float(thresholds[row.pop("top")])
-        row["overshoot"] = row["drop"] / (2.0 * row["peak_excess_sharpness"])
-        for name in ("onset", "crossing", "peak", "died"):
-            row[name] = steps[int(row[name])] if row[name] >= 0 else -1
-    return former_names.with_old_names(_catapult_dataset(rows), former_names.MEASURES)
+    import xarray
+
+    if isinstance(sharpness, xarray.Dataset):
+        found = swings_of(_records_of_run(sharpness, threshold, loss, step))
+    else:
+        found = swings_of(_records(sharpness, threshold, loss, step))
+    return dataset_of(found)
 
 
 _CATAPULT = {
@@ -114,19 +118,101 @@ _CATAPULT = {
 }
 
 
-def _catapult_dataset(rows: list[dict[str, float]]) -> xarray.Dataset:
+def dataset_of(found: list[Swing]) -> xarray.Dataset:
+    """Return the catapults among swings as the dataset of :func:`catapults`."""
     from selfstab.observables.table import Catapults
 
-    out: xarray.Dataset = Catapults(coords={"catapult": np.arange(len(rows))})
+    listed = [swing for swing in found if swing.kind == "catapult"]
+    out: xarray.Dataset = Catapults(coords={"catapult": np.arange(len(listed))})
     for name, (long_name, units) in _CATAPULT.items():
         dtype = np.int64 if units == "step" else np.float64
-        out[name] = ("catapult", np.array([row[name] for row in rows], dtype=dtype))
+        out[name] = ("catapult", np.array([getattr(swing, name) for swing in listed], dtype=dtype))
         out[name].attrs.update(long_name=long_name, units=units)
-    return out
+    out.attrs.update(
+        edge_cycles=sum(swing.kind == "edge cycle" for swing in found),
+        open_since=next((swing.onset for swing in found if swing.kind == "open"), -1),
+    )
+    return former_names.with_old_names(out, former_names.MEASURES)
 
 
-_ROUNDING = 1e-12
-"""A rise of the loss by less than this share of its magnitude is no spike."""
+def _records(sharpness: Any, threshold: Any, loss: Any, step: Any) -> Records:
+    """Return anyone's arrays, validated."""
+    if threshold is None:
+        raise TypeError("threshold must be given beside the sharpness (or a run, as one dataset), got None")
+    s = _record("sharpness", sharpness)
+    thresholds = _thresholds(threshold, s.size)
+    losses = None if loss is None else _same_length("loss", _record("loss", loss), s.size)
+    steps = _steps(getattr(sharpness, "coords", {}).get("step") if step is None else step, s.size)
+    return _known(Records(steps, s, thresholds, losses))
+
+
+def _records_of_run(run: xarray.Dataset, threshold: Any, loss: Any, step: Any) -> Records:
+    """Return what a run's dataset holds of what swings are looked for in, validated."""
+    for name, value in (("threshold", threshold), ("loss", loss), ("step", step)):
+        if value is not None:
+            raise TypeError(
+                f"{name} must not be given beside a run, which holds it; got {validation.shown(value)}"
+            )
+    if "max_stable_sharpness" not in run:
+        raise ValueError(f"run must hold sharpness and max_stable_sharpness, got {_variables(run)}")
+    of = which_sharpness(run["max_stable_sharpness"])
+    for name in (of, "step"):
+        if name not in run:
+            raise ValueError(f"run must hold {of}, max_stable_sharpness and step, got {_variables(run)}")
+    steps = run["step"]
+    for name in (of, "max_stable_sharpness", "loss", "step", "momentum"):
+        if name in run and run[name].dims != ("step",):
+            raise ValueError(f"run must hold {name} along step alone, got dimensions {run[name].dims}")
+    s = _record(of, run[of])
+    return _known(
+        Records(
+            _steps(steps, s.size),
+            s,
+            _thresholds(run["max_stable_sharpness"], s.size),
+            _record("loss", run["loss"]) if "loss" in run else None,
+            _momentum_of(run, s.size),
+            "diverged_at" in run and bool((run["diverged_at"] >= 0).any()),
+        )
+    )
+
+
+def _variables(run: xarray.Dataset) -> str:
+    return ", ".join(map(str, run.variables)) or "no variable"
+
+
+def _momentum_of(run: xarray.Dataset, size: int) -> Array | None:
+    """Return β of each record of a run of the heavy ball without lookahead; None of another optimizer."""
+    try:
+        settings = json.loads(str(run.attrs.get("optimizer", "{}")))
+    except ValueError:
+        settings = {}
+    settings = settings if isinstance(settings, dict) else {}
+    momentum = run["momentum"].values if "momentum" in run else None
+    if momentum is None and settings.get("name", "HeavyBall") == "HeavyBall":
+        momentum = settings.get("momentum")
+    beta = np.asarray(momentum)
+    lookahead = run.attrs.get("lookahead", settings.get("lookahead", 0.0))
+    if beta.dtype.kind not in "iuf" or not isinstance(lookahead, (int, float)) or lookahead != 0.0:
+        return None
+    beta = np.broadcast_to(beta.astype(np.float64), (size,))
+    return beta if ((beta >= 0.0) & (beta < 1.0)).all() else None
+
+
+def _known(records: Records) -> Records:
+    """Return the records in which sharpness and loss are numbers."""
+    known = ~np.isnan(records.sharpness)
+    if records.losses is not None:
+        known &= ~np.isnan(records.losses)
+    if known.all():
+        return records
+    return Records(
+        records.steps[known],
+        records.sharpness[known],
+        records.thresholds[known],
+        None if records.losses is None else records.losses[known],
+        None if records.momentum is None else records.momentum[known],
+        records.diverged,
+    )
 
 
 def _record(name: str, values: Any) -> Array:
@@ -162,67 +248,3 @@ def _steps(step: Any, size: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     if (values != np.round(values)).any() or (np.diff(values) <= 0).any():
         raise ValueError(f"step must be increasing whole numbers, got {validation.shown(step)}")
     return values.astype(np.int64)
-
-
-def smoothed(values: Array, strides: Array | None = None) -> Array:
-    """Return values without their alternation from step to step, of records these strides apart (1 by default).
-
-    Each is the mean of itself and of the line through its neighbours an odd number of steps away, or of the only such
-    neighbour; one without any is rid of what the record before it alternates by, if that is known.
-    """
-    if values.size < 2:
-        return values.copy()
-    apart = np.ones(values.size - 1) if strides is None else strides.astype(np.float64)
-    odd = np.concatenate([[False], apart % 2 == 1, [False]])
-    left, right = odd[:-1], odd[1:]
-    out = values.copy()
-    # The mean of two removes an alternation as well; a raw end would be taken for a crossing.
-    only = np.flatnonzero(left & ~right)
-    out[only] = 0.5 * (values[only - 1] + values[only])
-    only = np.flatnonzero(right & ~left)
-    out[only] = 0.5 * (values[only] + values[only + 1])
-    both = np.flatnonzero(left & right)
-    before, after = apart[both - 1], apart[both]
-    out[both] = 0.5 * values[both] + 0.5 * (
-        (after * values[both - 1] + before * values[both + 1]) / (before + after)
-    )
-    if odd.any():
-        for k in np.flatnonzero(~left & ~right)[int(not (left[0] or right[0])) :]:
-            out[k] = values[k] - (values[k - 1] - out[k - 1])
-    return out
-
-
-def _swings(smooth: Array, excess: Array, losses: Array | None) -> Iterable[dict[str, Any]]:
-    """Yield the swings by indices; see :func:`catapults`."""
-    inside = np.concatenate([[False], excess > 0, [False]])
-    inside[1] = False
-    onsets = np.flatnonzero(inside[1:-1] & ~inside[:-2])
-    crossings = np.flatnonzero(~inside[2:] & inside[1:-1]) + 1
-    for k, (onset, crossing) in enumerate(zip(onsets, crossings, strict=True)):
-        end = int(onsets[k + 1]) if k + 1 < len(onsets) else excess.size
-        if crossing >= end:
-            continue
-        peak, died, spike, spiked = -1, int(crossing), np.nan, True
-        before = np.arange(onset, crossing)
-        if losses is not None:
-            peak = int(onset + np.argmax(losses[onset:end]))
-            base = losses[onset : peak + 1].min()
-            spike = losses[peak] - base
-            spiked = spike > _ROUNDING * np.abs(losses[onset:end]).max()
-            low = np.flatnonzero(losses[onset:peak] - base <= 0.1 * spike)
-            before = np.arange(onset, min(crossing, onset + (low[-1] if low.size else 0) + 1))
-            after = losses[peak:end]
-            late = np.flatnonzero(after - after.min() > 0.01 * (losses[peak] - after.min()))
-            died = min(max(died, peak + (int(late[-1]) + 1 if late.size else 0)), end - 1)
-        top = int(before[np.argmax(excess[before])])
-        yield {
-            "top": top,
-            "onset": float(onset),
-            "crossing": float(crossing),
-            "peak": float(peak),
-            "died": float(died),
-            "peak_excess_sharpness": float(excess[top]),
-            "drop": float(smooth[top] - smooth[died:end].min()),
-            "loss_spike": float(spike),
-            "spiked": spiked,
-        }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from selfstab import former_names, theory, validation
 from selfstab.losses.base.loss import Loss
-from selfstab.observables.detection import smoothed
+from selfstab.observables.kinds import smoothed
 from selfstab.optimizers.settings import recorded_settings
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from selfstab import former_names, theory
+from selfstab.kernels.measures import which_sharpness
 from selfstab.plotting.methods import METHOD_COLOURS
 from selfstab.plotting.style import THEORY_COLOUR, axes_or_new, require, styled
 from selfstab.records.analyze import largest_of
@@ -77,7 +78,8 @@ def draw_catapults(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     )
     ax = axes_or_new(ax)
     _bands(ax, data)
-    _line(ax, data, "sharpness", color=_colour(data), label="sharpness $S$")
+    name = which_sharpness(data["max_stable_sharpness"])
+    _line(ax, data, name, color=_colour(data), label=f"{name.replace('_', ' ')} $S$")
     _line(
         ax,
         data,
@@ -87,7 +89,7 @@ def draw_catapults(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
         linewidth=0.8,
         label="threshold $S^*$",
     )
-    known = data["sharpness"].values[np.isfinite(data["sharpness"].values)]
+    known = data[name].values[np.isfinite(data[name].values)]
     lowest, highest = float(known.min()), float(known.max())
     thresholds = data["max_stable_sharpness"].values
     least = float(np.min(thresholds[np.isfinite(thresholds)], initial=np.inf))

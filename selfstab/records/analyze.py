@@ -8,37 +8,32 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from selfstab import former_names, observables, theory, validation
-from selfstab.observables.detection import smoothed
+from selfstab import former_names, validation
+from selfstab.observables.detection import dataset_of
+from selfstab.observables.kinds import Records, Swing, smoothed, swings_of
+from selfstab.observables.kinds import white_noise as _noise
+from selfstab.optimizers.base import Optimizer
 from selfstab.provenance import versions
-from selfstab.records.read import recorded_run
+from selfstab.records.cautions import CAUTIONS, cautions_of
+from selfstab.records.edge_cycles import slope as _slope
+from selfstab.records.edge_cycles import with_edge_cycles
+from selfstab.records.laws import HeavyBallLaws, Laws, laws_of, optimizer_of
+from selfstab.records.plateau import plateau_of
+from selfstab.records.read import matching_sharpness, recorded_run
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
     import xarray
 
-CAUTIONS: Final = {
-    "large_drop": "the drop is more than a tenth of the sharpness: the loss's own curvature enters",
-    "settings_moved": "lr or momentum changed during the swing by more than a tenth of y0 in the threshold",
-    "sharpening": "progressive sharpening during the swing is more than a tenth of y0: the law is for none",
-    "coarse": "fewer than 8 records between onset and crossing",
-    "one_sided": "sharpness is recorded at even strides: only one side of the flip is seen, y0 and drop may be off",
-    "cut_short": "the swing had not died when the next one began, or the record ended",
-    "several_unstable": "a second eigenvalue was above the threshold",
-    "no_loss": "without a loss, the oscillation's own share of the sharpness is in y0 and in the drop",
-    "lookahead_series": "the series with lookahead is used beyond small inertia numbers",
-    "begun": "the swing was under way where the record begins: y0 and the growth miss its beginning",
-    "noisy": "noise of the recorded sharpness is more than a twentieth of y0, which as a maximum it raises",
-}
-"""Reasons not to trust the law's prediction for a catapult; a catapult may have several."""
-
+__all__ = ["CAUTIONS", "analyze", "cautions_of", "largest_of"]
 
 _SMALL: Final = 0.1
 _FEWEST: Final = 8
 _SERIES: Final = 0.2
 _NOISE: Final = 0.05
 _BEGUN: Final = 1e-3
-_ENOUGH: Final = 20
+_DIFFERS: Final = 0.35
+"""Of the logarithms of measured and predicted growth: by so large a share they differ."""
 
 _ALONG_CATAPULT: Final = {
     "steps_above": ("steps from onset to crossing", "step"),
@@ -65,6 +60,9 @@ def analyze(
     momentum: float | None = None,
     lookahead: float | None = None,
     columns: Mapping[str, str] | None = None,
+    keep: str | None = None,
+    updates_per_epoch: float | None = None,
+    optimizer: Optimizer | None = None,
 ) -> xarray.Dataset:
     r"""Compare a recorded run of gradient descent with momentum with the theory of catapults.
 
@@ -74,13 +72,14 @@ def analyze(
     Parameters
     ----------
     run
-        A path to .csv, .tsv, .npz, .nc or .zarr, a pandas.DataFrame, an xarray.Dataset (such as :func:`simulate`
-        returns), a mapping of one-dimensional arrays, or anything that a format of ``selfstab.records.formats`` reads;
-        of a file with several runs, what :func:`selfstab.records.formats.read` returns of one. A file is refused
-        whose columns would take more than $SELFSTAB_MOST_BYTES to analyze (by default 3 GiB). Columns are known by
-        the names of ``selfstab.records.roles.ALIASES``, whatever their case: sharpness is needed; lr and momentum
-        are, unless given below; step, loss and second_sharpness help. A step is one update, and what stands beside it
-        belongs to the weights before that update.
+        A path to a table or a log of another library (:doc:`/tutorials/your_logs` lists them), a pandas.DataFrame, an
+        xarray.Dataset (such as :func:`simulate` returns), a mapping of one-dimensional arrays, or anything that a
+        format of ``selfstab.records.formats`` reads; of several runs, what
+        :func:`selfstab.records.formats.read` returns of one. A file is refused whose columns would take more than
+        $SELFSTAB_MOST_BYTES to analyze (by default 3 GiB). Columns are known by the names of
+        ``selfstab.records.roles.ALIASES``, whatever their case and prefix: sharpness is needed; lr and momentum are,
+        unless given below; step, loss and second_sharpness help. What has no role is listed in the notes. A step is
+        one update, and what stands beside it belongs to the weights before that update.
     lr, momentum
         η > 0 and β in [0, 1), where they were constant and not recorded. The update is w − η∇L + β(w − w₋), as of
         PyTorch's SGD; where the gradient is averaged, β v + (1 − β)g, η is the learning rate times 1 − β.
@@ -88,6 +87,15 @@ def analyze(
         γ >= 0, by default what the run carries, else 0; equal to the momentum for Nesterov's.
     columns
         The names of columns that are called otherwise, {"sharpness": NAME, ...}.
+    keep
+        What stands where steps go back and give other numbers, as after a restart: "last" or "first". By default such
+        a run is refused.
+    updates_per_epoch
+        How many updates an epoch is, where the record counts epochs.
+    optimizer
+        The :class:`selfstab.Optimizer` that the run is of, where it does not say. Of a heavy ball it takes the place of
+        lr, momentum and lookahead. Of Adam and its like the run needs the column preconditioned_sharpness, the
+        largest eigenvalue of P^{-1/2}HP^{-1/2}, to which threshold and catapults then belong.
 
     Returns
     -------
@@ -107,10 +115,13 @@ def analyze(
           weights, so that b² and x are known in these units only;
         - predicted_loss_spike: S*y₀²/b² at this b², times the factor by which the law's orbit swings wider at κ. It
           tests the spike's height against its area and the drop, not on its own;
-        - cautions: bits, of CAUTIONS in order, that say why the law should not be trusted here.
+        - cautions: bits, of CAUTIONS in order, that say why the law should not be trusted here; caution_numbers, along
+          caution, the number that each goes by.
 
-        Scalars steps_above_threshold (of the whole record) and diverged_at. Attributes notes (JSON), on how the
-        record was read, and lookahead.
+        Along edge_cycle, of self-stabilization cycles, which are no catapults: edge_cycle_onset, edge_cycle_period,
+        edge_cycle_growth, and the predicted ones. Scalars steps_above_threshold (of the whole record), diverged_at,
+        open_since (onset of a swing without an end, −1) and plateau_ratio (S/S* where it cannot be so, NaN).
+        Attributes notes (JSON), on how the record was read, and lookahead.
 
     Raises
     ------
@@ -125,7 +136,9 @@ def analyze(
     the next value. The run ends where loss or sharpness is infinite, and must not come back.
 
     The law is for a sharpness near S*, a constant lr, one unstable direction and no progressive sharpening during the
-    swing; it says nothing of Adam and its like, nor of steps dominated by the noise of minibatches.
+    swing; it says nothing of steps dominated by the noise of minibatches. Of Adam and its like it is the law at a
+    preconditioner that stands still: one that moves takes its part of the drop (:func:`selfstab.theory.
+    adaptive_inertia_number`). Linear optimizers of other kinds have :func:`selfstab.theory.slow_overshoot`.
     Source: new here; proofs in ``derivations/a5_overshoot.py`` and ``derivations/a5b_lookahead.py``.
 
     Examples
@@ -138,19 +151,33 @@ def analyze(
     >>> [round(float(seen[name][0]), 3) for name in ("inertia_number", "overshoot", "predicted_overshoot")]
     [0.135, 1.17, 1.17]
     """
-    data = recorded_run(run, lr=lr, momentum=momentum, lookahead=lookahead, columns=columns)
+    data = recorded_run(
+        run, lr=lr, momentum=momentum, lookahead=lookahead, columns=columns, keep=keep,
+        updates_per_epoch=updates_per_epoch, optimizer=optimizer,
+    )  # fmt: skip
     ahead = float(data.attrs["lookahead"])
     notes = json.loads(data.attrs["notes"])
-    limits = 2.0 * (1.0 + data["momentum"].values) / (data["lr"].values * (1.0 + 2.0 * ahead))
-    data["max_stable_sharpness"] = ("step", np.where(limits > 2e307, np.inf, limits))
-    data["max_stable_sharpness"].attrs.update(
-        long_name="2 (1 + momentum) / (lr (1 + 2 lookahead))", units="1/lr"
-    )
-    if (np.diff(data["momentum"].values) != 0).any():
+    optimizer = optimizer_of(json.loads(data.attrs["optimizer"])) if "optimizer" in data.attrs else None
+    laws, matching = laws_of(optimizer, ahead), matching_sharpness(data)
+    if "max_stable_sharpness" not in data:
+        limits = laws.thresholds(data["lr"].values, data["momentum"].values)
+        data["max_stable_sharpness"] = ("step", limits)
+    described = {"long_name": "2 (1 + momentum) / (lr (1 + 2 lookahead))", "units": "1/lr"}
+    if optimizer is not None or matching != "sharpness":
+        described |= {"long_name": "largest stable sharpness", "sharpness": matching}
+    data["max_stable_sharpness"].attrs.update(described)
+    if (np.diff(np.nan_to_num(data["momentum"].values)) != 0).any():
         notes.append("Momentum changes: the threshold follows it, the law takes the value at the step of y0.")
-    record = _Record(data, ahead, notes)
-    catapults = observables.catapults(record.sharpness, record.limits, record.loss, record.steps)
-    rows = record.rows({str(name): catapults[name].values for name in catapults.data_vars})
+    record = _Record(data, laws, notes)
+    records = record.for_swings(int(data["diverged_at"]) >= 0)
+    swings = swings_of(records)
+    catapults = dataset_of(swings)
+    plateau = plateau_of(
+        record.steps, record.smooth, record.limits, record.loss, record.momentum, record.lookahead
+    )
+    record.plateau_ratio = np.nan if plateau is None else plateau.ratio
+    columns_of_catapults = {str(name): catapults[name].values for name in catapults.data_vars}
+    rows = record.rows(columns_of_catapults | _neighbours(swings, record.steps))
     excess = np.full(data.sizes["step"], np.nan)
     excess[record.known] = record.smooth - record.limits
     described = {"long_name": "S - S*, smoothed over the flip", "units": "1/lr"}
@@ -161,7 +188,15 @@ def analyze(
         label = f"catapult_{name}" if name in ("lr", "momentum") else name
         out[label] = ("catapult", np.array([row[name] for row in rows], dtype=dtype))
         out[label].attrs.update(long_name=long_name, units=units)
+    out = with_edge_cycles(out, swings, records, record.smooth, record.rate)
     out["cautions"] = ("catapult", np.array([row["cautions"] for row in rows], dtype=np.int64))
+    numbers = np.array([[row[f"caution {name}"] for name in CAUTIONS] for row in rows]).reshape(
+        -1, len(CAUTIONS)
+    )
+    out["caution_numbers"] = (("catapult", "caution"), numbers)
+    out["caution_numbers"].attrs.update(
+        long_name="the number that each caution goes by", cautions=" ".join(CAUTIONS)
+    )
     out["cautions"].attrs.update(
         long_name="why the law should not be trusted",
         flag_masks=[2**k for k in range(len(CAUTIONS))],
@@ -170,33 +205,17 @@ def analyze(
     above = record.smooth > record.limits
     out["steps_above_threshold"] = ((), int(np.diff(record.steps)[above[:-1]].sum()))
     out["steps_above_threshold"].attrs.update(long_name="steps with S > S*", units="step")
+    out["open_since"] = ((), catapults.attrs["open_since"])
+    out["open_since"].attrs.update(
+        long_name="onset of a swing whose end is not in the record, -1 without one", units="step"
+    )
+    out["plateau_ratio"] = ((), record.plateau_ratio)
+    out["plateau_ratio"].attrs.update(
+        long_name="S/S* where the sharpness levels off away from the threshold, NaN if it does not", units="1"
+    )
+    notes += [] if plateau is None else plateau.sentences
     out.attrs.update(notes=json.dumps(notes, ensure_ascii=False), versions=versions())
     return out
-
-
-def cautions_of(data: xarray.Dataset, catapult: int) -> list[str]:
-    """Return the names of the cautions of one catapult.
-
-    Parameters
-    ----------
-    data
-        What :func:`analyze` returns.
-    catapult
-        Its number, from 0.
-
-    Returns
-    -------
-    list of str
-        Keys of CAUTIONS.
-
-    Examples
-    --------
-    >>> import xarray
-    >>> cautions_of(xarray.Dataset({"cautions": ("catapult", [5])}), 0)
-    ['large_drop', 'sharpening']
-    """
-    bits = int(data["cautions"][validation.integer("catapult", catapult, at_least=0)])
-    return [name for k, name in enumerate(CAUTIONS) if bits >> k & 1]
 
 
 def largest_of(data: xarray.Dataset, most: int) -> list[int]:
@@ -228,20 +247,26 @@ def largest_of(data: xarray.Dataset, most: int) -> list[int]:
 class _Record:
     """The records of a run where sharpness is known, and the loss at every step where it is."""
 
-    def __init__(self, data: xarray.Dataset, lookahead: float, notes: list[str]) -> None:
-        self.known = np.flatnonzero(np.isfinite(data["sharpness"].values))
+    def __init__(self, data: xarray.Dataset, laws: Laws, notes: list[str]) -> None:
+        matching = matching_sharpness(data)
+        self.known = np.flatnonzero(np.isfinite(data[matching].values))
         at = data.isel(step=self.known)
         self.steps, self.sharpness, self.limits = (
-            at[name].values for name in ("step", "sharpness", "max_stable_sharpness")
+            at[name].values for name in ("step", matching, "max_stable_sharpness")
         )
         self.lr, self.momentum = at["lr"].values, at["momentum"].values
+        # Of heavy ball with the same steps, such as averaged momentum with lr divided by 1 − β.
+        self.rate = laws.rate(self.lr, self.momentum) if isinstance(laws, HeavyBallLaws) else self.lr
         # np.interp would convert all steps anew for each catapult.
         self.positions = self.steps.astype(np.float64)
-        self.lookahead = lookahead
+        self.laws, self.lookahead = laws, laws.lookahead if isinstance(laws, HeavyBallLaws) else 0.0
         self.smooth = smoothed(self.sharpness, np.diff(self.steps))
-        self.one_sided = bool((np.diff(self.steps) % 2 == 0).mean() > 0.5)
+        self.even = float((np.diff(self.steps) % 2 == 0).mean())
+        self.one_sided = self.even > 0.5
         self.noise = _noise(self.smooth)
-        self.second = at["second_sharpness"].values if "second_sharpness" in data else None
+        second = f"second_{matching}"
+        self.second = at[second].values if second in data else None
+        self.plateau_ratio = np.nan
         self.loss: Array | None = None
         self.loss_steps = self.losses = np.empty(0)
         if "loss" in data:
@@ -258,6 +283,11 @@ class _Record:
                     notes.append(
                         f"The loss at {lacking} records of the sharpness is read from the line between others."
                     )
+
+    def for_swings(self, diverged: bool) -> Records:
+        """Return the records as swings are looked for in."""
+        known = self.momentum if isinstance(self.laws, HeavyBallLaws) and not self.lookahead else None
+        return Records(self.steps, self.sharpness, self.limits, self.loss, known, diverged)
 
     def _at(self, step: float) -> int:
         return int(np.searchsorted(self.positions, step))
@@ -283,23 +313,8 @@ class _Record:
 
     def _laws(self, catapults: Mapping[str, Array], tops: Array) -> dict[str, Array]:
         """Return what theory says of all catapults; spike is the loss's, times b²."""
-        excess, y0, beta, ahead = (
-            catapults["relative_excess"], catapults["peak_excess_sharpness"], self.momentum[tops], self.lookahead,
-        )  # fmt: skip
-        kappa = (
-            theory.lookahead_inertia_number(excess, beta, ahead)
-            if ahead
-            else theory.inertia_number(excess, beta)
-        )
-        law = theory.lookahead_overshoot(excess, beta, ahead) if ahead else theory.overshoot(kappa)
-        swing_out = theory.lookahead_displacement(y0, beta, ahead)
-        factor = 1.0 if ahead else theory.spike_factor(kappa)
-        return {
-            "inertia_number": kappa,
-            "predicted_overshoot": law,
-            "predicted_drop": 2.0 * y0 * law,
-            "spike": 0.5 * self.limits[tops] * swing_out**2 * factor,
-        }
+        excess, y0 = catapults["relative_excess"], catapults["peak_excess_sharpness"]
+        return self.laws.catapults(excess, y0, self.momentum[tops], self.limits[tops])
 
     def _row(
         self, catapults: Mapping[str, Array], number: int, top: int, law: Mapping[str, float]
@@ -308,39 +323,68 @@ class _Record:
         onset, crossing, died = (self._at(catapult[name]) for name in ("onset", "crossing", "died"))
         y0, drop = catapult["peak_excess_sharpness"], catapult["drop"]
         beta, lr = self.momentum[top], self.lr[top]  # as NumPy's: what is divided by 0 is infinite
-        begin = self._at(float(catapults["died"][number - 1])) if number else 0
-        following = catapults["onset"][number + 1 : number + 2]
-        end = self._at(float(following[0])) if following.size else self.steps.size
+        begin, end = int(catapult["begin"]), int(catapult["end"])
         rate = _slope(self.steps, self.smooth, begin, onset)
         row: dict[str, float] = {
             "steps_above": catapult["crossing"] - catapult["onset"],
             "lr": lr,
             "momentum": beta,
             "sharpening_rate": rate,
-            "progressive_sharpening": rate * (1.0 - beta) / lr,
+            "progressive_sharpening": rate / np.float64(self.laws.drift(lr, beta)),
             **{name: value for name, value in law.items() if name != "spike"},
         }
         row |= dict.fromkeys(("growth", "predicted_growth", "stabilization", "predicted_loss_spike"), np.nan)
         rise = 0.0 if np.isnan(rate) else rate * float(self.steps[died] - self.steps[top])
         if self.losses.size:
             self._spike(row, law["spike"], onset, self.steps[[died, end - 1]], drop + max(rise, 0.0))
-        begun = bool(row.pop("begun", 0.0))
         moved = float(np.ptp(self.limits[top : died + 1]))
+        here = float(self.smooth[top])
+        # Where too few records are before the onset, what the sharpness does until y0 and long after the swing tells.
+        mean = np.nan
+        if top - onset >= _FEWEST:
+            mean = (here - float(self.smooth[onset])) / float(self.steps[top] - self.steps[onset])
+        others = np.array([mean, _slope(self.steps, self.smooth, (died + end) // 2, end - 2)])
+        if np.isnan(rate) and np.isfinite(others).any():
+            rise = float(np.nanmax(others)) * float(self.steps[died] - self.steps[top])
+        unknown = bool(np.isnan(rate) and np.isnan(others).all())
+        second = self.second is not None and self.second[onset : died + 1] > self.limits[onset : died + 1]
+        differs = np.log(row["growth"]) / np.log(row["predicted_growth"])
+        numbers = {
+            "large_drop": max(drop, row["predicted_drop"]) / abs(here),
+            "settings_moved": moved / y0,
+            "sharpening": rise / y0,
+            "coarse": crossing - onset,
+            "one_sided": self.even,
+            "cut_short": self.steps.size - crossing,
+            "several_unstable": int(np.sum(second)),
+            "no_loss": np.nan,
+            "lookahead_series": abs(row["inertia_number"]),
+            "begun": row.pop("begun", 0.0),
+            "noisy": self.noise / y0,
+            "beyond_sharpness": row["predicted_drop"] / abs(here),
+            "growth_differs": differs,
+            "sharpening_unknown": onset - begin,
+            "other_scale": self.plateau_ratio,
+        }
         holds = {
-            "large_drop": max(drop, row["predicted_drop"]) > _SMALL * abs(float(self.smooth[top])),
+            "large_drop": not numbers["large_drop"] <= _SMALL,
             "settings_moved": not moved <= _SMALL * y0,
             "sharpening": rise > _SMALL * y0,
             "coarse": crossing - onset < _FEWEST,
             "one_sided": self.one_sided,
             "cut_short": died >= end - 1,
-            "several_unstable": self.second is not None
-            and bool((self.second[onset : died + 1] > self.limits[onset : died + 1]).any()),
+            "several_unstable": numbers["several_unstable"] > 0,
             "no_loss": self.loss is None,
             "lookahead_series": bool(self.lookahead) and abs(row["inertia_number"]) > _SERIES,
-            "begun": begun,
+            "begun": numbers["begun"] > _BEGUN,
             "noisy": self.noise > _NOISE * y0,
+            "beyond_sharpness": not row["predicted_drop"] <= abs(here),
+            "growth_differs": bool(np.isfinite(row["growth"])) and not abs(differs - 1.0) <= _DIFFERS,
+            "sharpening_unknown": unknown,
+            "other_scale": bool(np.isfinite(self.plateau_ratio)),
         }
         row["cautions"] = sum(2**k for k, name in enumerate(CAUTIONS) if holds[name])
+        row |= {f"caution {name}": float(number) for name, number in numbers.items()}
         return row
 
     def _spike(self, row: dict[str, float], law: float, onset: int, calm: Array, pushed: float) -> None:
@@ -363,8 +407,8 @@ class _Record:
         spike = float(losses[peak]) - base
         if not spike > 0:
             return
-        row["begun"] = float(at_once and losses[0] - base > _BEGUN * spike)
-        beta, lr, ahead = row["momentum"], row["lr"], self.lookahead
+        row["begun"] = (float(losses[0]) - base) / spike if at_once else 0.0
+        beta, lr = row["momentum"], row["lr"]
         swing = losses - base
         low, high = swing[: peak + 1] > 1e-3 * spike, swing[: peak + 1] > 0.03 * spike
         # The last time it rises through each: it may have been there before.
@@ -375,7 +419,7 @@ class _Record:
             slope = np.polyfit(steps[window] - steps[begin], 0.5 * np.log(swing[window]), 1)[0]
             here = np.interp(steps[window], self.positions, self.smooth)
             rate = np.interp(steps[window], self.positions, self.lr)
-            radius = theory.spectral_radius(np.maximum(rate * here, 0.0), beta, ahead)
+            radius = self.laws.radius(rate, here, beta)
             row["growth"] = float(np.exp(slope))
             row["predicted_growth"] = float(np.exp(np.log(radius).mean()))
         foot = int(np.argmin(losses[: peak + 1]))
@@ -386,28 +430,19 @@ class _Record:
         if not (area > 0 and pushed > 0):
             return
         # At the flip the gradient is taken (1 + 2 lookahead) times as far out.
-        b2 = pushed * (1.0 - beta) / (lr * area * (1.0 + 2.0 * ahead) ** 2)
+        b2 = pushed / (np.float64(self.laws.drift(lr, beta)) * area * self.laws.point**2)
         row["stabilization"] = b2
         row["predicted_loss_spike"] = law / b2
 
 
-def _noise(smooth: Array) -> float:
-    """Return the deviation of white noise in the sharpness, from third differences of its smooth; 0 of few records.
-
-    The median leaves out the swings, and the (1, 2, 1)/4 mean's third difference has √12/4 of white noise's deviation.
-    """
-    if smooth.size < _ENOUGH:
-        return 0.0
-    return float(1.4826 * np.median(np.abs(np.diff(smooth, 3))) / (np.sqrt(12.0) / 4.0))
+def _neighbours(swings: list[Swing], steps: Array) -> dict[str, Any]:
+    """Return, for each catapult, the record from which the swing before has died, and that of the next onset."""
+    listed = [k for k, swing in enumerate(swings) if swing.kind == "catapult"]
+    begins = [float(swings[k - 1].died) if k else float(steps[0]) for k in listed]
+    ends = [float(swings[k + 1].onset) if k + 1 < len(swings) else np.inf for k in listed]
+    positions = steps.astype(np.float64)
+    return {"begin": np.searchsorted(positions, begins), "end": np.searchsorted(positions, ends)}
 
 
 def _close(values: Array, value: float) -> Array:
     return np.where(np.isfinite(values), -np.abs(values - value), -np.inf)
-
-
-def _slope(steps: Array, values: Array, begin: int, end: int) -> float:
-    """Return the slope over the later half of records begin, ..., end; NaN where fewer than 4."""
-    first = begin + (end - begin) // 2
-    if end + 1 - first < 4:
-        return float("nan")
-    return float(np.polyfit(steps[first : end + 1] - steps[first], values[first : end + 1], 1)[0])

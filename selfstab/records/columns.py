@@ -1,47 +1,32 @@
-"""Columns of a recorded run by role: which of a table's columns is the sharpness, the learning rate, the loss."""
+"""Columns of a recorded run by role, as numbers: the sharpness, the learning rate, the loss."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
 
 import numpy as np
 
 from selfstab import validation
-from selfstab.notices import printable
+from selfstab.optimizers.base import Optimizer
+from selfstab.optimizers.heavy_ball import HeavyBall
+from selfstab.records import roles, settings
+from selfstab.records.assignment import (
+    SAME,
+    ColumnError,
+    OptionError,
+    missing,
+    names_of_roles,
+    numbers,
+    unused,
+)
 from selfstab.records.formats.base import Table
-from selfstab.records.roles import ALIASES, key
+from selfstab.records.laws import momentum_of_rule
+from selfstab.records.recorded_optimizer import rule_of
+from selfstab.records.roles import ALIASES, key, rank
 from selfstab.validation import Array
 
-_ADAPTIVE: Final = ("beta2", "beta_2", "adam_beta2", "betas", "exp_avg_sq", "preconditioned_sharpness")
-_OTHERS: Final = r"ada|rmsprop|lion|lamb|shampoo|muon|lbfgs"
-"""Words in the names of optimizers of another kind."""
-
-_BLANK: Final = ("", "nan", "none", "null", "<na>", "na", "n/a", "nat")
-
-
-class ColumnError(ValueError):
-    """A role whose column is missing, ambiguous or not there; whoever asks can say it in the words of an option.
-
-    Parameters
-    ----------
-    problem
-        What is wrong.
-    role
-        The role whose column must be named.
-    otherwise
-        What else would do, with the words that lead to it; empty if nothing.
-    """
-
-    def __init__(self, problem: str, role: str, otherwise: str = "") -> None:
-        super().__init__(problem, role, otherwise)
-        self.problem, self.role, self.otherwise = problem, role, otherwise
-
-    def __str__(self) -> str:
-        return f"{self.problem}; name it by columns, {self.role}=NAME{self.otherwise}"
+__all__ = ["ColumnError", "Columns", "OptionError", "columns_of", "numbers"]
 
 
 @dataclass(frozen=True)
@@ -67,10 +52,16 @@ class Columns:
     notes: tuple[str, ...] = ()
     lookahead: float | None = None
     diverged_at: int = -1
+    optimizer: Optimizer | None = None
 
 
 def columns_of(
-    table: Table, columns: Mapping[str, str], lr: float | None = None, momentum: float | None = None
+    table: Table,
+    columns: Mapping[str, str],
+    lr: float | None = None,
+    momentum: float | None = None,
+    updates_per_epoch: float | None = None,
+    optimizer: Optimizer | None = None,
 ) -> Columns:
     """Return a table's columns by role.
 
@@ -82,6 +73,10 @@ def columns_of(
         Names that the user gives, by role.
     lr, momentum
         Settings that the user gives where they were constant.
+    updates_per_epoch
+        How many updates an epoch is, where the column of steps counts epochs.
+    optimizer
+        The optimizer, where the user gives it; its lr counts where no column has one.
 
     Returns
     -------
@@ -90,7 +85,7 @@ def columns_of(
 
     Raises
     ------
-    ColumnError
+    OptionError
         If a column is missing, ambiguous, or not in the table.
     ValueError
         If a value is no number, lengths differ, a setting is given beside its column, or the optimizer is of another
@@ -103,188 +98,86 @@ def columns_of(
     """
     for role in columns:
         validation.one_of("columns", role, ALIASES)
-    names = _names_of_roles(table, columns)
+    names = names_of_roles(table, columns)
+    own = rule_of(table, names, optimizer)
+    if isinstance(optimizer, HeavyBall):
+        momentum = None if "momentum" in names else optimizer.momentum
+    if optimizer is not None and "lr" not in names and isinstance(optimizer.lr, float):
+        lr = optimizer.lr
     values = {role: numbers(name, table.columns[name]) for role, name in names.items()}
     size = values["sharpness"].size
-    notes = [*table.notes]
+    notes = [*table.notes, *settings.remarks(table)]
     for role, setting in (("lr", lr), ("momentum", momentum)):
         if role in names and setting is not None:
-            raise ValueError(f"{role} must be left out beside the column {names[role]}, got {setting:g}")
+            known = values[role][~np.isnan(values[role])]
+            if not np.allclose(known, setting, rtol=SAME, atol=0.0):
+                raise validation.ArgumentError(
+                    role, f"must be left out beside the column {names[role]}, got {setting:g}"
+                )
         if role in names:
             continue
-        constant = _attribute(table, role) if setting is None else setting
+        constant = settings.setting(table, role) if setting is None else setting
+        if role == "momentum" and own is not None and setting is None:
+            known_momentum = momentum_of_rule(own)
+            constant = np.nan if known_momentum is None else known_momentum
         if constant is None:
-            raise _missing(role, table, f", or give {role} if it was constant")
+            raise missing(role, table, role)
         values[role] = np.full(size, constant)
+        notes += settings.doubts(table) if role == "lr" and setting is None else []
     if "step" not in values:
         values["step"] = np.arange(float(size))
-        notes.append("No column of steps: rows are taken as steps 0, 1, 2, ...")
-    elif key(names["step"]) in ("epoch", "epochs"):
-        notes.append(f"Steps are taken from {names['step']}: rates hold if an epoch is one update.")
-    diverged_at = _attribute(table, "diverged_at")
+        epochs = [name for name in table.columns if roles.counts_epochs(name) and rank("step", name)]
+        notes.append(
+            "No column of steps: rows are taken as steps 0, 1, 2, ..."
+            + (f" Several rows share a value of {epochs[0]}, which counts epochs." if epochs else "")
+        )
+    elif roles.counts_epochs(names["step"]) or updates_per_epoch is not None:
+        values["step"] = _updates(names["step"], values["step"], updates_per_epoch, notes)
+    if others := unused(table, names):
+        notes.append(
+            f"Not used: {others}. A column gets a role by columns={{ROLE: NAME}}, --column ROLE=NAME."
+        )
+    lookahead = (
+        optimizer.lookahead
+        if isinstance(optimizer, HeavyBall)
+        else _lookahead(table, names, values["momentum"], notes)
+    )
+    diverged_at = settings.setting(table, "diverged_at")
     return Columns(
         values,
         {role: names.get(role, role) for role in values},
         tuple(notes),
-        _lookahead(table, names),
+        lookahead,
         -1 if diverged_at is None else int(diverged_at),
+        own,
     )
 
 
-def numbers(name: str, values: Any) -> Array:
-    """Return a column as floats; what is blank is NaN, what is no number is refused with its row.
-
-    >>> numbers("loss", ["1", "", "2.5"])
-    array([1. , nan, 2.5])
-    """
-    array = np.asarray(values)
-    if array.dtype.kind in "fiu":
-        return array.astype(np.float64)
-    if array.dtype.kind in "OUST":
-        import pandas
-
-        parsed = pandas.to_numeric(pandas.Series(array), errors="coerce").to_numpy(dtype=np.float64)
-        blank = np.array([str(value).strip().lower() in _BLANK for value in array], dtype=bool)
-        wrong = np.flatnonzero(np.isnan(parsed) & ~blank)
-        if wrong.size == 0:
-            # Python reads a text to the last bit, older pandas does not.
-            exact = [
-                float(value) if isinstance(value, str) and not np.isnan(number) else number
-                for value, number in zip(array, parsed, strict=True)
-            ]
-            return np.array(exact, dtype=np.float64)
-        raise ValueError(
-            f"{name} must hold real numbers, or nothing where not recorded, "
-            f"got {validation.shown(str(array[wrong[0]]))} in row {wrong[0] + 1}"
-        )
-    raise ValueError(f"{name} must hold real numbers, got {array.dtype}")
-
-
-# -- names --------------------------------------------------------------------------------------------------------
-
-
-def _names_of_roles(table: Table, columns: Mapping[str, str]) -> dict[str, str]:
-    """Return the column's name for each role that has one: the user's, the format's, or the one known by its name."""
-    columns = {role: printable(str(name)) for role, name in columns.items()}  # as the table has its names
-    for role, name in columns.items():
-        if name not in table.columns:
-            raise ColumnError(f"run must have the column {name} for {role}, got {_listed(table)}", role)
-    names = {role: name for role, name in table.roles.items() if name in table.columns} | dict(columns)
-    _refuse_other_optimizers(table, names)
-    if "sharpness" not in names:
-        names |= _known_by_name("sharpness", table, [*table.columns], names)
-    if "sharpness" not in names:
-        raise _missing("sharpness", table)
-    dimension = table.dimensions.get(names["sharpness"])
-    along = [name for name in table.columns if table.dimensions.get(name) == dimension]
-    for role in ALIASES:
-        if role not in names:
-            names |= _known_by_name(role, table, along, names)
-    size = table.size(names["sharpness"])
-    for name in names.values():
-        if table.size(name) != size:
-            raise ValueError(
-                f"{name} must have as many values as {names['sharpness']} ({size}), got "
-                f"{table.size(name)}; where one was not recorded, put NaN"
+def _updates(name: str, epochs: Array, each: float | None, notes: list[str]) -> Array:
+    """Return steps for a column of epochs."""
+    if each is None:
+        broken = np.flatnonzero(np.isfinite(epochs) & (epochs != np.round(epochs)))
+        if broken.size:
+            raise OptionError(
+                f"{name} must hold whole numbers, got {epochs[broken[0]]:g} in row {broken[0] + 1}, "
+                "and counts epochs",
+                "name a column of updates by columns, step=NAME, or give updates_per_epoch",
+                "name a column of updates by --column step=NAME, or give --updates-per-epoch",
             )
-    # In the order of the roles, whoever named them.
-    return {role: names[role] for role in ALIASES if role in names}
-
-
-def _known_by_name(
-    role: str, table: Table, candidates: list[str], names: Mapping[str, str]
-) -> dict[str, str]:
-    """Return the candidate that is known to have this role by its name, as a dictionary; empty if there is none."""
-    aliases = ALIASES[role]
-    known = [name for name in candidates if key(name) in aliases and name not in names.values()]
-    if len(known) > 1 and role == "step":
-        known = [min(known, key=lambda name: aliases.index(key(name)))]
-    dimensions = dict.fromkeys(table.dimensions.get(name) for name in known)
-    if len(dimensions) > 1:
-        raise ValueError(
-            f"run must have its columns along one dimension, got {', '.join(map(str, dimensions))}"
-        )
-    exact = [name for name in known if name == role]
-    if len(known) > 1 and not exact:
-        raise ColumnError(f"run must have one column for {role}, got {', '.join(known)}", role)
-    return {role: (exact or known)[0]} if known else {}
-
-
-def _listed(table: Table) -> str:
-    """Return the columns' names, the first ones of many."""
-    text = ", ".join(table.columns) or "none"
-    return text if len(text) <= 400 else f"{text[:400]}... ({len(table.columns)} columns)"
-
-
-def _missing(role: str, table: Table, otherwise: str = "") -> ColumnError:
-    problem = (
-        f"run must have a column {role} (also known as {', '.join(ALIASES[role][1:5])}), got {_listed(table)}"
-    )
-    return ColumnError(problem, role, otherwise)
-
-
-def _refuse_other_optimizers(table: Table, names: Mapping[str, str]) -> None:
-    """Raise ValueError if the run says that it is of another optimizer, or has a column that only others have."""
-    if (kind := _settings_of_optimizer(table).get("name", "HeavyBall")) != "HeavyBall":
-        raise ValueError(
-            "run must be of gradient descent with heavy-ball or Nesterov momentum, "
-            f"got one of {printable(str(kind))}"
-        )
-    for name in table.columns:
-        if name in names.values():
-            continue
-        sign = ""
-        if key(name) in _ADAPTIVE:
-            sign = f"the column {name}"
-        elif key(name) in ("optimizer", "optimiser"):
-            others = (
-                printable(str(value))
-                for value in table.columns[name]
-                if re.search(_OTHERS, str(value), re.IGNORECASE)
-            )
-            other = next(others, "")
-            sign = f"{other} in the column {name}" if other else ""
-        if sign:
-            raise ValueError(
-                "run must be of gradient descent with heavy-ball or Nesterov momentum, "
-                f"got {sign}: the threshold of Adam and its like is another"
-            )
+        notes.append(f"Steps are taken from {name}: rates hold if an epoch is one update.")
+        return epochs
+    steps = np.asarray(epochs * each, dtype=np.float64)
+    # An epoch is written with 15 digits, or with the four of a screen.
+    near = np.abs(steps - np.round(steps)) <= np.maximum(1e-6 * np.abs(steps), 1e-4 * each)
+    notes.append(f"Steps are {each:g} times {name}.")
+    return np.where(near, np.round(steps), steps)
 
 
 # -- the whole run --------------------------------------------------------------------------------------------------
 
 
-def _attribute(table: Table, role: str) -> float | None:
-    """Return what a table says of the whole run: a number under one of the role's names, or of its optimizer."""
-    aliases = ALIASES.get(role, (role,))
-    values = {name: value for name, value in table.attributes.items() if key(name) in aliases}
-    if values:
-        name = min(values, key=lambda name: aliases.index(key(name)))
-        return _number(name, values[name])
-    if role not in ("momentum", "lookahead"):
-        return None
-    setting = _settings_of_optimizer(table).get(role)
-    return float(setting) if isinstance(setting, int | float) else None
-
-
-def _settings_of_optimizer(table: Table) -> dict[str, Any]:
-    """Return what a run of ours says of its optimizer; nothing if it says none."""
-    try:
-        settings = json.loads(table.attributes["optimizer"])
-    except (KeyError, TypeError, ValueError, RecursionError):
-        return {}
-    return settings if isinstance(settings, dict) else {}
-
-
-def _number(name: str, value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be a real number, got {validation.shown(value)}") from None
-
-
-def _lookahead(table: Table, names: Mapping[str, str]) -> float | None:
-    """Return the lookahead, from a column of one value or from the attributes; None if neither says it."""
+def _lookahead(table: Table, names: Mapping[str, str], momentum: Array, notes: list[str]) -> float | None:
+    """Return the lookahead, from a column of one value or from the settings; None if neither says it."""
     size = table.size(names["sharpness"])
     for name in table.columns:
         if key(name) != "lookahead" or table.size(name) != size:
@@ -298,4 +191,11 @@ def _lookahead(table: Table, names: Mapping[str, str]) -> float | None:
             )
         if known.size:
             return float(known[0])
-    return _attribute(table, "lookahead")
+    ahead = settings.setting(table, "lookahead")
+    if ahead is None and settings.nesterov(table):
+        known = momentum[~np.isnan(momentum)]
+        if known.size and (known == known[0]).all():
+            notes.append(f"The momentum is Nesterov's: the lookahead is {known[0]:g}.")
+            return float(known[0])
+        notes.append("The momentum is Nesterov's and changes: the lookahead is taken as 0.")
+    return ahead

@@ -14,8 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from selfstab import validation
+from selfstab.optimizers.averaged import AveragedHeavyBall
+from selfstab.optimizers.base import Optimizer
+from selfstab.optimizers.linear import LinearOptimizer
 from selfstab.records import formats
+from selfstab.records.assignment import SAME, OptionError
 from selfstab.records.columns import columns_of
+from selfstab.records.laws import laws_of
+from selfstab.runs.dataset import described_optimizer
 from selfstab.validation import Array, Integers
 
 if TYPE_CHECKING:
@@ -27,10 +33,15 @@ _LONG_NAMES: Final = {
     "momentum": ("momentum of the update t -> t + 1", "1"),
     "loss": ("L(w_t)", "loss"),
     "second_sharpness": ("second largest Hessian eigenvalue", "1/lr"),
+    "preconditioned_sharpness": ("largest eigenvalue of the preconditioned Hessian", "1/lr"),
+    "second_preconditioned_sharpness": ("second largest eigenvalue of the preconditioned Hessian", "1/lr"),
+    "clipping_factor": ("what the gradient is multiplied by where it is clipped", "1"),
 }
 
+_KEPT: Final = ("last", "first")
 _LARGEST: Final = 2e307
 _FEWEST: Final = 3
+_ENOUGH: Final = 20
 _BLOWN_UP: Final = 1e12
 """Of the last loss over the least: what is not recorded after such a loss was no number."""
 
@@ -42,19 +53,24 @@ def recorded_run(
     momentum: float | None = None,
     lookahead: float | None = None,
     columns: Mapping[str, str] | None = None,
+    keep: str | None = None,
+    updates_per_epoch: float | None = None,
+    optimizer: Optimizer | None = None,
 ) -> xarray.Dataset:
     """Read a recorded run into one form; :func:`analyze` says what is accepted, and how it is treated.
 
     Parameters
     ----------
-    run, lr, momentum, lookahead, columns
+    run, lr, momentum, lookahead, columns, keep, updates_per_epoch, optimizer
         As for :func:`analyze`.
 
     Returns
     -------
     xarray.Dataset
         Along step, increasing: sharpness (NaN where not recorded), lr, momentum, and where recorded loss and
-        second_sharpness; the scalar diverged_at (−1 if never); attrs lookahead and notes (JSON).
+        second_sharpness; of weights with a preconditioner or learning rates of their own preconditioned_sharpness and,
+        where recorded, its max_stable_sharpness; the scalar diverged_at (−1 if never); attrs lookahead, notes (JSON)
+        and, of another optimizer than heavy ball, optimizer (JSON).
 
     Raises
     ------
@@ -73,35 +89,80 @@ def recorded_run(
     lr = None if lr is None else validation.real("lr", lr, above=0)
     momentum = None if momentum is None else validation.real("momentum", momentum, at_least=0, below=1)
     ahead = None if lookahead is None else validation.real("lookahead", lookahead, at_least=0)
-    source = columns_of(formats.read(run), dict(columns or {}), lr, momentum)
+    each = (
+        None
+        if updates_per_epoch is None
+        else validation.real("updates_per_epoch", updates_per_epoch, above=0)
+    )
+    if keep is not None:
+        validation.one_of("keep", keep, _KEPT)
+    if optimizer is not None:
+        _check_optimizer(optimizer, lr, momentum, ahead)
+    source = columns_of(formats.read(run), dict(columns or {}), lr, momentum, each, optimizer)
     names, notes, values = source.names, [*source.notes], source.values
     size = values["sharpness"].size
     rows: Integers = np.arange(1, size + 1)
+    if keep is not None:
+        values = _one_branch(values, keep, notes)
     rows, values = _in_order(rows, values, names, notes)
     rows, values, diverged_at = _until_divergence(rows, values, names, notes)
     if diverged_at < 0 <= source.diverged_at:  # our own runs stop before it
         diverged_at = source.diverged_at
         notes.append(f"The run diverged at step {diverged_at}.")
-    values = _with_settings_in_every_row(rows, values, names, notes)
+    values = _with_settings_in_every_row(rows, values, names, notes, source.optimizer is not None)
     if ahead is None and source.lookahead is not None:
         ahead = validation.real("lookahead", source.lookahead, at_least=0)
-    ahead = _lookahead(values, notes) if ahead is None else ahead
-    known = np.isfinite(values["sharpness"])
+    own, preconditioned = source.optimizer, "preconditioned_sharpness" in values
+    if ahead is None and own is None:
+        ahead, own = _rule(values, notes)
+    matching = "preconditioned_sharpness" if preconditioned else "sharpness"
+    known = np.isfinite(values[matching])
     if known.sum() < _FEWEST:
         raise ValueError(
-            f"{names['sharpness']} must hold at least {_FEWEST} numbers, got {known.sum()} in {size} rows"
+            f"{names[matching]} must hold at least {_FEWEST} numbers, got {known.sum()} in {size} rows"
         )
-    notes += _gaps(values, names)
+    notes += [*_gaps(values, names), *_special(values, names, own)]
     out = xarray.Dataset(coords={"step": values["step"].astype(np.int64)})
     for role, (long_name, units) in _LONG_NAMES.items():
-        if role in values and np.isfinite(values[role]).any():
+        if role in values and (role == "momentum" or np.isfinite(values[role]).any()):
             out[role] = ("step", values[role], {"long_name": long_name, "units": units})
     out["diverged_at"] = ((), diverged_at, {"long_name": "first step that is not finite, -1 if none"})
-    out.attrs.update(lookahead=ahead, notes=json.dumps(notes, ensure_ascii=False))
+    if preconditioned and "max_stable_sharpness" in values and optimizer is None:
+        # It may hold what lr and momentum do not say: decoupled weight decay.
+        recorded = values["max_stable_sharpness"]
+        limits = laws_of(own, ahead or 0.0).thresholds(values["lr"], values["momentum"])
+        out["max_stable_sharpness"] = ("step", np.where(np.isnan(recorded), limits, recorded))
+    if own is not None:
+        described = described_optimizer(own)
+        out.attrs["optimizer"] = json.dumps({name: described[name] for name in described if name != "lr"})
+    out.attrs.update(lookahead=ahead or 0.0, notes=json.dumps(notes, ensure_ascii=False))
     return out
 
 
 # -- rows ---------------------------------------------------------------------------------------------------------
+
+
+def _one_branch(values: dict[str, Array], keep: str, notes: list[str]) -> dict[str, Array]:
+    """Leave out of each column what stands twice where its steps go back: of the last branch or the first one."""
+    values, step, removed = dict(values), values["step"], 0
+    for role, column in values.items():
+        known = np.flatnonzero(~np.isnan(column) & ~np.isnan(step))
+        if role == "step" or (column[known] == column[known[:1]]).all():  # a constant is no branch's own
+            continue
+        if keep == "last":
+            # A restart replaces all that was recorded from its first step on.
+            later = np.minimum.accumulate(step[known][::-1])[::-1]
+            stays = np.append(step[known][:-1] < later[1:], True) if known.size else np.empty(0, dtype=bool)
+        else:
+            earlier = np.maximum.accumulate(step[known])
+            stays = np.append(True, step[known][1:] > earlier[:-1]) if known.size else np.empty(0, dtype=bool)
+        if not stays.all():
+            values[role] = column.copy()
+            values[role][known[~stays]] = np.nan
+            removed = max(removed, int((~stays).sum()))
+    if removed:
+        notes.append(f"Steps go back: of what stands twice the {keep} is kept, {removed} rows are left out.")
+    return values
 
 
 def _in_order(
@@ -124,21 +185,31 @@ def _in_order(
     if first.all():
         return rows, values
     groups = np.cumsum(first) - 1
+    near = 0
     for role, column in values.items():
         joined = np.full(int(groups[-1]) + 1, np.nan)
         known = np.flatnonzero(~np.isnan(column))
         # Backwards, so that the first of several stands.
         joined[groups[known[::-1]]] = column[known[::-1]]
         other = known[joined[groups[known]] != column[known]]
+        with np.errstate(invalid="ignore"):  # of two infinite numbers
+            same = np.isclose(joined[groups[other]], column[other], rtol=SAME, atol=0.0)
+        near, other = near + int(same.sum()), other[~same]
         if other.size:
             at = int(other[0])
             here = np.flatnonzero(groups == groups[at])
-            raise ValueError(
+            raise OptionError(
                 f"{names[role]} must have one value for a step, got {joined[groups[at]]:g} and {column[at]:g} "
-                f"for step {step[at]:g} (rows {rows[here[0]]} and {rows[at]})"
+                f"for step {step[at]:g} (rows {rows[here[0]]} and {rows[at]})",
+                'after a restart, keep="last" takes the last',
+                "after a restart, --keep last takes the last",
             )
         values[role] = joined
     notes.append(f"{int((~first).sum())} rows repeat a step without contradiction; they have been joined.")
+    if near:
+        notes.append(
+            f"{near} values differ from those of the same step in the last digits; the first ones stand."
+        )
     return rows[first], values
 
 
@@ -146,7 +217,11 @@ def _until_divergence(
     rows: Integers, values: dict[str, Array], names: dict[str, str], notes: list[str]
 ) -> tuple[Integers, dict[str, Array], int]:
     """Cut the run where loss or sharpness is infinite for good."""
-    measured = [role for role in ("sharpness", "loss", "second_sharpness") if role in values]
+    measured = [
+        role
+        for role in ("sharpness", "preconditioned_sharpness", "loss", "second_sharpness")
+        if role in values
+    ]
     end, cause = rows.size, ""
     for role in measured:
         column = values[role]
@@ -181,13 +256,25 @@ def _until_divergence(
 
 
 def _with_settings_in_every_row(
-    rows: Integers, values: dict[str, Array], names: dict[str, str], notes: list[str]
+    rows: Integers,
+    values: dict[str, Array],
+    names: dict[str, str],
+    notes: list[str],
+    without_momentum: bool,
 ) -> dict[str, Array]:
     """Return the columns with lr and momentum that hold until the next value; refuse what is out of range."""
     values = dict(values)
     for role, allowed in (("lr", ">= 0"), ("momentum", "in [0, 1)")):
-        column = values[role]
+        column = values[role].copy()
         known = np.flatnonzero(~np.isnan(column))
+        if role == "momentum" and known.size == 0 and without_momentum:
+            continue
+        if known.size and known[0] != 0 and (column[known] == column[known[0]]).all():
+            notes.append(
+                f"{names[role]} is missing in the first {known[0]} rows; its only value holds there, too."
+            )
+            column[: known[0]] = column[known[0]]
+            known = np.flatnonzero(~np.isnan(column))
         if column.size and (known.size == 0 or known[0] != 0):
             raise ValueError(f"{names[role]} must have a value in the first row, got none in row {rows[0]}")
         fine = np.isfinite(column[known]) & (column[known] >= 0)
@@ -196,6 +283,7 @@ def _with_settings_in_every_row(
         if not fine.all():
             at = int(known[~fine][0])
             raise ValueError(f"{names[role]} must be {allowed}, got {column[at]:g} in row {rows[at]}")
+        values[role] = column
         if known.size < column.size:
             holds = np.maximum.accumulate(np.where(np.isnan(column), 0, np.arange(column.size)))
             values[role] = column[holds]
@@ -204,27 +292,83 @@ def _with_settings_in_every_row(
     return values
 
 
-def _lookahead(values: dict[str, Array], notes: list[str]) -> float:
-    """Return the lookahead by which a recorded threshold, if there is one, follows from lr and momentum."""
+def matching_sharpness(data: xarray.Dataset) -> str:
+    """Return the name of the sharpness that a recorded run's threshold is of."""
+    return "preconditioned_sharpness" if "preconditioned_sharpness" in data else "sharpness"
+
+
+def _check_optimizer(
+    optimizer: Any, lr: float | None, momentum: float | None, lookahead: float | None
+) -> None:
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(
+            "optimizer must be one of selfstab's, such as selfstab.Adam(lr), "
+            f"got {validation.shown(optimizer)}"
+        )
+    if (lr, momentum, lookahead) != (None, None, None):
+        raise ValueError("lr, momentum and lookahead must be left out beside optimizer, which has its own")
+
+
+def _rule(values: dict[str, Array], notes: list[str]) -> tuple[float, Optimizer | None]:
+    """Return the lookahead, or the averaging, by which a recorded threshold follows from lr and momentum."""
     if "max_stable_sharpness" not in values:
-        return 0.0
+        return 0.0, None
     lr, momentum, limits = (values[name] for name in ("lr", "momentum", "max_stable_sharpness"))
     known = np.isfinite(limits) & (limits > 0) & (lr > 0)
     if not known.any():
-        return 0.0
+        return 0.0, None
     lookaheads = (2.0 * (1.0 + momentum[known]) / (lr[known] * limits[known]) - 1.0) / 2.0
     ahead = float(np.median(lookaheads))
+    first = float(momentum[known][0])
+    gains = 1.0 + 2.0 * lookaheads
+    preconditioned = "preconditioned_sharpness" in values
+    # Decoupled weight decay takes a little from the threshold.
+    if ahead < -1e-6 and np.allclose(
+        gains, 1.0 - momentum[known], rtol=0.05 if preconditioned else 1e-6, atol=0.0
+    ):
+        notes.append("Momentum averages gradients, as is read off the recorded threshold.")
+        return 0.0, AveragedHeavyBall(1.0, first)
+    if preconditioned and -0.5 < ahead < -1e-6:
+        gain = float(np.median(gains))
+        notes.append(f"The threshold is that of a learning rate times {gain:.3g}, as recorded.")
+        return 0.0, LinearOptimizer(1.0, (gain, 0.0), (1.0, -1.0 - first, first))
     if np.ptp(lookaheads) > 1e-6 or ahead < -1e-6:
         notes.append(
             "The recorded threshold is not that of this lr and momentum at any lookahead; it is not used."
         )
-        return 0.0
+        return 0.0, None
     if abs(ahead) <= 1e-6:
-        return 0.0
-    nesterov = float(momentum[known][0])
-    ahead = nesterov if abs(ahead - nesterov) <= 1e-6 else ahead
+        return 0.0, None
+    ahead = first if abs(ahead - first) <= 1e-6 else ahead
     notes.append(f"The lookahead, {ahead:g}, is read off the recorded threshold.")
-    return ahead
+    return ahead, None
+
+
+def _special(values: dict[str, Array], names: dict[str, str], optimizer: Optimizer | None) -> list[str]:
+    """Return notes on a preconditioner and on clipping."""
+    notes = []
+    own = values.get("preconditioned_sharpness")
+    alone = names["sharpness"] == names.get("preconditioned_sharpness")
+    if own is not None and (alone or not np.array_equal(own, values["sharpness"], equal_nan=True)):
+        notes.append("Threshold and catapults are of the preconditioned sharpness.")
+        if optimizer is None or not isinstance(optimizer, LinearOptimizer):
+            notes.append(
+                "The law is for a preconditioner that stands still; one that moves takes part of the drop."
+            )
+    if "clipping_factor" in values:
+        clipped = int((values["clipping_factor"] < 1.0).sum())
+        if clipped:
+            notes.append(
+                f"Gradients are clipped at {clipped} of {values['clipping_factor'].size} records: the threshold is of "
+                "steps that are not."
+            )
+    return notes
+
+
+def _sampled(strides: Array) -> bool:
+    """Return whether records are a sample of a run's, as a server gives it: no stride is that of most of them."""
+    _, counts = np.unique(strides, return_counts=True)
+    return bool(strides.size >= _ENOUGH and counts.max() < 0.9 * strides.size and (strides > 1).mean() > 0.1)
 
 
 def _gaps(values: dict[str, Array], names: dict[str, str]) -> list[str]:
@@ -239,8 +383,14 @@ def _gaps(values: dict[str, Array], names: dict[str, str]) -> list[str]:
             continue
         kinds, counts = np.unique(strides, return_counts=True)
         usual = int(kinds[counts.argmax()])
-        if usual > 1:
+        if usual > 1 and not _sampled(strides):
             notes.append(f"{names[role]} is recorded every {usual} steps.")
+        if _sampled(strides):
+            notes.append(
+                f"{names[role]} is a sample: {steps.size} records at irregular strides of {strides.min()} to "
+                f"{strides.max()} steps. Rates are per step, by these strides; what lies between is not seen."
+            )
+            continue
         # The last record of a run may be closer to the one before.
         wide = int((strides > usual).sum())
         if wide:

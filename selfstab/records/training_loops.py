@@ -1,14 +1,18 @@
-"""What another library's training loop shows at one step: loss, Hessian-vector products and the optimizer's state."""
+"""What another library's training loop shows at one step: loss, Hessian-vector products and the optimizer's state.
+
+``torch_loops`` reads loops of PyTorch and ``jax_loops`` loops of JAX. Another library is another such file.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from selfstab import validation
+from selfstab.records.training_optimizers import OptimizerReading
 from selfstab.validation import Array
 
 PRECISIONS: Final = ("float64", "float32")
@@ -26,86 +30,28 @@ class Reading:
     lr: float | None = None
     momentum: float | None = None
     lookahead: float | None = None
-
-
-def of_jax(function: Any) -> Callable[[Any], Reading]:
-    """Return what reads a JAX loop: parameters → loss, and products forward over reverse, compiled."""
-    import jax
-    import jax.numpy as jnp
-    from jax.flatten_util import ravel_pytree
-
-    if not callable(function):
-        raise TypeError(f"function must be a function, got {validation.shown(function)}")
-    value = jax.jit(function)
-    product = jax.jit(lambda p, v: jax.jvp(jax.grad(function), (p,), (v,))[1])
-
-    def read(parameters: Any) -> Reading:
-        flat, unravel = ravel_pytree(parameters)
-        if str(flat.dtype) not in PRECISIONS:
-            raise TypeError(f"parameters must be of float64 or float32, got {flat.dtype}")
-
-        def along(v: Array) -> Any:
-            return np.asarray(ravel_pytree(product(parameters, unravel(jnp.asarray(v, flat.dtype))))[0])
-
-        return Reading(number("loss", value(parameters)), along, flat.size, str(flat.dtype))
-
-    return read
-
-
-def of_torch(parameters: Iterable[Any], closure: Any, optimizer: Any) -> Callable[[Any], Reading]:
-    """Return what reads a PyTorch loop: loss, products backward over backward, and what an SGD's groups say."""
-    import torch
-
-    weights = [p for p in parameters if isinstance(p, torch.Tensor) and p.requires_grad]
-    if not weights:
-        raise ValueError("parameters must hold tensors that require gradients, got none")
-    precision = str(weights[0].dtype).removeprefix("torch.")
-    if any(p.dtype != weights[0].dtype for p in weights) or precision not in PRECISIONS:
-        raise TypeError(f"parameters must be of float64 or float32, all of one, got {precision} first")
-    if not callable(closure):
-        raise TypeError(f"closure must be a function, got {validation.shown(closure)}")
-    if not isinstance(optimizer, torch.optim.SGD):
-        raise TypeError(f"optimizer must be a torch.optim.SGD, got {validation.shown(optimizer)}")
-
-    repeatable = False
-
-    def read(_: Any) -> Reading:
-        nonlocal repeatable
-        lr, momentum, nesterov, decay = _sgd(optimizer)
-        with torch.enable_grad():
-            loss = closure()
-            if not isinstance(loss, torch.Tensor) or loss.ndim:
-                raise TypeError(f"closure must return a scalar tensor, got {validation.shown(loss)}")
-            if not repeatable:
-                first, again = loss.detach(), closure().detach()
-                if not torch.equal(first, again) and not bool(torch.isnan(first)):
-                    raise ValueError(
-                        "closure must give one value at one point, as a module does after .eval() on data that do not "
-                        f"change, got {float(first):.6g} and {float(again):.6g}"
-                    )
-                repeatable = True
-            slopes = torch.autograd.grad(loss, weights, create_graph=True, materialize_grads=True)
-            flat = torch.cat([slope.reshape(-1) for slope in slopes])
-
-        def along(v: Array) -> Any:
-            direction = torch.as_tensor(v, dtype=flat.dtype, device=flat.device)
-            if not flat.requires_grad:  # a gradient that is constant
-                return decay * v
-            images = torch.autograd.grad(flat @ direction, weights, retain_graph=True, materialize_grads=True)
-            return torch.cat([image.reshape(-1) for image in images]).cpu().numpy() + decay * v
-
-        total = float(loss.detach())
-        if decay:
-            total += 0.5 * decay * sum(float((p.detach() ** 2).sum()) for p in weights)
-        return Reading(total, along, flat.numel(), precision, lr, momentum, momentum if nesterov else 0.0)
-
-    return read
+    vector: Callable[[Array], Any] | None = None
+    """Makes NumPy's numbers a vector that `product` takes and returns, of the library, on its device."""
+    optimizer: OptimizerReading | None = None
+    gradient: Callable[[], Any] | None = None
+    """Returns ∇L at this step in the library's own form, without weight decay."""
+    gradient_norm: Callable[[], float] | None = None
+    arrays: Callable[[], Sequence[Any]] | None = None
+    """Returns the weights in order, in pieces."""
+    noise: float = 0.0
+    """Relative error of a product, beyond the rounding of its precision: of differences of gradients."""
 
 
 def number(name: str, value: Any) -> float:
     """Return one number of any library's, perhaps not finite: divergence is a result."""
+    number_ = value
     try:
-        array = np.asarray(value)
+        if callable(getattr(value, "detach", None)):  # a tensor of PyTorch, perhaps with its graph
+            number_ = value.detach().cpu()
+            number_ = number_.double() if number_.is_floating_point() else number_
+        array = np.asarray(number_)
+        if array.dtype.name in ("bfloat16", "float8_e4m3fn", "float8_e5m2"):  # of JAX
+            array = array.astype(np.float64)
         if array.shape != () or array.dtype.kind not in "fiu":
             raise TypeError
     except (TypeError, ValueError, RuntimeError):
@@ -113,18 +59,10 @@ def number(name: str, value: Any) -> float:
     return float(array)
 
 
-def _sgd(optimizer: Any) -> tuple[float, float, bool, float]:
-    """Return lr, momentum, whether it is Nesterov's, and the weight decay of all of an optimizer's groups."""
-    groups = {
-        tuple(group[name] if isinstance(group[name], bool) else float(group[name]) for name in
-              ("lr", "momentum", "nesterov", "weight_decay", "dampening", "maximize"))
-        for group in optimizer.param_groups
-    }  # fmt: skip
-    if len(groups) > 1:
-        raise ValueError(f"optimizer must have one lr and momentum in all its groups, got {sorted(groups)}")
-    lr, momentum, nesterov, decay, dampening, maximize = groups.pop()
-    if dampening or maximize:
-        raise ValueError(
-            f"optimizer must not dampen or maximize, got dampening={dampening}, maximize={maximize}"
+def check_parts(parts: Any) -> None:
+    """Raise TypeError unless parts of a loss can be gone through again and again."""
+    if not isinstance(parts, Iterable) or isinstance(parts, (str, bytes)) or iter(parts) is parts:
+        raise TypeError(
+            "parts must be a list, a data loader, or another thing to go through again at each product, got "
+            f"{validation.shown(parts)}"
         )
-    return float(lr), float(momentum), bool(nesterov), float(decay)

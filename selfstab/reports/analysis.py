@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from selfstab.files import write_text
+from selfstab.kernels.measures import which_sharpness
 from selfstab.notices import printable
-from selfstab.records import formats, outputs
-from selfstab.records.analyze import CAUTIONS, cautions_of, largest_of
+from selfstab.records import edge_cycles, formats, outputs
+from selfstab.records.analyze import largest_of
+from selfstab.records.cautions import CAUTIONS, cautions_of, measured_by
 from selfstab.reports import pages
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ _OF_LOSS: Final = (
 
 _MOST_ON_SCREEN: Final = 40
 _MOST_ON_PAGE: Final = 200
+_MOST_NAMED: Final = 8
 
 # -- text ---------------------------------------------------------------------------------------------------------
 
@@ -72,10 +75,13 @@ def summary(data: xarray.Dataset) -> list[str]:
     list of str
         Sentences.
     """
-    step = data["step"].values
+    step, momentum = data["step"].values, data["momentum"].values
+    name = json.loads(data.attrs.get("optimizer", "{}")).get("name", "")
     lines = [
         f"{data.sizes['step']} records, steps {step[0]} to {step[-1]}; "
-        f"lr {_range(data['lr'].values)}, momentum {_range(data['momentum'].values)}"
+        + (f"{name}, " if name else "")
+        + f"lr {_range(data['lr'].values)}"
+        + (f", momentum {_range(momentum)}" if np.isfinite(momentum).any() else "")
         + (f", lookahead {data.attrs['lookahead']:g}" if data.attrs["lookahead"] else "")
         + f"; threshold {_range(data['max_stable_sharpness'].values)}."
     ]
@@ -83,9 +89,52 @@ def summary(data: xarray.Dataset) -> list[str]:
     lines.append(
         f"{count} catapult{'s' * (count != 1)}; {int(data['steps_above_threshold'])} steps above the threshold."
     )
-    if int(data["diverged_at"]) >= 0:
-        lines.append(f"Diverged at step {int(data['diverged_at'])}.")
+    lines += edge_cycles.sentences(data)
+    diverged_at = int(data["diverged_at"])
+    open_since = int(data["open_since"]) if "open_since" in data else -1
+    if diverged_at >= 0:
+        lines.append(f"The run diverged at step {diverged_at}.")
+    if open_since >= 0 and diverged_at >= 0:
+        lines.append(f"The swing that began at step {open_since} led there: it is no catapult.")
+    elif open_since >= 0:
+        lines.append(
+            f"The record ends during a swing: the sharpness is above the threshold since step {open_since}."
+        )
+    beyond = [k for k in range(count) if "beyond_sharpness" in cautions_of(data, k)]
+    if beyond:
+        lines.append(f"The law does not apply to {_numbers(beyond)}: it would take the sharpness below 0.")
     return lines
+
+
+def _numbers(catapults: list[int]) -> str:
+    shown = ", ".join(map(str, catapults[:_MOST_NAMED])) + ", ..." * (len(catapults) > _MOST_NAMED)
+    return f"catapult{'s' * (len(catapults) != 1)} {shown}"
+
+
+def meanings(data: xarray.Dataset) -> dict[str, str]:
+    """Return what each caution of these catapults means, with the number of each that it goes by.
+
+    Parameters
+    ----------
+    data
+        What :func:`selfstab.analyze` returns; the variable ``number`` has the catapults' own numbers.
+
+    Returns
+    -------
+    dict
+        Sentence by name.
+    """
+    numbers = data["number"].values if "number" in data else np.arange(data.sizes["catapult"])
+    of_each = [cautions_of(data, k) for k in range(data.sizes["catapult"])]
+    out = {}
+    for name, text in CAUTIONS.items():
+        told = [k for k, names in enumerate(of_each) if name in names]
+        if told:
+            shown = [(int(numbers[k]), measured_by(data, k, name)) for k in told[:_MOST_NAMED]]
+            measured = "; ".join(f"{number}: {value}" for number, value in shown if value)
+            more = "; ..." * (len(told) > _MOST_NAMED)
+            out[name] = f"{text}. ({measured}{more})" if measured else f"{text}."
+    return out
 
 
 def _listed(data: xarray.Dataset, most: int) -> tuple[xarray.Dataset, str]:
@@ -131,9 +180,7 @@ def table(data: xarray.Dataset) -> str:
                 stralign="right",
             )
         )
-    parts += [
-        f"{name}: {text}" for name, text in CAUTIONS.items() if any(name in names for names in cautions)
-    ]
+    parts += [f"{name}: {text}" for name, text in meanings(data).items()]
     parts += [printable(f"note: {note}") for note in json.loads(data.attrs["notes"])]
     return "\n".join(parts)
 
@@ -149,12 +196,17 @@ def as_json(data: xarray.Dataset) -> str:
     Returns
     -------
     str
-        An object with steps, lookahead, diverged_at, steps_above_threshold, notes, and a list of catapults.
+        An object with steps, lookahead, diverged_at, steps_above_threshold, open_since, plateau_ratio, notes, and
+        lists of catapults and of cycles at the edge.
     """
     names = [str(name) for name, variable in data.data_vars.items() if variable.dims == ("catapult",)]
     catapults = [
         {name: _plain(data[name].values[k]) for name in names} | {"cautions": cautions_of(data, k)}
         for k in range(data.sizes["catapult"])
+    ]
+    cycles = [
+        {name: _plain(data[name].values[k]) for name in edge_cycles.VARIABLES}
+        for k in range(data.sizes["edge_cycle"])
     ]
     step = data["step"].values
     return json.dumps(
@@ -164,7 +216,10 @@ def as_json(data: xarray.Dataset) -> str:
             "lookahead": float(data.attrs["lookahead"]),
             "diverged_at": int(data["diverged_at"]),
             "steps_above_threshold": int(data["steps_above_threshold"]),
+            "open_since": int(data["open_since"]),
+            "plateau_ratio": _plain(data["plateau_ratio"].values[()]),
             "catapults": catapults,
+            "edge_cycles": cycles,
             "notes": json.loads(data.attrs["notes"]),
             "versions": json.loads(data.attrs["versions"]),
         },
@@ -298,7 +353,7 @@ def _draw_largest(data: xarray.Dataset) -> Figure:
     begin, died = int(data["onset"][largest]), int(data["died"][largest])
     margin = max(died - begin, 4)
     near = data.sel(step=slice(begin - margin, died + margin))
-    if int(np.isfinite(near["sharpness"].values).sum()) < 2:
+    if int(np.isfinite(near[which_sharpness(data["max_stable_sharpness"])].values).sum()) < 2:
         near = data
     figure = _draw_run(near.isel(catapult=[largest]))
     step = near["step"].values
@@ -390,7 +445,7 @@ def page(data: xarray.Dataset, name: str) -> str:
         numbers=data["number"].values.tolist(),
         tables=tables,
         cautions_of_each=cautions,
-        meanings={key: text for key, text in CAUTIONS.items() if any(key in names for names in cautions)},
+        meanings=meanings(data),
         notes=[printable(str(note)) for note in json.loads(data.attrs["notes"])],
         versions=json.loads(data.attrs["versions"]),
         lookahead=float(data.attrs["lookahead"]),

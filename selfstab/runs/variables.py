@@ -124,7 +124,9 @@ CONSTRAINED_KEEP: Final = table({
 })  # fmt: skip
 
 BESIDE_CONSTRAINED: Final = table({
-    "edge_inertia_number": ("κ of the cycle that α drives at the edge, 0 where α <= 0", "1"),
+    "edge_inertia_number": (
+        "κ of the cycle that α drives at the edge; NaN, unknown, where α <= 0; to be read where invalid is 0", "1",
+    ),
     **dict.fromkeys(
         ("diverged_at", "constrained_diverged_at", "predicted_diverged_at", "flow_diverged_at"),
         ("first step that is beyond float64's range, -1 if none", "step", ()),
@@ -144,5 +146,6 @@ PREDICTED: Final = table({
     "sharpness_residual": ("‖Hu − Su‖ at w_t", "1/lr"),
     "predicted_sharpness_residual": ("‖Hu − Su‖ at the predicted weights", "1/lr"),
     "flow_sharpness_residual": ("‖Hu − Su‖ on the gradient flow", "1/lr"),
+    "flow_error": ("largest local error of the gradient flow since the last step over ‖w‖, large at kinks", "1"),
 })  # fmt: skip
 """What is recorded beside the constrained trajectory."""

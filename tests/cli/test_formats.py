@@ -28,20 +28,20 @@ def test_help_follows_the_registry() -> None:
 
     class Log(Format):
         name = "log"
-        suffixes = (".log",)
+        suffixes = (".ours",)
 
         def read(self, source, member=""):
             return Table({})
 
     before = shown()
-    assert "Copy .csv, .nc, .npz, .tsv or .zarr" in before
+    assert "Copy .arrow, .csv, .dat, .feather, " in before
     assert "Write .csv, .nc, .npz, .tsv or .zarr here." in before
     formats.register(Log)
     try:
         # It is read, and not written.
-        assert ".log" in with_formats("READABLE")
-        assert ".log" in shown()
-        assert ".log" not in with_formats("WRITTEN")
+        assert ".ours" in with_formats("READABLE")
+        assert ".ours" in shown()
+        assert ".ours" not in with_formats("WRITTEN")
     finally:
         formats.unregister("log")
     assert shown() == before

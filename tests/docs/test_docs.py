@@ -99,11 +99,11 @@ def test_displayed_formulas_are_paragraphs(name):
     assert text(name).count("$$") % 2 == 0
 
 
-# Pages of the manual that hold Python.
+# Pages of the manual that hold Python. Those of how_to need large libraries: tests/integrations runs them.
 EXAMPLES = [
     path
     for path in sorted(DOCS.rglob("*.md"))
-    if not {"_build", "examples", "generated"} & {*path.relative_to(DOCS).parts}
+    if not {"_build", "examples", "generated", "how_to"} & {*path.relative_to(DOCS).parts}
     and "```python" in path.read_text(encoding="utf-8")
 ]
 
@@ -134,11 +134,9 @@ def test_examples_run(path):
     run_examples(path.read_text(encoding="utf-8"), path)
 
 
-@pytest.mark.parametrize("library", ["NumPy", "JAX", "PyTorch"])
+@pytest.mark.parametrize("library", ["NumPy", "JAX", pytest.param("PyTorch", marks=pytest.mark.integrations)])
 def test_examples_of_a_model_of_ones_own_run(library):
     # Protects the way in from other libraries; each section stands alone, and no other holds an example.
-    if library == "PyTorch":
-        pytest.importorskip("torch", reason="PyTorch is not installed: not run")
     parts = re.split(r"^## (.+)$", OWN_MODEL.read_text(encoding="utf-8"), flags=re.MULTILINE)
     found = dict(zip(parts[1::2], parts[2::2], strict=True))
     assert [name for name, body in found.items() if "```python" in body] == ["NumPy", "JAX", "PyTorch"]

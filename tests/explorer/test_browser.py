@@ -1,6 +1,5 @@
 """The page in a real browser: sliders, the click, the files, and nothing from anywhere else."""
 
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 import xarray
 
+from tests.chromium import CHROMIUM, FLAGS
 from tests.explorer.serving import serving
 
 pytest.importorskip("bokeh", reason="not run: Bokeh (extra 'explore') is missing")
@@ -17,20 +17,10 @@ playwright = pytest.importorskip(
     "playwright.sync_api", reason="not run: Playwright (extra 'browser') is missing"
 )
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="not run: there is no Chromium on this machine")
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-WAIT = 60_000
-"""Milliseconds: a kernel may have to be compiled."""
+WAIT = 180_000
+"""Milliseconds: a kernel may have to be compiled, and a figure takes seconds of a processor that others use, too."""
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +41,7 @@ def explorer(tmp_path_factory):
         page.on("websocket", lambda socket: asked.append(socket.url))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-        page.goto(address)
+        page.goto(address, timeout=WAIT)
         port = urlsplit(address).port
         made = SimpleNamespace(page=page, asked=asked, complaints=complaints, port=port)
         settled(made, 256)
@@ -200,6 +190,36 @@ def test_a_bad_formula_is_told_in_words(explorer):
     assert "Traceback" not in explorer.page.content()
     explorer.page.locator(".widget-model select").select_option("CubicTaylor")
     until(explorer, "found", "</span>catapult")
+
+
+def test_sliders_have_names_and_values_for_screen_readers(explorer):
+    # Protects readers without a screen: a slider on a log scale says 0.02, not -1.7.
+    explorer.page.get_by_role("button", name="momentum", exact=True).click()
+    until(explorer, "found", "gradient descent beside it")
+    handle = explorer.page.locator(".widget-excess .noUi-handle")
+    explorer.page.wait_for_timeout(700)
+    assert handle.get_attribute("aria-label") == "relative excess ε"
+    assert handle.get_attribute("aria-valuetext") == "0.02"
+
+
+def test_the_player_moves_a_ball_along_both_runs(explorer):
+    # Protects play and step: they are the browser's alone, and the page goes on to answer afterwards.
+    explorer.page.get_by_role("button", name="momentum", exact=True).click()
+    until(explorer, "found", "gradient descent beside it")
+    settled(explorer, 256)
+    step = explorer.page.locator("#player").get_by_role("button", name="Step")
+    step.click()
+    step.click()
+    now = "Bokeh.documents[0].get_model_by_name('now').data"
+    ends = "['run', 'ghost'].map((name) => Bokeh.documents[0].get_model_by_name(name).data.sharpness[1])"
+    assert explorer.page.evaluate(f"[...{now}.step]") == [1, 1]
+    assert explorer.page.evaluate(f"[...{now}.sharpness].reverse()") == explorer.page.evaluate(ends)
+    explorer.page.locator("#player").get_by_role("button", name="Play").click()
+    explorer.page.wait_for_function(f"{now}.step[0] > 20", timeout=WAIT)
+    explorer.page.locator("#player").get_by_role("button", name="Pause").click()
+    assert explorer.page.locator("#player input").get_attribute("aria-valuetext").endswith("of 600")
+    press(explorer, "excess", "ArrowLeft", 3)
+    explorer.page.wait_for_function(f"{now}.step.length === 0", timeout=WAIT)
 
 
 def test_nothing_left_this_machine_and_nothing_went_wrong(explorer):

@@ -10,10 +10,12 @@ from types import SimpleNamespace
 
 import pytest
 from bokeh.document import Document
+from bokeh.events import ButtonClick
 
 from selfstab import phases, theory
 from selfstab.explorer import compilation, exports, page, setups, tasks, views
 from selfstab.explorer import state as state_module
+from selfstab.explorer.presets import PRESETS
 from selfstab.explorer.process import WorkError
 from selfstab.explorer.setups import FORMULA
 from selfstab.explorer.state import PageState
@@ -208,6 +210,57 @@ def test_pictures_are_drawn_as_they_come_and_an_error_is_said(monkeypatch, tab, 
     tab._work(state, lambda: True)
     assert "MemoryError" in tab.controls.message.text
     assert tab.drawn_keys == {}
+
+
+def pale(tab):
+    """Return the names of what is pale."""
+    return {root.name for root in tab.document.roots if root.styles.get("opacity")}
+
+
+def test_what_shows_another_model_is_pale(monkeypatch, tab, plain_engine):
+    """Protects the reader from numbers of the former model: all is pale until the new run is there."""
+    monkeypatch.setattr(compilation, "compile_for", lambda state: None)
+    assert pale(tab) == set()
+    tab.change(lambda: tab.state.with_model("Product"))
+    assert pale(tab) == {*page.PLOTS, "found"}
+    state = PageState(steps=20)
+    data = plain_engine(views.run, state)
+    monkeypatch.setattr(views, "pictures", lambda *_: iter([("run", data)]))
+    tab._work(state, lambda: False)
+    assert pale(tab) == {"diagram", "orbits"}
+    tab._work(state, lambda: True)
+    assert pale(tab) == set()
+    tab.change(lambda: PageState(momentum=0.5))
+    tab.change(lambda: PageState(momentum=0.6))
+    tab._work(state, lambda: True)
+    assert pale(tab) == set()
+
+
+def test_a_bad_formula_does_not_stand_beside_the_former_models_numbers(monkeypatch, tab, plain_engine):
+    """Protects the reader from a formula with another one's run: it stays pale until something valid is asked for."""
+    monkeypatch.setattr(compilation, "compile_for", lambda state: None)
+    tab.change(lambda: PageState(model=FORMULA, formula="u +"))
+    assert pale(tab) == {*page.PLOTS, "found"}
+    state = PageState(steps=20)
+    data = plain_engine(views.run, state)
+    monkeypatch.setattr(views, "pictures", lambda *_: iter([("run", data)]))
+    tab._work(state, lambda: True)
+    assert pale(tab) == {*page.PLOTS, "found"}
+    tab.change(lambda: PageState(momentum=0.5))
+    tab._work(state, lambda: True)
+    assert pale(tab) == set()
+
+
+def test_a_preset_is_the_state_of_its_button(tab):
+    """Protects the five experiments: a button asks for its state once, and the widgets follow."""
+    assert [button.label for button in tab.controls.presets] == list(PRESETS)
+    for button, preset in zip(tab.controls.presets, PRESETS.values(), strict=True):
+        count = len(tab.worker.states)
+        button._trigger_event(ButtonClick(button))
+        assert tab.state == preset
+        assert len(tab.worker.states) == count + 1
+        assert tab.controls.momentum.value == pytest.approx(preset.momentum)
+        assert tab.controls.warmup.value == preset.warmup
 
 
 def test_parts_are_those_of_the_template(tab):

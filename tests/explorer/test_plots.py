@@ -10,7 +10,7 @@ import xarray
 
 from selfstab import phases
 from selfstab.explorer import views
-from selfstab.explorer.plots import Pictures, _shown_losses, _shown_steps
+from selfstab.explorer.plots import Pictures, _powers, _shown_losses, _shown_steps
 from selfstab.explorer.scales import Axis
 from selfstab.explorer.state import PageState
 
@@ -99,6 +99,40 @@ def test_a_run_is_drawn_with_its_threshold_and_law(plain_engine):
     warm = PageState(steps=40, warmup=9.0)
     pictures.draw_run(warm, plain_engine(views.run, warm), views.law(warm))()
     assert not pictures.plane_lines["final"].visible
+
+
+def test_gradient_descent_is_drawn_beside_and_taken_away(plain_engine):
+    """Protects the comparison on one scale: the other run's own numbers, and none of them left beside a new run."""
+    state, pictures = PageState(steps=40), Pictures()
+    data, beside = plain_engine(views.run, state), plain_engine(views.ghost, state)
+    pictures.draw_run(state, data, views.law(state), beside)()
+    columns = pictures.ghost_source.data
+    assert np.array_equal(columns["sharpness"], beside["sharpness"])
+    assert np.array_equal(columns["x"], beside["displacement"])
+    assert set(columns) == {"step", "x", "sharpness", "loss"}
+    pictures.draw_run(state, data, views.law(state))()
+    assert all(len(values) == 0 for values in pictures.ghost_source.data.values())
+
+
+def test_powers_on_the_losses_axis_have_room():
+    """Protects a small window: at most five labels, each between the smallest and the largest loss."""
+    for low in (1e-30, 1e-9, 1e-3, 0.5):
+        powers = _powers(np.array([low, 0.7, np.nan, 0.0]))
+        assert len(powers) <= 5
+        assert all(low <= power <= 0.7 for power in powers)
+
+
+def test_a_diagram_of_divergences_says_what_to_do(plain_engine):
+    """Protects a newcomer before a black picture: a hint, which goes with the next diagram."""
+    state, pictures = PageState(steps=4), Pictures()
+    data = plain_engine(views.diagram, state, 2)
+    alone = pictures.legend.text
+    data["phase"][:] = phases.DIVERGED
+    pictures.draw_diagram(state, data)()
+    assert "Every run here diverges" in pictures.legend.text
+    data["phase"][0, 0] = phases.CATAPULT
+    pictures.draw_diagram(state, data)()
+    assert pictures.legend.text == alone
 
 
 def test_marks_are_at_the_states_own_values():

@@ -123,6 +123,20 @@ def test_below_the_threshold_it_is_heavy_ball(momentum):
     assert data.edge_inertia_number.values == pytest.approx(np.full(41, kappa), rel=1e-12)
 
 
+def test_where_nothing_drives_a_cycle_its_inertia_number_is_unknown():
+    """Protects a reader from a κ of 0 that reads as a small one: α <= 0 gives NaN, and a learning rate of 0 gives 0."""
+    for sharpening in (0.0, -0.02):
+        loss = ss.CubicTaylor(1.0, progressive_sharpening=sharpening, stabilization=4.0)
+        data = ss.constrained_trajectory(loss, ss.HeavyBall(2.0), [0.0, -0.1], 5)
+        assert (data.progressive_sharpening <= 0.0).all()
+        assert np.isnan(data.edge_inertia_number).all()
+        assert "invalid" in data.edge_inertia_number.attrs["long_name"]
+    loss = ss.CubicTaylor(1.0, progressive_sharpening=0.02)
+    data = ss.constrained_trajectory(loss, ss.HeavyBall(ss.LinearWarmup(0.0, 2.0, 5)), [0.0, -0.1], 5)
+    assert data.edge_inertia_number[0] == 0.0
+    assert (data.edge_inertia_number[1:] > 0.0).all()
+
+
 def test_it_follows_a_threshold_that_moves():
     """Protects schedules: with a warmup the sharpness follows S*_t down once it is met, and lr 0 has none."""
     loss = ss.CubicTaylor(1.0, progressive_sharpening=1e-3)
@@ -212,7 +226,9 @@ def test_an_overflow_ends_the_records():
     reached = int(data.constrained_diverged_at)
     assert 0 < reached < 50
     assert data.sizes["step"] == reached
-    assert all(np.isfinite(data[name]).all() for name in data.data_vars)
+    # α < 0 drives no cycle, so that κ is not known.
+    assert (data.progressive_sharpening <= 0.0).all()
+    assert all(np.isfinite(data[name]).all() for name in data.data_vars if name != "edge_inertia_number")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 import selfstab as ss
-from selfstab.flows.gradient import GradientFlow, _coefficients, _reach, _stages
+from selfstab.flows.gradient import KINKED_ERROR, KINKED_STEPS, GradientFlow, _coefficients, _reach, _stages
 
 
 def amplification(stages, z):
@@ -86,3 +86,46 @@ def test_it_gives_up_where_the_sharpness_is_not_finite():
         flow = GradientFlow(ss.Product(), np.array([2.0, 1.0]))
         flow.advance(1.0, sharpness)
         assert np.isnan(flow.weights).all()
+
+
+def kinked():
+    """Return |x| + y²/2, whose flow slides along the kink at x = 0, and a list that grows with each gradient."""
+    gradients = []
+
+    def gradient(w):
+        gradients.append(w)
+        return np.array([np.sign(w[0]), w[1]])
+
+    return ss.FunctionLoss(lambda w: abs(w[0]) + 0.5 * w[1] ** 2, gradient, 2), gradients
+
+
+def test_a_kink_does_not_stall_it():
+    """Protects runs of ReLU networks: pieces of time at a kink take bounded work, and the error is told."""
+    loss, gradients = kinked()
+    flow = GradientFlow(loss, np.array([0.35, 1.0]))
+    before = len(gradients)
+    for _ in range(10):
+        flow.advance(0.1, 1.0)
+    # At the tolerance it would be some 50,000.
+    assert len(gradients) - before < 10 * 6 * KINKED_STEPS
+    # The exact flow is at x = 0 from t = 0.35 on, and y falls as e^{−t}.
+    assert abs(flow.weights[0]) <= 0.1 / KINKED_STEPS
+    assert flow.weights[1] == pytest.approx(np.exp(-1.0), rel=1e-4)
+    assert 1e-5 < flow.local_error <= KINKED_ERROR
+    # Before the kink the tolerance holds.
+    smooth = GradientFlow(loss, np.array([0.35, 1.0]))
+    smooth.advance(0.1, 1.0)
+    assert 0.0 < smooth.local_error <= 1e-6
+
+
+def test_a_smooth_flow_keeps_the_tolerance_where_it_is_short_of_steps():
+    """Protects flows that need more steps than a kink's bound, such as those from a random start: none is a kink."""
+    loss = ss.MLP([64, 8, 1], *ss.datasets.digits(100, target="parity"))
+    start = loss.initial_weights(seed=0)
+    sharpness = loss.sharpness(start)[0]
+    flow = GradientFlow(loss, start)
+    flow.advance(38.0 / sharpness, sharpness)
+    assert flow.local_error <= 1e-6
+    exact = GradientFlow(loss, start, 1e-8)
+    exact.advance(38.0 / sharpness, sharpness)
+    assert np.linalg.norm(flow.weights - exact.weights) < 1e-4 * np.linalg.norm(exact.weights)

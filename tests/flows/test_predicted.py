@@ -10,6 +10,7 @@ from scipy.integrate import solve_ivp
 
 import selfstab as ss
 from selfstab.flows import constrained, predicted
+from selfstab.flows.gradient import KINKED_ERROR, TOLERANCE
 from selfstab.losses.base.loss import Loss
 from selfstab.verification import constrained as slow
 from selfstab.verification import predicted as verification
@@ -272,6 +273,47 @@ def test_the_flow_is_gradient_flow_in_time(momentum):
     ).y.T  # fmt: skip
     assert data.flow_loss.values == pytest.approx([loss.value(w) for w in exact], rel=1e-4)
     assert data.flow_sharpness.values == pytest.approx([loss.sharpness(w)[0] for w in exact], rel=1e-5)
+
+
+@pytest.mark.parametrize("beside", [["run", "flow"], ["run"], ["flow"], []])
+def test_what_is_run_beside_is_chosen(beside):
+    """Protects against a wait for what nobody asked for: what is left out has no variable, the rest keeps its bits."""
+    loss = ss.CubicTaylor(1.0, progressive_sharpening=1e-4)
+    arguments = loss, ss.HeavyBall(3.0, 0.5), [0.02, 0.0], 12
+    whole = ss.predicted_dynamics(*arguments, form="projected")
+    data = ss.predicted_dynamics(*arguments, form="projected", beside=beside)
+    of_run = {"loss", "sharpness", "x", "sharpness_residual", "diverged_at"}
+    of_flow = {name for name in whole if str(name).startswith("flow_")}
+    left_out = (set() if "run" in beside else of_run) | (set() if "flow" in beside else of_flow)
+    assert set(whole) - set(data) == left_out
+    assert all(np.array_equal(data[name], whole[name], equal_nan=True) for name in data)
+
+
+def test_the_flow_says_where_it_meets_kinks():
+    """Protects networks with ReLU: the flow beside them takes bounded work, and its error is told."""
+    x, y = ss.datasets.digits(40, target="parity")
+    gradients = []
+
+    def gradient(w):
+        gradients.append(w)
+        hidden = x @ w[:-1]
+        through = (np.maximum(hidden, 0.0) * w[-1] - y[:, 0]) / len(x)
+        return np.append(x.T @ (through * w[-1] * (hidden > 0)), through @ np.maximum(hidden, 0.0))
+
+    loss = ss.FunctionLoss(
+        lambda w: 0.5 * np.mean((np.maximum(x @ w[:-1], 0.0) * w[-1] - y[:, 0]) ** 2), gradient, 65,
+        third=lambda w, u, v: np.zeros(65),
+    )  # fmt: skip
+    start = np.append(np.random.default_rng(0).normal(size=64) / 8.0, 1.0)
+    start = ss.simulate(loss, ss.HeavyBall(0.2, 0.9), start, 60, keep=["weights"]).weights.values[-1]
+    gradients.clear()
+    optimizer = ss.HeavyBall(3.8 / loss.sharpness(start)[0], 0.9)
+    before = len(gradients)
+    data = ss.predicted_dynamics(loss, optimizer, start, 6)
+    assert int(data.flow_diverged_at) == -1
+    assert TOLERANCE < float(data.flow_error.max()) <= KINKED_ERROR
+    assert (np.diff(data.flow_loss) < 0.0).all()
+    assert len(gradients) - before < 6 * 1000
 
 
 def test_a_prediction_that_runs_off_is_recorded():

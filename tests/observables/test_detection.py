@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 import selfstab as ss
-from selfstab.observables.detection import smoothed
+from selfstab.observables.kinds import smoothed
 
 THRESHOLD = 10.0
 
@@ -263,3 +263,180 @@ def test_records_with_nan_are_left_out():
     xr.testing.assert_identical(ss.catapults(broken, THRESHOLD, other), known)
     assert known.onset.values.tolist() == [21, 101]
     assert ss.catapults([np.nan, np.nan], 1.0).sizes["catapult"] == 0
+
+
+# -- a run's dataset ----------------------------------------------------------------------------------------------
+
+
+def cubic_run(momentum=0.0, sharpening=0.0, start=(1e-4, 0.02), steps=2000, lr=None):
+    """Return a run of the cubic model that flips about x = 0 at y = start[1], with S* = 1."""
+    loss = ss.CubicTaylor(1.0, progressive_sharpening=sharpening)
+    optimizer = ss.HeavyBall(2.0 * (1.0 + momentum) if lr is None else lr, momentum)
+    return ss.simulate(loss, optimizer, list(start), steps, previous=[-start[0], start[1]], keep=KEEP)
+
+
+def test_a_run_is_taken_whole():
+    """Protects the short call: a run's dataset gives what its three arrays give, steps included."""
+    run = cubic_run()
+    known = ss.catapults(run.sharpness, run.max_stable_sharpness, run.loss)
+    assert known.sizes["catapult"] == 1
+    xr.testing.assert_identical(ss.catapults(run), known)
+    later = ss.catapults(run.assign_coords(step=run.step + 500))
+    assert np.array_equal(later.onset, known.onset + 500)
+    xr.testing.assert_allclose(ss.catapults(ss.analyze(run)), known)
+    without = ss.catapults(run.drop_vars("loss"))
+    assert without.sizes["catapult"] == 1
+    assert np.isnan(without.loss_spike).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        (
+            lambda run: ss.catapults(run, 1.0),
+            "threshold must not be given beside a run, which holds it; got 1",
+        ),
+        (lambda run: ss.catapults(run, loss=[1.0]), "loss must not be given beside a run"),
+        (lambda run: ss.catapults(run, step=[1]), "step must not be given beside a run"),
+        (lambda run: ss.catapults(run.sharpness), "threshold must be given beside the sharpness"),
+        (lambda run: ss.catapults(run.drop_vars("sharpness")), "run must hold sharpness, .* got "),
+        (
+            lambda run: ss.catapults(run[["sharpness"]]),
+            "run must hold sharpness and max_stable_sharpness, got ",
+        ),
+        (lambda run: ss.catapults(run.isel(step=0)), "run must hold sharpness along step alone"),
+        (lambda run: ss.catapults(xr.Dataset()), "run must hold .* got no variable"),
+    ],
+)
+def test_a_run_that_is_none_is_named(call, match):
+    """Protects the door of runs."""
+    with pytest.raises((ValueError, TypeError), match=match) as caught:
+        call(cubic_run(steps=20))
+    assert "\n" not in str(caught.value)
+
+
+def test_adams_threshold_is_of_the_preconditioned_sharpness():
+    """Protects runs of optimizers with a preconditioner: the sharpness that is compared is the threshold's."""
+    loss = ss.Quadratic([1.0, 0.1])
+    run = ss.simulate(
+        loss, ss.Adam(0.1), [1.0, 1.0], 40, keep=["loss", "sharpness", "preconditioned_sharpness"]
+    )
+    xr.testing.assert_identical(
+        ss.catapults(run), ss.catapults(run.preconditioned_sharpness, run.max_stable_sharpness, run.loss)
+    )
+    with pytest.raises(ValueError, match="run must hold preconditioned_sharpness"):
+        ss.catapults(run.drop_vars("preconditioned_sharpness"))
+
+
+# -- what is no catapult ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("momentum", "sharpening"), [(0.0, 1e-4), (0.5, 1e-6), (0.9, 1e-9)])
+@pytest.mark.parametrize(("size", "catapult"), [(0.1, False), (0.5, False), (3.0, True)])
+def test_cycles_at_the_edge_are_told_from_catapults(momentum, sharpening, size, catapult):
+    """Protects the word: by theory the swing of a cycle of y_max = m√α dies in between where m is above 1.45."""
+    delta, y = np.sqrt(2.0 * sharpening), size * np.sqrt(sharpening)
+    lr = 2.0 * (1.0 + momentum)
+    period = float(ss.theory.slow_period(lr, momentum, sharpening, y))
+    run = cubic_run(momentum, sharpening, (delta, y), int(2.4 * period))
+    found = ss.catapults(run)
+    assert (found.sizes["catapult"] > 0) is catapult
+    assert (found.attrs["edge_cycles"] > 0) is not catapult
+
+
+def test_arrays_alone_tell_cycles_at_the_edge():
+    """Protects anyone's arrays, which hold no momentum: the same answer."""
+    for size, catapult in ((0.3, False), (3.0, True)):
+        run = cubic_run(0.5, 1e-6, (np.sqrt(2e-6), size * 1e-3), 1900)
+        found = ss.catapults(run.sharpness.values, 1.0, run.loss.values)
+        assert (found.sizes["catapult"] > 0) is catapult
+
+
+def test_a_swing_that_ends_at_the_threshold_is_a_cycle_at_the_edge():
+    """Protects real networks, whose sharpness falls onto the threshold and stays there: overshoot ½ is no catapult."""
+    t = np.arange(600)
+    sharpness = np.where(t < 300, 0.99 + 0.03 * np.minimum(t, 60) / 60, 0.999 - 1e-5 * (t - 300) / 300)
+    loss = 1.0 + 0.2 * np.exp(-np.abs(t - 300) / 20.0)
+    found = ss.catapults(sharpness, 1.0, loss)
+    assert found.sizes["catapult"] == 0
+    assert found.attrs["edge_cycles"] == 1
+    # The same fall to as far below the threshold as it was above is one.
+    sharpness = np.where(t < 300, sharpness, 0.98)
+    assert ss.catapults(sharpness, 1.0, loss).sizes["catapult"] == 1
+
+
+@pytest.mark.parametrize(
+    ("loss", "optimizer", "start"),
+    [
+        (ss.Product(), ss.HeavyBall(0.9), [2.5, 0.2]),
+        (ss.Product(), ss.HeavyBall(1.2, 0.9), [1.932, 0.519]),
+        (ss.CubicTaylor(1.0), ss.HeavyBall(4.095, 0.95), [1e-3, 0.0]),
+        (ss.Coupled(1.0, 1e-3), ss.HeavyBall(1.5, 0.6), [0.3, 2.0]),
+    ],
+)
+def test_the_prelude_of_a_divergence_is_no_catapult(loss, optimizer, start):
+    """Protects reports of runs that diverge: what leads there is an open swing, whatever the sharpness does in it."""
+    run = ss.simulate(loss, optimizer, start, 3000, keep=KEEP)
+    assert int(run.diverged_at) > 0
+    found = ss.catapults(run)
+    assert found.sizes["catapult"] == 0
+    assert found.attrs["open_since"] > 0
+
+
+def test_a_catapult_long_before_a_divergence_stays_one():
+    """Protects against too much caution: the swings that died are listed, and those that led away are not."""
+    loss = ss.CubicTaylor(1.0, progressive_sharpening=1e-3)
+    run = ss.simulate(loss, ss.HeavyBall(3.0, 0.5), [0.01, 0.0], 1500, keep=KEEP)
+    assert int(run.diverged_at) == 317
+    found = ss.catapults(run)
+    assert found.onset.values.tolist() == [1, 37]
+    assert found.attrs["open_since"] == 226
+
+
+def test_a_swing_that_is_open_at_the_end_is_told():
+    """Protects records that end too early."""
+    whole = cubic_run()
+    top = int(ss.catapults(whole).crossing[0]) - 5
+    found = ss.catapults(whole.isel(step=slice(0, top)))
+    assert found.sizes["catapult"] == 0
+    assert found.attrs["open_since"] == 1
+    assert ss.catapults(whole).attrs["open_since"] == -1
+
+
+@pytest.mark.parametrize("noise", [1e-3, 1e-2])
+def test_a_drift_beside_a_noisy_loss_is_no_catapult(noise):
+    """Protects recorded losses, which are noisy: a rise by noise is no spike."""
+    t = np.arange(400)
+    drift = 2.0 + 0.01 * np.sin(t / 60 - 1) - 0.3 * np.clip((t - 250) / 150, 0, 1)
+    for seed in range(5):
+        falling = np.exp(-t / 100) + noise * np.random.default_rng(seed).standard_normal(t.size)
+        assert ss.catapults(drift, 2.0, falling).sizes["catapult"] == 0
+
+
+def test_what_settles_has_a_catapult_where_the_kernel_says_so():
+    """Protects one meaning of the word: runs that settle have the phase catapult exactly where arrays show one."""
+    rng = np.random.default_rng(0)
+    seen = set()
+    losses = [ss.Product(), ss.CubicTaylor(1.0), ss.Chain(3), ss.Minimalist()]
+    for trial in range(24):
+        loss = losses[trial % len(losses)]
+        momentum = float(rng.choice([0.0, 0.5, 0.9]))
+        start = rng.uniform(0.3, 2.0, loss.dimension)
+        if trial % len(losses) == 1:
+            start = np.array([1e-3 * rng.uniform(0.1, 10.0), rng.uniform(-0.02, 0.02)])
+        lr = 2.0 * (1.0 + momentum) * (1.0 + 10.0 ** rng.uniform(-2.5, -0.5)) / loss.sharpness(start)[0]
+        run = ss.simulate(loss, ss.HeavyBall(lr, momentum), start, 1200, keep=KEEP)
+        phase = ss.phases.LABELS[int(ss.observables.measure(run, ["phase"])["phase"])]
+        if phase in ("monotone", "oscillating", "catapult"):
+            assert (phase == "catapult") is (ss.catapults(run).sizes["catapult"] > 0), (loss, start, lr)
+            seen.add(phase)
+    assert {"oscillating", "catapult"} <= seen
+
+
+def test_an_optimizer_that_is_unknown_and_hostile_settings_give_no_momentum():
+    """Protects datasets of others, whose attributes may hold anything."""
+    run = cubic_run()
+    known = ss.catapults(run.sharpness, run.max_stable_sharpness, run.loss)
+    for text in ("{", "[1]", '{"momentum": "x"}', '{"momentum": 2.0, "lookahead": 0.0}', 5):
+        found = ss.catapults(run.assign_attrs(optimizer=text))
+        assert np.array_equal(found.onset, known.onset)

@@ -56,10 +56,12 @@ def test_a_run_is_optaxs(name):
     assert weights(ours) == pytest.approx(np.array(path), rel=1e-13, abs=0.0)
 
 
+@pytest.mark.integrations
 @pytest.mark.parametrize("name", [name for name in CASES if name != "rms corrected"])
 def test_a_run_is_pytorchs(name):
     """Protects the same against PyTorch, which corrects no bias of RMSProp."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: not run")
+    import torch
+
     ours = CASES[name]
     w = torch.tensor(START, requires_grad=True)
     if isinstance(ours, ss.Adam):

@@ -12,8 +12,6 @@ import selfstab as ss
 LOSS = ss.Product()
 START, _ = ss.flip_start(LOSS, LOSS.minimum(sharpness=4.0), size=1e-2)
 STEPS = 1000
-NO_TORCH = "PyTorch is not installed: not run"
-NO_PEER = "torch-optimizer is not installed: not run"
 
 
 def weights_of(optimizer):
@@ -24,7 +22,8 @@ def weights_of(optimizer):
 
 def by_pytorch(make, *, undamped_first_step=True):
     """Return the weights by an optimizer of PyTorch; gradients are ours."""
-    torch = pytest.importorskip("torch", reason=NO_TORCH)
+    import torch
+
     weight = torch.nn.Parameter(torch.tensor(START, dtype=torch.float64))
     optimizer = make([weight])
     if not undamped_first_step:
@@ -55,9 +54,11 @@ def assert_equal(ours, theirs):
     assert ours == pytest.approx(theirs, rel=1e-9, abs=1e-9)
 
 
+@pytest.mark.integrations
 def test_pytorchs_momentum():
     """Protects HeavyBall and AveragedHeavyBall, with the dampening that their docstrings state."""
-    torch = pytest.importorskip("torch", reason=NO_TORCH)
+    import torch
+
     assert_equal(weights_of(BALL)[0], by_pytorch(partial(torch.optim.SGD, lr=BALL.lr, momentum=0.9)))
     averaging = partial(torch.optim.SGD, lr=AVERAGED.lr, momentum=0.9, dampening=0.9)
     assert_equal(weights_of(AVERAGED)[0], by_pytorch(averaging, undamped_first_step=False))
@@ -65,18 +66,21 @@ def test_pytorchs_momentum():
     assert_equal(weights_of(BALL)[0], by_pytorch(damped, undamped_first_step=False))
 
 
+@pytest.mark.integrations
 def test_pytorchs_nesterov():
     """Protects lookahead: PyTorch's weights are the points at which ours takes gradients."""
-    torch = pytest.importorskip("torch", reason=NO_TORCH)
+    import torch
+
     weights, velocity = weights_of(NESTEROV)
     theirs = by_pytorch(partial(torch.optim.SGD, lr=NESTEROV.lr, momentum=0.9, nesterov=True))
     assert_equal(weights + 0.9 * velocity, theirs)
 
 
+@pytest.mark.integrations
 def test_quasi_hyperbolic_and_aggregated_momentum_of_torch_optimizer():
     """Protects QuasiHyperbolic and AggregatedMomentum: another implementation of the papers."""
-    pytest.importorskip("torch", reason=NO_TORCH)
-    peers = pytest.importorskip("torch_optimizer", reason=NO_PEER)
+    import torch_optimizer as peers
+
     theirs = by_pytorch(partial(peers.QHM, lr=QUASI.lr, momentum=0.9, nu=0.7))
     assert_equal(weights_of(QUASI)[0], theirs)
     theirs = by_pytorch(partial(peers.AggMo, lr=AGGREGATED.lr, betas=AGGREGATED.momenta))

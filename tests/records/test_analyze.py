@@ -9,8 +9,9 @@ import pytest
 
 import selfstab as ss
 from selfstab import theory
-from selfstab.observables.detection import smoothed
+from selfstab.observables.kinds import smoothed
 from selfstab.records import analyze as analyze_module
+from selfstab.records.cautions import measured_by
 
 
 def catapult(kappa, momentum, stabilization=1.0, excess=None, lookahead=0.0, steps=6000):
@@ -194,3 +195,74 @@ def test_numbers_at_the_ends_of_float64_warn_of_nothing(name, value, row):
     assert data.sizes["step"] == 61
     if name == "lr":
         assert data.max_stable_sharpness[0] == np.inf
+
+
+def test_a_predicted_drop_beyond_the_sharpness_is_told():
+    """Protects a reader from a law that takes the sharpness below 0: the report says that it does not apply."""
+    loss = ss.Product()
+    start, previous = ss.flip_start(loss, loss.minimum(sharpness=4.0), 1e-4)
+    run = ss.simulate(loss, ss.HeavyBall(1.02, 0.95), start, 4000, previous=previous)
+    seen = ss.analyze(run)
+    assert seen.sizes["catapult"] >= 1
+    assert float(seen["predicted_drop"][0]) > float(run["sharpness"].max())
+    assert "beyond_sharpness" in told(seen)
+    number = float(seen["caution_numbers"][0, list(analyze_module.CAUTIONS).index("beyond_sharpness")])
+    top = seen["peak_excess_sharpness"][0] + seen["max_stable_sharpness"][0]
+    assert number == pytest.approx(float(seen["predicted_drop"][0] / top), rel=1e-6)
+    # A small one is not.
+    assert "beyond_sharpness" not in told(ss.analyze(catapult(0.5, 0.9)))
+
+
+def test_a_swing_that_does_not_grow_as_predicted_is_told():
+    """Protects against a record whose sharpness is not the run's: a swing that grows twice as fast."""
+    run = catapult(0.5, 0.9)
+    base = {name: run[name].values for name in ("step", "sharpness", "loss", "lr")}
+    assert "growth_differs" not in told(ss.analyze(base, momentum=0.9))
+    least = base["loss"].min()
+    seen = ss.analyze(base | {"loss": (base["loss"] - least) ** 2}, momentum=0.9)
+    number = float(seen["caution_numbers"][0, list(analyze_module.CAUTIONS).index("growth_differs")])
+    assert number == pytest.approx(2.0, rel=0.05)
+    assert "growth_differs" in told(seen)
+
+
+def test_an_unknown_sharpening_hides_no_caution():
+    """Protects catapults close upon another: without a rate before the onset the record beside the swing tells."""
+    loss = ss.CubicTaylor(1.0, progressive_sharpening=1e-4)
+    run = ss.simulate(loss, ss.HeavyBall(2.0), [1e-3, 0.02], 3000, previous=[-1e-3, 0.02])
+    for stride in (1, 31):
+        seen = ss.analyze(run.isel(step=slice(0, None, stride)))
+        assert seen.sizes["catapult"] == 6
+        for k in range(6):
+            names = set(analyze_module.cautions_of(seen, k))
+            assert names & {"sharpening", "sharpening_unknown"}
+            unknown = "sharpening_unknown" in names
+            assert not unknown or np.isnan(seen["sharpening_rate"][k])
+    # A rate of NaN with a record that shows no sharpening carries none.
+    quiet = ss.analyze(catapult(0.5, 0.9))
+    assert np.isnan(quiet["sharpening_rate"][0])
+    assert told(quiet) == set()
+
+
+def test_every_caution_of_a_catapult_has_its_number():
+    """Protects the report: what is told is told with the number that triggered it."""
+    loss = ss.CubicTaylor(1.0, progressive_sharpening=1e-4)
+    run = ss.simulate(loss, ss.HeavyBall(2.0), [1e-3, 0.02], 3000, previous=[-1e-3, 0.02])
+    seen = ss.analyze(run.isel(step=slice(0, None, 31)))
+    for k in range(seen.sizes["catapult"]):
+        for name in analyze_module.cautions_of(seen, k):
+            assert measured_by(seen, k, name)
+    assert measured_by(seen, 1, "coarse") == f"{round(int(seen.steps_above[1]) / 31)} records"
+
+
+def test_neighbours_of_a_catapult_are_swings_of_any_kind():
+    """Protects rates beside cycles at the edge: a catapult's record ends where the next swing begins."""
+    loss = ss.CubicTaylor(1.0, progressive_sharpening=1e-6)
+    run = ss.simulate(loss, ss.HeavyBall(3.0, 0.5), [1.4e-3, 5e-4], 1100, previous=[-1.4e-3, 5e-4])
+    seen = ss.analyze(run)
+    assert (seen.sizes["catapult"], seen.sizes["edge_cycle"]) == (0, 2)
+    longer = ss.simulate(loss, ss.HeavyBall(3.0, 0.5), [1.4e-3, 9e-4], 3800, previous=[-1.4e-3, 9e-4])
+    seen = ss.analyze(longer)
+    assert seen.sizes["catapult"] >= 1
+    assert seen.sizes["edge_cycle"] >= 2
+    # Sharpening between a cycle and a catapult is that of the rise just before it, not of all the record.
+    assert np.nanmax(np.abs(seen["progressive_sharpening"].values)) < 1e-6

@@ -111,7 +111,7 @@ def test_another_optimizer_named_in_a_column_is_refused(run, name):
             "sharpness\n1\n",
             (),
             "name it by columns, lr=NAME, or give lr if it was constant",
-            "name it by --column lr=NAME, or give lr if it was constant",
+            "name it by --column lr=NAME, or give --lr if it was constant",
         ),
         (
             "lambda_1,lambda_max\n1,2\n",

@@ -226,7 +226,7 @@ REFUSED = [
         r"sharpness must have one value for a step, got 2 and 3 for step 1 \(rows 2 and 3\)",
     ),
     ({"sharpness": [1, 2, 3], "lr": [1, -1, 1]}, "lr must be >= 0, got -1 in row 2"),
-    ({"sharpness": [1, 2, 3], "lr": [None, 1, 1]}, "lr must have a value in the first row"),
+    ({"sharpness": [1, 2, 3], "lr": [None, 1, 2]}, "lr must have a value in the first row"),
     ({"sharpness": [1, 2, 3], "momentum": [0, 1, 0]}, r"momentum must be in \[0, 1\), got 1 in row 2"),
     ({"sharpness": [1, 2, 3], "beta2": [0, 1, 0]}, "got the column beta2: the threshold of Adam"),
 ]

@@ -62,6 +62,8 @@ def test_what_is_saved_can_be_read(tmp_path, suffix):
         "loss",
         "sharpness",
         "sharpness_residual",
+        "sharpness_error",
+        "products",
         "lr",
         "momentum",
         "max_stable_sharpness",

@@ -74,3 +74,33 @@ def test_json_is_valid_and_has_null_for_what_is_not_defined(run, seen):
     assert first["cautions"] == ["large_drop"]
     assert first["sharpening_rate"] is None
     assert found["steps"] == [0, 200]
+
+
+def test_the_report_tells_each_cautions_number(seen):
+    """Protects a reader: a caution stands with the number that triggered it, on the screen and on the page."""
+    share = float(seen["caution_numbers"][0, 0])
+    told_of = f"(0: {share:.0%} of the sharpness)"
+    assert share > 0.1
+    assert told_of in analysis.table(seen)
+    assert told_of in Page(analysis.page(seen, "run")).text
+
+
+def test_the_report_names_what_is_no_catapult():
+    """Protects from a divergence's prelude, and from cycles at the edge, as catapults."""
+    diverging = ss.analyze(ss.simulate(ss.Product(), ss.HeavyBall(1.2, 0.9), [1.932, 0.519], 100))
+    lines = analysis.summary(diverging)
+    assert lines[1].startswith("0 catapults")
+    assert "The run diverged at step 13." in lines
+    assert "The swing that began at step 1 led there: it is no catapult." in lines
+    edge = ss.CubicTaylor(1.0, progressive_sharpening=1e-4)
+    cycling = ss.analyze(
+        ss.simulate(edge, ss.HeavyBall(2.0), [0.0141, 0.005], 1360, previous=[-0.0141, 0.005])
+    )
+    shown = Page(analysis.page(cycling, "cycles")).text
+    assert "6 self-stabilization cycles at the edge" in shown
+    assert "The record ends during a swing" in shown
+    assert len(json.loads(analysis.as_json(cycling))["edge_cycles"]) == 6
+    loss = ss.Product()
+    start, previous = ss.flip_start(loss, loss.minimum(sharpness=4.0), 1e-4)
+    large = ss.analyze(ss.simulate(loss, ss.HeavyBall(1.02, 0.95), start, 4000, previous=previous))
+    assert any("The law does not apply to catapult 0" in line for line in analysis.summary(large))

@@ -11,7 +11,12 @@ from selfstab.reports import pages
 def test_text_cannot_become_markup():
     """Protects readers of a page from a run's name or an error's text."""
     page = pages.filled(
-        "reproduce.html", figures=[], predictions=[], settings={"a": "<b>"}, failures=["<script>"]
+        "reproduce.html",
+        figures=[],
+        predictions=[],
+        settings={"a": "<b>"},
+        failures=["<script>"],
+        summary={"<i>": "<u>"},
     )
     assert "<b>" not in page
     assert "<script>" not in page

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from selfstab import validation
+from selfstab.losses.functions import torch_evaluation
 from selfstab.validation import Array
+
+_ROUNDING: Final = 1e-12
+"""Relative difference of two values of one loss that reductions in another order may give."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Model:
     """w → (v → ∇²L(w) v), where that saves work."""
     given: Array | None = None
     """The weights that the template holds."""
-    trial: Callable[[Array], None] | None = None
+    trial: Callable[[Array], None] = lambda w: None
     """Raises unless the function gives one number at these weights, the same again, and depends on them."""
 
 
@@ -123,14 +127,16 @@ def of_torch(function: Any, template: Any) -> Model:
 
     def graph(w: Array) -> Any:
         x = torch.tensor(w, dtype=torch.float64, requires_grad=True)
-        y = function(unflatten(x))
+        with torch_evaluation.buffers(), torch_evaluation.twice_differentiable():
+            y = function(unflatten(x))
         if not isinstance(y, torch.Tensor) or y.ndim or y.dtype != torch.float64:
             got = f"{y.dtype}, shape {tuple(y.shape)}" if isinstance(y, torch.Tensor) else validation.shown(y)
             raise TypeError(f"function must return a scalar tensor of torch.float64, got {got}")
         return x, y
 
     def value(w: Array) -> Any:
-        return graph(w)[1].detach().numpy()
+        with torch_evaluation.random_states():
+            return graph(w)[1].detach().numpy()
 
     def slope(y: Any, x: Any, **how: bool) -> Any:
         if not y.requires_grad:  # it is constant from here on
@@ -138,42 +144,48 @@ def of_torch(function: Any, template: Any) -> Model:
         return torch.autograd.grad(y, x, materialize_grads=True, **how)[0]
 
     def along(w: Array, *directions: Array) -> Any:
-        x, y = graph(w)
-        for direction in directions:
-            y = slope(y, x, create_graph=True) @ torch.from_numpy(direction)
-        return slope(y, x).numpy()
+        with torch_evaluation.evaluation():
+            x, y = graph(w)
+            for direction in directions:
+                y = slope(y, x, create_graph=True) @ torch.from_numpy(direction)
+            return slope(y, x).numpy()
 
     def products(w: Array) -> Callable[[Array], Array]:
-        x, y = graph(w)
-        gradient = slope(y, x, create_graph=True)  # one graph serves all products
+        with torch_evaluation.evaluation():
+            x, y = graph(w)
+            gradient = slope(y, x, create_graph=True)  # one graph serves all products
 
         def product(v: Array) -> Array:
-            array: Array = slope(
-                gradient @ torch.from_numpy(np.ascontiguousarray(v)), x, retain_graph=True
-            ).numpy()
+            direction = torch.from_numpy(np.ascontiguousarray(v))
+            with torch_evaluation.evaluation():
+                array: Array = slope(gradient @ direction, x, retain_graph=True).numpy()
             return array
 
         return product
 
     def trial(w: Array) -> None:
         try:
-            function(unflatten(torch.tensor(w, dtype=torch.float64, requires_grad=True)))
+            value(w)
         except (RuntimeError, TypeError) as error:
+            if str(error).startswith("function must"):
+                raise
             raise TypeError(
                 "function must compute with float64 tensors of the template's form (call .double() on a module and its "
                 f"data), got {type(error).__name__}: {str(error).splitlines()[0]}"
             ) from error
-        x, y = graph(w)
+        with torch_evaluation.random_states():
+            (x, y), (_, again) = graph(w), graph(w)
+        torch_evaluation.check_checkpoints("function", y)
         if not y.requires_grad or torch.autograd.grad(y, x, allow_unused=True)[0] is None:
             raise ValueError(
                 "function must depend on the parameters it is given, got a result that does not: a module computes "
                 "with them through torch.func.functional_call"
             )
-        y, again = y.detach(), graph(w)[1].detach()
-        if not torch.equal(y, again) and not bool(torch.isnan(y)):
+        first, second = float(y.detach()), float(again.detach())
+        if abs(first - second) > _ROUNDING * max(abs(first), abs(second)):
             raise ValueError(
                 "function must give one value at one point, as a module does after .eval(), got "
-                f"{float(y):.6g} and {float(again):.6g} (dropout draws anew each time)"
+                f"{first:.6g} and {second:.6g} (dropout draws anew each time)"
             )
 
     # One function serves all orders: it takes as many backward passes as there are directions, and one more.
@@ -196,8 +208,8 @@ def _of_tensors(template: Any, torch: Any) -> tuple[Callable[[Any], Any], Callab
             if isinstance(tree, Sequence)
             else [tree]
         )
-        if not parts or not all(isinstance(leaf, torch.Tensor) for leaf in parts):
-            raise _no_template("a tensor, or a list or dict of tensors", tree)
+        if not parts or not all(isinstance(leaf, torch.Tensor) and not leaf.is_complex() for leaf in parts):
+            raise _no_template("a tensor, or a list or dict of tensors, of real numbers", tree)
         return parts
 
     names = [*template] if isinstance(template, Mapping) else None

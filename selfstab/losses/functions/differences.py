@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from selfstab.validation import Array
 
@@ -13,6 +14,23 @@ _EPSILON: Final = float(np.finfo(np.float64).eps)
 
 WRONG_BEYOND: Final = 1e-3
 """Relative difference from central differences beyond which a derivative is taken to be wrong."""
+
+_STEPS: Final = {
+    "float64": (1e-6, 1e-7, 1e-5, 1e-8, 1e-4),
+    "float32": (1e-3, 3e-4, 3e-3, 1e-4, 1e-2),
+}
+"""Lengths of the displacements to try, relative to that of the weights, by the precision of the gradient."""
+
+_AGREEMENT: Final = {"float64": WRONG_BEYOND, "float32": 2e-2}
+"""Relative difference up to which a product and a difference of gradients agree."""
+
+_SYMMETRY: Final = {"float64": WRONG_BEYOND, "float32": 5e-2}
+"""Relative difference up to which two products by differences are those of one symmetric matrix."""
+
+NOISE: Final = {"float64": 1e-8, "float32": 1e-3}
+"""Relative error, about, of a product with the Hessian that is a difference of gradients."""
+
+Vector = npt.NDArray[Any]
 
 
 def usual_step(w: Array) -> float:
@@ -64,3 +82,103 @@ def off(
     size = float(max(np.linalg.norm(derivative), np.linalg.norm(difference)))
     wrong = float(np.linalg.norm(difference - derivative))
     return 0.0 if wrong <= WRONG_BEYOND * size + noise + allowance else wrong / size
+
+
+def generic_direction(gradient: Vector) -> Vector:
+    """Return a unit vector that is along the gradient, if there is one, and along a random one: generic, and curved."""
+    kind: Any = np.float64 if gradient.dtype == np.float64 else np.float32
+    direction = np.random.default_rng(0).standard_normal(gradient.size, dtype=kind)
+    direction /= np.linalg.norm(direction)
+    largest = np.abs(gradient).max(initial=0.0)
+    if largest > 0.0:
+        along = gradient / largest  # whose squares are numbers
+        along /= np.linalg.norm(along)
+        if direction @ along < 0.0:  # a sum of opposite vectors would be 0
+            direction = -direction
+        direction += along
+        direction /= np.linalg.norm(direction)
+    return direction
+
+
+@np.errstate(all="ignore")
+def contradicts(
+    displaced: Callable[[Vector, float], tuple[Vector, Vector]],
+    product: Callable[[Vector], Vector],
+    direction: Vector,
+    scale: float,
+) -> bool:
+    """Return whether differences of gradients say that a product with the Hessian is wrong.
+
+    A product agrees with a difference at some step: long ones meet kinks and short ones rounding, but hardly ever both
+    at all steps. It is contradicted where the differences of two steps agree with each other instead.
+
+    Parameters
+    ----------
+    displaced
+        (unit direction, length) → the difference of the gradients at two points, and that of the points, as rounded.
+    product
+        v → ∇²L(w) v, at the point between.
+    direction
+        A unit vector, of the gradient's precision.
+    scale
+        Norm of the weights, or another length of their scale, > 0.
+
+    Returns
+    -------
+    bool
+        Also False where nothing is finite or the differences are nothing but rounding.
+    """
+    precision = str(direction.dtype)
+    wrong: list[Vector] = []
+    for step in _STEPS[precision]:
+        difference, displacement = displaced(direction, step * scale)
+        length = float(np.linalg.norm(displacement))
+        if length == 0.0:
+            continue
+        quotient = difference / length
+        image = product(displacement / length)
+        error = float(np.linalg.norm(quotient - image))
+        size = float(max(np.linalg.norm(quotient), np.linalg.norm(image)))
+        if not np.isfinite(error + size):
+            return False
+        if error <= _AGREEMENT[precision] * size:
+            return False
+        wrong.append(quotient)
+    return any(
+        float(np.linalg.norm(a - b)) <= 2.0 * _AGREEMENT[precision] * float(np.linalg.norm(a))
+        for k, a in enumerate(wrong)
+        for b in wrong[:k]
+    )
+
+
+@np.errstate(all="ignore")
+def symmetric(product: Callable[[Vector], Vector], direction: Vector) -> bool:
+    """Return whether products by differences may be those of a symmetric matrix, the derivative of a gradient.
+
+    A·a of the direction a, and A·b of b = Aa/‖Aa‖: a symmetric matrix has a·Ab = ‖Aa‖.
+    """
+    image = product(direction)
+    size = float(np.linalg.norm(image))
+    if size == 0.0 or not np.isfinite(size):
+        return True
+    second = product((image / size).astype(direction.dtype))
+    error = abs(float(direction @ second) - size)
+    return error <= _SYMMETRY[str(direction.dtype)] * max(size, float(np.linalg.norm(second)))
+
+
+@np.errstate(all="ignore")
+def are_wrong(gradient: Callable[[Array], Array], product: Callable[[Array], Array], w: Array) -> bool:
+    """Return whether products with the Hessian at w fail, or are no derivatives of the gradient."""
+    slope = gradient(w)
+    if not np.isfinite(slope).all():
+        return False
+
+    def displaced(unit: Array, length: float) -> tuple[Array, Array]:
+        ahead, behind = w + length * unit, w - length * unit
+        return gradient(ahead) - gradient(behind), ahead - behind
+
+    try:
+        scale = float(np.linalg.norm(w)) or 1.0
+        return contradicts(displaced, product, generic_direction(slope), scale)
+    except Exception:  # whatever another library raises where it has no second derivative
+        return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -202,7 +203,7 @@ class FunctionLoss(Loss):
 
     def hessian_operator_at(self, w: Array) -> Callable[[Array], Array]:
         """Return the function v → ∇²L(w) v."""
-        if self._model is None or self._model.products is None:
+        if self._model is None or self._model.products is None or "hessian_vector" in self.differences:
             return super().hessian_operator_at(w)
         return self._model.products(w)
 
@@ -276,21 +277,32 @@ class FunctionLoss(Loss):
         allowance = 1e-6 if lower in self.differences else 0.0
         return lower, differences.off(claimed(), function, w, v, self._step(w), allowance)
 
-    def _without_wrong_derivatives(self, at: Any) -> None:
-        """Take third derivatives by differences, and no fourth, where automatic differentiation gets them wrong.
+    @np.errstate(all="ignore")
+    def _without_wrong_derivatives(self, w: Array, *, higher: bool) -> None:
+        """Take derivatives by differences where automatic differentiation gets them wrong or has none."""
 
-        PyTorch does, silently, where an operation's second backward pass is itself no differentiable function, as of
-        layer and batch normalization.
-        """
-        w = self.checked_weights("at", at)
+        def product(direction: Array) -> Array:
+            return self.hessian_vector_at(w, direction)
+
         v = np.random.default_rng(0).standard_normal(w.size)
         v /= np.linalg.norm(v)
-        for name in ("third", "fourth"):
-            if name in self._functions and self._off(name, w, v)[1] != 0.0:
+
+        if differences.are_wrong(self.gradient_at, product, w):
+            for name in ("hessian_vector", "third", "fourth"):
                 del self._functions[name]
-                if name == "third":
-                    self._functions.pop("fourth")
-                    self.highest_derivative = 3
+            self.highest_derivative = 3
+            if not differences.symmetric(product, v):
+                raise ValueError("function must have a gradient with a symmetric derivative, got products that are no "
+                                 "derivatives of one: leave out detach and stop_gradient")  # fmt: skip
+            return
+        for name in ("third", "fourth") if higher else ():
+            with suppress(RuntimeError):  # PyTorch's own, of an operation that has no such derivative
+                if name not in self._functions or self._off(name, w, v)[1] == 0.0:
+                    continue
+            del self._functions[name]
+            if name == "third":
+                self._functions.pop("fourth")
+                self.highest_derivative = 3
 
     # -- parameters of any form ---------------------------------------------------------------------------------------
 
@@ -336,6 +348,12 @@ class FunctionLoss(Loss):
             If an argument is of the wrong kind, JAX computes in float32, or the function cannot be traced, returns
             anything but a float64 number or does not depend on the parameters it is given.
 
+        Notes
+        -----
+        Where the function is tried, one product is compared with a difference of gradients. If JAX's is wrong, all
+        higher derivatives are by differences, as `description` then says. What the function closes over is compiled
+        with it: data that change later are not seen.
+
         Examples
         --------
         >>> import jax
@@ -379,10 +397,14 @@ class FunctionLoss(Loss):
 
         Notes
         -----
-        PyTorch gets third and fourth derivatives of some operations wrong without a word, those of
-        ``torch.nn.LayerNorm`` and of ``torch.nn.BatchNorm1d`` in training among them. Both are therefore compared with
-        differences where the function is tried; a wrong third derivative is replaced by differences of
-        Hessian-vector products, as `description` then says, and there is no fourth.
+        PyTorch gets third and fourth derivatives of some operations wrong without a word, or has none: those of
+        ``torch.nn.LayerNorm`` and of ``torch.nn.BatchNorm1d`` in training among them. All derivatives are therefore
+        compared with differences where the function is tried. A wrong third derivative is replaced by differences of
+        Hessian-vector products, as `description` then says, and there is no fourth. Wrong Hessian-vector products, as
+        of an ``autograd.Function`` whose backward pass cannot be differentiated, are replaced by differences of
+        gradients.
+
+        Evaluations leave buffers of modules, such as running statistics, and random states as they are.
         """
         return cls._from(Recipe("from_torch", function, template, at, name))
 
@@ -396,10 +418,14 @@ class FunctionLoss(Loss):
         )  # fmt: skip
         loss._recipe, loss._model = recipe, model
         point = model.given if at is None else at
-        if model.trial is not None and point is not None:
-            model.trial(loss.checked_weights("at", point))
-            if recipe.may_be_wrong:
-                loss._without_wrong_derivatives(point)
+        if point is not None:
+            w = loss.checked_weights("at", point)
+            model.trial(w)
+            loss._without_wrong_derivatives(w, higher=recipe.may_be_wrong)
+        else:
+            with suppress(Exception):  # the function may be defined elsewhere only
+                generic = np.random.default_rng(0).standard_normal(model.dimension)
+                loss._without_wrong_derivatives(generic, higher=False)
         if at is not None:
             loss.check(at)
         return loss

@@ -104,6 +104,10 @@ class ColumnMapping(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._columns)
 
+    def entries(self) -> dict[str, Any]:
+        """Return the columns as they are held, arrays or :class:`Column`; none is read for it."""
+        return dict(self._columns)
+
     def size(self, name: str) -> int:
         """Return the number of values of a column, which is not read for it."""
         values = self._columns[name]
@@ -162,7 +166,8 @@ class Table:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        columns = ColumnMapping({printable(str(name)): values for name, values in self.columns.items()})
+        held = self.columns.entries() if isinstance(self.columns, ColumnMapping) else self.columns
+        columns = ColumnMapping({printable(str(name)): values for name, values in held.items()})
         object.__setattr__(self, "columns", columns)
         for field_name in ("roles", "dimensions"):
             names = {key: printable(str(name)) for key, name in getattr(self, field_name).items()}
@@ -266,6 +271,16 @@ class Format(ABC):
             As for :meth:`match`.
         """
         return ()
+
+    def usual_member(self, source: Any) -> str:
+        """Return which of several :meth:`members` is read if none is named; empty if one must be.
+
+        Parameters
+        ----------
+        source
+            As for :meth:`match`.
+        """
+        return ""
 
     @abstractmethod
     def read(self, source: Any, member: str = "") -> Table:

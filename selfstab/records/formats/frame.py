@@ -10,6 +10,7 @@ import numpy as np
 from selfstab.notices import printable
 from selfstab.records.formats.base import Format, Match, ReadError, Table
 from selfstab.records.formats.registry import register
+from selfstab.records.frames import members_of_frame, run_of_frame
 from selfstab.records.roles import ALIASES, key
 
 
@@ -26,9 +27,15 @@ class Frame(Format):
         pandas = sys.modules.get("pandas")
         return Match.CERTAIN if pandas and isinstance(source, pandas.DataFrame) else Match.NONE
 
+    def members(self, source: Any) -> tuple[str, ...]:
+        """Return the names of the runs, where a column says which one a row is of."""
+        names = [str(name) for name in source.columns]
+        return members_of_frame(names, lambda name: source.iloc[:, names.index(name)])
+
     def read(self, source: Any, member: str = "") -> Table:
         """Return the columns of a data frame, and its index if it counts steps."""
-        return table_of_frame(source)
+        frame, notes = run_of_frame(source, member)
+        return Table(table_of_frame(frame).columns, notes=notes)
 
 
 def table_of_frame(frame: Any) -> Table:

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from selfstab import validation
+from selfstab.notices import printable
 from selfstab.records.formats.base import Format, Match, ReadError, Table
 
 _KNOWN: Final[dict[str, Format]] = {}
 
 FormatClass = TypeVar("FormatClass", bound=type[Format])
-
-_JSON: Final = {
-    ".json": "json.load",
-    ".jsonl": "pandas.read_json(path, lines=True)",
-    ".ndjson": "pandas.read_json(path, lines=True)",
-}
-"""What reads a text that may hold columns in many ways."""
 
 
 def register(kind: FormatClass) -> FormatClass:
@@ -114,7 +109,7 @@ def readable() -> str:
     """Return in words what a path to a recorded run may be: suffixes, and names of formats that have none.
 
     >>> readable()
-    '.csv, .nc, .npz, .tsv or .zarr'
+    ".arrow, .csv, .dat, .feather, .gz, .h5, ... .zarr, ... or TensorBoard's events"
     """
     nameless = [form.name for form in registered() if not form.suffixes and not form.in_memory]
     return listed([*suffixes(), *nameless])
@@ -163,10 +158,7 @@ def format_of(source: Any) -> Format:
     if matching:  # of equals the first counts, which is the latest here
         return max(reversed(matching), key=rank)[0]
     if isinstance(subject, Path):
-        way = ""
-        if subject.suffix.lower() in _JSON:
-            way = f": read it by {_JSON[subject.suffix.lower()]} and pass what that returns"
-        raise ValueError(f"run must be {readable()}, got {validation.shown(str(source), 200)}{way}")
+        raise ValueError(f"run must be {readable()}, got {validation.shown(str(source), 200)}")
     kinds = [form.name for form in registered() if form.in_memory]
     raise TypeError(
         f"run must be a path, a formats.Table, {listed(sorted(kinds))}, got {validation.shown(source)}"
@@ -254,13 +246,21 @@ def read(source: Any, member: str = "") -> Table:
     def table_of(form: Format, subject: Any) -> Table:
         names = form.members(subject)
         if not names and member:
-            raise ReadError(f"member must be left out of a file that holds one run, got {member!r}")
-        if len(names) == 1 and not member:
-            return form.read(subject, names[0])
-        if names and member not in names:
-            problem = f"must be one of {', '.join(names)}, which the file holds"
-            raise ReadError(f"member {problem}, got {repr(member) if member else 'none'}")
-        return form.read(subject, member)
+            problem = f"must be left out of a file that holds one run, got {validation.shown(member)}"
+            raise validation.ArgumentError("member", problem)
+        usual = names[0] if len(names) == 1 else form.usual_member(subject) if names else ""
+        chosen = member or usual
+        if names and chosen not in names:
+            problem = f"must be one of {_shortened(names)}, which the file holds"
+            raise validation.ArgumentError(
+                "member", f"{problem}, got {validation.shown(member) if member else 'none'}"
+            )
+        table = form.read(subject, chosen)
+        others = [name for name in names if name != chosen]
+        if others and not member:
+            note = f"Of several runs {chosen} is read; the others are {_shortened(others)} (--run)."
+            return replace(table, notes=(*table.notes, note))
+        return table
 
     table: Table = _of_source(source, table_of)
     return table
@@ -278,6 +278,8 @@ def _of_source(source: Any, ask: Callable[[Format, Any], Any]) -> Any:
             raise
         except ReadError as error:
             raise ReadError(_one_line(error)) from None
+        except validation.ArgumentError:
+            raise
         except Exception as error:  # each reader has its own kinds of error for a damaged file
             if form.in_memory:
                 raise
@@ -288,6 +290,13 @@ def _of_source(source: Any, ask: Callable[[Format, Any], Any]) -> Any:
 
     answer = explained(lambda: ask(form, subject))
     return answer.through(explained) if isinstance(answer, Table) else answer
+
+
+def _shortened(names: Iterable[str]) -> str:
+    """Return names as a list, the first ones of many."""
+    names = [printable(name) for name in names]
+    text = ", ".join(names)
+    return text if len(text) <= 400 else f"{text[:400]}... ({len(names)} runs)"
 
 
 def _one_line(error: Exception) -> str:
@@ -312,6 +321,19 @@ def _exists(path: Path) -> bool:
 
 def _subject(source: Any) -> Any:
     return Path(source) if isinstance(source, str) else source
+
+
+def needed(form: Format, use: str) -> None:
+    """Raise ImportError unless the modules can be imported that a format needs to read.
+
+    Parameters
+    ----------
+    form
+        A format.
+    use
+        What is done, for the message.
+    """
+    _import(form, form.needs, use)
 
 
 def _import(form: Format, modules: Iterable[str], use: str) -> None:

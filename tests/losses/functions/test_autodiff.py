@@ -32,11 +32,10 @@ ARGUMENTS = {"value": (), "gradient": (), "hessian_vector": (U,), "third": (U, V
 def model(library, template):
     if library == "jax":
         return autodiff.of_jax(lambda w: (w**4).sum() / 4 + w.prod(), template)
-    pytest.importorskip("torch")
     return autodiff.of_torch(lambda w: (w**4).sum() / 4 + w.prod(), template)
 
 
-@pytest.mark.parametrize("library", ["jax", "torch"])
+@pytest.mark.parametrize("library", ["jax", pytest.param("torch", marks=pytest.mark.integrations)])
 def test_every_order_against_derivatives_written_out(library):
     """Protects what losses of one's own models stand on: each order along its own directions, in their order."""
     found = model(library, 3)
@@ -65,9 +64,11 @@ def test_a_tree_becomes_a_vector_and_back():
     assert float(found.value(found.given)) == 9.0
 
 
+@pytest.mark.integrations
 def test_tensors_become_a_vector_and_back():
     """Protects PyTorch's parameters: a dict by its names in any order, its shapes, and no others."""
-    torch = pytest.importorskip("torch")
+    import torch
+
     template = {"m": torch.ones(2, 2, dtype=torch.float64), "b": torch.zeros(1, dtype=torch.float64)}
     found = autodiff.of_torch(lambda p: (p["m"] ** 2).sum() + p["b"][0], template)
     assert found.given.tolist() == [1.0, 1.0, 1.0, 1.0, 0.0]

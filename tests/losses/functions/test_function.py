@@ -36,7 +36,8 @@ def in_jax(network=NETWORK):
 
 
 def in_torch(network=NETWORK):
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: not run")
+    import torch
+
     inputs, targets = torch.from_numpy(network.inputs), torch.from_numpy(network.targets)
     return ss.FunctionLoss.from_torch(
         lambda p: torch_mlp(torch, p, inputs, targets), torch_template(torch, network)
@@ -58,9 +59,10 @@ def torch_mlp(torch, parameters, inputs, targets):
 
 
 WAYS = {"JAX": in_jax, "PyTorch": in_torch}
+INSTALLED = ["JAX", pytest.param("PyTorch", marks=pytest.mark.integrations)]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", INSTALLED)
 def test_automatic_derivatives_equal_the_closed_forms(way):
     """Protects all derivatives of a model in JAX or PyTorch, the fourth by a difference of the exact third."""
     loss = WAYS[way]()
@@ -80,7 +82,7 @@ def test_automatic_derivatives_equal_the_closed_forms(way):
     assert loss.differences == ()
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", INSTALLED)
 def test_a_run_of_an_automatic_loss_is_that_of_the_network(way):
     """Protects the use in simulate: loss, sharpness and its residual along a run, by products beyond the dense size."""
     assert LARGE.dimension > DENSE_UP_TO
@@ -157,9 +159,11 @@ def test_parameters_of_any_form_become_one_vector():
     assert np.array_equal(plain().unflatten(plain().flatten(POINT)), POINT)
 
 
+@pytest.mark.integrations
 def test_parameters_of_torch_modules():
     """Protects the way in for a torch.nn.Module."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: not run")
+    import torch
+
     model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Tanh(), torch.nn.Linear(2, 1)).double()
     parameters = dict(model.named_parameters())
     inputs = torch.ones(4, 3, dtype=torch.float64)
@@ -183,9 +187,11 @@ def test_parameters_of_torch_modules():
     assert not constant.hessian([1.0, 2.0]).any()
 
 
+@pytest.mark.integrations
 def test_torch_functions_are_tried_where_their_template_is():
     """Protects against what would fail later, or never: float32, another signature, parameters that are not used."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: not run")
+    import torch
+
     model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Tanh(), torch.nn.Linear(2, 1)).double()
     parameters, inputs = dict(model.named_parameters()), torch.ones(4, 3, dtype=torch.float64)
     call = torch.func.functional_call
@@ -243,9 +249,11 @@ def test_jax_functions_are_tried_where_their_template_is(function, error, messag
         ss.FunctionLoss.from_jax(function, {"a": jnp.ones(3)})
 
 
+@pytest.mark.integrations
 def test_derivatives_that_torch_gets_wrong_are_not_used():
     """Protects third derivatives: of normalizations PyTorch's are wrong by their own size, without a word."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: not run")
+    import torch
+
     inputs = torch.tensor(np.random.default_rng(0).standard_normal((5, 3)))
 
     def normalized(x, by_hand):
@@ -441,3 +449,21 @@ def test_a_mistake_in_a_users_function_is_no_divergence(name):
     )
     with pytest.raises(ValueError, match="operands could not be broadcast"):
         MISTAKEN[name](loss)
+
+
+def test_second_derivatives_that_jax_drops_are_differences():
+    """Protects from derivatives of the user's own that have none: a product by JAX is compared where it is tried."""
+
+    @jax.custom_vjp
+    def cube(z):
+        return z**3
+
+    cube.defvjp(lambda z: (z**3, z), lambda z, slope: (3 * jax.lax.stop_gradient(z) ** 2 * slope,))
+    for template in ({"w": jnp.linspace(1.0, 2.0, 3)}, 3):
+        loss = ss.FunctionLoss.from_jax(
+            lambda p: cube(p["w"] if isinstance(p, dict) else p).sum() + 1.0, template
+        )
+        assert loss.differences == ("hessian_vector", "third")
+        assert loss.sharpness([1.0, 1.5, 2.0])[0] == pytest.approx(12.0, rel=1e-8)
+    with pytest.raises(ValueError, match="function must have a gradient with a symmetric derivative"):
+        ss.FunctionLoss.from_jax(lambda p: (p[0] * jax.lax.stop_gradient(p[1])) ** 2, jnp.array([1.0, 2.0]))

@@ -1,0 +1,189 @@
+"""The sharpness along a training run of Keras, on JAX or PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+
+from selfstab import validation
+from selfstab.records.recorder import Recorder
+from selfstab.records.tracker import TOLERANCES
+
+try:
+    from keras.callbacks import Callback
+except ImportError:  # then the class can be read, but not used
+    Callback = object
+
+BACKENDS: Final = ("jax", "torch")
+"""Backends of Keras that give second derivatives of a model in training."""
+
+_CHANGING: Final = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "ema_overwrite_frequency")
+"""Settings of an optimizer that make its update another than SGD's."""
+
+
+class KerasCallback(Callback):
+    """Records the sharpness before each update of a Keras model, with JAX or PyTorch as its backend.
+
+    The record is in :attr:`recorder`. The optimizer must be ``keras.optimizers.SGD``.
+
+    Parameters
+    ----------
+    closure
+        Model → L, a scalar tensor: the loss on data that do not change, of operations of Keras or of its backend.
+        Call the model with ``training=False`` where that matters.
+    **settings
+        Of :class:`selfstab.Recorder`: every, tolerance, second, writer.
+
+    Attributes
+    ----------
+    recorder
+        The :class:`selfstab.Recorder` of the last call of ``fit``; None before the first.
+
+    Raises
+    ------
+    ImportError
+        If Keras is not installed.
+    TypeError, ValueError
+        If an argument is of the wrong kind or range; when training begins, if the backend or the optimizer is another.
+
+    Examples
+    --------
+    >>> import keras
+    >>> import numpy as np
+    >>> from selfstab.records.callbacks import KerasCallback
+    >>> x, y = np.array([[1.0], [2.0]]), np.ones((2, 1))          # L'' = (1 + 4)/2
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    >>> model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss="mse")
+    >>> callback = KerasCallback(lambda model: keras.losses.MeanSquaredError()(y, model(x)) / 2, every=3)
+    >>> history = model.fit(x, y, batch_size=2, epochs=7, verbose=0, callbacks=[callback])
+    >>> run = callback.recorder.dataset()
+    >>> run.step.values, run.sharpness.values
+    (array([0, 3, 6]), array([2.5, 2.5, 2.5]))
+    """
+
+    def __init__(self, closure: Callable[[Any], Any], **settings: Any) -> None:
+        if Callback is object:
+            raise ImportError("KerasCallback needs Keras: pip install keras, and JAX or PyTorch")
+        if not callable(closure):
+            raise TypeError(f"closure must be a function of the model, got {validation.shown(closure)}")
+        super().__init__()
+        Recorder(**settings)  # so that a wrong setting is an error now, not when training begins
+        self.closure, self.settings = closure, settings
+        self.recorder: Recorder | None = None
+        self._batches = self._first = 0
+        self._reading: Any = None
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Make the recorder of the run that begins."""
+        import keras
+
+        backend = keras.backend.backend()
+        if backend not in BACKENDS:
+            raise ValueError(f"the backend of Keras must be {' or '.join(BACKENDS)}, got {backend}")
+        model = self.model
+        check_optimizer(model.optimizer)
+        self._batches = int(model.optimizer.iterations) * _accumulated(model.optimizer)
+        reading = _TorchModel if backend == "torch" else _JaxModel
+        self._reading = reading(model, self.closure, self.settings)
+        self.recorder = self._reading.recorder
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Record the weights that are about to be updated."""
+        self._first = batch
+        updates, gathered = divmod(self._batches, _accumulated(self._model.optimizer))
+        # self.model makes JAX's state whole again, which takes time: only where it is needed.
+        if not gathered and self.recorder is not None and self.recorder.due(updates):
+            self._reading.log(updates, self.model)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Count the batches that the model's training function took in one call."""
+        self._batches += batch - self._first + 1
+
+
+def check_optimizer(optimizer: Any) -> None:
+    """Refuse an optimizer of Keras whose update is not heavy ball's or Nesterov's.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no ``keras.optimizers.SGD``, or decays, clips or overwrites weights.
+    """
+    import keras
+
+    if not isinstance(optimizer, keras.optimizers.SGD):
+        raise TypeError(f"optimizer must be a keras.optimizers.SGD, got {validation.shown(optimizer)}")
+    for name in _CHANGING:
+        value = getattr(optimizer, name, None)
+        if value:
+            raise ValueError(f"optimizer must leave out {name}, which changes its update, got {value}")
+
+
+def _accumulated(optimizer: Any) -> int:
+    """Return the number of batches of one update."""
+    return int(optimizer.gradient_accumulation_steps or 1)
+
+
+def _rates(optimizer: Any) -> dict[str, Any]:
+    """Return lr, momentum and lookahead of an optimizer's next update."""
+    import keras
+
+    momentum = float(optimizer.momentum)
+    return {
+        "lr": float(keras.ops.convert_to_tensor(optimizer.learning_rate)),
+        "momentum": momentum,
+        "lookahead": momentum if optimizer.nesterov else 0.0,
+    }
+
+
+class _TorchModel:
+    """A Keras model on PyTorch, as :meth:`Recorder.for_torch` takes it."""
+
+    def __init__(self, model: Any, closure: Callable[[Any], Any], settings: dict[str, Any]) -> None:
+        import torch
+
+        # An optimizer that makes no step: it carries the settings of Keras's own.
+        weights = [variable.value for variable in model.trainable_variables]
+        self.settings = torch.optim.SGD(weights, lr=0.0)
+        self.recorder = Recorder.for_torch(weights, lambda: closure(model), self.settings, **settings)
+
+    def log(self, step: int, model: Any) -> None:
+        self.recorder.log(step, **_rates(model.optimizer))
+
+
+class _JaxModel:
+    """A Keras model on JAX, with products that its variables are arguments of."""
+
+    def __init__(self, model: Any, closure: Callable[[Any], Any], settings: dict[str, Any]) -> None:
+        import jax
+        import jax.numpy as jnp
+        import keras
+        from jax.flatten_util import ravel_pytree
+
+        def function(values: Any, others: Any) -> Any:
+            variables = [*model.trainable_variables, *model.non_trainable_variables]
+            with keras.StatelessScope(state_mapping=[*zip(variables, [*values, *others], strict=True)]):
+                return closure(model)
+
+        def product(values: Any, others: Any, v: Any) -> Any:
+            direction = ravel_pytree(values)[1](jnp.asarray(v, ravel_pytree(values)[0].dtype))
+            slopes = jax.jvp(lambda w: jax.grad(function)(w, others), (values,), (direction,))[1]
+            return ravel_pytree(slopes)[0]
+
+        self.value, self.product = jax.jit(function), jax.jit(product)
+        if settings.get("tolerance") is None:  # Keras computes in float32 on JAX, whatever its floatx is
+            settings = {**settings, "tolerance": TOLERANCES["float32"]}
+        self.recorder = Recorder(**settings)
+
+    def log(self, step: int, model: Any) -> None:
+        values = [variable.value for variable in model.trainable_variables]
+        # What is not trained changes, too, as moving averages do.
+        others = [variable.value for variable in model.non_trainable_variables]
+        self.recorder.log(
+            step,
+            loss=self.value(values, others),
+            hessian_vector=lambda v: np.asarray(self.product(values, others, v)),
+            dimension=sum(value.size for value in values),
+            **_rates(model.optimizer),
+        )

@@ -1,0 +1,68 @@
+"""Cycles at the edge in recorded runs: period and growth beside theory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import selfstab as ss
+from selfstab.records.edge_cycles import sentences
+
+
+def cycling(momentum, sharpening, size, cycles=4.2):
+    """Return a run of the cubic model about its fixed point, with cycles of y_max = size·√α."""
+    lr, y = 2.0 * (1.0 + momentum), size * np.sqrt(sharpening)
+    delta = float(ss.theory.edge_displacement(sharpening))
+    steps = int(cycles * ss.theory.slow_period(lr, momentum, sharpening, y))
+    loss = ss.CubicTaylor(1.0, progressive_sharpening=sharpening)
+    return ss.simulate(loss, ss.HeavyBall(lr, momentum), [delta, y], steps, previous=[-delta, y])
+
+
+@pytest.mark.parametrize(("momentum", "sharpening"), [(0.0, 1e-5), (0.5, 1e-6), (0.9, 1e-9)])
+def test_period_and_growth_are_the_theorys(momentum, sharpening):
+    """Protects both columns: measured and predicted against the closed forms, which know α."""
+    data = ss.analyze(cycling(momentum, sharpening, 0.4))
+    assert data.sizes["catapult"] == 0
+    assert data.sizes["edge_cycle"] >= 4
+    lr = 2.0 * (1.0 + momentum)
+    # The first cycle begins at its top.
+    whole = data.isel(edge_cycle=slice(1, 3))
+    size = whole.edge_cycle_largest_excess.values
+    period = ss.theory.slow_period(lr, momentum, sharpening, size)
+    assert whole.edge_cycle_period.values == pytest.approx(period, rel=0.02)
+    assert whole.predicted_edge_cycle_period.values == pytest.approx(period, rel=0.06)
+    growth = float(ss.theory.cycle_growth(lr, momentum, sharpening))
+    assert np.log(whole.edge_cycle_growth.values) == pytest.approx(np.log(growth), rel=0.1)
+    assert np.log(whole.predicted_edge_cycle_growth.values) == pytest.approx(np.log(growth), rel=0.1)
+
+
+def test_sentences_name_the_cycles_and_hold_both_numbers():
+    """Protects the report: the cycles are called so, and no catapult is."""
+    data = ss.analyze(cycling(0.0, 1e-4, 0.5))
+    first, where, period, growth = ". ".join(sentences(data)).split(". ")[:4]
+    assert "self-stabilization cycles at the edge" in first
+    assert "no catapult" in where
+    assert "cubic model" in period
+    assert "cubic model" in growth
+    assert sentences(ss.analyze(ss.simulate(ss.Quadratic([1.0]), ss.HeavyBall(1.0), [1.0], 30))) == []
+
+
+def test_without_a_known_momentum_nothing_is_predicted():
+    """Protects runs with lookahead, for which these closed forms are not."""
+    run = cycling(0.0, 1e-4, 0.5)
+    table = {name: run[name].values for name in ("sharpness", "loss")}
+    # S* = 2(1 + β)/(η(1 + 2γ)) = 1 at these, too.
+    data = ss.analyze(table, lr=3.0 / 2.0, momentum=0.5, lookahead=0.5)
+    assert data.sizes["edge_cycle"] > 2
+    assert np.isnan(data.predicted_edge_cycle_period).all()
+    assert np.isnan(data.predicted_edge_cycle_growth).all()
+
+
+def test_cycles_survive_files(tmp_path):
+    """Protects the dimension of its own in saved analyses."""
+    import xarray
+
+    data = ss.analyze(cycling(0.0, 1e-4, 0.5))
+    data.to_netcdf(tmp_path / "seen.nc", engine="netcdf4")
+    with xarray.open_dataset(tmp_path / "seen.nc", engine="netcdf4") as read:
+        assert np.array_equal(read.edge_cycle_period, data.edge_cycle_period, equal_nan=True)
