@@ -29,7 +29,7 @@ help:
 	@echo "make bench [TORCH=1]      speed as ratios against named baselines; JSON=FILE stores all samples"
 	@echo "make bench-table          the table of benchmarks/README.md, from benchmarks/results"
 	@echo "make docs                 the manual, into docs/_build/html"
-	@echo "make test-docs            the manual's notebooks, executed"
+	@echo "make test-docs            the manual's notebooks and command lines, executed; its pages in Chromium"
 	@echo "make screenshot           the manual's pictures of the explorer and the story, anew"
 	@echo "make story                the playable story, docs/catapults.html, from docs/story"
 	@echo "make images predictions   the manual's pictures and measured numbers, anew"
@@ -116,12 +116,13 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 docs: $(VENV)/.installed-docs
 	$(BIN)/sphinx-build --builder html --fail-on-warning --keep-going --doctree-dir docs/_build/doctrees docs docs/_build/html
 
-# Notebooks of the gallery, run as a reader runs them.
-test-docs: $(VENV)/.installed-docs
+# Notebooks, command lines, and the pages in Chromium, as a reader meets them.
+test-docs: $(VENV)/.installed-docs $(VENV)/.installed-browser
 	$(BIN)/python -m pytest -q -m docs tests/docs
 
 images: setup
 	$(BIN)/python docs/pictures.py
+	$(BIN)/python docs/film.py
 
 story: setup
 	$(BIN)/python docs/story/story_page.py

@@ -63,6 +63,10 @@ def named_axis(text: str) -> tuple[str, Array]:
         raise ValueError(f"axis must be NAME=VALUES, got {text!r}")
     parts = values.split(":")
     if parts[0] not in ("lin", "log"):
+        if ":" in values:
+            raise ValueError(
+                f"axis {name} must be a,b,c or lin:FIRST:LAST:COUNT or log:FIRST:LAST:COUNT, got {values!r}"
+            )
         return name, numbers(f"axis {name}", values)
     if len(parts) != 4:
         raise ValueError(f"axis {name} must be {parts[0]}:FIRST:LAST:COUNT, got {values!r}")

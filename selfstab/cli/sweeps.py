@@ -29,8 +29,8 @@ class _Sweep(Resumable, OptimizerCommand):
                    "or start.scale (with --start initial), or a parameter of the loss or its data.")  # fmt: skip
 @click.option("-m", "--measure", "measures", multiple=True, metavar="NAME",
               default=("final_loss", "final_sharpness", "min_sharpness", "diverged_at", "phase"), show_default=True,
-              help="Also max_loss, max_sharpness, overshoot, peak_excess_sharpness, drop; of Adam and RMSProp "
-                   "final_, min_ and max_preconditioned_sharpness.")  # fmt: skip
+              help="Also max_loss, max_sharpness, overshoot, peak_excess_sharpness, drop; of Adam and RMSProp also "
+                   "final_preconditioned_sharpness, and min and max of it.")  # fmt: skip
 @click.option("--repeats", type=int, default=1, show_default=True, help="Noise realizations.")
 @click.option("--threads", type=int, help="Number of threads (default: one for each CPU).")
 @click.option("--scheduler", metavar="ADDRESS", help="Run on a Dask cluster, such as tcp://127.0.0.1:8786.")

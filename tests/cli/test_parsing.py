@@ -37,6 +37,10 @@ def test_named_starts_and_axes() -> None:
             ("sweep", *PRODUCT, "-a", "excess=lin:-1e308:1e308:3"),
             "must have finite ends and a finite span",
         ),
+        (
+            ("sweep", *PRODUCT, "-a", "momentum=0:0.98:64"),
+            "axis momentum must be a,b,c or lin:FIRST:LAST:COUNT or log:FIRST:LAST:COUNT, got '0:0.98:64'",
+        ),
         (("sweep", *PRODUCT, "-a", "excess=log:0:1:3"), "must have ends above 0"),
     ],
 )

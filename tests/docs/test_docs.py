@@ -6,6 +6,7 @@ import doctest
 import importlib
 import json
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -111,7 +112,7 @@ OWN_MODEL = DOCS / "tutorials" / "your_model.md"
 
 def test_every_page_of_results_and_every_tutorial_has_an_example():
     tutorials = set((DOCS / "tutorials").glob("*.md"))
-    assert {*PAGES, *tutorials, DOCS / "index.md", DOCS / "start.md"} <= set(EXAMPLES)
+    assert {*PAGES, *tutorials, DOCS / "index.md", DOCS / "learn" / "first_catapult.md"} <= set(EXAMPLES)
     assert len(tutorials) >= 4
 
 
@@ -223,10 +224,9 @@ def test_the_reference_lists_every_public_name():
     parts = re.split(
         r"^\.\. currentmodule:: (\S+)$", (DOCS / "api.md").read_text(encoding="utf-8"), flags=re.MULTILINE
     )
-    listed = {
-        room: re.findall(r"^   (\w+)$", body, re.MULTILINE)
-        for room, body in zip(parts[1::2], parts[2::2], strict=True)
-    }
+    listed: dict[str, list[str]] = {}
+    for room, body in zip(parts[1::2], parts[2::2], strict=True):
+        listed.setdefault(room, []).extend(re.findall(r"^   (\w+)$", body, re.MULTILINE))
     assert set(listed) >= ROOMS
     for room, names in listed.items():
         # A name of the package itself has its page there.
@@ -249,7 +249,7 @@ def test_pages_are_within_reach():
         for line in tree.splitlines()
         if line and not line.startswith(":")
     }
-    assert pages <= shown
+    assert {page for page in pages if not any(fnmatch(page, line) for line in shown)} == set()
 
 
 @pytest.mark.parametrize("name", companion("figures").NAMES)
