@@ -541,7 +541,7 @@ class Recorder:
         -------
         Recorder
             Whose products are backward over backward, with one graph for all of a step's. A loss in parts has one graph
-            at a time: it needs the memory of its largest part, and about twice the time.
+            at a time: it needs the memory of its largest part, and two to five times the time.
 
         Raises
         ------

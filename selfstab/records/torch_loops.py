@@ -154,19 +154,19 @@ class _Loop:
 
     def _by_difference(self, vectors: WeightVectors, direction: Any) -> Any:
         """Return the product with the Hessian as a central difference of gradients."""
-        length = float(np.cbrt(np.finfo(vectors.precision).eps)) * vectors.scale
+        length = differences.LENGTH[vectors.precision] * vectors.scale
         difference, displacement = self._displaced(vectors, direction, length)
         size = float(np.linalg.norm(displacement))
         return difference * (float(np.linalg.norm(direction)) / size) if size else 0.0 * difference
 
     def _displaced(self, vectors: WeightVectors, direction: Any, length: float) -> tuple[Any, Any]:
         """Return the difference of gradients at two points ±length along a direction, and that of the points."""
-        gradients, points = [], []
-        for sign in (1.0, -1.0):
-            with vectors.displaced(direction, sign * length):
-                points.append(vectors.values())
-                gradients.append(self._gradient(vectors)[1].cpu().numpy())
-        return gradients[0] - gradients[1], points[0] - points[1]
+        with vectors.displaced(direction, length):
+            displacement, difference = vectors.values(), self._gradient(vectors)[1].cpu().numpy()
+        with vectors.displaced(direction, -length):
+            displacement -= vectors.values()
+            difference -= self._gradient(vectors)[1].cpu().numpy()
+        return difference, displacement
 
     # -- the first record -----------------------------------------------------------------------------------------
 
