@@ -160,9 +160,10 @@ class Recorder:
 
     def _cost(self) -> str:
         """Return what a record costs on average: its products, and the steps that take as long."""
-        products = float(np.mean([row["products"] for row in self._rows])) if self._rows else 0.0
+        counts = [row["products"] for row in self._rows if row.get("products", np.nan) >= 0]
+        cost = f"{np.mean(counts or 0.0):.3g} products"
         steps = self._clock.steps_per_record()
-        return f"{products:.3g} products" + ("" if np.isnan(steps) else f", as long as {steps:.2g} steps")
+        return cost + ("" if np.isnan(steps) else f", as long as {steps:.2g} steps")
 
     def due(self, step: int) -> bool:
         """Whether :meth:`log` would record this step."""
