@@ -248,7 +248,9 @@ class Recorder:
         if own.preconditioned:
             row |= self._eigenvalues(PRECONDITIONED, own.matching(reading.product), reading)
         of = PRECONDITIONED if own.preconditioned else "sharpness"
-        row["max_stable_sharpness"] = own.threshold(self._trackers[of].vector)
+        # Only shrinkage that differs among weights asks for the eigenvector, which is as large as they are.
+        alike = isinstance(own.shrinkage, float) or not np.isfinite(row[of])
+        row["max_stable_sharpness"] = own.threshold(None if alike else self._trackers[of].top_vector())
         if self.clipping is not None or own.clipping_factor != 1.0:
             row["clipping_factor"] = own.clipping_factor * self._clipping_factor(reading)
         if self._batch_sharpness is not None:

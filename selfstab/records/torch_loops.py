@@ -79,6 +79,8 @@ class _Loop:
         with gradients_as_found(watched):
             loss, slopes, product = self._evaluated(vectors)
 
+        # Here, so that the gradient itself need not be kept.
+        norm = sum(float(slope.detach().norm()) ** 2 for slope in slopes if slope is not None) ** 0.5
         gradients = [w.new_zeros(w.shape) if g is None else g for w, g in zip(weights, slopes, strict=True)]
         own = torch_optimizers.read_optimizer(self._optimizer, weights, gradients)
         return Reading(
@@ -91,7 +93,7 @@ class _Loop:
             own.lookahead,
             vector=vectors.of_numbers,
             optimizer=own,
-            gradient_norm=lambda: float(vectors.joined(slopes).norm()),
+            gradient_norm=lambda: norm,
             arrays=lambda: [w.detach() for w in weights],
             noise=differences.NOISE[precision] if self._by_differences else 0.0,
         )
