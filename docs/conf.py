@@ -47,10 +47,10 @@ bibtex_default_style = "unsrt"
 bibtex_reference_style = "author_year"
 suppress_warnings = ["config.cache"]  # the gallery's scraper is a function
 # What is copied can be pasted into Python or a shell: prompts and what is printed stay behind.
-copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_text = r">>> |\.\.\. |\.\.\.$|\$ "
 copybutton_prompt_is_regexp = True
 copybutton_only_copy_prompt_lines = True
-copybutton_exclude = ".linenos, .gp, .go"
+copybutton_exclude = ".linenos"
 
 autosummary_generate = True
 autodoc_typehints = "none"  # the docstrings say more

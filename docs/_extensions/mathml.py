@@ -29,6 +29,8 @@ _COMMANDS = str.maketrans(
         "¼": r"\tfrac{1}{4}", "⟨": r"\langle ", "⟩": r"\rangle ", "²": "^2", "³": "^3",
     }
 )  # fmt: skip
+LONG = 26
+"""Letters and signs of a formula within a line, beyond which it scrolls by itself on a phone."""
 _COMBINING = {"˙": "\u0307", "~": "\u0303", "ˉ": "\u0304"}
 
 
@@ -46,7 +48,10 @@ def _written(node: nodes.Element, as_block: bool) -> str:
 
 
 def _inline(writer: Any, node: nodes.math) -> None:
-    writer.body.append(_written(node, as_block=False))
+    written = _written(node, as_block=False)
+    if len(re.sub(r"<[^>]*>|\s", "", written)) > LONG:
+        written = f'<span class="long-formula">{written}</span>'
+    writer.body.append(written)
     raise nodes.SkipNode
 
 

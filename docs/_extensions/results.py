@@ -17,7 +17,7 @@ from sphinx.util.docutils import SphinxDirective
 from derivations.__main__ import scripts
 
 ROOT = Path(__file__).parents[2]
-WIDTH, HEIGHT, COLUMN, ROW = 136, 26, 168, 38
+WIDTH, HEIGHT, COLUMN, ROW = 126, 26, 150, 38
 """Pixels: a box, and the distances between columns and rows."""
 COLOURS = {"q": "#4477aa", "a": "#228833", "m": "#aa3377"}
 """Of the borders, by part of the theory."""

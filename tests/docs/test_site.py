@@ -93,9 +93,16 @@ def test_a_copied_example_can_be_pasted(site, browser):
     """Protects who presses the button: prompts and printed results are left out, and the code compiles."""
     browser.goto((site / "learn" / "first_catapult.html").as_uri(), wait_until="load")
     browser.wait_for_selector("button.copybtn", state="attached")
-    copied = browser.evaluate("[...document.querySelectorAll('button.copybtn')].map(copyTargetText)")
+    browser.evaluate(
+        """() => { window.copied = [];
+            document.addEventListener('copy', () => window.copied.push(document.activeElement.value)); }"""
+    )
+    for button in browser.query_selector_all("button.copybtn"):
+        button.evaluate("element => element.click()")
+    copied = browser.evaluate("window.copied")
     assert len(copied) >= 5
     for text in copied:
+        assert text.strip()
         assert ">>>" not in text
         compile(text, "<copied>", "exec")
     assert "array(" not in copied[0]
