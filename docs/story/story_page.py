@@ -45,7 +45,7 @@ WARMUPS = tuple(range(300, 2001, 50))
 
 MARK = "<!-- links to the manual -->"
 LINKS = {
-    "start": "a catapult in five minutes",
+    "learn/first_catapult": "a first catapult",
     "theory/a5_overshoot": "the overshoot law",
     "theory/a8_warmup": "warmup",
     "theory/a7_edge": "the edge of stability",

@@ -252,8 +252,9 @@ class KrylovSpace:
         rounded = difference <= _ROUNDED * self._unit * float(np.abs(known).max())
         if rounded:
             return 0.0
-        noise = difference * self._dimension**0.5
-        return float(noise if self.calibration is None else noise * self.calibration)
+        return (
+            difference * float(self._dimension**0.5) * (1.0 if self.calibration is None else self.calibration)
+        )
 
     def _calibrate(self, goal: Goal) -> None:
         """Measure the products' noise, unless that was done or the goal allows no more products."""

@@ -137,8 +137,9 @@ def analyze(
 
     The law is for a sharpness near S*, a constant lr, one unstable direction and no progressive sharpening during the
     swing; it says nothing of steps dominated by the noise of minibatches. Of Adam and its like it is the law at a
-    preconditioner that stands still: one that moves takes its part of the drop (:func:`selfstab.theory.
-    adaptive_inertia_number`). Linear optimizers of other kinds have :func:`selfstab.theory.slow_overshoot`.
+    preconditioner that stands still: one that moves takes its part of the drop
+    (:func:`selfstab.theory.adaptive_inertia_number`). Linear optimizers of other kinds
+    have :func:`selfstab.theory.slow_overshoot`.
     Source: new here; proofs in ``derivations/a5_overshoot.py`` and ``derivations/a5b_lookahead.py``.
 
     Examples

@@ -139,7 +139,7 @@ class _Loop:
 
     def _by_difference(self, compiled: _Compiled, form: _Form, data: tuple[Any, ...], v: Any) -> Array:
         """Return the product with the Hessian as a central difference of gradients."""
-        length = float(np.cbrt(np.finfo(form.precision).eps)) * form.scale
+        length = differences.LENGTH[form.precision] * form.scale
         size = float(np.linalg.norm(v))
         difference, displacement = self._displaced(compiled, form, data, v / (size or 1.0), length)
         moved = float(np.linalg.norm(displacement))

@@ -160,9 +160,10 @@ class Recorder:
 
     def _cost(self) -> str:
         """Return what a record costs on average: its products, and the steps that take as long."""
-        products = float(np.mean([row["products"] for row in self._rows])) if self._rows else 0.0
+        counts = [row["products"] for row in self._rows if row.get("products", np.nan) >= 0]
+        cost = f"{np.mean(counts or 0.0):.3g} products"
         steps = self._clock.steps_per_record()
-        return f"{products:.3g} products" + ("" if np.isnan(steps) else f", as long as {steps:.2g} steps")
+        return cost + ("" if np.isnan(steps) else f", as long as {steps:.2g} steps")
 
     def due(self, step: int) -> bool:
         """Whether :meth:`log` would record this step."""
@@ -247,7 +248,9 @@ class Recorder:
         if own.preconditioned:
             row |= self._eigenvalues(PRECONDITIONED, own.matching(reading.product), reading)
         of = PRECONDITIONED if own.preconditioned else "sharpness"
-        row["max_stable_sharpness"] = own.threshold(self._trackers[of].vector)
+        # Only shrinkage that differs among weights asks for the eigenvector, which is as large as they are.
+        alike = isinstance(own.shrinkage, float) or not np.isfinite(row[of])
+        row["max_stable_sharpness"] = own.threshold(None if alike else self._trackers[of].top_vector())
         if self.clipping is not None or own.clipping_factor != 1.0:
             row["clipping_factor"] = own.clipping_factor * self._clipping_factor(reading)
         if self._batch_sharpness is not None:
@@ -541,7 +544,7 @@ class Recorder:
         -------
         Recorder
             Whose products are backward over backward, with one graph for all of a step's. A loss in parts has one graph
-            at a time: it needs the memory of its largest part, and about twice the time.
+            at a time: it needs the memory of its largest part, and two to five times the time.
 
         Raises
         ------

@@ -88,8 +88,8 @@ class State:
             "lookahead": list(self.lookaheads),
             "clock": [clock.record_seconds, float(clock.records), clock.step_seconds, float(clock.steps)],
         }
-        for name in self.rows[0] if self.rows else ():
-            state[_COLUMN + name] = [float(row[name]) for row in self.rows]
+        for name in dict.fromkeys(name for row in self.rows for name in row):
+            state[_COLUMN + name] = [float(row.get(name, np.nan)) for row in self.rows]
         for name, (vectors, unchecked) in self.trackers.items():
             state[_UNCHECKED + name] = unchecked
             if vectors:

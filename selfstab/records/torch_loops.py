@@ -79,6 +79,8 @@ class _Loop:
         with gradients_as_found(watched):
             loss, slopes, product = self._evaluated(vectors)
 
+        # Here, so that the gradient itself need not be kept.
+        norm = sum(float(slope.detach().norm()) ** 2 for slope in slopes if slope is not None) ** 0.5
         gradients = [w.new_zeros(w.shape) if g is None else g for w, g in zip(weights, slopes, strict=True)]
         own = torch_optimizers.read_optimizer(self._optimizer, weights, gradients)
         return Reading(
@@ -91,7 +93,7 @@ class _Loop:
             own.lookahead,
             vector=vectors.of_numbers,
             optimizer=own,
-            gradient_norm=lambda: float(vectors.joined(slopes).norm()),
+            gradient_norm=lambda: norm,
             arrays=lambda: [w.detach() for w in weights],
             noise=differences.NOISE[precision] if self._by_differences else 0.0,
         )
@@ -154,19 +156,19 @@ class _Loop:
 
     def _by_difference(self, vectors: WeightVectors, direction: Any) -> Any:
         """Return the product with the Hessian as a central difference of gradients."""
-        length = float(np.cbrt(np.finfo(vectors.precision).eps)) * vectors.scale
+        length = differences.LENGTH[vectors.precision] * vectors.scale
         difference, displacement = self._displaced(vectors, direction, length)
         size = float(np.linalg.norm(displacement))
         return difference * (float(np.linalg.norm(direction)) / size) if size else 0.0 * difference
 
     def _displaced(self, vectors: WeightVectors, direction: Any, length: float) -> tuple[Any, Any]:
         """Return the difference of gradients at two points ±length along a direction, and that of the points."""
-        gradients, points = [], []
-        for sign in (1.0, -1.0):
-            with vectors.displaced(direction, sign * length):
-                points.append(vectors.values())
-                gradients.append(self._gradient(vectors)[1].cpu().numpy())
-        return gradients[0] - gradients[1], points[0] - points[1]
+        with vectors.displaced(direction, length):
+            displacement, difference = vectors.values(), self._gradient(vectors)[1].cpu().numpy()
+        with vectors.displaced(direction, -length):
+            displacement -= vectors.values()
+            difference -= self._gradient(vectors)[1].cpu().numpy()
+        return difference, displacement
 
     # -- the first record -----------------------------------------------------------------------------------------
 

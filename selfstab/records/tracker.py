@@ -97,8 +97,6 @@ class SharpnessTracker:
         self.accuracy, self.tolerance, self.second = accuracy, tolerance, second
         self.most_products = most_products
         self.vectors: list[Any] = []
-        self.vector: Array | None = None
-        """Top eigenvector of the last record, of length 1, in NumPy's numbers; None where the Hessian is not finite."""
         self.unchecked = 0
         self._precision: str | None = None
         self._calibration: float | None = None
@@ -132,7 +130,6 @@ class SharpnessTracker:
             If a product is no vector of real numbers.
         """
         images = _Images(product)
-        self.vector = None
         with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
             try:
                 if dimension <= DENSE_UP_TO:
@@ -150,13 +147,11 @@ class SharpnessTracker:
         if self.second and dimension > 1:
             pairs = top_eigenpairs(images.in_numpy, 2, dimension)
             self.vectors = [*pairs.vectors]
-            self.vector = pairs.vectors[0]
             residual = float(pairs.residuals[0])
             first, second = map(float, pairs.values)
             return Measurement(first, second, residual, residual, np.nan, images.count)
         pair = top_eigenpair(images.in_numpy, dimension)
         self.vectors = [pair.vector]
-        self.vector = pair.vector
         return Measurement(pair.value, np.nan, pair.residual, pair.residual, np.nan, images.count)
 
     def _warm(self, images: _Images, dimension: int, vector: Callable[[Array], Any] | None) -> Measurement:
@@ -190,8 +185,6 @@ class SharpnessTracker:
                 measured_error = float(ritz.values[0] - limited.values[0]) / images.factor
             self.unchecked = (self.unchecked + 1) % CHECKED_EVERY
         self.vectors, self._calibration = space.vectors(KEPT), space.calibration
-        top = host(self.vectors[0]).astype(np.float64)
-        self.vector = top / np.linalg.norm(top)
         values = ritz.values / images.factor
         return Measurement(
             float(values[0]),

@@ -122,6 +122,26 @@ def test_rounding_is_not_taken_for_noise():
     assert pairs.values[0] == pytest.approx(2.0, rel=1e-6)
 
 
+def test_noise_is_measured_before_it_is_believed():
+    """Protects vectors with few large entries: rounding differs more between the halves than noise of all would."""
+    curvatures = 0.5 * np.random.default_rng(0).random(300_000, dtype=np.float32)
+    curvatures[:6] = 3.0, 2.7, 2.5, 2.2, 1.8, 1.5
+    start = np.full(curvatures.size, 1e-4, dtype=np.float32)
+    start[:3] = 1.0, 0.1, 0.05
+    rng = np.random.default_rng(1)
+    pairs = KrylovSpace(lambda v: curvatures * v, [start]).grow(Goal(accuracy=1e-7))
+    assert pairs.values[0] == pytest.approx(3.0, rel=1e-6)
+    space = KrylovSpace(
+        lambda v: curvatures * v * (1 + 1e-2 * rng.standard_normal(v.size, np.float32)), [start]
+    )
+    noisy = space.grow(Goal(accuracy=1e-7))
+    assert (noisy.reason, noisy.values[0]) == ("noise", pytest.approx(3.0, rel=0.03))
+    assert 0.0 < space.calibration <= 1.0
+    calls = []
+    KrylovSpace(lambda v: (calls.append(0), curvatures * v)[1], [start], 0.5).grow(Goal(most_products=4))
+    assert len(calls) == 4
+
+
 @pytest.mark.parametrize("iterate", ["lanczos", "davidson"])
 def test_one_rule_for_the_precision_of_products(iterate):
     """Protects every iteration from a tolerance that products in float32 cannot meet."""

@@ -151,3 +151,15 @@ def test_a_state_holds_its_parts():
         ["loss", "lr", "momentum", "max_stable_sharpness", "sharpness", "sharpness_residual", "sharpness_error",
          "measured_error", "products", "second_sharpness"]
     )  # fmt: skip
+
+
+def test_records_of_fewer_columns_are_gone_on_with():
+    """Protects states of another version: what they lack is NaN, and what comes later is kept."""
+    state = log(recorder(), range(5)).state_dict()
+    del state["records.products"]
+    resumed = recorder()
+    resumed.load_state_dict(state)
+    assert np.isnan(resumed.dataset().products).all()
+    again = recorder()
+    again.load_state_dict(log(resumed, range(6, 8)).state_dict())
+    assert np.isnan(again.dataset().products).values.tolist() == [True] * 3 + [False]

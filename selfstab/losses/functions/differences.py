@@ -17,7 +17,7 @@ WRONG_BEYOND: Final = 1e-3
 
 _STEPS: Final = {
     "float64": (1e-6, 1e-7, 1e-5, 1e-8, 1e-4),
-    "float32": (1e-3, 3e-4, 3e-3, 1e-4, 1e-2),
+    "float32": (1e-4, 1e-5, 1e-3, 1e-6, 1e-2),
 }
 """Lengths of the displacements to try, relative to that of the weights, by the precision of the gradient."""
 
@@ -26,6 +26,9 @@ _AGREEMENT: Final = {"float64": WRONG_BEYOND, "float32": 2e-2}
 
 _SYMMETRY: Final = {"float64": WRONG_BEYOND, "float32": 5e-2}
 """Relative difference up to which two products by differences are those of one symmetric matrix."""
+
+LENGTH: Final = {"float64": 6e-6, "float32": 3e-4}
+"""Length of the displacements of a product by differences, relative to that of the weights."""
 
 NOISE: Final = {"float64": 1e-8, "float32": 1e-3}
 """Relative error, about, of a product with the Hessian that is a difference of gradients."""
@@ -115,9 +118,10 @@ def contradicts(
     Parameters
     ----------
     displaced
-        (unit direction, length) → the difference of the gradients at two points, and that of the points, as rounded.
+        (unit direction, length) → the difference of the gradients at two points, and that of the points, as rounded;
+        new arrays.
     product
-        v → ∇²L(w) v, at the point between.
+        v → ∇²L(w) v, at the point between; a new array.
     direction
         A unit vector, of the gradient's precision.
     scale
@@ -135,15 +139,18 @@ def contradicts(
         length = float(np.linalg.norm(displacement))
         if length == 0.0:
             continue
-        quotient = difference / length
-        image = product(displacement / length)
-        error = float(np.linalg.norm(quotient - image))
-        size = float(max(np.linalg.norm(quotient), np.linalg.norm(image)))
+        # In place: models are large.
+        difference /= length
+        displacement /= length
+        image = product(displacement)
+        size = float(max(np.linalg.norm(difference), np.linalg.norm(image)))
+        image -= difference
+        error = float(np.linalg.norm(image))
         if not np.isfinite(error + size):
             return False
         if error <= _AGREEMENT[precision] * size:
             return False
-        wrong.append(quotient)
+        wrong.append(difference)
     return any(
         float(np.linalg.norm(a - b)) <= 2.0 * _AGREEMENT[precision] * float(np.linalg.norm(a))
         for k, a in enumerate(wrong)
