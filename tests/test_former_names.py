@@ -137,6 +137,9 @@ def test_drawings_take_datasets_of_0_1():
     run = run_with_a_swing()
     old = run.drop_vars([*set(former_names.SWING.values())])
     for draw in (plotting.draw_orbit, plotting.draw_displacement, plotting.draw_loss):
-        lines = [[line.get_xydata().tolist() for line in draw(data).lines] for data in (run, old)]
+        lines = []
+        for data in (run, old):
+            plt.close("all")
+            lines.append([line.get_xydata().tolist() for line in draw(data).lines])
         assert lines[0] == lines[1]
         plt.close("all")

@@ -128,7 +128,7 @@ def defined(where: str) -> object:
         return importlib.import_module(f"selfstab.{where}")
     except ModuleNotFoundError:
         room, _, name = f"selfstab.{where}".rpartition(".")
-        return getattr(importlib.import_module(room), name)
+        return getattr(ss if room == "selfstab" else defined(room.removeprefix("selfstab.")), name)
 
 
 def names_of(where: str) -> set[str]:
