@@ -66,7 +66,9 @@ def _run(momentum: float) -> xarray.Dataset:
 @style.styled
 def draw(data: dict[str, xarray.Dataset]) -> Figure:
     figure = style.new_figure(style.DOUBLE_COLUMN, 3.6)
-    axes = figure.subplots(2, 4, sharey="col")
+    axes = figure.subplots(2, 4)
+    for column in range(3):
+        axes[1, column].sharey(axes[0, column])  # how much larger momentum's catapult is
     for row, run in zip(axes, data.values(), strict=True):
         runs.draw_displacement(run, row[0])
         runs.draw_sharpness(run, row[1])

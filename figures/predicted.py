@@ -63,7 +63,7 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
 @style.styled
 def draw(data: dict[str, xarray.Dataset]) -> Figure:
     figure = style.new_figure(style.DOUBLE_COLUMN, 7.2)
-    runs = {float(name[4:]): run for name, run in data.items() if name.startswith("run_")}
+    runs = {float(name[4:]): run for name, run in sorted(data.items()) if name.startswith("run_")}
     grid = figure.add_gridspec(4, 1, height_ratios=[3, 3, 3, 3.4])
     rows = [grid[k].subgridspec(1, len(runs)).subplots(sharex=True) for k in range(3)]
     for column, (beta, run) in enumerate(runs.items()):
@@ -72,7 +72,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
             "linestyle": "none",
             "marker": ".",
             "color": colour,
-            "markersize": 3.6,
+            "markersize": 4.8,
             "markeredgewidth": 0.0,
         }
         step = run["step"]

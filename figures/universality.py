@@ -178,7 +178,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     drawing.draw_universality(cells, law).set_title("all losses")
     key = figure.add_subplot(grid[0, 2])
     drawing.draw_universality_key(cells, key)
-    keys = (child for child in key.get_children() if isinstance(child, Legend))
+    keys = (child for child in key.artists if isinstance(child, Legend))
     for legend, panels_of in zip(keys, ("(a)", "(b) to (g)"), strict=True):
         legend.set_title(f"in {panels_of}")
     panels = [law]
