@@ -15,7 +15,7 @@ import selfstab as ss
 from selfstab import phases
 from selfstab.plotting import phase_diagrams, style
 
-from . import require
+from . import outcomes, require
 
 if TYPE_CHECKING:
     import xarray
@@ -65,10 +65,12 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         whole, zoom = axes[0, column], axes[1, column]
         for ax, sweep in ((whole, data[name]), (zoom, data[f"{name}_zoom"])):
             phase_diagrams.draw_phases(sweep, ax)
+            outcomes.leave_out_rare(ax, sweep)
             limits = ax.get_xlim(), ax.get_ylim()
             _minima(ax)
             ax.set(xlabel="start, $u$", ylabel="start, $v$", xlim=limits[0], ylim=limits[1], aspect="equal")
         whole.set_title(rf"{name}, $\beta={beta:g}$")
+        zoom.set_title(f"detail of ({'ab'[column]})")
         (u0, u1), (v0, v1) = ZOOMS[name]["u"], ZOOMS[name]["v"]
         whole.plot([u0, u1, u1, u0, u0], [v0, v0, v1, v1, v0], color="white", linewidth=1.6)
         whole.plot([u0, u1, u1, u0, u0], [v0, v0, v1, v1, v0], color=style.THEORY_COLOUR, linewidth=0.7)

@@ -67,13 +67,17 @@ def _run(momentum: float) -> xarray.Dataset:
 def draw(data: dict[str, xarray.Dataset]) -> Figure:
     figure = style.new_figure(style.DOUBLE_COLUMN, 3.6)
     axes = figure.subplots(2, 4)
+    for column in range(3):
+        axes[1, column].sharey(axes[0, column])  # how much larger momentum's catapult is
     for row, run in zip(axes, data.values(), strict=True):
         runs.draw_displacement(run, row[0])
         runs.draw_sharpness(run, row[1])
         runs.draw_loss(run, row[2])
         runs.draw_orbit(run, row[3])
         kappa = float(run["inertia_number"])
-        row[0].set_title(rf"{methods.method(run)}, $\kappa = {kappa:.3g}$")
+        titles = ("displacement", "sharpness", "loss", rf"$\kappa = {kappa:.3g}$")
+        for ax, title in zip(row, titles, strict=True):
+            ax.set_title(f"{methods.method(run)}, {title}")
     style.label_panels(list(axes.flat))
     style.shared_legend(figure, list(axes.flat), columns=5)
     return figure

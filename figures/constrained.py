@@ -72,13 +72,13 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     axes[0].plot(
         run["step"][few], 1e3 * run["excess_sharpness"][few], label=rf"run, $\beta={SHOWN:g}$", **points
     )
-    axes[0].set(xlabel="step", ylabel=r"$1000\,(S-S^*)$")
+    axes[0].set(xlabel="step, $t$", ylabel="excess, $S-S^*$ ($10^{-3}$/lr)", title="sharpness")
     axes[1].plot(run["step"], 1e3 * run["swing"], color=style.THEORY_COLOUR)
     axes[1].plot(run["step"][few], 1e3 * run["displacement"][few], **points)
     axes[1].plot(
         run["step"], 1e3 * run["width"], color=style.THEORY_COLOUR, linestyle="--", label=r"balance, $\delta$"
     )
-    axes[1].set(xlabel="step", ylabel=r"$1000\,|x|$")
+    axes[1].set(xlabel="step, $t$", ylabel=r"displacement, $|x|$ ($10^{-3}$ weight)", title="displacement")
     for beta in errors["momentum"].values:
         axes[2].plot(
             errors["scale"], errors["error"].sel(momentum=beta), linestyle="none", marker=momenta.MARKERS[beta],
@@ -86,9 +86,13 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         )  # fmt: skip
         last = float(errors["error"].sel(momentum=beta)[-1] / errors["scale"][-1] ** 2)
         axes[2].plot(errors["scale"], last * errors["scale"] ** 2, color=momenta.COLOURS[beta], linewidth=0.6)
-    axes[2].plot([], [], color="#777777", linewidth=0.6, label="as the swing's square")
+    axes[2].plot([], [], color="#777777", linewidth=0.6, label="proportional to the swing's square")
     axes[2].set(
-        xscale="log", yscale="log", xlabel="scale of the swing", ylabel="error over the largest excess"
+        xscale="log",
+        yscale="log",
+        xlabel="scale of the swing",
+        ylabel="error / largest excess",
+        title="error of the prediction",
     )
     axes[2].set_xticks(errors["scale"].values, [f"{scale:g}" for scale in errors["scale"].values])
     axes[2].minorticks_off()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray
 
-from selfstab.plotting import style
+from selfstab.plotting import methods, style
 from selfstab.verification import flows
 
 from . import momenta, require
@@ -68,22 +68,44 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         }  # fmt: skip
         for ax, name in zip(row, SHOWN, strict=True):
             if name == "distance":
-                ax.plot(time, run["moved"], color="0.5", lw=0.8, ls=":", label="way of the run")
+                ax.plot(
+                    time,
+                    run["moved"],
+                    color="0.5",
+                    lw=0.8,
+                    ls=":",
+                    label="distance of the run from its start",
+                )
             else:
                 ax.plot(time[::every], run[name][::every], label=rf"run, $\beta={beta:g}$", **points)
-            ax.plot(time, averaged[name], color="0.55", ls="-.", lw=0.9, label="averaged flow")
+            ax.plot(
+                time,
+                averaged[name],
+                color=methods.METHOD_COLOURS["averaged flow"],
+                ls="-.",
+                lw=0.9,
+                label="averaged flow",
+            )
             ax.plot(time, edge[name], color=style.THEORY_COLOUR, label="edge flow")
-            ax.plot(time, rod[name], color="#ee7733", ls="--", lw=0.9, label="rod flow")
-        row[0].axhline(flows.DIGITS_THRESHOLD, color="0.6", lw=0.7, ls=":", zorder=0)
-        row[0].set_ylabel("sharpness $S$")
-        row[1].set_ylabel("mean loss of the swing")
-        row[2].set(ylabel="distance to the run", yscale="log", ylim=(1e-3, 4.0))
-    axes[0, 0].annotate("$S^*$", (1.0, flows.DIGITS_THRESHOLD), (2, 1), xycoords=("axes fraction", "data"),
-                        textcoords="offset points", fontsize=7, color="0.4")  # fmt: skip
+            ax.plot(
+                time, rod[name], color=methods.METHOD_COLOURS["rod flow"], ls="--", lw=0.9, label="rod flow"
+            )
+        row[0].axhline(
+            flows.DIGITS_THRESHOLD,
+            color=style.THEORY_COLOUR,
+            lw=0.8,
+            ls="--",
+            zorder=0,
+            label="threshold $S^*$",
+        )
+        row[0].set(ylabel="sharpness, $S$ (1/lr)", title=rf"sharpness, $\beta={beta:g}$")
+        row[1].set(ylabel="loss, mean of the swing", title=rf"loss, $\beta={beta:g}$")
+        row[2].set(ylabel="distance (weight)", yscale="log", ylim=(1e-3, 4.0))
+        row[2].set_title(rf"distance to the run, $\beta={beta:g}$")
     for ax in axes[1]:
         ax.set_xlabel(r"effective time, $t\,(1+\beta)/(1-\beta)$")
     style.label_panels(list(axes.ravel()))
-    style.shared_legend(figure, list(axes.ravel()), columns=6)
+    style.shared_legend(figure, list(axes.ravel()), columns=4)
     return figure
 
 

@@ -95,14 +95,21 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         }
         axes[0].plot(run["q"][few], run["y"][few], label=rf"run, $\beta={beta:g}$", **points)
         axes[1].plot(run["time"][few], run["q"][few], **points)
-    axes[0].set(xlabel="weight $q$", ylabel="weight $y$")
-    axes[1].set(xlabel=r"effective time, $\propto\eta t/(1-\beta)$", ylabel="weight $q$")
+    axes[0].set(xlabel="weight, $q$", ylabel="weight, $y$", title="path at the edge")
+    axes[1].set(
+        xlabel=r"effective time, $\propto\eta t/(1-\beta)$", ylabel="weight, $q$", title="speed at the edge"
+    )
     axes[2].plot(rod["time"], rod["flow"], color=style.THEORY_COLOUR)
     axes[2].plot(
         rod["time"][::3], rod["run"][::3], linestyle="none", marker=momenta.MARKERS[ROD_MOMENTUM], markersize=2.2,
         color=momenta.COLOURS[ROD_MOMENTUM],
     )  # fmt: skip
-    axes[2].set(yscale="log", xlabel="step", ylabel="variance of the swing")
+    axes[2].set(
+        yscale="log",
+        xlabel="step, $t$",
+        ylabel=r"variance of the swing (weight$^2$)",
+        title="rod flow, double well",
+    )
     style.label_panels(list(axes))
     style.shared_legend(figure, list(axes), columns=3)
     return figure

@@ -56,7 +56,14 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         left.plot(row["excess"], row["overshoot"] - 1.0, label=rf"$\beta={beta:g}$", **points)
         right.plot(row["kappa"], row["overshoot"] - 1.0, **points)
     right.plot(fine, curve, color=style.THEORY_COLOUR, zorder=1, label=r"theory, $G(\kappa)-1$")
-    left.set(xscale="log", yscale="log", xlabel=r"relative excess, $\varepsilon$", ylabel="overshoot $-$ 1")
+    left.set(
+        xscale="log",
+        yscale="log",
+        xlabel=r"relative excess, $\varepsilon$",
+        ylabel="overshoot, drop/(2$y_0$) $-$ 1",
+    )
+    left.set_title("against the excess")
+    right.set_title("against the inertia number")
     left.set_xlim(LEAST_EXCESS / 2.0, 1.0)
     right.set(xscale="log", xlabel=r"inertia number, $\kappa=\varepsilon((1+\beta)/(1-\beta))^2$")
     style.label_panels([left, right])

@@ -30,7 +30,8 @@ SMALL = 4e-3
 """κ_e of the runs that measure it."""
 LARGEST_EXCESS = 0.06
 PAIRS = {(0.9, 0.0): "D", (0.9, 0.3): "s", (0.9, 0.9): "o", (0.8, 0.8): "^"}
-COLOURS = ("#ee7733", "#cc3311", "#0077bb", "#009988")
+SIZES = (2.6, 4.4, 6.6, 4.4)
+"""Of open markers that lie on each other, in points."""
 START = 1e-4
 
 
@@ -91,18 +92,22 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
             color=colour, label=rf"$\beta={beta:g}$",
         )  # fmt: skip
     left.plot([], [], color=style.THEORY_COLOUR, label="theory")
-    left.set(yscale="log", xlabel=r"$\gamma/\beta$: 0 Polyak, 1 Nesterov", ylabel=r"$\kappa_e/\varepsilon$")
+    left.set(yscale="log", xlabel=r"lookahead / momentum, $\gamma/\beta$ (0 Polyak, 1 Nesterov)")
+    left.set(ylabel=r"$\kappa_e$ / relative excess $\varepsilon$", title="effective inertia number")
     left.legend()
     kappa = large["kappa"].values
-    for ((beta, gamma), marker), colour, values in zip(
-        PAIRS.items(), COLOURS, large["overshoot"].values, strict=True
+    for ((beta, gamma), marker), size, values in zip(
+        PAIRS.items(), SIZES, large["overshoot"].values, strict=True
     ):
         right.plot(
             kappa,
             values - 1.0,
             linestyle="none",
             marker=marker,
-            color=colour,
+            markersize=size,
+            markerfacecolor="none",
+            markeredgewidth=0.8,
+            color=momenta.COLOURS[beta],
             label=rf"$\beta={beta:g}$, $\gamma={gamma:g}$",
         )
     fine = np.geomspace(0.02, 1.0, 100)
@@ -113,7 +118,8 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         zorder=1,
         label=r"theory, $\kappa_e+2\kappa_e^2$",
     )
-    right.set(xscale="log", yscale="log", xlabel=r"$\kappa_e$", ylabel="overshoot $-$ 1")
+    right.set(xscale="log", yscale="log", xlabel=r"effective inertia number, $\kappa_e$")
+    right.set(ylabel="overshoot, drop/(2$y_0$) $-$ 1", title="overshoot")
     right.legend()
     style.label_panels([left, right])
     return figure

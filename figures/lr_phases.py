@@ -17,7 +17,7 @@ import selfstab as ss
 from selfstab import phases, theory
 from selfstab.plotting import phase_diagrams, style
 
-from . import require
+from . import outcomes, require
 
 if TYPE_CHECKING:
     import xarray
@@ -101,7 +101,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         row[1].set(
             xscale="log", xlabel="length of the warmup, $W$ (step)", ylabel=r"learning rate, $\eta$ (1/$S$)"
         )
-        row[1].set_title(rf"warmup, $\beta={BETA:g}$")
+        row[1].set_title(rf"{LOSSES[name]}, warmup, $\beta={BETA:g}$")
         place = next(str(dim) for dim in by_start.dims if dim != "momentum")
         phase_diagrams.draw_phases(by_start, row[2], x="momentum", y=place)
         difference = by_start["start_sharpness"].values[:, None] - _threshold(sharpness, beta)
@@ -109,7 +109,9 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         row[2].contour(beta, by_start[place], difference, [0.0], colors=style.THEORY_COLOUR, linestyles="--",
                        linewidths=0.8)  # fmt: skip
         row[2].set(xlabel=r"momentum, $\beta$", ylabel=f"start, ${place.removeprefix('start.')}$")
-        row[2].set_title(rf"start, $\eta S={FIXED:g}$")
+        row[2].set_title(rf"{LOSSES[name]}, start, $\eta S={FIXED:g}$")
+        for ax, sweep in zip(row, (by_momentum, by_warmup, by_start), strict=True):
+            outcomes.leave_out_rare(ax, sweep)
     style.label_panels(list(axes.flat))
     style.shared_legend(figure, list(axes.flat), columns=6)
     return figure

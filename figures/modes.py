@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray
+from matplotlib.patheffects import withStroke
 
 from selfstab import phases, theory
 from selfstab.plotting import modes as modes_drawing
@@ -40,7 +41,11 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
 @style.styled
 def draw(data: dict[str, xarray.Dataset]) -> Figure:
     figure = style.new_figure(style.SINGLE_COLUMN, 2.7)
-    modes_drawing.draw_modes(data["modes"], figure.add_subplot())
+    ax = figure.add_subplot()
+    modes_drawing.draw_modes(data["modes"], ax)
+    for text in ax.texts:
+        around = "white" if text.get_color() == "black" else style.THEORY_COLOUR
+        text.set_path_effects([withStroke(linewidth=1.2, foreground=around, alpha=0.7)])
     return figure
 
 

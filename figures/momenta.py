@@ -2,19 +2,13 @@
 
 from typing import Any, Final
 
-COLOURS: Final = {
-    0.0: "#0077bb",
-    0.5: "#009988",
-    0.8: "#33bbee",
-    0.9: "#ee7733",
-    0.95: "#cc3311",
-    0.99: "#ee3377",
-}
-"""Paul Tol's colour-blind-safe 'vibrant' scheme; gradient descent and heavy ball at 0.9 as everywhere."""
+from selfstab.plotting import methods
 
-MARKERS: Final = {0.0: "o", 0.5: "s", 0.8: "^", 0.9: "D", 0.95: "v", 0.99: "P"}
+COLOURS: Final = methods.MOMENTUM_COLOURS
 
-SIZES: Final = {0.0: 6.5, 0.5: 4.8, 0.8: 3.2, 0.9: 3.2, 0.95: 2.6, 0.99: 2.6}
+MARKERS: Final = {0.0: "o", 0.5: "s", 0.7: "p", 0.8: "^", 0.9: "D", 0.95: "v", 0.99: "P"}
+
+SIZES: Final = {0.0: 6.5, 0.5: 4.8, 0.7: 3.6, 0.8: 3.2, 0.9: 3.2, 0.95: 2.6, 0.99: 2.6}
 """Sizes of open markers that lie on each other: the first is around the others."""
 
 

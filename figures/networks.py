@@ -46,7 +46,8 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         setting = json.loads(comparison.attrs["setting"])
         predictions.draw_comparison(comparison, loss, of="loss").set_xlabel("")
         predictions.draw_comparison(comparison, sharpness)
-        loss.set_title(rf"{title}, $\beta={setting['momentum']:g}$")
+        for ax in (loss, sharpness):
+            ax.set_title(rf"{title}, $\beta={setting['momentum']:g}$")
     for ax in axes[:, 1:].flat:
         ax.set_ylabel("")
     style.label_panels(list(axes.flat))

@@ -90,7 +90,8 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     law = data["overshoot_law"]
     phase_diagrams.draw_overshoot_law(law, upper)
     phase_diagrams.draw_overshoot_residual(law, lower)
-    upper.set_xlabel("")
+    upper.set(xlabel="", title="overshoot and law")
+    lower.set_title("deviation from the law")
     style.label_panels([upper, lower])
     return figure
 

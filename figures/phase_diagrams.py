@@ -16,7 +16,7 @@ import selfstab as ss
 from selfstab import phases, theory
 from selfstab.plotting import phase_diagrams, style
 
-from . import require
+from . import outcomes, require
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -89,6 +89,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     axes = figure.subplots(3, 2)
     for row, (name, title) in zip(axes, LOSSES.items(), strict=True):
         phase_diagrams.draw_phases(data[name], row[0])
+        outcomes.leave_out_rare(row[0], data[name])
         phase_diagrams.draw_overshoot(data[name], row[1], largest=LARGEST_SHOWN)
         row[0].set_title(f"{title}: phase")
         row[1].set_title(f"{title}: overshoot")

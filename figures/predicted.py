@@ -28,9 +28,9 @@ TITLE = "Predicted dynamics against the real ones on digits, with and without mo
 MOMENTA = (0.0, 0.3, 0.5, 0.7, 0.9)
 SHOWN = (0.0, 0.7, 0.9)
 FORMS = ("basic", "generalized", "two-scale")
-LINES = {"basic": (0, (2.5, 1.2)), "generalized": (0, (1, 1)), "two-scale": "-"}
+LINES = {"basic": (0, (4, 1.2, 1, 1.2)), "generalized": (0, (1, 1)), "two-scale": "-"}
 MARKERS = {"basic": "o", "generalized": "^", "two-scale": "D"}
-FORM_COLOURS = {"basic": "#009988", "generalized": "#999999", "two-scale": style.THEORY_COLOUR}
+FORM_COLOURS = {"basic": "#666666", "generalized": "#aaaaaa", "two-scale": style.THEORY_COLOUR}
 KEPT = ("sharpness", "x", "loss", "flow_sharpness", "constrained_loss", "max_stable_sharpness")
 
 
@@ -62,22 +62,26 @@ def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
 
 @style.styled
 def draw(data: dict[str, xarray.Dataset]) -> Figure:
-    figure = style.new_figure(style.DOUBLE_COLUMN, 5.6)
-    runs = {float(name[4:]): run for name, run in data.items() if name.startswith("run_")}
+    figure = style.new_figure(style.DOUBLE_COLUMN, 7.2)
+    runs = {float(name[4:]): run for name, run in sorted(data.items()) if name.startswith("run_")}
     grid = figure.add_gridspec(4, 1, height_ratios=[3, 3, 3, 3.4])
     rows = [grid[k].subgridspec(1, len(runs)).subplots(sharex=True) for k in range(3)]
     for column, (beta, run) in enumerate(runs.items()):
-        colour = momenta.COLOURS.get(beta, "#ee3377")
+        colour = momenta.COLOURS[beta]
         points = {
             "linestyle": "none",
             "marker": ".",
             "color": colour,
-            "markersize": 3.6,
+            "markersize": 4.8,
             "markeredgewidth": 0.0,
         }
         step = run["step"]
         rows[0][column].axhline(
-            float(run["max_stable_sharpness"][0]), color="#777777", linewidth=0.6, label="$S^*$"
+            float(run["max_stable_sharpness"][0]),
+            color=style.THEORY_COLOUR,
+            linestyle="--",
+            linewidth=0.8,
+            label="threshold $S^*$",
         )
         for row, (name, scale) in zip(rows, (("sharpness", 1.0), ("x", 1.0), ("loss", 1.0)), strict=True):
             values = np.abs(run[name]) * scale
@@ -87,19 +91,20 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
                     step, np.abs(run[f"{form} {name}"]) * scale, linestyle=LINES[form], color=FORM_COLOURS[form],
                     linewidth=0.7, label=f"{form} prediction",
                 )  # fmt: skip
-        rows[0][column].set(title=rf"$\beta={beta:g}$")
+        for row, word in zip(rows, ("sharpness", "displacement", "loss"), strict=True):
+            row[column].set(title=rf"{word}, $\beta={beta:g}$", xlabel="step, $t$")
         rows[2][column].plot(
             step,
             run["constrained_loss"],
-            color="#33bbee",
+            color="#ddaa33",
             linewidth=0.8,
             label="loss on the constrained trajectory",
         )
-        rows[2][column].set(yscale="log", xlabel="step")
+        rows[2][column].set(yscale="log")
         rows[2][column].yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         rows[2][column].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         rows[2][column].yaxis.set_minor_formatter(NullFormatter())
-    for row, label in zip(rows, ("sharpness", r"$|x|$", "loss"), strict=True):
+    for row, label in zip(rows, ("sharpness, $S$ (1/lr)", "$|x|$ (weight)", "loss, $L$"), strict=True):
         row[0].set_ylabel(label)
     last = figure.add_subplot(grid[3])
     errors = data["errors"]
@@ -116,8 +121,9 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     last.set(
         xscale="log",
         yscale="log",
-        xlabel=r"inertia number $\kappa$",
-        ylabel="rms error of sharpness\nover its range",
+        xlabel=r"inertia number, $\kappa$",
+        ylabel="rms error of sharpness\n/ its range",
+        title="error of the predictions",
     )
     last.margins(y=0.15)
     style.label_panels([*rows[0], *rows[1], *rows[2], last])

@@ -131,8 +131,15 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     left.plot([], [], color=style.THEORY_COLOUR, label="theory")
     left.plot([], [], linestyle="none", marker="o", markersize=5.5, markerfacecolor="none", color=style.THEORY_COLOUR,
               label="network")  # fmt: skip
-    left.set(yscale="log", ylim=(0.3, 300.0), xlabel=r"depth, $e=(S^*-S)/S^*$", ylabel="lifetime in steps")
+    left.set(
+        yscale="log",
+        ylim=(0.3, 300.0),
+        xlabel=r"depth, $e=(S^*-S)/S^*$",
+        ylabel="lifetime (step)",
+        title="lifetime of the oscillation",
+    )
     right.set(yscale="log", xlabel=r"depth, $e=(S^*-S)/S^*$", ylabel="remaining drop / GD's")
+    right.set_title("drop that remains")
     left.legend()
     style.label_panels([left, right])
     return figure

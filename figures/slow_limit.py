@@ -100,18 +100,23 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
                 run["swing"][every], run["excess_sharpness"][every], linestyle="none", marker=momenta.MARKERS[beta],
                 markersize=2.6, color=momenta.COLOURS[beta], label=rf"$\beta={beta:g}$",
             )  # fmt: skip
-        ax.set_title(r"$\alpha=0$" if share == 0.0 else rf"$\alpha={share:g}\,y_0^2$")
-        ax.set(xlabel=r"swing, $b|x|/y_0$", ylabel="$(S-S^*)/y_0$")
+        ax.set_title(r"orbit, $\alpha=0$" if share == 0.0 else rf"orbit, $\alpha={share:g}\,y_0^2$")
+        ax.set(xlabel=r"swing, $b|x|/y_0$", ylabel="excess, $(S-S^*)/y_0$")
     errors = data["errors"]
     kappa = errors["kappa"].values
     axes[2].plot(kappa, kappa, color=style.THEORY_COLOUR, label=r"theory: level line of $H$, and $\kappa$")
-    for (name, marker), colour in zip((("drop", "s"), ("swing", "^")), ("#009988", "#cc3311"), strict=True):
+    colour = momenta.COLOURS[ERROR_MOMENTUM]
+    for (name, marker), face in zip((("drop", "s"), ("swing", "^")), (colour, "none"), strict=True):
         axes[2].plot(
-            kappa, errors[name] - 1.0, linestyle="none", marker=marker, color=colour,
+            kappa, errors[name] - 1.0, linestyle="none", marker=marker, color=colour, markerfacecolor=face,
             label=f"{'drop' if name == 'drop' else 'largest swing'}, $\\beta={ERROR_MOMENTUM:g}$",
         )  # fmt: skip
     axes[2].set(
-        xscale="log", yscale="log", xlabel=r"inertia number, $\kappa$", ylabel="over the slow limit's, less 1"
+        xscale="log",
+        yscale="log",
+        xlabel=r"inertia number, $\kappa$",
+        ylabel="value / slow limit's $-$ 1",
+        title="deviation from the slow limit",
     )
     style.label_panels(list(axes))
     style.shared_legend(figure, list(axes), columns=5)

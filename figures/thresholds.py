@@ -82,9 +82,11 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         right.plot(excess, theory.growth_factor(excess, beta) - 1.0, color=colour)
         right.plot(excess, 2.0 * excess * (1.0 + beta) / (1.0 - beta), color=colour, linestyle=":")
         right.plot(row["excess"], row["growth"] - 1.0, label=rf"$\beta={beta:g}$", **points)
-    left.set(xlabel=r"lookahead, $\gamma$", ylabel=r"threshold, $\eta S^*$", ylim=(0.0, 5.0))
+    left.set(
+        xlabel=r"lookahead, $\gamma$", ylabel=r"threshold, $\eta S^*$", ylim=(0.0, 5.0), title="threshold"
+    )
     right.set(xscale="log", yscale="log", xlabel=r"relative excess, $\varepsilon$")
-    right.set(ylabel=r"growth per step, $|\lambda|-1$", ylim=(1e-5, 20.0))
+    right.set(ylabel=r"growth per step, $|\lambda|-1$", ylim=(1e-5, 20.0), title="growth above the threshold")
     left.plot([], [], color=style.THEORY_COLOUR, label="theory")
     right.plot([], [], color=style.THEORY_COLOUR, label="theory")
     right.plot([], [], color=style.THEORY_COLOUR, linestyle=":", label="leading order")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray
+from matplotlib.legend import Legend
 
 from selfstab import phases, theory
 from selfstab.plotting import style
@@ -174,9 +175,12 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     figure = style.new_figure(style.DOUBLE_COLUMN, 6.6)
     grid = figure.add_gridspec(3, 3, height_ratios=[1.25, 1.0, 1.0])
     law = figure.add_subplot(grid[0, :2])
-    drawing.draw_universality(cells, law).set_title("All losses")
+    drawing.draw_universality(cells, law).set_title("all losses")
     key = figure.add_subplot(grid[0, 2])
     drawing.draw_universality_key(cells, key)
+    keys = (child for child in key.artists if isinstance(child, Legend))
+    for legend, panels_of in zip(keys, ("(a)", "(b) to (g)"), strict=True):
+        legend.set_title(f"in {panels_of}")
     panels = [law]
     for k, loss in enumerate(cells["loss"].values):
         ax = figure.add_subplot(grid[1 + k // 3, k % 3], sharex=panels[1] if k else None)

@@ -91,7 +91,8 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
             steps[::3], weights["weight"].sel(momentum=beta)[::3], linestyle="none", color=colour,
             marker=momenta.MARKERS[beta], markersize=3.0, label=rf"$\beta={beta:g}$",
         )  # fmt: skip
-    axes[0].set(xlabel="steps since the push", ylabel=r"matched weight, $(1+\beta)w_k$")
+    axes[0].set(xlabel="step since the push, $k$", ylabel=r"matched weight, $(1+\beta)w_k$")
+    axes[0].set_title("response to one push")
     for ax, name in zip(axes[1:], EXCESSES, strict=True):
         _draw_orbits(ax, data[name])
     axes[0].plot([], [], color=style.THEORY_COLOUR, label="theory")
@@ -110,8 +111,9 @@ def _draw_orbits(ax: Axes, orbits: xarray.Dataset) -> None:
     ax.plot(time, -np.tanh(time), color=style.THEORY_COLOUR, zorder=1)
     excess = float(orbits["excess"])
     largest = theory.inertia_number(excess, MOMENTA[-1])
-    ax.set_title(rf"$\varepsilon={excess:f}$".rstrip("0$") + rf"$, $\kappa\leq{largest:.2g}$")
-    ax.set(xlabel="slow time, $rt$", ylabel="$(S-S^*)/y_0$")
+    digits, power = f"{excess:.0e}".split("e")
+    ax.set_title(rf"$\varepsilon={digits}\times10^{{{int(power)}}}$, $\kappa\leq{largest:.2g}$")
+    ax.set(xlabel="slow time, $rt$", ylabel="excess, $(S-S^*)/y_0$")
 
 
 def check(data: dict[str, xarray.Dataset]) -> list[str]:

@@ -81,7 +81,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     left, right = figure.subplots(1, 2)
     run, drops = data["run"], data["drops"]
     left.plot(
-        run["step"], run["threshold"], color=style.THEORY_COLOUR, linestyle="--", label="threshold, $S^*$"
+        run["step"], run["threshold"], color=style.THEORY_COLOUR, linestyle="--", label="threshold $S^*$"
     )
     left.plot(
         run["step"],
@@ -89,11 +89,11 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         color=methods.METHOD_COLOURS["PHB"],
         label=rf"sharpness, $\beta={SHOWN[0]:g}$",
     )
-    left.axvline(0.0, color="#bbbbbb", linewidth=0.6, label="crossing")
+    left.axvline(0.0, color="#bbbbbb", linewidth=0.6, label="crossing of $S^*$")
     left.axvline(
         float(run["onset"]), color=style.THEORY_COLOUR, linewidth=0.8, linestyle=":", label="onset, theory"
     )
-    left.set(xlabel="steps since the crossing", ylabel="sharpness")
+    left.set(xlabel="step since the crossing, $t$", ylabel="sharpness, $S$ (1/lr)", title="one run")
     left.legend()
     fine = np.geomspace(1e-6, 1e-4, 100)
     for beta in drops["momentum"].values:
@@ -102,9 +102,9 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
             drops["ramp"], drops["drop"].sel(momentum=beta), linestyle="none", marker=momenta.MARKERS[beta],
             color=momenta.COLOURS[beta], label=rf"$\beta={beta:g}$",
         )  # fmt: skip
-    right.plot([], [], color=style.THEORY_COLOUR, label=r"theory, $2y_0G(\kappa_{on})$")
+    right.plot([], [], color=style.THEORY_COLOUR, label=r"theory, $2y_0G(\kappa_\mathrm{on})$")
     right.set(xscale="log", yscale="log", xlabel=r"rise of the relative excess per step, $\dot\varepsilon$")
-    right.set(ylabel="drop of the sharpness")
+    right.set(ylabel="drop of the sharpness (1/lr)", title="drop by speed of the warmup")
     right.legend()
     style.label_panels([left, right])
     return figure

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib
 import numpy as np
+from matplotlib.colors import to_rgba
 
 from selfstab import validation
 from selfstab.optimizers.settings import recorded_settings
@@ -19,6 +20,11 @@ METHOD_COLOURS: Final = {
     "gradient flow": "#997700",
 }  # fmt: skip
 """Gradient descent, Polyak's heavy ball, and flows about them (from Paul Tol's colour-blind-safe schemes)."""
+
+MOMENTUM_COLOURS: Final = {
+    0.0: "#0077bb", 0.5: "#009988", 0.7: "#aa4499", 0.8: "#33bbee", 0.9: "#ee7733", 0.95: "#cc3311", 0.99: "#ee3377",
+}  # fmt: skip
+"""Momenta of the figures, from the same schemes; 0 is gradient descent's, 0.9 the heavy ball's."""
 
 
 def method(run: xarray.Dataset) -> str:
@@ -62,5 +68,7 @@ def momentum(run: xarray.Dataset) -> float:
 
 
 def momentum_colours(values: Any) -> list[tuple[float, float, float, float]]:
-    """Return a colour of the sequential map for each momentum, in order."""
+    """Return the colour of each momentum; of the sequential map, in order, where one has no colour of its own."""
+    if all(float(value) in MOMENTUM_COLOURS for value in values):
+        return [to_rgba(MOMENTUM_COLOURS[float(value)]) for value in values]
     return [tuple(row) for row in matplotlib.colormaps[SEQUENTIAL](np.linspace(0.0, 0.88, len(values)))]

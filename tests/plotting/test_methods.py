@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 import xarray
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_rgb, to_rgba
 
 import selfstab as ss
 from selfstab.plotting import methods
@@ -41,9 +41,17 @@ def test_colours_of_methods_are_told_apart():
     assert methods.method_colour("Averaged") == methods.METHOD_COLOURS["PHB"]
 
 
-def test_momenta_are_shades_in_order():
+def test_momenta_have_one_colour_everywhere():
+    """Protects readers of several figures: a momentum's colour does not depend on the others beside it."""
+    few, many = methods.momentum_colours([0.0, 0.9]), methods.momentum_colours([0.0, 0.5, 0.8, 0.9])
+    assert few == [many[0], many[3]]
+    assert few == [to_rgba(methods.METHOD_COLOURS[name]) for name in ("GD", "PHB")]
+    assert len(set(methods.MOMENTUM_COLOURS.values())) == len(methods.MOMENTUM_COLOURS)
+
+
+def test_other_momenta_are_shades_in_order():
     """Protects figures over momentum: more momentum is lighter, from one scale."""
-    shades = methods.momentum_colours([0.0, 0.5, 0.9])
+    shades = methods.momentum_colours([0.0, 0.45, 0.9])
     lightness = [np.dot(shade[:3], (0.2126, 0.7152, 0.0722)) for shade in shades]
     assert lightness == sorted(lightness)
     assert len({tuple(shade) for shade in shades}) == 3
