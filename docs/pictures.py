@@ -9,7 +9,7 @@ from PIL import Image
 from selfstab.reports import reproduce
 
 IMAGES = Path(__file__).parent / "images"
-COLOURS = (256, 128, 64)
+COLOURS = (256, 128, 64, 48)
 """Sizes of a palette, the first that keeps a picture small enough."""
 
 LARGEST = 150_000

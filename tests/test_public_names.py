@@ -88,7 +88,7 @@ def test_public_names_are_those_promised():
         "predicted_dynamics": "loss optimizer start steps previous form beside",
         "catapults": "sharpness threshold loss step",
         "analyze": "run lr momentum lookahead columns keep updates_per_epoch optimizer",
-        "verify": "names",
+        "verify": "names progress",
     }
     for name, expected in signatures.items():
         assert " ".join(inspect.signature(attrgetter(name)(ss)).parameters) == expected, name
