@@ -98,7 +98,11 @@ class _Loop:
         if first is None:
             raise ValueError("parts must hold at least one, got none")
         compiled = self._compiled
-        if compiled is None or not compiled.fits(form) or compiled.is_stale(form, first):
+        if (
+            compiled is None
+            or not compiled.fits(form)
+            or any(compiled.is_stale(form, rest) for rest in self._arguments(data))
+        ):
             compiled = self._compiled = _Compiled(self._function, form, first)
         return compiled
 
@@ -208,7 +212,8 @@ class _Form:
             raise TypeError(
                 f"parameters must hold arrays of float64 or float32, got {validation.shown(parameters)}"
             )
-        self.weights = [jnp.asarray(arrays[k]) for k in self.places]
+        # With a dtype: weakly typed weights would be traced apart from those moved, and hide changed data.
+        self.weights = [jnp.asarray(arrays[k], arrays[k].dtype) for k in self.places]
         rest = [(k, leaf) for k, leaf in enumerate(leaves) if k not in self.places]
         self.others = {k: leaf for k, leaf in rest if _is_traceable(leaf)}
         self.fixed = {k: leaf for k, leaf in rest if k not in self.others}
@@ -318,6 +323,8 @@ class _Compiled:
             then = number("loss", self.value(weights, form.others, rest)[0][0])
             if np.isfinite(now) and np.isfinite(then):
                 return abs(now - then) / (max(abs(now), abs(then)) or 1.0)
+            if np.isfinite(now) != np.isfinite(then):
+                return float("inf")
         return 0.0
 
     def has_kinks_only(self, form: _Form, rest: tuple[Any, ...]) -> bool:

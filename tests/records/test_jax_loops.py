@@ -195,3 +195,26 @@ def test_losses_of_any_precision_are_numbers():
     for step, kind in enumerate(("bfloat16", "float16", "float32")):
         recorder.log(step, loss=jnp.array(18.0, dtype=kind), hessian_vector=lambda v: v, dimension=2)
     assert recorder.dataset().loss.values.tolist() == [18.0] * 3
+
+
+def test_loss_that_becomes_infinite_is_recorded():
+    """An infinite factor that the function closes over is not answered with the value compiled before."""
+    factor = [1.0]
+    recorder = ss.Recorder.for_jax(lambda w: factor[0] * (w**2).sum(), lr=0.1)
+    assert recorder.log(0, jnp.ones(3))["loss"] == 3.0
+    factor[0] = float("inf")
+    assert recorder.log(1, jnp.ones(3))["loss"] == float("inf")
+    factor[0] = 2.0
+    assert recorder.log(2, jnp.ones(3))["sharpness"] == pytest.approx(4.0)
+
+
+def test_data_of_a_later_part_that_change_are_seen():
+    """What the function closes over is compared for all parts, not for the first one alone."""
+    factors = [1.0, 1.0]
+    parts = [jnp.ones(1), jnp.ones(2)]
+    recorder = ss.Recorder.for_jax(
+        lambda w, x: factors[len(x) - 1] * 0.5 * jnp.sum((x * w) ** 2), parts=parts, lr=0.1
+    )
+    assert recorder.log(0, jnp.asarray(1.0))["sharpness"] == pytest.approx(3.0)  # 1 + 2
+    factors[1] = 5.0
+    assert recorder.log(1, jnp.asarray(1.0))["sharpness"] == pytest.approx(11.0)  # 1 + 5·2
