@@ -216,7 +216,8 @@ def _in_order(
 def _until_divergence(
     rows: Integers, values: dict[str, Array], names: dict[str, str], notes: list[str]
 ) -> tuple[Integers, dict[str, Array], int]:
-    """Cut the run where loss or sharpness is infinite for good."""
+    """Cut the run where loss or sharpness is infinite for good; what is infinite in between was not recorded."""
+    values = dict(values)
     measured = [
         role
         for role in ("sharpness", "preconditioned_sharpness", "loss", "second_sharpness")
@@ -228,13 +229,17 @@ def _until_divergence(
         beyond = np.flatnonzero(np.isinf(column) | (np.abs(column) > _LARGEST))
         if beyond.size == 0:
             continue
-        at = int(beyond[0])
-        after = np.flatnonzero(np.abs(column[at:]) <= _LARGEST)
-        if after.size:
-            raise ValueError(
-                f"{names[role]} must stay infinite once it is, got {column[at]:g} in row {rows[at]} and "
-                f"{column[at + after[0]]:g} in row {rows[at + after[0]]}"
-            )
+        finite = np.flatnonzero(np.abs(column) <= _LARGEST)
+        for_good = beyond[beyond > (finite[-1] if finite.size else -1)]
+        passing = beyond.size - for_good.size
+        if passing:
+            # A step that a loss scaler skips: the run went on.
+            values[role] = column.copy()
+            values[role][beyond[:passing]] = np.nan
+            notes.append(f"{names[role]} is infinite in {passing} rows and finite again: they are left out.")
+        if for_good.size == 0:
+            continue
+        at = int(for_good[0])
         if at < end:
             end, cause = at, names[role]
     diverged_at = -1
