@@ -200,7 +200,7 @@ class _Loop:
         if not differences.symmetric(lambda v: self._by_difference(vectors, v), direction):
             raise ValueError(
                 "closure must be differentiable twice by autograd, got products that are no derivatives of a gradient"
-                + (f" ({obstacle})" if obstacle else ": leave out detach and stop-gradients")
+                + (f" ({obstacle})" if obstacle else ": leave out detach, no_grad and stop-gradients")
             )
         self._by_differences = True
 
