@@ -6,7 +6,6 @@ import io
 import json
 import os
 import pickle
-import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -22,17 +21,6 @@ from selfstab.records import formats
 
 RUN = {"sharpness": np.array([1.0, 1.5, 2.0, 1.9]), "lr": np.full(4, 0.5), "momentum": np.full(4, 0.25)}
 FILES = Path(__file__).parent / "formats" / "hdf5_references"
-LIMIT = 40 * 2**20
-
-
-@pytest.fixture
-def in_little_memory():
-    """Fail if a test takes much memory, that of its own preparation not counted."""
-    tracemalloc.start()
-    yield tracemalloc.reset_peak
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < LIMIT
 
 
 class Trap:

@@ -15,7 +15,7 @@ import pytest
 
 import selfstab as ss
 from selfstab.records import formats
-from tests.records.test_hostile_files import HUGE, Trap, in_little_memory  # noqa: F401
+from tests.records.test_hostile_files import HUGE, Trap
 from tests.records.test_logs import LIBRARIES, PLAIN, SAMPLES
 
 GIVEN = {"lr": 0.5, "momentum": 0.25}
@@ -87,7 +87,7 @@ def test_json_without_end(tmp_path, opening, suffix):
     )
 
 
-def test_a_document_with_a_column_for_each_letter(tmp_path, in_little_memory):  # noqa: F811
+def test_a_document_with_a_column_for_each_letter(tmp_path, in_little_memory):
     """Protects memory and time from a hundred thousand columns, and from as many in a row of their own."""
     for document in ({f"a{k}": [1] for k in range(20_000)}, [{f"a{k}": 1} for k in range(20_000)]):
         (tmp_path / "run.json").write_text(json.dumps(document))
@@ -102,7 +102,7 @@ def test_sizes_of_text_are_bounded(tmp_path, monkeypatch):
     refused(tmp_path / "run.json", r"run.json takes 6\.02e-05 GB, more than")
 
 
-def test_what_is_compressed_is_bounded(tmp_path, in_little_memory, monkeypatch):  # noqa: F811
+def test_what_is_compressed_is_bounded(tmp_path, in_little_memory, monkeypatch):
     """Protects memory and disk from a hundred kilobytes that give a hundred megabytes."""
     (tmp_path / "run.csv.gz").write_bytes(gzip.compress(b"sharpness\n" + bytes(10**8), mtime=0))
     monkeypatch.setenv("SELFSTAB_MOST_BYTES", "10000000")
@@ -240,7 +240,7 @@ def test_a_pickle_is_not_run(tmp_path, suffix):
 
 
 @pytest.mark.integrations
-def test_a_tensor_that_declares_gigabytes(tmp_path, in_little_memory):  # noqa: F811
+def test_a_tensor_that_declares_gigabytes(tmp_path, in_little_memory):
     """Protects memory from tensors of more numbers than they store, and from an archive that is compressed."""
     import torch
 
@@ -256,7 +256,7 @@ def test_a_tensor_that_declares_gigabytes(tmp_path, in_little_memory):  # noqa: 
 
 
 @pytest.mark.integrations
-def test_columns_that_declare_gigabytes(tmp_path, in_little_memory):  # noqa: F811
+def test_columns_that_declare_gigabytes(tmp_path, in_little_memory):
     """Protects memory from columns of one value, repeated: a few kilobytes for gigabytes."""
     import h5py
     import numpy as np

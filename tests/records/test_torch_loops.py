@@ -158,7 +158,7 @@ def test_a_recorder_changes_nothing_it_watches(torch):
 
     def run(recording):
         torch.manual_seed(0)
-        np.random.seed(0)  # noqa: NPY002
+        np.random.seed(0)  # noqa: NPY002 (the global state is what is watched)
         random.seed(0)
         x = 5 + torch.randn(60, 4, dtype=torch.float64)
         y = x[:, :1]
