@@ -29,7 +29,7 @@ def digits(samples: int = 500, target: str = "onehot") -> tuple[Array, Array]:
     samples
         Number of images, 1 to 1797.
     target
-        "onehot": 1 in the digit's column and 0 elsewhere, minus 0.1; "parity": +1 for even, −1 for odd; "labels": the
+        "onehot": 1 in the digit's column and 0 elsewhere, minus 0.1. "parity": +1 for even, −1 for odd. "labels": the
         digit, an int64, as the cross-entropy takes it.
 
     Returns
@@ -76,7 +76,7 @@ def mnist(samples: int = 500, target: str = "onehot", *, pool: int = 2) -> tuple
     samples
         Number of images, 1 to 5000.
     target
-        "onehot": 1 in the digit's column and 0 elsewhere, minus 0.1; "parity": +1 for even, −1 for odd; "labels": the
+        "onehot": 1 in the digit's column and 0 elsewhere, minus 0.1. "parity": +1 for even, −1 for odd. "labels": the
         digit, an int64, as the cross-entropy takes it.
     pool
         Side of the squares, a divisor of 28: 1, 2, 4, 7, 14 or 28.

@@ -1,6 +1,6 @@
 """Folders that others may have filled: their files are opened without following links, and read up to a size.
 
-Where the system can open a file relative to an open folder (not Windows), nobody can put a link in a folder's place
+Where the system can open a file relative to an open folder (not Windows), nobody can replace a folder by a link
 between a check and its use. Elsewhere each part of a path is looked at before it is used.
 """
 

@@ -85,8 +85,8 @@ def deciding_bits(blas: bool) -> dict[str, str]:
     Returns
     -------
     dict
-        Versions by library, LLVM's by that of llvmlite; ``python`` as far as the minor version; ``machine``: system,
-        processor and C library; ``bits_since``: :data:`BITS_SINCE`; where asked for, ``blas``: the libraries loaded.
+        Versions by library, LLVM's by that of llvmlite. ``python`` as far as the minor version. ``machine``: system,
+        processor and C library. ``bits_since``: :data:`BITS_SINCE`. If asked for, ``blas``: the libraries loaded.
     """
     decisive = libraries("numpy", "llvmlite", "scipy", "sympy") | {
         "bits_since": BITS_SINCE,

@@ -336,7 +336,7 @@ def first_to_leave(transfer: Transfer) -> tuple[float, float]:
     Returns
     -------
     sharpness, angle
-        S* at lr 1, and π for a flip; infinity and nan where no root ever leaves, 0 and 0 where one is outside at once.
+        S* at lr 1, and π for a flip. Infinity and nan where no root ever leaves, 0 and 0 where one is outside at once.
     """
     above, below = transfer.numerator, transfer.denominator
     rest = integrated(below)

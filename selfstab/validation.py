@@ -1,8 +1,8 @@
 """What every public function checks at its door.
 
-Each function returns the value in the one form the rest of the code relies on, or raises a ``ValueError``
-(a wrong value) or ``TypeError`` (a wrong kind of thing) of one line that names the argument, what it was and
-what is allowed.
+Each function returns the value in the one form that the rest of the code relies on, or raises an error. It is a
+``ValueError`` (a wrong value) or ``TypeError`` (a wrong kind of thing) of one line. The line names the argument, what
+it was and what is allowed.
 """
 
 from __future__ import annotations

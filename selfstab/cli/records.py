@@ -60,8 +60,9 @@ def analyze(
 ) -> None:
     """Compare a recorded training run with the theory: thresholds, catapults, overshoot, loss spikes.
 
-    RUN is READABLE with columns step, sharpness, lr, momentum, loss, or names like them, of gradient descent with
-    heavy-ball or Nesterov momentum; of Adam and its like also preconditioned_sharpness, which their threshold is of.
+    RUN is READABLE with columns step, sharpness, lr, momentum and loss, or names like them. The optimizer is gradient
+    descent with heavy-ball or Nesterov momentum. A run of Adam also needs preconditioned_sharpness, which its
+    threshold is of.
 
     Example: selfstab analyze run.csv --momentum 0.9 -c sharpness=eig0 -o report.html
     """  # fmt: skip

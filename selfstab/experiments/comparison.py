@@ -1,12 +1,12 @@
 """Gradient descent and heavy ball at the same threshold: one setting, its runs over seeds, and how they end.
 
-Four traps are avoided. Each step's gradient carries seeded noise: without any, a run that converges before warmup
-brings the threshold down to its sharpness freezes there, with no oscillation left to grow. The runs are chaotic, so
-that windows and seeds are compared, not digits. Equal steps are not equal time: at the same threshold heavy ball moves
-(1 + β)/(1 − β) times as far in a step, and gradient descent runs as many steps, and as much effective time
-Σ η_t/(1 − β), its warmup stretched alike. Sharpness swings: its mean over the last quarter, its least value after it
-passed the threshold, and its last are given, from records an odd number of steps apart, so that they see both sides of
-an oscillation of period two.
+Four traps are avoided. Each step's gradient carries seeded noise. Without noise, a run can converge before the warmup
+brings the threshold down to its sharpness. It then stays where it is, since no oscillation is left that could grow.
+The runs are chaotic, so that windows and seeds are compared, not digits. Equal steps are not equal time. At the same
+threshold heavy ball moves (1 + β)/(1 − β) times as far in a step. So gradient descent runs twice: for as many steps,
+and for as much effective time Σ η_t/(1 − β), with its warmup longer by the same factor. The sharpness oscillates. So
+three numbers are given: its mean in the last quarter, its least value after it passed the threshold, and its last.
+Records are an odd number of steps apart, so that they see both sides of an oscillation of period two.
 """
 
 from __future__ import annotations

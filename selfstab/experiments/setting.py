@@ -94,7 +94,7 @@ class Setting:
         Parameters
         ----------
         method
-            One of `METHODS`; or an optimizer, whose lr does not matter: it gets this threshold and warmup, and as many
+            One of `METHODS`, or an optimizer, whose lr does not matter. It gets this threshold and warmup, and as many
             steps as make up heavy ball's effective time. Adam's and RMSProp's are those at a preconditioner that
             stands still.
 

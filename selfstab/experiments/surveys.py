@@ -55,9 +55,9 @@ def survey(
     Returns
     -------
     xarray.Dataset
-        Dimensions: the axes' names in order, then optimizer and seed; the numbers of a run as in :func:`compare`, and
-        the coordinate ``lr`` of heavy ball along threshold and momentum, where one of them is an axis and no
-        optimizers are given.
+        Dimensions: the axes' names in order, then optimizer and seed. Variables: the numbers of a run as in
+        :func:`compare`. If threshold or momentum is an axis and no optimizers are given, there is a coordinate ``lr``
+        of heavy ball along them.
 
     Raises
     ------
@@ -223,11 +223,15 @@ def verdict(
     Returns
     -------
     xarray.Dataset
-        Along the survey's axes: ``difference``, the mean over seeds of heavy ball's number over gradient descent's
-        minus 1; ``spread``, its standard error; ``sign``, that of the difference where it is more than two standard
-        errors (and two seeds are compared), else 0; ``compared``, the number of seeds compared, those in which both
-        crossed the threshold and neither diverged; ``crossed`` and ``crossed_gd``, the share of seeds in which heavy
-        ball, or gradient descent, crossed it; ``diverged`` and ``diverged_gd``, in which they diverged.
+        Variables along the survey's axes:
+
+        - ``difference``: heavy ball's number, divided by gradient descent's, minus 1; the mean over seeds;
+        - ``spread``: its standard error;
+        - ``sign``: the sign of the difference if it is more than two standard errors and two seeds are compared, else
+          0;
+        - ``compared``: the number of seeds compared, in which both crossed the threshold and neither diverged;
+        - ``crossed``, ``crossed_gd``: the share of seeds in which heavy ball, or gradient descent, crossed it;
+        - ``diverged``, ``diverged_gd``: the share in which it diverged.
 
     Raises
     ------

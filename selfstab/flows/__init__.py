@@ -1,8 +1,8 @@
 """Trajectories that stand in for a run, or beside one: flows, and the constrained and predicted ones.
 
 Each file is one of them, or a piece that several use (``arguments``, ``projection``, ``complementarity``,
-``gradient``). A new one is a new file that takes a loss, an optimizer, a start and steps, as a run does, and
-returns a dataset along step.
+``gradient``). A new flow is a new file. It takes a loss, an optimizer, a start and steps, as a run does, and returns a
+dataset along step.
 """
 
 from typing import Any

@@ -164,9 +164,10 @@ def _threshold(problem: Problem, lr: float) -> float:
 class _Flow:
     """One substep of the flow: a half-explicit midpoint rule.
 
-    Half a step with the swing of its beginning leads to the midpoint; the whole step is then made with the swing, and
-    its push, of the midpoint. In both the swing is what holds the spectrum, linearized, at S* at the end of the piece.
-    The gradient flow between is :class:`selfstab.flows.gradient.GradientFlow`'s, with a local error of `TOLERANCE`.
+    Half a step with the swing of its beginning leads to the midpoint. The whole step is then made with the swing of
+    the midpoint, and its push. In both the swing is what holds the spectrum, linearized, at S* at the end of the
+    piece. The gradient flow between is :class:`selfstab.flows.gradient.GradientFlow`'s, with a local error of
+    `TOLERANCE`.
     """
 
     loss: Loss
@@ -285,8 +286,8 @@ def averaged_flow(
         How many directions may swing, >= 1: the top eigenvectors.
     substeps
         Pieces of a step, >= 1. The error is of second order in their length, of first order in the step in which a
-        direction starts or ends to swing. A step is 1/(1 − β) long in the flow's time: at β = 0.9 one piece let S pass
-        S* by 1% on a small network, four by 0.2%, sixteen by 0.03%.
+        direction starts or ends to swing. A step is 1/(1 − β) long in the flow's time. At β = 0.9 on a small network,
+        S passed S* by 1% with one piece, by 0.2% with four and by 0.03% with sixteen.
     every
         Records are at steps 0, every, 2·every, ... and the last.
     keep
@@ -297,11 +298,17 @@ def averaged_flow(
     Returns
     -------
     xarray.Dataset
-        Dimension step (and direction, eigenvalue, weight): ``loss``, ``sharpness`` and ``hessian_eigenvalues`` on the
-        flow; Σ by ``variance`` (its trace), ``active`` (its rank) and ``covariance_eigenvalues``, over the substep that
-        follows; ``averaged_loss``; ``complementarity``, the violation of the conditions on Σ; ``invalid``, whose bits
-        say why the flow does not apply (0 where it does); ``lr``, ``max_stable_sharpness`` and ``diverged_at`` as of
-        :func:`simulate`. Settings, versions and seconds are in attrs.
+        Dimension step (and direction, eigenvalue, weight). Variables:
+
+        - ``loss``, ``sharpness`` and ``hessian_eigenvalues`` on the flow;
+        - ``variance``, ``active`` and ``covariance_eigenvalues``: trace, rank and eigenvalues of Σ in the substep that
+          follows;
+        - ``averaged_loss``;
+        - ``complementarity``: the violation of the conditions on Σ;
+        - ``invalid``: its bits say why the flow does not apply (0 where it does);
+        - ``lr``, ``max_stable_sharpness`` and ``diverged_at``, as in :func:`simulate`.
+
+        Settings, versions and seconds are in attrs.
 
     Raises
     ------

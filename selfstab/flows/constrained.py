@@ -215,14 +215,19 @@ def constrained_trajectory(
     Returns
     -------
     xarray.Dataset
-        Dimension step: ``constrained_loss``, ``constrained_sharpness``, ``constrained_slope`` (u·∇L);
-        ``progressive_sharpening`` α, ``stabilization`` b², ``delta`` δ and ``second_eigenvalue`` there;
-        ``edge_inertia_number`` κ of the cycles that α drives, NaN (unknown) where α <= 0, and to be read only where
-        ``invalid`` is 0; residuals of the eigenpairs; ``invalid``, whose bits say which of the theory's conditions
-        fails at a step (0: none): 1 and 2, the second eigenvalue is within 5% of the threshold, or of S; 4, an
-        eigenpair has not converged; 8, the constraints are not met. ``lr`` and
-        ``max_stable_sharpness`` of the update t → t + 1; ``constrained_diverged_at`` (−1 if never), before which
-        records stop. Settings, versions and seconds are in attrs.
+        Dimension step. Variables:
+
+        - ``constrained_loss``, ``constrained_sharpness``, ``constrained_slope`` (u·∇L);
+        - ``progressive_sharpening`` α, ``stabilization`` b², ``delta`` δ and ``second_eigenvalue`` there;
+        - ``edge_inertia_number``: κ of the cycles that α drives. It is NaN (unknown) where α <= 0, and means something
+          only where ``invalid`` is 0;
+        - residuals of the eigenpairs;
+        - ``invalid``: its bits say which of the theory's conditions fails at a step (0: none). 1: the second
+          eigenvalue is within 5% of the threshold. 2: it is within 5% of S. 4: an eigenpair has not converged. 8: the
+          constraints are not met.
+
+        ``lr`` and ``max_stable_sharpness`` of the update t → t + 1; ``constrained_diverged_at`` (−1 if never), before
+        which records stop. Settings, versions and seconds are in attrs.
 
     Raises
     ------

@@ -193,9 +193,9 @@ def edge_flow(
         \dot u = \frac{η}{1 + β}(Hu − Su), \\
         ½(1 + β)\ddot ρ + (1 − β)\dot ρ = ½η\,u·\left[∇L(c + ρu) − ∇L(c − ρu)\right] − 2(1 + β)ρ
 
-    in time per step, with H at c and S = u·Hu; along u the centre is where the slope of L(c + ρu) + L(c − ρu) vanishes.
-    With `order` 1 the second derivatives are left out: without momentum it is the edge flow of [Marion2026]_, with
-    momentum the same 1/(1 − β) times as fast.
+    in time per step, with H at c and S = u·Hu; along u the centre is where the slope of L(c + ρu) + L(c − ρu)
+    vanishes. With `order` 1 the second derivatives are left out. Without momentum that is the edge flow of
+    [Marion2026]_, with momentum the same flow, 1/(1 − β) times as fast.
 
     Parameters
     ----------
@@ -212,9 +212,9 @@ def edge_flow(
     order
         Of the equations of c and ρ in time: 2, or 1.
     substeps
-        Pieces of a step, >= 1. At order 2 the error is of second order in their length, and one to a step, the
-        default, is heavy ball's own update of c and ρ. At order 1 it is of first order; the default is (1 + β)/(1 − β),
-        rounded up, so that modes below the threshold are stable.
+        Pieces of a step, >= 1. At order 2 the error is of second order in their length. One substep per step, the
+        default, is heavy ball's own update of c and ρ. At order 1 it is of first order; the default is
+        (1 + β)/(1 − β), rounded up, so that modes below the threshold are stable.
     every
         Records are at steps 0, every, 2·every, ... and the last.
     keep
@@ -225,10 +225,15 @@ def edge_flow(
     Returns
     -------
     xarray.Dataset
-        Dimension step (and weight): ``loss`` and ``sharpness`` at c; ``averaged_loss`` of c ± ρu; ``variance`` ρ² and
-        ``magnitude`` ρ; ``misalignment``, the sine of the angle between u and the top eigenvector; ``lr``,
-        ``max_stable_sharpness`` and ``diverged_at`` as of :func:`simulate`. Settings, versions and seconds are in
-        attrs.
+        Dimension step (and weight). Variables:
+
+        - ``loss`` and ``sharpness`` at c;
+        - ``averaged_loss`` of c ± ρu;
+        - ``variance`` ρ² and ``magnitude`` ρ;
+        - ``misalignment``: the sine of the angle between u and the top eigenvector;
+        - ``lr``, ``max_stable_sharpness`` and ``diverged_at``, as in :func:`simulate`.
+
+        Settings, versions and seconds are in attrs.
 
     Raises
     ------

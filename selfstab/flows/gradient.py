@@ -1,8 +1,8 @@
 """Gradient flow dw/dt = −∇L(w), by an explicit method that is stable however stiff it is.
 
-A step of the optimizer is a time of η/(1 − β), so that at the edge of stability the stiffest direction decays by
-2(1 + β)/(1 − β) e-folds a step: 38 at β = 0.9. An ordinary explicit method would take a gradient for each one of
-them; the Runge-Kutta-Chebyshev method of second order [Sommeijer1997]_ takes the square root of that.
+A step of the optimizer is a time of η/(1 − β). So at the edge of stability the stiffest direction decays by
+2(1 + β)/(1 − β) e-folds per step: 38 at β = 0.9. An ordinary explicit method would take a gradient for each of them.
+The Runge-Kutta-Chebyshev method of second order [Sommeijer1997]_ takes the square root of that number.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class GradientFlow:
     tolerance
         Local error of a step over the norm of the weights. At kinks it is `KINKED_ERROR`.
     local_error
-        The largest local error in the last piece of time over the norm of the weights, above `tolerance` where a kink
-        was met; not to be set.
+        The largest local error in the last piece of time, divided by the norm of the weights. It is above `tolerance`
+        where a kink was met. Not to be set.
     """
 
     loss: Loss

@@ -8,9 +8,9 @@ With w† the constrained trajectory, v = w − w† and x = u·v, four closed p
 - projected: basic, with the projection's own displacement in place of −½ηδ²∇S⊥, which it is on the edge only. It holds
   where w† begins below the edge, too.
 - two-scale: a slow point m and a swing x along its top eigenvector obey heavy ball on one potential,
-  ½[L(m + xu) + L(m − xu)] = L(m) + ½S(m)x² + c₄(m)x⁴/24 + ..., m across u and x along it; along u the slow point is
-  where the potential's slope vanishes. It knows w† only by where it starts. What it leaves out of the run is the
-  swing's bend, odd in x and across u, of third order, and the turning of u; deep swings of sharpness it follows.
+  ½[L(m + xu) + L(m − xu)] = L(m) + ½S(m)x² + c₄(m)x⁴/24 + ..., m across u and x along it. Along u the slow point is
+  where the slope of the potential vanishes. It knows w† only by where it starts. It leaves out the swing's bend, which
+  is odd in x, across u and of third order, and the turning of u. It follows deep swings of the sharpness.
 """
 
 from __future__ import annotations
@@ -186,8 +186,8 @@ def predicted_dynamics(
         v_{t+1} = v_t − η\left[½(x² − δ²)∇S^⊥ + ∇²L\,v + xy\,u\right] + β(v_t − v_{t−1}),
         \quad v = w − w^†,\ x = u·v,\ y = ∇S^⊥·v
 
-    is the basic form, with all derivatives at w†, the constrained trajectory (:func:`constrained_trajectory`), and
-    δ² = 2 max(α, 0)/b²; α contains the threshold's own motion where lr has a schedule.
+    is the basic form. All derivatives are at w†, the constrained trajectory (:func:`constrained_trajectory`), and
+    δ² = 2 max(α, 0)/b². Where lr has a schedule, α contains the threshold's own motion.
 
     Parameters
     ----------
@@ -203,11 +203,14 @@ def predicted_dynamics(
     previous
         w_{−1}, shape (dimension,); by default `start`, a start at rest.
     form
-        "basic"; "generalized", which takes the loss's own gradient along u in place of Sx; "projected", basic with
-        ½b²δ² = max(α + [S(w†_t) − S*_{t+1} − β(S(w†_{t−1}) − S(w†_t))]/η, 0), which holds where w† starts below the
-        edge, too, as it does after a displacement along u; or "two-scale", heavy ball of a slow point m and a swing x
-        on ½[L(m + xu) + L(m − xu)], which follows catapults, too: of κ up to 1 on all networks tried, up to about 10
-        where the swing stays small beside what turns u.
+        One of four:
+
+        - "basic";
+        - "generalized", which takes the loss's own gradient along u in place of Sx;
+        - "projected", basic with ½b²δ² = max(α + [S(w†_t) − S*_{t+1} − β(S(w†_{t−1}) − S(w†_t))]/η, 0). It holds where
+          w† starts below the edge, too, as it does after a displacement along u;
+        - "two-scale", heavy ball of a slow point m and a swing x on ½[L(m + xu) + L(m − xu)]. It follows catapults,
+          too: up to κ = 1 on all networks tried, and up to about 10 where the swing stays small beside what turns u.
     beside
         What is run beside it: "run", "flow", both or neither ([]). Variables of the others are left out, with their
         time. The gradient flow is the slowest where its time per step η/(1 − β) is long.
@@ -215,13 +218,18 @@ def predicted_dynamics(
     Returns
     -------
     xarray.Dataset
-        Dimension step: ``loss``, ``sharpness`` and ``x`` of the run; ``predicted_loss``, ``predicted_sharpness`` and
-        ``predicted_x``; ``flow_loss`` and ``flow_sharpness`` of the gradient flow from the start, in time η/(1 − β)
-        per step, and ``flow_error``, the largest local error of its last steps; all of
-        :func:`constrained_trajectory`; each sharpness's residual. The sign of u is free, hence of x, and continuous
-        in t. ``diverged_at`` and ``constrained_diverged_at`` (−1 if never) end the records;
-        ``predicted_diverged_at`` and ``flow_diverged_at`` are the first steps at which those variables are NaN.
-        Settings, versions and seconds are in attrs.
+        Dimension step. Variables:
+
+        - ``loss``, ``sharpness`` and ``x`` of the run;
+        - ``predicted_loss``, ``predicted_sharpness`` and ``predicted_x``;
+        - ``flow_loss`` and ``flow_sharpness`` of the gradient flow from the start, in time η/(1 − β) per step, and
+          ``flow_error``, the largest local error of its last steps;
+        - all of :func:`constrained_trajectory`;
+        - the residual of each sharpness.
+
+        The sign of u is free, hence of x, and continuous in t. ``diverged_at`` and ``constrained_diverged_at`` (−1 if
+        never) end the records; ``predicted_diverged_at`` and ``flow_diverged_at`` are the first steps at which those
+        variables are NaN. Settings, versions and seconds are in attrs.
 
     Raises
     ------
@@ -234,8 +242,8 @@ def predicted_dynamics(
     the two-scale form, see derivations/m1_constrained.py. The flow's local error is at most
     `selfstab.flows.gradient.TOLERANCE` of the weights' norm where the loss is smooth. A flow that meets a kink, as of
     ReLU or max-pooling, goes on there in steps of 1/`KINKED_STEPS` of an update's time, at a local error of up to
-    `KINKED_ERROR`; ``flow_error`` tells where, and how far the flow is to be trusted. A flow that needs more than 1000
-    steps for an update from a kink on ends: its variables are NaN from ``flow_diverged_at`` on.
+    `KINKED_ERROR`. ``flow_error`` says where this happens, and how far the flow can be trusted. A flow that needs more
+    than 1000 steps for an update from a kink on ends: its variables are NaN from ``flow_diverged_at`` on.
 
     Examples
     --------

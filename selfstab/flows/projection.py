@@ -94,7 +94,7 @@ class Point:
         """Return the point after the linearized projections onto {S ≤ S*, u·∇L = 0}.
 
         As in [Damian2023]_ each takes S − S* as it was before Newton's step along u, and leaves what that changed to
-        the next: after a step of the trajectory, O(δ²), k of them leave O(δ^{2k}).
+        the next. After a step of the trajectory, O(δ²), k of them leave O(δ^{2k}).
         """
         point = self
         for k in range(PROJECTIONS):

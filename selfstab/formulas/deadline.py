@@ -1,8 +1,8 @@
 """Bounds on the time of symbolic steps: SymPy may take for ever over a short formula.
 
 Within this process a step is stopped as Ctrl-C would stop it, by an exception between two operations of Python: see
-:func:`bounded`. One operation that takes for ever, such as a product of integers of 10^9 digits, ends only with its
-process: see :class:`selfstab.losses.symbolic.checker.Checker`, for text that is not trusted.
+:func:`bounded`. One operation that takes very long, such as a product of integers of 10^9 digits, ends only with its
+process. For text that is not trusted see :class:`selfstab.losses.symbolic.checker.Checker`.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ def derive_within(seconds: float) -> Iterator[None]:
     """Give each symbolic step that begins within a ``with`` block at most so many seconds.
 
     The steps are the construction of a loss (its text is read, checked and differentiated), its third and fourth
-    derivatives and the formulas of its kernel, each made when first needed. Outside of such a block a step has 10 s.
-    Other threads keep their limit. Compilation is no symbolic step. The time is that of the processor, where the system
-    tells it of other threads (Linux): a busy machine refuses no loss.
+    derivatives and the formulas of its kernel. Each is made when first needed. Outside of such a block a step has 10
+    s. Other threads keep their limit. Compilation is no symbolic step. The time is that of the processor, where the
+    system tells it of other threads (Linux): a busy machine refuses no loss.
 
     Parameters
     ----------

@@ -52,8 +52,8 @@ def checked(expression: sympy.Expr, limit: int = LARGEST) -> sympy.Expr:
     Raises
     ------
     ValueError
-        If it holds a number, a constant part or a power that is too large, something that is not real and finite, or
-        a function or a construct that is not known, or if it is too long.
+        If a number, a constant part or a power is too large, or something is not real and finite. If a function or a
+        construct is not known, or the expression is too long.
 
     Examples
     --------
@@ -150,7 +150,7 @@ def parse(text: str, symbols: Mapping[str, sympy.Symbol]) -> sympy.Expr:
     Raises
     ------
     ValueError
-        If the text is too long or deep, is not a formula, or uses a name or construct that is not known; the message
+        If the text is too long or deep, is not a formula, or uses a name or construct that is not known. The message
         points at the column.
 
     Examples

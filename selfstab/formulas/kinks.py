@@ -1,9 +1,9 @@
 """Kinks and jumps by one rule: every derivative is its limit from the side of larger weights.
 
 At w, each of ``abs``, ``sign``, ``Max``, ``Min``, ``relu``, ``Heaviside`` and ``where`` takes the piece that holds at
-(w₁ + ε₁, w₂ + ε₂, …) for ε₁ ≫ ε₂ ≫ … > 0, as all these go to 0: the first weight decides, the second where the first
-does not, and so on. A kink's argument is then positive or negative by the first of its derivatives that is not 0. So
-a function has the same derivatives at a kink however it is written, and they are those of one smooth piece.
+(w₁ + ε₁, w₂ + ε₂, …) for ε₁ ≫ ε₂ ≫ … > 0, as all these go to 0. So the first weight decides, the second where the
+first does not, and so on. A kink's argument is then positive or negative by the first of its derivatives that is not
+0. So a function has the same derivatives at a kink however it is written, and they are those of one smooth piece.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What is measured along runs: catapults, phases and the swing along the top eigenvector.
 
-``batches`` takes the sharpness that minibatches see, ``detection`` finds catapults in a run or in anyone's arrays,
-``kinds`` tells them from other swings, ``measures`` reads a sweep's measures off a run, ``swings`` splits a run. What
-is read off a run, without running it again, goes here. A measure of sweeps goes into ``kernels.measures``.
+``batches`` computes the sharpness that minibatches see. ``detection`` finds catapults in a run or in anyone's arrays,
+and ``kinds`` separates them from other swings. ``measures`` reads a sweep's measures off a run. ``swings`` splits a
+run. What is read off a run, without running it again, goes here. A measure of sweeps goes into ``kernels.measures``.
 """
 
 from typing import Any

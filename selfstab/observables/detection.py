@@ -22,12 +22,12 @@ _LARGEST = 2e307
 def catapults(sharpness: Any, threshold: Any = None, loss: Any = None, step: Any = None) -> xarray.Dataset:
     """Find the catapults of a run, or in anyone's arrays.
 
-    A catapult begins where the smoothed sharpness rises through the threshold S* (*onset*), turns where it falls
-    through it again (*crossing*) and lasts until the next onset or the end of the record. Smoothed is the (1, 2, 1)/4
-    mean of three consecutive records (of two at the ends and at gaps), which removes the sharpness's alternation along
-    a flip where records are an odd number of steps apart. Records an even number of steps apart show one side of the
-    flip only and are taken as they are: on losses whose sharpness alternates, y0 and the drop may then be off by tens
-    of percent. Record every step, or the mean of two consecutive ones.
+    A catapult begins where the smoothed sharpness rises through the threshold S* (*onset*). It turns where the
+    sharpness falls through it again (*crossing*). It lasts until the next onset or the end of the record. Smoothed is
+    the (1, 2, 1)/4 mean of three consecutive records (of two at the ends and at gaps). Where records are an odd number
+    of steps apart, this removes the alternation of the sharpness along a flip. Records an even number of steps apart
+    show one side of the flip only, and are taken as they are. On losses whose sharpness alternates, y0 and the drop
+    may then be off by tens of percent. Record every step, or the mean of two consecutive ones.
 
     The first record has no record before it, so that it cannot be smoothed: it is no onset. A run that starts above the
     threshold has its onset at the second.
@@ -35,15 +35,15 @@ def catapults(sharpness: Any, threshold: Any = None, loss: Any = None, step: Any
     Parameters
     ----------
     sharpness
-        A run: what :func:`simulate` or :func:`analyze` returns, or any dataset with sharpness, max_stable_sharpness and
-        a coordinate step; its loss and diverged_at are used where it has them. Or S_t, one-dimensional. Records with
-        NaN are left out.
+        A run: what :func:`simulate` or :func:`analyze` returns, or any dataset with sharpness, max_stable_sharpness
+        and a coordinate step. Its loss and diverged_at are used where it has them. Or S_t, one-dimensional. Records
+        with NaN are left out.
     threshold
         S*_t, the same length, or one number; infinity is allowed (an lr of 0). Not beside a run.
     loss
         L_t, the same length; records with NaN are left out. With it, a swing without a spike of the loss is no
-        catapult, y0 is taken before the swing and the drop after it has died. Without it, the oscillation's own O(x²)
-        share of the sharpness is in both. Not beside a run.
+        catapult. Then y0 is taken before the swing, and the drop after it has died. Without it, the oscillation's own
+        O(x²) share of the sharpness is in both. Not beside a run.
     step
         The steps of the records, increasing integers up to 2⁵³ in magnitude; by default the coordinate ``step`` of
         a DataArray, else 0, 1, 2, ... Not beside a run.
@@ -63,8 +63,8 @@ def catapults(sharpness: Any, threshold: Any = None, loss: Any = None, step: Any
         - overshoot: drop/(2 y0), which the overshoot law predicts;
         - loss_spike: largest loss minus the least between onset and peak (NaN without a loss).
 
-        Attributes edge_cycles, how many swings were cycles at the edge, and open_since, the onset of a swing whose end
-        is not in the record (−1 without one).
+        Attributes: edge_cycles, how many swings were cycles at the edge; open_since, the onset of a swing whose end is
+        not in the record (−1 without one).
 
     Raises
     ------
@@ -79,10 +79,10 @@ def catapults(sharpness: Any, threshold: Any = None, loss: Any = None, step: Any
     - with a loss, one in which the loss does not rise above its least since the onset, by more than rounding (a part of
       10¹² of its largest magnitude there) and than 8 deviations of the loss's noise: a drift of the sharpness;
     - a cycle at the edge: the sharpness comes back to the threshold before the swing has died, held there by
-      self-stabilization against progressive sharpening. A swing has died if S* − S, once its loss has, is at least half
-      of the largest S − S*; or if by theory it decays by a factor of 10 while the sharpness is below the threshold,
-      where the logarithm falls by 2(S* − S)/S*·(1 + β)/(1 − β) a step (β = 0 where it is not known). In the slow limit
-      this divides cycles at y_max = 1.45 √α to 1.75 √α;
+      self-stabilization against progressive sharpening. A swing has died if its loss has, and S* − S is then at least
+      half of the largest S − S*. It has also died if by theory it decays by a factor of 10 while the sharpness is
+      below the threshold. There its logarithm falls by 2(S* − S)/S*·(1 + β)/(1 − β) per step (β = 0 where it is not
+      known). In the slow limit this divides cycles at y_max = 1.45 √α to 1.75 √α;
     - open: the sharpness does not fall through the threshold by the end of the record, or a run diverges before the
       swing has died. Of arrays that end in a divergence nothing says so: leave out their last swing.
 

@@ -173,7 +173,7 @@ def smoothed(values: Array, strides: Array | None = None) -> Array:
     """Return values without their alternation from step to step, of records these strides apart (1 by default).
 
     Each is the mean of itself and of the line through its neighbours an odd number of steps away, or of the only such
-    neighbour; one without any is rid of what the record before it alternates by, if that is known.
+    neighbour. From one without any, what the record before it alternates by is removed, if that is known.
     """
     if values.size < 2:
         return values.copy()

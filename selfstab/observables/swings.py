@@ -30,16 +30,19 @@ def swing(run: xarray.Dataset, loss: Loss, minimum: Any) -> xarray.Dataset:
     Returns
     -------
     xarray.Dataset
-        The run and, along step, ``displacement`` x and ``excess_sharpness`` y, of the (1, 2, 1)/4 mean of three
-        consecutive sharpnesses, as in :func:`catapults`; the scalars ``peak_excess_sharpness`` y₀ = S(w₀) − S*,
-        ``stabilization`` b², ``inertia_number`` κ, ``predicted_overshoot`` G(κ) and ``predicted_final_sharpness``
-        S* − y₀(2G(κ) − 1), of the overshoot law (derivations/a5_overshoot.py).
+        The run, and more:
+
+        - along step, ``displacement`` x and ``excess_sharpness`` y, of the (1, 2, 1)/4 mean of three consecutive
+          sharpnesses, as in :func:`catapults`;
+        - the scalars ``peak_excess_sharpness`` y₀ = S(w₀) − S*, ``stabilization`` b² and ``inertia_number`` κ;
+        - of the overshoot law (derivations/a5_overshoot.py), the scalars ``predicted_overshoot`` G(κ) and
+          ``predicted_final_sharpness`` S* − y₀(2G(κ) − 1).
 
     Raises
     ------
     TypeError, ValueError
-        If the run lacks a variable or is not of this loss, its threshold is not constant or not below S(w₀), or it has
-        a lookahead, for which the law has another form.
+        If the run lacks a variable or is not of this loss. If its threshold is not constant or not below S(w₀). If it
+        has a lookahead, for which the law has another form.
 
     Examples
     --------

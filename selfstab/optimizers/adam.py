@@ -20,8 +20,8 @@ class Adam(Optimizer):
     m_{t+1} = β₁ m_t + (1 − β₁) g_t,  v_{t+1} = β₂ v_t + (1 − β₂) g_t²,
     w_{t+1} = w_t − η_t m_{t+1}/P_{t+1},  P_{t+1} = (1 − β₁ᵗ⁺¹)(√(v_{t+1}/(1 − β₂ᵗ⁺¹)) + ϵ)
 
-    for each weight, from m_0 = v_0 = 0 [Kingma2015]_; without bias correction P = √v + ϵ. Where P stands still, this is
-    averaged momentum on the loss preconditioned by P, stable on a quadratic up to the *preconditioned sharpness*
+    for each weight, from m_0 = v_0 = 0 [Kingma2015]_; without bias correction P = √v + ϵ. Where P is constant, this is
+    averaged momentum on the loss preconditioned by P. On a quadratic it is stable up to the *preconditioned sharpness*
     λ_max(P^{-1/2} H P^{-1/2}) = 2(1 + β₁)/((1 − β₁)η), 38/η at β₁ = 0.9 [Cohen2022]_.
 
     Parameters
@@ -37,12 +37,12 @@ class Adam(Optimizer):
     bias_correction
         Whether m and v are divided by the sum of the weights that they have given to gradients.
     frozen_after
-        The step from which v stands still, >= 0; None for never. It splits what Adam does at a known P from what the
-        motion of P adds: two runs that are equal up to this step differ by that motion only.
+        The step from which v stands still, >= 0; None for never. It separates what Adam does at a known P from what
+        the motion of P adds. Two runs that are equal up to this step differ by that motion only.
     second_moment
-        v_0 >= 0 of every weight. Above 0 it counts as the mean of many squares, so that neither m nor v is corrected:
-        a start at rest or a flip then has the preconditioner √v_0 + ϵ. At 0 there is no such history, and a start is at
-        rest in m, whatever `previous` is.
+        v_0 >= 0 of every weight. Above 0 it counts as the mean of many squares, so that neither m nor v is corrected.
+        A start at rest or a flip then has the preconditioner √v_0 + ϵ. At 0 there is no such history, and a start is
+        at rest in m, whatever `previous` is.
 
     Raises
     ------

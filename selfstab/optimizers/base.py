@@ -1,7 +1,7 @@
 """The contract of optimizers: a rule written once, read as numbers, as kernels' text and as algebra.
 
 A subclass declares its numbers and its states, and writes down one weight's step in plain arithmetic. Called with
-arrays that is the plain run; called with terms it is the kernels' text; called with SymPy's symbols it is what
+arrays it is the plain run. Called with terms it is the kernels' text. Called with SymPy's symbols it is what
 derivations start from.
 """
 
@@ -43,8 +43,8 @@ RESERVED: Final = ("excess", "noise", "start", "previous", "repeat", "seed", "st
 class Optimizer(Frozen, LinearResponse, ABC):
     """A rule by which weights move: what a subclass defines, and what follows from it.
 
-    A subclass becomes a frozen dataclass by itself (without a decorator), and is known by its name: to
-    :func:`selfstab.sweep` and its like, to stores, to the command line and to the explorer. It defines
+    A subclass becomes a frozen dataclass by itself (without a decorator). Everything knows it by its name:
+    :func:`selfstab.sweep` and other functions, stores, the command line and the explorer. It defines
 
     - its numbers, as fields with :func:`selfstab.optimizers.setting`: each is an axis of sweeps, an option and a
       slider. Other fields, such as flags, decide which rule it is;
@@ -54,7 +54,7 @@ class Optimizer(Frozen, LinearResponse, ABC):
       taken at the weights; and :meth:`preconditioner`, where each weight's gradients are divided by a number.
 
     These five are pure and made of ``+ − * /``, ``**`` and the functions of ``selfstab.optimizers`` (sqrt, exp, log,
-    where); they read numbers as ``self.NAME`` and branch on flags only.
+    where). They read numbers as ``self.NAME`` and branch on flags only.
 
     Parameters
     ----------

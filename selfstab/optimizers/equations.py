@@ -268,8 +268,8 @@ def derived(equations: Equations) -> Derived:
     Raises
     ------
     ValueError
-        If the rule is neither linear in weights, states and gradient nor smooth about rest, does not stand still at
-        rest, or has no threshold at z = −1.
+        If the rule is neither linear in weights, states and gradient nor smooth about rest. If it moves from rest
+        without a gradient, or has no threshold at z = −1.
     """
     unknowns = [_W, *(sympy.Symbol(name, real=True) for name in equations.states)]
     following = [sympy.nsimplify(value, rational=True) for value in equations.composed]

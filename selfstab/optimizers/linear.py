@@ -54,8 +54,8 @@ class LinearOptimizer(Optimizer):
     Raises
     ------
     TypeError, ValueError
-        If an argument is of the wrong kind or out of its range; if T is not strictly proper, has no pole at z = 1, has
-        another outside the unit circle or on it, or if no sharpness is stable, or all are.
+        If an argument is of the wrong kind or out of its range. If T is not strictly proper, has no pole at z = 1, or
+        has another pole outside the unit circle or on it. If no sharpness is stable, or all are.
 
     See Also
     --------

@@ -43,7 +43,7 @@ class SymbolicOptimizer(Optimizer):
     """An optimizer written as equations: its update rule, one weight's step, in the order in which it is computed.
 
     An equation is NAME = EXPRESSION, and assigns the weight w, a state, or a name of its own. It reads w, the gradient
-    g, the learning rate lr, states, parameters, and what was assigned before: in ``v = beta*v + g; w = w - lr*v`` the
+    g, the learning rate lr, states, parameters, and what was assigned before. In ``v = beta*v + g; w = w - lr*v`` the
     weight moves by the new v. Text is read by the whitelist of :class:`SymbolicLoss`, and never evaluated.
 
     Threshold, states of a flip and the numbers of catapults are derived from the equations. The threshold is that of
@@ -58,7 +58,7 @@ class SymbolicOptimizer(Optimizer):
         Learning rate η per step: a number > 0 or a schedule such as :class:`LinearWarmup`. Steps are proportional to
         it.
     equations
-        Text, equations separated by ``;`` or line ends, of ``+ - * / **``, sqrt, exp and log; or a mapping of names or
+        Text, equations separated by ``;`` or line ends, of ``+ - * / **``, sqrt, exp and log. Or a mapping of names or
         symbols to SymPy expressions or text, in its order.
     state_names
         What is remembered from step to step, each of the weights' shape: one text, or a sequence.
@@ -70,8 +70,8 @@ class SymbolicOptimizer(Optimizer):
     Raises
     ------
     TypeError, ValueError
-        If an argument is of the wrong kind; if a symbol is undeclared, a state is never assigned, the equations are
-        neither linear nor smooth at rest, or have no threshold at these parameters.
+        If an argument is of the wrong kind. If a symbol is undeclared, or a state is never assigned. If the equations
+        are neither linear nor smooth at rest, or have no threshold at these parameters.
 
     Examples
     --------

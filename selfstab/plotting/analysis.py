@@ -61,9 +61,9 @@ def draw_catapults(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     Returns
     -------
     matplotlib.axes.Axes
-        The axes. Each catapult is shaded from onset to its end and numbered; a bar stands at S* + y₀ minus the
-        predicted drop, black where the law is to hold and grey where it carries a caution. Of
-        more than 200 catapults those of the largest drop are marked.
+        The axes. Each catapult is shaded from its onset to its end, and numbered. A bar at S* + y₀ minus the predicted
+        drop is black where the law should hold, and grey where the catapult has a caution. Of more than 200 catapults
+        those of the largest drop are marked.
 
     Raises
     ------

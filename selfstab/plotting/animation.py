@@ -41,8 +41,8 @@ def animate_catapult(
     """Write a film of catapults in the plane (x, S): how the swing grows, lowers the sharpness, and dies.
 
     Each run has a panel with its threshold S* and, where it carries it, the final sharpness predicted. All panels have
-    one scale, so that their swings can be compared. All last as long on the screen, however many steps they have:
-    frame k of n shows the step nearest to k/(n − 1) of each run's last.
+    one scale, so that their swings can be compared. All have the same duration, however many steps they have. Frame k
+    of n shows the step nearest to k/(n − 1) of each run's last.
 
     Parameters
     ----------

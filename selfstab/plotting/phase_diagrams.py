@@ -256,8 +256,8 @@ def draw_phases(
     Cells that have not been run, as in the store of an unfinished sweep, are white. Axes are logarithmic where the
     sweep's values are spaced geometrically. Over (β, ε), the axes are 1 − β and ε, with theory's contours of κ.
 
-    Outcomes are named for a legend, which a new figure has below the axes. In axes of your own, call
-    ``ax.legend()`` within :func:`paper`, whose legends have a frame, or leave the cells free with
+    Outcomes are named for a legend, which a new figure has below the axes. In axes of your own, call ``ax.legend()``
+    within :func:`paper`, whose legends have a frame. To leave the cells free, call
     ``ax.figure.legend(loc="outside lower center")`` in a figure of layout "constrained".
 
     Parameters

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 @styled
 def draw_plane(run: xarray.Dataset, ax: Axes | None = None) -> Axes:
-    """Draw a run in the plane (x, S), a dot a step in the colour of its time, with the threshold S* of the last step.
+    """Draw a run in the plane (x, S), and the threshold S* of the last step.
+
+    There is one dot per step, in the colour of its time.
 
     Where the run carries them, the slow limit's largest swing ±√2 y₀/b and the final sharpness predicted are drawn.
 

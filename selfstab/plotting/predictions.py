@@ -53,9 +53,9 @@ def draw_prediction(
 ) -> Axes:
     """Draw predicted dynamics as a line over the run they predict, as points.
 
-    Beside the sharpness stands the threshold S*; beside the displacement δ, the swing that holds sharpness at S*;
-    beside the loss that of the constrained trajectory. Steps at which one of the theory's conditions fails (``invalid``
-    is not 0) are shaded; where none does, the prediction may still be off. A prediction that runs off is cut off.
+    The sharpness has the threshold S* beside it. The displacement has δ, the swing that holds the sharpness at S*. The
+    loss has that of the constrained trajectory. Steps at which one of the theory's conditions fails (``invalid`` is
+    not 0) are shaded; where none does, the prediction may still be off. A prediction that runs off is cut off.
 
     Parameters
     ----------

@@ -74,7 +74,7 @@ def draw_refined(
     Raises
     ------
     ValueError
-        If data is not of refine or has not two axes, the measure is not in it, or a sharpness is given and the axes
+        If data is not of refine or has not two axes, or the measure is not in it. If a sharpness is given and the axes
         are not momentum and lr.
     """
     from matplotlib.collections import PolyCollection
@@ -159,7 +159,7 @@ def draw_orbits(
     sharpness
         S of the minimum: over lr, theory's threshold ηS = 2(1 + β) is drawn for it.
     cycle
-        The minimum w and the derivatives L₃ and L₄ of a scalar loss there: with a sharpness, the two-cycle w ± A of
+        The minimum w and the derivatives L₃ and L₄ of a scalar loss there. With a sharpness, the two-cycle w ± A of
         theory's leading order is drawn beyond the threshold, up to an excess of a tenth.
 
     Returns
@@ -170,8 +170,8 @@ def draw_orbits(
     Raises
     ------
     ValueError
-        If data has no weights along step, weight and an axis, or they have more than one axis, or theory is asked for
-        over another axis than lr.
+        If data has no weights along step, weight and an axis, or they have more than one axis. If theory is asked for
+        along another axis than lr.
     """
     made_by = "a dataset of orbits"
     require("data", data, {"weights": None, "weight": ("weight",), "step": None}, made_by)

@@ -202,8 +202,8 @@ def draw_universality_deviation(data: xarray.Dataset, ax: Axes | None = None) ->
     Parameters
     ----------
     data
-        As for :func:`draw_universality`, of one loss; perhaps ``first_order`` (its relative deviation to first order
-        in ε) along the overshoot's dimensions and cause, and the loss's ``sigma`` and ``tau``.
+        As for :func:`draw_universality`, of one loss. It may have ``first_order``, its relative deviation to first
+        order in ε, along the overshoot's dimensions and cause, and the loss's ``sigma`` and ``tau``.
     ax
         Where to draw; by default pyplot's current axes or a new figure's.
 

@@ -72,14 +72,19 @@ def analyze(
     Parameters
     ----------
     run
-        A path to a table or a log of another library (:doc:`/tutorials/your_logs` lists them), a pandas.DataFrame, an
-        xarray.Dataset (such as :func:`simulate` returns), a mapping of one-dimensional arrays, or anything that a
-        format of ``selfstab.records.formats`` reads; of several runs, what
-        :func:`selfstab.records.formats.read` returns of one. A file is refused whose columns would take more than
-        $SELFSTAB_MOST_BYTES to analyze (by default 3 GiB). Columns are known by the names of
-        ``selfstab.records.roles.ALIASES``, whatever their case and prefix: sharpness is needed; lr and momentum are,
-        unless given below; step, loss and second_sharpness help. What has no role is listed in the notes. A step is
-        one update, and what stands beside it belongs to the weights before that update.
+        One of these:
+
+        - a path to a table or a log of another library (:doc:`/tutorials/your_logs` lists them);
+        - a pandas.DataFrame, an xarray.Dataset (such as :func:`simulate` returns), or a mapping of one-dimensional
+          arrays;
+        - anything that a format of ``selfstab.records.formats`` reads;
+        - one of several runs, as :func:`selfstab.records.formats.read` returns it.
+
+        A file is refused whose columns would take more than $SELFSTAB_MOST_BYTES to analyze (by default 3 GiB).
+        Columns are known by the names of ``selfstab.records.roles.ALIASES``, whatever their case and prefix. Sharpness
+        is needed. So are lr and momentum, unless given below. Step, loss and second_sharpness help. What has no role
+        is listed in the notes. A step is one update, and what stands beside it belongs to the weights before that
+        update.
     lr, momentum
         η > 0 and β in [0, 1), where they were constant and not recorded. The update is w − η∇L + β(w − w₋), as of
         PyTorch's SGD; where the gradient is averaged, β v + (1 − β)g, η is the learning rate times 1 − β.
@@ -100,8 +105,8 @@ def analyze(
     Returns
     -------
     xarray.Dataset
-        Along step: sharpness, loss (if recorded), lr, momentum, max_stable_sharpness S*_t, and excess_sharpness
-        S − S* of the smoothed sharpness (also under its former name excess), all NaN where not recorded. Along
+        Along step: sharpness, loss (if recorded), lr, momentum, max_stable_sharpness S*_t, and excess_sharpness S − S*
+        of the smoothed sharpness. All are NaN where not recorded. The excess also has its former name excess. Along
         catapult, what :func:`catapults` gives and
 
         - steps_above; lr, momentum; inertia_number κ (κ_e with lookahead), predicted_overshoot G(κ), predicted_drop;
@@ -126,21 +131,21 @@ def analyze(
     Raises
     ------
     TypeError, ValueError
-        If a column is missing or ambiguous, or a value is none that can be read; the message names the column, the
-        row (counted from 1) and what is allowed.
+        If a column is missing or ambiguous, or a value cannot be read. The message names the column, the row (counted
+        from 1) and what is allowed.
 
     Notes
     -----
-    Rows are sorted by step; rows of one step are joined unless they contradict each other. NaN means not recorded:
-    sharpness may have strides and gaps, a loss between two others is taken from their line, lr and momentum hold until
+    Rows are sorted by step; rows of one step are joined unless they contradict each other. NaN means not recorded. The
+    sharpness may have strides and gaps. A loss between two others is taken from their line. lr and momentum hold until
     the next value. The run ends where loss or sharpness is infinite, and must not come back.
 
     The law is for a sharpness near S*, a constant lr, one unstable direction and no progressive sharpening during the
-    swing; it says nothing of steps dominated by the noise of minibatches. Of Adam and its like it is the law at a
+    swing. It says nothing of steps dominated by the noise of minibatches. Of Adam and its like it is the law at a
     preconditioner that stands still: one that moves takes its part of the drop
-    (:func:`selfstab.theory.adaptive_inertia_number`). Linear optimizers of other kinds
-    have :func:`selfstab.theory.slow_overshoot`.
-    Source: new here; proofs in ``derivations/a5_overshoot.py`` and ``derivations/a5b_lookahead.py``.
+    (:func:`selfstab.theory.adaptive_inertia_number`). Linear optimizers of other kinds have
+    :func:`selfstab.theory.slow_overshoot`. Source: new here; proofs in ``derivations/a5_overshoot.py`` and
+    ``derivations/a5b_lookahead.py``.
 
     Examples
     --------

@@ -1,8 +1,8 @@
 """What in an HDF5 file leads to other files: the library follows it without a word.
 
-A file may hold links to objects of other files, data sets whose numbers stand in files of any form, and data sets that
-are put together from other files. Each is told by the bytes of its message (HDF5 File Format Specification, version
-3.0, IV.A.2), which stand in the file in one piece and uncompressed, wherever that is.
+A file may hold links to objects of other files, data sets whose numbers are in files of any form, and data sets that
+are put together from other files. Each is recognized by the bytes of its message (HDF5 File Format Specification,
+version 3.0, IV.A.2). They are in the file in one piece and uncompressed, wherever that is.
 """
 
 from __future__ import annotations

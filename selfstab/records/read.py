@@ -1,8 +1,8 @@
 """A training run recorded elsewhere: its rows in order, up to its divergence, with lr and momentum in each.
 
-The way goes down once: a format reads the source into a table (:mod:`selfstab.records.formats`), its columns get their
-roles (:mod:`selfstab.records.columns`), here the rows are checked and put in order, and
-:mod:`selfstab.records.analyze` compares the run with the theory.
+There are four steps. A format reads the source into a table (:mod:`selfstab.records.formats`). Its columns get their
+roles (:mod:`selfstab.records.columns`). Here the rows are checked and put in order. :mod:`selfstab.records.analyze`
+compares the run with the theory.
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ def recorded_run(
     -------
     xarray.Dataset
         Along step, increasing: sharpness (NaN where not recorded), lr, momentum, and where recorded loss and
-        second_sharpness; of weights with a preconditioner or learning rates of their own preconditioned_sharpness and,
-        where recorded, its max_stable_sharpness; the scalar diverged_at (−1 if never); attrs lookahead, notes (JSON)
-        and, of another optimizer than heavy ball, optimizer (JSON).
+        second_sharpness. Weights with a preconditioner or learning rates of their own have preconditioned_sharpness
+        and, where recorded, its max_stable_sharpness. The scalar is diverged_at (−1 if never). The attrs are
+        lookahead, notes (JSON) and, of another optimizer than heavy ball, optimizer (JSON).
 
     Raises
     ------

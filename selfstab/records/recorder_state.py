@@ -67,8 +67,8 @@ class State:
     steps, rows, lookaheads
         The records.
     trackers
-        By the name of what is tracked: the vectors that the next record starts from, of any library, and the number of
-        records since the last one whose error was measured.
+        By the name of what is tracked: the vectors that the next record starts from, of any library. Also the number
+        of records since the last one whose error was measured.
     clock
         What records cost.
     """

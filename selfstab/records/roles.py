@@ -103,7 +103,7 @@ def rank(role: str, name: str) -> float | None:
     Returns
     -------
     float or None
-        0 for the role itself, 1 for an alias, 2 for one in other words, 3 for one among words that leave its meaning
+        0 for the role itself, 1 for an alias, 2 for one in other words. 3 for one among words that leave its meaning
         as it is, 4 for one behind a prefix that says nothing of it. A mean over an epoch counts half a rank less.
 
     Examples

@@ -27,7 +27,8 @@ class Closure:
     ----------
     function
         () → the loss, a scalar tensor, or an iterable of its parts; with `parts`, one of these → its loss. A part is a
-        scalar tensor, of which the loss is the sum, or a pair of one and its weight, of which it is the weighted mean.
+        scalar tensor, or a pair of one and its weight. The loss is the sum of scalar tensors, or the weighted mean of
+        pairs.
     parts
         What the function is called with, one after the other.
     """

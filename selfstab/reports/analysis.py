@@ -255,9 +255,9 @@ def check_output(path: Path) -> None:
     Parameters
     ----------
     path
-        A page .html, a file of a format that is written (the whole analysis, or where the format is a table of rows
-        the catapults), or a folder (no suffix) for page, pictures and data: new, empty, or written by an earlier
-        analysis.
+        A page .html, a file of a format that is written, or a folder (no suffix) for page, pictures and data. The file
+        has the whole analysis, or the catapults where the format is a table of rows. The folder is new, empty, or
+        written by an earlier analysis.
 
     Raises
     ------

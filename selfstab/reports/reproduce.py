@@ -312,8 +312,8 @@ def reproduce(
 ) -> int:
     """Make every figure and the table of predictions, in a folder with the page index.html.
 
-    Parts that are finished in the folder, by the same code, versions and settings, and whose files are as they were
-    written, are reused; what failed is made again. Interrupted, the call leaves a page of what is finished.
+    Finished parts in the folder are reused, if they are of the same code, versions and settings, and their files are
+    unchanged. What failed is made again. Interrupted, the call leaves a page of what is finished.
 
     Parameters
     ----------

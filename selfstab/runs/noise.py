@@ -15,8 +15,8 @@ DRAWN: Final = 2**18
 def normal(seed: int, repeat: int, first: int, last: int, dimension: int) -> Array:
     """Return standard normal noise of the steps first, ..., last − 1; shape (last − first, dimension).
 
-    Philox numbers, a whole number of counters a step, through the inverse of the normal distribution function: any
-    range of steps gives the same numbers as the same steps of a longer one.
+    Philox numbers, a whole number of counters per step, go through the inverse of the normal distribution function.
+    Any range of steps gives the same numbers as the same steps of a longer one.
 
     Examples
     --------

@@ -63,7 +63,7 @@ def simulate(
     keep
         Any of loss, sharpness, weights, velocity, gradient_norm, top_eigenvector, preconditioned_sharpness,
         preconditioner; nothing else is computed. The preconditioned sharpness is λ_max(P^{-1/2} H P^{-1/2}) with H the
-        Hessian at w_t and P, the preconditioner, what the update t → t + 1 divides by, noise left out; P is 1 where the
+        Hessian at w_t. P is the preconditioner that the update t → t + 1 divides by, without noise. It is 1 where the
         optimizer has none.
     escape
         The run has diverged at the first step with max|w_i| > escape or a weight that is not finite.
@@ -75,7 +75,7 @@ def simulate(
     Returns
     -------
     xarray.Dataset
-        Dimension step (and weight): the variables of `keep`; ``lr`` and ``max_stable_sharpness`` of the update
+        Dimension step (and weight). Variables: those of `keep`; ``lr`` and ``max_stable_sharpness`` of the update
         t → t + 1 (of the schedule at the last step, too); ``diverged_at`` (−1 if never). Records stop before a
         divergence. ``sharpness_residual``, ‖Hu − Su‖, stands beside the sharpness of losses without a kernel.
         Settings, versions and seconds are in attrs.

@@ -43,7 +43,7 @@ def hessian_spectrum(
     """Return the largest and the smallest eigenvalues of the Hessian at each point of a path, or all of them.
 
     Eigenpairs come from Hessian-vector products, warm-started from the last step's, or from the explicit Hessian where
-    the loss uses it; all eigenvalues from a dense solver on the explicit Hessian.
+    the loss uses it. All eigenvalues come from a dense solver on the explicit Hessian.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def hessian_spectrum(
     largest, smallest
         How many of each end, >= 0, together 1 to the dimension.
     full
-        Whether to take all eigenvalues; `largest` and `smallest` then do not matter, and there are no residuals: dense
+        Whether to take all eigenvalues. `largest` and `smallest` then do not matter, and there are no residuals. Dense
         eigenvalues are off by rounding, about 1e-15·dimension times the largest in magnitude.
     vectors
         Whether to keep the eigenvectors; not with `full`.
@@ -66,9 +66,9 @@ def hessian_spectrum(
     Returns
     -------
     xarray.Dataset
-        Dimensions step and rank: ``eigenvalue``, in descending order. rank is the place in the descending spectrum, the
-        smallest ones' counted from its end: 0, 1, ..., −2, −1. ``residual`` (step, rank), ``converged`` and
-        ``products`` (step); ``eigenvector`` (step, rank, weight), whose sign follows the vector of the step before that
+        Dimensions step and rank: ``eigenvalue``, in descending order. rank is the place in the descending spectrum.
+        The smallest ones are counted from its end: 0, 1, ..., −2, −1. ``residual`` (step, rank), ``converged`` and
+        ``products`` (step). ``eigenvector`` (step, rank, weight): its sign follows the vector of the step before that
         it overlaps most, also where eigenvalues cross. Of a run also its loss, lr, threshold and settings. Where the
         Hessian is not finite, NaN.
 

@@ -36,8 +36,8 @@ def simulate_together(
 ) -> list[xarray.Dataset]:
     """Run optimizers that differ in their learning rates only, on one loss with one noise, all at once.
 
-    Each run has the bits of :func:`simulate`. What runs share is computed once: the noise of a step, and the calls of
-    a step's functions, which get the weights of all runs as rows.
+    Each run has the bits of :func:`simulate`. What runs share is computed once. This is the noise of a step, and the
+    calls of a step's functions, which get the weights of all runs as rows.
 
     Parameters
     ----------

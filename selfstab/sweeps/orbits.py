@@ -54,8 +54,8 @@ def orbits(
 ) -> xarray.Dataset:
     """Run every combination of the axes' values and keep the last states of each run.
 
-    After a transient, the states are those of the attractor: one at a minimum, two on a two-cycle, a band of them
-    where the run is chaotic.
+    After a transient, the states are those of the attractor. There is one at a minimum, two on a two-cycle, and a band
+    of them where the run is chaotic.
 
     Parameters
     ----------
@@ -70,9 +70,9 @@ def orbits(
     -------
     xarray.Dataset
         Dimensions: the axes' names in order, then step (and weight). Variables: those of `keep`, with the bits that
-        :func:`simulate` records at these steps (of a loss without a kernel the sharpness to rounding only), nan
-        from a divergence on; ``diverged_at`` without the dimension step, −1 if never. Settings, versions and seconds
-        are in attrs.
+        :func:`simulate` records at these steps, nan from a divergence on. Of a loss without a kernel the sharpness is
+        equal to rounding only. ``diverged_at`` is without the dimension step, −1 if never. Settings, versions and
+        seconds are in attrs.
 
     Raises
     ------

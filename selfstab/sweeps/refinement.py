@@ -54,8 +54,8 @@ def refine(
 
     Each cell is run once, at its middle. Two cells that touch, at a corner too, *differ* if their phases do or if a
     measure of `jumps` jumps. Cells that differ from a neighbour and the cells next to those are halved along every
-    axis, up to `levels` times; so is a coarser neighbour of a fine cell that differs, so that thin tongues are followed
-    out of where they were found. What is smaller than the coarsest cells can be missed.
+    axis, up to `levels` times. So is a coarser neighbour of a fine cell that differs: thin tongues are thus followed
+    beyond the place where they were found. What is smaller than the coarsest cells can be missed.
 
     Parameters
     ----------
@@ -79,29 +79,37 @@ def refine(
     Returns
     -------
     xarray.Dataset
-        Dimension cell, whose coordinates are the axes: the middle of each cell. Variables: the measures, with the same
-        bits as :func:`sweep` gives there; ``level``; along cell and axis ``position`` and ``size``, the middle and the
-        extent as fractions of the axis (of its logarithm if geometric); ``boundary``, whether the cell differs from a
-        neighbour; ``unresolved``, whether it ought to be halved but max_cells is reached. Among the attrs: ``resolved``
-        (1 or 0: whether all was halved that ought to be), ``stopped`` (a sentence that says why not, or nothing),
-        ``missed`` and ``boundary_dimension`` (see the notes), ``runs`` and ``full_grid``, the number of cells that all
-        finest ones would be.
+        Dimension cell, whose coordinates are the axes: the middle of each cell. Variables:
+
+        - the measures, with the same bits as :func:`sweep` gives there;
+        - ``level``;
+        - along cell and axis ``position`` and ``size``: the middle and the extent as fractions of the axis (of its
+          logarithm if geometric);
+        - ``boundary``: whether the cell differs from a neighbour;
+        - ``unresolved``: whether it ought to be halved but max_cells is reached.
+
+        Among the attrs:
+
+        - ``resolved``: 1 or 0, whether all was halved that ought to be;
+        - ``stopped``: a sentence that says why not, or nothing;
+        - ``missed`` and ``boundary_dimension``: see the notes;
+        - ``runs``, and ``full_grid``, the number of cells that all finest ones would be.
         :func:`rasterize` makes a grid of it.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is of the wrong kind, shape or range; nothing has run then. With an axis ``excess``, also if
-        the sharpness is not above 0 at the start of a cell, which finer cells may be the first to show.
+        If an argument is of the wrong kind, shape or range; nothing has run then. With an axis ``excess``, also if the
+        sharpness is not above 0 at the start of a cell. Finer cells may be the first to show this.
 
     Notes
     -----
     How much of a boundary lies between the middles of cells is read off the refinement itself. Cells beside the
-    boundary are halved though they differ from no neighbour: the share of these whose parts were found to differ is
+    boundary are halved though they differ from no neighbour. The share of these whose parts were found to differ is
     ``missed``, at the finest level that was halved (NaN if none was). It is 0 at a smooth boundary. At a fractal one
-    about this share of the finest cells beside the boundary hides more of it; islands farther away can be missed whole.
-    ``boundary_dimension`` is log₂ of the number of cells at the boundary divided by that at the level above (NaN
-    without both). It is the dimension of the boundary by box counting: a whole number where it is smooth.
+    about this share of the finest cells beside the boundary hides more of it; islands farther away can be missed
+    whole. ``boundary_dimension`` is log₂ of the number of cells at the boundary divided by that at the level above
+    (NaN without both). It is the dimension of the boundary by box counting: a whole number where it is smooth.
 
     Examples
     --------

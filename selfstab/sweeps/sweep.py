@@ -51,13 +51,13 @@ def sweep(
 
     Symbolic losses run in compiled blocks of lanes on all cores. A kernel compiles in one to three seconds; later
     sweeps, in other processes too, load it from the disk. What needs a kernel of its own: another formula, a new set
-    of measures, another kind of learning rate (constant or an lr axis, excess, warmup, any other schedule), and noise
-    or lookahead where there was none. Other numbers, axes, starts and lengths do not.
+    of measures, another kind of learning rate, and noise or lookahead where there was none. The kinds of learning rate
+    are constant or an lr axis, excess, warmup, and any other schedule. Other numbers, axes, starts and lengths do not.
 
-    Other losses run a cell at a time, in as many processes. Of networks, measures of the sharpness cost the most:
-    final_sharpness and final_preconditioned_sharpness need one eigenproblem a run; the least and the largest of either
-    sharpness, phase, overshoot, drop and peak_excess_sharpness need one a step. final_loss, max_loss and diverged_at
-    need none.
+    Other losses run a cell at a time, in as many processes. Of networks, measures of the sharpness cost the most.
+    final_sharpness and final_preconditioned_sharpness need one eigenproblem a run. The least and the largest of either
+    sharpness, phase, overshoot, drop and peak_excess_sharpness need one a step. The measures final_loss, max_loss and
+    diverged_at need none.
 
     A cell's numbers depend on its own values only: not on the grid around it, the
     number of threads or the other measures. (One exception: an iteration finds the sharpness of
@@ -71,14 +71,20 @@ def sweep(
     optimizer
         What the axes do not set.
     axes
-        Values by name, one-dimensional and finite. Names: ``lr`` and the optimizer's numbers, as ``momentum`` and
-        ``lookahead`` of :class:`HeavyBall`; ``excess``, the relative ε = S(start)/S* − 1, which sets a constant lr,
-        (1 + ε)·2(1 + β)/(S(start)(1 + 2γ)) of :class:`HeavyBall` (:meth:`Optimizer.at_excess`); ``lr.start``,
-        ``lr.end``, ``lr.steps`` of a :class:`LinearWarmup`, and ``lr.NAME`` of each number of a schedule of your own
-        that is a dataclass; ``noise``; ``start.NAME`` and ``previous.NAME`` of a weight; ``start.seed`` and
-        ``start.scale`` of an :class:`Initialization`; a loss parameter's name, which with a :class:`LossFamily` is any
-        number a loss is made from, such as its data's seed. What is an integer where it is not an axis takes whole
-        values only.
+        Values by name, one-dimensional and finite. Names:
+
+        - ``lr`` and the optimizer's numbers, such as ``momentum`` and ``lookahead`` of :class:`HeavyBall`;
+        - ``excess``, the relative ε = S(start)/S* − 1, which sets a constant lr (:meth:`Optimizer.at_excess`). For
+          :class:`HeavyBall` it is (1 + ε)·2(1 + β)/(S(start)(1 + 2γ));
+        - ``lr.start``, ``lr.end``, ``lr.steps`` of a :class:`LinearWarmup`, and ``lr.NAME`` of each number of a
+          schedule of your own that is a dataclass;
+        - ``noise``;
+        - ``start.NAME`` and ``previous.NAME`` of a weight;
+        - ``start.seed`` and ``start.scale`` of an :class:`Initialization`;
+        - the name of a parameter of the loss. With a :class:`LossFamily` it is any number that a loss is made from,
+          such as the seed of its data.
+
+        What is an integer where it is not an axis takes whole values only.
     start, previous
         w_0, an :class:`Initialization` or of shape (dimension,), and w_{−1} (by default `start`), where no axis sets
         them. Without `previous`, a cell starts at rest wherever it starts. From an Initialization, the losses of a
@@ -97,12 +103,12 @@ def sweep(
         Number of threads, >= 1; by default one for each CPU. Of losses without a kernel, the number of processes
         that share a sweep of more than a few seconds.
     store
-        Folder of a Zarr store, new or of this sweep, that keeps each block as soon as it is done. Killed at any
-        moment and called again with the same arguments, a sweep computes what is missing, and what was damaged, with
-        a warning; the bits are those of an unbroken run. A store of other settings, of other versions or in use by
-        another process is refused, and nothing of it changed. Where nothing has been computed yet, it holds NaN, or
-        the least integer: mask it by ``data.where(data.phase != -128)``. ``xarray.open_zarr`` opens it,
-        ``selfstab sweep --resume`` goes on with it.
+        Folder of a Zarr store, new or of this sweep, that keeps each block as soon as it is done. A sweep that was
+        interrupted at any moment can be called again with the same arguments. It then computes what is missing, and
+        what was damaged, with a warning. The result is bit-for-bit identical to an uninterrupted one. A store of other
+        settings, of other versions or in use by another process is refused, and nothing of it changed. Where nothing
+        has been computed yet, it holds NaN, or the least integer: mask it by ``data.where(data.phase != -128)``.
+        ``xarray.open_zarr`` opens it, ``selfstab sweep --resume`` goes on with it.
     client
         A ``dask.distributed.Client``, or the address of a scheduler: blocks run on its workers (extra ``dask``).
     progress
@@ -119,27 +125,29 @@ def sweep(
           λ_max(P^{-1/2} H P^{-1/2}) with P what the update t → t + 1 divides by, see :func:`simulate`; of the sharpness
           where the optimizer has no preconditioner.
         - diverged_at: the first step with max|w_i| > escape or a weight not finite, −1 if none.
-        - phase: int8 with CF flag attributes; the first that applies of
-          8 undefined: the loss is NaN at the last weights, which have left its domain;
-          −1 diverged;
-          7 cycle: neither settled nor cycling at the threshold, but weights and states return to the last bit within
-          128 steps;
-          0 undecided: neither settled nor cycling, where *settled* means that the largest step ‖w_{t+1} − w_t‖ of the
-          last eighth is below 10⁻³ of the largest of the run, and *cycling* that the smoothed sharpness came within
-          10% of the threshold in the last quarter, and either rose through it at least twice in the second half, or
-          reversals go on in the last eighth and the largest flips ‖w_{t+1} − 2w_t + w_{t−1}‖/4 of the third and
-          fourth quarter agree within 10%;
-          4 edge: cycling and not settled;
-          6 stationary: no step moved a weight, or none of the last eighth did at a sharpness above the threshold;
-          3 catapult: the smoothed sharpness was above the threshold, then below it for good, the flip grew meanwhile,
-          some step reversed, and the sharpness ended lower;
-          2 oscillating: some step reversed, v_{t+1}·v_t < 0 by more than rounding;
-          1 monotone.
+                - phase: int8 with CF flag attributes; the first of these that applies:
+
+          - 8 undefined: the loss is NaN at the last weights, which have left its domain;
+          - −1 diverged;
+          - 7 cycle: neither settled nor cycling, but weights and states return to the last bit within 128 steps;
+          - 0 undecided: neither settled nor cycling;
+          - 4 edge: cycling and not settled;
+          - 6 stationary: no step moved a weight, or none of the last eighth did at a sharpness above the threshold;
+          - 3 catapult: the smoothed sharpness was above the threshold, then below it for good. The flip grew
+            meanwhile, some step reversed, and the sharpness ended lower;
+          - 2 oscillating: some step reversed, v_{t+1}·v_t < 0 by more than rounding;
+          - 1 monotone.
+
+          A run has *settled* if the largest step ‖w_{t+1} − w_t‖ of the last eighth is below 10⁻³ of the largest of
+          the run. It is *cycling*, at the threshold, if its smoothed sharpness came within 10% of the threshold in the
+          last quarter and one of two things holds. Either the sharpness rose through the threshold at least twice in
+          the second half. Or reversals go on in the last eighth, and the largest flips
+          ‖w_{t+1} − 2w_t + w_{t−1}‖/4 of the third and fourth quarter agree within 10%.
         - peak_excess_sharpness (y0): of the largest swing, the largest smoothed S − S* up to when the flip was still at
           least √10 times below its peak. drop: the fall of the sharpness from there to when the flip was least
           after the peak. overshoot: drop/(2 y0). NaN without a catapult, when diverged, or undecided.
 
-        Where the optimizer has a preconditioner, as :class:`Adam`, the threshold is that of the preconditioned
+        Some optimizers have a preconditioner, such as :class:`Adam`. Their threshold is that of the preconditioned
         sharpness, and *sharpness* in phase, peak_excess_sharpness, drop and overshoot means it. Their attribute
         ``sharpness`` says so.
 
@@ -153,8 +161,8 @@ def sweep(
     TypeError, ValueError
         If an argument is of the wrong kind, shape or range; nothing has run then.
     MemoryError
-        If the results take more than half of the free memory and there is no store, or tables of noise and of a
-        schedule do, which kernels read by step; nothing has run then.
+        If the results take more than half of the free memory and there is no store. If the tables of noise and of a
+        schedule, which kernels read by step, take as much. Nothing has run then.
     OSError
         If the store cannot be written, as on a full disk; the blocks that are done stay good.
 

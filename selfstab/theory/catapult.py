@@ -113,8 +113,8 @@ def final_sharpness(threshold: Any, y0: Any, kappa: Any) -> Any:
     Returns
     -------
     float or ndarray
-        S_f in the unit of `threshold`. In the cubic model, whose law this is, sharpness has no floor: a
-        result near or below 0 says that the catapult is too large for it.
+        S_f in the unit of `threshold`. The law is that of the cubic model, in which the sharpness has no floor. A
+        result near or below 0 says that the catapult is too large for the law.
 
     Notes
     -----

@@ -57,8 +57,8 @@ def two_cycle_half_amplitude(excess: Any, second: Any, third: Any, fourth: Any) 
     Returns
     -------
     float or ndarray
-        A in units of the weight; NaN where there is no cycle: e and 3L₃²/L₂ − L₄ must have one sign, both above 0
-        for a stable cycle, both below for an unstable one.
+        A in units of the weight, NaN where there is no cycle. For a stable cycle both e and 3L₃²/L₂ − L₄ must be above
+        0, for an unstable one both below.
 
     Notes
     -----

@@ -94,8 +94,9 @@ def overshoot_on_loss(excess: Any, momentum: Any, sharpness_curvature: Any = 0.0
 
     drop/(2y₀) = G(κ) + ε[σP(κ) + τQ(κ) + R(κ)] + O(ε²), κ = ε((1 + β)/(1 − β))²
 
-    The remainder is O(ε²) at fixed momentum and at fixed κ. What is given up is relative to 1 of the order of the
-    relative drop 2εG times σ and 1 (the map's steps), and of ετ: where these are not small it says nothing.
+    The remainder is O(ε²) at fixed momentum and at fixed κ. The relative error is of the order of three terms: of the
+    relative drop 2εG times σ, of 2εG itself (the map's steps), and of ετ. Where these are not small the result means
+    nothing.
 
     Parameters
     ----------
@@ -134,8 +135,8 @@ def deviation_coefficients(
 
     σ = S·S''/b², τ = (S/b²)(L₄[u, u, u, u]/6 − ½∇S·H⁺∇S), ∇S = L₃[u, u]
 
-    S'' = L₄[u, u, s, s] − ∇S·H⁺L₃[s, s] + 2Σ_i (L₃[u, s, e_i])²/(S − h_i): sharpness along the minima's geodesic in
-    the direction s in which it grows fastest, at the rate b.
+    S'' = L₄[u, u, s, s] − ∇S·H⁺L₃[s, s] + 2Σ_i (L₃[u, s, e_i])²/(S − h_i). It is the second derivative of the
+    sharpness along the minima's geodesic in the direction s in which it grows fastest, at the rate b.
 
     Parameters
     ----------
@@ -152,8 +153,8 @@ def deviation_coefficients(
     Raises
     ------
     TypeError, ValueError
-        If an array is not real or has another shape, H has an eigenvalue below zero, none above or none that is
-        flat, its largest is not simple, or sharpness does not grow along the minima.
+        If an array is not real or has another shape. If H has an eigenvalue below zero, none above or none that is
+        flat, or its largest is not simple. If the sharpness does not grow along the minima.
 
     Notes
     -----

@@ -124,7 +124,7 @@ def slow_period(lr: Any, momentum: Any, progressive_sharpening: Any, largest_exc
 
     T = ((1 − β)/(η√α)) ∫dq/√(m² − (e^q − 1 − q)) between the zeros of the root, m = y_max/√α, q = ln(A²/δ²)
 
-    Small cycles have :func:`cycle_period`, large ones spend 2(1 − β)y_max/(ηα) of it on sharpening from −y_max to
+    Small cycles have :func:`cycle_period`. Large ones spend 2(1 − β)y_max/(ηα) of it on sharpening from −y_max to
     y_max. b² sets the swing of a cycle and not its period.
 
     Parameters

@@ -31,8 +31,8 @@ def sharpness_gap(
 
     ΔS = ΔS_u + ηb²σ_s²/(2α(1 − β)), with ΔS_u the smaller root of ΔS_u(1 − ΔS_u/S*) = ηb²σ_u²/(4α(1 − β))
 
-    At matched S* momentum multiplies the gap by (1 + β)/(1 − β). Noise of the same size in all directions, such as that
-    of :func:`selfstab.simulate`, is σ_s = σ_u: the gap is then three times that of σ_u alone, to leading order.
+    At matched S* momentum multiplies the gap by (1 + β)/(1 − β). Noise of the same size in all directions, such as
+    that of :func:`selfstab.simulate`, is σ_s = σ_u. The gap is then three times that of σ_u alone, to leading order.
 
     Parameters
     ----------

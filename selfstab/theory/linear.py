@@ -1,7 +1,8 @@
 """Catapults of any linear optimizer: threshold, growth, amplification, inertias, overshoot, by its transfer function.
 
-An optimizer is given as an object that has a transfer function, or as a pair (numerator, denominator) of coefficients
-in z, the highest power first, of T in w = −T(q)∇L with q the forward shift. Heavy ball is ([lr, 0], [1, −(1 + β), β]).
+An optimizer is given as an object that has a transfer function, or as a pair (numerator, denominator). These are the
+coefficients in z, the highest power first, of T in w = −T(q)∇L with q the forward shift. Heavy ball is ([lr, 0], [1,
+−(1 + β), β]).
 """
 
 from __future__ import annotations

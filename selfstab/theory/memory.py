@@ -163,8 +163,8 @@ def slow_overshoot(optimizer: Any, excess: Any) -> Any:
 
     a' + κ_xa'' = ya,    y' = −Σφ_jm_j,    κ_jm_j' = a²/2 − m_j,    κ_j = r(1 + p_j)/(2(1 − p_j)),    r = ε/σ
 
-    with p_j and φ_j of (z − 1)T(z)/c₀ = Σφ_j(1 − p_j)z/(z − p_j). It errs by O(r²) with every κ fixed: the memories
-    may be long as compared with the catapult, and the rate per step must be small. Where the series of
+    with p_j and φ_j of (z − 1)T(z)/c₀ = Σφ_j(1 − p_j)z/(z − p_j). Its error is O(r²) with every κ fixed. So the
+    memories may be long as compared with the catapult, but the rate per step must be small. Where the series of
     :func:`linear_overshoot` holds to 1e-10 it is that.
 
     Parameters

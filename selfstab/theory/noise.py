@@ -80,8 +80,9 @@ def max_stable_batch_sharpness(lr: Any, momentum: Any, mean_sharpness: Any) -> A
 def mean_square_growth(lr_times_mean: Any, lr_times_deviation: Any, momentum: Any) -> Any:
     """Return the factor per step by which E x² grows when the curvature is drawn anew at each step.
 
-    The spectral radius of [[T² + η²s², −2βT, β²], [T, −β, 0], [1, 0, 0]], T = 1 + β − ημ: β + d with d the one
-    positive root of d³ − Dd(d + β) = η²s²(d + β)(d + 2β), D = T² − 4β; d = max(0, ...) without noise.
+    The spectral radius of [[T² + η²s², −2βT, β²], [T, −β, 0], [1, 0, 0]], T = 1 + β − ημ. It is β + d with d the one
+    positive root of d³ − Dd(d + β) = η²s²(d + β)(d + 2β), D = T² − 4β. Without noise d is the largest real root (0 is
+    one of them).
 
     Parameters
     ----------

@@ -99,8 +99,8 @@ def modes(lr_times_sharpness: Any, momentum: Any, lookahead: Any = 0.0) -> npt.N
     Returns
     -------
     ndarray of complex128
-        The arguments' common shape with a last axis of length 2: the larger modulus first; of a complex pair
-        the root with positive imaginary part first.
+        The arguments' common shape with a last axis of length 2. The larger modulus comes first. Of a complex pair the
+        root with positive imaginary part comes first.
 
     Notes
     -----

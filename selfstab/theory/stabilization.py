@@ -58,9 +58,8 @@ def inertia_number(excess: Any, momentum: Any) -> Any:
 
     κ = ε((1 + β)/(1 − β))² = (1 + β)ηy₀/(2(1 − β)²)
 
-    It measures the inertia of the envelope over its friction: κ ≪ 1 is the slow limit, where momentum changes
-    the speed of a catapult and not its size. At equal ε and threshold it is ((1 + β)/(1 − β))² times gradient
-    descent's.
+    It is the inertia of the envelope divided by its friction. κ ≪ 1 is the slow limit, where momentum changes the
+    speed of a catapult and not its size. At equal ε and threshold it is ((1 + β)/(1 − β))² times gradient descent's.
 
     Parameters
     ----------

@@ -75,8 +75,8 @@ def transfer_function(optimizer: Any, *, at_lr: bool = False) -> Transfer:
     TypeError
         If it is neither.
     ValueError
-        If the optimizer is not linear, or T has no simple pole at 1, or another one outside the unit circle, or reads
-        the gradient of its own step.
+        If the optimizer is not linear, or reads the gradient of its own step. If T has no simple pole at 1, or another
+        one outside the unit circle.
     """
     factor = Fraction(1)
     if hasattr(optimizer, "exact_transfer_function") and not isinstance(optimizer, type):

@@ -104,8 +104,8 @@ _LONG_NAMES: Final = {
 def verify(names: Sequence[str] | None = None, *, progress: bool = True) -> xarray.Dataset:
     """Measure predictions of theory by simulation and judge them.
 
-    Identities must hold to rounding, boundaries to the width of their bisection; of asymptotic forms the error's
-    order in the small parameter is fitted, and must be the expected one.
+    Identities must hold to rounding, and boundaries to the width of their bisection. For asymptotic forms the order of
+    the error in the small parameter is fitted, and must be the expected one.
 
     Parameters
     ----------

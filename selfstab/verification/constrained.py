@@ -1,7 +1,7 @@
 """Predictions of what swings about the constrained trajectory, on a loss of three weights.
 
 The loss is ½(1 + y + q²/2)x² + cx³/6 − ay + ½kq². On x = 0 u is the axis of x, S = 1 + y + q²/2, ∇L = (0, −a, kq),
-∇S⊥ = (0, 1, q) and the Hessian diag(S, 0, k): q falls slowly, and with it α changes along the edge.
+∇S⊥ = (0, 1, q) and the Hessian diag(S, 0, k). So q falls slowly, and with it α changes along the edge.
 """
 
 from __future__ import annotations

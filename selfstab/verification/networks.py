@@ -2,9 +2,9 @@
 
 The comparison heeds four traps. A seeded gradient noise of 1e-7 keeps a converged run from freezing at a fixed point
 of floating-point arithmetic above the threshold. Both optimizers have the same threshold at every step (in effective
-time). An equal number of steps is not an equal time, since momentum moves (1 + β)/(1 − β) times as far a step at
-matched threshold: both readings have entries. Sharpness swings: its mean over a window, its minimum and its end have
-entries, and records are an odd number of steps apart, so that they see both sides of a flip.
+time). An equal number of steps is not an equal time, since momentum moves (1 + β)/(1 − β) times as far per step at
+matched threshold. Both readings have entries. The sharpness oscillates, so its mean in a window, its minimum and its
+end have entries. Records are an odd number of steps apart, so that they see both sides of a flip.
 """
 
 from __future__ import annotations

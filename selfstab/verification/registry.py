@@ -27,8 +27,8 @@ class Measurement:
     Parameters
     ----------
     measured, predicted
-        The simulation's number and the closed form's; where there are several, those of the worst case, or those
-        at the smallest value of the small parameter.
+        The simulation's number and the closed form's. Where there are several, those of the worst case, or those at
+        the smallest value of the small parameter.
     error
         How far they are apart: relative, unless the statement says otherwise.
     order

@@ -1,8 +1,8 @@
 """Predictions on the overshoot law's universality: one law for six losses, and what each loss adds to it.
 
-The drop of the sharpness from the minimum where a catapult starts to the one where it ends, over 2y₀, is G(κ) up to
-ε(σP(κ) + τQ(κ) + R(κ)) (``derivations/a5_deviation.py``): σ and τ are two numbers of the loss, P, Q and R functions of
-κ alone.
+The sharpness drops from the minimum where a catapult starts to the one where it ends. Divided by 2y₀, this drop is
+G(κ) up to ε(σP(κ) + τQ(κ) + R(κ)) (``derivations/a5_deviation.py``). σ and τ are two numbers of the loss, P, Q and R
+functions of κ alone.
 """
 
 from __future__ import annotations

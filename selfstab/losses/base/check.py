@@ -59,7 +59,7 @@ class LossError(ValueError):
 def check_loss(loss: Loss, at: Any = None) -> LossReport:
     """Test a loss of your own against the contract of :class:`Loss`, at one point.
 
-    Derivatives are compared with central differences of the one below along random directions, at 23 steps: the error
+    Derivatives are compared with central differences of the one below along random directions, at 23 steps. The error
     must fall with the square of the step, down to rounding. A wrong derivative leaves an error of order 0. Shapes,
     finiteness, symmetry, purity, the sharpness, initial weights, `replace`, pickling and messages are tested, too.
 

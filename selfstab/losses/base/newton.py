@@ -34,11 +34,10 @@ _NEIGHBOURS = (1e-4, 1e-6, 1e-8)
 def damped_newton(loss: Loss, start: Array) -> Array:
     """Return a minimum of the loss near `start` by the steps −(∇²L + μI)⁻¹∇L.
 
-    The damping μ grows by 4 after a step that lowers the loss by less than a tenth of what the
-    quadratic model predicts, and where ∇²L + μI is not positive definite; it falls by 8 after any other
-    step. It never reaches 0, so that a singular Hessian, as on the manifolds of minima of
-    overparametrized networks, does no harm. Near the minimum, where values no longer resolve the
-    descent, the gradient's norm decides instead.
+    The damping μ grows by the factor 4 after a step that lowers the loss by less than a tenth of what the quadratic
+    model predicts. It also grows where ∇²L + μI is not positive definite. It falls by the factor 8 after any other
+    step. It never reaches 0, so that a singular Hessian, as on the manifolds of minima of overparametrized networks,
+    does no harm. Near the minimum, where values no longer resolve the descent, the gradient's norm decides instead.
 
     Parameters
     ----------
@@ -55,9 +54,9 @@ def damped_newton(loss: Loss, start: Array) -> Array:
     Raises
     ------
     ValueError
-        If the search ends elsewhere: at a saddle, at a kink, or on a slope without an end, where the steps do not
-        shrink or 500 of them do not suffice. A slope that another direction's curvature exceeds by 10¹³ is beyond
-        what float64 tells from a valley's floor.
+        If the search ends elsewhere: at a saddle, at a kink, or on a slope without an end. On such a slope the steps
+        do not shrink, or 500 of them do not suffice. A slope that another direction's curvature exceeds by 10¹³ is
+        beyond what float64 tells from a valley's floor.
     """
     from scipy.linalg import LinAlgError, cho_solve
 

@@ -19,8 +19,8 @@ from selfstab.validation import Array
 class FunctionLoss(Loss):
     r"""A loss given by its value and gradient, functions of a flat float64 vector.
 
-    Everything that takes a loss works on it: runs, sharpness, catapults, spectra; predicted dynamics and flows, too,
-    whose third derivatives are differences of Hessian-vector products unless `third` is given.
+    Everything that takes a loss works on it: runs, sharpness, catapults, spectra, predicted dynamics and flows. The
+    third derivatives of the last two are differences of Hessian-vector products unless `third` is given.
     :meth:`from_jax` and :meth:`from_torch` take all derivatives from automatic differentiation.
 
     A step takes about a millisecond. A formula of a few weights, averaged over data, is an :class:`EmpiricalRisk`: a
@@ -35,10 +35,10 @@ class FunctionLoss(Loss):
     dimension
         Number of weights, >= 1.
     hessian_vector
-        (w, v) → ∇²L(w) v, shape (dimension,). Without it, central differences of the gradient,
-        (∇L(w + hv̂) − ∇L(w − hv̂))·\|v\|/2h with v̂ of norm 1 and h = ``difference_step``: off by about
-        (4·10⁻¹¹ of the gradient's and its third derivative's size) where the weights' natural scale is
-        max(1, ‖w‖), so that residuals of eigenpairs stop there, too.
+        (w, v) → ∇²L(w) v, shape (dimension,). Without it, central differences of the gradient are taken,
+        (∇L(w + hv̂) − ∇L(w − hv̂))·\|v\|/2h with v̂ of norm 1 and h = ``difference_step``. Their error is about
+        4·10⁻¹¹ of the size of the gradient and its third derivative, where the weights' natural scale is max(1, ‖w‖).
+        So residuals of eigenpairs stop there, too.
     third
         (w, u, v) → ∇³L(w)(u, v, ·), shape (dimension,). Without it, central differences of `hessian_vector`,
         off likewise; without that one either, mixed second differences of the gradient, off by about 10⁻⁸.
@@ -217,7 +217,7 @@ class FunctionLoss(Loss):
         """Try all functions at a point: shapes, float64, finite, and each derivative that of the one before it.
 
         Derivatives are compared with central differences along the gradient (a fixed random direction where it is
-        zero), whose own error is far below `differences.WRONG_BEYOND`, except near a kink.
+        zero). Their own error is far below `differences.WRONG_BEYOND`, except near a kink.
 
         Parameters
         ----------
@@ -332,7 +332,7 @@ class FunctionLoss(Loss):
         function
             Parameters → L, a scalar; traceable by JAX.
         template
-            The number of weights, for a function of a flat vector; or a pytree of arrays like its argument, whose
+            The number of weights, for a function of a flat vector. Or a pytree of arrays like its argument, whose
             values are a point at which the function is tried now.
         at, name
             As in the class.
@@ -345,8 +345,8 @@ class FunctionLoss(Loss):
         Raises
         ------
         TypeError, ValueError
-            If an argument is of the wrong kind, JAX computes in float32, or the function cannot be traced, returns
-            anything but a float64 number or does not depend on the parameters it is given.
+            If an argument is of the wrong kind, JAX computes in float32, or the function cannot be traced. If the
+            function returns anything but a float64 number, or does not depend on the parameters it gets.
 
         Notes
         -----
@@ -377,7 +377,7 @@ class FunctionLoss(Loss):
             Parameters → L, a scalar float64 tensor; differentiable by autograd. For a module, through
             ``torch.func.functional_call``.
         template
-            The number of weights, for a function of a flat vector; or a tensor, a list or tuple of tensors, or a dict
+            The number of weights, for a function of a flat vector. Or a tensor, a list or tuple of tensors, or a dict
             of tensors such as ``dict(model.named_parameters())``, like the function's argument. Their values are a
             point at which the function is tried now.
         at, name
@@ -391,14 +391,14 @@ class FunctionLoss(Loss):
         Raises
         ------
         TypeError, ValueError
-            If an argument is of the wrong kind, or the function fails at the point, computes in float32 (call
-            ``.double()`` on the module and its data), does not depend on the parameters it is given or draws random
-            numbers (call ``.eval()`` on a module with dropout).
+            If an argument is of the wrong kind, or the function fails at the point or does not depend on the
+            parameters it gets. If it computes in float32 (call ``.double()`` on the module and its data). If it draws
+            random numbers (call ``.eval()`` on a module with dropout).
 
         Notes
         -----
-        PyTorch gets third and fourth derivatives of some operations wrong without a word, or has none: those of
-        ``torch.nn.LayerNorm`` and of ``torch.nn.BatchNorm1d`` in training among them. All derivatives are therefore
+        PyTorch gets third and fourth derivatives of some operations wrong without an error, or has none.
+        ``torch.nn.LayerNorm``, and ``torch.nn.BatchNorm1d`` in training, are among them. All derivatives are therefore
         compared with differences where the function is tried. A wrong third derivative is replaced by differences of
         Hessian-vector products, as `description` then says, and there is no fourth. Wrong Hessian-vector products, as
         of an ``autograd.Function`` whose backward pass cannot be differentiated, are replaced by differences of

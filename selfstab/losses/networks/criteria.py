@@ -144,7 +144,7 @@ def checked_targets(criterion: str, targets: Any, samples: int, outputs: int) ->
     Raises
     ------
     TypeError, ValueError
-        If they are of the wrong kind or shape or not finite; for "cross-entropy" also if there is one output, a label
+        If they are of the wrong kind or shape or not finite. For "cross-entropy" also if there is one output, a label
         is no integer from 0 to outputs − 1, or probabilities are negative or do not sum to 1.
     """
     array = validation.floats("targets", targets)

@@ -27,9 +27,9 @@ class DiagonalNetwork(Regression):
     .. math:: L(u, v) = \frac{1}{4n} \sum_{i=1}^n (x_i · (u^d − v^d) − y_i)^2
 
     The weights are u and v concatenated, powers are by component, and the factor 1/(4n) is the same at every depth d.
-    With m = u^d − v^d, g = Xᵀ(Xm − y)/(2n), C = XᵀX/(2n) and m'(a), m''(a, b), ... the derivatives of m along
-    directions of the weights, whose adjoints in the last direction are S_1(·), S_2(a; ·), ...:
-    ∇L = S_1(g),  ∇²L a = S_1(C m'(a)) + S_2(a; g), and so on by the product rule.
+    Let m = u^d − v^d, g = Xᵀ(Xm − y)/(2n) and C = XᵀX/(2n). Let m'(a), m''(a, b), ... be the derivatives of m along
+    directions of the weights, and S_1(·), S_2(a; ·), ... their adjoints in the last direction. Then ∇L = S_1(g), ∇²L
+    a = S_1(C m'(a)) + S_2(a; g), and so on by the product rule.
 
     Parameters
     ----------

@@ -34,10 +34,10 @@ class MLP(Regression):
 
     or, with the cross-entropy, :math:`−\frac{1}{n} \sum_i y_i · \log \mathrm{softmax} f(x_i; w) + \frac{λ}{2} ‖w‖^2`.
 
-    The weights are W1 (by rows, fan-in × width), b1, W2, b2, ... in one vector. The sharpness of networks of
-    more than ``spectrum.DENSE_UP_TO`` weights comes from Lanczos on exact Hessian-vector products
-    [Pearlmutter1994]_; set `explicit_hessian` to True to take it from the explicit Hessian. Third and fourth
-    derivatives along directions are coefficients of passes over truncated Taylor series.
+    The weights are W1 (by rows, fan-in × width), b1, W2, b2, ... in one vector. The sharpness of networks of more than
+    ``spectrum.DENSE_UP_TO`` weights comes from Lanczos on exact Hessian-vector products [Pearlmutter1994]_. Set
+    `explicit_hessian` to True to take it from the explicit Hessian. Third and fourth derivatives along directions are
+    coefficients of passes over truncated Taylor series.
 
     Parameters
     ----------
@@ -49,9 +49,9 @@ class MLP(Regression):
         y, shape (n, widths[-1]), or (n,) for a single output. With "cross-entropy": probabilities, shape
         (n, widths[-1]), each row with sum 1, or labels from 0 to widths[-1] − 1, shape (n,); kept as probabilities.
     activation
-        "tanh", "relu", "gelu" (zΦ(z), exact), "softplus" or "linear". relu's second derivative is taken as 0, which it
-        is but for the jump of φ' at 0: its Hessian is the Gauss-Newton one plus what layers do to each other.
-        Higher derivatives of a network with relu are refused.
+        "tanh", "relu", "gelu" (zΦ(z), exact), "softplus" or "linear". The second derivative of relu is taken as 0,
+        which it is but for the jump of φ' at 0. So its Hessian is the Gauss-Newton one plus the terms that couple
+        layers. Higher derivatives of a network with relu are refused.
     criterion
         "mse" or "cross-entropy".
     weight_decay

@@ -45,14 +45,14 @@ RESERVED = ("lr", "excess", "noise", "momentum", "lookahead", "repeat", "seed", 
 class SymbolicLoss(Loss):
     """A loss written as a SymPy expression.
 
-    Gradient, Hessian, sharpness and third derivatives are derived from the expression, printed as source text,
-    and compiled when a sweep or a long run needs it. exp, log, sin, cos, tanh and their kin are within one unit in the
-    last place; sin and cos of arguments beyond 2^40 are nan, and end a run as a divergence.
+    Gradient, Hessian, sharpness and third derivatives are derived from the expression, printed as source text, and
+    compiled when a sweep or a long run needs it. The functions exp, log, sin, cos, tanh and similar ones are within
+    one unit in the last place. Sin and cos of arguments beyond 2^40 are nan, and end a run as a divergence.
 
     Parameters
     ----------
     expression
-        The loss L(variables; parameters), real and at least twice differentiable almost everywhere: a SymPy
+        The loss L(variables; parameters), real and at least twice differentiable almost everywhere. It is a SymPy
         expression, or text such as ``"(u*v - 1)**2/2"`` in + − * / ** and the common functions. A power of what is
         negative is nan unless its exponent is whole.
     variables
@@ -68,9 +68,9 @@ class SymbolicLoss(Loss):
     TypeError
         If the expression is not one, or a parameter's value is not a number.
     ValueError
-        If the expression has undeclared symbols, none of the variables, complex or unknown parts, constants that
-        overflow or underflow, more operations than the limit, or if it takes SymPy longer than 10 s; if there are more
-        than 500 variables, or a name is repeated, reserved or not a Python identifier.
+        If the expression has undeclared symbols, none of the variables, or complex or unknown parts. If constants
+        overflow or underflow, there are more operations than the limit, or it takes SymPy longer than 10 s. If there
+        are more than 500 variables, or a name is repeated, reserved or not a Python identifier.
 
     Examples
     --------

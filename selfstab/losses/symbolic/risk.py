@@ -57,8 +57,8 @@ class EmpiricalRisk(SymbolicLoss, SampleMean):
     TypeError
         If an argument is of the wrong kind, or a parameter's value is not a number or a vector of numbers.
     ValueError
-        If the data are empty, not finite or of different lengths, if a name is repeated, reserved, undeclared or not a
-        Python identifier, or if an entry does not exist, if the expression reads no weight or no data, or is too large.
+        If the data are empty, not finite or of different lengths. If a name is repeated, reserved, undeclared or not a
+        Python identifier, or an entry does not exist. If the expression reads no weight or no data, or is too large.
     MemoryError
         If the data take more than half of the free memory.
 

@@ -1,8 +1,8 @@
 """Formats of recorded runs: one file a format, each registers itself.
 
 A format says which files, folders or objects are its own, reads them into a :class:`Table`, and may write datasets.
-:func:`selfstab.analyze`, the recorder, the command line and reports ask here, so that a new file in this folder, or a
-class of yours with :func:`register`, is all that a new format takes.
+:func:`selfstab.analyze`, the recorder, the command line and reports ask here. So a new format takes no more than a new
+file in this folder, or a class of yours with :func:`register`.
 """
 
 from importlib import import_module

@@ -135,8 +135,8 @@ class Table:
         One-dimensional arrays by name, of numbers or of text, or :class:`Column` of what is read when it is used.
         Masked values become NaN. Whatever cannot be seen in a name, as control characters, becomes an escape.
     attributes
-        What holds for the whole run, by name: numbers such as ``lr``, ``momentum``, ``lookahead`` and ``diverged_at``
-        are used where no column has them; ``optimizer`` may be a JSON object with momentum and lookahead.
+        What holds for the whole run, by name. Numbers such as ``lr``, ``momentum``, ``lookahead`` and ``diverged_at``
+        are used where no column has them. ``optimizer`` may be a JSON object with momentum and lookahead.
     roles
         Columns that the format itself knows: {"sharpness": NAME, ...}. A name that is no column is passed over. What
         the user says goes before it, and the names of ``selfstab.records.roles.ALIASES`` come after it.

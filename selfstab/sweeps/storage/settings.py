@@ -53,9 +53,9 @@ _LOSSES: Final = 256
 def settings_of(plan: Plan) -> tuple[Settings, Arrays]:
     """Return all of a plan's settings as plain values, and by the same names the arrays that are too long to list.
 
-    Code of the user's own is known by a hash of it, and by what it gives along each axis, the other axes' numbers
-    being those of the plan's problem: the learning rates, at no more than 4096 values nor so many that there are more
-    than 2²⁴ rates, and the losses that a family makes, at no more than 256 values.
+    Code of the user's own is known by a hash of it, and by what it gives along each axis. The other axes' numbers are
+    then those of the plan's problem. It gives the learning rates, at no more than 4096 values and 2²⁴ rates. And it
+    gives the losses that a family makes, at no more than 256 values.
 
     Raises
     ------

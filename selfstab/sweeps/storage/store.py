@@ -1,12 +1,12 @@
 """A sweep kept in a Zarr store while it runs: killed at any moment, it goes on where it was.
 
 A block is a chunk of each measure's array. A block counts as done by its row in the array ``done`` alone, which is
-written last: number + 1, the milliseconds it took, and the checksum of each of its chunks. The row tells a chunk that
-is damaged, missing, or of another time from the one that was meant. A file is written under another name first, so
-that none is ever half there, and by one thread of one process, which holds a lock.
+written last. The row has number + 1, the milliseconds it took, and the checksum of each of its chunks. The row tells a
+chunk that is damaged, missing, or of another time from the one that was meant. A file is written under another name
+first, so that no file is ever incomplete. One thread of one process, which holds a lock, writes it.
 
-The folder may be somebody else's: no link in it is followed, no file of it is written into but the lock, which must
-have one name, and what its metadata declare is checked before memory is taken.
+The folder may be somebody else's. No link in it is followed, and no file of it is written into but the lock, which
+must have one name. What its metadata declare is checked before memory is taken.
 
 The folder, beside the usual files of Zarr: ``selfstab-sweep`` with the settings as attributes, the arrays among them,
 and ``done``. All else follows from the settings and is written anew when it is damaged.
@@ -87,8 +87,8 @@ class Store:
         Raises
         ------
         TypeError, ValueError
-            If the path is no place for a store, holds something else, or the results of another sweep, of other
-            versions, or in use by another process. Nothing is changed then.
+            If the path is no place for a store, holds something else, or is in use by another process. If it holds the
+            results of another sweep or of other versions. Nothing is changed then.
         """
         root, plan = access.checked_path(path), identity.plan
         sizes.check(f"the coordinate of {plan.repeats} repeats", 8 * plan.repeats)
