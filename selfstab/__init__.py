@@ -1,6 +1,6 @@
 """Momentum at large learning rates: self-stabilization, catapults and the edge of stability.
 
-The public names, by topic; ``help(selfstab.sweep)`` and the like tell the rest:
+The public names, by topic; ``help(selfstab.sweep)`` and the help of each other name give the rest:
 
 - optimizers: HeavyBall, AveragedHeavyBall, QuasiHyperbolic, AggregatedMomentum, LinearOptimizer (any linear
   one), Adam, RMSProp, SymbolicOptimizer (any equations); Optimizer (one of your own)

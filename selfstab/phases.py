@@ -55,7 +55,7 @@ def flag_attributes() -> dict[str, object]:
 
 
 def phase_names(phase: Any) -> xarray.DataArray:
-    """Return the words that phases' codes stand for.
+    """Return the words for phases' codes.
 
     Parameters
     ----------

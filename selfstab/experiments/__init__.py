@@ -1,6 +1,6 @@
-"""Experiments on real models: heavy ball, gradient descent and other optimizers at the same threshold, over seeds.
+"""Experiments on real models: heavy ball, gradient descent and other optimizers at one threshold.
 
-A task and a setting make a comparison (:func:`compare`) or, over a grid, a survey (:func:`survey`), which
+A task and a setting make a comparison (:func:`compare`) or, on a grid, a survey (:func:`survey`), which
 :func:`verdict` sums up. Each preset is a function with its numbers to expect: :func:`diagonal_network`,
 :func:`digits_network`, :func:`onehot_network`, :func:`deep_network`, :func:`mnist_network`. A :class:`Study`
 runs several optimizers in pieces, whose results are stored.

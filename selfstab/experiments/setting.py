@@ -95,8 +95,7 @@ class Setting:
         ----------
         method
             One of `METHODS`, or an optimizer, whose lr does not matter. It gets this threshold and warmup, and as many
-            steps as make up heavy ball's effective time. Adam's and RMSProp's are those at a preconditioner that
-            stands still.
+            steps as make up heavy ball's effective time. Adam's and RMSProp's are those at a constant preconditioner.
 
         Returns
         -------
@@ -144,7 +143,7 @@ def effective_times(optimizer: Optimizer, steps: int) -> Array:
 
 
 def at_rest(optimizer: Optimizer) -> Optimizer:
-    """Return the linear optimizer that it is while its preconditioner stands still.
+    """Return the linear optimizer that it is while its preconditioner is constant.
 
     Adam is averaged momentum then, and RMSProp heavy ball.
 

@@ -205,7 +205,7 @@ def varied(setting: Setting, values: Mapping[str, float]) -> Setting:
 def verdict(
     data: xarray.Dataset, number: str = "mean_sharpness", against: str = "gd_time", of: str = "phb"
 ) -> xarray.Dataset:
-    """Return whether heavy ball's number is below gradient descent's, beyond the spread over seeds.
+    """Return whether heavy ball's number is below gradient descent's, beyond the spread of the seeds.
 
     Or one optimizer's below another's.
 
@@ -225,7 +225,7 @@ def verdict(
     xarray.Dataset
         Variables along the survey's axes:
 
-        - ``difference``: heavy ball's number, divided by gradient descent's, minus 1; the mean over seeds;
+        - ``difference``: heavy ball's number, divided by gradient descent's, minus 1; the mean of the seeds;
         - ``spread``: its standard error;
         - ``sign``: the sign of the difference if it is more than two standard errors and two seeds are compared, else
           0;

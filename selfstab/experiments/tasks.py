@@ -42,7 +42,7 @@ class Trial:
     sparse
         The sparse regressor, where there is one.
     accuracy
-        w → share of held-out samples classified right, where `held_out` does not tell.
+        w → share of held-out samples classified right, where `held_out` does not give it.
     """
 
     loss: Loss
@@ -142,7 +142,7 @@ class MNIST:
     hidden, target, samples, held_out
         As for :class:`Digits`.
     pool
-        Images are averaged over squares of this many pixels a side.
+        Images are averaged in squares of this many pixels a side.
     """
 
     hidden: tuple[int, ...] = (16,)

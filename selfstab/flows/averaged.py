@@ -279,7 +279,7 @@ def averaged_flow(
         lr (or its schedule) and momentum; lookahead must be 0.
     start
         w at step 0, shape (dimension,), at the edge or below; or an :class:`Initialization`. A start somewhat
-        beyond the edge is brought back to it at once; from far beyond the first substeps may leap.
+        beyond the edge returns to it at once; from far beyond the first substeps may leap.
     steps
         Number of updates, >= 0.
     directions

@@ -212,7 +212,7 @@ def predicted_dynamics(
         - "two-scale", heavy ball of a slow point m and a swing x on ½[L(m + xu) + L(m − xu)]. It follows catapults,
           too: up to κ = 1 on all networks tried, and up to about 10 where the swing stays small beside what turns u.
     beside
-        What is run beside it: "run", "flow", both or neither ([]). Variables of the others are left out, with their
+        What is computed as well: "run", "flow", both or neither ([]). Variables of the others are left out, with their
         time. The gradient flow is the slowest where its time per step η/(1 − β) is long.
 
     Returns
@@ -240,9 +240,8 @@ def predicted_dynamics(
     -----
     Without momentum the basic and the generalized form are [Damian2023]_'s; with momentum, and for the projected and
     the two-scale form, see derivations/m1_constrained.py. The flow's local error is at most
-    `selfstab.flows.gradient.TOLERANCE` of the weights' norm where the loss is smooth. A flow that meets a kink, as of
-    ReLU or max-pooling, goes on there in steps of 1/`KINKED_STEPS` of an update's time, at a local error of up to
-    `KINKED_ERROR`. ``flow_error`` says where this happens, and how far the flow can be trusted. A flow that needs more
+    `selfstab.flows.gradient.TOLERANCE` of the weights' norm where the loss is smooth. At a kink, as of ReLU or max-pooling, the flow goes on in steps of 1/`KINKED_STEPS` of an update's time. Its local
+    error is then up to `KINKED_ERROR`. ``flow_error`` says where this happens, and how far the flow can be trusted. A flow that needs more
     than 1000 steps for an update from a kink on ends: its variables are NaN from ``flow_diverged_at`` on.
 
     Examples

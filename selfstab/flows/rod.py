@@ -215,7 +215,7 @@ def rod_flow(
         \dot Σ = ¼(G_+G_+^T + G_-G_-^T) − 2Σ
 
     with z = (w, v), z_{t+1} = z_t + G(z_t), G± = G(z̄ ± d) and Σ = ddᵀ; where Σ has several axes, each adds its share.
-    It begins with the iterates of steps 0 and 1; step t of the flow stands for those of t and t + 1.
+    It begins with the iterates of steps 0 and 1; step t of the flow represents those of t and t + 1.
 
     Parameters
     ----------

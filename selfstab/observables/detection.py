@@ -63,8 +63,8 @@ def catapults(sharpness: Any, threshold: Any = None, loss: Any = None, step: Any
         - overshoot: drop/(2 y0), which the overshoot law predicts;
         - loss_spike: largest loss minus the least between onset and peak (NaN without a loss).
 
-        Attributes: edge_cycles, how many swings were cycles at the edge; open_since, the onset of a swing whose end is
-        not in the record (−1 without one).
+        The attribute edge_cycles is the number of swings that were cycles at the edge. The attribute open_since is the onset
+        of a swing whose end is not in the record (−1 without one).
 
     Raises
     ------
@@ -78,8 +78,8 @@ def catapults(sharpness: Any, threshold: Any = None, loss: Any = None, step: Any
     - one after which the sharpness is not lower than before;
     - with a loss, one in which the loss does not rise above its least since the onset, by more than rounding (a part of
       10¹² of its largest magnitude there) and than 8 deviations of the loss's noise: a drift of the sharpness;
-    - a cycle at the edge: the sharpness comes back to the threshold before the swing has died, held there by
-      self-stabilization against progressive sharpening. A swing has died if its loss has, and S* − S is then at least
+    - a cycle at the edge: the sharpness comes back to the threshold before the swing has died. Self-stabilization and
+      progressive sharpening balance there. A swing has died if its loss has, and S* − S is then at least
       half of the largest S − S*. It has also died if by theory it decays by a factor of 10 while the sharpness is
       below the threshold. There its logarithm falls by 2(S* − S)/S*·(1 + β)/(1 − β) per step (β = 0 where it is not
       known). In the slow limit this divides cycles at y_max = 1.45 √α to 1.75 √α;

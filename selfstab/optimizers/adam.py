@@ -15,7 +15,7 @@ from selfstab.optimizers.settings import rule_field, setting
 
 
 class Adam(Optimizer):
-    """Adam, with a preconditioner that moves or, from a step on, stands still.
+    """Adam, with a preconditioner that moves or, from a step on, is frozen.
 
     m_{t+1} = β₁ m_t + (1 − β₁) g_t,  v_{t+1} = β₂ v_t + (1 − β₂) g_t²,
     w_{t+1} = w_t − η_t m_{t+1}/P_{t+1},  P_{t+1} = (1 − β₁ᵗ⁺¹)(√(v_{t+1}/(1 − β₂ᵗ⁺¹)) + ϵ)
@@ -37,7 +37,7 @@ class Adam(Optimizer):
     bias_correction
         Whether m and v are divided by the sum of the weights that they have given to gradients.
     frozen_after
-        The step from which v stands still, >= 0; None for never. It separates what Adam does at a known P from what
+        The step from which v is frozen, >= 0; None for never. It separates what Adam does at a known P from what
         the motion of P adds. Two runs that are equal up to this step differ by that motion only.
     second_moment
         v_0 >= 0 of every weight. Above 0 it counts as the mean of many squares, so that neither m nor v is corrected.
@@ -68,7 +68,7 @@ class Adam(Optimizer):
     eps: float = moments.eps_setting()
     bias_correction: bool = True
     frozen_after: int | None = rule_field(
-        "whole", "The step from which the preconditioner stands still.", default=None
+        "whole", "The step from which the preconditioner is frozen.", default=None
     )
     second_moment: float = moments.second_moment_setting()
 

@@ -234,7 +234,7 @@ class Optimizer(Frozen, LinearResponse, ABC):
         Parameters
         ----------
         values
-            By field; defaults stand for those left out.
+            By field; those left out have their defaults.
 
         Examples
         --------
@@ -297,7 +297,7 @@ class Optimizer(Frozen, LinearResponse, ABC):
         return out
 
     def at_excess(self, sharpness: Any, excess: Any = 0.0) -> Any:
-        """Return the lr at which a sharpness stands at a relative excess: (1 + ε) a/(S b) with S* = a/(η b).
+        """Return the lr at which a sharpness has a relative excess: (1 + ε) a/(S b) with S* = a/(η b).
 
         Parameters
         ----------

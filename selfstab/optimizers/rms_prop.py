@@ -14,13 +14,12 @@ from selfstab.optimizers.settings import rule_field, setting
 
 
 class RMSProp(Optimizer):
-    """RMSProp, with momentum, and with a preconditioner that moves or, from a step on, stands still.
+    """RMSProp, with momentum, and with a preconditioner that moves or, from a step on, is frozen.
 
     v_{t+1} = β₂ v_t + (1 − β₂) g_t²,  P_{t+1} = √v_{t+1} + ϵ,
     u_{t+1} = μ u_t + g_t/P_{t+1},  w_{t+1} = w_t − η_t u_{t+1}
 
-    for each weight, from u_0 = v_0 = 0 [Tieleman2012]_; with bias correction P = √(v/(1 − β₂ᵗ)) + ϵ. Where P stands
-    still, this is heavy ball on the loss preconditioned by P, stable on a quadratic up to the *preconditioned
+    for each weight, from u_0 = v_0 = 0 [Tieleman2012]_; with bias correction P = √(v/(1 − β₂ᵗ)) + ϵ. Where P is constant, this is heavy ball on the loss preconditioned by P, stable on a quadratic up to the *preconditioned
     sharpness* λ_max(P^{-1/2} H P^{-1/2}) = 2(1 + μ)/η [Cohen2022]_.
 
     Parameters
@@ -36,7 +35,7 @@ class RMSProp(Optimizer):
     bias_correction
         Whether v is divided by the sum of the weights that it has given to gradients.
     frozen_after
-        The step from which v stands still, >= 0; None for never, see :class:`Adam`.
+        The step from which v is frozen, >= 0; None for never, see :class:`Adam`.
     second_moment
         v_0 >= 0 of every weight; above 0 it counts as the mean of many squares and is not corrected.
 
@@ -58,7 +57,7 @@ class RMSProp(Optimizer):
     )
     bias_correction: bool = False
     frozen_after: int | None = rule_field(
-        "whole", "The step from which the preconditioner stands still.", default=None
+        "whole", "The step from which the preconditioner is frozen.", default=None
     )
     second_moment: float = moments.second_moment_setting()
 

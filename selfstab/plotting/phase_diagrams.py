@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 UNIVERSAL_BELOW: Final = 0.03
-"""Relative excess up to which a measured overshoot is held against the universal law (filled markers)."""
+"""Relative excess up to which a measured overshoot is compared with the universal law (filled markers)."""
 
 _ALONG: Final = ("momentum", "point")
 
@@ -125,7 +125,7 @@ def draw_overshoot_law(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
 
 @styled
 def draw_overshoot_residual(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
-    """Draw the measured overshoot over the law's, less one, against κ; markers as in :func:`draw_overshoot_law`.
+    """Draw the measured overshoot, divided by the law's, minus one, against κ; markers as in :func:`draw_overshoot_law`.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ _MOMENTUM_TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 
 @dataclass(frozen=True)
 class _Map:
-    """A sweep over two axes, sorted along both, and where it goes."""
+    """A sweep along two axes, sorted along both, and where it is drawn."""
 
     data: xarray.Dataset
     x: str
@@ -251,7 +251,7 @@ def draw_phases(
     data: xarray.Dataset, ax: Axes | None = None, *, x: str | None = None, y: str | None = None,
     contours: tuple[float, ...] = (0.1, 1.0, 10.0),
 ) -> Axes:  # fmt: skip
-    """Draw how runs end over two axes of a sweep, each phase in its colour.
+    """Draw how runs end against two axes of a sweep, each phase in its colour.
 
     Cells that have not been run, as in the store of an unfinished sweep, are white. Axes are logarithmic where the
     sweep's values are spaced geometrically. Over (β, ε), the axes are 1 − β and ε, with theory's contours of κ.
@@ -269,7 +269,7 @@ def draw_phases(
     x, y
         The dimension drawn to the right and the one drawn upwards; by default the second and the first (β and ε).
     contours
-        Values of κ, over (β, ε).
+        Values of κ, in the plane (β, ε).
 
     Returns
     -------
@@ -323,7 +323,7 @@ def draw_overshoot(
     data: xarray.Dataset, ax: Axes | None = None, *, x: str | None = None, y: str | None = None,
     contours: tuple[float, ...] = (0.1, 1.0, 10.0), largest: float | None = None,
 ) -> Axes:  # fmt: skip
-    """Draw the overshoot over two axes of a sweep on a logarithmic scale.
+    """Draw the overshoot against two axes of a sweep, on a logarithmic scale.
 
     A run without an overshoot is in the colour of how it ended. Axes and contours are those of :func:`draw_phases`.
 

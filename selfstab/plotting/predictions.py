@@ -51,7 +51,7 @@ _INVALID_COLOUR: Final = "#dddddd"
 def draw_prediction(
     data: xarray.Dataset, ax: Axes | None = None, *, of: str = "sharpness", flow: bool = False, **line: Any
 ) -> Axes:
-    """Draw predicted dynamics as a line over the run they predict, as points.
+    """Draw predicted dynamics as a line, and the run they predict as points.
 
     The sharpness has the threshold S* beside it. The displacement has δ, the swing that holds the sharpness at S*. The
     loss has that of the constrained trajectory. Steps at which one of the theory's conditions fails (``invalid`` is

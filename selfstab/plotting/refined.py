@@ -50,12 +50,12 @@ def draw_refined(
     edges: bool = False,
     sharpness: float | None = None,
 ) -> Axes:
-    """Draw the cells of a refined diagram over its two axes, each in its own size.
+    """Draw the cells of a refined diagram against its two axes, each in its own size.
 
     Parameters
     ----------
     data
-        Of :func:`selfstab.refine` over two axes; the first is drawn upwards, the second to the right.
+        Of :func:`selfstab.refine` along two axes; the first is drawn upwards, the second to the right.
     ax
         Where to draw; by default pyplot's current axes or a new figure's.
     measure
@@ -64,7 +64,7 @@ def draw_refined(
     edges
         Whether to draw the outlines of the cells.
     sharpness
-        S of the minimum: over momentum and lr, theory's threshold ηS = 2(1 + β) is drawn for it.
+        S of the minimum: against momentum and lr, theory's threshold ηS = 2(1 + β) is drawn for it.
 
     Returns
     -------
@@ -146,18 +146,18 @@ def draw_orbits(
     sharpness: float | None = None,
     cycle: tuple[float, float, float] | None = None,
 ) -> Axes:
-    """Draw an orbit diagram: the last states of each run over one axis, a dot each.
+    """Draw an orbit diagram: the last states of each run against one axis, a dot each.
 
     Parameters
     ----------
     data
-        ``weights`` of :func:`selfstab.orbits` over one axis; other axes have one value.
+        ``weights`` of :func:`selfstab.orbits` along one axis; other axes have one value.
     ax
         Where to draw; by default pyplot's current axes or a new figure's.
     weight
         Name of the weight; by default the first.
     sharpness
-        S of the minimum: over lr, theory's threshold ηS = 2(1 + β) is drawn for it.
+        S of the minimum: against lr, theory's threshold ηS = 2(1 + β) is drawn for it.
     cycle
         The minimum w and the derivatives L₃ and L₄ of a scalar loss there. With a sharpness, the two-cycle w ± A of
         theory's leading order is drawn beyond the threshold, up to an excess of a tenth.
@@ -170,8 +170,7 @@ def draw_orbits(
     Raises
     ------
     ValueError
-        If data has no weights along step, weight and an axis, or they have more than one axis. If theory is asked for
-        along another axis than lr.
+        If data has no weights along step, weight and an axis, or they have more than one axis. If theory is to be drawn against another axis than lr.
     """
     made_by = "a dataset of orbits"
     require("data", data, {"weights": None, "weight": ("weight",), "step": None}, made_by)
@@ -227,7 +226,7 @@ def draw_continuation(
     """Draw a measure along the branches followed forward and backward; runs that started afresh are open markers.
 
     A run that diverged is a cross at the upper edge instead: what it measured before it escaped would flatten the
-    rest. It is told by ``diverged_at`` or ``phase`` where data has one of them, else by a measure that is not finite.
+    rest. It shows by ``diverged_at`` or ``phase`` where data has one of them, else by a measure that is not finite.
 
     Parameters
     ----------

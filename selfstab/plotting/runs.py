@@ -227,7 +227,7 @@ def draw_loss(run: xarray.Dataset, ax: Axes | None = None, *, against: str = "st
 def draw_orbit(
     run: xarray.Dataset, ax: Axes | None = None, *, reach: float | None = None, **line: Any
 ) -> Axes:
-    """Draw a catapult's orbit in the plane (y, A), over level lines of the slow limit's conserved H.
+    """Draw a catapult's orbit in the plane (y, A), with level lines of the slow limit's conserved H.
 
     Both are in units of the slow limit's: y₀, and A_max = √2 y₀/b. The dotted level line is the slow limit's orbit.
 

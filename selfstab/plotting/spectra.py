@@ -37,7 +37,7 @@ def draw_spectrum(
     threshold: bool = True,
     **line: Any,
 ) -> Axes:
-    """Draw Hessian eigenvalues over time: the sharpness in the method's colour, all others grey, and the threshold S*.
+    """Draw Hessian eigenvalues against time: the sharpness in the method's colour, all others grey, and the threshold S*.
 
     Parameters
     ----------

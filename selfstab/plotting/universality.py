@@ -96,13 +96,13 @@ def _look(k: int) -> dict[str, Any]:
 def draw_universality(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     """Draw the overshoots of several losses against the inertia number κ, on the universal curve G(κ).
 
-    Each loss has its marker and colour; momenta are not told apart. A run that diverged or was undecided is a cross
+    Each loss has its marker and colour; momenta all look the same. A run that diverged or was undecided is a cross
     at the upper edge.
 
     Parameters
     ----------
     data
-        ``overshoot`` and ``phase``, as :func:`selfstab.sweep` measures them over momentum and
+        ``overshoot`` and ``phase``, as :func:`selfstab.sweep` measures them along momentum and
         another axis; perhaps along loss, too. κ is ``kappa``, or that of the coordinates momentum and ``excess``. Where
         ``steps`` is there and 0 no run was made.
     ax
@@ -196,7 +196,7 @@ def _legend(
 def draw_universality_deviation(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     """Draw the size of one loss's relative deviation from the law against κ, one colour for each momentum.
 
-    Filled where the overshoot is less than G(κ), open where it is more. Lines are theory's first order in ε, over the
+    Filled where the overshoot is less than G(κ), open where it is more. Lines are theory's first order in ε, against the
     κ of the runs made, where data has it.
 
     Parameters

@@ -83,8 +83,8 @@ def analyze(
         A file is refused whose columns would take more than $SELFSTAB_MOST_BYTES to analyze (by default 3 GiB).
         Columns are known by the names of ``selfstab.records.roles.ALIASES``, whatever their case and prefix. Sharpness
         is needed. So are lr and momentum, unless given below. Step, loss and second_sharpness help. What has no role
-        is listed in the notes. A step is one update, and what stands beside it belongs to the weights before that
-        update.
+        is listed in the notes. A step is one update. The other numbers of its row belong to the weights
+        before that update.
     lr, momentum
         η > 0 and β in [0, 1), where they were constant and not recorded. The update is w − η∇L + β(w − w₋), as of
         PyTorch's SGD; where the gradient is averaged, β v + (1 − β)g, η is the learning rate times 1 − β.
@@ -93,13 +93,13 @@ def analyze(
     columns
         The names of columns that are called otherwise, {"sharpness": NAME, ...}.
     keep
-        What stands where steps go back and give other numbers, as after a restart: "last" or "first". By default such
+        Which numbers are used where steps go back and give other ones, as after a restart: "last" or "first". By default such
         a run is refused.
     updates_per_epoch
         How many updates an epoch is, where the record counts epochs.
     optimizer
         The :class:`selfstab.Optimizer` that the run is of, where it does not say. Of a heavy ball it takes the place of
-        lr, momentum and lookahead. Of Adam and its like the run needs the column preconditioned_sharpness, the
+        lr, momentum and lookahead. Of Adam and RMSProp the run needs the column preconditioned_sharpness, the
         largest eigenvalue of P^{-1/2}HP^{-1/2}, to which threshold and catapults then belong.
 
     Returns
@@ -110,7 +110,7 @@ def analyze(
         catapult, what :func:`catapults` gives and
 
         - steps_above; lr, momentum; inertia_number κ (κ_e with lookahead), predicted_overshoot G(κ), predicted_drop;
-        - sharpening_rate: slope of S per step over the later half of the records between the last swing's end and
+        - sharpening_rate: slope of S per step in the later half of the records between the last swing's end and
           the onset (NaN where fewer than 4); progressive_sharpening: α = (1 − β)/η times it;
         - growth, predicted_growth: of |x| per step, from half the slope of ln(L − least L) while that is between
           1/1000 and 3/100 of the spike, and the spectral radius at the sharpness recorded there (NaN where fewer
@@ -141,8 +141,7 @@ def analyze(
     the next value. The run ends where loss or sharpness is infinite, and must not come back.
 
     The law is for a sharpness near S*, a constant lr, one unstable direction and no progressive sharpening during the
-    swing. It says nothing of steps dominated by the noise of minibatches. Of Adam and its like it is the law at a
-    preconditioner that stands still: one that moves takes its part of the drop
+    swing. It says nothing of steps dominated by the noise of minibatches. Of Adam and RMSProp it is the law at a constant preconditioner. One that changes takes its part of the drop
     (:func:`selfstab.theory.adaptive_inertia_number`). Linear optimizers of other kinds have
     :func:`selfstab.theory.slow_overshoot`. Source: new here; proofs in ``derivations/a5_overshoot.py`` and
     ``derivations/a5b_lookahead.py``.

@@ -1,6 +1,6 @@
 """What the theory says of a recorded run's optimizer: threshold, growth and overshoot, by the optimizer's rule.
 
-Heavy ball, averaged and dampened momentum, and Adam and RMSProp at a preconditioner that stands still, are one rule:
+Heavy ball, averaged and dampened momentum, and Adam and RMSProp at a constant preconditioner, are one rule:
 heavy ball of another lr. Its laws hold for swings of any size. Any other linear optimizer has those of its transfer
 function.
 """
@@ -156,7 +156,7 @@ class LinearLaws(Laws):
 
 
 def laws_of(optimizer: Optimizer | None, lookahead: float = 0.0) -> Laws:
-    """Return the laws of an optimizer, at a preconditioner that stands still; those of heavy ball without one.
+    """Return the laws of an optimizer, at a constant preconditioner; those of heavy ball without one.
 
     Parameters
     ----------

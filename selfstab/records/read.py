@@ -358,7 +358,7 @@ def _special(values: dict[str, Array], names: dict[str, str], optimizer: Optimiz
         notes.append("Threshold and catapults are of the preconditioned sharpness.")
         if optimizer is None or not isinstance(optimizer, LinearOptimizer):
             notes.append(
-                "The law is for a preconditioner that stands still; one that moves takes part of the drop."
+                "The law is for a constant preconditioner; one that changes takes part of the drop."
             )
     if "clipping_factor" in values:
         clipped = int((values["clipping_factor"] < 1.0).sum())

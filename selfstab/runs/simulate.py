@@ -41,7 +41,7 @@ def simulate(
     noise: float = 0.0,
     seed: int = 0,
 ) -> xarray.Dataset:
-    """Run an optimizer on a loss and record what is asked.
+    """Run an optimizer on a loss, and record the variables in `keep`.
 
     With :class:`HeavyBall`, v_{t+1} = β v_t − η_t (∇L(w_t + γ v_t) + noise_t), w_{t+1} = w_t + v_{t+1} and
     v_0 = start − previous.
@@ -77,7 +77,7 @@ def simulate(
     xarray.Dataset
         Dimension step (and weight). Variables: those of `keep`; ``lr`` and ``max_stable_sharpness`` of the update
         t → t + 1 (of the schedule at the last step, too); ``diverged_at`` (−1 if never). Records stop before a
-        divergence. ``sharpness_residual``, ‖Hu − Su‖, stands beside the sharpness of losses without a kernel.
+        divergence. Losses without a kernel have ``sharpness_residual``, ‖Hu − Su‖, as well.
         Settings, versions and seconds are in attrs.
 
     Raises

@@ -51,7 +51,7 @@ def continuation(
 ) -> xarray.Dataset:
     """Sweep so that along one axis each run starts where its neighbour ended, with the optimizer's states.
 
-    Where a run ends then depends on where it came from. Where two attractors stand side by side, the branch followed
+    Where a run ends then depends on where it came from. Where there are two attractors, the branch followed
     forward and the one followed backward differ (hysteresis). The first run of a line starts from `start`. So does a
     run whose neighbour diverged. A run that sits on a fixed point exactly stays there, also where that is unstable: a
     small `noise` lets it leave.

@@ -50,9 +50,8 @@ def sweep(
     """Run every combination of the axes' values and measure each run.
 
     Symbolic losses run in compiled blocks of lanes on all cores. A kernel compiles in one to three seconds; later
-    sweeps, in other processes too, load it from the disk. What needs a kernel of its own: another formula, a new set
-    of measures, another kind of learning rate, and noise or lookahead where there was none. The kinds of learning rate
-    are constant or an lr axis, excess, warmup, and any other schedule. Other numbers, axes, starts and lengths do not.
+    sweeps, in other processes too, load it from the disk. A kernel of its own is needed for another formula, a new set of measures, and noise or lookahead where there was none.
+    Each kind of learning rate needs one, too: constant or an lr axis, excess, warmup, and any other schedule. Other numbers, axes, starts and lengths do not.
 
     Other losses run a cell at a time, in as many processes. Of networks, measures of the sharpness cost the most.
     final_sharpness and final_preconditioned_sharpness need one eigenproblem a run. The least and the largest of either
@@ -119,8 +118,8 @@ def sweep(
     xarray.Dataset
         Dimensions: the axes' names in order, then ``repeat`` if there is more than one. A variable per measure:
 
-        - final_loss, final_sharpness: at the last step; max_loss, min_sharpness, max_sharpness: over all steps.
-          For a run that diverged: over the steps before.
+        - final_loss, final_sharpness: at the last step; max_loss, min_sharpness, max_sharpness: of all steps.
+          For a run that diverged: of the steps before.
         - final_preconditioned_sharpness, min_preconditioned_sharpness, max_preconditioned_sharpness: the same of
           λ_max(P^{-1/2} H P^{-1/2}) with P what the update t → t + 1 divides by, see :func:`simulate`; of the sharpness
           where the optimizer has no preconditioner.
@@ -139,10 +138,12 @@ def sweep(
           - 1 monotone.
 
           A run has *settled* if the largest step ‖w_{t+1} − w_t‖ of the last eighth is below 10⁻³ of the largest of
-          the run. It is *cycling*, at the threshold, if its smoothed sharpness came within 10% of the threshold in the
-          last quarter and one of two things holds. Either the sharpness rose through the threshold at least twice in
-          the second half. Or reversals go on in the last eighth, and the largest flips
-          ‖w_{t+1} − 2w_t + w_{t−1}‖/4 of the third and fourth quarter agree within 10%.
+          the run. It is *cycling*, at the threshold, if its smoothed sharpness came within 10% of the threshold in the last
+                    quarter, and one of these holds:
+
+          - the sharpness rose through the threshold at least twice in the second half;
+          - reversals go on in the last eighth, and the largest flips ‖w_{t+1} − 2w_t + w_{t−1}‖/4 of the third and
+            fourth quarter agree within 10%.
         - peak_excess_sharpness (y0): of the largest swing, the largest smoothed S − S* up to when the flip was still at
           least √10 times below its peak. drop: the fall of the sharpness from there to when the flip was least
           after the peak. overshoot: drop/(2 y0). NaN without a catapult, when diverged, or undecided.

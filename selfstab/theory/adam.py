@@ -61,7 +61,7 @@ def preconditioner_share(
 
     R = (1 − β₂)(1 − β)S*⁴/(2(1 + β)b²v₀)
 
-    In the slow limit the preconditioned sharpness falls by 2y₀ as it does at a constant P. The growth of P does
+    In the slow limit the preconditioned sharpness falls by 2y₀, as it does if P is constant. The growth of P does
     R/(1 + R) of it, and the largest swing is √(1 + R) times smaller.
 
     Parameters

@@ -75,7 +75,7 @@ def two_cycle_half_amplitude(excess: Any, second: Any, third: Any, fourth: Any) 
 
 @closed_form(lr_times_first=REAL, lr_times_second=REAL, momentum=MOMENTUM)
 def two_cycle_growth(lr_times_first: Any, lr_times_second: Any, momentum: Any) -> Any:
-    """Return the factor by which a small deviation from a two-cycle grows over its two steps.
+    """Return the factor by which a small deviation from a two-cycle grows in its two steps.
 
     The larger |λ| of λ² − (p − 2β)λ + β² = 0, p = (1 + β − h₊)(1 + β − h₋): below 1 for −(1 − β)² < p < (1 + β)²;
     β exactly for 0 <= p <= 4β.

@@ -94,9 +94,9 @@ def overshoot_on_loss(excess: Any, momentum: Any, sharpness_curvature: Any = 0.0
 
     drop/(2y₀) = G(κ) + ε[σP(κ) + τQ(κ) + R(κ)] + O(ε²), κ = ε((1 + β)/(1 − β))²
 
-    The remainder is O(ε²) at fixed momentum and at fixed κ. The relative error is of the order of three terms: of the
-    relative drop 2εG times σ, of 2εG itself (the map's steps), and of ετ. Where these are not small the result means
-    nothing.
+    The remainder is O(ε²) at fixed momentum and at fixed κ. The relative error is of the order of
+    three terms: 2εGσ, 2εG and ετ. Here 2εG is the relative drop, and the second term comes from the steps of the map.
+    Where these are not small the result means nothing.
 
     Parameters
     ----------

@@ -54,7 +54,7 @@ def threshold(optimizer: Any) -> float:
 
 
 def growth(optimizer: Any, excess: Any) -> Any:
-    """Return the factor per step by which the swing grows at a relative excess over the threshold.
+    """Return the factor per step by which the swing grows at a relative excess above the threshold.
 
     |λ|, ln|λ| = (ε/σ)(1 − κ_x) + O(ε³)
 
@@ -129,7 +129,7 @@ def amplification(optimizer: Any) -> float:
 
 
 def inertia(optimizer: Any, excess: Any) -> Inertia:
-    """Return the inertia numbers of a linear optimizer's catapult from a relative excess over the threshold.
+    """Return the inertia numbers of a linear optimizer's catapult from a relative excess above the threshold.
 
     κ_x = ε(1 − a₂/σ²), κ_y = ετ/σ, κ_e = (κ_x + 2κ_y)/3
 

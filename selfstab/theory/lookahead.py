@@ -57,7 +57,7 @@ def envelope_momentum(momentum: Any, lookahead: Any = 0.0) -> Any:
 
 @closed_form(excess=REAL, lookahead=_LOOKAHEAD, momentum=MOMENTUM)
 def lookahead_rate(excess: Any, momentum: Any, lookahead: Any = 0.0) -> Any:
-    """Return the rate μ at which a catapult grows from a relative excess over the threshold, to leading order.
+    """Return the rate μ at which a catapult grows from a relative excess above the threshold, to leading order.
 
     μ = 2(1 + β)(1 + 2γ)ε/(1 + 4γ − β)
 

@@ -101,7 +101,7 @@ def remaining_drop(
     −(β/(1 − β))(y_T − y_{T−1}) + b²[(x_T + βx_{T−1})² − 4βe x_T x_{T−1}]/(4S* e(1 − e)(1 − β)²)
 
     Sharpness coasts β/(1 − β) times its last step, and each swing left pushes with the full weight 1/(1 − β). The
-    sum over the swings takes the depth e as frozen: it is right up to a relative O(b²x²/(S*e)²).
+    sum of the swings takes the depth e as frozen: it is right up to a relative O(b²x²/(S*e)²).
 
     Parameters
     ----------

@@ -241,7 +241,7 @@ def region(lr_times_sharpness: Any, momentum: Any) -> Any:
 
 @closed_form(excess=REAL, momentum=MOMENTUM)
 def growth_factor(excess: Any, momentum: Any) -> Any:
-    """Return the factor |λ| by which the oscillation grows per step at a relative excess over the threshold.
+    """Return the factor |λ| by which the oscillation grows per step at a relative excess above the threshold.
 
     The larger modulus of the modes at ηS = 2(1 + β)(1 + ε), exactly. Just beyond the threshold
     |λ| = 1 + 2ε(1 + β)/(1 − β) + O(ε²): momentum multiplies the growth rate by (1 + β)/(1 − β) at equal ε.

@@ -54,7 +54,7 @@ def stabilization_weight(steps: Any, momentum: Any) -> Any:
 
 @closed_form(excess=REAL, momentum=MOMENTUM)
 def inertia_number(excess: Any, momentum: Any) -> Any:
-    """Return the inertia number κ of a catapult from a relative excess over the threshold.
+    """Return the inertia number κ of a catapult from a relative excess above the threshold.
 
     κ = ε((1 + β)/(1 − β))² = (1 + β)ηy₀/(2(1 − β)²)
 

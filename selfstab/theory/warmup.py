@@ -42,7 +42,7 @@ def _accumulated(excess: Array, momentum: Array) -> Array:
 
 @closed_form(sharpness=POSITIVE, momentum=MOMENTUM, start=NOT_NEGATIVE, end=POSITIVE, steps=POSITIVE)
 def ramp_rate(sharpness: Any, momentum: Any, start: Any, end: Any, steps: Any) -> Any:
-    """Return how fast a linear warmup raises the relative excess over the threshold.
+    """Return how fast a linear warmup raises the relative excess above the threshold.
 
     S(η₁ − η₀)/(2(1 + β)W)
 

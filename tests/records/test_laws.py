@@ -47,7 +47,7 @@ def test_the_law_is_that_of_the_simulated_catapult(name):
     assert float(first.stabilization) == pytest.approx(own, rel=2e-2)
     assert float(first.loss_spike) == pytest.approx(float(first.predicted_loss_spike), rel=0.1)
     notes = json.loads(seen.attrs["notes"])
-    assert any("preconditioner that stands still" in note for note in notes) == KINDS[name].preconditions
+    assert any("constant preconditioner" in note for note in notes) == KINDS[name].preconditions
 
 
 def test_the_matching_sharpness_is_analyzed():

@@ -27,8 +27,8 @@ class DiagonalNetwork(Regression):
     .. math:: L(u, v) = \frac{1}{4n} \sum_{i=1}^n (x_i · (u^d − v^d) − y_i)^2
 
     The weights are u and v concatenated, powers are by component, and the factor 1/(4n) is the same at every depth d.
-    Let m = u^d − v^d, g = Xᵀ(Xm − y)/(2n) and C = XᵀX/(2n). Let m'(a), m''(a, b), ... be the derivatives of m along
-    directions of the weights, and S_1(·), S_2(a; ·), ... their adjoints in the last direction. Then ∇L = S_1(g), ∇²L
+    Let m = u^d − v^d, g = Xᵀ(Xm − y)/(2n) and C = XᵀX/(2n). The derivatives of m along
+    directions of the weights are m'(a), m''(a, b), ... Their adjoints in the last direction are S_1(·), S_2(a; ·), ... Then ∇L = S_1(g), ∇²L
     a = S_1(C m'(a)) + S_2(a; g), and so on by the product rule.
 
     Parameters
@@ -95,7 +95,7 @@ class DiagonalNetwork(Regression):
         return f"DiagonalNetwork({'' if self.depth == 2 else f'depth={self.depth}, '}{self.data})"
 
     def regressor(self, w: Any) -> Array:
-        """Return u^d − v^d, the weights of the linear model the network stands for; shape (features,)."""
+        """Return u^d − v^d, the weights of the linear model that the network represents; shape (features,)."""
         return self._regressor(self.checked_weights("w", w))
 
     def initial_weights(self, seed: int = 0, scale: float = 1.0) -> Array:

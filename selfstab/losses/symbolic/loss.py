@@ -45,7 +45,7 @@ RESERVED = ("lr", "excess", "noise", "momentum", "lookahead", "repeat", "seed", 
 class SymbolicLoss(Loss):
     """A loss written as a SymPy expression.
 
-    Gradient, Hessian, sharpness and third derivatives are derived from the expression, printed as source text, and
+    Gradient, Hessian, sharpness and third derivatives are derived from the expression and printed as source text. It is
     compiled when a sweep or a long run needs it. The functions exp, log, sin, cos, tanh and similar ones are within
     one unit in the last place. Sin and cos of arguments beyond 2^40 are nan, and end a run as a divergence.
 

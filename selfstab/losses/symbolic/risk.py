@@ -35,7 +35,7 @@ class EmpiricalRisk(SymbolicLoss, SampleMean):
     Value, gradient, Hessian and third derivatives of :math:`\ell` are derived once, for one sample. Compiled code sums
     them in a loop over the data, in the order of the rows, and divides by their number. So the time to compile depends
     on the formula alone, and a sweep runs in compiled code, as it does for :class:`SymbolicLoss`. Terms without an
-    entry of a sample, such as a penalty on the weights, stand outside the sum.
+    entry of a sample, such as a penalty on the weights, are outside the sum.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ class EmpiricalRisk(SymbolicLoss, SampleMean):
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Self:
-        """Return the loss that told this state."""
+        """Return the loss that has this state."""
         return cls(state["expression"], list(state["weights"]), state["data"], state["parameters"])
 
     # -- kernels and derivatives ----------------------------------------------------------------------------------

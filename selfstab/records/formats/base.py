@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class ReadError(ValueError):
     """A run that a format cannot read, in one line that begins with "run must" and names the remedy.
 
-    Other errors of a reader are told as a damaged file, with their own text; this one is passed on as it is.
+    Other errors of a reader are reported as a damaged file, with their own text; this one is passed on as it is.
     """
 
 
@@ -138,7 +138,7 @@ class Table:
         What holds for the whole run, by name. Numbers such as ``lr``, ``momentum``, ``lookahead`` and ``diverged_at``
         are used where no column has them. ``optimizer`` may be a JSON object with momentum and lookahead.
     roles
-        Columns that the format itself knows: {"sharpness": NAME, ...}. A name that is no column is passed over. What
+        Columns that the format itself knows: {"sharpness": NAME, ...}. A name that is no column is ignored. What
         the user says goes before it, and the names of ``selfstab.records.roles.ALIASES`` come after it.
     dimensions
         The dimension of each column where they have several. The run's is that of the sharpness. Without it, all
@@ -186,7 +186,7 @@ class Table:
         return int(columns.size(name))
 
     def through(self, call: Callable[[Callable[[], Any]], Any]) -> Table:
-        """Return the same table, whose columns are read by way of `call`, which gets what reads one."""
+        """Return the same table, whose columns are read through `call`, which gets what reads one."""
         columns: Any = self.columns
         return replace(self, columns=columns.through(call))
 
@@ -307,7 +307,7 @@ class Format(ABC):
         """
 
     def write(self, data: xarray.Dataset, path: Path) -> None:
-        """Write a dataset to a new path, which has the suffix that was asked for.
+        """Write a dataset to a new path, which has the right suffix.
 
         It takes the place of an older file when it is whole; the caller sees to that. A format without this method
         is not written.
@@ -322,12 +322,12 @@ class Format(ABC):
         raise NotImplementedError(f"{self.name} is not written")
 
     def refusal(self, path: Path) -> str:
-        """Return why what stands at `path` must not be replaced by a file of this format; empty if it may be.
+        """Return why what is at `path` must not be replaced by a file of this format; empty if it may be.
 
         Parameters
         ----------
         path
-            A path at which something stands.
+            A path at which there is something.
         """
         return "" if path.is_file() else "which is none"
 

@@ -115,7 +115,7 @@ def _of_process(table: Table, member: str) -> Table:
         columns = {name: column for name, column in held.entries().items() if not name.startswith("opt.")}
         notes.append(
             f"The optimizer is {printable(kind)}: the sharpness is that of the preconditioned Hessian, whose "
-            "threshold is 2 as if lr were 1; the law holds as far as the preconditioner stands still."
+            "threshold is 2 as if lr were 1; the law holds as far as the preconditioner is constant."
         )
         return Table(columns, attributes, roles=roles, notes=tuple(notes))
     if member != _DISCRETE:
