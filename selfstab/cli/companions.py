@@ -9,14 +9,14 @@ from typing import Final
 import click
 
 
-@click.command()
+@click.command(short_help="Make one figure, or list all.")
 @click.argument("name", required=False)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), default=Path("figures-output"), show_default=True
 )
 @click.option("--quick", is_flag=True, help="Coarser grids and fewer steps.")
 def figure(name: str | None, output: Path, quick: bool) -> None:
-    """Make one figure (PNG, SVG, PDF) and its data; without a NAME, list the figures.
+    """Make one figure (PNG, SVG, PDF) and its data. Without a NAME, list the figures.
 
     Exits 1 if the numbers it shows are not what the theory says.
     """
@@ -34,7 +34,7 @@ def figure(name: str | None, output: Path, quick: bool) -> None:
         sys.exit(1)
 
 
-@click.command()
+@click.command(short_help="Make all figures and the table of predictions.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("report"), show_default=True)
 @click.option("--quick", is_flag=True, help="Coarser grids and fewer steps: about a minute.")
 @click.option(
@@ -44,8 +44,8 @@ def figure(name: str | None, output: Path, quick: bool) -> None:
 def reproduce(output: Path, quick: bool, only: tuple[str, ...], fresh: bool) -> None:
     """Make every figure and the table of predictions, in one folder with an index.html.
 
-    Parts that the same code, versions and settings have finished there are reused: interrupted, the same command goes
-    on.
+    Parts that the same code, versions and settings have finished there are reused. So the same command goes on after an
+    interruption.
 
     Exits 1 if a figure's numbers or a prediction fail, 3 if a prediction could not run.
     """
@@ -63,14 +63,14 @@ def reproduce(output: Path, quick: bool, only: tuple[str, ...], fresh: bool) -> 
     sys.exit(code)
 
 
-@click.command()
+@click.command(short_help="Print a derivation, with every step checked.")
 @click.argument("name", required=False)
 @click.option("--latex", is_flag=True, help="Print a LaTeX document instead.")
 @click.option(
     "--html", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Write pages into DIR instead."
 )
 def derive(name: str | None, latex: bool, folder: Path | None) -> None:
-    """Print the derivation of a result, every step of it checked; without a NAME, run all of them."""
+    """Print the derivation of a result, with every step checked. Without a NAME, run all of them."""
     if latex and folder is not None:
         raise ValueError("latex and html must not be given both")
     if folder is not None and not folder.parent.is_dir():
@@ -81,7 +81,7 @@ def derive(name: str | None, latex: bool, folder: Path | None) -> None:
     sys.exit(run([] if name is None else [name], latex, folder))
 
 
-@click.command()
+@click.command(short_help="Measure speed against named baselines.")
 @click.argument("words", nargs=-1)
 @click.option("--list", "listed", is_flag=True, help="Print the lines' names and measure nothing.")
 @click.option("--quick", is_flag=True, help="Small grids: a smoke test, not a measurement.")
@@ -94,8 +94,8 @@ def derive(name: str | None, latex: bool, folder: Path | None) -> None:
 def bench(words: tuple[str, ...], listed: bool, quick: bool, json_path: Path | None) -> None:
     """Measure speed as ratios against named baselines in the same run.
 
-    With WORDS only the lines whose names hold one of them, such as hessian or "sweep / C". Each line is printed when
-    it is measured; with the table stand the processor, the width of its vectors and whether the machine was quiet.
+    With WORDS only the lines whose names contain one of them, such as hessian or "sweep / C". Each line is printed when
+    it is measured. The table also has the processor, the width of its vectors and whether the machine was quiet.
 
     Exits 1 if a target is missed, 3 if a baseline is missing, 130 if interrupted.
     """

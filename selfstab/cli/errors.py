@@ -73,7 +73,7 @@ class Resumable(click.Command):
                 option = next(p for p in resuming.params if p.name == name)
                 text = option.opts[-1] if isinstance(option, click.Option) else option.human_readable_name
                 raise click.UsageError(
-                    f"--resume must stand without settings of the sweep, got {text} beside it"
+                    f"--resume must be without settings of the sweep, got {text} beside it"
                 )
         return rest
 

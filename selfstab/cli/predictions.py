@@ -7,7 +7,7 @@ import sys
 import click
 
 
-@click.command()
+@click.command(short_help="Check the predictions of the theory against simulation.")
 @click.argument("names", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 @click.option("--wide", is_flag=True, help="Print all columns, in lines of about 190 characters.")

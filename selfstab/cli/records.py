@@ -11,7 +11,7 @@ from selfstab.cli.errors import named_as_options
 from selfstab.cli.formats import FormatsCommand, FormatsOption
 
 
-@click.command(cls=FormatsCommand)
+@click.command(cls=FormatsCommand, short_help="Compare a recorded training run with the theory.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "-c",
@@ -40,7 +40,7 @@ from selfstab.cli.formats import FormatsCommand, FormatsOption
 @click.option(
     "--keep",
     type=click.Choice(["last", "first"]),
-    help="Which rows stand where steps go back, as after a restart.  [default: refuse other numbers for a step]",
+    help="Which rows are used where steps go back, as after a restart.  [default: refuse other numbers for a step]",
 )
 @click.option(
     "--updates-per-epoch",
@@ -60,8 +60,8 @@ def analyze(
 ) -> None:
     """Compare a recorded training run with the theory: thresholds, catapults, overshoot, loss spikes.
 
-    RUN is READABLE with columns step, sharpness, lr, momentum and loss, or names like them. The optimizer is gradient
-    descent with heavy-ball or Nesterov momentum. A run of Adam also needs preconditioned_sharpness, which its
+    RUN is READABLE. Its columns are step, sharpness, lr, momentum and loss, or have names like these. The optimizer is
+    gradient descent with heavy-ball or Nesterov momentum. A run of Adam also needs preconditioned_sharpness, which its
     threshold is of.
 
     Example: selfstab analyze run.csv --momentum 0.9 -c sharpness=eig0 -o report.html

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _Sweep(Resumable, OptimizerCommand):
-    """The command's words: those of optimizers, and those that stand beside --resume."""
+    """The command's words: those of optimizers, and those allowed beside --resume."""
 
 
 @click.command(cls=_Sweep, epilog=LOSS_HELP)
@@ -37,12 +37,10 @@ class _Sweep(Resumable, OptimizerCommand):
 @click.option(
     "--store",
     metavar="FOLDER",
-    help="Keep each finished block in this Zarr store: the same command, "
-    "killed and started again, goes on from there.",
+    help="Keep each finished block in this Zarr store. The same command goes on from there "
+    "after an interruption.",
 )
-@click.option(
-    "--resume", metavar="STORE", help="Go on with the sweep of a store; nothing else need be given."
-)
+@click.option("--resume", metavar="STORE", help="Go on with the sweep of a store. Nothing else is needed.")
 @click.option("--progress/--no-progress", default=True, help="Show a bar (in a terminal only).")  # fmt: skip
 def sweep(
     axes: tuple[str, ...],

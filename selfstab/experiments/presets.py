@@ -71,10 +71,10 @@ def _run(name: str, quick: bool, threads: int | None) -> xarray.Dataset:
 def diagonal_network(*, quick: bool = False, threads: int | None = None) -> xarray.Dataset:
     """Train a diagonal linear network on sparse regression: 40 samples, 100 features, five of them ones.
 
-    S* = 2.2, β = 0.9, 1500 steps of warmup of 2500, initialization 0.1; seeds are those of the data. Expect in each of six
-    seeds, at equal effective time: heavy ball ends flatter, by 0.2 to 31 percent. Gradient descent ends at the
-    threshold. Yet heavy ball ends farther from the sparse solution, with a test loss larger by 8 to 88 percent.
-    Two other seeds gave 18 and 203 percent.
+    S* = 2.2, β = 0.9, 1500 steps of warmup of 2500, initialization 0.1; seeds are those of the data. Expect in each of
+    six seeds, at equal effective time: heavy ball ends flatter, by 0.2 to 31 percent. Gradient descent ends at the
+    threshold. Yet heavy ball ends farther from the sparse solution, with a test loss larger by 8 to 88 percent. Two
+    other seeds gave 18 and 203 percent.
 
     Parameters
     ----------
@@ -110,8 +110,9 @@ def digits_network(*, quick: bool = False, threads: int | None = None) -> xarray
     """Train a 64-32-1 network on the parity of 500 digits.
 
     S* = 5, β = 0.7, 400 steps of warmup of 800; seeds are those of the initial weights. Expect in each of three seeds,
-    at equal effective time: the mean sharpness of the last quarter is 15 to 35 percent below that of gradient descent. The least is 35 to 50 percent below, the last 5 to 25 percent. Test loss and accuracy are level. Three
-    other seeds gave 17 to 22 percent in the mean and 45 to 54 in the least.
+    at equal effective time: the mean sharpness of the last quarter is 15 to 35 percent below that of gradient descent.
+    The least is 35 to 50 percent below, the last 5 to 25 percent. Test loss and accuracy are level. Three other seeds
+    gave 17 to 22 percent in the mean and 45 to 54 in the least.
 
     Parameters
     ----------
@@ -178,9 +179,9 @@ def onehot_network(*, quick: bool = False, threads: int | None = None) -> xarray
 def deep_network(*, quick: bool = False, threads: int | None = None) -> xarray.Dataset:
     """Train a 64-32-32-1 network on the parity of 500 digits.
 
-    S* = 7, β = 0.7, 400 steps of warmup of 800. Expect in each of three seeds at equal time: the mean sharpness of the last
-    quarter is 4 to 30 percent below that of gradient descent. The least is 25 to 45 percent below.
-    Test loss and accuracy are level.
+    S* = 7, β = 0.7, 400 steps of warmup of 800. Expect in each of three seeds at equal time: the mean sharpness of the
+    last quarter is 4 to 30 percent below that of gradient descent. The least is 25 to 45 percent below. Test loss and
+    accuracy are level.
 
     Parameters
     ----------
@@ -212,9 +213,9 @@ def deep_network(*, quick: bool = False, threads: int | None = None) -> xarray.D
 def mnist_network(*, quick: bool = False, threads: int | None = None) -> xarray.Dataset:
     """Train a 196-16-1 network on the parity of 500 images of MNIST, pooled to 14×14.
 
-    S* = 6, β = 0.7, 400 steps of warmup of 800. Expect in each of three seeds at equal time: the mean sharpness of the last
-    quarter is 10 to 25 percent below that of gradient descent. The least is 45 to 65 percent below.
-    Test loss and accuracy are level.
+    S* = 6, β = 0.7, 400 steps of warmup of 800. Expect in each of three seeds at equal time: the mean sharpness of the
+    last quarter is 10 to 25 percent below that of gradient descent. The least is 45 to 65 percent below. Test loss and
+    accuracy are level.
 
     Parameters
     ----------

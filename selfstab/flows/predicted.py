@@ -240,8 +240,9 @@ def predicted_dynamics(
     -----
     Without momentum the basic and the generalized form are [Damian2023]_'s; with momentum, and for the projected and
     the two-scale form, see derivations/m1_constrained.py. The flow's local error is at most
-    `selfstab.flows.gradient.TOLERANCE` of the weights' norm where the loss is smooth. At a kink, as of ReLU or max-pooling, the flow goes on in steps of 1/`KINKED_STEPS` of an update's time. Its local
-    error is then up to `KINKED_ERROR`. ``flow_error`` says where this happens, and how far the flow can be trusted. A flow that needs more
+    `selfstab.flows.gradient.TOLERANCE` of the weights' norm where the loss is smooth. At a kink, as of ReLU or
+    max-pooling, the flow goes on in steps of 1/`KINKED_STEPS` of an update's time. Its local error is then up to
+    `KINKED_ERROR`. ``flow_error`` says where this happens, and how far the flow can be trusted. A flow that needs more
     than 1000 steps for an update from a kink on ends: its variables are NaN from ``flow_diverged_at`` on.
 
     Examples

@@ -47,10 +47,10 @@ class _Expired(BaseException):
 def derive_within(seconds: float) -> Iterator[None]:
     """Give each symbolic step that begins within a ``with`` block at most so many seconds.
 
-    One step is the construction of a loss: its text is read, checked and differentiated. Others are its third and fourth
-    derivatives, and the formulas of its kernel. Each is made when first needed. Outside of such a block a step has 10
-    s. Other threads keep their limit. Compilation is no symbolic step. The time is that of the processor, where the
-    system knows it of other threads (Linux). So a busy machine refuses no loss.
+    One step is the construction of a loss: its text is read, checked and differentiated. Others are its third and
+    fourth derivatives, and the formulas of its kernel. Each is made when first needed. Outside of such a block a step
+    has 10 s. Other threads keep their limit. Compilation is no symbolic step. The time is that of the processor, where
+    the system knows it of other threads (Linux). So a busy machine refuses no loss.
 
     Parameters
     ----------

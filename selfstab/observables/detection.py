@@ -63,8 +63,8 @@ def catapults(sharpness: Any, threshold: Any = None, loss: Any = None, step: Any
         - overshoot: drop/(2 y0), which the overshoot law predicts;
         - loss_spike: largest loss minus the least between onset and peak (NaN without a loss).
 
-        The attribute edge_cycles is the number of swings that were cycles at the edge. The attribute open_since is the onset
-        of a swing whose end is not in the record (−1 without one).
+        The attribute edge_cycles is the number of swings that were cycles at the edge. The attribute open_since is the
+        onset of a swing whose end is not in the record (−1 without one).
 
     Raises
     ------

@@ -19,7 +19,8 @@ class RMSProp(Optimizer):
     v_{t+1} = β₂ v_t + (1 − β₂) g_t²,  P_{t+1} = √v_{t+1} + ϵ,
     u_{t+1} = μ u_t + g_t/P_{t+1},  w_{t+1} = w_t − η_t u_{t+1}
 
-    for each weight, from u_0 = v_0 = 0 [Tieleman2012]_; with bias correction P = √(v/(1 − β₂ᵗ)) + ϵ. Where P is constant, this is heavy ball on the loss preconditioned by P, stable on a quadratic up to the *preconditioned
+    for each weight, from u_0 = v_0 = 0 [Tieleman2012]_; with bias correction P = √(v/(1 − β₂ᵗ)) + ϵ. Where P is
+    constant, this is heavy ball on the loss preconditioned by P, stable on a quadratic up to the *preconditioned
     sharpness* λ_max(P^{-1/2} H P^{-1/2}) = 2(1 + μ)/η [Cohen2022]_.
 
     Parameters

@@ -125,7 +125,9 @@ def draw_overshoot_law(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
 
 @styled
 def draw_overshoot_residual(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
-    """Draw the measured overshoot, divided by the law's, minus one, against κ; markers as in :func:`draw_overshoot_law`.
+    """Draw the measured overshoot, divided by the law's, minus one, against κ.
+
+    Markers are those of :func:`draw_overshoot_law`.
 
     Parameters
     ----------

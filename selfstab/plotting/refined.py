@@ -170,7 +170,8 @@ def draw_orbits(
     Raises
     ------
     ValueError
-        If data has no weights along step, weight and an axis, or they have more than one axis. If theory is to be drawn against another axis than lr.
+        If data has no weights along step, weight and an axis, or they have more than one axis. If theory is to be
+        drawn against another axis than lr.
     """
     made_by = "a dataset of orbits"
     require("data", data, {"weights": None, "weight": ("weight",), "step": None}, made_by)

@@ -37,7 +37,9 @@ def draw_spectrum(
     threshold: bool = True,
     **line: Any,
 ) -> Axes:
-    """Draw Hessian eigenvalues against time: the sharpness in the method's colour, all others grey, and the threshold S*.
+    """Draw Hessian eigenvalues against time, and the threshold S*.
+
+    The sharpness has the method's colour, all others are grey.
 
     Parameters
     ----------

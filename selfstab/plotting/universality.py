@@ -196,8 +196,8 @@ def _legend(
 def draw_universality_deviation(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     """Draw the size of one loss's relative deviation from the law against κ, one colour for each momentum.
 
-    Filled where the overshoot is less than G(κ), open where it is more. Lines are theory's first order in ε, against the
-    κ of the runs made, where data has it.
+    Filled where the overshoot is less than G(κ), open where it is more. Lines are theory's first order in ε, against
+    the κ of the runs made, where data has it.
 
     Parameters
     ----------

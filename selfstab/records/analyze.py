@@ -93,8 +93,8 @@ def analyze(
     columns
         The names of columns that are called otherwise, {"sharpness": NAME, ...}.
     keep
-        Which numbers are used where steps go back and give other ones, as after a restart: "last" or "first". By default such
-        a run is refused.
+        Which numbers are used where steps go back and give other ones, as after a restart: "last" or "first". By
+        default such a run is refused.
     updates_per_epoch
         How many updates an epoch is, where the record counts epochs.
     optimizer
@@ -141,7 +141,8 @@ def analyze(
     the next value. The run ends where loss or sharpness is infinite, and must not come back.
 
     The law is for a sharpness near S*, a constant lr, one unstable direction and no progressive sharpening during the
-    swing. It says nothing of steps dominated by the noise of minibatches. Of Adam and RMSProp it is the law at a constant preconditioner. One that changes takes its part of the drop
+    swing. It says nothing of steps dominated by the noise of minibatches. Of Adam and RMSProp it is the law at a
+    constant preconditioner. One that changes takes its part of the drop
     (:func:`selfstab.theory.adaptive_inertia_number`). Linear optimizers of other kinds have
     :func:`selfstab.theory.slow_overshoot`. Source: new here; proofs in ``derivations/a5_overshoot.py`` and
     ``derivations/a5b_lookahead.py``.

@@ -357,9 +357,7 @@ def _special(values: dict[str, Array], names: dict[str, str], optimizer: Optimiz
     if own is not None and (alone or not np.array_equal(own, values["sharpness"], equal_nan=True)):
         notes.append("Threshold and catapults are of the preconditioned sharpness.")
         if optimizer is None or not isinstance(optimizer, LinearOptimizer):
-            notes.append(
-                "The law is for a constant preconditioner; one that changes takes part of the drop."
-            )
+            notes.append("The law is for a constant preconditioner; one that changes takes part of the drop.")
     if "clipping_factor" in values:
         clipped = int((values["clipping_factor"] < 1.0).sum())
         if clipped:

@@ -50,8 +50,9 @@ def sweep(
     """Run every combination of the axes' values and measure each run.
 
     Symbolic losses run in compiled blocks of lanes on all cores. A kernel compiles in one to three seconds; later
-    sweeps, in other processes too, load it from the disk. A kernel of its own is needed for another formula, a new set of measures, and noise or lookahead where there was none.
-    Each kind of learning rate needs one, too: constant or an lr axis, excess, warmup, and any other schedule. Other numbers, axes, starts and lengths do not.
+    sweeps, in other processes too, load it from the disk. A kernel of its own is needed for another formula, a new set
+    of measures, and noise or lookahead where there was none. Each kind of learning rate needs one, too: constant or an
+    lr axis, excess, warmup, and any other schedule. Other numbers, axes, starts and lengths do not.
 
     Other losses run a cell at a time, in as many processes. Of networks, measures of the sharpness cost the most.
     final_sharpness and final_preconditioned_sharpness need one eigenproblem a run. The least and the largest of either
@@ -138,8 +139,8 @@ def sweep(
           - 1 monotone.
 
           A run has *settled* if the largest step ‖w_{t+1} − w_t‖ of the last eighth is below 10⁻³ of the largest of
-          the run. It is *cycling*, at the threshold, if its smoothed sharpness came within 10% of the threshold in the last
-                    quarter, and one of these holds:
+          the run. It is *cycling*, at the threshold, if its smoothed sharpness came within 10% of the threshold in the
+          last quarter, and one of these holds:
 
           - the sharpness rose through the threshold at least twice in the second half;
           - reversals go on in the last eighth, and the largest flips ‖w_{t+1} − 2w_t + w_{t−1}‖/4 of the third and

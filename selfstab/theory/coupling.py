@@ -28,8 +28,8 @@ def cycle_drift(lr: Any, momentum: Any, zeta: Any) -> Any:
     Returns
     -------
     float or ndarray
-        dE/d(εt), divided by ⟨y₁²⟩, to leading order in ε; below 0 cycles die out. Small cycles, whose E is ⟨y₁²⟩, grow by
-        exp of half of it per unit of εt.
+        dE/d(εt), divided by ⟨y₁²⟩, to leading order in ε; below 0 cycles die out. Small cycles, whose E is ⟨y₁²⟩, grow
+        by exp of half of it per unit of εt.
 
     Notes
     -----

@@ -110,7 +110,8 @@ def verify(names: Sequence[str] | None = None, *, progress: bool = True) -> xarr
     Parameters
     ----------
     names
-        Predictions by name, such as "Q1 modes", or by the first word of their names, such as "Q1"; by default all. A derivation's name, such as "a5_overshoot", selects the predictions of its result.
+        Predictions by name, such as "Q1 modes", or by the first word of their names, such as "Q1"; by default all. A
+        derivation's name, such as "a5_overshoot", selects the predictions of its result.
 
     progress
         Whether to show a bar on standard error, in a terminal or a notebook.

@@ -248,7 +248,7 @@ _SLOW_WHERE = "CubicTaylor, β = 0.5, b² = 2, from a flip of 1e-5 of the larges
 PREDICTIONS: Final[tuple[Prediction, ...]] = (
     Prediction(
         name="A3 conserved energy",
-        statement="H = y²/2 − α ln A + b²A²/4 strays by O(κ) over a swing; error over y0²",
+        statement="H = y²/2 − α ln A + b²A²/4 changes by O(κ) in a swing; error divided by y0²",
         where="CubicTaylor, β = 0.5, b² = 2, α = y0²/10, from a tenth of the largest swing, rt = 0 to 12",
         source="derivations/a3_slow_limit.py",
         measure=_conserved,
@@ -258,7 +258,7 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
     ),
     Prediction(
         name="A3 orbit",
-        statement="y = −y0 tanh rt, r = ηy0/(1 − β), up to O(κ); largest error of the run over y0",
+        statement="y = −y0 tanh rt, r = ηy0/(1 − β), up to O(κ); largest error of the run, divided by y0",
         where=_SLOW_WHERE,
         source="derivations/a3_slow_limit.py",
         measure=_orbit,
@@ -268,7 +268,7 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
     ),
     Prediction(
         name="A3 drop",
-        statement="S ends at S* − y0 as κ → 0, up to O(κ); error over 2y0",
+        statement="S ends at S* − y0 as κ → 0, up to O(κ); error divided by 2y0",
         where=_SLOW_WHERE,
         source="derivations/a3_slow_limit.py",
         measure=_drop,

@@ -147,7 +147,8 @@ def _entry(name: str, momentum: float, carried: bool, statement: str) -> Predict
     return Prediction(
         name=f"M1 {name} β = {momentum:g}",
         statement=statement,
-        where=f"S = 1 + y + q²/2, c₃ = 1, β = {momentum:g}, a cycle or two; y's largest error over the largest y",
+        where=f"S = 1 + y + q²/2, c₃ = 1, β = {momentum:g}, a cycle or two; largest error of y, divided by "
+        "the largest y",
         source="derivations/m1_constrained.py",
         measure=partial(_order, momentum, carried),
         small_parameter="scale of the swing",

@@ -17,7 +17,7 @@ _LARGE = 0.7  # y₁ at the start: far from the small cycles about A² = 2
 
 
 def _drift(loss: Coupled, eps: float, momentum: float) -> float:
-    """Return the gain of E over two cycles, divided by ε times the sum of y₁² over their steps."""
+    """Return the gain of E in two cycles, divided by ε times the sum of y₁² over their steps."""
     h, threshold = np.sqrt(eps), HeavyBall(_LR, momentum).max_stable_sharpness()
     swing, y = np.sqrt(2.0) * h, threshold + _LARGE * h
     steps = int(3.7 * theory.cycle_period(_LR, momentum, eps))
@@ -74,7 +74,7 @@ def _critical() -> Measurement:
 
 
 _FORM = "dE/d(εt) = η²⟨y₁²⟩[2(1 + β)/(1 − β)³ − 9ζ²/(1 − β²)]"
-_WHERE = "Coupled, η = 0.8, from y₁ = 0.7: gain of E over two cycles"
+_WHERE = "Coupled, η = 0.8, from y₁ = 0.7: gain of E in two cycles"
 
 PREDICTIONS: Final[tuple[Prediction, ...]] = tuple(
     Prediction(

@@ -65,7 +65,7 @@ def _half_amplitude() -> Measurement:
 
 
 def _coefficient() -> Measurement:
-    """Measure c at the threshold itself, where 1/A² rises by 2c a step, once the fast mode has died."""
+    """Measure c at the threshold itself, where 1/A² rises by 2c per step, once the fast mode has died."""
     momentum, sizes = 0.8, np.geomspace(2e-4, 0.1, 11)
     optimizer = _optimizer(0.0, momentum)
     predicted = theory.flip_coefficient(optimizer.lr, momentum, *_DERIVATIVES)
@@ -115,7 +115,7 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
     ),
     Prediction(
         name="A9 flip coefficient",
-        statement="at the threshold 1/A² rises by 2c a step, c = η(3L₃²/L₂ − L₄)/(6(1 − β))",
+        statement="at the threshold 1/A² rises by 2c per step, c = η(3L₃²/L₂ − L₄)/(6(1 − β))",
         where="the same quintic at S = S*, β = 0.8, steps 200 to 400",
         source="derivations/a9_two_cycles.py",
         measure=_coefficient,
@@ -125,7 +125,7 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
     ),
     Prediction(
         name="A9 cycle stability",
-        statement="deviations over two steps: λ² − (p − 2β)λ + β² = 0, p = (1 + β − ηL''₊)(1 + β − ηL''₋)",
+        statement="deviations in two steps: λ² − (p − 2β)λ + β² = 0, p = (1 + β − ηL''₊)(1 + β − ηL''₋)",
         where="DoubleWell, 1e-8 from the exact cycle, e = 0.02 to 0.2, β = 0.3 to 0.9",
         source="derivations/a9_two_cycles.py",
         measure=_stability,

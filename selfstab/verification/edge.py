@@ -138,7 +138,7 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
     ),
     Prediction(
         name="A7 cycle growth",
-        statement="ln of the growth a cycle = 2πκ, κ = (1 + β)√(2a)/(2(1 − β)²), up to O(κ³)",
+        statement="ln of the growth per cycle = 2πκ, κ = (1 + β)√(2a)/(2(1 − β)²), up to O(κ³)",
         where=_WHERE,
         source="derivations/a7_edge.py",
         measure=_growth,

@@ -115,8 +115,8 @@ def _digits(momentum: float, steps: int) -> Measurement:
 PREDICTIONS: Final[tuple[Prediction, ...]] = (
     Prediction(
         name="A14 whole steps",
-        statement="over whole steps the edge flow is heavy ball: w_t = c + (−1)^t ρu",
-        where="CubicTaylor, κ = 0.3, β = 0, 0.5, 0.9; 1 + distance over the largest weight",
+        statement="with whole steps the edge flow is heavy ball: w_t = c + (−1)^t ρu",
+        where="CubicTaylor, κ = 0.3, β = 0, 0.5, 0.9; 1 + distance divided by the largest weight",
         source="derivations/a14_edge_flow.py",
         measure=_whole_steps,
         tolerance=1e-9,
@@ -147,8 +147,8 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
     *(
         Prediction(
             name=f"A14 digits β = {momentum:g}",
-            statement="the edge flow through a large catapult: least sharpness at midpoints; error is the sharpness's "
-            "rms over its range",
+            statement="the edge flow through a large catapult: least sharpness at midpoints; error is the rms "
+            "error of the sharpness, divided by its range",
             where=f"digits, parity, MLP 64-32-1 tanh, S* = 5, displaced by 0.025 along u, the first {steps} steps",
             source="derivations/a14_edge_flow.py",
             measure=partial(_digits, momentum, steps),

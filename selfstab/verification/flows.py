@@ -379,7 +379,8 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
     ),
     Prediction(
         name="M2 averaged path digits",
-        statement="midpoints of the iterates move as the averaged flow: 1 + distance of the means over the way of one",
+        statement="midpoints of the iterates move as the averaged flow: 1 + distance of the means, divided "
+        "by the path length of one",
         where=_DIGITS_WHERE + "150 and 50 steps, two swings",
         source="derivations/m2_averaged_flow.py",
         measure=_digits_path,
@@ -395,7 +396,8 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
     ),
     Prediction(
         name="M2 rod digits",
-        statement="the sharpness at midpoints overshoots as the rod flow's does: largest error over largest excess",
+        statement="the sharpness at midpoints overshoots as the rod flow's does: largest error divided by "
+        "the largest excess",
         where=_DIGITS_WHERE + "37 and 12 steps, the first rise and turn; Σ of rank one",
         source="derivations/m2_rod_flow.py",
         measure=_digits_rod,

@@ -89,7 +89,8 @@ def _envelope() -> Measurement:
 PREDICTIONS: Final[tuple[Prediction, ...]] = (
     Prediction(
         name="A1 unrolled update",
-        statement="y_t = y_0 + βw_t v_0 + Σ w_{t−s} η(α − b²x_s²/2), w_k = (1 − β^k)/(1 − β); error over Σ|terms|",
+        statement="y_t = y_0 + βw_t v_0 + Σ w_{t−s} η(α − b²x_s²/2), w_k = (1 − β^k)/(1 − β); error divided "
+        "by Σ|terms|",
         where="CubicTaylor, b² = 2, from κ = 0.3 to rt = 15, β = 0 to 0.99, y at rest and with initial velocity",
         source="derivations/a1_unrolled.py",
         measure=_unrolled,
@@ -97,7 +98,7 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
     ),
     Prediction(
         name="A2 envelope",
-        statement="x = (−1)^t A: A_{t+1} − A_t − β(A_t − A_{t−1}) = ηy_t A_t, likewise y; error over Σ|terms|",
+        statement="x = (−1)^t A: A_{t+1} − A_t − β(A_t − A_{t−1}) = ηy_t A_t, likewise y; error divided by Σ|terms|",
         where="the runs of A1",
         source="derivations/a2_envelope.py",
         measure=_envelope,

@@ -164,7 +164,7 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
     ),
     Prediction(
         name="A11 cycle growth",
-        statement="ln growth a cycle = π(κ_x + κ_y), up to O(ω²); the optimizer with the worst order",
+        statement="ln growth per cycle = π(κ_x + κ_y), up to O(ω²); the optimizer with the worst order",
         where=f"CubicTaylor at the edge, b² = 2, cycles of 1e-7; {_NAMES}",
         source=_SOURCE,
         measure=_growth,

@@ -113,7 +113,8 @@ _SOURCE = "derivations/a5b_lookahead.py"
 PREDICTIONS: Final[tuple[Prediction, ...]] = (
     Prediction(
         name="A5b envelope",
-        statement="A_{t+1} − A_t − β_e(A_t − A_{t−1}) = ηỹÃ, β_e = (β − 2γ)/(1 + 2γ), likewise y, β; error over terms",
+        statement="A_{t+1} − A_t − β_e(A_t − A_{t−1}) = ηỹÃ, β_e = (β − 2γ)/(1 + 2γ), likewise y, β; error "
+        "divided by the terms",
         where=f"{_WHERE}, from a tenth of the largest swing at ε = 0.01",
         source=_SOURCE,
         measure=_envelope,

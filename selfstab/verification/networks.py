@@ -138,7 +138,7 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
     Prediction(
         name="M4 flatter equal steps",
         statement="at matched threshold and equal steps, once both have crossed, mean sharpness is below GD's by 2%",
-        where="the same network: β = 0.9 and 0, 1000 steps of warmup, mean over steps 1250 to 1500",
+        where="the same network: β = 0.9 and 0, 1000 steps of warmup, mean of steps 1250 to 1500",
         source=_PAPER,
         measure=_equal_steps,
         relation="<",

@@ -77,7 +77,7 @@ def _least(momentum: float, form: Form, steps: int) -> Measurement:
 def _entry(momentum: float, form: Form, steps: int, tolerance: float, what: str) -> Prediction:
     return Prediction(
         name=f"M1 digits {form} β = {momentum:g}",
-        statement=f"{what}: least sharpness; error is the predicted sharpness's rms over the range of sharpness",
+        statement=f"{what}: least sharpness; error is the rms error of the sharpness, divided by its range",
         where=f"digits, parity, MLP 64-32-1 tanh, S* = 5, displaced by 0.025 along u, the first {steps} steps",
         source="derivations/m1_constrained.py",
         measure=partial(_least, momentum, form, steps),
@@ -87,7 +87,7 @@ def _entry(momentum: float, form: Form, steps: int, tolerance: float, what: str)
 
 PREDICTIONS: Final[tuple[Prediction, ...]] = (
     _entry(0.0, "basic", 60, 0.01, "v follows ½(x² − δ²)∇S⊥ + Hv + xyu"),
-    _entry(0.3, "projected", 45, 0.03, "the same with momentum, δ² being what the projection takes"),
+    _entry(0.3, "projected", 45, 0.03, "the same with momentum, δ² from the projection"),
     _entry(0.5, "projected", 55, 0.05, "the same through a small catapult"),
     _entry(0.9, "two-scale", 45, 0.015, "slow point and swing on one potential, through a large catapult"),
 )

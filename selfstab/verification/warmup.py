@@ -228,7 +228,7 @@ PREDICTIONS: Final[tuple[Prediction, ...]] = (
     Prediction(
         name="A8 onset",
         statement="∫_0^ε ln|λ|dε = ε̇ ln(A/x_c), up to O(κ) at fixed ln(A/x_c)",
-        where="½x² on ramps from 1e-7 to 1e-3 a step, β = 0.5: where the swing has grown e^10-fold",
+        where="½x² on ramps from 1e-7 to 1e-3 per step, β = 0.5: where the swing has grown e^10-fold",
         source=_SOURCE,
         measure=_onset,
         small_parameter="κ",

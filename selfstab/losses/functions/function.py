@@ -324,7 +324,8 @@ class FunctionLoss(Loss):
     ) -> FunctionLoss:
         """Return the loss of a JAX function; derivatives up to the fourth are compiled by JAX in float64.
 
-        Hessian-vector products are forward over reverse, as are the third and fourth derivatives. JAX must first be set to compute in float64: ``jax.config.update("jax_enable_x64", True)``.
+        Hessian-vector products are forward over reverse, as are the third and fourth derivatives. JAX must first be
+        set to compute in float64: ``jax.config.update("jax_enable_x64", True)``.
 
         Parameters
         ----------

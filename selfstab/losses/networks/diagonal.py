@@ -27,8 +27,8 @@ class DiagonalNetwork(Regression):
     .. math:: L(u, v) = \frac{1}{4n} \sum_{i=1}^n (x_i · (u^d − v^d) − y_i)^2
 
     The weights are u and v concatenated, powers are by component, and the factor 1/(4n) is the same at every depth d.
-    Let m = u^d − v^d, g = Xᵀ(Xm − y)/(2n) and C = XᵀX/(2n). The derivatives of m along
-    directions of the weights are m'(a), m''(a, b), ... Their adjoints in the last direction are S_1(·), S_2(a; ·), ... Then ∇L = S_1(g), ∇²L
+    Let m = u^d − v^d, g = Xᵀ(Xm − y)/(2n) and C = XᵀX/(2n). The derivatives of m along directions of the weights are
+    m'(a), m''(a, b), ... Their adjoints in the last direction are S_1(·), S_2(a; ·), ... Then ∇L = S_1(g), ∇²L
     a = S_1(C m'(a)) + S_2(a; g), and so on by the product rule.
 
     Parameters

@@ -863,11 +863,11 @@ def test_a_family_of_a_named_loss_resumes_by_itself(tmp_path, settings, axis):
     [
         (
             ("--resume", "STORE", "--steps", "3"),
-            "--resume must stand without settings of the sweep, got --steps beside it",
+            "--resume must be without settings of the sweep, got --steps beside it",
         ),
         (
             ("Product", "--resume=STORE"),
-            "--resume must stand without settings of the sweep, got LOSS beside it",
+            "--resume must be without settings of the sweep, got LOSS beside it",
         ),
         (("--resume", "STORE", "--store", "STORE"), "got --store beside it"),
         (("--resume", "nowhere.zarr"), "--resume's store must hold a sweep, got 'nowhere.zarr'"),
