@@ -37,10 +37,10 @@ class Recorder:
     Parameters
     ----------
     lr, momentum, lookahead
-        What holds at every step unless :meth:`log` is told otherwise: lr >= 0, momentum in [0, 1), lookahead >= 0
+        Numbers of every step, unless :meth:`log` gets others: lr >= 0, momentum in [0, 1), lookahead >= 0
         (= momentum: Nesterov).
     every
-        :meth:`log` passes over steps that are not multiples of it.
+        :meth:`log` ignores steps that are not multiples of it.
     tolerance
         Relative residual at which the sharpness is exact enough, in place of `accuracy`.
     second
@@ -52,7 +52,7 @@ class Recorder:
         products are in float32.
     most_products
         Hessian-vector products a record, >= 3, for records that cost little: five are usual. The first record goes on
-        to `accuracy`. The second one, and every 16th after it, go on to a tenth of that: so they measure the error of
+        to `accuracy`. The second one, and every 16th after it, go on to a tenth of that. So they measure the error of
         records with so few products.
     optimizer
         The :class:`selfstab.Optimizer` whose rule the loop follows, in place of lr, momentum and lookahead. Of one with
@@ -328,15 +328,23 @@ class Recorder:
         Returns
         -------
         xarray.Dataset
-            Dimension step: ``loss``, ``sharpness``, ``sharpness_residual`` (‖Hu − Su‖; NaN, both, where the Hessian
-            was not finite), ``sharpness_error`` (an estimate of it), ``products``, ``lr``, ``momentum``,
-            ``max_stable_sharpness`` (S*, infinite where lr is 0); with `second`, ``second_sharpness``; with
-            `most_products`, ``measured_error`` (what `accuracy` added to S; NaN where it was not measured). Where
-            weights have learning rates of their own or a preconditioner, also ``preconditioned_sharpness``, which S*
-            is then of: the largest eigenvalue of M^½ H M^½, with M the weights' own learning rates, divided by lr and
-            by the preconditioner. With `clipping` also ``clipping_factor``, and of batches ``batch_sharpness`` with
-            its standard error. Attributes ``optimizer``, in selfstab's terms, ``training_optimizer``, in the
-            library's (JSON), and ``record_cost``, what a record costs in products and steps.
+            Dimension step. Variables:
+
+            - ``loss``, ``lr``, ``momentum`` and ``products``;
+            - ``sharpness``, ``sharpness_residual`` (‖Hu − Su‖) and ``sharpness_error`` (an estimate), NaN where the
+              Hessian was not finite;
+            - ``max_stable_sharpness``: S*, infinite where lr is 0;
+            - with `second`, ``second_sharpness``;
+            - with `most_products`, ``measured_error``: what `accuracy` added to S, NaN where it was not measured;
+            - where weights have learning rates of their own or a preconditioner, ``preconditioned_sharpness``, which
+              S* is then of;
+            - with `clipping`, ``clipping_factor``;
+            - of batches, ``batch_sharpness`` with its standard error.
+
+            The preconditioned sharpness is the largest eigenvalue of M^½ H M^½. M is the weights' own learning rates,
+            divided by lr and by the preconditioner. Attributes: ``optimizer``, in selfstab's terms;
+            ``training_optimizer``, in the library's (JSON); ``record_cost``, what a record costs in products and
+            steps.
         """
         plain = HeavyBall(1.0, self.momentum, self.lookahead)
         out = rows.dataset(self._steps, self._rows, second=self.second)
@@ -380,7 +388,7 @@ class Recorder:
         ).to_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over the records of a recorder that was stopped; what was recorded here is replaced.
+        """Load the records of a recorder that was stopped; what was recorded here is replaced.
 
         Parameters
         ----------
@@ -407,8 +415,9 @@ class Recorder:
         Parameters
         ----------
         path
-            Where to, with the suffix of a format that is written (``selfstab.records.formats.suffixes(written=True)``:
-            .csv, .nc, .npz, .tsv, .zarr); what is there is replaced if it is of the same kind. .nc needs netCDF4.
+            Where to, with the suffix of a format that is written
+            (``selfstab.records.formats.suffixes(written=True)``): .csv, .nc, .npz, .tsv or .zarr. What is there is
+            replaced if it is of the same kind. .nc needs netCDF4.
 
         Raises
         ------
@@ -446,14 +455,14 @@ class Recorder:
             :meth:`log` is given data, the function takes them as a second argument.
         parts
             Where the loss of all data needs more memory than there is: what to go through at each product, such as
-            batches. The function then takes parameters and one part, and returns its loss, of which L is the sum, or
+            batches. The function then takes parameters and one part. It returns its loss, of which L is the sum, or
             its loss and its weight, of which L is the weighted mean.
         optimizer
             A transformation of Optax, whose state :meth:`log` then gets: ``recorder.log(step, parameters,
             state=state)``. Learning rate, momentum, weight decay, preconditioner and clipping are found by asking it.
             Or a :class:`selfstab.Optimizer`.
         batch_loss, batches
-            Parameters and a batch → its loss, and the batches (a list, or a function that returns them): the batch
+            Parameters and a batch → its loss, and the batches (a list, or a function that returns them). The batch
             sharpness E gᵀHg/E gᵀg is recorded as well.
         **settings
             Of the class: lr, momentum, lookahead, every, tolerance, second, accuracy, most_products, clipping, writer.
@@ -525,17 +534,17 @@ class Recorder:
         closure
             () → L, a scalar tensor, computed from the parameters. Let it be the loss on all data, not on a batch that
             changes. Or () → an iterable of parts, such as a generator of one loss a batch. A part is a scalar tensor,
-            of which L is the sum, or a pair of one and its weight, of which L is the weighted mean: ``yield loss,
-            len(x)`` gives the mean over samples.
+            or a pair of one and its weight. L is the sum of scalar tensors, or the weighted mean of pairs.
+            ``yield loss, len(x)`` gives the mean over samples.
         optimizer
             A ``torch.optim`` SGD, Adam, AdamW, RMSprop or Adagrad, or what wraps one and steps as it does. Groups may
             have their own lr, weight decay, eps and beta2, and must have one momentum. They and the optimizer's state
             are read at each record.
         parts
-            What to go through at each product, such as a data loader that does not shuffle: the closure then takes one
+            What to go through at each product, such as a data loader that does not shuffle. The closure then takes one
             part and returns its loss, or its loss and its weight.
         batch_loss, batches
-            A batch → its loss, and the batches (a data loader, a list, or a function that returns them): the batch
+            A batch → its loss, and the batches (a data loader, a list, or a function that returns them). The batch
             sharpness E gᵀHg/E gᵀg is recorded as well.
         **settings
             Of the class: every, tolerance, second, accuracy, most_products, clipping, writer.
@@ -550,8 +559,8 @@ class Recorder:
         ------
         TypeError, ValueError
             If an argument is of the wrong kind, or the optimizer's rule is not understood. At a record, if the
-            parameters are not those that the optimizer trains, or the closure depends on none of them, computes
-            another value each time, calls backward, or cannot be differentiated twice.
+            parameters are not those that the optimizer trains, or the closure depends on none of them. Also if the
+            closure computes another value each time, calls backward, or cannot be differentiated twice.
 
         Notes
         -----
@@ -562,9 +571,9 @@ class Recorder:
         Weight decay λ of SGD, Adam, RMSprop and Adagrad counts as part of the loss: λ‖w‖²/2 in it, λ in the sharpness.
         That of AdamW shrinks the weights beside it, and lowers S* by (1 + β₁)λ/(1 − β₁).
 
-        Where groups differ in lr or the optimizer has a preconditioner P, S* is that of the preconditioned sharpness:
-        the largest eigenvalue of M^½ H M^½, with M each weight's lr, divided by the largest one and by P. P is that of
-        the update that follows, as of :class:`selfstab.Adam`, with the gradient of `closure`.
+        Where groups differ in lr or the optimizer has a preconditioner P, S* is that of the preconditioned sharpness.
+        This is the largest eigenvalue of M^½ H M^½, with M each weight's lr, divided by the largest one and by P. P is
+        that of the update that follows, as of :class:`selfstab.Adam`, with the gradient of `closure`.
 
         At the first record one product is compared with a difference of gradients. Where autograd drops second
         derivatives (of an ``autograd.Function`` whose backward pass cannot be differentiated) or has none, products are
