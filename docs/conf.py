@@ -26,6 +26,7 @@ extensions = [
     "sphinx_click",
     "sphinx_copybutton",
     "mathml",
+    "parameter_types",
     "manual",
     "pictures",
     "results",
@@ -53,7 +54,7 @@ copybutton_only_copy_prompt_lines = True
 copybutton_exclude = ".linenos"
 
 autosummary_generate = True
-autodoc_typehints = "none"  # the docstrings say more
+autodoc_typehints = "none"  # parameter_types puts them beside the names of parameters
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 

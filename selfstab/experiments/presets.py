@@ -109,10 +109,10 @@ def diagonal_network(*, quick: bool = False, threads: int | None = None) -> xarr
 def digits_network(*, quick: bool = False, threads: int | None = None) -> xarray.Dataset:
     """Train a 64-32-1 network on the parity of 500 digits.
 
-    S* = 5, β = 0.7, 400 steps of warmup of 800; seeds are those of the initial weights. Expect in each of three seeds,
-    at equal effective time: the mean sharpness of the last quarter is 15 to 35 percent below that of gradient descent.
-    The least is 35 to 50 percent below, the last 5 to 25 percent. Test loss and accuracy are level. Three other seeds
-    gave 17 to 22 percent in the mean and 45 to 54 in the least.
+    S* = 5, β = 0.7, 400 steps of warmup of 800; seeds are those of the initial weights. Expect in each of three seeds
+    at equal effective time: the mean sharpness of the last quarter is 15 to 35 percent lower with momentum. The least
+    is 35 to 50 percent below, the last 5 to 25 percent. Test loss and accuracy are level. Three other seeds gave 17 to
+    22 percent in the mean and 45 to 54 in the least.
 
     Parameters
     ----------
@@ -179,9 +179,9 @@ def onehot_network(*, quick: bool = False, threads: int | None = None) -> xarray
 def deep_network(*, quick: bool = False, threads: int | None = None) -> xarray.Dataset:
     """Train a 64-32-32-1 network on the parity of 500 digits.
 
-    S* = 7, β = 0.7, 400 steps of warmup of 800. Expect in each of three seeds at equal time: the mean sharpness of the
-    last quarter is 4 to 30 percent below that of gradient descent. The least is 25 to 45 percent below. Test loss and
-    accuracy are level.
+    S* = 7, β = 0.7, 400 steps of warmup of 800. Expect in each of three seeds at equal effective time: the mean
+    sharpness of the last quarter is 4 to 30 percent lower with momentum. The least is 25 to 45 percent below. Test
+    loss and accuracy are level.
 
     Parameters
     ----------
@@ -213,9 +213,9 @@ def deep_network(*, quick: bool = False, threads: int | None = None) -> xarray.D
 def mnist_network(*, quick: bool = False, threads: int | None = None) -> xarray.Dataset:
     """Train a 196-16-1 network on the parity of 500 images of MNIST, pooled to 14×14.
 
-    S* = 6, β = 0.7, 400 steps of warmup of 800. Expect in each of three seeds at equal time: the mean sharpness of the
-    last quarter is 10 to 25 percent below that of gradient descent. The least is 45 to 65 percent below. Test loss and
-    accuracy are level.
+    S* = 6, β = 0.7, 400 steps of warmup of 800. Expect in each of three seeds at equal effective time: the mean
+    sharpness of the last quarter is 10 to 25 percent lower with momentum. The least is 45 to 65 percent below. Test
+    loss and accuracy are level.
 
     Parameters
     ----------

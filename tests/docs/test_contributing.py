@@ -1,4 +1,4 @@
-"""CONTRIBUTING and the recipes: the files, commands and protocols that they name exist, and the sentences are short."""
+"""CONTRIBUTING and the recipes: the files, commands and protocols that they name exist."""
 
 import re
 from pathlib import Path
@@ -9,29 +9,10 @@ from selfstab.sweeps.plan import protocols
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("CONTRIBUTING.md", "docs/design.md", "docs/recipes.md")
-MANUAL = sorted(
-    str(path.relative_to(ROOT))
-    for path in (ROOT / "docs").rglob("*.md")
-    if not {"_build", "examples", "generated"} & {*path.relative_to(ROOT).parts}
-)
 
 
 def text(page):
     return (ROOT / page).read_text(encoding="utf-8")
-
-
-def prose(page):
-    """Return a page without its code, tables, headings and links' addresses."""
-    body = re.sub(r"^```.*?^```$", "", text(page), flags=re.DOTALL | re.MULTILINE)
-    body = re.sub(r"\$\$.*?\$\$", "", body, flags=re.DOTALL)
-    lines = [line for line in body.splitlines() if not line.startswith(("|", "#", ":::", "!["))]
-    return re.sub(r"\$[^$]*\$", "x", re.sub(r"\]\([^)]*\)", "]", "\n".join(lines)))
-
-
-def sentence_lengths(page):
-    """Return the numbers of words of a page's sentences; a formula is one word."""
-    sentences = re.split(r"[.!?]\s+|\n\s*\n|\n *(?:-|\d\.) ", prose(page))
-    return [count for count in (len(sentence.split()) for sentence in sentences) if count > 2]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -87,19 +68,3 @@ def test_the_recipe_of_a_backend_names_the_protocols(protocol):
     sentence = re.findall(rf"\*\*`{name}`\*\* [^:]*: (.*?)\.(?: |\n)", text("docs/recipes.md"), re.DOTALL)[0]
     members = {member for member in vars(protocol) if not member.startswith("_")}
     assert set(re.findall(r"`(\w+)`", sentence)) == members
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_sentences_are_short(page):
-    """Protects readers of English as a second language: sentences have fewer than 20 words on average."""
-    words = sentence_lengths(page)
-    assert len(words) > 30
-    assert sum(words) / len(words) < 20
-    assert max(words) <= 40
-
-
-@pytest.mark.parametrize("page", ["README.md", *MANUAL])
-def test_sentences_of_the_manual_are_short(page):
-    """Protects readers of README and of every page of the manual: fewer than 20 words on average."""
-    words = sentence_lengths(page)
-    assert sum(words) < 20 * max(1, len(words))
