@@ -48,6 +48,9 @@ MARKS = {"\u0304": "‾", "\u0307": "˙", "\u0303": "~", "\u0302": "^", "\u0308"
 """Combining marks, and the signs that MathML sets above a letter."""
 PRIMES = {"'": "′", "''": "″", "'''": "‴"}
 OPENING = {"(": ")", "[": "]", "{": "}", "⟨": "⟩"}
+CLOSING = (".", ",", ";", ":", ")", "]", "'", "?")
+JOINER = "\u2060"
+"""Keeps a formula and the punctuation beside it on one line."""
 LONG = 24
 """Letters and signs of a piece of a formula, beyond which a line may also end at a sum's signs."""
 _Token = tuple[str, str]
@@ -170,9 +173,11 @@ def typeset(text: str) -> str:
     out = ""
     for run, formula in formulas(text):
         if formula:
+            out += JOINER if out.endswith(("(", "[")) else ""
             out += "".join(_math(piece, k > 0) for k, piece in enumerate(_pieces(run)))
         else:
-            out += html.escape("".join(piece for _, piece in run), quote=False)
+            plain = html.escape("".join(piece for _, piece in run), quote=False)
+            out += (JOINER if out and plain.startswith(CLOSING) else "") + plain
     return out
 
 

@@ -31,6 +31,7 @@ extensions = [
     "pictures",
     "results",
     "api",
+    "commands",
     "story",
 ]
 exclude_patterns = ["_build", "gallery", "story"]
@@ -52,6 +53,7 @@ copybutton_prompt_text = r">>> |\.\.\. |\.\.\.$|\$ "
 copybutton_prompt_is_regexp = True
 copybutton_only_copy_prompt_lines = True
 copybutton_exclude = ".linenos"
+smartquotes_action = "qe"  # no dashes: options begin with two hyphens
 
 autosummary_generate = True
 autodoc_typehints = "none"  # parameter_types puts them beside the names of parameters

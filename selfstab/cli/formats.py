@@ -7,10 +7,10 @@ import inspect
 import click
 
 READABLE = "READABLE"
-"""Stands in a help for all that is read."""
+"""In a help, the place of all that is read."""
 
 WRITTEN = "WRITTEN"
-"""Stands in a help for the suffixes that are written."""
+"""In a help, the place of the suffixes that are written."""
 
 
 def with_formats(text: str) -> str:

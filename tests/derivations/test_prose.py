@@ -2,6 +2,7 @@
 
 import ast
 import html
+import re
 import unicodedata
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -54,6 +55,13 @@ def test_formulas_are_found(text, expected):
 def test_formulas_are_typeset(text, inner):
     """Protects scripts, roots, fractions and accents."""
     assert prose.typeset(text) == f"<math>{inner}</math>"
+
+
+def test_punctuation_stays_beside_its_formula():
+    """Protects the ends of lines: neither a stop begins one, nor an opening bracket ends one."""
+    joiner = prose.JOINER
+    written = re.sub(r"<math>.*?</math>", "F", prose.typeset("the drop (−½κ² there) is y₀."))
+    assert written == f"the drop ({joiner}F there) is F{joiner}."
 
 
 @pytest.mark.parametrize("path", sorted(DERIVATIONS.glob("[aqm]*_*.py")), ids=lambda path: path.stem)
