@@ -10,7 +10,7 @@ from selfstab.cli.program import COMPLETION, main
 EXAMPLE = "Example: "
 
 
-def described(ctx: Any, lines: list[str]) -> None:
+def described(app: Any, ctx: Any, lines: list[str]) -> None:
     """Name the formats that are read and written, and set examples as code."""
     out: list[str] = []
     example = False
@@ -26,12 +26,12 @@ def described(ctx: Any, lines: list[str]) -> None:
     lines[:] = out
 
 
-def optioned(ctx: Any, lines: list[str]) -> None:
+def optioned(app: Any, ctx: Any, lines: list[str]) -> None:
     """Name the formats that an option reads or writes."""
     lines[:] = [with_formats(line) for line in lines]
 
 
-def ended(ctx: Any, lines: list[str]) -> None:
+def ended(app: Any, ctx: Any, lines: list[str]) -> None:
     """Leave out what the page says above: completion."""
     if ctx.command is main and ctx.command.epilog == COMPLETION:
         lines.clear()
