@@ -61,8 +61,8 @@ def analyze(
     """Compare a recorded training run with the theory: thresholds, catapults, overshoot, loss spikes.
 
     RUN is READABLE. Its columns are step, sharpness, lr, momentum and loss, or have names like these. The optimizer is
-    gradient descent with heavy-ball or Nesterov momentum. A run of Adam also needs preconditioned_sharpness, which its
-    threshold is of.
+    gradient descent with heavy-ball or Nesterov momentum. A run of Adam also needs preconditioned_sharpness,
+    since Adam's threshold is a bound on that.
 
     Example: selfstab analyze run.csv --momentum 0.9 -c sharpness=eig0 -o report.html
     """  # fmt: skip
