@@ -1,6 +1,6 @@
 """Which optimizers end flatter: drops and final sharpness against the effective inertia number.
 
-All at one threshold. (a) One catapult on a diagonal linear network, from a minimum at the relative excess 0.01: the
+All at one threshold. (a) One catapult on a diagonal linear network, from a minimum at the excess 0.01: the
 drop/(2y₀) against κ_e/ε = (κ_x + 2κ_y)/(3ε), with heavy ball's G(κ) (line) and 1 + κ_e + 2κ_e² (dashed). (b) The same
 network trained with warmup for equal effective time, with several seeds of the data: mean sharpness at the end. Small
 marks are seeds, bars are standard errors, squares are the least after the threshold was passed, and 2× means that two

@@ -1,6 +1,6 @@
 """The inertia number decides how large a catapult is.
 
-The overshoot minus 1, its value in the slow limit, on the cubic model. Against the relative excess each momentum has a
+The overshoot minus 1, its value in the slow limit, on the cubic model. Against the excess each momentum has a
 curve of its own. Against κ = ε((1 + β)/(1 − β))² they fall together on G(κ) − 1.
 """
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @styled
 def draw_modes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
-    r"""Draw the factor |λ| per step in the plane (ηS, β), with the boundaries of the regions.
+    r"""Draw the spectral radius ρ in the plane (ηS, β), with the boundaries of the regions.
 
-    Boundaries from theory: (1 − √β)², (1 + √β)², 2(1 + β). Cells with |λ| > 1 are in the colour of divergence.
+    Boundaries from theory: (1 − √β)², (1 + √β)², 2(1 + β). Cells with ρ > 1 are in the colour of divergence.
 
     Parameters
     ----------
