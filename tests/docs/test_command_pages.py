@@ -37,7 +37,7 @@ def test_examples_are_code_and_formats_have_names(extension):
     assert lines[0].startswith("RUN is .")
     assert ".csv" in lines[0]
     assert "   selfstab analyze run.csv --momentum 0.9 -o report.html" in lines
-    assert lines[-1] == "End."
+    assert lines[-1] == "The end."
 
 
 def test_completion_is_said_once(extension):
