@@ -3,8 +3,8 @@ A small network on the digits
 =============================
 
 Sharpness and loss of a network of 2,113 weights on 500 handwritten digits, with a warmup that carries the learning rate
-past the threshold. A seeded noise keeps the oscillation alive until it can grow. The catapult brings the sharpness to half of the
-threshold. Then it rises again.
+past the threshold. A seeded noise keeps the oscillation alive until it can grow. The catapult brings the sharpness
+to half of the threshold. Then it rises again.
 """
 
 import selfstab as ss

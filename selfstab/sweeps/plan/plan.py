@@ -402,7 +402,8 @@ def _check_names(problem: Problem, axes: Mapping[Any, Any], drawn: Initializatio
             listed = ", ".join(
                 [*known, *(f"start.{w}" for w in listed_weights), *(f"previous.{w}" for w in listed_weights)]
             )
-            raise ValueError(f"axes must be named among {listed}, got {validation.shown(name)}")
+            hint = validation.like(name, listed.split(", ")) if isinstance(name, str) else ""
+            raise ValueError(f"axes must be named among {listed}, got {validation.shown(name)}{hint}")
 
 
 def _schedules_with(name: Any) -> list[str]:
