@@ -120,8 +120,7 @@ def _advice(name: str) -> str:
         return f"use {_OTHER_WORDS[name]}"
     if name.startswith("_"):
         return "dir(selfstab) lists the public names"
-    from selfstab.validation import like
-
+    like = importlib.import_module("selfstab.validation").like
     return like(name, __all__).removeprefix("; ") or "dir(selfstab) lists the public names"
 
 
