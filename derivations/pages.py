@@ -13,6 +13,8 @@ from typing import Any
 import sympy as sp
 from sympy.printing.mathml import MathMLPresentationPrinter
 
+from . import prose
+
 WANTED = {
     "<msub><mi>S</mi><mi>star</mi></msub>": "<msup><mi>S</mi><mo>*</mo></msup>",  # S_star
     "<mo>-</mo>": "<mo>&#8722;</mo>",  # a hyphen
@@ -26,6 +28,7 @@ PARTS = re.compile(
     r"|(?P<code>``[^`]+``)"
     r"|(?P<kind>[_^])(?P<body>\{[^{}]*\}|[−-]?\w+|†|\*)"  # x_t, e^{−rt}, w^†
 )
+CITED = re.compile(r"(?P<name>\b[aqm]\d+b?_[a-z_]+\b)|(?P<code>``[^`]+``)")
 
 MATH = {
     "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta", "θ": "theta",
@@ -177,7 +180,7 @@ def write_html(scripts: Mapping[str, ModuleType], folder: Path) -> Path:
     """Write a page for each script and index.html, which lists them; return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, script in scripts.items():
-        page = HTML.format(title=html_text(title(script), ()), body=_html_body(name, script, tuple(scripts)))
+        page = HTML.format(title=html.escape(title(script)), body=_html_body(name, script, tuple(scripts)))
         (folder / f"{name}.html").write_text(page, encoding="utf-8")
     listed = "\n".join(
         f'<li><a href="{name}.html">{html_text(title(script), ())}</a> '
@@ -212,17 +215,13 @@ def _html_body(name: str, script: ModuleType, known: tuple[str, ...]) -> str:
 
 def html_text(text: str, known: Collection[str]) -> str:
     """Return prose with its formulas as HTML; names of `known` derivations become links to their pages."""
-
-    def name(cited: str) -> str:
-        return (
-            f'<a href="{cited}.html"><code>{cited}</code></a>' if cited in known else f"<code>{cited}</code>"
-        )
-
-    def script(kind: str, body: str) -> str:
-        tag = "sup" if kind == "^" else "sub"
-        return f"<{tag}>{html_text(body, known)}</{tag}>"
-
-    return marked(text.replace("<=", "≤").replace(">=", "≥"), html.escape, name, script)
+    out, end = "", 0
+    for match in CITED.finditer(text):
+        out += prose.typeset(text[end : match.start()])
+        code = f"<code>{html.escape(match['name'] or match['code'].strip('`'))}</code>"
+        out += f'<a href="{match["name"]}.html">{code}</a>' if match["name"] in known else code
+        end = match.end()
+    return out + prose.typeset(text[end:])
 
 
 def mathml(value: sp.Basic) -> str:

@@ -1,7 +1,7 @@
 """Adam's catapults: a preconditioner that moves fades before them and stabilizes within them.
 
 On the cubic model the share R of the preconditioner in the stabilization takes inertia away (a), and its fading raises
-the excess while the swing grows (b). On a network of the digits (c) both are at work: between two catapults the
+the excess while the swing grows (b). On a network of the digits (c) both are at work. Between two catapults the
 preconditioner fades, with the Hessian's sharpness all but constant, and each catapult raises it again.
 """
 

@@ -1,10 +1,10 @@
 """The threshold refined, period doubling, and hysteresis.
 
-(a) Cells that are halved where runs on ½w² begin to diverge follow ηS = 2(1 + β) to 1/16384 of both axes; shown is
-the part around β = ½. (b) The last states of gradient descent on w²/2 − w³/3, the logistic map with r = 1 + η: the
-flip at 2, the doubling at √6, chaos, and the window of period three at √8. (c) On 3 ln(1 + w²)/2 + 1/(1 + w²) the flip
-is subcritical: followed upwards in η, heavy ball stays at the minimum up to 2(1 + β); followed downwards, it stays on
-the two-cycle down to 16(1 + β)/9.
+(a) Cells that are halved where runs on ½w² begin to diverge follow ηS = 2(1 + β) to 1/16384 of both axes; shown is the
+part around β = ½. (b) The last states of gradient descent on w²/2 − w³/3, the logistic map with r = 1 + η. It shows
+the flip at 2, the doubling at √6, chaos, and the window of period three at √8. (c) On 3 ln(1 + w²)/2 + 1/(1 + w²) the
+flip is subcritical. Followed upwards in η, heavy ball stays at the minimum up to 2(1 + β). Followed downwards, it
+stays on the two-cycle down to 16(1 + β)/9.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Gradient descent and heavy ball at the same threshold on one network: what the figures of networks share.
 
-Equal steps are not equal time: at the same threshold heavy ball moves (1 + β)/(1 − β) times as far in a step, so it is
-compared with gradient descent at as many steps, and at as much effective time Σ η_t/(1 − β), its warmup stretched
-alike. Every step's gradient carries seeded noise of 1e-7: without any, a run that converges before the warmup brings
-the threshold down to its sharpness freezes there with no oscillation left to grow.
+Equal steps are not equal time, since at the same threshold heavy ball moves (1 + β)/(1 − β) times as far in a step. So
+it is compared with gradient descent twice: at as many steps, and at as much effective time Σ η_t/(1 − β), with a
+warmup longer by the same factor. Every step's gradient carries seeded noise of 1e-7. Without noise, a run can converge
+before the warmup brings the threshold down to its sharpness. Then no oscillation is left that could grow.
 """
 
 from __future__ import annotations

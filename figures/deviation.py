@@ -1,8 +1,8 @@
 """What a loss adds to the overshoot law, to first order in the relative excess.
 
-The overshoot is G(κ) + ε(σP + τQ + R): P, Q and R are the same for every loss, σ (how the sharpness bends along the
-minima) and τ (the quartic part along the swing) are two numbers of it. At κ = 1 and growing ε, three toys leave the
-law along the lines that their own σ and τ predict.
+The overshoot is G(κ) + ε(σP + τQ + R). P, Q and R are the same for every loss. Two numbers of the loss decide: σ, how
+the sharpness bends along the minima, and τ, the quartic part along the swing. At κ = 1 and growing ε, three toys leave
+the law along the lines that their own σ and τ predict.
 """
 
 from __future__ import annotations

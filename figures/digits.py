@@ -2,7 +2,7 @@
 
 An MLP 64-32-1 (tanh, 2113 parameters) learns the parity of 500 digits by full-batch gradient descent and heavy ball
 (β = 0.9) at the same threshold. Lines are sharpnesses by Lanczos on exact Hessian-vector products, points the explicit
-Hessian's. At equal effective time heavy ball ends flatter where it catapults once and then sharpens again slowly; at
+Hessian's. At equal effective time heavy ball ends flatter where it catapults once and then sharpens again slowly. At
 equal steps gradient descent has hardly begun, and is often the flatter one.
 """
 

@@ -1,11 +1,12 @@
 """Where momentum's catapults end flatter on a diagonal linear network, and what it costs.
 
-Heavy ball and gradient descent at the same threshold after warmup, for equal effective time, on sparse regression over
-several seeds of the data: (a) the mean sharpness at the end over the learning rate (lines: means over seeds; points:
-seeds; 2×: two seeds diverged); (b) the relative difference over warmup and learning rate, (c) over momentum and
-initialization, with the share of seeds in which heavy ball diverged, and a dot where the difference exceeds two
-standard errors; (d) test loss against sharpness, heavy ball's over gradient descent's. Heavy ball at β = 0.9 ends
-flatter or diverges, at β = 0.5 it does not differ; and where it ends flatter its test loss is larger.
+Heavy ball and gradient descent at the same threshold after warmup, for equal effective time, on sparse regression with
+several seeds of the data. (a) The mean sharpness at the end against the learning rate. Lines are means of the seeds,
+points are seeds, and 2× means that two seeds diverged. (b) The relative difference against warmup and learning rate,
+and (c) against momentum and initialization, with the share of seeds in which heavy ball diverged. A dot marks a
+difference of more than two standard errors. (d) Test loss against sharpness, heavy ball's divided by gradient
+descent's. Heavy ball at β = 0.9 ends flatter or diverges, at β = 0.5 it does not differ; and where it ends flatter its
+test loss is larger.
 """
 
 from __future__ import annotations

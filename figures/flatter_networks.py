@@ -1,11 +1,12 @@
 """Where momentum's catapults end flatter on networks of digits, over lr, warmup, momentum and initialization.
 
 Heavy ball and gradient descent at the same threshold after warmup, for equal effective time, on the parity of 500
-digits with three seeds: a network 64-32-1 above, 64-32-32-1 below. (a), (d) the mean sharpness at the end, heavy
-ball's over gradient descent's − 1, over warmup and threshold at β = 0.7; (b), (e) over momentum and initialization; a
-dot where the difference exceeds two standard errors, – where no two runs passed the threshold. (c), (f) test loss
-against sharpness, heavy ball's over gradient descent's, each run. At β of 0.7 and more heavy ball ends flatter in the
-mean of every cell, by 1 to 28%; at β = 0.5 by 0 to 2%; test loss does not follow.
+digits with three seeds. The upper row has a network 64-32-1, the lower one 64-32-32-1. (a), (d) The mean sharpness at
+the end, heavy ball's divided by gradient descent's, − 1, against warmup and threshold at β = 0.7. (b), (e) The same
+against momentum and initialization. A dot marks a difference of more than two standard errors, – that no two runs
+passed the threshold. (c), (f) test loss against sharpness, heavy ball's over gradient descent's, each run. At β of 0.7
+and more heavy ball ends flatter in the mean of every cell, by 1 to 28%. At β = 0.5 it does by 0 to 2%. Test loss does
+not follow.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Flows that follow heavy ball on average: the averaged flow at the edge, and the rod flow.
 
-At the edge, on the loss of the constrained trajectory's figure, runs with and without momentum at one threshold follow
-the same averaged flow, momentum (1 + β)/(1 − β) times as fast. On a double well beyond the threshold the rod flow,
-an ordinary differential equation for midpoint and spread, starts to swing and settles at the two-cycle's variance.
+At the edge, runs with and without momentum at one threshold follow the same averaged flow, momentum (1 + β)/(1 − β)
+times as fast. The loss is that of the constrained trajectory's figure. On a double well beyond the threshold the rod
+flow, an ordinary differential equation for midpoint and spread, starts to swing and settles at the two-cycle's
+variance.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The inertia number decides how large a catapult is.
 
-What the overshoot exceeds the slow limit's 1 by, on the cubic model: against the relative excess each momentum has a
-curve of its own, against κ = ε((1 + β)/(1 − β))² they fall together on G(κ) − 1.
+The overshoot minus 1, its value in the slow limit, on the cubic model. Against the relative excess each momentum has a
+curve of its own. Against κ = ε((1 + β)/(1 − β))² they fall together on G(κ) − 1.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The cubic Taylor model and the product loss. Left: from a minimum of sharpness S with a small swing, over momentum.
 Middle: β = 0.9 from the minimum with a linear warmup from 0 to η in W steps, then constant, with a gradient noise of
-1e-7: where a short warmup ends in divergence, a long one ends in a catapult, which comes as soon as η has passed the
+1e-7. Where a short warmup ends in divergence, a long one ends in a catapult, which comes as soon as η has passed the
 threshold. Right: η = 1.8/S, starts at rest off the minimum; beyond the dashed line the sharpness at the start exceeds
 S*.
 """

@@ -1,7 +1,7 @@
 """Memory in the sharpness: quasi-hyperbolic momentum bounds the overshoot, heavy ball does not.
 
 Overshoots of catapults against the inertia number of the sharpness, κ_y. Heavy ball's grows as κ^{2/3}.
-Quasi-hyperbolic momentum, with the share φ = 1 − ν of a step taken at once, stays below about 1/φ (dotted): points
+Quasi-hyperbolic momentum, with the share φ = 1 − ν of a step taken at once, stays below about 1/φ (dotted). Points are
 from the cubic model at ε = 0.005 with momenta up to 0.9997, lines from the memory flow.
 """
 

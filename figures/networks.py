@@ -1,9 +1,9 @@
 """Networks on digits and MNIST: where heavy ball ends flatter, and one where it does not.
 
-Loss and sharpness with warmup to the same threshold, over effective time: a network with ten outputs (64-32-10, β =
-0.5), a deeper one (64-32-32-1, β = 0.7), and one on images of MNIST (196-16-1, β = 0.7); strong lines are the first
-seed, faint ones the others. With one output heavy ball catapults once, far below the threshold, and sharpens again;
-with ten both stay slightly above it.
+Loss and sharpness with warmup to the same threshold, against effective time. There are a network with ten outputs
+(64-32-10, β = 0.5), a deeper one (64-32-32-1, β = 0.7), and one on images of MNIST (196-16-1, β = 0.7). Strong lines
+are the first seed, faint ones the others. With one output heavy ball catapults once, far below the threshold, and
+sharpens again; with ten both stay slightly above it.
 """
 
 from __future__ import annotations

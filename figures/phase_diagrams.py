@@ -1,7 +1,7 @@
 """Phase diagrams over momentum and relative excess.
 
-How runs end, and how far they overshoot, from a minimum of sharpness (1 + ε)S*: for the cubic Taylor model, for the
-product ½(uv − 1)² from its minimum of sharpness 4, and, in larger cells, for a diagonal network of two features that
+How runs end, and how far they overshoot, from a minimum of sharpness (1 + ε)S*. The losses are the cubic Taylor model,
+the product ½(uv − 1)² from its minimum of sharpness 4, and, in larger cells, a diagonal network of two features that
 fits one sample. Lines of equal κ are theory's.
 """
 

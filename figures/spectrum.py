@@ -1,9 +1,9 @@
 """The whole Hessian spectrum over time: what a catapult moves.
 
 An MLP 64-8-1 (tanh, 529 parameters) learns the parity of 500 digits by full-batch gradient descent and by heavy ball
-(β = 0.9) with a warmup to the same threshold, over the same effective time; all eigenvalues of the explicit Hessian.
-One eigenvalue crosses the threshold. Gradient descent holds it there; heavy ball's catapult throws it far below, down
-to the second, and the others fall with it. While the weights swing, some eigenvalues are negative.
+(β = 0.9). Both have a warmup to the same threshold and the same effective time. All eigenvalues are those of the
+explicit Hessian. One eigenvalue crosses the threshold. Gradient descent holds it there; heavy ball's catapult throws
+it far below, down to the second, and the others fall with it. While the weights swing, some eigenvalues are negative.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The four stages of a cycle of self-stabilization: gradient descent beside heavy ball.
 
 The cubic model with progressive sharpening, from the same point at the same threshold. Below S* the sharpness rises
-(progressive sharpening); above, the swing grows (blow-up); once larger than δ it lowers the sharpness
+(progressive sharpening). Above, the swing grows (blow-up). Once larger than δ it lowers the sharpness
 (self-stabilization), and below S* it dies (return to stability). Gradient descent's cycle closes on a level line of H;
 heavy ball's carries inertia, and its return is far deeper.
 """

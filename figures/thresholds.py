@@ -1,7 +1,7 @@
 """The threshold with lookahead, and the growth just above it.
 
-Bisection between runs on ½w² that grow and runs that decay finds the threshold of heavy ball (γ = 0), of Nesterov's
-method (γ = β) and of what lies between and beyond. Above it the oscillation grows by a factor per step whose leading
+Bisection between runs on ½w² that grow and runs that decay finds the threshold. The methods are heavy ball (γ = 0),
+Nesterov's (γ = β), and what lies between and beyond. Above it the oscillation grows by a factor per step whose leading
 order, 1 + 2ε(1 + β)/(1 − β), momentum leaves at smaller excesses.
 """
 

@@ -1,11 +1,11 @@
 """One overshoot law for six losses, and what each adds to it.
 
-The drop of the sharpness from minimum to minimum over 2y₀, measured on four toys, a diagonal linear network and a
-network on digits, on the one curve G(κ): no constant is fitted. Below, the relative deviation from the law (filled:
-less than G, open: more). Lines are what two numbers of each loss, σ and τ, and the map's finite steps predict to first
-order in ε. Catapults start at minima: (2, ½) of Product and Minimalist, (½, 1, 1, 2) of the chain, of depth 4; the
-networks have 200 weights, fitted to 40 samples of sparse regression, and 529, fitted to 20 digits. Cells have
-ε <= 0.03; the networks' have κ >= 0.1 and at most 20,000 steps.
+The drop of the sharpness from minimum to minimum, divided by 2y₀, is measured on four toys, a diagonal linear network
+and a network on digits. All are on the one curve G(κ), and no constant is fitted. Below, the relative deviation from
+the law (filled: less than G, open: more). Lines are what two numbers of each loss, σ and τ, and the map's finite steps
+predict to first order in ε. Catapults start at minima: (2, ½) of Product and Minimalist, and (½, 1, 1, 2) of the chain
+of depth 4. The networks have 200 weights, fitted to 40 samples of sparse regression, and 529, fitted to 20 digits.
+Cells have ε <= 0.03; the networks' have κ >= 0.1 and at most 20,000 steps.
 """
 
 from __future__ import annotations

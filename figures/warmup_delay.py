@@ -1,9 +1,9 @@
 """Warmup delays a catapult: the oscillation that died below the threshold must grow back.
 
-The threshold falls along a linear warmup. At the crossing the swing is tiny; by the time it has grown to where it bends
-the sharpness, the excess is ε_on, and the catapult drops the sharpness by 2y₀G(κ_on). Slower ramps give smaller
-catapults. Momentum's start earlier: at a slow ramp, where κ_on is small, they are smaller than gradient descent's, at a
-fast one larger.
+The threshold falls along a linear warmup. At the crossing the swing is tiny. By the time it has grown to where it
+bends the sharpness, the excess is ε_on, and the catapult drops the sharpness by 2y₀G(κ_on). Slower ramps give smaller
+catapults. Momentum's start earlier: at a slow ramp, where κ_on is small, they are smaller than gradient descent's, at
+a fast one larger.
 """
 
 from __future__ import annotations

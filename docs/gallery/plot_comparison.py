@@ -22,9 +22,9 @@ ax = ss.plotting.draw_comparison(data, of="distance")
 ss.plotting.legend(ax)
 
 # %%
-# The verdict over seeds, for the mean sharpness of the last quarter: heavy ball's over gradient descent's − 1 at equal
-# time, its standard error, and the sign if it is beyond two of these, else 0. Of three seeds one is clearly flatter,
-# and the verdict is still out.
+# The verdict from the seeds, for the mean sharpness of the last quarter: heavy ball's divided by gradient descent's,
+# − 1, at equal time. Then its standard error, and the sign if it is beyond two of these, else 0. Of three seeds one
+# is clearly flatter, and the verdict is still out.
 
 found = experiments.verdict(data)
 print(f"{float(found.difference):+.1%} ± {float(found.spread):.1%}, sign {int(found.sign)}")

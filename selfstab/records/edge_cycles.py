@@ -22,7 +22,7 @@ VARIABLES: Final = {
         "that of a cycle of this size, by alpha before the edge, or else at the onset",
         "step",
     ),
-    "edge_cycle_growth": ("largest S - S* of the next cycle over that of this", "1"),
+    "edge_cycle_growth": ("largest S - S* of the next cycle, divided by that of this one", "1"),
     "predicted_edge_cycle_growth": ("exp(2 pi kappa) of small cycles, kappa by the measured period", "1"),
 }
 """Along the dimension edge_cycle, with long names and units."""

@@ -44,7 +44,7 @@ def companion(name: str) -> ModuleType:
         beside = Path(selfstab.__file__).parents[1] / package / "__init__.py"
         if not beside.exists():
             raise ImportError(
-                f"{package} must be installed with selfstab or stand beside it, found neither {alias} nor {beside}"
+                f"{package} must be installed with selfstab or be beside it, found neither {alias} nor {beside}"
             )
         spec = importlib.util.spec_from_file_location(
             alias, beside, submodule_search_locations=[str(beside.parent)]

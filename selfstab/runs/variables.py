@@ -146,6 +146,6 @@ PREDICTED: Final = table({
     "sharpness_residual": ("‖Hu − Su‖ at w_t", "1/lr"),
     "predicted_sharpness_residual": ("‖Hu − Su‖ at the predicted weights", "1/lr"),
     "flow_sharpness_residual": ("‖Hu − Su‖ on the gradient flow", "1/lr"),
-    "flow_error": ("largest local error of the gradient flow since the last step over ‖w‖, large at kinks", "1"),
+    "flow_error": ("largest local error of the gradient flow since the last step, divided by ‖w‖; large at kinks", "1"),
 })  # fmt: skip
 """What is recorded beside the constrained trajectory."""

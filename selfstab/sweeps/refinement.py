@@ -94,6 +94,7 @@ def refine(
         - ``stopped``: a sentence that says why not, or nothing;
         - ``missed`` and ``boundary_dimension``: see the notes;
         - ``runs``, and ``full_grid``, the number of cells that all finest ones would be.
+
         :func:`rasterize` makes a grid of it.
 
     Raises

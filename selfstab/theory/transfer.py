@@ -137,7 +137,7 @@ def flipping(system: Transfer) -> Transfer:
     Raises
     ------
     ValueError
-        If another root leaves the unit circle first, or if roots cannot be told apart.
+        If another root leaves the unit circle first, or if roots are too close to each other.
     """
     first, angle = first_to_leave(system)
     if angle != math.pi:
@@ -148,7 +148,7 @@ def flipping(system: Transfer) -> Transfer:
     # Whether the search on the circle has missed a crossing, by exact arithmetic: all roots are inside a little below.
     if not is_stable(characteristic(system, Fraction(first) * (1 - _BELOW))):
         raise ValueError(
-            "optimizer must have roots that can be told apart: too many poles of its transfer function are close to 1"
+            "optimizer must have roots that are distinct: too many poles of its transfer function are close to 1"
         )
     return system
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 import pytest
 
-from tests.docs.sentences import PAGES, Sentence, of_docstring, of_page, public_docstrings, words
+from tests.docs.sentences import PAGES, ROOT, Sentence, of_docstring, of_page, public_docstrings, words
 
 LONGEST_ON_A_PAGE = 30
 LONGEST_IN_A_DOCSTRING = 25
@@ -17,6 +18,7 @@ PRIVATE = re.compile(
     r"(?:and|or) (?:its|their) (?:like|kin)|(?:excess|drop|error) over)\b"
 )
 """Words in a sense of our own, or "over" in place of "above" or "divided by"."""
+FIGURES = [path for path in sorted((ROOT / "figures").glob("*.py")) if path.stem != "__init__"]
 DOCSTRINGS = dict(public_docstrings())
 
 
@@ -46,6 +48,15 @@ def test_sentences_of_docstrings_are_short():
         f"{one.where}, {one.words}: {one.text}" for one in sentences if one.words > LONGEST_IN_A_DOCSTRING
     ] == []
     assert sum(one.words for one in sentences) < 15 * len(sentences)
+
+
+def test_sentences_of_captions_are_short():
+    """Protects who reads a figure: its caption is the docstring of its script."""
+    captions = {path.stem: ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) for path in FIGURES}
+    assert len(captions) > 30
+    assert [
+        one for name, text in captions.items() for one in longer(of_docstring(name, text), LONGEST_ON_A_PAGE)
+    ] == []
 
 
 def test_docstrings_have_no_private_words():

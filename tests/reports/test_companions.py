@@ -22,5 +22,5 @@ def test_a_module_of_a_companion_is_there():
 
 def test_an_absent_companion_is_named():
     """Protects whoever installed a wheel without them."""
-    with pytest.raises(ImportError, match="nonsense must be installed with selfstab or stand beside it"):
+    with pytest.raises(ImportError, match="nonsense must be installed with selfstab or be beside it"):
         companion("nonsense")

@@ -213,7 +213,7 @@ def test_a_crossing_that_rounding_hides_is_no_law():
         for k, c in enumerate(reversed(numerator)):
             poly[-1 - k] += mpmath.mpf(flip) / 2 * mpmath.mpf(c)
         assert max(map(abs, mpmath.polyroots(poly, maxsteps=500, extraprec=200))) > 1
-    with pytest.raises(ValueError, match=r"^optimizer must have roots that can be told apart"):
+    with pytest.raises(ValueError, match=r"^optimizer must have roots that are distinct"):
         theory.inertia((numerator, denominator), 0.1)
 
 
