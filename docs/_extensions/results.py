@@ -71,9 +71,11 @@ def ordered(lines: list[list[Node]], levels: list[list[Node]]) -> None:
         for level in levels if sweep % 2 == 0 else levels[::-1]:
             place = {node: k / len(nodes) for nodes in levels for k, node in enumerate(nodes)}
             level.sort(
-                key=lambda node: sum(place[other] for other in neighbours[node]) / len(neighbours[node])
-                if node in neighbours
-                else place[node]
+                key=lambda node: (
+                    sum(place[other] for other in neighbours[node]) / len(neighbours[node])
+                    if node in neighbours
+                    else place[node]
+                )
             )
 
 
@@ -152,7 +154,11 @@ class Map(SphinxDirective):
         """Read the derivations."""
         for name in scripts():
             self.env.note_dependency(str(ROOT / "derivations" / f"{name}.py"))
-        return [nodes.raw("", f'<div class="scroll">{drawing(foundations() | {"m4_flatter": []})}</div>', format="html")]
+        return [
+            nodes.raw(
+                "", f'<div class="scroll">{drawing(foundations() | {"m4_flatter": []})}</div>', format="html"
+            )
+        ]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
