@@ -81,6 +81,20 @@ _HOMES = {
     "analyze": "records.analyze",
     "verify": "verification",
 }
+_OTHER_WORDS = {
+    "SGD": "HeavyBall(lr, momentum)",
+    "GD": "HeavyBall(lr)",
+    "GradientDescent": "HeavyBall(lr)",
+    "Momentum": "HeavyBall(lr, momentum)",
+    "Polyak": "HeavyBall(lr, momentum)",
+    "PHB": "HeavyBall(lr, momentum)",
+    "Nesterov": "HeavyBall(lr, momentum, lookahead=momentum)",
+    "NAG": "HeavyBall(lr, momentum, lookahead=momentum)",
+    "AdamW": "Adam, and the weight decay in the loss",
+    "overshoot": "theory.overshoot",
+    "sharpness": "the method sharpness of a loss, or observables",
+    "plot": "plotting",
+}
 _ROOMS = ("datasets", "experiments", "observables", "plotting", "theory")
 
 __all__ = sorted([*_HOMES, *_ROOMS, "__version__"])
@@ -95,9 +109,19 @@ def __getattr__(name: str) -> Any:
     elif name in _ROOMS:
         value = importlib.import_module(f"selfstab.{name}")
     else:
-        raise AttributeError(f"module 'selfstab' has no attribute {name!r}; it has {', '.join(__all__)}")
+        raise AttributeError(f"module 'selfstab' has no attribute {name!r}; {_advice(name)}")
     globals()[name] = value
     return value
+
+
+def _advice(name: str) -> str:
+    """Return what to use in place of a name that there is not."""
+    if name in _OTHER_WORDS:
+        return f"use {_OTHER_WORDS[name]}"
+    if name.startswith("_"):
+        return "dir(selfstab) lists the public names"
+    like = importlib.import_module("selfstab.validation").like
+    return like(name, __all__).removeprefix("; ") or "dir(selfstab) lists the public names"
 
 
 def __dir__() -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Container, Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -287,15 +287,40 @@ def one_of(name: str, value: Any, known: Iterable[str]) -> str:
     return value
 
 
+SYNONYMS: Final = {
+    "beta": "momentum",
+    "β": "momentum",
+    "mu": "momentum",
+    "learning_rate": "lr",
+    "step_size": "lr",
+    "stepsize": "lr",
+    "eta": "lr",
+    "η": "lr",
+    "nesterov": "lookahead",
+    "gamma": "lookahead",
+    "γ": "lookahead",
+    "epsilon": "excess",
+    "ε": "excess",
+    "betas": "beta1",
+    "n_steps": "steps",
+    "iterations": "steps",
+}
+"""Words of other libraries and of papers, and the word used here."""
+
+
 def like(word: str, known: Iterable[str]) -> str:
     """Return what a message says of the known word most like an unknown one; nothing where none is like it.
 
     >>> like("overshot", ["overshoot", "drop"]), like("x", ["overshoot", "drop"])
     ('; did you mean overshoot?', '')
+    >>> like("learning_rate", ["lr", "momentum"])
+    '; did you mean lr?'
     """
     import difflib
 
     lower = {name.lower(): name for name in known}
+    if (ours := SYNONYMS.get(word.lower())) in lower:
+        return f"; did you mean {ours}?"
     close = difflib.get_close_matches(word[:200].lower(), lower, n=1, cutoff=0.7)
     return f"; did you mean {printable(lower[close[0]])}?" if close else ""
 

@@ -47,23 +47,32 @@ def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any])
 
 
 class Figures(SphinxDirective):
-    """Every figure of figures/: its title, its picture, its caption, and the command that makes it."""
+    """Every figure of figures/: small pictures of all, then each with its title, caption and command."""
 
     def run(self) -> list[nodes.Node]:
         """Read the scripts' docstrings."""
-        out: list[nodes.Node] = []
+        overview = nodes.container(classes=["thumbnails"])
+        out: list[nodes.Node] = [overview]
         for name in _names():
             script = ROOT / "figures" / f"{name}.py"
             self.env.note_dependency(str(script))
             title, _, caption = (
                 ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
             ).partition("\n")
-            out.append(nodes.rubric(text=title.rstrip(".")))
+            anchor = f"figure-{name.replace('_', '-')}"
+            heading = nodes.rubric(text=title.rstrip("."), ids=[anchor])
+            out.append(heading)
             picture = ROOT / "docs" / "images" / f"{name}.png"
             if picture.exists():
                 with Image.open(picture) as opened:  # all at one scale, whatever their width
                     width = f"{opened.width // 2}px"
                 out.append(nodes.image(uri=f"images/{name}.png", alt=title, width=width))
+                paragraph = nodes.paragraph()
+                link = nodes.reference("", "", refid=anchor)
+                link += nodes.image(uri=f"images/{name}.png", alt="")
+                link += nodes.inline(text=title.rstrip("."))
+                paragraph += link
+                overview += paragraph
             paragraph = nodes.paragraph(text=" ".join(caption.split()) + " ")
             paragraph += nodes.literal(text=f"selfstab figure {name}")
             out.append(paragraph)

@@ -38,7 +38,8 @@ problem_options = _options(
     click.option("-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="A setting of the loss."),
     click.option("--lr", type=float, help="Learning rate (after the warmup, if there is one)."),
     click.option("--start", default=None, metavar="WEIGHTS",
-                 help="Numbers such as 1.9,0.5, or minimum[:SHARPNESS], or initial[:SCALE]."),
+                 help="Numbers such as 1.9,0.5, or minimum[:SHARPNESS], or near:1.9,0.5, the minimum near them, "
+                 "or initial[:SCALE]."),
     click.option("--flip", type=float, metavar="SIZE", help="Swing by ±SIZE along the top eigenvector at the start."),
     click.option("--steps", type=int, required=True, help="Number of updates."),
     click.option("--escape", type=float, default=1e6, show_default=True, help="Radius of divergence."),
@@ -79,7 +80,7 @@ def start_of(loss: Loss, options: dict[str, Any]) -> tuple[Array, Array | None]:
     if text is None:
         if loss.kernel is not None:
             raise ValueError(
-                "start must be given for this loss: numbers, minimum[:SHARPNESS] or initial[:SCALE]"
+                "start must be given for this loss: numbers, minimum[:SHARPNESS], near:NUMBERS or initial[:SCALE]"
             )
         text = "initial"
     start = named_start(text, loss)

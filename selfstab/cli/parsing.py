@@ -28,13 +28,17 @@ def named_initialization(text: str) -> Initialization | None:
 
 
 def named_start(text: str, loss: Loss) -> Array:
-    """Return the weights a text names: numbers, ``minimum[:SHARPNESS]`` or ``initial[:SCALE]``.
+    """Return the weights a text names: numbers, ``minimum[:SHARPNESS]``, ``near:NUMBERS`` or ``initial[:SCALE]``.
+
+    ``near:1.9,0.5`` is the minimum that Newton's method finds from these numbers.
 
     Examples
     --------
     >>> import selfstab as ss
     >>> named_start("minimum:4", ss.Product()).round(4)
     array([1.9319, 0.5176])
+    >>> named_start("near:1.9,0.5", ss.SymbolicLoss("(u*v - 1)**2/2", ["u", "v"])).prod().round(12)
+    np.float64(1.0)
     """
     if (drawn := named_initialization(text)) is not None:
         return drawn.weights(loss)
@@ -45,8 +49,11 @@ def named_start(text: str, loss: Loss) -> Array:
             weights: Array = finder(sharpness=number("start", detail)) if detail else finder()
         except TypeError:
             what = "no minimum of a given sharpness" if detail else "no minimum in closed form"
-            raise ValueError(f"start: this loss has {what}, got {text!r}") from None
+            raise ValueError(f"start: this loss has {what}, got {text!r}; try near:NUMBERS") from None
         return weights
+    if word == "near":
+        near: Array = loss.minimum(numbers("start", detail))
+        return near
     return numbers("start", text)
 
 

@@ -39,11 +39,11 @@ def _check_prediction(name: str, known: list[str]) -> None:
     """Raise ValueError, with the names most like it, if a prediction is not known."""
     import difflib
 
-    from selfstab import validation
+    from selfstab import validation, verification
 
-    lower = {word.lower(): word for word in known}
-    if name.lower() in lower or name.lower().partition("_")[0] in lower:
+    if verification.meant_by(name):
         return
+    lower = {word.lower(): word for word in known}
     close = [lower[word] for word in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.4)]
     raise ValueError(
         f"NAMES must be names of predictions, got {validation.shown(name)}"

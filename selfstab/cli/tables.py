@@ -139,16 +139,17 @@ def sweep_table(data: xarray.Dataset) -> str:
             continue
         known, missing, finite_parts = [], 0, []
         for values in _parts(variable):
-            finite = values[np.isfinite(values)]
+            # −1 is no step: such a run did not diverge.
+            finite = values[values >= 0] if name == "diverged_at" else values[np.isfinite(values)]
             missing += values.size - finite.size
             if finite.size:
                 known += [float(finite.min()), float(finite.max())]
                 finite_parts += [finite] if variable.size <= _PART else []
         middle = float(np.median(np.concatenate(finite_parts))) if finite_parts else None
         spread = [min(known), middle, max(known)] if known else [None] * 3
-        rows.append(
-            [printable(str(name)), *spread, f"{missing} of {variable.size} not defined" if missing else ""]
-        )
+        without = "did not diverge" if name == "diverged_at" else "not defined"
+        remark = f"{missing} of {variable.size} {without}" if missing else ""
+        rows.append([printable(str(name)), *spread, remark])
     sizes = " × ".join(printable(f"{name} {size}") for name, size in data.sizes.items())
     return f"{sizes}: {_seconds(data)}\n" + tabulate(
         rows, headers=["measure", "least", "median", "largest", ""], floatfmt=".6g"

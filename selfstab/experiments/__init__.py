@@ -20,7 +20,7 @@ from selfstab.experiments.presets import (
 from selfstab.experiments.setting import METHODS, Setting
 from selfstab.experiments.studies import Study
 from selfstab.experiments.surveys import survey, verdict
-from selfstab.experiments.tasks import MNIST, Digits, SparseRegression, Trial
+from selfstab.experiments.tasks import MNIST, Digits, LossTask, SparseRegression, Trial
 
 __all__ = [
     "METHODS",
@@ -29,6 +29,7 @@ __all__ = [
     "SUMMARIES",
     "ConvolutionalNetwork",
     "Digits",
+    "LossTask",
     "Preset",
     "Setting",
     "SparseRegression",

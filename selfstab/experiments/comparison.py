@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from selfstab import former_names, theory, validation
 from selfstab.eigen.blas import one_blas_thread
 from selfstab.experiments.setting import METHODS, Setting, at_rest, effective_times
-from selfstab.experiments.tasks import SCORES, Task, Trial
+from selfstab.experiments.tasks import SCORES, Task, Trial, as_task
 from selfstab.losses.base.fingerprint import hash_of
 from selfstab.losses.base.loss import Loss
 from selfstab.optimizers.base import Optimizer
@@ -283,7 +283,7 @@ def run_all(jobs: Sequence[Job], threads: int | None) -> list[dict[str, Any]]:
 
 
 def compare(
-    task: Task,
+    task: Task | Loss,
     setting: Setting,
     *,
     optimizers: Mapping[str, Optimizer] | None = None,
@@ -296,7 +296,8 @@ def compare(
     Parameters
     ----------
     task
-        A :class:`SparseRegression`, :class:`Digits`, :class:`MNIST`, or a dataclass of yours with a method ``trial``.
+        A loss of yours, or a :class:`LossTask` of it and a loss of held-out data; a :class:`SparseRegression`,
+        :class:`Digits` or :class:`MNIST`; or a dataclass of yours with a method ``trial``.
     setting
         How it is trained.
     optimizers
@@ -335,6 +336,7 @@ def compare(
     >>> compare(task, setting, optimizers=several, threads=1).optimizer.values.tolist()
     ['gd', 'qhm']
     """
+    task = as_task(task)
     methods = checked(task, setting, optimizers)
     jobs = [
         Job(task, setting, name, seed, optimizer)
@@ -348,7 +350,9 @@ def compare(
 def checked(task: Any, setting: Any, optimizers: Any = None) -> dict[str, Optimizer | None]:
     """Return the optimizers by name, None for each of `METHODS`; raise unless these are what a comparison takes."""
     if not callable(getattr(task, "trial", None)):
-        raise TypeError(f"task must have a method trial(seed, scale), got {validation.shown(task)}")
+        raise TypeError(
+            f"task must be a loss or have a method trial(seed, scale), got {validation.shown(task)}"
+        )
     if not isinstance(setting, Setting):
         raise TypeError(f"setting must be a Setting, got {validation.shown(setting)}")
     if optimizers is None:

@@ -18,7 +18,8 @@ from selfstab.experiments.comparison import (
     run_all,
 )
 from selfstab.experiments.setting import Setting
-from selfstab.experiments.tasks import Task
+from selfstab.experiments.tasks import Task, as_task
+from selfstab.losses.base.loss import Loss
 from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.validation import Array
@@ -31,7 +32,7 @@ AXES: Final = ("threshold", "momentum", "warmup", "scale")
 
 
 def survey(
-    task: Task,
+    task: Task | Loss,
     setting: Setting,
     axes: Mapping[str, Sequence[float]],
     *,
@@ -77,7 +78,7 @@ def survey(
 
 
 def surveys(
-    task: Task,
+    task: Task | Loss,
     setting: Setting,
     grids: Sequence[Mapping[str, Sequence[float]]],
     *,
@@ -112,6 +113,7 @@ def surveys(
     >>> [dict(data.sizes)["optimizer"] for data in surveys(task, setting, grids, threads=1)]
     [3, 3]
     """
+    task = as_task(task)
     methods = checked(task, setting, optimizers)
     columns = [_checked_axes(axes) for axes in grids]
     if optimizers is not None and any("momentum" in values for values in columns):

@@ -36,7 +36,7 @@ class Trial:
     loss
         What is minimized.
     held_out
-        The same loss on other data.
+        The same loss on other data; None where there is none.
     start
         w_0.
     sparse
@@ -46,7 +46,7 @@ class Trial:
     """
 
     loss: Loss
-    held_out: Loss
+    held_out: Loss | None
     start: Array
     sparse: Array | None = None
     accuracy: Callable[[Array], float] | None = None
@@ -54,6 +54,8 @@ class Trial:
     def scores(self, weights: Array) -> dict[str, Array]:
         """Return the scores of each row of weights, shape (rows,) each."""
         held_out = self.held_out
+        if held_out is None:
+            return {}
         scores = {"test_loss": np.array([held_out.value(w) for w in weights])}
         if self.accuracy is not None:
             scores["test_accuracy"] = np.array([self.accuracy(w) for w in weights])
@@ -71,6 +73,49 @@ class Task(Protocol):
     def trial(self, seed: int, scale: float) -> Trial:
         """Return the trial of a seed, its initial weights times `scale`."""
         ...
+
+
+@dataclass(frozen=True)
+class LossTask:
+    """A loss of your own; a trial's seed is that of its initial weights.
+
+    Parameters
+    ----------
+    loss
+        Any :class:`selfstab.Loss`: its method ``initial_weights`` makes the starts.
+    held_out
+        The same loss on other data, for the test loss; None for no test loss.
+
+    Raises
+    ------
+    TypeError
+        If one is no loss.
+
+    Examples
+    --------
+    >>> import numpy as np, selfstab as ss
+    >>> inputs = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    >>> task = LossTask(ss.MLP((2, 4, 1), inputs, np.array([0.0, 1.0, 1.0, 0.0])))
+    >>> task.trial(seed=0, scale=1.0).start.shape
+    (17,)
+    """
+
+    loss: Loss
+    held_out: Loss | None = None
+
+    def __post_init__(self) -> None:
+        for name, loss in (("loss", self.loss), ("held_out", self.held_out)):
+            if not isinstance(loss, Loss) and (name == "loss" or loss is not None):
+                raise TypeError(f"{name} must be a Loss such as an MLP, got {validation.shown(loss)}")
+
+    def trial(self, seed: int, scale: float) -> Trial:
+        """Return the trial of a seed."""
+        return Trial(self.loss, self.held_out, self.loss.initial_weights(seed, scale))
+
+
+def as_task(task: Task | Loss) -> Task:
+    """Return a task, of a loss the :class:`LossTask` without held-out data."""
+    return LossTask(task) if isinstance(task, Loss) else task
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import FrozenInstanceError, dataclass, field
+from functools import wraps
+from inspect import signature
 from typing import Any, Final
 
 from selfstab import validation
@@ -98,8 +100,25 @@ def frozen_dataclass(kind: type[Frozen]) -> None:
     # What dataclass writes here, the decorator would refuse to find; Frozen has the same.
     for name in ("__setattr__", "__delattr__"):
         delattr(kind, name)
+    if "__init__" not in written:
+        type.__setattr__(kind, "__init__", _refusing_unknown_words(vars(kind)["__init__"]))
     # A store tells a class of the user's by what the user wrote.
     type.__setattr__(kind, "__generated__", {n: v for n, v in vars(kind).items() if n not in written})
+
+
+def _refusing_unknown_words(init: Callable[..., None]) -> Callable[..., None]:
+    """Return a constructor whose message names the words that it takes, which Python's own does not."""
+    known = list(signature(init).parameters)[1:]
+
+    @wraps(init)
+    def checked(self: object, *args: Any, **kwargs: Any) -> None:
+        if unknown := [name for name in kwargs if name not in known]:
+            raise TypeError(
+                f"{type(self).__name__} takes {', '.join(known)}, got {unknown[0]}{validation.like(unknown[0], known)}"
+            )
+        init(self, *args, **kwargs)
+
+    return checked
 
 
 def setting(*, default: Any = _MISSING, **known: Any) -> Any:

@@ -125,7 +125,7 @@ def sweep(
           λ_max(P^{-1/2} H P^{-1/2}) with P what the update t → t + 1 divides by, see :func:`simulate`; of the sharpness
           where the optimizer has no preconditioner.
         - diverged_at: the first step with max|w_i| > escape or a weight not finite, −1 if none.
-                - phase: int8 with CF flag attributes; the first of these that applies:
+        - phase: int8 with CF flag attributes; the first of these that applies:
 
           - 8 undefined: the loss is NaN at the last weights, which have left its domain;
           - −1 diverged;

@@ -110,7 +110,7 @@ def verify(names: Sequence[str] | None = None, *, progress: bool = True) -> xarr
     Parameters
     ----------
     names
-        Predictions by name, such as "Q1 modes", or by the first word of their names, such as "Q1"; by default all. A
+        Predictions by name, such as "Q1 modes", or by the first words of their names, such as "Q1"; by default all. A
         derivation's name, such as "a5_overshoot", selects the predictions of its result.
 
     progress
@@ -161,7 +161,7 @@ def _named(names: Any) -> list[Prediction]:
     if isinstance(names, str):
         names = [names]
     if isinstance(names, Sequence):
-        names = [_as_known(name, known) for name in names]
+        names = [meant for name in names for meant in meant_by(name) or [name]]
     selection = validation.some_of("names", names, known)
     if not selection:
         raise ValueError("names must hold at least one name, got none")
@@ -173,12 +173,15 @@ def known_names() -> list[str]:
     return [*(p.name for p in PREDICTIONS), *dict.fromkeys(p.name.split()[0] for p in PREDICTIONS)]
 
 
-def _as_known(name: Any, known: Sequence[str]) -> Any:
-    """Return the name that is meant: in any case of letters, or as ``selfstab derive`` names the derivation."""
-    if not isinstance(name, str) or name in known:
-        return name
-    lower = {word.lower(): word for word in known}
-    return lower.get(name.lower(), lower.get(name.lower().partition("_")[0], name))
+def meant_by(name: Any) -> list[str]:
+    """Return the names that a text means: in any case of letters, by first words, or by a derivation's name."""
+    if not isinstance(name, str):
+        return []
+    known = {word.lower(): word for word in known_names()}
+    if exact := known.get(name.lower(), known.get(name.lower().partition("_")[0])):
+        return [exact]
+    words = name.lower().split()
+    return [word for lower, word in known.items() if words and lower.split()[: len(words)] == words]
 
 
 def _dataset(rows: list[Judged]) -> xarray.Dataset:

@@ -18,6 +18,9 @@ def test_named_starts_and_axes() -> None:
     assert named_start("minimum:4", loss).tolist() == loss.minimum(sharpness=4.0).tolist()
     assert named_start("1.5,2", loss).tolist() == [1.5, 2.0]
     assert named_start("initial:0.1", loss).tolist() == loss.initial_weights(scale=0.1).tolist()
+    formula = named_loss("(u*v - 1)**2/2", {}, ["u", "v"])
+    u, v = named_start("near:1.9,0.5", formula)
+    assert u * v == pytest.approx(1.0, abs=1e-14)
     name, values = named_axis("lr=lin:0.5:1.5:3")
     assert (name, values.tolist()) == ("lr", [0.5, 1.0, 1.5])
     for text in ("lr=lin:1:2", "lr=lin:a:2:3", "lr=", "=1", "lr=lin:1:2:0"):

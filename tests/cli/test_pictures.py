@@ -102,6 +102,7 @@ def test_a_law_that_does_not_apply_is_not_shown() -> None:
         (("derive", "a5_overshot"), "did you mean a5_overshoot?"),
         (("verify", "A5 overshot law"), "A5 overshoot law"),
         (("simulate", *PRODUCT, "--lr", "1", "--keep", "sharpnes"), "did you mean sharpness?"),
+        (("sweep", *PRODUCT, "--lr", "1", "--axis", "beta=0,0.5", "-m", "phase"), "did you mean momentum?"),
     ],
 )  # fmt: skip
 def test_near_misses_are_suggested(words: tuple[str, ...], suggestion: str) -> None:

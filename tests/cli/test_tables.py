@@ -40,3 +40,12 @@ def test_compiling_is_told_apart() -> None:
     )
     assert tables.sweep_table(data).splitlines()[0] == "a 2 × b 3: 1.2 s, and 28.2 s to compile"
     assert tables.sweep_table(data.assign_attrs(compile_seconds=0.0)).splitlines()[0] == "a 2 × b 3: 29.4 s"
+
+
+def test_runs_that_never_diverge_have_no_step_of_divergence() -> None:
+    """Protects the reading of −1: steps are of the runs that diverged, and the others are counted."""
+    data = xarray.Dataset(
+        {"diverged_at": ("a", np.array([-1, 7, 3, -1, 5]))}, attrs={"seconds": 1.0, "compile_seconds": 0.0}
+    )
+    row = tables.sweep_table(data).splitlines()[-1]
+    assert row.split() == ["diverged_at", "3", "5", "7", "2", "of", "5", "did", "not", "diverge"]

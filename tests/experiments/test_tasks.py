@@ -7,7 +7,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from selfstab import datasets
-from selfstab.experiments import MNIST, Digits, SparseRegression
+from selfstab.experiments import MNIST, Digits, LossTask, Setting, SparseRegression, compare
 from selfstab.experiments.tasks import accuracy, outputs
 
 
@@ -66,3 +66,22 @@ def test_a_target_that_is_none_is_named(task, target):
     """Protects the door: what a network may learn of the digits."""
     with pytest.raises(ValueError, match=f"target must be one of parity, onehot, labels, got '{target}'"):
         task(target=target)
+
+
+def test_a_loss_of_ones_own_is_compared_like_a_task():
+    """Protects who brings a network and data: the runs of the task that has the same loss, start and held-out data."""
+    task = SparseRegression(samples=6, features=8, nonzeros=2, held_out=20)
+    setting = Setting(threshold=3.0, momentum=0.5, warmup=20, steps=40, scale=0.3, records=8, seeds=(0,))
+    trial = task.trial(0, 0.3)
+    expected = compare(task, setting, threads=1)
+    own = compare(LossTask(trial.loss, trial.held_out), setting, threads=1)
+    alone = compare(trial.loss, setting, threads=1)
+    for name in ("sharpness", "loss"):
+        assert np.array_equal(own[name], expected[name], equal_nan=True)
+        assert np.array_equal(alone[name], expected[name], equal_nan=True)
+    assert np.array_equal(own.test_loss, expected.test_loss, equal_nan=True)
+    assert "test_loss" not in alone
+    with pytest.raises(TypeError, match="held_out must be a Loss such as an MLP, got 3"):
+        LossTask(trial.loss, 3)
+    with pytest.raises(TypeError, match="task must be a loss or have a method trial"):
+        compare(3, setting)

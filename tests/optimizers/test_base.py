@@ -238,3 +238,29 @@ def test_the_former_argument_of_update_warns():
         after, velocity = optimizer.update(w, velocity=v, gradient=lambda w: w, lr=0.1)
     assert velocity == pytest.approx(0.9 * v - 0.1 * w, rel=1e-15)
     assert after == pytest.approx(w + velocity, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("beta", "momentum"), ("learning_rate", "lr"), ("nesterov", "lookahead"), ("momentun", "momentum")],
+)
+def test_words_of_other_libraries_are_answered_with_ours(word, meant):
+    """Protects who comes from PyTorch or from a paper: the message has the known words and the one that is meant."""
+    with pytest.raises(
+        TypeError, match=f"HeavyBall takes lr, momentum, lookahead, got {word}; did you mean {meant}"
+    ):
+        ss.HeavyBall(**{"lr": 1.0, word: 0.9})
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("SGD", r"use HeavyBall\(lr, momentum\)"),
+        ("Nesterov", "lookahead=momentum"),
+        ("simulat", "mean simulate"),
+    ],
+)
+def test_names_of_other_libraries_are_answered_with_ours(name, advice):
+    """Protects who looks for a familiar class."""
+    with pytest.raises(AttributeError, match=advice):
+        getattr(ss, name)

@@ -204,3 +204,11 @@ def test_names_are_distinct_and_entries_say_everything():
         )
         assert known, p.source
         assert bool(p.small_parameter) == np.isfinite(p.expected_order)
+
+
+def test_first_words_name_all_that_begin_so():
+    """Protects the names a user types: in any case, one word or more, but whole words."""
+    assert verification.meant_by("a5 OVERSHOOT law") == ["A5 overshoot law cubic", "A5 overshoot law product"]
+    assert verification.meant_by("a5") == ["A5"]
+    assert verification.meant_by("a5_overshoot") == ["A5"]
+    assert verification.meant_by("A5 over") == verification.meant_by("") == []

@@ -153,6 +153,13 @@ class SymbolicLoss(Loss):
         inner = "".join(f", {name}={value!r}" for name, value in self._parameters.items())
         return f"{type(self).__name__}({_text(self.expression)}; {', '.join(self._names)}{inner})"
 
+    def _repr_latex_(self) -> str | None:
+        """Return the formula for a notebook; None, which leaves the text, where it would fill the page."""
+        if self.expression.count_ops() > 100:
+            return None
+        weights = ", ".join(sympy.latex(sympy.Symbol(name)) for name in self._names)
+        return f"$\\displaystyle L({weights}) = {sympy.latex(self.expression)}$"
+
     def __repr__(self) -> str:
         return self.description
 

@@ -20,8 +20,17 @@ from selfstab.losses.base.loss import Loss
 from selfstab.losses.base.starts import Initialization
 from selfstab.losses.family import LossFamily
 from selfstab.optimizers.base import Optimizer, rate_at_excess
-from selfstab.optimizers.schedules import SCHEDULES, Constant, KnownSchedule, numeric_fields, with_fields
+from selfstab.optimizers.schedules import KnownSchedule
 from selfstab.runs.problem import Problem
+from selfstab.sweeps.plan.axes import (
+    LONG_NAMES,
+    RANGES,
+    check_names,
+    checked_axis,
+    kernel_rate,
+    rate_of,
+    scheduled,
+)
 from selfstab.sweeps.plan.request import Request
 from selfstab.validation import Array, Integers
 
@@ -32,21 +41,6 @@ MOST_RUNS: Final = 2**60
 """Most cells of all repeats; beyond it their numbers leave the integers."""
 
 _ROWS: Final = 2**16
-
-_RANGES: Final[dict[str, dict[str, Any]]] = {
-    "lr": {"above": 0},
-    "excess": {"above": -1},
-    "noise": {"at_least": 0},
-    "start.seed": {"at_least": 0, "at_most": 2**53},
-    "start.scale": {"at_least": 0},
-}
-LONG_NAMES: Final = {
-    "lr": ("learning rate", "1/sharpness"),
-    "excess": ("relative excess of the sharpness at the start, S/S* - 1", "1"),
-    "noise": ("standard deviation of the gradient noise", "loss per weight"),
-    "start.seed": ("seed of the initial weights", "1"),
-    "start.scale": ("scale of the initial weights", "1"),
-}
 
 
 @dataclass(frozen=True)
@@ -79,9 +73,9 @@ class Plan:
             raise ValueError("axes must name at least one axis, got none")
         drawn = start if isinstance(start, Initialization) else None
         problem.check_rates(problem.optimizer)
-        _check_names(problem, axes, drawn)
-        rate = _rate(problem.optimizer, axes)
-        values = {name: _axis(problem, name, value) for name, value in axes.items()}
+        check_names(problem, axes, drawn)
+        rate = rate_of(problem.optimizer, axes)
+        values = {name: checked_axis(problem, name, value) for name, value in axes.items()}
         plan = cls(
             problem, values, measure_names("measure", request.measure),
             validation.integer("repeats", request.repeats, at_least=1), rate, previous is None, drawn,
@@ -98,7 +92,7 @@ class Plan:
     def rate_text(self) -> RateText:
         """How a kernel gets the learning rate."""
         known = {text.name: text for text in (CONSTANT, EXCESS, TABLE)}
-        return known[self.rate] if self.rate in known else _kernel_rate(self.problem.optimizer)
+        return known[self.rate] if self.rate in known else kernel_rate(self.problem.optimizer)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -154,7 +148,7 @@ class Plan:
     @property
     def _may_change_dimension(self) -> bool:
         """Whether losses of other dimensions have a start, and no axis names a weight."""
-        of_weights = (n for n in self.axes if n.startswith(("start.", "previous.")) and n not in _RANGES)
+        of_weights = (n for n in self.axes if n.startswith(("start.", "previous.")) and n not in RANGES)
         return self.initialization is not None and self.moves_with_start and not any(of_weights)
 
     def starts(self, values: Mapping[str, Array], count: int) -> Array:
@@ -298,18 +292,6 @@ def long_name_of(optimizer: Optimizer, name: str) -> tuple[str, str]:
     return LONG_NAMES.get(name, (name, "1"))
 
 
-def _kernel_rate(optimizer: Optimizer) -> RateText:
-    return optimizer.lr.rate if isinstance(optimizer.lr, KnownSchedule) else TABLE
-
-
-def scheduled(optimizer: Optimizer, values: Mapping[str, float]) -> Optimizer:
-    """Return the optimizer with the numbers of its schedule that are set by values of axes, ``lr.NAME``."""
-    if isinstance(optimizer.lr, float):
-        return optimizer
-    own = {name.removeprefix("lr."): v for name, v in values.items() if name.startswith("lr.")}
-    return replace(optimizer, lr=with_fields(optimizer.lr, own)) if own else optimizer
-
-
 def _point(point: Array, loss: Loss, word: str, values: Mapping[str, float]) -> Array:
     point = point.copy()
     for j, name in enumerate(loss.weight_names):
@@ -346,108 +328,3 @@ def _check_sharpness(sharpnesses: Array, points: Array, values: Mapping[str, flo
             f"excess must start where the sharpness is above 0, got {sharpnesses[worst]:g} at "
             f"start = {validation.shown(points[worst].tolist())}{where}"
         )
-
-
-def _rate(optimizer: Optimizer, axes: Mapping[str, Any]) -> str:
-    is_scheduled = not isinstance(optimizer.lr, (float, Constant))
-    if "excess" in axes:
-        if optimizer.preconditions:
-            raise ValueError(
-                f"excess must be an axis of an optimizer without a preconditioner, got {type(optimizer).__name__}, "
-                "whose excess follows from the gradients it has met: use lr"
-            )
-        if "lr" in axes or is_scheduled:
-            other = "an lr axis" if "lr" in axes else f"the schedule {optimizer.lr!r}"
-            raise ValueError(f"excess must be the only setting of the learning rate, got {other} beside it")
-        return "excess"
-    if is_scheduled:
-        if "lr" in axes:
-            own = _of_schedule(optimizer)
-            use = f"; use {', '.join(own)}" if own else ""
-            raise ValueError(f"lr must not be an axis beside the schedule {optimizer.lr!r}{use}")
-        return _kernel_rate(optimizer).name
-    return "constant"
-
-
-def _of_schedule(optimizer: Optimizer) -> list[str]:
-    """Return the axes that set numbers of the optimizer's schedule."""
-    constant = isinstance(optimizer.lr, (float, Constant))
-    return [] if constant else [f"lr.{name}" for name in numeric_fields(optimizer.lr)]
-
-
-def _check_names(problem: Problem, axes: Mapping[Any, Any], drawn: Initialization | None) -> None:
-    weights = problem.loss.weight_names
-    listed_weights = weights if len(weights) <= 8 else (*weights[:3], "...")
-    own = [*problem.optimizer.numbers, "lr", "excess", "noise", *_of_schedule(problem.optimizer)]
-    if taken := {*own} & {*problem.loss.parameters}:
-        raise ValueError(
-            f"loss must not have a parameter called {min(taken)}, which is {type(problem.optimizer).__name__}'s"
-        )
-    known = [*own, *problem.loss.parameters]
-    if drawn is not None:
-        if taken := {"seed", "scale"} & {*weights}:
-            raise ValueError(
-                f"start must be weights where one of them is called {min(taken)}, got an Initialization"
-            )
-        known += ["start.seed", "start.scale"]
-    points = {f"{word}.{w}" for word in ("start", "previous") for w in weights}
-    for name in axes:
-        if name in ("start.seed", "start.scale") and name not in known and name not in points:
-            raise ValueError(f"axes: {name} needs a start that is an Initialization, got weights")
-        if name not in known and (kinds := _schedules_with(name)):
-            raise ValueError(
-                f"axes: {name} needs an optimizer with a {' or '.join(kinds)}, got {problem.optimizer.lr!r}"
-            )
-        if not isinstance(name, str) or (name not in known and name not in points):
-            listed = ", ".join(
-                [*known, *(f"start.{w}" for w in listed_weights), *(f"previous.{w}" for w in listed_weights)]
-            )
-            raise ValueError(f"axes must be named among {listed}, got {validation.shown(name)}")
-
-
-def _schedules_with(name: Any) -> list[str]:
-    """Return which schedules have the number that an axis of this name would set."""
-    if not isinstance(name, str) or not name.startswith("lr."):
-        return []
-    number = name.removeprefix("lr.")
-    return [kind for kind, known in SCHEDULES.items() if known is not Constant and number in known.settings]
-
-
-def _axis(problem: Problem, name: str, value: Any) -> Array:
-    axis = f"axes[{name!r}]"
-    values = validation.floats(axis, value, shape=(None,))
-    if values.size == 0:
-        raise ValueError(f"{axis} must hold at least one value, got none")
-    if name in problem.loss.parameters:
-        if problem.loss.kernel is not None:
-            return validation.broadcastable(f"{axis}: {name}", values, **problem.loss.domain.get(name, {}))
-        for v in values:
-            _accepted(axis, v, lambda v: problem.loss.replace(**{name: v}))
-        return values
-    optimizer, schedule = problem.optimizer, problem.optimizer.lr
-    bounds = optimizer.setting_of(name).bounds if name in optimizer.numbers else _RANGES.get(name, {})
-    validation.broadcastable(axis, values, **bounds)
-    if name in optimizer.numbers:
-        try:
-            optimizer.check_axis(name, values)
-        except ValueError as error:
-            raise ValueError(f"{axis}: {error}") from None
-    if name == "start.seed":
-        for v in values[values != np.floor(values)][:1]:
-            validation.whole(axis, v)
-    if name.startswith("lr.") and isinstance(schedule, KnownSchedule):
-        validation.broadcastable(axis, values, **schedule.settings[name.removeprefix("lr.")].bounds)
-    elif name.startswith("lr."):
-        for v in values:
-            _accepted(axis, v, lambda v: problem.check_rates(scheduled(optimizer, {name: v})))
-    elif name.startswith("start.") and name not in _RANGES:
-        validation.broadcastable(axis, values, at_least=-problem.escape, at_most=problem.escape)
-    return values
-
-
-def _accepted(axis: str, value: float, make: Callable[[float], object]) -> None:
-    """Raise ValueError if what an axis sets does not take the value."""
-    try:
-        make(float(value))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{axis}: {' '.join(str(error).split())}") from error

@@ -20,8 +20,9 @@ from selfstab.losses.base.kernel import Kernel
 from selfstab.optimizers.schedules import numeric_fields
 from selfstab.optimizers.text import rule_text
 from selfstab.runs.dataset import begin_import
+from selfstab.sweeps.plan.axes import scheduled
 from selfstab.sweeps.plan.blocks import block_size
-from selfstab.sweeps.plan.plan import Plan, scheduled
+from selfstab.sweeps.plan.plan import Plan
 from selfstab.sweeps.plan.sizes import check_tables
 from selfstab.validation import Array, Integers
 

@@ -29,7 +29,8 @@ from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.registry import optimizer_named
 from selfstab.optimizers.schedules import SCHEDULES, KnownSchedule, Schedule, rates
 from selfstab.provenance import KERNELS, deciding_bits
-from selfstab.sweeps.plan.plan import Plan, scheduled
+from selfstab.sweeps.plan.axes import scheduled
+from selfstab.sweeps.plan.plan import Plan
 from selfstab.sweeps.plan.request import Request
 
 Settings = dict[str, Any]

@@ -305,3 +305,12 @@ def test_bad_arguments_of_methods_are_named(call, match):
     with pytest.raises((ValueError, TypeError), match=match) as caught:
         call(ss.Product())
     assert "\n" not in str(caught.value)
+
+
+def test_a_notebook_shows_the_formula():
+    """Protects what a cell ends with: the formula in LaTeX, and the text where the formula would fill the page."""
+    assert ss.Product()._repr_latex_() == r"$\displaystyle L(u, v) = \frac{\left(u v - 1\right)^{2}}{2}$"
+    long = ss.SymbolicLoss(
+        " + ".join(f"(w{k} - {k})**2*w{k + 1}**2" for k in range(40)), [f"w{k}" for k in range(41)]
+    )
+    assert long._repr_latex_() is None
