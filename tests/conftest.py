@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -10,8 +11,14 @@ from types import SimpleNamespace
 import hypothesis
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from selfstab.kernels import modules
+
+# Matrices here are small: threads of BLAS would wait for each other, and take ten times the processor's time beside
+# another worker. The variable is for processes that are started, and for libraries that are loaded later.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+threadpool_limits(1, user_api="blas")
 
 # A shell starts what runs in its background with interrupts ignored; tests that send one need them.
 if threading.current_thread() is threading.main_thread():
