@@ -6,7 +6,6 @@ import pytest
 from selfstab.verification import flows
 from tests.verification.judging import assert_fail, assert_holds, entries, scaled, verdicts
 
-
 LONG = ("M2 averaged digits", "M2 averaged path digits", "M2 averaged directions digits")
 """Entries of an averaged flow on 500 digits. On toys the others protect it, on a network ``tests/flows``."""
 
