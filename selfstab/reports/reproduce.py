@@ -274,7 +274,12 @@ def _made_in_processes(
 
     if not parts:
         return
-    settings = {"LOKY_MAX_CPU_COUNT": str(threads), "LOKY_MAX_MEMORY_LEAK_SIZE": _MEMORY_OF_A_WORKER}
+    settings = {
+        "LOKY_MAX_CPU_COUNT": str(threads),
+        "LOKY_MAX_MEMORY_LEAK_SIZE": _MEMORY_OF_A_WORKER,
+        # More threads of BLAS than processors wait for each other, and take a processor's time for it.
+        "OPENBLAS_NUM_THREADS": str(threads),
+    }
     workers = ProcessPoolExecutor(min(processes, len(parts)), env=settings)
     try:
         futures = {workers.submit(_made, folder, name, quick): name for name in parts}

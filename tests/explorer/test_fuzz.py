@@ -12,7 +12,7 @@ pytest.importorskip("bokeh", reason="not run: Bokeh (extra 'explore') is missing
 
 
 @pytest.mark.parametrize(
-    ("count", "seed"), [(500, 0), pytest.param(10_000, 1, marks=pytest.mark.slow)], ids=["a few", "in full"]
+    ("count", "seed"), [(250, 0), pytest.param(10_000, 1, marks=pytest.mark.slow)], ids=["a few", "in full"]
 )
 def test_hostile_messages_end_in_silence(count, seed, tmp_path):
     """Protects the user who serves: no crash, no hang, no traceback, and no file of theirs is read or sent."""

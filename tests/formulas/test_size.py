@@ -70,16 +70,17 @@ def test_an_expression_that_shares_its_parts_is_measured_as_written_out():
 
 
 @pytest.mark.parametrize(
-    "loss",
+    "make",
     [
-        ss.Chain(12),
-        ss.Quadratic([1.0] * 100),
-        ss.SymbolicLoss("+".join(f"sin({k}*u)" for k in range(1, 81)), ["u"]),
+        lambda: ss.Chain(12),
+        lambda: ss.Quadratic([1.0] * 100),
+        lambda: ss.SymbolicLoss("+".join(f"sin({k}*u)" for k in range(1, 81)), ["u"]),
     ],
     ids=["chain", "quadratic", "sines"],
 )
-def test_common_losses_are_far_from_the_limit_or_within_it(loss):
+def test_common_losses_are_far_from_the_limit_or_within_it(make):
     """Protects what users do from the limit: the largest toy, many weights, many terms."""
+    loss = make()
     assert operations(loss.expression, {*loss.weight_names}) <= LARGEST
 
 

@@ -49,6 +49,15 @@ def diagonal(depth=2):
     return loss
 
 
+CHEAP = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+"""Options of a compilation in half the time, for a function that runs a few times only."""
+
+
+def hessian(loss):
+    """Return the compiled (w, *data) → Hessian; uncompiled, each operation in it would be compiled by itself."""
+    return jax.jit(jax.hessian(loss), compiler_options=CHEAP)
+
+
 def derivatives(loss):
     """Return the compiled (w, u, v, z, *data) → value, gradient, Hessian, Hessian times v, third (u, v), fourth."""
 
@@ -64,9 +73,7 @@ def derivatives(loss):
         (product, along), (_, fourth) = jax.jvp(third, (w,), (z,))
         return loss(w, *data), gradient(w, *data), jax.hessian(loss)(w, *data), product, along, fourth
 
-    # Each function runs a few times only: compiling it without optimization takes half the time.
-    cheap = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-    compiled = jax.jit(everything, compiler_options=cheap)
+    compiled = jax.jit(everything, compiler_options=CHEAP)
     return lambda *arguments: [np.asarray(part) for part in compiled(*arguments)]
 
 

@@ -313,12 +313,14 @@ def test_a_process_has_the_threads_that_are_its_share(tmp_path, monkeypatch, pro
     def threads_as_lines(folder, name, quick):
         from selfstab import machine
 
-        return reproduction.FigurePart(name, "", "", lines=[str(machine.available_threads())])
+        lines = [str(machine.available_threads()), os.environ["OPENBLAS_NUM_THREADS"]]
+        return reproduction.FigurePart(name, "", "", lines=lines)
 
+    monkeypatch.delenv("LOKY_MAX_CPU_COUNT", raising=False)
     monkeypatch.setattr(reproduction, "_made", threads_as_lines)
     parts = reproduction._made_in_processes(tmp_path, ["modes", "envelope"], True, processes, threads)
     there = reproduction.machine.available_threads()
-    assert [part.lines for _, part in parts] == [[str(min(threads, there))]] * 2
+    assert [part.lines for _, part in parts] == [[str(min(threads, there)), str(threads)]] * 2
 
 
 def test_a_part_that_divides_its_runs_has_all_processors(tmp_path, monkeypatch):

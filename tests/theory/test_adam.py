@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from derivations import a13_adam
 from selfstab import theory
 
 
 def test_they_follow_the_derivation(at_50_digits):
     """Protects the three closed forms at random arguments, slow decays included."""
+    from derivations import a13_adam
+
     rng = np.random.default_rng(0)
     for _ in range(30):
         beta2 = float(rng.choice([rng.uniform(0.01, 0.99), 1.0 - 10.0 ** rng.uniform(-6.0, -1.0)]))

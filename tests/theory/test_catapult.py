@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
-from derivations import a5_overshoot, spike_table
 from selfstab import theory
 from selfstab.theory import catapult
 from selfstab.theory.overshoot_table import TABLE
@@ -68,6 +67,8 @@ def test_against_a_library_integrator(kappa):
 
 def test_series_is_the_derived_one():
     """Protects the shipped series, and the size of its first neglected term where the table takes over."""
+    from derivations import a5_overshoot
+
     assert [float(c) for c in a5_overshoot.SERIES] == [float(c) for c in catapult.SERIES]
     small = np.array([1e-9, 1e-4, 0.019])
     exact = sp.lambdify(a5_overshoot.kappa, a5_overshoot.RESULTS["series"])
@@ -114,6 +115,8 @@ def test_spike_factor_against_a_library_integrator(kappa):
 
 def test_limits_of_the_spike_factor():
     """Protects the derived slope at κ = 0, and the finite limit at κ → ∞."""
+    from derivations import a5_overshoot, spike_table
+
     slope = a5_overshoot.RESULTS["spike_factor"].coeff(a5_overshoot.kappa, 1)
     assert theory.spike_factor(0.0) == 1.0
     assert (theory.spike_factor(1e-6) - 1.0) / 1e-6 == pytest.approx(float(slope), rel=1e-5)
@@ -155,6 +158,8 @@ def test_map_approaches_the_law():
 @pytest.mark.parametrize("momentum", [0.0, 0.3, 0.7])
 def test_map_follows_its_series(momentum):
     """Protects the series on the map at any β: what it leaves out is of order κ⁶."""
+    from derivations import a5_overshoot
+
     series = sp.lambdify((a5_overshoot.kappa, a5_overshoot.rho), a5_overshoot.RESULTS["map_series"])
     rho = (1.0 - momentum) / (1.0 + momentum)
     kappas = np.array([0.02, 0.04])
@@ -176,6 +181,8 @@ def test_no_inertia_no_overshoot():
 
 def test_final_sharpness_follows_the_derivation(at_50_digits):
     """Protects S* − y₀(2G − 1)."""
+    from derivations import a5_overshoot
+
     expression = a5_overshoot.RESULTS["final_sharpness"]
     for threshold, y0, kappa in ((5.0, 0.1, 2.0), (100.0, 0.7, 0.3)):
         expected = at_50_digits(expression, S_star=threshold, y_0=y0, G=theory.overshoot(kappa))

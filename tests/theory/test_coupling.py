@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from derivations import a7_drift
 from selfstab import theory
 
 
 def test_coupling_follows_the_derivation(at_50_digits):
     """Protects drift and critical coupling at random arguments, and the drift's digits next to the critical ζ."""
+    from derivations import a7_drift
+
     rng = np.random.default_rng(0)
     for _ in range(20):
         lr, momentum, zeta = rng.uniform([0.1, 0.0, -3.0], [2.0, 0.99, 3.0])

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from derivations import a9_two_cycles
 from selfstab import theory
 
 WELL = (2.0, 6.0, 6.0)  # derivatives of ¼(w² − 1)² at 1
@@ -13,6 +12,8 @@ WELL = (2.0, 6.0, 6.0)  # derivatives of ¼(w² − 1)² at 1
 
 def test_cycles_follow_the_derivation(at_50_digits):
     """Protects coefficient, half-amplitude and growth at random arguments."""
+    from derivations import a9_two_cycles
+
     rng = np.random.default_rng(0)
     for _ in range(40):
         lr, momentum, excess, second, third = rng.uniform(

@@ -7,7 +7,6 @@ import pytest
 import sympy as sp
 from scipy.integrate import solve_ivp
 
-from derivations import a5_deviation
 from selfstab import theory
 from selfstab.theory import deviation
 from selfstab.theory.deviation_table import TABLE
@@ -25,6 +24,8 @@ def derivatives(loss, weights, point):
 
 def test_coefficients_follow_the_derivation(at_50_digits):
     """Protects σ and τ: random derivatives of a loss with a line of minima, in rotated weights."""
+    from derivations import a5_deviation
+
     rng = np.random.default_rng(0)
     for _ in range(20):
         top, other = 2.0 + rng.uniform(), rng.uniform(0.2, 1.5)
@@ -67,6 +68,8 @@ def test_product_by_hand(sharpness):
 
 def test_series_are_the_derived_ones(at_50_digits):
     """Protects the coefficients below the table, and the join with it."""
+    from derivations import a5_deviation
+
     for kappa in (0.0, 1e-3, 0.019):
         for which, weights in (("P", (1.0, 0.0)), ("Q", (0.0, 1.0))):
             expected = at_50_digits(
@@ -181,6 +184,8 @@ def test_beyond_the_table_is_refused():
 @pytest.mark.parametrize(("which", "name"), list(enumerate(["P_series", "Q_series", "R_series"])))
 def test_every_coefficient_is_the_derived_one(which, name):
     """Protects the literals of the series, to the last: those of high order hardly show in a value."""
+    from derivations import a5_deviation
+
     kappa = sp.symbols("kappa", positive=True)
     derived = sp.Poly(a5_deviation.RESULTS[name], kappa).all_coeffs()[::-1]
     assert deviation.SERIES[which] == tuple(float(c) for c in derived)

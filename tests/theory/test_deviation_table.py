@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from derivations import deviation_table
 from selfstab import theory
 from selfstab.theory.deviation_table import SCALES, TABLE
 
@@ -12,6 +11,8 @@ from selfstab.theory.deviation_table import SCALES, TABLE
 @pytest.mark.parametrize("kappa", [0.1, 1.3, 6.0])
 def test_table_is_that_of_the_generator(kappa):
     """Protects the shipped literals: the linearized equations, integrated."""
+    from derivations import deviation_table
+
     law, *expected = deviation_table.deviations(kappa)
     assert theory.overshoot(kappa) == pytest.approx(law, rel=1e-9)
     of_map = theory.overshoot_deviation(kappa)
@@ -49,5 +50,7 @@ def test_generator_against_the_nonlinear_equations():
 
 def test_range_and_scales_are_those_of_the_generator():
     """Protects the series from being read on another range of κ, or with other powers, than it was written for."""
+    from derivations import deviation_table
+
     assert deviation_table.TABLE == TABLE
     assert pytest.approx(np.array(deviation_table.SCALES), rel=1e-15) == SCALES

@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from derivations import a3_slow_limit, a7_edge
 from selfstab import theory
 
 
 def test_edge_follows_the_derivation(at_50_digits):
     """Protects period, growth, inertia number and displacement at random arguments."""
+    from derivations import a7_edge
+
     rng = np.random.default_rng(0)
     for _ in range(20):
         lr, b, momentum, alpha = rng.uniform([0.1, 0.1, 0.0, 0.0], [2.0, 2.0, 0.95, 1e-4])
@@ -86,6 +87,8 @@ def test_slow_period_follows_the_integral(size):
 
 def test_slow_period_is_the_derived_integral_over_q(at_50_digits):
     """Protects the formula that the derivation exports, with the ends of the integral in it."""
+    from derivations import a3_slow_limit
+
     lr, momentum, alpha, size = 0.3, 0.7, 0.02, 1.5
     values = {"eta": lr, "beta": momentum, "alpha": alpha, "m": size}
     expected = at_50_digits(a3_slow_limit.RESULTS["period"], **values)

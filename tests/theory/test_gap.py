@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 import selfstab as ss
-from derivations import a12_gap
 from selfstab import theory
 
 
 def test_gap_follows_the_derivation(at_50_digits):
     """Protects both closed forms and the share of cycles at random arguments, from weak noise to the strongest."""
+    from derivations import a12_gap
+
     rng = np.random.default_rng(0)
     for _ in range(20):
         lr, momentum, b, transverse, strength = rng.uniform(
@@ -99,6 +100,8 @@ def test_leading_order_of_the_exact_variance(optimizer):
 
 def test_heavy_balls_variance(at_50_digits):
     """Protects the variance against the derivation's closed form."""
+    from derivations import a12_gap
+
     numerator, denominator = ss.HeavyBall(0.5, 0.9).transfer_function()
     expected = at_50_digits(a12_gap.RESULTS["variance"], beta=0.9, S_star=7.6, S=5.0, sigma_u=1.0)
     assert theory.stationary_variance(0.5 * numerator, denominator, 5.0) == pytest.approx(

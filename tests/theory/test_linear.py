@@ -9,12 +9,11 @@ import pytest
 import sympy as sp
 
 import selfstab as ss
-from derivations import a5b_lookahead, a11_linear
 from selfstab import theory, transfer_functions
 from tests.theory.linear_map import map_overshoot
 
 BETA, NU, GAMMA = Fraction(9, 10), Fraction(7, 10), Fraction(1, 2)
-z = a11_linear.z
+z = sp.symbols("z")
 NAMES = ("swing_inertia", "sharpness_inertia", "inertia_number", "amplification", "max_displacement")
 TRANSFERS = {
     "heavy ball": (z / ((z - 1) * (z - sp.Rational(9, 10))), ss.HeavyBall(1.0, 0.9)),
@@ -33,6 +32,8 @@ TRANSFERS = {
 @pytest.mark.parametrize("name", TRANSFERS)
 def test_numbers_follow_the_derivation(name):
     """Protects all closed forms at once: exact fractions inserted in the derivation's formulas give the same."""
+    from derivations import a11_linear
+
     transfer, optimizer = TRANSFERS[name]
     of_T = a11_linear.expansions(transfer)
     values = {
@@ -72,6 +73,8 @@ def test_numbers_follow_the_derivation(name):
 
 def test_named_optimizers_agree_with_their_own_closed_forms():
     """Protects heavy ball and lookahead as special cases, close to instability as well."""
+    from derivations import a5b_lookahead
+
     for momentum in (0.0, 0.5, 0.99, 0.9999):
         optimizer = ss.HeavyBall(0.3, momentum)
         assert theory.threshold(optimizer) == pytest.approx(

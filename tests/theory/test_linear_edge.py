@@ -5,7 +5,6 @@ import pytest
 import sympy as sp
 
 import selfstab as ss
-from derivations import a11_edge, a11_linear
 from selfstab import theory
 
 
@@ -31,6 +30,8 @@ def test_heavy_ball_has_its_own_closed_forms():
 
 def test_numbers_follow_the_derivation():
     """Protects the formulas for quasi-hyperbolic momentum, exact fractions inserted in the derivation's."""
+    from derivations import a11_edge, a11_linear
+
     nu, beta = a11_linear.nu, a11_linear.beta
     transfer = a11_linear.quasi_hyperbolic.subs(
         {nu: sp.Rational(7, 10), beta: sp.Rational(9, 10), a11_linear.lr: sp.Rational(3, 10)}

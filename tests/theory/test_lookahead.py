@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from derivations import a5b_lookahead
 from selfstab import theory
 
 FAMILY = [(0.9, 0.9), (0.9, 0.45), (0.5, 0.1), (0.0, 0.3), (0.6, -0.05)]
@@ -12,6 +11,8 @@ FAMILY = [(0.9, 0.9), (0.9, 0.45), (0.5, 0.1), (0.0, 0.3), (0.6, -0.05)]
 
 def test_lookahead_follows_the_derivation(at_50_digits):
     """Protects the five closed forms at random arguments, heavy ball close to instability included."""
+    from derivations import a5b_lookahead
+
     rng = np.random.default_rng(0)
     for _ in range(30):
         momentum = rng.choice([0.0, rng.uniform(0.0, 1.0), 1.0 - 10.0 ** rng.uniform(-8.0, -1.0)])

@@ -5,7 +5,6 @@ import pytest
 from scipy.integrate import solve_ivp
 
 import selfstab as ss
-from derivations import a11_memory
 from selfstab import theory
 from tests.theory.linear_map import map_overshoot
 
@@ -38,6 +37,8 @@ def test_memory_flow_is_integrated_rightly(memory, direct):
 
 def test_bounds():
     """Protects 1 <= G <= 1/φ."""
+    from derivations import a11_memory
+
     memory, direct = np.meshgrid([0.01, 1.0, 100.0, 1e4], [0.05, 0.3, 0.7])
     overshoots = np.asarray(theory.memory_overshoot(memory, direct))
     assert (overshoots >= 1.0).all()
@@ -49,6 +50,8 @@ def test_bounds():
 
 def test_long_and_short_memories():
     """Protects both limits of the derivation: what they leave out falls as they say."""
+    from derivations import a11_memory
+
     phi, kappa = a11_memory.phi, a11_memory.kappa_m
     large, small = (a11_memory.RESULTS[name].subs(phi, 0.3) for name in ("large", "small"))
     far = [1.0 / 0.3 - theory.memory_overshoot(k, 0.3) for k in (300.0, 3000.0)]

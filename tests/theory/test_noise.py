@@ -6,12 +6,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from derivations import a10_noise
 from selfstab import theory
 
 
 def test_noise_follows_the_derivation(at_50_digits):
     """Protects boundary and batch sharpness at random arguments; the growth is a root of the polynomial."""
+    from derivations import a10_noise
+
     rng = np.random.default_rng(0)
     for _ in range(20):
         lr, momentum, share, deviation = rng.uniform([0.1, 0.01, 0.0, 0.0], [2.0, 0.99, 1.0, 1.0])

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from derivations import a5_overshoot, overshoot_table
 from selfstab import theory
 from selfstab.theory.overshoot_table import FAR, TABLE
 
 
 def test_coefficients_are_those_of_the_generator():
     """Protects the shipped literals: table and far form against the generator's orbits."""
+    from derivations import overshoot_table
+
     inside = np.geomspace(*TABLE, 40)
     expected = np.array([overshoot_table.overshoot(k) for k in inside])
     np.testing.assert_allclose(theory.overshoot(inside), expected, rtol=1e-11)
@@ -29,6 +30,7 @@ def test_far_form_joins_the_table():
 
 def test_far_constant_by_averaging():
     """Protects the constant of κ^{2/3}: the action of the orbit without friction, and the averaged equation."""
+    from derivations import a5_overshoot
 
     def bare(_, w):
         a, da, y, dy = w

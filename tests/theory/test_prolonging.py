@@ -4,12 +4,13 @@ import mpmath
 import numpy as np
 import pytest
 
-from derivations import a6_prolonging
 from selfstab import theory
 
 
 def test_prolonging_follows_the_derivation(at_50_digits):
     """Protects the closed forms at random arguments, β → 1 and small depths included."""
+    from derivations import a6_prolonging
+
     rng = np.random.default_rng(0)
     for _ in range(30):
         momentum = rng.choice([rng.uniform(0.0, 1.0), 1.0 - 10.0 ** rng.uniform(-6.0, -1.0)])
@@ -36,6 +37,8 @@ def test_prolonging_follows_the_derivation(at_50_digits):
 
 def test_lifetime_near_the_threshold(at_50_digits):
     """Protects −1/ln|λ| from cancellation where the modes are real, |λ| → 1."""
+    from derivations import a6_prolonging
+
     for momentum in (1e-3, 0.5, 0.9, 1.0 - 1e-8):
         border = (1.0 - np.sqrt(momentum)) ** 2 / (2.0 * (1.0 + momentum))
         for depth in np.array([1e-12, 1e-3, 0.5, 0.9]) * border:

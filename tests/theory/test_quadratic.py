@@ -6,7 +6,6 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import selfstab as ss
-from derivations import q1_modes, q2_threshold, q3_growth
 from selfstab import phases, theory
 from selfstab.theory.quadratic import FLIP
 
@@ -19,6 +18,8 @@ def numerical_modes(product, momentum, lookahead):
 
 def test_modes_follow_the_derivation(at_50_digits):
     """Protects both roots, real and complex, near β = 1 and next to the boundaries of the regions."""
+    from derivations import q1_modes
+
     rng = np.random.default_rng(0)
     for momentum in (1e-12, 0.3, 0.9, 1.0 - 1e-6, 1.0 - 1e-15):
         edges = theory.region_boundaries(momentum)
@@ -81,6 +82,8 @@ def test_a_region_has_the_code_of_the_phase_of_its_runs():
 
 def test_boundaries_follow_the_derivation(at_50_digits):
     """Protects (1 − √β)² from cancellation as β → 1."""
+    from derivations import q1_modes
+
     for momentum in (0.2, 0.99, 1.0 - 1e-9, 1.0 - 1e-15):
         for got, name in zip(
             theory.region_boundaries(momentum), ("monotone_end", "oscillating_end", "flip_end"), strict=True
@@ -91,6 +94,8 @@ def test_boundaries_follow_the_derivation(at_50_digits):
 
 def test_threshold_follows_the_derivation(at_50_digits):
     """Protects S* on both branches of the lookahead."""
+    from derivations import q2_threshold
+
     rng = np.random.default_rng(2)
     for _ in range(30):
         lr, momentum, lookahead = rng.uniform([0.01, 0.0, -0.95], [2.0, 0.999, 1.0])
@@ -121,6 +126,8 @@ def test_threshold_of_known_methods():
 
 def test_growth_factor_follows_the_derivation(at_50_digits):
     """Protects |λ| at small ε and β near 1, where 1 + ε and 1 − √β would be rounded away."""
+    from derivations import q3_growth
+
     for momentum in (1e-9, 0.5, 0.99, 1.0 - 1e-8, 1.0 - 1e-15):
         for excess in (1e-18, 1e-9, 1e-3, 0.3, 5.0):
             exact = at_50_digits(q3_growth.RESULTS["growth_factor"], beta=momentum, epsilon=excess)

@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from derivations import spike_table
 from selfstab import theory
 
 
 def test_spike_coefficients_are_those_of_the_generator():
     """Protects the shipped literals, between the series' nodes."""
+    from derivations import spike_table
+
     kappa = np.geomspace(1e-3, 1e9, 37)
     rate = 2.0 / (1.0 + np.sqrt(1.0 + 4.0 * kappa))
     expected = np.array([spike_table.spike_factor(r) for r in rate])

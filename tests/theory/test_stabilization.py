@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from derivations import a1_unrolled, a3_slow_limit, a4_inertia
 from selfstab import theory
 
 
 def test_weight_follows_the_derivation(at_50_digits):
     """Protects (1 − β^k)/(1 − β) from cancellation as β → 1, where it tends to k."""
+    from derivations import a1_unrolled
+
     for momentum in (1e-300, 1e-3, 0.5, 0.9, 1.0 - 1e-8, 1.0 - 1e-16):
         for steps in (0, 1, 2, 17, 100_000):
             expected = at_50_digits(a1_unrolled.RESULTS["weight"], beta=momentum, k=steps)
@@ -40,6 +41,8 @@ def test_weight_refuses_broken_steps():
 
 def test_inertia_number_follows_the_derivation(at_50_digits):
     """Protects κ = ε((1 + β)/(1 − β))² and its equality with (1 + β)ηy₀/(2(1 − β)²)."""
+    from derivations import a4_inertia
+
     rng = np.random.default_rng(0)
     for _ in range(20):
         excess, momentum, lr = rng.uniform(0.0, 0.5), rng.uniform(0.0, 0.9999), rng.uniform(0.01, 1.0)
@@ -53,6 +56,8 @@ def test_inertia_number_follows_the_derivation(at_50_digits):
 
 def test_slow_limit_follows_the_derivation(at_50_digits):
     """Protects energy, orbit, largest swing and spike at random arguments."""
+    from derivations import a3_slow_limit
+
     rng = np.random.default_rng(1)
     for _ in range(20):
         lr, b, y0, alpha, amplitude, threshold = rng.uniform(0.05, 2.0, 6)
@@ -105,6 +110,8 @@ def test_energy_at_rest():
 
 def test_turning_amplitudes_lie_on_one_level(at_50_digits):
     """Protects the turning points by Lambert's W: both have the energy H, on either side of δ."""
+    from derivations import a3_slow_limit
+
     alpha, b, energy = 0.2, 1.5, 0.9
     low, high = (
         at_50_digits(a3_slow_limit.RESULTS[name], alpha=alpha, b=b, H=energy)
@@ -118,6 +125,8 @@ def test_turning_amplitudes_lie_on_one_level(at_50_digits):
 
 def test_time_of_a_swing(at_50_digits):
     """Protects the time from a swing to the same swing again, without progressive sharpening."""
+    from derivations import a3_slow_limit
+
     lr, momentum, y0, b, amplitude = 0.3, 0.8, 0.05, 1.5, 0.01
     values = {"eta": lr, "beta": momentum, "y_0": y0, "b": b, "A": amplitude}
     time = float(at_50_digits(a3_slow_limit.RESULTS["swing_time"], **values))

@@ -6,12 +6,13 @@ import sympy as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from derivations import a8_warmup
 from selfstab import theory
 
 
 def test_warmup_follows_the_derivation(at_50_digits):
     """Protects rates, crossing amplitude and growth at random arguments; 50 digits outlive all cancellation."""
+    from derivations import a8_warmup
+
     rng = np.random.default_rng(0)
     for _ in range(15):
         momentum = rng.choice([rng.uniform(0.0, 1.0), 1.0 - 10.0 ** rng.uniform(-10.0, -1.0)])
@@ -43,6 +44,8 @@ def test_onset_inverts_the_growth(excess, momentum, ramp):
 
 def test_onset_approaches_both_limits():
     """Protects the limits κ_on ≪ 1 (error of order κ) and κ_on ≫ 1 (of order κ^{-1/2} while ε is small)."""
+    from derivations import a8_warmup
+
     for name, momentum, ramps, order in (
         ("slow_onset", 0.5, (1e-10, 1e-8), 0.5),
         ("fast_onset", 1.0 - 1e-7, (1e-15, 1e-13), -1.0 / 3.0),
@@ -97,6 +100,8 @@ def test_a_ramp_must_rise():
 
 def test_drop_of_a_delayed_catapult():
     """Protects 2y₀G(κ_on), its limits in the warmup's length as derived, and NaN where nothing is delayed."""
+    from derivations import a8_warmup
+
     sharpness, b2 = 4.0, 2.0
     excess = theory.warmup_onset(sharpness, 1e-6, 0.9, 1e-5, b2)
     law = theory.overshoot(theory.inertia_number(excess, 0.9))

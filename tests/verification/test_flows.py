@@ -6,8 +6,11 @@ import pytest
 from selfstab.verification import flows
 from tests.verification.judging import assert_fail, assert_holds, entries, scaled, verdicts
 
+LONG = ("M2 averaged digits", "M2 averaged path digits", "M2 averaged directions digits")
+"""Entries of an averaged flow on 500 digits. On toys the others protect it, on a network ``tests/flows``."""
 
-@pytest.mark.parametrize("name", entries(flows, slow=("M2 averaged digits", "M2 averaged directions digits")))
+
+@pytest.mark.parametrize("name", entries(flows, slow=LONG))
 def test_holds(name):
     """Protects theory and simulation at once: they agree as the entry says."""
     assert_holds(name)
@@ -30,6 +33,7 @@ def test_a_wrong_closed_form_fails(monkeypatch, form):
     assert_fail(monkeypatch, form, make(), names)
 
 
+@pytest.mark.slow
 def test_a_wrong_flow_of_several_directions_fails(monkeypatch):
     """Protects its entry: a flow that goes five percent too far ends elsewhere."""
     right = flows.averaged
@@ -56,6 +60,7 @@ def test_a_wrong_rod_flow_fails(monkeypatch):
     assert verdicts(names) == dict.fromkeys(names, "fails")
 
 
+@pytest.mark.slow
 def test_the_flows_on_the_digits_can_fail(monkeypatch):
     """Protects their entries: a flow without the swing's share of the loss, one too slow, a rod that does not swing."""
     right, (_, start) = flows.digits_averaged(), flows.digits_edge()

@@ -1,12 +1,11 @@
 """The explicit Hessian of a network, block by block: against JAX's, whatever the layers and the chunks."""
 
-import jax
 import numpy as np
 import pytest
 
 from selfstab import MLP
 from selfstab.losses.networks import hessian as module
-from tests.losses.jax_networks import mlp
+from tests.losses.jax_networks import hessian, mlp
 
 GENERATOR = np.random.default_rng(0)
 WIDTHS = [(2, 1), (2, 3, 1), (3, 4, 2), (2, 3, 4, 2), (1, 2, 2, 2, 2)]
@@ -38,7 +37,7 @@ def test_every_block_is_that_of_jax(widths, criterion):
         widths = (*widths[:-1], 2)
     loss = network(widths, criterion)
     w = GENERATOR.standard_normal(loss.dimension)
-    expected = np.asarray(jax.hessian(mlp(widths, "softplus", criterion))(w, loss.inputs, loss.targets))
+    expected = np.asarray(hessian(mlp(widths, "softplus", criterion))(w, loss.inputs, loss.targets))
     found = loss.hessian(w)
     assert np.abs(found - expected).max() < 1e-13 * max(1.0, np.abs(expected).max())
     assert np.array_equal(found, found.T)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ import selfstab as ss
 from selfstab.kernels import modules
 from selfstab.kernels.eigenvalues import TOP_EIGENVALUES
 from selfstab.losses.symbolic import risk_formulas
-from tests.losses import jax_networks  # noqa: F401  it sets JAX to float64
+from tests.losses.jax_networks import CHEAP
 
 RNG = np.random.default_rng(5)
 POINTS = RNG.standard_normal((5, 3))
@@ -103,7 +104,7 @@ def test_derivatives_are_those_of_jax(name):
         other = np.asarray(other)
         np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-11 * (1 + np.abs(other).max()))
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=CHEAP)
     def of_jax(w):
         third, fourth = along(along(same, u), v), along(along(along(same, u), v), z)
         return same(w), jax.grad(same)(w), jax.hessian(same)(w), jax.grad(third)(w), jax.grad(fourth)(w)
