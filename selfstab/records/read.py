@@ -102,6 +102,7 @@ def recorded_run(
     names, notes, values = source.names, [*source.notes], source.values
     size = values["sharpness"].size
     rows: Integers = np.arange(1, size + 1)
+    rows, values = _with_steps(rows, values, notes)
     if keep is not None:
         values = _one_branch(values, keep, notes)
     rows, values = _in_order(rows, values, names, notes)
@@ -140,6 +141,25 @@ def recorded_run(
 
 
 # -- rows ---------------------------------------------------------------------------------------------------------
+
+
+def _with_steps(rows: Integers, values: dict[str, Array], notes: list[str]) -> tuple[Integers, dict[str, Array]]:
+    """Leave out rows without a step that hold no sharpness, as of settings; a setting that stands there alone holds."""
+    sharp = ["sharpness", "preconditioned_sharpness"]
+    without = np.isnan(values["step"]) & np.all(
+        [np.isnan(values[role]) for role in sharp if role in values], axis=0
+    )
+    if not without.any() or without.all():
+        return rows, values
+    stays, kept = ~without, {}
+    for role, column in values.items():
+        kept[role] = column[stays]
+        alone = column[without & ~np.isnan(column)]
+        if role in ("lr", "momentum") and np.isnan(kept[role]).all() and alone.size and (alone == alone[0]).all():
+            kept[role] = np.full(int(stays.sum()), alone[0])
+    if any((~np.isnan(column[without])).any() for column in values.values()):
+        notes.append(f"{int(without.sum())} rows have neither a step nor a sharpness; they have been left out.")
+    return rows[stays], kept
 
 
 def _one_branch(values: dict[str, Array], keep: str, notes: list[str]) -> dict[str, Array]:
