@@ -63,6 +63,7 @@ def analyze(
     keep: str | None = None,
     updates_per_epoch: float | None = None,
     optimizer: Optimizer | None = None,
+    member: str = "",
 ) -> xarray.Dataset:
     r"""Compare a recorded run of gradient descent with momentum with the theory of catapults.
 
@@ -74,8 +75,7 @@ def analyze(
     run
         A path to a table or a log of another library (:doc:`/tutorials/your_logs` lists them), a pandas.DataFrame, an
         xarray.Dataset (such as :func:`simulate` returns), a mapping of one-dimensional arrays, or anything that a
-        format of ``selfstab.records.formats`` reads; of several runs, what
-        :func:`selfstab.records.formats.read` returns of one. A file is refused whose columns would take more than
+        format of ``selfstab.records.formats`` reads. A file is refused whose columns would take more than
         $SELFSTAB_MOST_BYTES to analyze (by default 3 GiB). Columns are known by the names of
         ``selfstab.records.roles.ALIASES``, whatever their case and prefix: sharpness is needed; lr and momentum are,
         unless given below; step, loss and second_sharpness help. What has no role is listed in the notes. A step is
@@ -96,6 +96,8 @@ def analyze(
         The :class:`selfstab.Optimizer` that the run is of, where it does not say. Of a heavy ball it takes the place of
         lr, momentum and lookahead. Of Adam and its like the run needs the column preconditioned_sharpness, the
         largest eigenvalue of P^{-1/2}HP^{-1/2}, to which threshold and catapults then belong.
+    member
+        Which run, where `run` holds several; :func:`selfstab.records.formats.members` lists them.
 
     Returns
     -------
@@ -154,7 +156,7 @@ def analyze(
     """
     data = recorded_run(
         run, lr=lr, momentum=momentum, lookahead=lookahead, columns=columns, keep=keep,
-        updates_per_epoch=updates_per_epoch, optimizer=optimizer,
+        updates_per_epoch=updates_per_epoch, optimizer=optimizer, member=member,
     )  # fmt: skip
     ahead = float(data.attrs["lookahead"])
     notes = json.loads(data.attrs["notes"])

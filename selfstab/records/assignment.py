@@ -71,19 +71,22 @@ class ColumnError(OptionError):
         The role whose column must be named.
     setting
         The argument that would do as well where the quantity was constant; empty if none.
+    also
+        Another argument that is missing; empty if none.
     """
 
-    def __init__(self, problem: str, role: str, setting: str = "") -> None:
-        constant = f", or give {{}}{setting} if it was constant" if setting else ""
+    def __init__(self, problem: str, role: str, setting: str = "", also: str = "") -> None:
+        constant = f", or give {{0}}{setting} if it was constant" if setting else ""
+        constant += f"; {also} is missing as well: give {{0}}{also}" if also else ""
         super().__init__(
             problem,
             f"name it by columns, {role}=NAME" + constant.format(""),
             f"name it by --column {role}=NAME" + constant.format("--"),
         )
-        self.role, self.setting = role, setting
+        self.role, self.setting, self.also = role, setting, also
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.problem, self.role, self.setting)
+        return type(self), (self.problem, self.role, self.setting, self.also)
 
 
 def numbers(name: str, values: Any) -> Array:
@@ -308,7 +311,7 @@ def listed(table: Table) -> str:
     return text if len(text) <= 400 else f"{text[:400]}... ({len(table.columns)} columns)"
 
 
-def missing(role: str, table: Table, setting: str = "") -> ColumnError:
+def missing(role: str, table: Table, setting: str = "", also: str = "") -> ColumnError:
     """Return the error that a role has no column.
 
     >>> print(missing("lr", Table({"sharpness": [1.0]}), "lr"))
@@ -317,4 +320,4 @@ def missing(role: str, table: Table, setting: str = "") -> ColumnError:
     problem = (
         f"run must have a column {role} (also known as {', '.join(ALIASES[role][1:5])}), got {listed(table)}"
     )
-    return ColumnError(problem, role, setting)
+    return ColumnError(problem, role, setting, also)

@@ -56,12 +56,13 @@ def recorded_run(
     keep: str | None = None,
     updates_per_epoch: float | None = None,
     optimizer: Optimizer | None = None,
+    member: str = "",
 ) -> xarray.Dataset:
     """Read a recorded run into one form; :func:`analyze` says what is accepted, and how it is treated.
 
     Parameters
     ----------
-    run, lr, momentum, lookahead, columns, keep, updates_per_epoch, optimizer
+    run, lr, momentum, lookahead, columns, keep, updates_per_epoch, optimizer, member
         As for :func:`analyze`.
 
     Returns
@@ -98,7 +99,7 @@ def recorded_run(
         validation.one_of("keep", keep, _KEPT)
     if optimizer is not None:
         _check_optimizer(optimizer, lr, momentum, ahead)
-    source = columns_of(formats.read(run), dict(columns or {}), lr, momentum, each, optimizer)
+    source = columns_of(formats.read(run, member), dict(columns or {}), lr, momentum, each, optimizer)
     names, notes, values = source.names, [*source.notes], source.values
     size = values["sharpness"].size
     rows: Integers = np.arange(1, size + 1)
