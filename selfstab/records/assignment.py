@@ -30,8 +30,8 @@ _OWN: Final = frozenset((
 """Columns that selfstab records and that need no role."""
 
 _BLANK: Final = frozenset((
-    "", "nan", "-nan", "none", "null", "<na>", "na", "n/a", "nat", "-", "--", "---", "\N{EN DASH}", "\N{EM DASH}", "?", ".", "#n/a",
-    "#na", "#div/0!", "#num!", "#value!", "#ref!", "#null!", "#name?",
+    "", "nan", "-nan", "none", "null", "<na>", "na", "n/a", "nat", "-", "--", "---", "\N{EN DASH}", "\N{EM DASH}",
+    "?", ".", "#n/a", "#na", "#div/0!", "#num!", "#value!", "#ref!", "#null!", "#name?",
 ))  # fmt: skip
 """Texts, in lower case, of what was not recorded; the last ones are Excel's."""
 

@@ -144,7 +144,9 @@ def recorded_run(
 # -- rows ---------------------------------------------------------------------------------------------------------
 
 
-def _with_steps(rows: Integers, values: dict[str, Array], notes: list[str]) -> tuple[Integers, dict[str, Array]]:
+def _with_steps(
+    rows: Integers, values: dict[str, Array], notes: list[str]
+) -> tuple[Integers, dict[str, Array]]:
     """Leave out rows without a step that hold no sharpness, as of settings; a setting that stands there alone holds."""
     sharp = ["sharpness", "preconditioned_sharpness"]
     without = np.isnan(values["step"]) & np.all(
@@ -156,10 +158,17 @@ def _with_steps(rows: Integers, values: dict[str, Array], notes: list[str]) -> t
     for role, column in values.items():
         kept[role] = column[stays]
         alone = column[without & ~np.isnan(column)]
-        if role in ("lr", "momentum") and np.isnan(kept[role]).all() and alone.size and (alone == alone[0]).all():
+        if (
+            role in ("lr", "momentum")
+            and np.isnan(kept[role]).all()
+            and alone.size
+            and (alone == alone[0]).all()
+        ):
             kept[role] = np.full(int(stays.sum()), alone[0])
     if any((~np.isnan(column[without])).any() for column in values.values()):
-        notes.append(f"{int(without.sum())} rows have neither a step nor a sharpness; they have been left out.")
+        notes.append(
+            f"{int(without.sum())} rows have neither a step nor a sharpness; they have been left out."
+        )
     return rows[stays], kept
 
 

@@ -69,10 +69,10 @@ _HESSIAN: Final = frozenset(("hessian", "hess", "h", "of", "the"))
 """Words that name the sharpness in any order: "max_hessian_eigenvalue"."""
 
 _UNITS: Final = frozenset((
-    "1", "lr", "eta", "η", "it", "its", "iter", "iters", "iteration", "iterations", "step", "steps", "update", "updates",
-    "a", "u", "au", "arb", "unit", "units", "nats", "nat", "h", "hessian", "β", "beta", "λ", "λmax", "l", "s", "w",
-    "weight", "2", "mse", "ce", "train", "training", "full", "gd", "sgd", "lambda", "max", "momentum", "float32",
-    "float64",
+    "1", "lr", "eta", "η", "it", "its", "iter", "iters", "iteration", "iterations", "step", "steps", "update",
+    "updates", "a", "u", "au", "arb", "unit", "units", "nats", "nat", "h", "hessian", "β", "beta", "λ", "λmax", "l",
+    "s", "w", "weight", "2", "mse", "ce", "train", "training", "full", "gd", "sgd", "lambda", "max", "momentum",
+    "float32", "float64",
 ))  # fmt: skip
 """Words that may stand in brackets behind a name, such as its unit or its symbol."""
 

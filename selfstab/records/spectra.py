@@ -79,7 +79,7 @@ def spread(table: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     for name, values in table.items():
         array = np.asarray(values) if is_list(name) else np.empty(0)
         if array.dtype.kind in "OUT" and any(len(_numbers(cell)) > 0 for cell in array[:20]):
-            several = columns(name, array)
+            several = columns(name, array.tolist())
             out |= several
             roles |= roles_of([*several])
         else:

@@ -150,7 +150,8 @@ def _place(
 def _by_steps(document: Mapping[Any, Any]) -> list[Mapping[str, Any]]:
     """Return the rows of an object that has one for each step by its number; none if it is another."""
     whole = len(document) >= _FEWEST and all(
-        str(step).isdecimal() and len(str(step)) < 16 and isinstance(row, Mapping) for step, row in document.items()
+        str(step).isdecimal() and len(str(step)) < 16 and isinstance(row, Mapping)
+        for step, row in document.items()
     )
     if not whole:
         return []
@@ -159,7 +160,7 @@ def _by_steps(document: Mapping[Any, Any]) -> list[Mapping[str, Any]]:
 
 
 def _of_pairs(document: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return steps and values of quantities that are lists of [step, value] or [time, step, value]; none if they are not."""
+    """Return steps and values of quantities that are lists of [step, value] or [time, step, value]."""
     series = {}
     for name, value in document.items():
         if not (_is_list(value) and len(value) >= _FEWEST and all(_is_list(pair) for pair in value)):

@@ -46,7 +46,11 @@ class _Columnar(Format):
         columns: dict[str, Any] = {
             name: Column(rows, partial(_values, self, source, name, rows, types[name])) for name in plain
         }
-        if counted is not None and len(counted) == rows and not any(rank("step", name) in (0, 1) for name in names):
+        if (
+            counted is not None
+            and len(counted) == rows
+            and not any(rank("step", name) in (0, 1) for name in names)
+        ):
             columns = {"step": np.asarray(counted)} | columns
         several: dict[str, Any] = {}
         roles: dict[str, str] = {}

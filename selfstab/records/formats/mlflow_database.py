@@ -43,7 +43,9 @@ class MLflowDatabase(Format):
             if file.read(len(_BEGIN)) != _BEGIN:
                 return super().match(source)
         with _opened(source) as database:
-            names = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            names = {
+                name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            }
         return Match.CERTAIN if names.issuperset(_TABLES) else super().match(source)
 
     def members(self, source: Any) -> tuple[str, ...]:
@@ -61,7 +63,8 @@ class MLflowDatabase(Format):
             sizes.check(f"{source.name} of {count} values", _ROW_BYTES * int(count))
             series: dict[str, tuple[list[int], list[float]]] = {}
             for key, step, value, is_nan in database.execute(
-                "SELECT key, step, value, is_nan FROM metrics WHERE run_uuid = ? ORDER BY timestamp, rowid", (run,)
+                "SELECT key, step, value, is_nan FROM metrics WHERE run_uuid = ? ORDER BY timestamp, rowid",
+                (run,),
             ):
                 name = printable(str(key))
                 if name not in series and len(series) >= _MOST_METRICS:
@@ -73,10 +76,15 @@ class MLflowDatabase(Format):
                 "SELECT key, value FROM params WHERE run_uuid = ? LIMIT ?", (run, _MOST_METRICS)
             ).fetchall()
         columns = columns_of_series(
-            {name: (np.array(steps, dtype=np.float64), _values(values)) for name, (steps, values) in series.items()}
+            {
+                name: (np.array(steps, dtype=np.float64), _values(values))
+                for name, (steps, values) in series.items()
+            }
         )
         later = source.with_name(source.name + "-wal")
-        notes = (f"What stands in {printable(later.name)} is not read: close MLflow.",) if later.exists() else ()
+        notes = (
+            (f"What stands in {printable(later.name)} is not read: close MLflow.",) if later.exists() else ()
+        )
         return Table(columns, {printable(str(key)): value for key, value in parameters}, notes=notes)
 
 

@@ -119,7 +119,9 @@ def _without_commas(frame: Any, texts: list[Any], separator: str, notes: list[st
     for name in columns if by_decimals else thousands:
         values = frame[name].astype(object)
         changed = columns[name].str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
-        values[columns[name].index] = changed if by_decimals else columns[name].str.replace(",", "", regex=False)
+        values[columns[name].index] = (
+            changed if by_decimals else columns[name].str.replace(",", "", regex=False)
+        )
         frame[name] = values
     if by_decimals:
         notes.append("Commas in numbers are read as decimal points.")
