@@ -154,11 +154,18 @@ def rank(role: str, name: str) -> float | None:
     if _within(here, known, around):
         return 3.5 if "epoch" in here else 3
     *path, last = [part for part in re.split(r"[/|:.]+", name) if words(part)] or [""]
-    before = words(" ".join(path))
-    strange = any(word in _OTHER or _PART.fullmatch(word) for word in before)
-    if path and not strange and _within(words(last), known, around):
+    if path and not is_other(" ".join(path)) and _within(words(last), known, around):
         return 4
     return None
+
+
+def is_other(text: str) -> bool:
+    """Return whether a text has a word by which a name is another quantity.
+
+    >>> is_other("test"), is_other("layer3"), is_other("INFO")
+    (True, True, False)
+    """
+    return any(word in _OTHER or _PART.fullmatch(word) is not None for word in words(text))
 
 
 def known(role: str, names: Iterable[str]) -> list[str]:
