@@ -60,7 +60,7 @@ TABLES = {
         *(f'{row["step"]},[{row["sharpness"]!r}],"tensor({row["loss"]!r}, grad_fn=<MeanBackward0>)"' for row in rows),
     ],
     "printed.log": lambda rows: [
-        f"[12:00] INFO step {row['step']}: train loss = {row['loss']!r} | sharpness: {row['sharpness']!r} | test loss = 9"
+        f"[12] INFO step {row['step']}: train loss = {row['loss']!r}, sharpness: {row['sharpness']!r}, test loss: 9"
         for row in rows
     ],
     "dictionaries.txt": lambda rows: [

@@ -129,7 +129,7 @@ def readable() -> str:
     """Return in words what a path to a recorded run may be: suffixes, and names of formats that have none.
 
     >>> readable()
-    ".arrow, .csv, .dat, .feather, .gz, .h5, ... .zarr, ... or TensorBoard's events"
+    ".arrow, .bz2, .csv, .dat, .db, .feather, ... .zarr, ... or TensorBoard's events"
     """
     nameless = [form.name for form in registered() if not form.suffixes and not form.in_memory]
     return listed([*suffixes(), *nameless])
