@@ -130,6 +130,7 @@ def dataset_of(found: list[Swing]) -> xarray.Dataset:
         out[name].attrs.update(long_name=long_name, units=units)
     out.attrs.update(
         edge_cycles=sum(swing.kind == "edge cycle" for swing in found),
+        drifts=sum(swing.kind == "drift" for swing in found),
         open_since=next((swing.onset for swing in found if swing.kind == "open"), -1),
     )
     return former_names.with_old_names(out, former_names.MEASURES)

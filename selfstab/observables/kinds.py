@@ -24,8 +24,9 @@ _ENOUGH: Final = 20
 _LEAST_TAIL: Final = 8
 _TAIL: Final = 0.1
 
-Kind = Literal["catapult", "edge cycle", "open", "none"]
-"""What a swing is: a catapult; a cycle at the edge; one whose end is not in the record; or none at all."""
+Kind = Literal["catapult", "edge cycle", "open", "drift", "none"]
+"""What a swing is: a catapult; a cycle at the edge; one whose end is not in the record; a drift, in which
+the loss does not rise; or none of these."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Swing:
 def swings_of(records: Records) -> list[Swing]:
     """Return the swings of a record in order, each with its kind; trusted.
 
-    A swing of kind "none" is not listed by anything: the sharpness drifts in it, or is not lower after it.
+    A swing of kind "none" is not listed by anything: the sharpness is not lower after it.
     """
     steps, s, thresholds = records.steps, records.sharpness, records.thresholds
     strides = np.diff(steps)
@@ -104,7 +105,9 @@ def swings_of(records: Records) -> list[Swing]:
         kind: Kind = "none"
         if row["crossing"] < 0:
             kind = "open"
-        elif row["drop"] > 0 and spiked:
+        elif not spiked:
+            kind = "drift"
+        elif row["drop"] > 0:
             before = found[-1].kind if found else "none"
             kind = _kind(records, row, excess, thresholds, before)
         y0 = row["peak_excess_sharpness"]
@@ -122,7 +125,7 @@ def _without_preludes(found: list[Swing]) -> list[Swing]:
     while first > 0 and not found[first - 1].returned:
         first -= 1
     return [
-        replace(swing, kind="open") if k >= first and swing.kind != "none" else swing
+        replace(swing, kind="open") if k >= first and swing.kind not in ("drift", "none") else swing
         for k, swing in enumerate(found)
     ]
 

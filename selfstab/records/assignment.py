@@ -10,7 +10,7 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.notices import printable
-from selfstab.records import roles
+from selfstab.records import roles, spectra
 from selfstab.records.formats.base import Table
 from selfstab.records.other_optimizers import refuse_other_optimizers
 from selfstab.records.roles import ALIASES, rank
@@ -29,7 +29,14 @@ _OWN: Final = frozenset((
 ))  # fmt: skip
 """Columns that selfstab records and that need no role."""
 
-_BLANK: Final = ("", "nan", "none", "null", "<na>", "na", "n/a", "nat")
+_BLANK: Final = frozenset((
+    "", "nan", "-nan", "none", "null", "<na>", "na", "n/a", "nat", "-", "--", "---", "\N{EN DASH}", "\N{EM DASH}",
+    "?", ".", "#n/a", "#na", "#div/0!", "#num!", "#value!", "#ref!", "#null!", "#name?",
+))  # fmt: skip
+"""Texts, in lower case, of what was not recorded; the last ones are Excel's."""
+
+_WRAPPED: Final = re.compile(r"(?:[A-Za-z][\w.]*)?[(\[]+\s*([^\s,()\[\]]+)\s*(?:,\s*[A-Za-z_]+=.*)?[)\]]+")
+"""One number as an array or a tensor is printed: "tensor(0.5, grad_fn=...)", "[0.1]"."""
 
 
 class OptionError(ValueError):
@@ -64,19 +71,22 @@ class ColumnError(OptionError):
         The role whose column must be named.
     setting
         The argument that would do as well where the quantity was constant; empty if none.
+    also
+        Another argument that is missing; empty if none.
     """
 
-    def __init__(self, problem: str, role: str, setting: str = "") -> None:
-        constant = f", or give {{}}{setting} if it was constant" if setting else ""
+    def __init__(self, problem: str, role: str, setting: str = "", also: str = "") -> None:
+        constant = f", or give {{0}}{setting} if it was constant" if setting else ""
+        constant += f"; {also} is missing as well: give {{0}}{also}" if also else ""
         super().__init__(
             problem,
             f"name it by columns, {role}=NAME" + constant.format(""),
             f"name it by --column {role}=NAME" + constant.format("--"),
         )
-        self.role, self.setting = role, setting
+        self.role, self.setting, self.also = role, setting, also
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.problem, self.role, self.setting)
+        return type(self), (self.problem, self.role, self.setting, self.also)
 
 
 def numbers(name: str, values: Any) -> Array:
@@ -97,6 +107,9 @@ def numbers(name: str, values: Any) -> Array:
             raise ValueError(f"{name} must hold real numbers, got a whole number beyond all floats") from None
         blank = np.array([_text(value) in _BLANK for value in array], dtype=bool)
         wrong = np.flatnonzero(np.isnan(parsed) & ~blank)
+        if wrong.size:
+            array, parsed = _unwrapped(array, parsed, wrong)
+            wrong = wrong[np.isnan(parsed[wrong]) & (_lowered(array[wrong]) != "nan")]
         if wrong.size == 0:
             # Python reads a text to the last bit, older pandas does not.
             exact = [
@@ -109,6 +122,24 @@ def numbers(name: str, values: Any) -> Array:
             f"got {validation.shown(str(array[wrong[0]]))} in row {wrong[0] + 1}"
         )
     raise ValueError(f"{name} must hold real numbers, got {array.dtype}")
+
+
+def _unwrapped(array: Any, parsed: Array, places: Any) -> tuple[Any, Array]:
+    """Return texts, and their numbers, with those at some places as the number that they print, if it is one."""
+    array, parsed = array.astype(object), parsed.copy()
+    for k in places:
+        text = array[k]
+        if isinstance(text, str) and len(text) < 500 and (match := _WRAPPED.fullmatch(text.strip())):
+            try:
+                parsed[k] = float(match[1])
+            except ValueError:
+                continue
+            array[k] = match[1]
+    return array, parsed
+
+
+def _lowered(array: Any) -> Any:
+    return np.array([_text(value) for value in array], dtype=object)
 
 
 def _text(value: Any) -> str:
@@ -154,6 +185,8 @@ def names_of_roles(table: Table, columns: Mapping[str, str]) -> dict[str, str]:
     for role in ("sharpness", "preconditioned_sharpness"):
         if role not in names:
             names |= _known_by_name(role, table, [*table.columns], names)
+    if "sharpness" not in names and "preconditioned_sharpness" not in names:
+        names |= spectra.numbered([name for name in table.columns if name not in names.values()])
     refuse_other_optimizers(table, names)
     if "sharpness" not in names and "preconditioned_sharpness" in names:
         names["sharpness"] = names["preconditioned_sharpness"]  # the one that the threshold is of
@@ -278,7 +311,7 @@ def listed(table: Table) -> str:
     return text if len(text) <= 400 else f"{text[:400]}... ({len(table.columns)} columns)"
 
 
-def missing(role: str, table: Table, setting: str = "") -> ColumnError:
+def missing(role: str, table: Table, setting: str = "", also: str = "") -> ColumnError:
     """Return the error that a role has no column.
 
     >>> print(missing("lr", Table({"sharpness": [1.0]}), "lr"))
@@ -287,4 +320,4 @@ def missing(role: str, table: Table, setting: str = "") -> ColumnError:
     problem = (
         f"run must have a column {role} (also known as {', '.join(ALIASES[role][1:5])}), got {listed(table)}"
     )
-    return ColumnError(problem, role, setting)
+    return ColumnError(problem, role, setting, also)

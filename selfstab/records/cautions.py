@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import xarray
 
 CAUTIONS: Final = {
-    "large_drop": "the drop is more than a tenth of the sharpness: the loss's own curvature enters",
+    "large_drop": "the drop, or the law's, is more than a tenth of the sharpness: the loss's own curvature enters",
     "settings_moved": "lr or momentum changed during the swing by more than a tenth of y0 in the threshold",
     "sharpening": "progressive sharpening during the swing is more than a tenth of y0: the law assumes there is none",
     "coarse": "fewer than 8 records between onset and crossing",

@@ -22,6 +22,7 @@ from selfstab.records.assignment import (
 )
 from selfstab.records.formats.base import Table
 from selfstab.records.laws import momentum_of_rule
+from selfstab.records.other_optimizers import adaptive_settings
 from selfstab.records.recorded_optimizer import rule_of
 from selfstab.records.roles import ALIASES, key, rank
 from selfstab.validation import Array
@@ -105,8 +106,17 @@ def columns_of(
     if optimizer is not None and "lr" not in names and isinstance(optimizer.lr, float):
         lr = optimizer.lr
     values = {role: numbers(name, table.columns[name]) for role, name in names.items()}
+    adaptive = adaptive_settings(table) if own is None and "preconditioned_sharpness" not in names else ""
+    if adaptive and "momentum" not in names and momentum is None:
+        raise ValueError(
+            "run must be of gradient descent with heavy-ball or Nesterov momentum, got the setting "
+            f"{adaptive}, as of Adam: its threshold is of the column preconditioned_sharpness; of another "
+            "optimizer give momentum"
+        )
     size = values["sharpness"].size
     notes = [*table.notes, *settings.remarks(table)]
+    if adaptive:
+        notes.append(f"The setting {adaptive} is of Adam and its like, whose threshold is another.")
     for role, setting in (("lr", lr), ("momentum", momentum)):
         if role in names and setting is not None:
             known = values[role][~np.isnan(values[role])]
@@ -121,7 +131,7 @@ def columns_of(
             known_momentum = momentum_of_rule(own)
             constant = np.nan if known_momentum is None else known_momentum
         if constant is None:
-            raise missing(role, table, role)
+            raise missing(role, table, role, also=_also_missing(table, names, role, momentum))
         values[role] = np.full(size, constant)
         notes += settings.doubts(table) if role == "lr" and setting is None else []
     if "step" not in values:
@@ -151,6 +161,12 @@ def columns_of(
         -1 if diverged_at is None else int(diverged_at),
         own,
     )
+
+
+def _also_missing(table: Table, names: Mapping[str, str], role: str, momentum: float | None) -> str:
+    """Return the other setting that a table lacks, too, so that both are named at once."""
+    lacks = role == "lr" and momentum is None and "momentum" not in names
+    return "momentum" if lacks and settings.setting(table, "momentum") is None else ""
 
 
 def _updates(name: str, epochs: Array, each: float | None, notes: list[str]) -> Array:

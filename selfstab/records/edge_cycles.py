@@ -158,8 +158,8 @@ def sentences(data: xarray.Dataset) -> list[str]:
     first, last = int(data["edge_cycle_onset"][0]), int(data["edge_cycle_onset"][-1])
     where = f"at step {first}" if count == 1 else f"from step {first} to {last}"
     out = [
-        f"{count} self-stabilization cycle{'s' * (count != 1)} at the edge, {where}. "
-        "There the sharpness returns to the threshold before the swing dies: this is no catapult."
+        f"{count} self-stabilization cycle{'s' * (count != 1)} at the edge, {where}, no catapult{'s' * (count != 1)}: "
+        "the sharpness returns to the threshold before the swing dies."
     ]
     for measured, predicted, text, unit in (
         ("edge_cycle_period", "predicted_edge_cycle_period", "The period of cycles is", " steps"),

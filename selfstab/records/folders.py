@@ -9,7 +9,7 @@ from typing import Final
 
 from selfstab.records.formats.base import ReadError
 
-DEEPEST: Final = 6
+DEEPEST: Final = 8
 MOST: Final = 20_000
 
 

@@ -14,6 +14,8 @@ from selfstab.records.roles import key
 
 _ADAPTIVE: Final = ("beta2", "beta_2", "adam_beta2", "betas", "exp_avg_sq")
 
+_ADAPTIVE_WORDS: Final = (["beta2"], ["betas"], ["amsgrad"])
+
 
 def refuse_other_optimizers(table: Table, names: Mapping[str, str]) -> None:
     """Raise ValueError if the run is of an optimizer with another threshold, and lacks what that is of.
@@ -25,19 +27,30 @@ def refuse_other_optimizers(table: Table, names: Mapping[str, str]) -> None:
     names
         Its columns by role, as far as they are known.
     """
-    kind = settings.other_optimizer(table)
-    if "preconditioned_sharpness" in names or kind in registered():
+    if "preconditioned_sharpness" in names or settings.own_settings(table).get("name") in registered():
         return  # the rule says more
-    if kind:
+    if kind := settings.other_optimizer(table):
         raise ValueError(
             "run must be of gradient descent with heavy-ball or Nesterov momentum, or of an optimizer of selfstab's, "
-            f"got one of {kind}"
+            f"got one of {kind}; its threshold is another, and of the column preconditioned_sharpness where weights "
+            "have a preconditioner"
         )
     if sign := adaptive_sign(table, names):
         raise ValueError(
             "run must be of gradient descent with heavy-ball or Nesterov momentum, "
             f"got {sign}: the threshold of Adam and its like is another, of the column preconditioned_sharpness"
         )
+
+
+def adaptive_settings(table: Table) -> str:
+    """Return the setting that only Adam and its like have, where none names an optimizer of another kind; else nothing.
+
+    >>> adaptive_settings(Table({"sharpness": [1.0]}, {"lr": 0.1, "beta1": 0.9, "beta2": 0.999}))
+    'beta2'
+    """
+    if settings.named_optimizer(table):
+        return ""
+    return next((name for name in table.attributes if roles.words(name)[-1:] in _ADAPTIVE_WORDS), "")
 
 
 def adaptive_sign(table: Table, names: Mapping[str, str]) -> str:

@@ -20,8 +20,11 @@ _GROWTH: Final = 37.0  # ln 10^16: from rounding to the size of the weights
 _LEVEL: Final = 0.05  # spread of a level plateau
 _RISEN: Final = 0.2  # by how much the sharpness has risen to it
 _CLOSE: Final = 0.06  # of a ratio to that of a cause
+_RISES: Final = 0.1  # of the steps, in each of so many parts
+_PARTS: Final = 5
 _FEWEST: Final = 20
 _MOST_NEAR: Final = 3
+_OF_SUMS: Final = 2.5
 
 
 @dataclass(frozen=True)
@@ -48,23 +51,27 @@ class Plateau:
         """What is said of it."""
         if self.ratio > 1.0:
             where = (
-                f"The sharpness is above the threshold at {self.steps} of {self.of} steps, at {self.ratio:.3g} times "
-                "it, while the loss falls."
+                f"The sharpness is {self.ratio:.3g} times the threshold, at {self.steps} of {self.of} steps, and the "
+                "loss falls. Such a run would diverge."
             )
-            why = "Such a run would diverge: sharpness, learning rate or momentum is of another scale or optimizer."
         else:
-            where = f"The sharpness levels off at {self.ratio:.3g} times the threshold while the loss goes up and down."
-            why = "Sharpness, learning rate or momentum may be of another scale or optimizer."
+            where = f"The sharpness levels off at {self.ratio:.3g} times the threshold, and the loss goes up and down."
         return [
             where,
-            why,
-            "The likely causes of this ratio follow.",
+            "Sharpness, learning rate or momentum is of another scale, or the optimizer is another. Likely causes:",
             *(f"- {cause}" for cause in self.causes),
         ]
 
 
 def plateau_of(
-    steps: Array, smooth: Array, thresholds: Array, losses: Array | None, momentum: Array, lookahead: float
+    steps: Array,
+    smooth: Array,
+    thresholds: Array,
+    losses: Array | None,
+    momentum: Array,
+    lookahead: float,
+    *,
+    crossed: bool = False,
 ) -> Plateau | None:
     """Return where the sharpness levels off if that cannot be of a run with this threshold; trusted.
 
@@ -74,6 +81,9 @@ def plateau_of(
         Of each record: smoothed sharpness, S*, loss or None, β.
     lookahead
         γ.
+    crossed
+        Whether a swing began where the sharpness rose through the threshold. Then the scale is right, and a sharpness
+        that stays below is what the swing left.
     """
     used = np.isfinite(thresholds) & (thresholds > 0.0)
     if used.sum() < _FEWEST:
@@ -95,7 +105,7 @@ def plateau_of(
     risen = level - float(ratios[: max(ratios.size // 10, 1)].min()) > _RISEN * level
     # With momentum the loss rises below the threshold, too, in any direction that is not overdamped.
     odd = loss is not None and _oscillates(loss[late]) and (risen or not beta.any())
-    if 0.0 < level < BELOW and flat and odd:
+    if 0.0 < level < BELOW and flat and odd and not crossed:
         size = ratios[late].size
         return Plateau(level, size, size, causes(level, float(np.median(beta)), lookahead))
     return None
@@ -110,9 +120,9 @@ def _falls(loss: Array | None) -> bool:
 
 
 def _oscillates(loss: Array) -> bool:
-    """Whether a loss rises at a tenth of its steps or more, by more than rounding."""
+    """Whether a loss rises at a tenth of its steps or more, by more than rounding, in each fifth of them."""
     rises = np.diff(loss) > 1e-9 * np.abs(loss[1:]).max(initial=0.0)
-    return bool(rises.mean() > 0.1)
+    return all(part.size > 0 and part.mean() > _RISES for part in np.array_split(rises, _PARTS))
 
 
 def causes(ratio: float, momentum: float, lookahead: float = 0.0) -> tuple[str, ...]:
@@ -128,48 +138,69 @@ def causes(ratio: float, momentum: float, lookahead: float = 0.0) -> tuple[str, 
     Returns
     -------
     tuple of str
-        Causes whose ratio is within 6%, then those without a ratio of their own.
+        Causes whose ratio is within 6%, the usual ones first; above the threshold those of up to twice the ratio, since
+        the run itself may be below its edge; then those without a ratio of their own.
 
     Examples
     --------
     >>> causes(2.01, 0.0)[0]
-    "a factor 1/2 of the trained loss that the Hessian's lacks (2)"
+    "The Hessian's loss lacks the factor 1/2 of the trained one (ratio 2)."
     >>> causes(10.0, 0.9)[0]
-    'momentum that averages the gradient, so that lr counts 1 - momentum times (10)'
+    'The momentum averages gradients: lr counts 1 - momentum times (ratio 10).'
     """
+    known = _with_ratios(momentum, lookahead)
+    far = [float(np.log(of / ratio)) for of, _, _ in known]
+    near = [k for k, distance in enumerate(far) if abs(distance) < _CLOSE]
+    beyond = [k for k, distance in enumerate(far) if ratio > 1.0 and _CLOSE <= distance < np.log(2.0)]
+    usual = sorted((abs(far[k]), k) for k in near if known[k][1])
+    rare = sorted((abs(far[k]), k) for k in near if not known[k][1])
+    possible = sorted((far[k], k) for k in beyond if known[k][1])
+    out = [_sentence(known[k]) for _, k in [*usual, *possible][:_MOST_NEAR]]
+    noisy = "Minibatches are noisy, weight decay is not counted, or lr is larger than recorded."
+    if ratio < 1.0 and not out:
+        out.append(noisy)
+    samples = f"of about {max(ratio, 1.0 / ratio):.3g} samples or outputs."
+    if ratio >= _OF_SUMS:
+        out.append(f"The Hessian's loss is a sum and the trained one a mean, {samples}")
+    elif ratio <= 1.0 / _OF_SUMS:
+        out.append(f"The Hessian's loss is a mean and the trained one a sum, {samples}")
+    out += [] if usual else [_sentence(known[k]) for _, k in rare[:_MOST_NEAR]]
+    if ratio > 1.0:
+        out.append("The optimizer is Adam or its like: its threshold is of the preconditioned sharpness.")
+        out.append("Gradients are clipped, or lr is smaller than recorded.")
+    elif noisy not in out:
+        out.append(noisy)
+    return tuple(out)
+
+
+def _sentence(cause: tuple[float, bool, str]) -> str:
+    return f"{cause[2]} (ratio {cause[0]:.3g})."
+
+
+def _with_ratios(momentum: float, lookahead: float) -> list[tuple[float, bool, str]]:
+    """Return causes that have a ratio of their own: it, whether the cause is usual, and a clause."""
     known = [
-        (2.0, "a factor 1/2 of the trained loss that the Hessian's lacks"),
-        (0.5, "a factor 1/2 of the Hessian's loss that the trained one lacks"),
+        (2.0, True, "The Hessian's loss lacks the factor 1/2 of the trained one"),
+        (0.5, True, "The trained loss lacks the factor 1/2 of the Hessian's"),
     ]
     if momentum > 0.0:
+        averaged = "The momentum averages gradients: lr counts 1 - momentum times"
         known += [
-            (
-                1.0 / (1.0 - momentum),
-                "momentum that averages the gradient, so that lr counts 1 - momentum times",
-            ),
-            (1.0 / (1.0 + momentum), "no momentum in the run"),
+            (1.0 / (1.0 - momentum), True, averaged),
+            (1.0 / (1.0 + momentum), True, "The run has no momentum"),
         ]
         if lookahead == 0.0:
-            known.append((1.0 / (1.0 + 2.0 * momentum), "Nesterov's momentum, whose lookahead is missing"))
+            nesterov = "The momentum is Nesterov's, and its lookahead is missing"
+            known.append((1.0 / (1.0 + 2.0 * momentum), True, nesterov))
     else:
-        known += [(1.0 + beta, f"a momentum of {beta:g} that is missing") for beta in (0.9, 0.95, 0.99)]
+        usual = 0.9
         known += [
-            (1.0 / (1.0 - beta), f"averaged momentum of {beta:g} that is missing") for beta in (0.9, 0.99)
+            (1.0 + beta, beta == usual, f"A momentum of {beta:g} is missing") for beta in (0.9, 0.95, 0.99)
+        ]
+        known += [
+            (1.0 / (1.0 - beta), beta == usual, f"A momentum of {beta:g} that averages gradients is missing")
+            for beta in (0.9, 0.99)
         ]
     if lookahead > 0.0:
-        known.append((1.0 + 2.0 * lookahead, "a lookahead that the run did not have"))
-    distance = [abs(np.log(ratio / of)) for of, _ in known]
-    near = sorted(
-        (far, f"{text} ({of:.3g})") for far, (of, text) in zip(distance, known, strict=True) if far < _CLOSE
-    )
-    out = [text for _, text in near[:_MOST_NEAR]]
-    if ratio > 1.0:
-        if ratio >= 2.5:
-            out.append(f"a sum where the loss is a mean, of about {ratio:.3g} samples or outputs")
-        out.append("Adam or its like, whose threshold is of the preconditioned sharpness")
-        out.append("gradient clipping or a smaller lr than recorded")
-    else:
-        if ratio <= 0.4:
-            out.append(f"a mean where the loss is a sum, of about {1.0 / ratio:.3g} samples or outputs")
-        out.append("a larger lr than recorded, weight decay, or noise of minibatches")
-    return tuple(out)
+        known.append((1.0 + 2.0 * lookahead, True, "The run has no lookahead"))
+    return known

@@ -56,12 +56,13 @@ def recorded_run(
     keep: str | None = None,
     updates_per_epoch: float | None = None,
     optimizer: Optimizer | None = None,
+    member: str = "",
 ) -> xarray.Dataset:
     """Read a recorded run into one form; :func:`analyze` says what is accepted, and how it is treated.
 
     Parameters
     ----------
-    run, lr, momentum, lookahead, columns, keep, updates_per_epoch, optimizer
+    run, lr, momentum, lookahead, columns, keep, updates_per_epoch, optimizer, member
         As for :func:`analyze`.
 
     Returns
@@ -98,10 +99,11 @@ def recorded_run(
         validation.one_of("keep", keep, _KEPT)
     if optimizer is not None:
         _check_optimizer(optimizer, lr, momentum, ahead)
-    source = columns_of(formats.read(run), dict(columns or {}), lr, momentum, each, optimizer)
+    source = columns_of(formats.read(run, member), dict(columns or {}), lr, momentum, each, optimizer)
     names, notes, values = source.names, [*source.notes], source.values
     size = values["sharpness"].size
     rows: Integers = np.arange(1, size + 1)
+    rows, values = _with_steps(rows, values, notes)
     if keep is not None:
         values = _one_branch(values, keep, notes)
     rows, values = _in_order(rows, values, names, notes)
@@ -139,7 +141,40 @@ def recorded_run(
     return out
 
 
+def _rows(count: int, one: str = "", several: str = "") -> str:
+    """Return how many rows, and a verb for one or for several of them."""
+    return f"{count} row{'s' * (count != 1)} {one if count == 1 else several}".rstrip()
+
+
 # -- rows ---------------------------------------------------------------------------------------------------------
+
+
+def _with_steps(
+    rows: Integers, values: dict[str, Array], notes: list[str]
+) -> tuple[Integers, dict[str, Array]]:
+    """Leave out rows without a step that hold no sharpness, as of settings; a setting that stands there alone holds."""
+    sharp = ["sharpness", "preconditioned_sharpness"]
+    without = np.isnan(values["step"]) & np.all(
+        [np.isnan(values[role]) for role in sharp if role in values], axis=0
+    )
+    if not without.any() or without.all():
+        return rows, values
+    stays, kept = ~without, {}
+    for role, column in values.items():
+        kept[role] = column[stays]
+        alone = column[without & ~np.isnan(column)]
+        if (
+            role in ("lr", "momentum")
+            and np.isnan(kept[role]).all()
+            and alone.size
+            and (alone == alone[0]).all()
+        ):
+            kept[role] = np.full(int(stays.sum()), alone[0])
+    if any((~np.isnan(column[without])).any() for column in values.values()):
+        notes.append(
+            f"{_rows(int(without.sum()), 'has', 'have')} neither step nor sharpness and no place in the run."
+        )
+    return rows[stays], kept
 
 
 def _one_branch(values: dict[str, Array], keep: str, notes: list[str]) -> dict[str, Array]:
@@ -161,7 +196,9 @@ def _one_branch(values: dict[str, Array], keep: str, notes: list[str]) -> dict[s
             values[role][known[~stays]] = np.nan
             removed = max(removed, int((~stays).sum()))
     if removed:
-        notes.append(f"Steps go back: of what stands twice the {keep} is kept, {removed} rows are left out.")
+        notes.append(
+            f"Steps go back: of what stands twice the {keep} is kept, {_rows(removed, 'is', 'are')} left out."
+        )
     return values
 
 
@@ -177,7 +214,7 @@ def _in_order(
         at = int(np.flatnonzero(step < 0)[0])
         raise ValueError(f"{name} must hold whole numbers >= 0, got {step[at]:g} in row {rows[at]}")
     if (np.diff(step) < 0).any():
-        notes.append("Rows were not in the order of their steps; they have been sorted.")
+        notes.append("Rows were not in the order of their steps. They are sorted.")
     order = np.argsort(step, kind="stable")
     rows, values = rows[order], {role: column[order] for role, column in values.items()}
     step = values["step"]
@@ -205,10 +242,13 @@ def _in_order(
                 "after a restart, --keep last takes the last",
             )
         values[role] = joined
-    notes.append(f"{int((~first).sum())} rows repeat a step without contradiction; they have been joined.")
+    notes.append(
+        f"{_rows(int((~first).sum()), 'repeats', 'repeat')} a step without contradiction. They are joined."
+    )
     if near:
         notes.append(
-            f"{near} values differ from those of the same step in the last digits; the first ones stand."
+            f"{near} value{' differs' if near == 1 else 's differ'} from that of the same step in the last digits. "
+            "The first one stands."
         )
     return rows[first], values
 
@@ -236,7 +276,9 @@ def _until_divergence(
             # A step that a loss scaler skips: the run went on.
             values[role] = column.copy()
             values[role][beyond[:passing]] = np.nan
-            notes.append(f"{names[role]} is infinite in {passing} rows and finite again: they are left out.")
+            notes.append(
+                f"{names[role]} is infinite in {_rows(passing)} and finite again. It is left out there."
+            )
         if for_good.size == 0:
             continue
         at = int(for_good[0])
@@ -250,7 +292,7 @@ def _until_divergence(
     measurements = np.flatnonzero(~empty)
     last = int(measurements[-1]) + 1 if measurements.size else 0
     if last < end:
-        notes.append(f"The last {end - last} rows hold no measurement; they have been left out.")
+        notes.append(f"At the end {_rows(end - last, 'is', 'are')} left out, without a measurement.")
         known = values["loss"][:last][np.isfinite(values["loss"][:last])] if "loss" in values else np.empty(0)
         if not cause and known.size and known[-1] > _BLOWN_UP * np.abs(known).min():
             diverged_at = int(values["step"][last])
@@ -276,7 +318,7 @@ def _with_settings_in_every_row(
             continue
         if known.size and known[0] != 0 and (column[known] == column[known[0]]).all():
             notes.append(
-                f"{names[role]} is missing in the first {known[0]} rows; its only value holds there, too."
+                f"{names[role]} is missing in {_rows(int(known[0]))} at the start: its only value holds there, too."
             )
             column[: known[0]] = column[known[0]]
             known = np.flatnonzero(~np.isnan(column))
@@ -293,7 +335,7 @@ def _with_settings_in_every_row(
             holds = np.maximum.accumulate(np.where(np.isnan(column), 0, np.arange(column.size)))
             values[role] = column[holds]
             missing = column.size - known.size
-            notes.append(f"{names[role]} is missing in {missing} rows; there the last value before holds.")
+            notes.append(f"{names[role]} is missing in {_rows(missing)}: the last value before holds.")
     return values
 
 
@@ -398,5 +440,5 @@ def _gaps(values: dict[str, Array], names: dict[str, str]) -> list[str]:
         wide = int((strides > usual).sum())
         if wide:
             longest = int(strides.max())
-            notes.append(f"{names[role]} has {wide} gaps in its record, the longest of {longest} steps.")
+            notes.append(f"{names[role]} has gaps in its record: {wide}, the longest of {longest} steps.")
     return notes

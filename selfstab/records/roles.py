@@ -17,7 +17,8 @@ ALIASES: Final = {
         "sharpness", "lambda_max", "max_lambda", "lambda_1", "lambda1", "top_eigenvalue", "largest_eigenvalue",
         "max_eigenvalue", "hessian_top", "hessian_max", "top_hessian_eigenvalue", "hessian_top_eigenvalue", "lmax",
         "λ_max", "λmax", "λ_1", "λ1", "max_eig", "eig_max", "top_eig", "max_eigval", "top_eigval", "eigenvalue_max",
-        "leading_eigenvalue", "hessian_eigenvalue", "hessian_eig", "sharpness_step",
+        "leading_eigenvalue", "hessian_eigenvalue", "hessian_eig", "sharpness_step", "hessian_spectral_norm", "lam_max",
+        "sharp",
     ),
     "lr": ("lr", "learning_rate", "learningrate", "eta", "η", "step_size", "stepsize"),
     "momentum": ("momentum", "beta", "β", "mu", "beta1", "beta_1", "adam_beta1"),
@@ -59,8 +60,26 @@ ADAPTIVE: Final = frozenset((
 ))  # fmt: skip
 """Optimizers of another threshold, as they stand in names of columns such as "lr-AdamW"."""
 
+_LARGEST: Final = frozenset(("max", "maximum", "maximal", "top", "largest", "leading", "dominant", "biggest"))
+_EIGENVALUE: Final = frozenset((
+    "eigenvalue", "eigenvalues", "eigval", "eigvals", "eig", "eigs", "eigen", "ev", "evalue", "lambda", "lam", "λ",
+    "curvature", "value",
+))  # fmt: skip
+_HESSIAN: Final = frozenset(("hessian", "hess", "h", "of", "the"))
+"""Words that name the sharpness in any order: "max_hessian_eigenvalue"."""
+
+_UNITS: Final = frozenset((
+    "1", "lr", "eta", "η", "it", "its", "iter", "iters", "iteration", "iterations", "step", "steps", "update",
+    "updates", "a", "u", "au", "arb", "unit", "units", "nats", "nat", "h", "hessian", "β", "beta", "λ", "λmax", "l",
+    "s", "w", "weight", "2", "mse", "ce", "train", "training", "full", "gd", "sgd", "lambda", "max", "momentum",
+    "float32", "float64",
+))  # fmt: skip
+"""Words that may stand in brackets behind a name, such as its unit or its symbol."""
+
 _PART: Final = re.compile(r"(layer|block|conv|fc|linear|head|attn|embed)s?\d*")
 """Words that name a part of a network."""
+
+_BRACKETS: Final = re.compile(r"(.*\S)\s*[\[(]([^\[\]()]*)[\])]\s*")
 
 _GROUP: Final = re.compile(r"(pg|group)?\d+")
 
@@ -112,8 +131,8 @@ def rank(role: str, name: str) -> float | None:
     [0, 1, 2, 3, 4]
     >>> [rank("loss", name) for name in ("train_loss", "val_loss", "train/loss_step", "train/loss_epoch")]
     [1, None, 3, 3.5]
-    >>> [rank("lr", name) for name in ("lr-SGD", "lr-SGD-momentum", "train/learning_rate")]
-    [3, None, 3]
+    >>> [rank("lr", name) for name in ("lr-SGD", "lr-SGD-momentum", "train/learning_rate", "Learning rate (η)")]
+    [3, None, 3, 2]
     """
     aliases = ALIASES[role]
     if name == role:
@@ -122,19 +141,31 @@ def rank(role: str, name: str) -> float | None:
         return 1
     if len(name) > _LONGEST:
         return None
+    if (match := _BRACKETS.fullmatch(name)) and _UNITS.issuperset(words(match[2])):
+        bare = rank(role, match[1])
+        return None if bare is None else max(bare, 2)
     known = _joined(role)
     here = words(name)
     if "".join(here) in known:
         return 2
+    if role == "sharpness" and _is_eigenvalue(here):
+        return 3
     around = _AROUND | _AROUND_ROLE.get(role, frozenset())
     if _within(here, known, around):
         return 3.5 if "epoch" in here else 3
     *path, last = [part for part in re.split(r"[/|:.]+", name) if words(part)] or [""]
-    before = words(" ".join(path))
-    strange = any(word in _OTHER or _PART.fullmatch(word) for word in before)
-    if path and not strange and _within(words(last), known, around):
+    if path and not is_other(" ".join(path)) and _within(words(last), known, around):
         return 4
     return None
+
+
+def is_other(text: str) -> bool:
+    """Return whether a text has a word by which a name is another quantity.
+
+    >>> is_other("test"), is_other("layer3"), is_other("INFO")
+    (True, True, False)
+    """
+    return any(word in _OTHER or _PART.fullmatch(word) is not None for word in words(text))
 
 
 def known(role: str, names: Iterable[str]) -> list[str]:
@@ -177,6 +208,13 @@ def counts_of_steps(names: Iterable[str]) -> list[str]:
 def _joined(role: str) -> frozenset[str]:
     # "_step" is W&B's own count; in other words it would be any step.
     return frozenset("".join(words(alias)) for alias in ALIASES[role] if not alias.startswith("_"))
+
+
+def _is_eigenvalue(here: list[str]) -> bool:
+    """Return whether words are those of a largest eigenvalue, in any order."""
+    largest, kind = _LARGEST.intersection(here), _EIGENVALUE.intersection(here)
+    rest = set(here) - _LARGEST - _EIGENVALUE - _HESSIAN - _AROUND - _AROUND_ROLE["sharpness"]
+    return bool(largest and kind and kind != {"value"} and not rest)
 
 
 def _within(here: list[str], known: frozenset[str], around: frozenset[str]) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.notices import printable
+from selfstab.optimizers.registry import registered
 from selfstab.records.formats.base import Table
 from selfstab.records.roles import ALIASES, key, rank, words
 
@@ -133,13 +134,31 @@ def other_optimizer(table: Table) -> str:
     kind = own_settings(table).get("name", "HeavyBall")
     if kind != "HeavyBall":
         return printable(str(kind))
+    known = {name.lower() for name in registered()} - {"heavyball"}
+    for text in _names(table):
+        if re.search(OTHERS, text, re.IGNORECASE) or text.lower() in known:
+            return printable(text)
+    return ""
+
+
+def named_optimizer(table: Table) -> str:
+    """Return how the settings name the optimizer; empty if they do not.
+
+    >>> named_optimizer(Table({"sharpness": [1.0]}, {"optimizer/name": "SGD", "lr": 0.1}))
+    'SGD'
+    """
+    return next(map(printable, _names(table)), "")
+
+
+def _names(table: Table) -> list[str]:
+    """Return the texts that name an optimizer."""
+    found = []
     for name, value in table.attributes.items():
         here = words(name)
         named = not _OPTIMIZER.isdisjoint(here) and here[-1] in _OPTIMIZER | _KIND
-        text = value if named and isinstance(value, str) and len(value) < 100 else "{"
-        if not text.startswith("{") and re.search(OTHERS, text, re.IGNORECASE):
-            return printable(text)
-    return ""
+        if named and isinstance(value, str) and len(value) < 100 and not value.startswith("{"):
+            found.append(value)
+    return found
 
 
 def own_settings(table: Table) -> dict[str, Any]:

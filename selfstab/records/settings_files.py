@@ -20,7 +20,7 @@ LOGS: Final = (
     "metrics.csv", "trainer_state.json", "results.txt", "data.hdf5", "history.csv", "history.json", "history.jsonl",
     "history.parquet", "progress.csv", "log.csv", "logs.csv", "log.json", "log.jsonl", "metrics.json", "metrics.jsonl",
     "training.csv", "training.log", "training_log.csv", "train_log.csv", "wandb-history.jsonl", "run.csv",
-    "results.csv", "results.json",
+    "results.csv", "results.json", "mlflow.db", "mlruns.db",
 )  # fmt: skip
 """Names under which training code keeps its log, each in a folder of its own."""
 

@@ -10,25 +10,19 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.notices import printable
+from selfstab.records import spectra
 from selfstab.records.column_sizes import check_array
 from selfstab.records.formats.base import Column, ReadError, Table
+from selfstab.records.roles import rank
+from selfstab.records.series import columns_of_series
 
 _DEEPEST: Final = 8
 _MOST_COLUMNS: Final = 10_000
 
 _HISTORY: Final = ("log_history", "history", "records", "metrics", "logs", "data", "rows", "scalars")
 """Names under which a document keeps its rows or columns, beside settings."""
-
-_SHARPNESSES: Final = (
-    "eigs",
-    "eigenvalues",
-    "hessian_eigs",
-    "hessian_eigenvalues",
-    "top_eigenvalues",
-    "eigvals",
-    "evals",
-)
-"""Names of arrays with a column for each of the largest eigenvalues, the largest first."""
+_FEWEST: Final = 3
+"""Rows of which each is an object or a list of its own."""
 
 
 def runs(document: Any) -> dict[str, Any]:
@@ -86,7 +80,7 @@ def table(document: Any) -> Table:
     {'config/lr': 0.1}
     """
     if _is_rows(document):
-        return Table(_of_rows(document))
+        return _of_rows(document)
     if not isinstance(document, Mapping):
         raise ReadError(
             f"run must be rows or columns with names, got {validation.shown(document)}; write a list of objects, "
@@ -95,7 +89,7 @@ def table(document: Any) -> Table:
     if "columns" in document and _is_list(document.get("data")):  # pandas, orient="split" or "table"
         return Table(_of_split(document))
     if isinstance(document.get("schema"), Mapping) and _is_rows(document.get("data")):
-        return Table(_of_rows(document["data"]))
+        return _of_rows(document["data"])
     for name in _HISTORY:
         part = document.get(name)
         rest = {key: value for key, value in document.items() if key != name}
@@ -105,6 +99,11 @@ def table(document: Any) -> Table:
             return Table(inner.columns, scalars(rest) | dict(inner.attributes), inner.roles)
     if columns := _of_cells(document):
         return Table(columns)
+    if rows := _by_steps(document):
+        return _of_rows(rows)
+    if series := _of_pairs(document):
+        rest = {name: value for name, value in document.items() if name not in series}
+        return Table(columns_of_series(series), scalars(rest))
     found: dict[str, Any] = {}
     attributes: dict[str, Any] = {}
     roles: dict[str, str] = {}
@@ -142,28 +141,67 @@ def _place(
     elif array.ndim == 2 and 0 < array.shape[1] <= 100:
         for k in range(array.shape[1]):
             columns[f"{name}/{k}"] = array[:, k]
-        if name.rpartition("/")[2].lower() in _SHARPNESSES:
-            roles.setdefault("sharpness", f"{name}/0")
-            if array.shape[1] > 1:
-                roles.setdefault("second_sharpness", f"{name}/1")
+        if spectra.is_list(name):
+            roles |= spectra.roles_of([f"{name}/{k}" for k in range(array.shape[1])])
     if len(columns) > _MOST_COLUMNS:
         raise ReadError(f"run must have at most {_MOST_COLUMNS} columns, got more")
 
 
-def _of_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return columns of a list of objects; what a row lacks is None."""
+def _by_steps(document: Mapping[Any, Any]) -> list[Mapping[str, Any]]:
+    """Return the rows of an object that has one for each step by its number; none if it is another."""
+    whole = len(document) >= _FEWEST and all(
+        str(step).isdecimal() and len(str(step)) < 16 and isinstance(row, Mapping)
+        for step, row in document.items()
+    )
+    if not whole:
+        return []
+    named = any(rank("step", str(name)) is not None for row in document.values() for name in row)
+    return [row if named else {"step": int(step), **row} for step, row in document.items()]
+
+
+def _of_pairs(document: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return steps and values of quantities that are lists of [step, value] or [time, step, value]."""
+    series = {}
+    for name, value in document.items():
+        if not (_is_list(value) and len(value) >= _FEWEST and all(_is_list(pair) for pair in value)):
+            continue
+        if {len(pair) for pair in value} not in ({2}, {3}) or spectra.is_list(str(name)):
+            return {}
+        try:
+            array = np.array(value, dtype=np.float64)
+        except (TypeError, ValueError, OverflowError):
+            return {}
+        steps = array[:, -2]
+        if not ((steps == np.round(steps)).all() and (np.diff(steps) > 0).all()):
+            return {}
+        series[printable(str(name))] = steps, array[:, -1]
+    return series
+
+
+def _of_rows(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the columns of a list of objects; what a row lacks is None."""
     # Of each column what there is, and where: many columns of many rows may be mostly empty.
     columns: dict[str, tuple[list[int], list[Any]]] = {}
     for k, row in enumerate(rows):
         for name, value in _leaves(row, ""):
             if name not in columns and len(columns) >= _MOST_COLUMNS:
                 raise ReadError(f"run must have at most {_MOST_COLUMNS} columns, got more")
-            if not _is_list(value):
+            if not _is_list(value) or spectra.is_list(name):
                 places, values = columns.setdefault(name, ([], []))
                 places.append(k)
                 values.append(value)
     size = len(rows)
-    return {name: Column(size, partial(_spread, name, size, *column)) for name, column in columns.items()}
+    out: dict[str, Any] = {}
+    roles: dict[str, str] = {}
+    for name, column in columns.items():
+        if any(map(_is_list, column[1])):
+            check_array(name, (size * spectra.MOST,), 8)
+            several = spectra.columns(name, _spread(name, size, *column))
+            out |= several
+            roles |= spectra.roles_of([*several])
+        else:
+            out[name] = Column(size, partial(_spread, name, size, *column))
+    return Table(out, roles=roles)
 
 
 def _spread(name: str, size: int, places: list[int], values: list[Any]) -> Any:

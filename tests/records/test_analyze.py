@@ -9,7 +9,7 @@ import pytest
 
 import selfstab as ss
 from selfstab import theory
-from selfstab.observables.kinds import smoothed
+from selfstab.observables.kinds import smoothed, white_noise
 from selfstab.records import analyze as analyze_module
 from selfstab.records.cautions import measured_by
 
@@ -169,7 +169,7 @@ def test_noise_of_the_recorded_sharpness_is_told():
         assert ("noisy" in analyze_module.cautions_of(seen, largest)) is told_of
         if share:
             smooth = smoothed(noisy["sharpness"].values, np.ones(run.sizes["step"] - 1))
-            assert analyze_module._noise(smooth) == pytest.approx(share * y0, rel=0.2)
+            assert white_noise(smooth) == pytest.approx(share * y0, rel=0.2)
 
 
 def test_the_absolute_excess_has_a_name_of_its_own_and_the_former_one():

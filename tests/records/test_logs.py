@@ -291,7 +291,7 @@ def test_values_that_differ_in_the_last_bits_are_one(reference):
     table = {"step": [0, 0, 1, 1, 2], "sharpness": [1.0, 1.0 + 1e-7, 2.0, 2.0, 3.0]}
     data = ss.analyze(table, lr=LR, momentum=MOMENTUM)
     assert data.sharpness.values.tolist() == [1.0, 2.0, 3.0]
-    assert "1 values differ from those of the same step in the last digits" in notes(data)
+    assert "1 value differs from that of the same step in the last digits" in notes(data)
     table["sharpness"][1] += 1e-5
     with pytest.raises(ValueError, match="sharpness must have one value for a step"):
         ss.analyze(table, lr=LR, momentum=MOMENTUM)

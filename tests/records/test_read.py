@@ -276,7 +276,7 @@ def test_a_step_that_a_loss_scaler_skips_ends_no_run():
     data = recorded_run(run, momentum=0.0)
     assert int(data.diverged_at) == -1
     assert np.isnan(data.loss.values[[7, 8]]).all()
-    assert "loss is infinite in 2 rows and finite again: they are left out." in json.loads(
+    assert "loss is infinite in 2 rows and finite again. It is left out there." in json.loads(
         data.attrs["notes"]
     )
     loss[-3:] = np.inf

@@ -9,7 +9,7 @@ import pytest
 import xarray
 
 import selfstab as ss
-from selfstab.reports import analysis
+from selfstab.reports import analysis, analysis_text
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +61,10 @@ def test_a_page_without_catapults_or_loss_says_so():
 def test_of_very_many_catapults_the_largest_are_listed(seen):
     many = xarray.concat([seen[["drop", "cautions"]]] * 5, "catapult", combine_attrs="override")
     many["drop"] = ("catapult", [1.0, 5.0, 2.0, 4.0, 3.0])
-    listed, told = analysis._listed(many, 3)
+    listed, told = analysis_text.listed(many, 3)
     assert listed["number"].values.tolist() == [1, 3, 4]
     assert told == "Listed are the 3 of the largest drop."
-    assert analysis._listed(many, 5)[1] == ""
+    assert analysis_text.listed(many, 5)[1] == ""
 
 
 def test_json_is_valid_and_has_null_for_what_is_not_defined(run, seen):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -9,11 +10,13 @@ from typing import Any, Final
 import numpy as np
 
 from selfstab import sizes
+from selfstab.records import spectra
 from selfstab.records.column_sizes import TEXT_BYTES, check_array
 from selfstab.records.formats.base import Column, Format, Table
 from selfstab.records.formats.frame import table_of_frame
 from selfstab.records.formats.registry import register
 from selfstab.records.frames import is_long, members_of_frame, run_column, run_of_frame, side_by_side
+from selfstab.records.roles import rank
 
 _MOST_COLUMNS: Final = 10_000
 
@@ -34,14 +37,28 @@ class _Columnar(Format):
 
         names, rows, types = self.shape(source)
         plain = [name for name in names if types[name] is not None]
+        counted = self.index(source)
         if member or side_by_side(names) or run_column(names) or is_long(names):
             frame = pandas.DataFrame({name: _values(self, source, name, rows, types[name]) for name in plain})
             frame, notes = run_of_frame(frame, member)
             table = table_of_frame(frame)
             return Table(table.columns, notes=notes)
-        return Table(
-            {name: Column(rows, partial(_values, self, source, name, rows, types[name])) for name in plain}
-        )
+        columns: dict[str, Any] = {
+            name: Column(rows, partial(_values, self, source, name, rows, types[name])) for name in plain
+        }
+        if (
+            counted is not None
+            and len(counted) == rows
+            and not any(rank("step", name) in (0, 1) for name in names)
+        ):
+            columns = {"step": np.asarray(counted)} | columns
+        several: dict[str, Any] = {}
+        roles: dict[str, str] = {}
+        for name in names:
+            if types[name] is None and spectra.is_list(name):
+                several |= spectra.columns(name, _values(self, source, name, rows, spectra.MOST * 8))
+                roles |= spectra.roles_of([*several])
+        return Table(columns | several, roles=roles)
 
     def shape(self, source: Path) -> tuple[list[str], int, dict[str, int | None]]:
         """Return the columns' names, the number of rows, and bytes of a value of each; None of what is no number."""
@@ -50,6 +67,22 @@ class _Columnar(Format):
     def column(self, source: Path, name: str) -> Any:
         """Return one column as an array of Arrow."""
         raise NotImplementedError
+
+    def index(self, source: Path) -> range | None:
+        """Return the index of a frame of pandas that is no column but a range, if it is not that of plain rows."""
+        return None
+
+
+def _range(metadata: Any) -> range | None:
+    """Return what pandas keeps in a file's metadata of an index that counts, as steps at a stride do."""
+    try:
+        (entry,) = json.loads((metadata or {})[b"pandas"])["index_columns"]
+        counted = range(int(entry["start"]), int(entry["stop"]), int(entry["step"]))
+        named = rank("step", str(entry.get("name"))) is not None
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        return None
+    plain = counted.start == 0 and counted.step == 1
+    return counted if counted.step > 0 and (named or not plain) else None
 
 
 def _values(form: _Columnar, source: Path, name: str, rows: int, itemsize: int | None) -> Any:
@@ -98,6 +131,13 @@ class Parquet(_Columnar):
             names, kinds = _kinds(opened.schema_arrow)
             return names, int(opened.metadata.num_rows), kinds
 
+    def index(self, source: Path) -> range | None:
+        """Return a range that pandas keeps in the metadata."""
+        import pyarrow.parquet as parquet
+
+        with source.open("rb") as file:
+            return _range(parquet.read_schema(file).metadata)
+
     def column(self, source: Path, name: str) -> Any:
         """Return one column; the others are not decompressed."""
         import pyarrow.parquet as parquet
@@ -133,6 +173,13 @@ class Feather(_Columnar):
         # By the batches' own accounts: nothing is decompressed. By a path that is no address.
         one = dataset.dataset(str(source.absolute()), format="ipc", filesystem=fs.LocalFileSystem())
         return names, int(one.count_rows(use_threads=False)), kinds
+
+    def index(self, source: Path) -> range | None:
+        """Return a range that pandas keeps in the metadata."""
+        from pyarrow import ipc
+
+        with source.open("rb") as file:
+            return _range(ipc.open_file(file).schema.metadata)
 
     def column(self, source: Path, name: str) -> Any:
         """Return one column; the others are not decompressed."""

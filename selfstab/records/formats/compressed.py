@@ -1,8 +1,10 @@
-"""Any file of another format, compressed by gzip: .csv.gz and the like."""
+"""Any file of another format, compressed: .csv.gz, .csv.bz2, .csv.xz and the like."""
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -18,12 +20,15 @@ from selfstab.records.formats.base import Format, Table
 _PIECE: Final = 2**20
 
 
-@registry.register
-class Gzip(Format):
-    """Files compressed by gzip; the suffix before .gz says what is in them."""
+_OPEN: Final[dict[str, Callable[..., Any]]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
-    name = "gzip"
-    suffixes = (".gz",)
+
+@registry.register
+class Compressed(Format):
+    """Files compressed by gzip, bzip2 or xz; the suffix before says what is in them."""
+
+    name = "compressed"
+    suffixes = tuple(_OPEN)
 
     def members(self, source: Any) -> tuple[str, ...]:
         """Return the names of the runs in the file inside."""
@@ -44,11 +49,12 @@ class Gzip(Format):
 def _inside(source: Path, ask: Callable[[Format, Path], Any]) -> Any:
     """Return what the format of the file inside answers; the file is there for as long."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / source.name[: -len(".gz")]
-        if path.suffix.lower() == ".gz":
+        suffix = source.suffix.lower()
+        path = Path(folder) / source.name[: -len(suffix)]
+        if path.suffix.lower() in _OPEN:
             raise ValueError("it is compressed twice")
         total = 0
-        with gzip.open(source) as packed, path.open("wb") as file:
+        with _OPEN[suffix](source) as packed, path.open("wb") as file:
             while piece := packed.read(_PIECE):
                 total += len(piece)
                 sizes.check(f"the file inside, of at least {total} bytes,", total)

@@ -17,8 +17,15 @@ from selfstab.records.formats.base import Format, Match, ReadError, Table
 from selfstab.records.formats.registry import register
 from selfstab.records.formats.torch_files import loaded
 
-_SETTINGS: Final = re.compile(r"lr_([^_/]+)(?:_beta_([^_/]+))?")
-_KINDS: Final = {"gd": "gradient descent", "polyak": "Polyak's momentum", "nesterov": "Nesterov's momentum"}
+_SETTINGS: Final = re.compile(r"(?:^|.*_)lr_([^_/]+)(.*)")
+_MOMENTUM: Final = re.compile(r"_(?:beta|momentum|mom)_([^_/]+)")
+_KINDS: Final = {
+    "gd": "gradient descent",
+    "polyak": "Polyak's momentum",
+    "momentum": "Polyak's momentum",
+    "nesterov": "Nesterov's momentum",
+    "sgd": "gradient descent in minibatches",
+}
 
 
 @register
@@ -105,11 +112,12 @@ def _settings(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     if not match:
         return {}, ("The folder's name holds no learning rate, as lr_0.01 would.",)
     attributes: dict[str, Any] = {"lr": match[1]}
-    if kind in _KINDS:
-        attributes["momentum"] = match[2] or "0"
-    elif match[2]:
-        attributes["momentum"] = match[2]
-    if kind == "nesterov":
+    momentum = _MOMENTUM.match(match[2]) or _MOMENTUM.search(match[2])
+    if kind not in _KINDS:
+        attributes["optimizer"] = kind
+    if momentum or kind in ("gd", "sgd"):
+        attributes["momentum"] = momentum[1] if momentum else "0"
+    if kind == "nesterov" and momentum:
         attributes["lookahead"] = attributes["momentum"]
     told = ", ".join(f"{name} {printable(value)}" for name, value in attributes.items())
     return attributes, (f"The path gives {_KINDS.get(kind, 'an optimizer')}: {told}.",)

@@ -104,7 +104,7 @@ def _of_process(table: Table, member: str) -> Table:
     if kind == "GradientDescent":
         attributes["momentum"] = 0.0
         attributes.pop("opt/class", None)
-    elif f"{_EFFECTIVE}/0" in table.columns and kind:
+    elif f"{_EFFECTIVE}/0" in table.columns and "rms" in kind.lower():
         roles["sharpness"] = f"{_EFFECTIVE}/0"
         roles.pop("second_sharpness", None)
         if f"{_EFFECTIVE}/1" in table.columns:

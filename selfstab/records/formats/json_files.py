@@ -11,11 +11,13 @@ from selfstab import sizes
 from selfstab.records import settings_files, trees
 from selfstab.records.formats.base import Format, Match, ReadError, Table
 from selfstab.records.formats.registry import register
+from selfstab.records.frames import tag_of_path
 
 _BYTES_EACH: Final = 12
 """Bytes of memory for a byte of text: a number of Python takes 24 bytes, and three of text at least."""
 
 _LOOKED_AT: Final = 2**16
+_TRIPLE: Final = 3  # time, step and value
 
 
 def document(path: Path) -> Any:
@@ -57,6 +59,19 @@ def _of_lines(lines: list[str]) -> list[Any]:
     return rows
 
 
+def _named(content: Any, path: Path) -> Any:
+    """Return a document in which the rows of time, step and value that TensorBoard saves of one tag have its name."""
+    triples = (
+        isinstance(content, list)
+        and len(content) > 0
+        and all(
+            isinstance(row, list) and len(row) == _TRIPLE and not isinstance(row[0], list | dict)
+            for row in content
+        )
+    )
+    return {tag_of_path(path.stem)[1]: content} if triples else content
+
+
 @register
 class Json(Format):
     """Documents of JSON: a list of rows, an object of columns, or either beside settings."""
@@ -72,7 +87,7 @@ class Json(Format):
     def read(self, source: Any, member: str = "") -> Table:
         """Return the columns of one run."""
         attributes, notes = settings_files.of_log(source)
-        table = trees.table(trees.runs(document(source))[member])
+        table = trees.table(trees.runs(_named(document(source), source))[member])
         return replace(table, attributes=attributes | dict(table.attributes), notes=(*table.notes, *notes))
 
 

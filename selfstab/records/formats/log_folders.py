@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,14 @@ class LogFolder(Format):
         path = logs[member] if len(logs) > 1 else next(iter(logs.values()))
         form = registry.format_of(path)
         registry.needed(form, f"run in {printable(path.name)}")
-        return form.read(path, member if len(logs) == 1 else "")
+        inner = member if len(logs) == 1 else ""
+        names = form.members(path) if not inner else ()
+        table = form.read(path, inner or (names[0] if len(names) == 1 else form.usual_member(path)))
+        if path.name.removesuffix(".gz") in settings_files.LOGS:
+            return table
+        beside, notes = settings_files.beside(path.parent)
+        notes = (f"{printable(path.name)} is read, the only log in the folder.", *notes)
+        return replace(table, attributes=beside | dict(table.attributes), notes=(*table.notes, *notes))
 
 
 def _logs(folder: Path) -> dict[str, Path]:
@@ -69,7 +77,20 @@ def _logs(folder: Path) -> dict[str, Path]:
             if place is None or _order(path) < _order(place):
                 found[name] = path
             depth = here
+    if not found and len(readable := _readable(folder)) == 1:  # whatever it is called
+        return {".": readable[0]}
     return found
+
+
+def _readable(folder: Path) -> list[Path]:
+    """Return the files of a folder that have a suffix of a format, and are no settings."""
+    return [
+        path
+        for path in folders.files(folder, 0)
+        if path.name.lower().endswith(registry.suffixes())
+        and path.name not in (*settings_files.NAMES, "zarr.json")
+        and not path.name.startswith(".")
+    ]
 
 
 def _order(path: Path) -> int:

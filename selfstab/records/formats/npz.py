@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from selfstab.records import spectra
 from selfstab.records.column_sizes import check_array
 from selfstab.records.formats.base import Column, Format, Table
 from selfstab.records.formats.registry import register
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 _HEADER_BYTES: Final = 10_000
 """Most bytes of an array's header, as NumPy has it."""
+
+_WIDEST: Final = 100
+"""Most columns of an array of eigenvalues."""
 
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """What NumPy writes; others may give any number of bytes at once."""
@@ -34,16 +38,26 @@ class Npz(Format):
 
     def read(self, source: Any, member: str = "") -> Table:
         """Return the arrays of an archive, of one dimension when they are used; nothing of it is unpickled."""
-        columns, attributes = {}, {}
+        columns: dict[str, Any] = {}
+        attributes: dict[str, Any] = {}
+        roles: dict[str, str] = {}
+        notes: list[str] = []
         with _archive(source) as archive:
             for entry in archive.infolist():
-                shape, _ = _declared(archive, entry)
+                shape, dtype = _declared(archive, entry)
                 name = entry.filename.removesuffix(".npy")
                 if len(shape) == 1:
                     columns[name] = Column(shape[0], partial(_values, source, entry.filename))
-                elif not shape:
+                elif not shape and not dtype.hasobject:
                     attributes[name] = _array(archive, entry)[()]
-        return Table(columns, attributes)
+                elif not shape:
+                    notes.append(f"{name} holds objects of Python, which are not read.")
+                elif len(shape) == 2 and 0 < shape[1] <= _WIDEST and spectra.is_list(name):
+                    several = [f"{name}/{k}" for k in range(min(shape[1], spectra.MOST))]
+                    for k, label in enumerate(several):
+                        columns[label] = Column(shape[0], partial(_values, source, entry.filename, k))
+                    roles |= spectra.roles_of(several)
+        return Table(columns, attributes, roles, notes=tuple(notes))
 
     def write(self, data: xarray.Dataset, path: Path) -> None:
         """Write each variable and each coordinate as an array; texts in NumPy's own form, attributes not."""
@@ -63,9 +77,10 @@ def _archive(path: Path) -> zipfile.ZipFile:
         raise ValueError("it holds no arrays of numbers") from None
 
 
-def _values(path: Path, name: str) -> Any:
+def _values(path: Path, name: str, column: int | None = None) -> Any:
     with _archive(path) as archive:
-        return _array(archive, archive.getinfo(name))
+        values = _array(archive, archive.getinfo(name))
+    return values if column is None else values[:, column].copy()
 
 
 def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Any:
@@ -74,7 +89,7 @@ def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Any:
     name = entry.filename.removesuffix(".npy")
     if dtype.hasobject:
         raise ValueError(f"{name} holds objects of Python, which are not read")
-    check_array(name, shape, dtype.itemsize)
+    check_array(name, shape[:1], dtype.itemsize * math.prod(shape[1:]))
     with archive.open(entry) as file:
         return np.lib.format.read_array(file, allow_pickle=False)
 

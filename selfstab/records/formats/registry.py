@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from importlib import import_module
@@ -13,6 +14,25 @@ from selfstab.notices import printable
 from selfstab.records.formats.base import Format, Match, ReadError, Table
 
 _KNOWN: Final[dict[str, Format]] = {}
+
+_REMEDIES: Final = {
+    ".wandb": "a history that W&B has exported; upload this run's own file by `wandb sync` and save the rows of "
+    "run.scan_history() as .csv",
+    ".pkl": "a file that runs no code when it is read; a pickle may: save its arrays by numpy.savez or to_csv",
+    ".pickle": "a file that runs no code when it is read; a pickle may: save its arrays by numpy.savez or to_csv",
+    ".joblib": "a file that runs no code when it is read; a pickle may: save its arrays by numpy.savez or to_csv",
+    ".ckpt": "a log of the run; a checkpoint holds weights",
+    ".safetensors": "a log of the run; a checkpoint holds weights",
+    ".xlsx": "a table of text; save the sheet as .csv",
+    ".xls": "a table of text; save the sheet as .csv",
+    ".ods": "a table of text; save the sheet as .csv",
+    ".npy": "arrays with names; save them by numpy.savez(path, sharpness=..., loss=...)",
+    ".mat": "arrays with names; save them by numpy.savez(path, sharpness=..., loss=...)",
+    ".zip": "a file that is not packed; unpack it",
+    ".tar": "a file that is not packed; unpack it",
+    ".tgz": "a file that is not packed; unpack it",
+}
+"""What a run must be in place of a file of a suffix that is met, and is read by no format."""
 
 FormatClass = TypeVar("FormatClass", bound=type[Format])
 
@@ -109,7 +129,7 @@ def readable() -> str:
     """Return in words what a path to a recorded run may be: suffixes, and names of formats that have none.
 
     >>> readable()
-    ".arrow, .csv, .dat, .feather, .gz, .h5, ... .zarr, ... or TensorBoard's events"
+    ".arrow, .bz2, .csv, .dat, .db, .feather, ... .zarr, ... or TensorBoard's events"
     """
     nameless = [form.name for form in registered() if not form.suffixes and not form.in_memory]
     return listed([*suffixes(), *nameless])
@@ -158,10 +178,27 @@ def format_of(source: Any) -> Format:
     if matching:  # of equals the first counts, which is the latest here
         return max(reversed(matching), key=rank)[0]
     if isinstance(subject, Path):
-        raise ValueError(f"run must be {readable()}, got {validation.shown(str(source), 200)}")
+        raise ValueError(f"run must be {_remedy(subject)}, got {validation.shown(str(source), 200)}")
     kinds = [form.name for form in registered() if form.in_memory]
     raise TypeError(
         f"run must be a path, a formats.Table, {listed(sorted(kinds))}, got {validation.shown(source)}"
+    )
+
+
+def _remedy(path: Path) -> str:
+    """Return what a path that no format reads must be, in words."""
+    from selfstab.records import folders  # it is above this module
+
+    names = [path.name]
+    if path.is_dir():
+        inside = itertools.islice(folders.files(path, 3), 1000)
+        names = [file.relative_to(path).as_posix() for file in inside]
+        logs = [name for name in names if name.lower().endswith(suffixes())]
+        if logs and not any(name.lower().endswith(".wandb") for name in names):
+            return f"one log, or a folder with one log; name one of {_shortened(logs)}"
+    return next(
+        (text for suffix, text in _REMEDIES.items() if any(name.lower().endswith(suffix) for name in names)),
+        readable(),
     )
 
 
@@ -258,7 +295,7 @@ def read(source: Any, member: str = "") -> Table:
         table = form.read(subject, chosen)
         others = [name for name in names if name != chosen]
         if others and not member:
-            note = f"Of several runs {chosen} is read; the others are {_shortened(others)} (--run)."
+            note = f"Of several runs {chosen} is read; the others are {_shortened(others)} (member, --run)."
             return replace(table, notes=(*table.notes, note))
         return table
 

@@ -11,8 +11,11 @@ import selfstab as ss
     ("content", "message"),
     [
         ("step,sharpness,loss\n", "at least|must hold|no row|empty"),
-        ("step;sharpness;lr\n0;1;2\n", "separated by commas, got semicolons"),
-        ("step\tsharpness\n0\t1\n", "separated by commas, got tabs"),
+        (
+            "step;sharpness\n0;1,000\n1;2,000\n2;1,500\n",
+            r"sharpness must hold real numbers.*got '1,000' in row 1",
+        ),
+        ("step\tsharpness\n0\t1\n", "at least 3 numbers, got 1"),
         ("0,1.0,3.8\n1,1.1,3.8\n", "name its columns in the first row"),
     ],
 )
