@@ -9,7 +9,8 @@ import pytest
 import xarray
 
 import selfstab as ss
-from selfstab.reports import analysis, analysis_text
+from selfstab.records import analysis_text
+from selfstab.reports import analysis
 
 
 @pytest.fixture(scope="module")
