@@ -11,8 +11,7 @@ from selfstab import validation
 
 if TYPE_CHECKING:
     import xarray
-
-    from selfstab.validation import Array
+    from numpy.typing import NDArray
 
 CAUTIONS: Final = {
     "large_drop": "the drop, or the law's, is more than a tenth of the sharpness: the loss's own curvature enters",
@@ -97,7 +96,7 @@ def cautions_of(data: xarray.Dataset, catapult: int) -> list[str]:
     return [name for k, name in enumerate(CAUTIONS) if bits >> k & 1]
 
 
-def law_applies(data: xarray.Dataset) -> Array:
+def law_applies(data: xarray.Dataset) -> NDArray[np.bool_]:
     """Return for which catapults the law applies: its drop leaves a sharpness above 0.
 
     Parameters
@@ -117,8 +116,7 @@ def law_applies(data: xarray.Dataset) -> Array:
     array([ True, False])
     """
     bit = list(CAUTIONS).index("beyond_sharpness")
-    applies: Array = (data["cautions"].values.astype(np.int64) >> bit & 1) == 0
-    return applies
+    return np.asarray(data["cautions"].values.astype(np.int64) >> bit & 1 == 0, dtype=np.bool_)
 
 
 def measured_by(data: xarray.Dataset, catapult: int, name: str) -> str:

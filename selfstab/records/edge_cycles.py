@@ -25,7 +25,10 @@ VARIABLES: Final = {
     "edge_cycle_growth": ("largest S - S* of the next cycle over that of this", "1"),
     "predicted_edge_cycle_growth": ("exp(2 pi kappa) of small cycles, kappa by the measured period", "1"),
     "edge_cycle_decay": ("factor of the swing's decay below the threshold, by theory; 10 in a catapult", "1"),
-    "edge_cycle_depth": ("S* - S once the swing has died over the largest S - S*, NaN if it does not die", "1"),
+    "edge_cycle_depth": (
+        "S* - S once the swing has died over the largest S - S*, NaN if it does not die",
+        "1",
+    ),
     "edge_cycle_late_fall": (
         "share of the loss's fall in the later half of the steps from crossing to next onset",
         "1",
@@ -173,6 +176,7 @@ def sentences(data: xarray.Dataset) -> list[str]:
     >>> run = ss.simulate(loss, optimizer, [0.0141, 0.005], 900, previous=[-0.0141, 0.005])
     >>> for sentence in sentences(ss.analyze(run))[2:]:
     ...     print(sentence)
+    S* − S, once the loss is back, is 0.23 to 0.28 of the largest S − S*; in a catapult 0.5 or more.
     The period of cycles is 229 steps (median; cubic model 237).
     From one to the next the largest excess grows by a factor of 1.09 (median; cubic model 1.09).
     """
@@ -214,13 +218,20 @@ def _reason(data: xarray.Dataset) -> list[str]:
     out = []
     if (decay < 10.0).any():
         factors = _span(decay[decay < 10.0])
-        out.append(f"{its} {swings} by a factor of {factors} until then, by theory; in a catapult by 10 or more.")
+        out.append(
+            f"{its} {swings} by a factor of {factors} until then, by theory; in a catapult by 10 or more."
+        )
     if np.isfinite(depth).any():
         shares = _span(depth[np.isfinite(depth)])
-        out.append(f"S* − S, once the loss is back, is {shares} of the largest S − S*; in a catapult 0.5 or more.")
+        out.append(
+            f"S* − S, once the loss is back, is {shares} of the largest S − S*; in a catapult 0.5 or more."
+        )
     if (slow := np.isnan(depth) & (decay >= 10.0) & np.isfinite(late)).any():
-        shares = _span(late[slow])
-        out.append(f"The loss still falls: {shares} of its fall comes in the later half of the steps until then.")
+        shares = _span(100.0 * late[slow])
+        out.append(
+            f"The loss still falls: {shares}% of its fall comes in the later half of the steps until then. In a "
+            "catapult it is back before."
+        )
     return out
 
 

@@ -12,8 +12,6 @@ import numpy as np
 
 from selfstab.kernels.measures import PRECONDITIONED, which_sharpness
 from selfstab.notices import printable
-from selfstab.records.cautions import WORDS, cautions_of, law_applies
-from selfstab.reports import pages
 from selfstab.records.analysis_text import (
     COLUMNS,
     cells_of,
@@ -23,6 +21,8 @@ from selfstab.records.analysis_text import (
     summary,
     threshold_formula,
 )
+from selfstab.records.cautions import WORDS, cautions_of, law_applies
+from selfstab.reports import pages
 
 if TYPE_CHECKING:
     import xarray
