@@ -158,7 +158,7 @@ def _row_of_names(lines: list[str], suffix: str) -> tuple[int, str]:
         last = at if lines[at].startswith("#") else last
         at += 1
     row = lines[at] if at < len(lines) else ""
-    if last >= 0 and all(map(is_number, re.split(r"[,;\s]+", row.strip().rstrip(",;")))):
+    if last >= 0 and _is_named_by(row, lines[last].lstrip("#").strip()):
         return last, forced
     if suffix in _SEPARATORS and not any(separator in row for separator in _OTHERS):
         # A title, if a row of several names follows.
@@ -168,6 +168,20 @@ def _row_of_names(lines: list[str], suffix: str) -> tuple[int, str]:
             if len(fields) > 1 and not any(is_number(field.replace(",", ".")) for field in fields):
                 return k, forced
     return at, forced
+
+
+def _is_named_by(row: str, remark: str) -> bool:
+    """Return whether a remark names the columns of a row: as many names as the row has values, some of them numbers."""
+    if all(map(is_number, re.split(r"[,;\s|]+", row.strip().rstrip(",;|")))):
+        return True
+    separator = _separator(remark, row, "")
+    names, values = _fields(remark, separator), _fields(row, separator)
+    several = len(names) > 1 and len(names) == len(values)
+    return (
+        several
+        and not any(map(is_number, names))
+        and any(is_number(value.replace(",", ".")) for value in values)
+    )
 
 
 def _separator(row: str, below: str, expected: str) -> str:

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from selfstab import sizes
 from selfstab.notices import raised
 from selfstab.records import settings_files, spectra
@@ -94,11 +96,14 @@ def _frame(path: Path, layout: Layout, columns: list[str] | None = None) -> tupl
         frame = frame.iloc[:-1]
         notes.append("The last row is cut off: it is left out.")
     texts = [name for name in frame.columns if frame[name].dtype.kind in "OUT"]
-    if texts and len(texts) == frame.shape[1]:  # a run that was begun again writes the names again
-        repeated = (frame == [str(name) for name in frame.columns]).all(axis="columns")
+    named = [name for name in frame.columns if not str(name).startswith("Unnamed: ")]
+    if named and all(name in texts for name in named):  # a run that was begun again writes the names again
+        written = [[str(value).strip().lstrip("#").strip() for value in frame[name]] for name in named]
+        own = [str(name).strip().lstrip("#").strip() for name in named]
+        repeated = np.array([list(values) == own for values in zip(*written, strict=True)], dtype=bool)
         if repeated.any():
             frame = frame[~repeated].reset_index(drop=True)
-            notes.append(f"{int(repeated.sum())} rows repeat the columns' names: they are left out.")
+            notes.append("Rows that repeat the columns' names are left out.")
     return _without_commas(frame, texts, layout.separator, notes), tuple(notes)
 
 
