@@ -69,6 +69,12 @@ class Swing:
         The largest smoothed S − S* from onset to crossing.
     peak_excess_sharpness, relative_excess, drop, overshoot, loss_spike
         As of a catapult.
+    decay
+        Factor by which theory lets the swing decay before the sharpness is back at the threshold, 1/√DIED or more in a
+        catapult; NaN where it does not count.
+    depth
+        S* − S where the swing has died, over the largest S − S*, BELOW or more in a catapult; NaN where the swing has
+        not died.
     """
 
     kind: Kind
@@ -84,6 +90,8 @@ class Swing:
     drop: float
     overshoot: float
     loss_spike: float
+    decay: float = np.nan
+    depth: float = np.nan
 
 
 def swings_of(records: Records) -> list[Swing]:
@@ -109,7 +117,7 @@ def swings_of(records: Records) -> list[Swing]:
             kind = "drift"
         elif row["drop"] > 0:
             before = found[-1].kind if found else "none"
-            kind = _kind(records, row, excess, thresholds, before)
+            kind, row["decay"], row["depth"] = _kind(records, row, excess, thresholds, before)
         y0 = row["peak_excess_sharpness"]
         row["relative_excess"] = y0 / float(thresholds[top])
         row["overshoot"] = row["drop"] / (2.0 * y0)
@@ -130,12 +138,14 @@ def _without_preludes(found: list[Swing]) -> list[Swing]:
     ]
 
 
-def _kind(records: Records, row: dict[str, Any], excess: Array, thresholds: Array, before: Kind) -> Kind:
-    """Return what a swing is that crosses the threshold twice, with a spike and a drop; by indices."""
+def _kind(
+    records: Records, row: dict[str, Any], excess: Array, thresholds: Array, before: Kind
+) -> tuple[Kind, float, float]:
+    """Return what a swing is that crosses the threshold twice, with a spike and a drop, its decay and its depth."""
     onset, crossing, died, end = (row[name] for name in ("onset", "crossing", "died", "end"))
     last, returned, with_loss = end == excess.size, row["returned"], records.losses is not None
     if last and with_loss and records.diverged and not returned:
-        return "open"
+        return "open", np.nan, np.nan
     limits = thresholds[crossing:end]
     with np.errstate(over="ignore", invalid="ignore"):
         below = np.where(np.isfinite(limits), np.maximum(-excess[crossing:end], 0.0) / limits, 1.0)
@@ -144,21 +154,23 @@ def _kind(records: Records, row: dict[str, Any], excess: Array, thresholds: Arra
         sped_up = (1.0 + records.momentum[crossing]) / (1.0 - records.momentum[crossing])
     strides = np.diff(records.steps[crossing:end], append=records.steps[end - 1] + 1)
     with np.errstate(over="ignore"):
-        decay = float(np.sum(np.minimum(2.0 * below * sped_up, 1.0) * strides))
-    if decay >= -0.5 * np.log(DIED) and (returned or last or not with_loss):
-        return "catapult"
+        rate = float(np.sum(np.minimum(2.0 * below * sped_up, 1.0) * strides))
+        decay = float(np.exp(rate))
+    if rate >= -0.5 * np.log(DIED) and (returned or last or not with_loss):
+        return "catapult", decay, np.nan
     if with_loss:
         # At the record's end the least loss may be that of a swing that still dies.
         dead = returned and not (last and end - died < _TAIL * (end - crossing))
-        low = excess[died] if dead else 0.0
+        low = excess[died] if dead else np.nan
     else:
         # Without a loss nothing says when the swing has died. Where the momentum is known, the decay tells.
-        low = excess[crossing:end].min() if records.momentum is None else 0.0
-    if -low >= BELOW * row["largest_excess"]:
-        return "catapult"
+        low = excess[crossing:end].min() if records.momentum is None else np.nan
+    depth = float(-low) / row["largest_excess"]
+    if depth >= BELOW:
+        return "catapult", decay, depth
     if last and before != "edge cycle" and end - crossing < max(crossing - onset, _LEAST_TAIL):
-        return "catapult"  # that it has not died yet is a caution of analyze
-    return "edge cycle"
+        return "catapult", decay, depth  # that it has not died yet is a caution of analyze
+    return "edge cycle", decay, depth
 
 
 def white_noise(smooth: Array) -> float:

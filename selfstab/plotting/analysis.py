@@ -11,15 +11,23 @@ from selfstab.kernels.measures import which_sharpness
 from selfstab.plotting.methods import METHOD_COLOURS
 from selfstab.plotting.style import THEORY_COLOUR, axes_or_new, require, styled
 from selfstab.records.analyze import largest_of
+from selfstab.records.cautions import law_applies
 
 if TYPE_CHECKING:
     import xarray
     from matplotlib.axes import Axes
 
+    from selfstab.validation import Array
+
 _BAND = "#ddaa33"
 _DOUBTED = "#999999"
+_EDGE_CYCLE = "#66ccee"
+_SECOND = "#999933"
 _MOST = 200
 _ABOVE = 6.0
+_FEW = 0.02
+_FAR = 2.0
+"""Records of so small a share, at least one, are above the axis where they are so many times above all others."""
 _BLOWN_UP = 1e3
 _MADE_BY = "what analyze returns"
 _CATAPULT = ("catapult",)
@@ -40,11 +48,36 @@ def _line(ax: Axes, data: xarray.Dataset, name: str, **look: Any) -> None:
 
 
 def _bands(ax: Axes, data: xarray.Dataset) -> None:
-    for n, k in enumerate(largest_of(data, _MOST)):
-        begin, end = float(data["onset"][k]), float(data["died"][k])
-        ax.axvspan(
-            begin, end, color=_BAND, alpha=0.25, linewidth=0, zorder=0, label="catapult" if n == 0 else None
-        )
+    catapults = [(data["onset"].values[k], data["died"].values[k]) for k in largest_of(data, _MOST)]
+    cycles: list[Any] = []
+    if "edge_cycle_onset" in data:
+        onsets, crossings = data["edge_cycle_onset"].values, data["edge_cycle_crossing"].values
+        cycles = [*zip(onsets, crossings, strict=True)][:_MOST]
+    for bands, colour, label in (
+        (catapults, _BAND, "catapult"),
+        (cycles, _EDGE_CYCLE, "cycle at the edge, S above S*"),
+    ):
+        for n, (begin, end) in enumerate(bands):
+            ax.axvspan(
+                float(begin), float(end), color=colour, alpha=0.25, linewidth=0, zorder=0,
+                label=label if n == 0 else None,
+            )  # fmt: skip
+
+
+def _highest(known: Array, threshold: float) -> float:
+    """Return how high the axis of sharpness goes: to the largest, unless a few records are far above all else."""
+    highest = float(known.max())
+    if _BLOWN_UP * threshold < highest:  # a run that diverges: its last records are of any size
+        return _ABOVE * threshold
+    largest = np.sort(known)[::-1]
+    few = max(int(_FEW * largest.size), 1)
+    if largest.size > few:
+        usual = float(largest[few])
+        near = threshold if threshold < _ABOVE * usual else usual
+        limit = _FAR * max(usual, near)
+        if highest > limit > 0.0:
+            return float(largest[largest <= limit][0])
+    return highest
 
 
 @styled
@@ -62,8 +95,10 @@ def draw_catapults(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     -------
     matplotlib.axes.Axes
         The axes. Each catapult is shaded from its onset to its end, and numbered. A bar at S* + y₀ minus the predicted
-        drop is black where the law should hold, and grey where the catapult has a caution. Of more than 200 catapults
-        those of the largest drop are marked.
+        drop is black where the law should hold, and grey where the catapult has a caution. There is none where the law
+        does not apply. Of more than 200 catapults those of the largest drop are marked. Cycles at the edge are shaded
+        where the sharpness is above the threshold. The second eigenvalue is drawn if it is recorded. Few records far
+        above all others are arrowheads at the top.
 
     Raises
     ------
@@ -89,21 +124,31 @@ def draw_catapults(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
         linewidth=0.8,
         label="threshold $S^*$",
     )
+    if f"second_{name}" in data:
+        _line(ax, data, f"second_{name}", color=_SECOND, linewidth=0.8, label="second eigenvalue")
     known = data[name].values[np.isfinite(data[name].values)]
-    lowest, highest = float(known.min()), float(known.max())
     thresholds = data["max_stable_sharpness"].values
     least = float(np.min(thresholds[np.isfinite(thresholds)], initial=np.inf))
-    if _BLOWN_UP * least < highest:  # a run that diverges: its last records are of any size
-        highest = _ABOVE * least
+    lowest, highest = float(known.min()), _highest(known, least)
     if least < _ABOVE * highest:  # how far the threshold is shows where it is near
         highest = max(highest, least)
     margin = 0.08 * (highest - lowest if highest > lowest else abs(highest) or 1.0)
+    if f"second_{name}" in data:
+        second = data[f"second_{name}"].values
+        lowest = min(lowest, float(np.min(second[np.isfinite(second)], initial=lowest)))
+    above = data[name].values > highest + 2.0 * margin
+    if above.any():
+        ax.plot(
+            data["step"].values[above], np.full(int(above.sum()), highest + 1.6 * margin), "^", markersize=4,
+            color=_colour(data), label=f"above the axis, up to {float(known.max()):.3g}",
+        )  # fmt: skip
+    applies = law_applies(data)
     for k in largest_of(data, _MOST):
         y0 = float(data["peak_excess_sharpness"][k])
         end = y0 / float(data["relative_excess"][k]) + y0 - float(data["predicted_drop"][k])
         begin, died = float(data["onset"][k]), float(data["died"][k])
         trusted = int(data["cautions"][k]) == 0
-        if end > lowest - 4.0 * margin:
+        if applies[k] and end > lowest - 4.0 * margin:
             ax.hlines(
                 end, begin, died, color=THEORY_COLOUR if trusted else _DOUBTED, linewidth=1.4,
                 label="the law's end" if trusted else "the law's end, with cautions",
@@ -133,7 +178,7 @@ def draw_spikes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     Returns
     -------
     matplotlib.axes.Axes
-        The axes, logarithmic where no loss is below 0.
+        The axes, logarithmic where no loss is below 0. No height stands where the law does not apply.
 
     Raises
     ------
@@ -150,12 +195,13 @@ def draw_spikes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     _line(ax, data, "loss", color=_colour(data), label="loss $L$")
     loss = data["loss"].values
     known = np.isfinite(loss)
+    applies = law_applies(data)
     for k in largest_of(data, _MOST):
         base = np.interp(float(data["peak"][k]), data["step"].values[known], loss[known])
         base -= float(data["loss_spike"][k])
         top = base + float(data["predicted_loss_spike"][k])
         trusted = int(data["cautions"][k]) == 0
-        if np.isfinite(top):
+        if applies[k] and np.isfinite(top):
             ax.hlines(
                 top, float(data["onset"][k]), float(data["died"][k]), linewidth=1.4,
                 color=THEORY_COLOUR if trusted else _DOUBTED,
@@ -190,8 +236,9 @@ def draw_measured_overshoot(data: xarray.Dataset, ax: Axes | None = None) -> Axe
     Returns
     -------
     matplotlib.axes.Axes
-        The axes. Filled markers: catapults without cautions; open ones: with. The line is G(κ); with lookahead, where
-        the law depends on more than κ, bars are the prediction for each.
+        The axes. Filled markers: catapults without cautions; open ones: with; those for which the law does not apply
+        are left out. The line is G(κ); with lookahead, where the law depends on more than κ, bars are the prediction
+        for each.
 
     Raises
     ------
@@ -200,6 +247,8 @@ def draw_measured_overshoot(data: xarray.Dataset, ax: Axes | None = None) -> Axe
     """
     _check(data, ("momentum",), ("inertia_number", "overshoot", "predicted_overshoot", "cautions"))
     ax = axes_or_new(ax)
+    number = np.flatnonzero(law_applies(data))
+    data = data.isel(catapult=number)
     kappa, measured = data["inertia_number"].values, data["overshoot"].values
     trusted = data["cautions"].values == 0
     colour = _colour(data)
@@ -221,7 +270,7 @@ def draw_measured_overshoot(data: xarray.Dataset, ax: Axes | None = None) -> Axe
     if kappa.size <= 12:
         for k in range(kappa.size):
             ax.annotate(
-                str(k),
+                str(number[k]),
                 (kappa[k], measured[k]),
                 xytext=(3, -3),
                 textcoords="offset points",

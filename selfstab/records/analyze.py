@@ -51,8 +51,8 @@ def analyze(
         One of these:
 
         - a path to a table or a log of another library (:doc:`/tutorials/your_logs` lists them);
-        - a pandas.DataFrame, an xarray.Dataset (such as :func:`simulate` returns), or a mapping of one-dimensional
-          arrays;
+        - a pandas.DataFrame, an xarray.Dataset (such as :func:`simulate` returns), a :class:`Recorder`, or a mapping
+          of one-dimensional arrays;
         - anything that a format of ``selfstab.records.formats`` reads;
         - one of several runs, as :func:`selfstab.records.formats.read` returns it.
 
@@ -105,7 +105,7 @@ def analyze(
         edge_cycle_growth, and the predicted ones. Scalars steps_above_threshold (of the whole record), diverged_at,
         open_since (onset of a swing without an end, −1), drifts (how often S rises through S* and falls again while
         the loss does not rise) and plateau_ratio (S/S* where it cannot be so, NaN).
-        Attributes notes (JSON), on how the record was read, and lookahead.
+        Attributes notes (JSON), on how the record was read, and lookahead. It shows itself as a summary with a table.
 
     Raises
     ------
@@ -136,6 +136,8 @@ def analyze(
     >>> [round(float(seen[name][0]), 3) for name in ("inertia_number", "overshoot", "predicted_overshoot")]
     [0.135, 1.17, 1.17]
     """
+    from selfstab.records.analysis import Analysis
+
     data = recorded_run(
         run, lr=lr, momentum=momentum, lookahead=lookahead, columns=columns, keep=keep,
         updates_per_epoch=updates_per_epoch, optimizer=optimizer, member=member,
@@ -211,7 +213,7 @@ def analyze(
     )
     notes += [] if plateau is None else plateau.sentences
     out.attrs.update(notes=json.dumps(notes, ensure_ascii=False), versions=versions())
-    return out
+    return Analysis(out.data_vars, out.coords, out.attrs)
 
 
 def largest_of(data: xarray.Dataset, most: int) -> list[int]:

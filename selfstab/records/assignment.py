@@ -14,6 +14,7 @@ from selfstab.records import roles, spectra
 from selfstab.records.formats.base import Table
 from selfstab.records.other_optimizers import refuse_other_optimizers
 from selfstab.records.roles import ALIASES, rank
+from selfstab.records.rows import DECAYS
 from selfstab.validation import Array
 
 _INDEX: Final = re.compile(r"(unnamed: ?\d+|_*index(_level)?_*\d*_*|)")
@@ -26,6 +27,7 @@ _OWN: Final = frozenset((
     "sharpness_residual", "second_sharpness_residual", "gradient_norm", "lookahead", "optimizer",
     "batch_sharpness", "batch_sharpness_error", "sharpness_error", "measured_error", "products",
     "preconditioned_sharpness_residual", "preconditioned_sharpness_error", "preconditioned_sharpness_products",
+    *DECAYS,
 ))  # fmt: skip
 """Columns that selfstab records and that need no role."""
 
@@ -289,10 +291,14 @@ def _counts(table: Table, name: str, sharpness: str) -> bool:
 def unused(table: Table, names: Mapping[str, str]) -> str:
     """Return the names of columns that have no role and are not selfstab's own, the first ones of many.
 
+    Of a dataset of selfstab there are none.
+
     >>> unused(Table({"sharpness": [1.0], "accuracy": [0.5]}), {"sharpness": "sharpness"})
     'accuracy'
     """
     dimension = table.dimensions.get(names["sharpness"])
+    if '"selfstab"' in str(table.attributes.get("versions", "")):  # our own dataset, of whatever variables
+        return ""
     others = [
         name
         for name in table.columns

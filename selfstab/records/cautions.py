@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from selfstab import validation
 
 if TYPE_CHECKING:
     import xarray
+    from numpy.typing import NDArray
 
 CAUTIONS: Final = {
     "large_drop": "the drop, or the law's, is more than a tenth of the sharpness: the loss's own curvature enters",
@@ -22,12 +25,31 @@ CAUTIONS: Final = {
     "lookahead_series": "the series with lookahead is used beyond small inertia numbers",
     "begun": "the swing was under way where the record begins: y0 and the growth miss its beginning",
     "noisy": "noise of the recorded sharpness is more than a twentieth of y0, which as a maximum it raises",
-    "beyond_sharpness": "the law's drop is larger than the sharpness: the law does not apply",
+    "beyond_sharpness": "the law's drop is larger than the sharpness, so that its predictions are left out",
     "growth_differs": "the swing did not grow as the recorded sharpness and lr predict",
     "sharpening_unknown": "too few records beside the swing show whether the sharpness rises by itself",
     "other_scale": "the sharpness levels off away from the threshold: one of the two is of another scale",
 }
 """Reasons not to trust the law's prediction for a catapult; a catapult may have several."""
+
+WORDS: Final = {
+    "large_drop": "large drop",
+    "settings_moved": "lr or momentum changed",
+    "sharpening": "sharpening",
+    "coarse": "few records",
+    "one_sided": "even strides",
+    "cut_short": "cut short",
+    "several_unstable": "several unstable directions",
+    "no_loss": "no loss",
+    "lookahead_series": "series with lookahead",
+    "begun": "begun before the record",
+    "noisy": "noise",
+    "beyond_sharpness": "the law does not apply",
+    "growth_differs": "growth differs",
+    "sharpening_unknown": "sharpening unknown",
+    "other_scale": "another scale",
+}
+"""What a caution is called in a report."""
 
 MEASURED: Final = {
     "large_drop": "{:.0%} of the sharpness",
@@ -74,6 +96,29 @@ def cautions_of(data: xarray.Dataset, catapult: int) -> list[str]:
     return [name for k, name in enumerate(CAUTIONS) if bits >> k & 1]
 
 
+def law_applies(data: xarray.Dataset) -> NDArray[np.bool_]:
+    """Return for which catapults the law applies: its drop leaves a sharpness above 0.
+
+    Parameters
+    ----------
+    data
+        What :func:`analyze` returns.
+
+    Returns
+    -------
+    ndarray of bool, shape (catapult,)
+        False where the caution beyond_sharpness says so.
+
+    Examples
+    --------
+    >>> import xarray
+    >>> law_applies(xarray.Dataset({"cautions": ("catapult", [5, 2048])}))
+    array([ True, False])
+    """
+    bit = list(CAUTIONS).index("beyond_sharpness")
+    return np.asarray(data["cautions"].values.astype(np.int64) >> bit & 1 == 0, dtype=np.bool_)
+
+
 def measured_by(data: xarray.Dataset, catapult: int, name: str) -> str:
     """Return the number that a caution of a catapult goes by, in words.
 
@@ -101,4 +146,18 @@ def measured_by(data: xarray.Dataset, catapult: int, name: str) -> str:
     if "caution_numbers" not in data:
         return ""
     number = float(data["caution_numbers"][catapult, list(CAUTIONS).index(name)])
-    return MEASURED[name].format(number) if math.isfinite(number) else ""
+    if not math.isfinite(number):
+        return ""
+    if name == "large_drop" and "predicted_drop" in data and "drop" in data:
+        return _drops(data, catapult, number)
+    return MEASURED[name].format(number)
+
+
+def _drops(data: xarray.Dataset, catapult: int, share: float) -> str:
+    """Return the measured drop and the law's as shares of the sharpness; where the law does not apply no number."""
+    drop, law = float(data["drop"][catapult]), float(data["predicted_drop"][catapult])
+    if not math.isfinite(law):
+        return f"measured {share:.0%} of the sharpness"
+    beyond = "beyond_sharpness" in cautions_of(data, catapult)
+    of_law = "beyond it" if beyond else f"{share * law / drop:.0%}"
+    return f"measured {share:.0%} of the sharpness, the law's {of_law}"

@@ -30,6 +30,9 @@ from selfstab.validation import Array
 __all__ = ["ColumnError", "Columns", "OptionError", "columns_of", "numbers"]
 
 
+_MOST_GROUPS = 8
+
+
 @dataclass(frozen=True)
 class Columns:
     """A recorded run's columns by role, as numbers, in the order of the source's rows.
@@ -114,7 +117,7 @@ def columns_of(
             "optimizer give momentum"
         )
     size = values["sharpness"].size
-    notes = [*table.notes, *settings.remarks(table)]
+    notes = [*table.notes, *_decays(table), *settings.remarks(table)]
     if adaptive:
         notes.append(f"The setting {adaptive} is of Adam and its like, whose threshold is another.")
     for role, setting in (("lr", lr), ("momentum", momentum)):
@@ -161,6 +164,38 @@ def columns_of(
         -1 if diverged_at is None else int(diverged_at),
         own,
     )
+
+
+def _decays(table: Table) -> list[str]:
+    """Return sentences on the weight decay that a recorder recorded, and on the optimizer's groups."""
+    notes = []
+    for name, effect in (
+        ("weight_decay", "it is part of loss and sharpness"),
+        ("decoupled_weight_decay", "it lowers the threshold"),
+    ):
+        try:
+            values, least = (
+                numbers(of, table.columns[of]) if of in table.columns else None
+                for of in (name, f"least_{name}")
+            )
+        except ValueError:  # a column of this name that no recorder wrote
+            continue
+        if values is None or not (values > 0.0).any():
+            continue
+        some = least is not None and least.shape == values.shape and bool((least != values).any())
+        low, high = f"{np.nanmin(values):g}", f"{np.nanmax(values):g}"
+        size = high if low == high else f"{low} to {high}"
+        notes.append(f"Weight decay is {size}{', of some weights less' * some}: {effect}.")
+    groups = settings.groups(table)
+    if len(groups) > 1:
+        each = "; ".join(
+            f"{group['weights']:g} weights, lr {group['lr']:g}, weight decay {group['weight_decay']:g}"
+            for group in groups[:_MOST_GROUPS]
+        )
+        notes.append(
+            f"The optimizer has {len(groups)} groups: {each}{'; ...' * (len(groups) > _MOST_GROUPS)}."
+        )
+    return notes
 
 
 def _also_missing(table: Table, names: Mapping[str, str], role: str, momentum: float | None) -> str:

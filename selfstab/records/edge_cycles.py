@@ -24,8 +24,23 @@ VARIABLES: Final = {
     ),
     "edge_cycle_growth": ("largest S - S* of the next cycle, divided by that of this one", "1"),
     "predicted_edge_cycle_growth": ("exp(2 pi kappa) of small cycles, kappa by the measured period", "1"),
+    "edge_cycle_decay": ("factor of the swing's decay below the threshold, by theory; 10 in a catapult", "1"),
+    "edge_cycle_depth": (
+        "S* - S once the swing has died over the largest S - S*, NaN if it does not die",
+        "1",
+    ),
+    "edge_cycle_late_fall": (
+        "share of the loss's fall in the later half of the steps from crossing to next onset",
+        "1",
+    ),
 }
 """Along the dimension edge_cycle, with long names and units."""
+
+_FEWEST: Final = 2
+"""Fewer cycles than these have no median."""
+
+_DIFFERS: Final = 1.5
+"""By such a factor the cubic model's median differs from the measured one."""
 
 _NEAR_ONSET: Final = 12  # records about the onset, as a share of those above the threshold
 _STEPS: Final = ("edge_cycle_onset", "edge_cycle_crossing")
@@ -75,6 +90,7 @@ def with_edge_cycles(
             predicted_growth = float(np.exp(2.0 * np.pi**2 * (1.0 + beta) / ((1.0 - beta) * period)))
         values = (
             swing.onset, swing.crossing, swing.largest_excess, period, predicted, growth, predicted_growth,
+            swing.decay, swing.depth, _late_fall(swing, records),
         )  # fmt: skip
         for name, value in zip(VARIABLES, values, strict=True):
             columns[name].append(value)
@@ -84,6 +100,17 @@ def with_edge_cycles(
         cycle_table[name] = ("edge_cycle", np.array(columns[name], dtype=dtype))
         cycle_table[name].attrs.update(long_name=long_name, units=units)
     return data.merge(cycle_table)
+
+
+def _late_fall(swing: Swing, records: Records) -> float:
+    """Return which share of the loss's fall, from its peak to the next onset, comes after halfway from the crossing."""
+    if records.losses is None:
+        return float("nan")
+    half = 0.5 * (swing.crossing + swing.end)
+    peak, middle, end = (int(np.searchsorted(records.steps, step)) for step in (swing.peak, half, swing.end))
+    losses = records.losses
+    fall = float(losses[peak] - losses[end])
+    return float((losses[max(middle, peak)] - losses[end]) / fall) if fall > 0.0 else float("nan")
 
 
 def _sharpening_before(found: list[Swing], k: int, records: Records, smooth: Array, lr: Array) -> float:
@@ -147,8 +174,9 @@ def sentences(data: xarray.Dataset) -> list[str]:
     >>> import selfstab as ss
     >>> loss, optimizer = ss.CubicTaylor(1.0, progressive_sharpening=1e-4), ss.HeavyBall(2.0)
     >>> run = ss.simulate(loss, optimizer, [0.0141, 0.005], 900, previous=[-0.0141, 0.005])
-    >>> for sentence in sentences(ss.analyze(run))[1:]:
+    >>> for sentence in sentences(ss.analyze(run))[2:]:
     ...     print(sentence)
+    S* − S, once the loss is back, is 0.23 to 0.28 of the largest S − S*; in a catapult 0.5 or more.
     The period of cycles is 229 steps (median; cubic model 237).
     From one to the next the largest excess grows by a factor of 1.09 (median; cubic model 1.09).
     """
@@ -159,7 +187,8 @@ def sentences(data: xarray.Dataset) -> list[str]:
     where = f"at step {first}" if count == 1 else f"from step {first} to {last}"
     out = [
         f"{count} self-stabilization cycle{'s' * (count != 1)} at the edge, {where}, no catapult{'s' * (count != 1)}: "
-        "the sharpness returns to the threshold before the swing dies."
+        "the sharpness returns to the threshold before the swing dies.",
+        *_reason(data),
     ]
     for measured, predicted, text, unit in (
         ("edge_cycle_period", "predicted_edge_cycle_period", "The period of cycles is", " steps"),
@@ -172,7 +201,40 @@ def sentences(data: xarray.Dataset) -> list[str]:
     ):
         values, laws = data[measured].values, data[predicted].values
         values, laws = values[np.isfinite(values)], laws[np.isfinite(laws)]
-        if values.size:
-            law = f"median; cubic model {np.median(laws):.3g}" if laws.size else "median"
-            out.append(f"{text} {np.median(values):.3g}{unit} ({law}).")
+        if values.size < _FEWEST:
+            continue
+        median = float(np.median(values))
+        law = f"median; cubic model {np.median(laws):.3g}" if laws.size else "median"
+        out.append(f"{text} {median:.3g}{unit} ({law}).")
+        if laws.size and abs(np.log(median / np.median(laws))) > np.log(_DIFFERS):
+            out.append("That is far from the cubic model's, which does not describe these cycles.")
     return out
+
+
+def _reason(data: xarray.Dataset) -> list[str]:
+    """Return by which numbers the cycles are no catapults."""
+    decay, depth, late = (data[f"edge_cycle_{name}"].values for name in ("decay", "depth", "late_fall"))
+    its, swings = ("Its", "swing decays") if decay.size == 1 else ("Their", "swings decay")
+    out = []
+    if (decay < 10.0).any():
+        factors = _span(decay[decay < 10.0])
+        out.append(
+            f"{its} {swings} by a factor of {factors} until then, by theory; in a catapult by 10 or more."
+        )
+    if np.isfinite(depth).any():
+        shares = _span(depth[np.isfinite(depth)])
+        out.append(
+            f"S* − S, once the loss is back, is {shares} of the largest S − S*; in a catapult 0.5 or more."
+        )
+    if (slow := np.isnan(depth) & (decay >= 10.0) & np.isfinite(late)).any():
+        shares = _span(100.0 * late[slow])
+        out.append(
+            f"The loss still falls: {shares}% of its fall comes in the later half of the steps until then. In a "
+            "catapult it is back before."
+        )
+    return out
+
+
+def _span(values: Array) -> str:
+    least, most = (f"{of(values):.2g}" for of in (np.min, np.max))
+    return least if least == most else f"{least} to {most}"

@@ -49,6 +49,9 @@ class Laws(ABC):
     def drift(self, lr: float, momentum: float) -> float:
         """Return how far a constant gradient of 1 moves the weights in a step, in the long run."""
 
+    formula = "that of the optimizer's transfer function"
+    """Of the threshold, as text."""
+
     point = 1.0
     """How far out the gradient is taken at the flip, divided by how far out the weights are."""
 
@@ -67,6 +70,19 @@ class HeavyBallLaws(Laws):
 
     lookahead: float = 0.0
     gain: float | None = 1.0
+
+    @property
+    def formula(self) -> str:  # type: ignore[override]
+        """S* = 2(1 + β)/η, with the lookahead and the gain that there are.
+
+        >>> HeavyBallLaws(0.0, None).formula, HeavyBallLaws(0.9).formula
+        ('S* = 2(1 + β)/((1 − β)η)', 'S* = 2(1 + β)/(η(1 + 2γ)), γ = 0.9 the lookahead')
+        """
+        if self.gain is None:
+            return "S* = 2(1 + β)/((1 − β)η)"
+        if self.lookahead:
+            return f"S* = 2(1 + β)/(η(1 + 2γ)), γ = {self.lookahead:g} the lookahead"
+        return "S* = 2(1 + β)/η" if self.gain == 1.0 else f"S* = 2(1 + β)/({self.gain:g}η)"
 
     def rate(self, lr: Any, momentum: Any) -> Any:
         """Return η times the gain: the lr of heavy ball with the same steps."""

@@ -148,7 +148,7 @@ class Measurements:
         second = self.second is not None and self.second[onset : died + 1] > self.limits[onset : died + 1]
         differs = np.log(row["growth"]) / np.log(row["predicted_growth"])
         numbers = {
-            "large_drop": max(drop, row["predicted_drop"]) / abs(here),
+            "large_drop": drop / abs(here),
             "settings_moved": moved / y0,
             "sharpening": rise / y0,
             "coarse": crossing - onset,
@@ -165,7 +165,7 @@ class Measurements:
             "other_scale": self.plateau_ratio,
         }
         holds = {
-            "large_drop": not numbers["large_drop"] <= _SMALL,
+            "large_drop": not max(drop, row["predicted_drop"]) <= _SMALL * abs(here),
             "settings_moved": not moved <= _SMALL * y0,
             "sharpening": rise > _SMALL * y0,
             "coarse": crossing - onset < _FEWEST,

@@ -418,7 +418,8 @@ def _sampled(strides: Array) -> bool:
 
 def _gaps(values: dict[str, Array], names: dict[str, str]) -> list[str]:
     """Return notes on what is recorded how often."""
-    notes = []
+    notes: list[str] = []
+    usually: dict[int, list[str]] = {}
     for role in ("sharpness", "loss"):
         if role not in values:
             continue
@@ -429,7 +430,7 @@ def _gaps(values: dict[str, Array], names: dict[str, str]) -> list[str]:
         kinds, counts = np.unique(strides, return_counts=True)
         usual = int(kinds[counts.argmax()])
         if usual > 1 and not _sampled(strides):
-            notes.append(f"{names[role]} is recorded every {usual} steps.")
+            usually.setdefault(usual, []).append(names[role])
         if _sampled(strides):
             notes.append(
                 f"{names[role]} is a sample: {steps.size} records at irregular strides of {strides.min()} to "
@@ -441,4 +442,8 @@ def _gaps(values: dict[str, Array], names: dict[str, str]) -> list[str]:
         if wide:
             longest = int(strides.max())
             notes.append(f"{names[role]} has gaps in its record: {wide}, the longest of {longest} steps.")
-    return notes
+    often = [
+        f"{' and '.join(of)} {'is' if len(of) == 1 else 'are'} recorded every {usual} steps."
+        for usual, of in usually.items()
+    ]
+    return often + notes

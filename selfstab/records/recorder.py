@@ -253,6 +253,7 @@ class Recorder:
         row["max_stable_sharpness"] = own.threshold(None if alike else self._trackers[of].top_vector())
         if self.clipping is not None or own.clipping_factor != 1.0:
             row["clipping_factor"] = own.clipping_factor * self._clipping_factor(reading)
+        row |= rows.decays(own)
         if self._batch_sharpness is not None:
             row["batch_sharpness"], row["batch_sharpness_error"] = self._batch_sharpness(parameters, own)
         return row
@@ -339,11 +340,13 @@ class Recorder:
             - where weights have learning rates of their own or a preconditioner, ``preconditioned_sharpness``, which
               S* is then of;
             - with `clipping`, ``clipping_factor``;
-            - of batches, ``batch_sharpness`` with its standard error.
+            - of batches, ``batch_sharpness`` with its standard error;
+            - with weight decay, the largest of any weight: ``weight_decay`` where it is part of the loss, or
+              ``decoupled_weight_decay``; and ``least_...`` where weights differ.
 
             The preconditioned sharpness is the largest eigenvalue of M^½ H M^½. M is the weights' own learning rates,
             divided by lr and by the preconditioner. Attributes: ``optimizer``, in selfstab's terms;
-            ``training_optimizer``, in the library's (JSON); ``record_cost``, what a record costs in products and
+            ``training_optimizer``, in the library's with its groups (JSON); ``record_cost``, what a record costs in products and
             steps.
         """
         plain = HeavyBall(1.0, self.momentum, self.lookahead)

@@ -15,6 +15,16 @@ from selfstab.runs.dataset import described_optimizer
 if TYPE_CHECKING:
     import xarray
 
+    from selfstab.records.training_optimizers import OptimizerReading
+
+DECAYS: Final = {
+    "weight_decay": ("largest weight decay that is part of loss and sharpness", "1/lr"),
+    "least_weight_decay": ("least weight decay of those weights, where they differ", "1/lr"),
+    "decoupled_weight_decay": ("largest weight decay beside the loss, which lowers the threshold", "1/lr"),
+    "least_decoupled_weight_decay": ("least weight decay of those weights, where they differ", "1/lr"),
+}
+"""What a row says of weight decay, where there is any."""
+
 COLUMNS: Final = {
     "loss": ("L(w_t)", "loss"),
     "sharpness": ("largest Hessian eigenvalue at w_t", "1/lr"),
@@ -34,6 +44,7 @@ COLUMNS: Final = {
     "clipping_factor": ("what the gradient is multiplied by to have the largest norm", "1"),
     "batch_sharpness": ("E gHg/E gg over batches", "1/lr"),
     "batch_sharpness_error": ("standard error of the batch sharpness", "1/lr"),
+    **DECAYS,
 }
 """What a row may hold: long names and units."""
 
@@ -85,9 +96,21 @@ def _missing(row: Mapping[str, float], name: str) -> float:
     """
     if name == "clipping_factor":
         return 1.0
-    if name == "preconditioned_sharpness_products":
+    if name == "preconditioned_sharpness_products" or name in DECAYS:
         return 0.0
     return row.get(name.replace("preconditioned_sharpness", "sharpness"), float("nan"))
+
+
+def decays(reading: OptimizerReading) -> dict[str, float]:
+    """Return what a row says of an optimizer's weight decay; nothing where there is none."""
+    row = {}
+    for name, values in (("weight_decay", reading.decay), ("decoupled_weight_decay", reading.shrinkage)):
+        least, largest = float(np.min(values)), float(np.max(values))
+        if largest:
+            row[name] = largest
+        if least != largest:
+            row[f"least_{name}"] = least
+    return row
 
 
 def completed(rows: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:

@@ -27,6 +27,9 @@ _SCHEDULE: Final = frozenset((
 
 _NOT_OF_LR: Final = frozenset(("weight", "ema", "wd", "momentum", "epochs_per"))
 
+_LONGEST: Final = 1 << 16
+"""Of a text that describes an optimizer."""
+
 _NOTHING: Final = frozenset(
     ("", "none", "null", "false", "constant", "no", "0", "0.0", "[]", "{}", "1", "1.0")
 )
@@ -111,6 +114,26 @@ def remarks(table: Table) -> list[str]:
                 f"{name} is {float(value):g}: it is part of the loss, and the sharpness is that of the loss with it."
             )
     return found
+
+
+def groups(table: Table) -> list[dict[str, float]]:
+    """Return the groups of a PyTorch optimizer, at the last record, as a recorder describes them.
+
+    >>> groups(Table({}, {"training_optimizer": '{"groups": [{"weights": 3, "lr": 0.1, "weight_decay": 0.0}]}'}))
+    [{'weights': 3, 'lr': 0.1, 'weight_decay': 0.0}]
+    """
+    try:
+        described = json.loads(str(table.attributes.get("training_optimizer", "{}"))[:_LONGEST])["groups"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return []
+    names = ("weights", "lr", "weight_decay")
+    if not isinstance(described, list):
+        return []
+    return [
+        {name: group[name] for name in names}
+        for group in described
+        if isinstance(group, dict) and all(isinstance(group.get(name), (int, float)) for name in names)
+    ]
 
 
 def nesterov(table: Table) -> bool:

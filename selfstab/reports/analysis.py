@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from selfstab.files import write_text
 from selfstab.records import formats, outputs
+from selfstab.records.analysis_text import as_json, meanings, summary, table
 from selfstab.reports.analysis_page import page, pictures
-from selfstab.reports.analysis_text import as_json, meanings, summary, table
 
 if TYPE_CHECKING:
     import xarray

@@ -10,11 +10,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from selfstab.kernels.measures import which_sharpness
+from selfstab.kernels.measures import PRECONDITIONED, which_sharpness
 from selfstab.notices import printable
-from selfstab.records.cautions import cautions_of
+from selfstab.records.analysis_text import (
+    COLUMNS,
+    cells_of,
+    listed,
+    meanings,
+    notes_of,
+    summary,
+    threshold_formula,
+)
+from selfstab.records.cautions import WORDS, cautions_of, law_applies
 from selfstab.reports import pages
-from selfstab.reports.analysis_text import COLUMNS, as_text, listed, meanings, notes_of, summary
 
 if TYPE_CHECKING:
     import xarray
@@ -29,6 +37,9 @@ _OF_LOSS: Final = (
 )  # fmt: skip
 
 _MOST_ON_PAGE: Final = 200
+
+_SMALL_PART: Final = 0.5
+"""A catapult has a picture of its own where that shows less than this share of the run."""
 
 
 def _draw_run(data: xarray.Dataset) -> Figure:
@@ -48,14 +59,19 @@ def _draw_run(data: xarray.Dataset) -> Figure:
     return figure
 
 
-def _draw_largest(data: xarray.Dataset) -> Figure:
-    """Draw the catapult of the largest drop."""
+def _near_largest(data: xarray.Dataset) -> xarray.Dataset:
+    """Return the records about the catapult of the largest drop."""
     largest = int(np.argmax(data["drop"].values))
     begin, died = int(data["onset"][largest]), int(data["died"][largest])
     margin = max(died - begin, 4)
     near = data.sel(step=slice(begin - margin, died + margin))
-    if int(np.isfinite(near[which_sharpness(data["max_stable_sharpness"])].values).sum()) < 2:
-        near = data
+    few = int(np.isfinite(near[which_sharpness(data["max_stable_sharpness"])].values).sum()) < 2
+    return data if few else near
+
+
+def _draw_largest(data: xarray.Dataset) -> Figure:
+    """Draw the catapult of the largest drop."""
+    largest, near = int(np.argmax(data["drop"].values)), _near_largest(data)
     figure = _draw_run(near.isel(catapult=[largest]))
     step = near["step"].values
     figure.axes[0].set_xlim(float(step[0]), float(step[-1]))
@@ -90,12 +106,14 @@ def pictures(data: xarray.Dataset) -> dict[str, tuple[Callable[[Any], Figure], s
     drawings: dict[str, tuple[Callable[[Any], Figure], str]] = {
         "run": (
             _draw_run,
-            "The run. Shaded: catapults, from onset to where the swing has died. Bars: the sharpness that the "
-            "overshoot law predicts at the end, and the highest loss; grey where it carries a caution.",
+            "The run. Shaded: catapults, from onset to where the swing has died, and cycles at the edge. Bars: the "
+            "sharpness that the overshoot law predicts at the end, and the highest loss; grey where it carries a "
+            "caution, none where it does not apply.",
         )
     }
-    if data.sizes["catapult"]:
+    if data.sizes["catapult"] and _near_largest(data).sizes["step"] < _SMALL_PART * data.sizes["step"]:
         drawings["largest_catapult"] = (_draw_largest, "The catapult of the largest drop.")
+    if law_applies(data).any():
         drawings["overshoot"] = (
             _draw_law,
             "Overshoot of each catapult, drop/(2y₀), against the inertia number, beside the law. "
@@ -128,12 +146,12 @@ def page(data: xarray.Dataset, name: str) -> str:
     images = [(caption, _inline(draw(data))) for draw, caption in pictures(data).values()]
     lines = summary(data)
     data, cut = listed(data, _MOST_ON_PAGE)
-    cautions = [cautions_of(data, k) for k in range(data.sizes["catapult"])]
+    cautions = [[WORDS[name] for name in cautions_of(data, k)] for k in range(data.sizes["catapult"])]
     count = range(data.sizes["catapult"])
     tables = [
         (
             [COLUMNS[name] for name in names],
-            [[as_text(data[name].values[k]) for name in names] for k in count],
+            [cells_of(data, k, names) for k in count],
         )
         for names in (_OF_SHARPNESS, _OF_LOSS)
         if cautions and np.isfinite([data[name].values for name in names]).any()
@@ -150,4 +168,6 @@ def page(data: xarray.Dataset, name: str) -> str:
         notes=notes_of(data),
         versions=json.loads(data.attrs["versions"]),
         lookahead=float(data.attrs["lookahead"]),
+        threshold=threshold_formula(data),
+        preconditioned=which_sharpness(data["max_stable_sharpness"]) == PRECONDITIONED,
     )

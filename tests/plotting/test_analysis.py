@@ -1,10 +1,12 @@
 """Figures of recorded runs: what they mark is what the analysis found."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from selfstab import analyze, theory
+from selfstab import CubicTaylor, HeavyBall, analyze, simulate, theory
 from selfstab.plotting import draw_catapults, draw_measured_overshoot, draw_spikes
+from selfstab.records.cautions import CAUTIONS
 
 # Matplotlib's releases shift antialiased pixels: 5 of 255 in the mean square hides no moved line.
 IMAGE = {"tolerance": 5, "remove_text": True, "savefig_kwargs": {"dpi": 80}, "style": "default"}
@@ -59,6 +61,42 @@ def test_what_is_missing_is_named(seen):
         draw_spikes(seen.drop_vars("loss"))
     with pytest.raises(TypeError, match="data must be a dataset"):
         draw_catapults({})
+
+
+def test_a_law_that_does_not_apply_is_not_drawn(seen):
+    """Protects the axes: a prediction beyond the sharpness would squeeze what is measured."""
+    seen["cautions"][1] = 2 ** list(CAUTIONS).index("beyond_sharpness")
+    for draw in (draw_catapults, draw_spikes):
+        assert len(draw(seen).collections) == 1
+        plt.close("all")
+    assert [text.get_text() for text in draw_measured_overshoot(seen).texts] == ["0"]
+
+
+def test_the_second_eigenvalue_and_cycles_at_the_edge_are_drawn():
+    loss = CubicTaylor(1.0, progressive_sharpening=1e-4)
+    run = simulate(loss, HeavyBall(2.0), [0.0141, 0.005], 900, previous=[-0.0141, 0.005])
+    run["second_sharpness"] = 0.5 * run["sharpness"]
+    cycling = analyze(run)
+    ax = draw_catapults(cycling)
+    assert lines_of(ax)["second eigenvalue"].get_ydata() == pytest.approx(0.5 * run["sharpness"].values)
+    bands = [(patch.get_bbox().x0, patch.get_bbox().x1) for patch in ax.patches]
+    assert bands == [
+        *zip(cycling["edge_cycle_onset"].values, cycling["edge_cycle_crossing"].values, strict=True)
+    ]
+
+
+def test_one_record_far_above_all_others_is_an_arrowhead():
+    """Protects the rest of the record: Adam's first preconditioned sharpness is ten times the threshold."""
+    sharpness = np.r_[23000.0, np.linspace(500.0, 1500.0, 99)]
+    ax = draw_catapults(analyze({"sharpness": sharpness}, lr=0.001, momentum=0.0))
+    assert 2000.0 < ax.get_ylim()[1] < 3000.0
+    (arrow,) = [line for line in ax.lines if line.get_marker() == "^"]
+    assert arrow.get_xdata().tolist() == [0]
+    assert arrow.get_label() == "above the axis, up to 2.3e+04"
+    assert arrow.get_ydata()[0] < ax.get_ylim()[1]
+    plt.close("all")
+    whole = draw_catapults(analyze({"sharpness": np.r_[2500.0, sharpness[1:]]}, lr=0.001, momentum=0.0))
+    assert whole.get_ylim()[1] > 2500.0
 
 
 @pytest.mark.mpl_image_compare(**IMAGE)

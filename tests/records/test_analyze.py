@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import pickle
 
 import numpy as np
 import pytest
+import xarray
 
 import selfstab as ss
 from selfstab import theory
 from selfstab.observables.kinds import smoothed, white_noise
+from selfstab.records import analysis_text
 from selfstab.records import analyze as analyze_module
-from selfstab.records.cautions import measured_by
+from selfstab.records.cautions import law_applies, measured_by
 
 
 def catapult(kappa, momentum, stabilization=1.0, excess=None, lookahead=0.0, steps=6000):
@@ -209,6 +212,17 @@ def test_a_predicted_drop_beyond_the_sharpness_is_told():
     number = float(seen["caution_numbers"][0, list(analyze_module.CAUTIONS).index("beyond_sharpness")])
     top = seen["peak_excess_sharpness"][0] + seen["max_stable_sharpness"][0]
     assert number == pytest.approx(float(seen["predicted_drop"][0] / top), rel=1e-6)
+    # What the law says is in no table then, and the drop that stands beside the caution is the measured one.
+    shown = analysis_text.table(seen)
+    applies = law_applies(seen)
+    assert not applies[0]
+    assert analysis_text.cells_of(seen, 0, ("predicted_drop", "onset"))[0] == "\N{EN DASH}"
+    assert f"{float(seen['predicted_overshoot'][0]):.4g}" not in shown
+    share = float(seen["drop"][0] / top)
+    assert f"measured {share:.0%} of the sharpness, the law's beyond it" in shown
+    assert [
+        one["law_applies"] for one in json.loads(analysis_text.as_json(seen))["catapults"]
+    ] == applies.tolist()
     # A small one is not.
     assert "beyond_sharpness" not in told(ss.analyze(catapult(0.5, 0.9)))
 
@@ -266,3 +280,89 @@ def test_neighbours_of_a_catapult_are_swings_of_any_kind():
     assert seen.sizes["edge_cycle"] >= 2
     # Sharpening between a cycle and a catapult is that of the rise just before it, not of all the record.
     assert np.nanmax(np.abs(seen["progressive_sharpening"].values)) < 1e-6
+
+
+def test_a_result_shows_itself_as_the_report():
+    """Protects a notebook: the summary and the table, not forty variables; a part of it shows itself as datasets do."""
+    seen = ss.analyze(catapult(0.5, 0.9))
+    assert repr(seen) == analysis_text.table(seen)
+    assert "1 catapult; " in seen._repr_html_()
+    assert "<xarray" in repr(xarray.Dataset(seen.data_vars))
+    for part in (seen.isel(catapult=0), seen[["sharpness"]], seen.drop_vars("cautions"), seen.isel(step=[])):
+        assert "Dimensions" in repr(part)
+        assert "xr-wrap" in part._repr_html_()
+    xarray.testing.assert_identical(seen, pickle.loads(pickle.dumps(seen)))
+
+
+def test_a_recorder_is_a_run():
+    """Protects whoever has just recorded: the recorder is read as its dataset is."""
+    recorder = ss.Recorder(lr=0.1, momentum=0.5)
+    for step, sharpness in enumerate((20.0, 31.0, 25.0, 20.0)):
+        recorder.log(step, loss=1.0, hessian_vector=lambda v, s=sharpness: s * v, dimension=2)
+    xarray.testing.assert_identical(ss.analyze(recorder), ss.analyze(recorder.dataset()))
+
+
+def test_variables_of_our_own_runs_need_no_role():
+    """Protects from a list of selfstab's own variables as if they were columns that were not understood."""
+    loss = ss.CubicTaylor(1.0)
+    start, previous = ss.flip_start(loss, loss.minimum(), 1e-3)
+    run = ss.simulate(loss, ss.HeavyBall(2.1), start, 100, previous=previous)
+    run["displacement"] = ("step", np.zeros(run.sizes["step"]))
+    assert not any("Not used" in note for note in json.loads(ss.analyze(run).attrs["notes"]))
+    theirs = {name: run[name].values for name in ("sharpness", "displacement")}
+    notes = json.loads(ss.analyze(theirs, lr=2.1, momentum=0.0).attrs["notes"])
+    assert any("Not used: displacement" in note for note in notes)
+
+
+def test_what_is_recorded_as_often_is_told_once():
+    table = {"step": np.arange(0, 300, 3), "sharpness": np.ones(100), "loss": np.ones(100)}
+    notes = json.loads(ss.analyze(table, lr=0.1, momentum=0.0).attrs["notes"])
+    assert notes == ["sharpness and loss are recorded every 3 steps."]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "momentum", "formula", "threshold"),
+    [
+        (None, 0.9, "S* = 2(1 + β)/η", 2 * 1.9 / 0.01),
+        (
+            ss.HeavyBall(0.01, 0.9, 0.9),
+            None,
+            "S* = 2(1 + β)/(η(1 + 2γ)), γ = 0.9 the lookahead",
+            380 / 2.8,
+        ),
+        (
+            ss.Adam(0.01),
+            None,
+            "S* = 2(1 + β)/((1 − β)η), of the preconditioned sharpness",
+            2 * 1.9 / (0.1 * 0.01),
+        ),
+        (ss.RMSProp(0.01), None, "S* = 2(1 + β)/η, of the preconditioned sharpness", 2 / 0.01),
+    ],
+)
+def test_the_thresholds_formula_is_the_optimizers(optimizer, momentum, formula, threshold):
+    """Protects the report of Adam from heavy ball's formula: by it, the threshold of the record comes out."""
+    table = {"sharpness": np.ones(20), "preconditioned_sharpness": np.ones(20)}
+    if momentum is not None or isinstance(optimizer, ss.HeavyBall):
+        del table["preconditioned_sharpness"]
+    lr = {"lr": 0.01, "momentum": momentum} if optimizer is None else {"optimizer": optimizer}
+    seen = ss.analyze(table, **lr)
+    assert analysis_text.threshold_formula(seen) == f"The threshold is {formula}."
+    # What the formula says.
+    assert float(seen["max_stable_sharpness"][0]) == pytest.approx(threshold)
+    decayed = seen.assign(max_stable_sharpness=0.9 * seen["max_stable_sharpness"])
+    decayed["max_stable_sharpness"].attrs = seen["max_stable_sharpness"].attrs
+    assert "decoupled weight decay" in analysis_text.threshold_formula(decayed)
+
+
+def test_the_recorded_weight_decay_is_told():
+    """Protects a record's reader: what enters loss and threshold is named, also of a table without attributes."""
+    table = {"sharpness": np.ones(20), "weight_decay": np.full(20, 5e-3), "least_weight_decay": np.zeros(20)}
+    notes = json.loads(ss.analyze(table, lr=0.1, momentum=0.9).attrs["notes"])
+    assert "Weight decay is 0.005, of some weights less: it is part of loss and sharpness." in notes
+    table = {"sharpness": np.ones(20), "decoupled_weight_decay": np.linspace(0.1, 0.2, 20)}
+    notes = json.loads(ss.analyze(table, lr=0.1, momentum=0.9).attrs["notes"])
+    assert "Weight decay is 0.1 to 0.2: it lowers the threshold." in notes
+    for values in (np.zeros(20), np.full(20, np.nan), np.full(20, "some")):
+        table = {"sharpness": np.ones(20), "weight_decay": values}
+        notes = json.loads(ss.analyze(table, lr=0.1, momentum=0.9).attrs["notes"])
+        assert not any("Weight decay" in note for note in notes)

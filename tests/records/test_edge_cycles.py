@@ -39,12 +39,50 @@ def test_period_and_growth_are_the_theorys(momentum, sharpening):
 def test_sentences_name_the_cycles_and_hold_both_numbers():
     """Protects the report: the cycles are called so, and no catapult is."""
     data = ss.analyze(cycling(0.0, 1e-4, 0.5))
-    first, period, growth = sentences(data)
+    first, decay, depth, period, growth = sentences(data)
     assert "self-stabilization cycles at the edge" in first
     assert "no catapults" in first
+    # None comes back to the threshold from as far below it as a catapult.
+    assert (data["edge_cycle_depth"] < 0.5).all()
+    assert "in a catapult 0.5 or more" in depth
+    # A swing's amplitude falls while S < S*, by |1 − ηS| a step.
+    factors = np.log(np.abs(1.0 - 2.0 * data["sharpness"].values))
+    below = slice(int(data["edge_cycle_crossing"][1]), int(data["edge_cycle_onset"][2]))
+    assert np.log(data["edge_cycle_decay"][1]) == pytest.approx(-factors[below].sum(), rel=0.1)
+    assert "in a catapult by 10 or more" in decay
     assert "cubic model" in period
     assert "cubic model" in growth
     assert sentences(ss.analyze(ss.simulate(ss.Quadratic([1.0]), ss.HeavyBall(1.0), [1.0], 30))) == []
+
+
+def test_one_cycle_has_no_median_and_what_differs_from_the_model_is_said():
+    """Protects from a median of one, and from a model's period beside cycles that it does not describe."""
+    data = ss.analyze(cycling(0.0, 1e-4, 0.5))
+    assert not any("period" in sentence for sentence in sentences(data.isel(edge_cycle=[0])))
+    assert not any("far from" in sentence for sentence in sentences(data))
+    data["predicted_edge_cycle_period"] = data["predicted_edge_cycle_period"] / 20.0
+    after = sentences(data)[4]
+    assert after == "That is far from the cubic model's, which does not describe these cycles."
+
+
+def test_a_cycle_whose_loss_still_falls_is_told_by_how_much():
+    """Protects the reason: what a trained network's loss does between two swings, in a number made by hand."""
+    step = np.arange(120)
+    sharpness = np.full(120, 1.0)
+    sharpness[20:30] = sharpness[70:80] = 5.0
+    # After the spike at step 25 the loss falls on a line until the second onset at about step 70.
+    loss = np.interp(step, [0, 20, 25, 70, 75, 119], [2.0, 1.0, 5.0, 0.5, 4.0, 0.1])
+    data = ss.analyze({"step": step, "sharpness": sharpness, "loss": loss}, lr=1.0, momentum=0.0)
+    assert data.sizes["edge_cycle"] == 1
+    crossing, end = (
+        int(data["edge_cycle_crossing"][0]),
+        70,
+    )
+    middle = np.interp((crossing + end) // 2, step, loss)
+    share = (middle - loss[end]) / (5.0 - loss[end])
+    assert float(data["edge_cycle_late_fall"][0]) == pytest.approx(share, abs=0.03)
+    assert np.isnan(data["edge_cycle_depth"][0])
+    assert any(f"The loss still falls: {100 * share:.2g}"[:24] in sentence for sentence in sentences(data))
 
 
 def test_without_a_known_momentum_nothing_is_predicted():

@@ -28,6 +28,24 @@ class Dataset(Format):
         return table_of_dataset(source)
 
 
+@register
+class LoopRecorder(Format):
+    """Recorders of training loops."""
+
+    name = "selfstab.Recorder"
+    in_memory = True
+
+    def match(self, source: Any) -> Match:
+        """Return CERTAIN for a recorder."""
+        # Whoever has one has imported its module, which is above this one.
+        recorder = sys.modules.get("selfstab.records.recorder")
+        return Match.CERTAIN if recorder and isinstance(source, recorder.Recorder) else Match.NONE
+
+    def read(self, source: Any, member: str = "") -> Table:
+        """Return what was recorded so far."""
+        return table_of_dataset(source.dataset())
+
+
 def table_of_dataset(data: Any) -> Table:
     """Return the columns of a dataset, each along its own dimension.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -111,7 +111,17 @@ def read_optimizer(optimizer: Any, tensors: Sequence[Any], gradients: Sequence[A
         raise ValueError("optimizer must minimize, got maximize=True: turn the loss's sign instead")
     own = [groups[id(tensor)] for tensor in tensors]
     states = [rule.state.get(tensor, {}) for tensor in tensors]
-    return reader(Weights(tensors, [gradient.detach() for gradient in gradients], own, states))
+    reading = reader(Weights(tensors, [gradient.detach() for gradient in gradients], own, states))
+    return replace(reading, settings={**reading.settings, "groups": _described(rule)})
+
+
+def _described(rule: Any) -> list[dict[str, float]]:
+    """Return how many weights each group of an optimizer holds, with its learning rate and its weight decay."""
+    return [
+        {"weights": sum(tensor.numel() for tensor in group["params"]), "lr": float(group["lr"])}
+        | {"weight_decay": float(group.get("weight_decay", 0.0))}
+        for group in rule.param_groups
+    ]
 
 
 def _rule_of(optimizer: Any) -> tuple[Any, Reader]:

@@ -371,3 +371,33 @@ def test_batch_sharpness_is_that_of_the_batches(torch):
     rest = np.array(curvatures) - float(row.batch_sharpness) * np.array(squares)
     error = np.sqrt(rest @ rest / 6) / np.mean(squares)
     assert float(row.batch_sharpness_error) == pytest.approx(error, rel=1e-8)
+
+
+@pytest.mark.parametrize(("kind", "column"), [("SGD", "weight_decay"), ("AdamW", "decoupled_weight_decay")])
+def test_weight_decay_and_groups_are_recorded_and_told(torch, kind, column, tmp_path):
+    """Protects a record's reader: what enters loss and threshold is in the record, its attributes and the notes."""
+    parameters, loss = network(torch)
+    groups = [
+        {"params": parameters[:1], "weight_decay": 0.05},
+        {"params": parameters[1:], "weight_decay": 0.0},
+    ]
+    optimizer = getattr(torch.optim, kind)(groups, lr=1e-3)
+    recorder = ss.Recorder.for_torch(None, loss, optimizer)
+    for step in range(3):
+        row = recorder.log(step)
+        assert (row[column], row[f"least_{column}"]) == (0.05, 0.0)
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+    sizes = [parameters[0].numel(), sum(tensor.numel() for tensor in parameters[1:])]
+    described = json.loads(recorder.dataset().attrs["training_optimizer"])["groups"]
+    pairs = list(zip(sizes, (0.05, 0.0), strict=True))
+    assert described == [{"weights": size, "lr": 1e-3, "weight_decay": decay} for size, decay in pairs]
+    effect = "it is part of loss and sharpness" if kind == "SGD" else "it lowers the threshold"
+    told = f"Weight decay is 0.05, of some weights less: {effect}."
+    notes = json.loads(ss.analyze(recorder).attrs["notes"])
+    assert told in notes
+    each = "; ".join(f"{size} weights, lr 0.001, weight decay {decay:g}" for size, decay in pairs)
+    assert f"The optimizer has 2 groups: {each}." in notes
+    recorder.save(tmp_path / "run.csv")  # which has no attributes
+    assert told in json.loads(ss.analyze(tmp_path / "run.csv").attrs["notes"])

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from selfstab.kernels.measures import PRECONDITIONED, which_sharpness
 from selfstab.notices import printable
 from selfstab.records import edge_cycles
 from selfstab.records.analyze import largest_of
-from selfstab.records.cautions import CAUTIONS, cautions_of, measured_by
+from selfstab.records.cautions import CAUTIONS, WORDS, cautions_of, law_applies, measured_by
+from selfstab.records.laws import Laws, laws_of, optimizer_of
 
 if TYPE_CHECKING:
     import xarray
@@ -28,13 +31,18 @@ COLUMNS: Final = {
     "overshoot": "overshoot",
     "predicted_overshoot": "law's G",
     "loss_spike": "loss spike",
-    "predicted_loss_spike": "predicted",
+    "predicted_loss_spike": "law's spike",
     "growth": "growth",
-    "predicted_growth": "predicted",
+    "predicted_growth": "predicted growth",
     "sharpening_rate": "sharpening",
     "steps_above": "steps above",
 }
 """Heads of a table's columns."""
+
+_OF_LAW: Final = ("predicted_drop", "predicted_overshoot", "predicted_loss_spike")
+"""What the overshoot law says, where it applies."""
+
+_NO_LAW: Final = "\N{EN DASH}"
 
 _ON_SCREEN: Final = (
     "onset", "died", "relative_excess", "inertia_number", "drop", "overshoot", "predicted_overshoot", "loss_spike",
@@ -59,7 +67,7 @@ def summary(data: xarray.Dataset) -> list[str]:
         Sentences.
     """
     step, momentum = data["step"].values, data["momentum"].values
-    name = json.loads(data.attrs.get("optimizer", "{}")).get("name", "")
+    name = optimizer_name(data)
     lines = [
         f"{data.sizes['step']} records, steps {step[0]} to {step[-1]}; "
         + (f"{name}, " if name else "")
@@ -89,10 +97,60 @@ def summary(data: xarray.Dataset) -> list[str]:
         lines.append(
             f"{often} the sharpness drifts through the threshold and back: no swing, since the loss does not rise."
         )
-    beyond = [k for k in range(count) if "beyond_sharpness" in cautions_of(data, k)]
+    beyond = np.flatnonzero(~law_applies(data)).tolist()
     if beyond:
         lines.append(f"The law does not apply to {_numbers(beyond)}: it would take the sharpness below 0.")
     return lines
+
+
+def optimizer_name(data: xarray.Dataset) -> str:
+    """Return what a run's optimizer is called in a report; nothing for heavy ball.
+
+    Parameters
+    ----------
+    data
+        What :func:`selfstab.analyze` returns.
+
+    Returns
+    -------
+    str
+        Such as "Adam".
+    """
+    name = str(json.loads(data.attrs.get("optimizer", "{}")).get("name", ""))
+    preconditioned = which_sharpness(data["max_stable_sharpness"]) == PRECONDITIONED
+    if name == "AveragedHeavyBall":
+        return "averaged momentum" + ", preconditioned as Adam's" * preconditioned
+    return name or "preconditioned heavy ball" * preconditioned
+
+
+def threshold_formula(data: xarray.Dataset) -> str:
+    """Return the formula of a run's threshold, by its optimizer.
+
+    Parameters
+    ----------
+    data
+        What :func:`selfstab.analyze` returns.
+
+    Returns
+    -------
+    str
+        A sentence.
+    """
+    laws = _laws(data)
+    lr, momentum, limits = (data[name].values for name in ("lr", "momentum", "max_stable_sharpness"))
+    formula = f"The threshold is {laws.formula}"
+    if which_sharpness(data["max_stable_sharpness"]) == PRECONDITIONED:
+        formula += ", of the preconditioned sharpness"
+    usual = laws.thresholds(lr, momentum)
+    both = np.isfinite(usual) & np.isfinite(limits)
+    if not np.allclose(limits[both], usual[both], rtol=1e-6, atol=0.0):
+        formula += "; the recorded one differs from it, as by decoupled weight decay"
+    return formula + "."
+
+
+def _laws(data: xarray.Dataset) -> Laws:
+    optimizer = optimizer_of(json.loads(data.attrs["optimizer"])) if "optimizer" in data.attrs else None
+    return laws_of(optimizer, float(data.attrs["lookahead"]))
 
 
 def _numbers(catapults: list[int]) -> str:
@@ -111,7 +169,7 @@ def meanings(data: xarray.Dataset) -> dict[str, str]:
     Returns
     -------
     dict
-        Sentence by name.
+        Sentence by what the caution is called.
     """
     numbers = data["number"].values if "number" in data else np.arange(data.sizes["catapult"])
     of_each = [cautions_of(data, k) for k in range(data.sizes["catapult"])]
@@ -122,7 +180,7 @@ def meanings(data: xarray.Dataset) -> dict[str, str]:
             shown = [(int(numbers[k]), measured_by(data, k, name)) for k in told[:_MOST_NAMED]]
             measured = "; ".join(f"{number}: {value}" for number, value in shown if value)
             more = "; ..." * (len(told) > _MOST_NAMED)
-            out[name] = f"{text}. ({measured}{more})" if measured else f"{text}."
+            out[WORDS[name]] = f"{text}. ({measured}{more})" if measured else f"{text}."
     return out
 
 
@@ -183,14 +241,10 @@ def table(data: xarray.Dataset) -> str:
     parts = summary(data)
     data, cut = listed(data, _MOST_ON_SCREEN)
     parts += [cut] if cut else []
-    cautions = [cautions_of(data, k) for k in range(data.sizes["catapult"])]
+    cautions = [[WORDS[name] for name in cautions_of(data, k)] for k in range(data.sizes["catapult"])]
     if cautions:
         rows = [
-            [
-                int(data["number"][k]),
-                *(as_text(data[name].values[k]) for name in _ON_SCREEN),
-                ", ".join(cautions[k]),
-            ]
+            [int(data["number"][k]), *cells_of(data, k, _ON_SCREEN), ", ".join(cautions[k])]
             for k in range(len(cautions))
         ]
         parts.append(
@@ -221,8 +275,10 @@ def as_json(data: xarray.Dataset) -> str:
         lists of catapults and of cycles at the edge.
     """
     names = [str(name) for name, variable in data.data_vars.items() if variable.dims == ("catapult",)]
+    applies = law_applies(data)
     catapults = [
-        {name: _plain(data[name].values[k]) for name in names} | {"cautions": cautions_of(data, k)}
+        {name: _plain(data[name].values[k]) for name in names}
+        | {"cautions": cautions_of(data, k), "law_applies": bool(applies[k])}
         for k in range(data.sizes["catapult"])
     ]
     cycles = [
@@ -255,6 +311,29 @@ def _plain(value: Any) -> int | float | None:
     if isinstance(value, np.integer):
         return int(value)
     return float(value) if math.isfinite(value) else None
+
+
+def cells_of(data: xarray.Dataset, catapult: int, names: Sequence[str]) -> list[str]:
+    """Return a catapult's numbers as a table has them; a dash for what the law says where it does not apply.
+
+    Parameters
+    ----------
+    data
+        What :func:`selfstab.analyze` returns.
+    catapult
+        Its number, from 0.
+    names
+        Of variables along catapult.
+
+    Returns
+    -------
+    list of str
+        One for each name.
+    """
+    applies = bool(law_applies(data)[catapult])
+    return [
+        _NO_LAW if name in _OF_LAW and not applies else as_text(data[name].values[catapult]) for name in names
+    ]
 
 
 def as_text(value: Any) -> str:
