@@ -9,11 +9,14 @@ from __future__ import annotations
 import random
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final
+from unittest.mock import patch
 
 import numpy as np
+
+from selfstab.losses.functions.reachable import reachable
 
 _KINKS: Final = ("Abs", "AdaptiveMaxPool", "Amax", "Amin", "Clamp", "FractionalMaxPool", "Hardshrink", "Hardsigmoid",
                  "Hardswish", "Hardtanh", "KthValue", "LeakyRelu", "Max", "Median", "Min", "Prelu", "Relu", "Rrelu",
@@ -22,20 +25,82 @@ _KINKS: Final = ("Abs", "AdaptiveMaxPool", "Amax", "Amin", "Clamp", "FractionalM
 
 
 @contextmanager
-def random_states() -> Iterator[None]:
-    """Leave the generators of PyTorch, NumPy and Python as they were."""
+def random_states(generators: Sequence[Any] = ()) -> Iterator[Callable[[], bool]]:
+    """Leave the generators of PyTorch, NumPy and Python as they were, and those given.
+
+    Parameters
+    ----------
+    generators
+        Of the user's own, as :func:`generators_of` lists them.
+
+    Yields
+    ------
+    function
+        () → whether one of them has moved since.
+    """
     import torch
 
-    python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002 (the user's)
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    # NumPy's and Python's global ones are the user's, too.
+    states: list[tuple[Callable[[], Any], Callable[[Any], Any]]] = [
+        (random.getstate, random.setstate),
+        (np.random.get_state, np.random.set_state),
+        (torch.get_rng_state, torch.set_rng_state),
+    ]
+    if torch.cuda.is_initialized():
+        states.append((torch.cuda.get_rng_state_all, torch.cuda.set_rng_state_all))
+    states += [_state_of(generator) for generator in generators]
+    before = [get() for get, _ in states]
+
+    def moved() -> bool:
+        return any(not _equal(get(), state) for (get, _), state in zip(states, before, strict=True))
+
     try:
-        yield
+        yield moved
     finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
-        torch.set_rng_state(cpu)
-        if cuda is not None:
-            torch.cuda.set_rng_state_all(cuda)
+        for (_, give_back), state in zip(states, before, strict=True):
+            give_back(state)
+
+
+def draw(generators: Sequence[Any] = ()) -> None:
+    """Draw a number from each generator, so that what draws next draws others."""
+    import torch
+
+    random.random()
+    np.random.random()  # noqa: NPY002
+    torch.rand(())
+    for generator in generators:
+        if isinstance(generator, torch.Generator):
+            torch.rand((), generator=generator, device=generator.device)
+        else:
+            generator.random()
+
+
+def generators_of(*functions: Any) -> list[Any]:
+    """Return the random generators that functions and what they are called with reach, of PyTorch, NumPy, Python."""
+    import torch
+
+    kinds = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
+    own = [entry for entry in reachable(functions) if isinstance(entry, kinds)]
+    return [entry for entry in own if entry is not torch.default_generator]
+
+
+def _state_of(generator: Any) -> tuple[Callable[[], Any], Callable[[Any], Any]]:
+    """Return what reads a generator's state, and what sets it."""
+    if isinstance(generator, np.random.Generator):
+        bits: Any = generator.bit_generator
+        return lambda: bits.state, lambda state: setattr(bits, "state", state)
+    if isinstance(generator, random.Random):
+        return generator.getstate, generator.setstate
+    return generator.get_state, generator.set_state
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Whether two states are equal: tensors, arrays, or numbers, in tuples and dicts."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_equal(a[name], b[name]) for name in a)
+    if isinstance(a, (tuple, list)):
+        return len(a) == len(b) and all(_equal(x, y) for x, y in zip(a, b, strict=True))
+    return bool((a == b).all()) if hasattr(a, "shape") else bool(a == b)
 
 
 @contextmanager
@@ -92,25 +157,28 @@ def twice_differentiable() -> Iterator[None]:
     """Let what is evaluated be differentiated twice: with gradients, eager, without fused kernels of attention.
 
     A compiled module runs as the one that it was made from. Attention runs as matrix products, since the backward pass
-    of the fused kernels has no derivative.
+    of the fused kernels has no derivative; a choice of kernel within has no effect.
     """
     import torch
+    from torch.nn import attention
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        if hasattr(attention, "_sdpa_kernel"):  # what sdpa_kernel sets the kernels by
+            stack.enter_context(patch.object(attention, "_sdpa_kernel", lambda *_, **__: None))
         if _is_compiling() and hasattr(torch.compiler, "set_stance"):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         yield
 
 
 @contextmanager
-def evaluation() -> Iterator[None]:
-    """Do all of these."""
-    with random_states(), buffers(), twice_differentiable():
-        yield
+def evaluation(generators: Sequence[Any] = ()) -> Iterator[Callable[[], bool]]:
+    """Do all of these; what :func:`random_states` yields."""
+    with random_states(generators) as moved, buffers(), twice_differentiable():
+        yield moved
 
 
 def _is_compiling() -> bool:
@@ -150,6 +218,11 @@ def has_kinks_only(loss: Any) -> bool:
             return False
         kinks = kinks or name.startswith(_KINKS)
     return kinks
+
+
+def operations(loss: Any) -> frozenset[str]:
+    """Return the names of a graph's operations: those of another graph may differentiate otherwise."""
+    return frozenset(node.name() for node in nodes(loss))
 
 
 def _is_custom(node: Any, name: str) -> bool:
