@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from selfstab.losses.functions import differences, torch_evaluation
+from selfstab.losses.functions.random_states import generators_of
 from selfstab.losses.functions.torch_double import in_float64
 from selfstab.records.torch_closures import Closure, Part
 from selfstab.records.torch_vectors import WeightVectors
@@ -67,7 +68,7 @@ class LossDerivatives:
 
     def find_generators(self) -> None:
         """Look for the user's own random generators in what the closure reaches."""
-        self.generators = torch_evaluation.generators_of(*self._closure.roots)
+        self.generators = generators_of(*self._closure.roots)
 
     def evaluated(self, vectors: WeightVectors) -> tuple[Evaluation, Callable[[Any], Any]]:
         """Return the loss with its gradient, and what multiplies its Hessian with a vector."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from selfstab import validation
-from selfstab.losses.functions import differences, torch_evaluation
+from selfstab.losses.functions import differences, random_states
 from selfstab.losses.functions.torch_double import in_float64
 from selfstab.records.torch_derivatives import Evaluation, LossDerivatives, check_dependence
 from selfstab.records.torch_vectors import WeightVectors
@@ -69,8 +69,8 @@ def try_closure(loss: LossDerivatives, vectors: WeightVectors) -> frozenset[str]
 
 def check_draws(loss: LossDerivatives, vectors: WeightVectors, first: Evaluation) -> None:
     """Raise ValueError if a closure that draws gives another value with other draws, as in training mode."""
-    with torch_evaluation.random_states(loss.generators):
-        torch_evaluation.draw(loss.generators)
+    with random_states.random_states(loss.generators):
+        random_states.draw(loss.generators)
         again = loss.value()
         size = max(abs(first.loss), abs(again))
         if not np.isfinite(size) or abs(first.loss - again) <= first.rounding * size:
@@ -90,7 +90,7 @@ def weights_as_found(vectors: WeightVectors) -> Iterator[None]:
 
 def _twice(loss: LossDerivatives, vectors: WeightVectors) -> Evaluation:
     """Return the first of two evaluations; raise unless the second gives the same, and the weights are as before."""
-    with weights_as_found(vectors), torch_evaluation.random_states(loss.generators):
+    with weights_as_found(vectors), random_states.random_states(loss.generators):
         first, again = loss.first_order(vectors), loss.first_order(vectors)
     _check_same(vectors, first, again)
     return first
@@ -124,7 +124,7 @@ def _check_response(
     length = _FAR * vectors.scale
     if abs(slope) * length <= 1e-3 * abs(value):
         return
-    with vectors.displaced(direction, length), torch_evaluation.random_states(loss.generators):
+    with vectors.displaced(direction, length), random_states.random_states(loss.generators):
         far = loss.value()
     if far == value:
         raise ValueError(

@@ -84,7 +84,10 @@ def _of_function(function: Any) -> Iterator[Any]:
 
 
 def _of_object(entry: Any) -> Iterator[Any]:
-    """Yield attributes and the wrapped function of an object."""
+    """Yield attributes and methods of an object, and the function that it wraps, as one that is compiled."""
+    if type(entry).__name__ == "PjitFunction":
+        yield entry.__wrapped__
+        return
     attributes = getattr(entry, "__dict__", None)
     if isinstance(attributes, dict):
         yield from attributes.values() if len(attributes) <= _MOST else ()
