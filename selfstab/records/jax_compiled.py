@@ -105,7 +105,8 @@ class Compiled:
 
     def clear(self) -> None:
         """Forget what is compiled."""
-        for function in (self.value, self.gradient, self.product):
+        compiled: tuple[Any, ...] = self.value, self.gradient, self.product
+        for function in compiled:
             function.clear_cache()
 
     def uncompiled_gradient(self, form: Weights, rest: tuple[Any, ...]) -> Any:

@@ -267,7 +267,10 @@ class _DoubleLoop(_Loop):
         Of the loop.
     """
 
-    _data = staticmethod(doubled)
+    @staticmethod
+    def _data(rest: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return arguments in float64."""
+        return tuple(doubled(rest))
 
     def __init__(self, function: Any, parts: Any) -> None:
         super().__init__(function, parts)

@@ -60,14 +60,14 @@ def _modes() -> tuple[Any, Any, Any]:
             return value.to(torch.float64) if value.dtype in lower else value
         return torch.float64 if isinstance(value, torch.dtype) and value in lower else value
 
-    class Functions(TorchFunctionMode):
+    class Functions(TorchFunctionMode):  # type: ignore[misc]
         def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             kwargs = kwargs or {}
             if getattr(function, "__name__", "").startswith(_STRICT):
                 args, kwargs = tree_map(doubled, (args, kwargs))
             return function(*args, **kwargs)
 
-    class Operations(TorchDispatchMode):
+    class Operations(TorchDispatchMode):  # type: ignore[misc]
         def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             kwargs = kwargs or {}
             # What is written into keeps its precision, and so do views, which may be.
