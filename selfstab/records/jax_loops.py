@@ -12,7 +12,7 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.losses.functions import differences
-from selfstab.losses.functions.random_states import random_states
+from selfstab.losses.functions.random_states import generators_of, random_states
 from selfstab.records.jax_compiled import Compiled, CompiledByUser, first_line
 from selfstab.records.jax_weights import Weights, doubled
 from selfstab.records.training_loops import Reading, check_parts, number
@@ -63,6 +63,7 @@ class _Loop:
         jitted = type(function).__name__ == "PjitFunction"
         self._function, self._parts = (function.__wrapped__ if jitted else function), parts
         self._compiled: Compiled | None = None
+        self._generators: list[Any] = []
         self._by_user = CompiledByUser(function)
         self._tried, self._by_differences = False, False
         self._in_double: _DoubleLoop | None = None
@@ -74,7 +75,9 @@ class _Loop:
         if data and self._parts is not None:
             raise ValueError("data must be left out, for the recorder has parts")
         form = Weights(parameters)
-        with random_states():  # a function that draws is refused, and has moved nothing
+        if self._compiled is None:
+            self._generators = generators_of(self._function, self._parts)
+        with random_states(self._generators):  # a function that draws is refused, and has moved nothing
             compiled = self._fresh(form, data)
             if not self._tried:
                 self._try(compiled, form, data)
@@ -113,8 +116,12 @@ class _Loop:
 
     def _arguments(self, data: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
         """Yield what the function takes besides parameters: once, or once for each part."""
-        for rest in (data,) if self._parts is None else ((part,) for part in self._parts):
-            yield self._data(rest)
+        if self._parts is None:
+            yield self._data(data)
+            return
+        with random_states(self._generators):  # of a loader that shuffles
+            for part in self._parts:
+                yield self._data((part,))
 
     @staticmethod
     def _data(rest: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -244,6 +251,7 @@ class _Loop:
     def _doubled(self, form: Weights, data: tuple[Any, ...], gradient: Any) -> _DoubleLoop | None:
         """Return the loop in float64, or None where the function is another then or cannot be evaluated."""
         inner = _DoubleLoop(self._function, self._parts)
+        inner._generators = self._generators
         try:
             slope = inner.slope(form, data)
         except Exception:  # whatever a function raises that insists on a precision

@@ -95,8 +95,8 @@ class RecordedSteps:
         Returns
         -------
         dict
-            Numbers, lists of them, and ``vectors.sharpness``, an array of the loop's library. So ``numpy.savez`` and
-            ``torch.save`` keep it without pickled classes; JSON does without the vectors.
+            Numbers, lists of them, texts, and ``vectors.sharpness``, an array of the loop's library. So
+            ``numpy.savez`` and ``torch.save`` keep it without pickled classes; JSON does without the vectors.
 
         Examples
         --------

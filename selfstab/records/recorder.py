@@ -327,8 +327,9 @@ class Recorder(RecordedSteps):
 
         Notes
         -----
-        Each record evaluates the function once more without compiling it. Where data that it closes over have changed,
-        it is compiled anew. Data that are given to :meth:`log` need no second compilation.
+        Each record traces the function once more. Where data that it closes over have changed, it is compiled anew.
+        Data that are given to :meth:`log` need no second compilation. A function that ``jax.jit`` has compiled goes on
+        with the data that it closed over first: it is refused when they change.
 
         Examples
         --------
@@ -404,13 +405,13 @@ class Recorder(RecordedSteps):
         TypeError, ValueError
             If an argument is of the wrong kind, or the optimizer's rule is not understood. At a record, if the
             parameters are not those that the optimizer trains, or the closure depends on none of them, computes
-            another value each time, calls backward, or cannot be differentiated twice.
+            another value each time, changes them, calls backward, or cannot be differentiated twice.
 
         Notes
         -----
         The loop's own state stays as it is: gradients (``.grad``), the buffers of modules that the closure calls (a
-        batch normalization's running statistics), random states. Attention runs without fused kernels and compiled
-        modules run eagerly, since neither can be differentiated twice.
+        batch normalization's running statistics), random states, those of generators of your own as well. Attention
+        runs without fused kernels and compiled modules run eagerly, since neither can be differentiated twice.
 
         Weight decay λ of SGD, Adam, RMSprop and Adagrad counts as part of the loss: λ‖w‖²/2 in it, λ in the sharpness.
         That of AdamW shrinks the weights beside it, and lowers S* by (1 + β₁)λ/(1 − β₁).
@@ -419,10 +420,11 @@ class Recorder(RecordedSteps):
         the largest eigenvalue of M^½ H M^½, with M each weight's lr, divided by the largest one and by P. P is that of
         the update that follows, as of :class:`selfstab.Adam`, with the gradient of `closure`.
 
-        At the first record one product is compared with a difference of gradients. Where autograd drops second
-        derivatives (of an ``autograd.Function`` whose backward pass cannot be differentiated) or has none, products are
-        differences of gradients. The dataset's attribute ``hessian_vector`` then says so. They are off by about 10⁻⁸ in
-        float64 and 10⁻³ in float32.
+        At the first record, and where the loss has other operations than before, one product is compared with a
+        difference of gradients: in float64, whatever the weights' precision, wherever the closure can be evaluated so.
+        Where autograd drops second derivatives (of an ``autograd.Function`` whose backward pass cannot be
+        differentiated) or has none, products are differences of gradients. The dataset's attribute ``hessian_vector``
+        then says so. They are off by about 10⁻⁸ in float64, and 10⁻³ in float32.
         """
         recorder = cls(**settings)
         recorder._read = torch_loops.of_torch(parameters, closure, optimizer, parts)

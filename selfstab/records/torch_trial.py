@@ -55,16 +55,27 @@ def try_closure(loss: LossDerivatives, vectors: WeightVectors) -> frozenset[str]
         return None
     direction = differences.generic_direction(gradient)
     _check_response(loss, vectors, value, direction, float(direction @ gradient))
+    try_products(loss, vectors, gradient, direction)
+    return names
+
+
+def try_products(loss: LossDerivatives, vectors: WeightVectors, gradient: Any, direction: Any) -> None:
+    """See whether autograd's products are right at weights with a finite gradient; take differences if they are not.
+
+    Raises
+    ------
+    ValueError
+        If the gradient is that of no loss.
+    """
     wrong, obstacle = _are_wrong(loss, vectors, gradient, direction)
     if not wrong:
-        return names
+        return
     if not differences.symmetric(lambda v: loss.by_difference(vectors, v), direction):
         raise ValueError(
             "closure must be differentiable twice by autograd, got products that are no derivatives of a gradient"
             + (f" ({obstacle})" if obstacle else ": leave out detach, no_grad and stop-gradients")
         )
     loss.by_differences = True
-    return names
 
 
 def check_draws(loss: LossDerivatives, vectors: WeightVectors, first: Evaluation) -> None:

@@ -54,6 +54,8 @@ def _members(entry: Any) -> Iterator[Any]:
         yield from (entry.func, *entry.args, *entry.keywords.values())
     elif inspect.ismethod(entry):
         yield from (entry.__self__, entry.__func__)
+    elif inspect.isbuiltin(entry):  # such as random.Random().random
+        yield entry.__self__
     elif inspect.isfunction(entry):
         yield from _of_function(entry)
     elif inspect.isgenerator(entry):
