@@ -11,6 +11,12 @@ from typing import Any
 import numpy as np
 
 from selfstab import validation
+from selfstab.losses.functions import differences
+from selfstab.losses.functions.random_states import draw, generators_of, random_states
+from selfstab.records.torch_closures import Closure, gradients_as_found
+from selfstab.records.torch_derivatives import LossDerivatives, check_dependence
+from selfstab.records.torch_trial import try_products, weights_as_found
+from selfstab.records.torch_vectors import WeightVectors
 from selfstab.records.training_optimizers import OptimizerReading
 
 Batches = Iterable[Any] | Callable[[], Iterable[Any]]
@@ -30,30 +36,47 @@ def of_torch(
     batches
         The batches, as a data loader, or a function that returns them.
     """
-    import torch
-
     check(batch_loss, batches)
+    tried: list[LossDerivatives] = []
+
+    def quotient(batch: Any, generators: list[Any], optimizer: OptimizerReading) -> tuple[float, float]:
+        loss, vectors = LossDerivatives(Closure(lambda: batch_loss(batch))), WeightVectors(weights())
+        loss.generators = generators
+        if tried:
+            loss.by_differences, loss.in_double = tried[0].by_differences, tried[0].in_double
+        else:
+            gradient = loss.gradient(vectors)[1].cpu().numpy()
+            if np.isfinite(gradient).all():
+                try_products(loss, vectors, gradient, differences.generic_direction(gradient))
+                tried.append(loss)
+        return torch_quotient(loss, vectors, optimizer)
 
     def read(_: Any, optimizer: OptimizerReading) -> tuple[float, float]:
+        generators = generators_of(batch_loss, batches)
+        quotients = []
         # A loader that shuffles draws from torch's generator, which is the loop's.
-        with torch.random.fork_rng(), torch.enable_grad():
-            return ratio(torch_quotient(batch_loss(batch), weights(), optimizer) for batch in _drawn(batches))
+        with random_states(generators), gradients_as_found(weights()):
+            for batch in _drawn(batches):
+                try:
+                    quotients.append(quotient(batch, generators, optimizer))
+                except (TypeError, ValueError) as error:
+                    raise type(error)(f"batch_{str(error).replace('closure', 'loss', 1)}") from error
+                draw(generators)  # an evaluation leaves states as they were, and batches draw on
+        return ratio(quotients)
 
     return read
 
 
-def torch_quotient(loss: Any, weights: Sequence[Any], optimizer: OptimizerReading) -> tuple[float, float]:
+def torch_quotient(
+    loss: LossDerivatives, vectors: WeightVectors, optimizer: OptimizerReading
+) -> tuple[float, float]:
     """Return gᵀHg and gᵀg of one batch's loss, which includes the optimizer's weight decay."""
-    import torch
-
-    slopes = torch.autograd.grad(loss, weights, create_graph=True, materialize_grads=True)
-    flat = torch.cat([slope.reshape(-1) for slope in slopes])
+    with weights_as_found(vectors):
+        evaluation, product = loss.evaluated(vectors)
+    check_dependence(evaluation.slopes)
     decayed = optimizer.decayed(lambda v: 0.0 * v)
-    force = flat.detach() + decayed(torch.cat([w.detach().reshape(-1) for w in weights]))
-    curved = decayed(force)
-    if flat.requires_grad:  # else a gradient that is constant
-        images = torch.autograd.grad(flat @ force, weights, materialize_grads=True)
-        curved = curved + torch.cat([image.reshape(-1) for image in images])
+    force = vectors.joined(evaluation.slopes) + decayed(vectors.joined([w.detach() for w in vectors.weights]))
+    curved = optimizer.decayed(product)(force)
     return float(force @ curved), float(force @ force)
 
 

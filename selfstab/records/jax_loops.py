@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, Final
 
 import numpy as np
 
 from selfstab import validation
 from selfstab.losses.functions import differences
-from selfstab.records.training_loops import PRECISIONS, Reading, check_parts, number
+from selfstab.losses.functions.random_states import generators_of, random_states
+from selfstab.records.jax_compiled import Compiled, CompiledByUser, first_line
+from selfstab.records.jax_weights import Weights, doubled
+from selfstab.records.training_loops import Reading, check_parts, number
 from selfstab.validation import Array
 
 _KINKS: Final = frozenset(
@@ -18,8 +24,18 @@ _KINKS: Final = frozenset(
 )  # fmt: skip
 """Operations whose gradient may jump."""
 
-_CUSTOM: Final = ("custom_vjp_call", "pure_callback", "ffi_call")
-"""How operations are called whose derivatives may be of the user's own."""
+_UNKNOWN: Final = (
+    "custom_vjp_call",
+    "pure_callback",
+    "io_callback",
+    "ffi_call",
+    "stop_gradient",
+    "pallas_call",
+)
+"""How operations are called whose derivatives are of the user's own, or dropped."""
+
+_SAME_FUNCTION: Final = 0.5
+"""Relative difference of gradients beyond which a function in float64 is another one."""
 
 
 def of_jax(function: Any, parts: Any = None) -> Callable[..., Reading]:
@@ -43,9 +59,14 @@ class _Loop:
     """
 
     def __init__(self, function: Any, parts: Any) -> None:
-        self._function, self._parts = function, parts
-        self._compiled: _Compiled | None = None
+        # A function that jax.jit has compiled keeps the data that it closed over first.
+        jitted = type(function).__name__ == "PjitFunction"
+        self._function, self._parts = (function.__wrapped__ if jitted else function), parts
+        self._compiled: Compiled | None = None
+        self._generators: list[Any] = []
+        self._by_user = CompiledByUser(function)
         self._tried, self._by_differences = False, False
+        self._in_double: _DoubleLoop | None = None
 
     def read(self, parameters: Any, *data: Any) -> Reading:
         """Return what the loop shows at parameters."""
@@ -53,17 +74,20 @@ class _Loop:
 
         if data and self._parts is not None:
             raise ValueError("data must be left out, for the recorder has parts")
-        form = _Form(parameters)
-        compiled = self._fresh(form, data)
-        if not self._tried:
-            self._try(compiled, form, data)
+        form = Weights(parameters)
+        if self._compiled is None:
+            self._generators = generators_of(self._function, self._parts)
+        with random_states(self._generators):  # a function that draws is refused, and has moved nothing
+            compiled = self._fresh(form, data)
+            if not self._tried:
+                self._try(compiled, form, data)
 
         def vector(numbers: Any) -> Any:
             return jnp.asarray(numbers, form.precision)
 
         def along(v: Any) -> Any:
             if self._by_differences:
-                image = self._by_difference(compiled, form, data, np.asarray(v, form.precision))
+                image = self._difference(compiled, form, data, np.asarray(v, form.precision))
             else:
                 image = self._product(compiled, form, data, v)
             return image if isinstance(v, np.ndarray) else vector(image)
@@ -82,17 +106,29 @@ class _Loop:
             gradient=gradient,
             gradient_norm=lambda: float(np.linalg.norm(self._gradient(compiled, form.weights, form, data))),
             arrays=lambda: form.weights,
-            noise=differences.NOISE[form.precision] if self._by_differences else 0.0,
+            noise=self._noise(form.precision),
         )
+
+    def _noise(self, precision: str) -> float:
+        if not self._by_differences:
+            return 0.0
+        return differences.NOISE["float64" if self._in_double is not None else precision]
 
     def _arguments(self, data: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
         """Yield what the function takes besides parameters: once, or once for each part."""
         if self._parts is None:
-            yield data
-        else:
-            yield from ((part,) for part in self._parts)
+            yield self._data(data)
+            return
+        with random_states(self._generators):  # of a loader that shuffles
+            for part in self._parts:
+                yield self._data((part,))
 
-    def _fresh(self, form: _Form, data: tuple[Any, ...]) -> _Compiled:
+    @staticmethod
+    def _data(rest: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return arguments as the function takes them."""
+        return rest
+
+    def _fresh(self, form: Weights, data: tuple[Any, ...]) -> Compiled:
         """Return compiled functions that compute what the function computes now."""
         first = next(self._arguments(data), None)
         if first is None:
@@ -103,18 +139,22 @@ class _Loop:
             or not compiled.fits(form)
             or any(compiled.is_stale(form, rest) for rest in self._arguments(data))
         ):
-            compiled = self._compiled = _Compiled(self._function, form, first)
+            compiled = Compiled(self._function, form, first)
+        for rest in self._arguments(data):
+            compiled.keep(form, rest)
+        self._by_user.check(compiled, form, first)
+        self._compiled = compiled
         return compiled
 
     def _total(
-        self, derivative: Any, weights: Any, form: _Form, data: tuple[Any, ...], *directions: Any
+        self, derivative: Any, weights: Any, form: Weights, data: tuple[Any, ...], *directions: Any
     ) -> list[Any]:
         """Return the sum, or weighted mean, of what a derivative gives for each part, as numbers."""
         total: list[Any] = []
         weight, paired = 0.0, False
         for rest in self._arguments(data):
             image, own = derivative(weights, *directions, form.others, rest)
-            if own is not None:
+            if own is not None and self._parts is not None:  # of one whole the weight says nothing
                 paired, own = True, number("weight", own)
                 weight += own
                 image = [own * leaf for leaf in image]
@@ -124,14 +164,14 @@ class _Loop:
         total = [leaf / weight for leaf in total] if paired else total
         return total
 
-    def _gradient(self, compiled: _Compiled, weights: Any, form: _Form, data: tuple[Any, ...]) -> Any:
+    def _gradient(self, compiled: Compiled, weights: Any, form: Weights, data: tuple[Any, ...]) -> Any:
         return form.joined(self._total(compiled.gradient, weights, form, data))
 
-    def _product(self, compiled: _Compiled, form: _Form, data: tuple[Any, ...], v: Any) -> Any:
+    def _product(self, compiled: Compiled, form: Weights, data: tuple[Any, ...], v: Any) -> Any:
         return form.joined(self._total(compiled.product, form.weights, form, data, form.pieces(v)))
 
     def _displaced(
-        self, compiled: _Compiled, form: _Form, data: tuple[Any, ...], v: Any, length: float
+        self, compiled: Compiled, form: Weights, data: tuple[Any, ...], v: Any, length: float
     ) -> tuple[Any, Any]:
         """Return the difference of gradients at two points ±length along a direction, and that of the points."""
         gradients, points = [], []
@@ -141,7 +181,7 @@ class _Loop:
             gradients.append(self._gradient(compiled, moved, form, data))
         return gradients[0] - gradients[1], points[0] - points[1]
 
-    def _by_difference(self, compiled: _Compiled, form: _Form, data: tuple[Any, ...], v: Any) -> Array:
+    def _by_difference(self, compiled: Compiled, form: Weights, data: tuple[Any, ...], v: Any) -> Array:
         """Return the product with the Hessian as a central difference of gradients."""
         length = differences.LENGTH[form.precision] * form.scale
         size = float(np.linalg.norm(v))
@@ -150,7 +190,7 @@ class _Loop:
         out: Array = difference * (size / moved) if moved else 0.0 * difference
         return out
 
-    def _try(self, compiled: _Compiled, form: _Form, data: tuple[Any, ...]) -> None:
+    def _try(self, compiled: Compiled, form: Weights, data: tuple[Any, ...]) -> None:
         """Raise unless the loss depends on the parameters; see whether JAX's products are right."""
         gradient = self._gradient(compiled, form.weights, form, data)
         if not np.isfinite(gradient).all():
@@ -167,199 +207,132 @@ class _Loop:
         obstacle = ""
         try:
             self._product(compiled, form, data, direction)
-            # Kinks of a gradient in float32 are met at every step that is longer than rounding.
-            if form.precision == "float32" and compiled.has_kinks_only(form, next(self._arguments(data))):
-                return
-            wrong = differences.contradicts(
-                lambda v, length: self._displaced(compiled, form, data, v, length),
-                lambda v: self._product(compiled, form, data, v),
-                direction,
-                form.scale,
-            )
         except Exception as error:  # whatever JAX raises where there is no second derivative
-            wrong, obstacle = True, _first_line(error)
-        if not wrong:
+            obstacle = first_line(error)
+        names = compiled.operations(form, next(self._arguments(data)))
+        # JAX's own operations have the derivatives that they should have.
+        if not obstacle and form.precision == "float32" and not any(n.startswith(_UNKNOWN) for n in names):
             return
-        if not differences.symmetric(lambda v: self._by_difference(compiled, form, data, v), direction):
+        inner = self._doubled(form, data, gradient) if form.precision == "float32" else None
+        judgement = None if inner is None else inner.judgement(form, data, direction, fails=bool(obstacle))
+        if judgement is None:
+            kinks = names & _KINKS and not any(name.startswith(_UNKNOWN[:-1]) for name in names)
+            # Kinks of a gradient in float32 are met at every step that is longer than rounding.
+            if not obstacle and kinks and form.precision == "float32":
+                return
+            judgement = self._judgement(compiled, form, data, direction, fails=bool(obstacle))
+        wrong, symmetric = judgement
+        if wrong and not symmetric:
             raise ValueError(
                 "function must have a gradient with a symmetric derivative, got products that are no derivatives of one"
                 + (f" ({obstacle})" if obstacle else ": leave out stop_gradient")
             )
-        self._by_differences = True
+        self._by_differences = wrong
+        if inner is not None:
+            self._in_double = inner if wrong and inner.is_kept else None
+            inner.release()
 
+    def _judgement(
+        self, compiled: Compiled, form: Weights, data: tuple[Any, ...], direction: Any, *, fails: bool
+    ) -> tuple[bool, bool]:
+        """Return whether products are wrong or fail, and whether differences are those of a symmetric matrix."""
+        if not fails and not self._contradicts(compiled, form, data, direction):
+            return False, True
+        return True, differences.symmetric(lambda v: self._by_difference(compiled, form, data, v), direction)
 
-class _Form:
-    """Parameters by leaves: weights, which are floating-point numbers, and others, which stay as they are.
-
-    Parameters
-    ----------
-    parameters
-        A pytree.
-    """
-
-    def __init__(self, parameters: Any) -> None:
-        import jax
-        import jax.numpy as jnp
-
-        leaves, self.tree = jax.tree_util.tree_flatten(parameters)
-        arrays = [jnp.asarray(leaf) if isinstance(leaf, (float, np.floating)) else leaf for leaf in leaves]
-        self.places = tuple(
-            k
-            for k, leaf in enumerate(arrays)
-            if hasattr(leaf, "shape") and jnp.issubdtype(getattr(leaf, "dtype", object), jnp.floating)
+    def _contradicts(self, compiled: Compiled, form: Weights, data: tuple[Any, ...], direction: Any) -> bool:
+        return differences.contradicts(
+            lambda v, length: self._displaced(compiled, form, data, v, length),
+            lambda v: self._product(compiled, form, data, v),
+            direction,
+            form.scale,
         )
-        if not self.places:
-            raise TypeError(
-                f"parameters must hold arrays of float64 or float32, got {validation.shown(parameters)}"
-            )
-        # With a dtype: weakly typed weights would be traced apart from those moved, and hide changed data.
-        self.weights = [jnp.asarray(arrays[k], arrays[k].dtype) for k in self.places]
-        rest = [(k, leaf) for k, leaf in enumerate(leaves) if k not in self.places]
-        self.others = {k: leaf for k, leaf in rest if _is_traceable(leaf)}
-        self.fixed = {k: leaf for k, leaf in rest if k not in self.others}
-        self.precision = str(jnp.result_type(*self.weights))
-        if self.precision not in PRECISIONS:
-            raise TypeError(f"parameters must be of float64 or float32, got {self.precision}")
-        self.sizes = [leaf.size for leaf in self.weights]
-        self.size = sum(self.sizes)
 
-    @property
-    def scale(self) -> float:
-        """Norm of the weights; 1 where all are zero."""
-        return float(np.linalg.norm(self.joined(self.weights).astype(np.float64))) or 1.0
+    def _doubled(self, form: Weights, data: tuple[Any, ...], gradient: Any) -> _DoubleLoop | None:
+        """Return the loop in float64, or None where the function is another then or cannot be evaluated."""
+        inner = _DoubleLoop(self._function, self._parts)
+        inner._generators = self._generators
+        try:
+            slope = inner.slope(form, data)
+        except Exception:  # whatever a function raises that insists on a precision
+            return None
+        error = float(np.linalg.norm(slope - gradient))
+        return inner if error <= _SAME_FUNCTION * float(np.linalg.norm(slope)) else None
 
-    def joined(self, leaves: Any) -> Any:
-        """Return leaves like the weights as one vector."""
-        return np.concatenate([np.asarray(leaf, dtype=self.precision).ravel() for leaf in leaves])
-
-    def pieces(self, v: Any) -> list[Any]:
-        """Return a vector as leaves like the weights."""
-        import jax.numpy as jnp
-
-        parts = np.split(np.asarray(v), np.cumsum(self.sizes)[:-1])
-        return [
-            jnp.asarray(part.reshape(leaf.shape), leaf.dtype)
-            for part, leaf in zip(parts, self.weights, strict=True)
-        ]
-
-    def moved(self, v: Any, length: float) -> list[Any]:
-        """Return the weights moved by a length along a unit vector."""
-        return [w + length * piece for w, piece in zip(self.weights, self.pieces(v), strict=True)]
-
-    def whole(self, weights: Any, others: Any) -> Any:
-        """Return parameters in the user's form."""
-        import jax
-
-        leaves = dict(zip(self.places, weights, strict=True)) | others | self.fixed
-        return jax.tree_util.tree_unflatten(self.tree, [leaves[k] for k in range(len(leaves))])
+    def _difference(self, compiled: Compiled, form: Weights, data: tuple[Any, ...], v: Any) -> Any:
+        """Return the product with the Hessian as a difference of gradients, in float64 if that is possible."""
+        if self._in_double is None:
+            return self._by_difference(compiled, form, data, v)
+        return self._in_double.difference(form, data, v)
 
 
-class _Compiled:
-    """A function and its derivatives, compiled for parameters of one form.
+class _DoubleLoop(_Loop):
+    """A loop's loss evaluated in float64, whatever the precision of its parameters.
 
     Parameters
     ----------
-    function
-        Parameters and perhaps data → loss, or loss and weight.
-    form
-        Parameters of the form.
-    rest
-        What the function takes besides parameters.
+    function, parts
+        Of the loop.
     """
 
-    def __init__(self, function: Any, form: _Form, rest: tuple[Any, ...]) -> None:
-        import jax
+    @staticmethod
+    def _data(rest: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return arguments in float64."""
+        return tuple(doubled(rest))
 
-        self._function, self._form = function, form
+    def __init__(self, function: Any, parts: Any) -> None:
+        super().__init__(function, parts)
+        self._by_user = CompiledByUser(None)  # that is seen to by the loop itself
+        self._single: Weights | None = None
+        self._double: Weights | None = None
+        self.is_kept = False
+        """Whether it may stay: JAX keeps one copy of NumPy's data that are closed over, in one precision."""
 
-        def loss(weights: Any, others: Any, rest: Any) -> tuple[Any, Any]:
-            returned = function(form.whole(weights, others), *rest)
-            if isinstance(returned, tuple) and len(returned) == 2:
-                return returned[0], returned[1]
-            return returned, None
+    def slope(self, form: Weights, data: tuple[Any, ...]) -> Any:
+        """Return the gradient."""
+        with enable_x64():
+            double, compiled = self._at(form, data)
+            first = next(self._arguments(data))
+            self.is_kept = not compiled.holds_host_arrays(double, first)
+            return self._gradient(compiled, double.weights, double, data)
 
-        slope = jax.grad(loss, has_aux=True)
-        try:
-            kind, weight = jax.eval_shape(loss, form.weights, form.others, rest)
-            if getattr(kind, "shape", None) != () or kind.dtype.kind not in "fV":
-                raise TypeError(f"a result of {validation.shown(kind)}")
-            if weight is not None and weight.shape != ():
-                raise TypeError(f"a weight of shape {weight.shape}")
-            jax.eval_shape(slope, form.weights, form.others, rest)
-        except Exception as error:
-            raise TypeError(
-                "function must be traceable and differentiable by JAX and return one number, got "
-                f"{_first_line(error)}"
-            ) from error
+    def judgement(
+        self, form: Weights, data: tuple[Any, ...], direction: Any, *, fails: bool
+    ) -> tuple[bool, bool] | None:
+        """Return what :meth:`_judgement` does, or None where there are products in float32 only."""
+        with enable_x64():
+            double, compiled = self._at(form, data)
+            try:
+                return self._judgement(compiled, double, data, direction.astype(np.float64), fails=fails)
+            except Exception:  # whatever JAX raises
+                return None
 
-        def product(weights: Any, v: Any, others: Any, rest: Any) -> tuple[Any, Any]:
-            of_gradient = jax.jvp(lambda w: slope(w, others, rest), (weights,), (v,), has_aux=True)
-            return of_gradient[1], of_gradient[2]
+    def difference(self, form: Weights, data: tuple[Any, ...], v: Any) -> Any:
+        """Return the product with the Hessian as a difference of gradients."""
+        with enable_x64():
+            double, compiled = self._at(form, data)
+            return self._by_difference(compiled, double, data, v.astype(np.float64)).astype(form.precision)
 
-        def value(weights: Any, others: Any, rest: Any) -> tuple[Any, Any]:
-            out, weight = loss(weights, others, rest)
-            return [out], weight
+    def release(self) -> None:
+        """Forget what holds the user's data in float64."""
+        if not self.is_kept and self._compiled is not None:
+            self._compiled.clear()
+            self._compiled = self._double = None
+            gc.collect()
 
-        self._loss = loss
-        self.value, self.gradient, self.product = jax.jit(value), jax.jit(slope), jax.jit(product)
-        self._rounding = self._difference(form, rest)
-
-    def fits(self, form: _Form) -> bool:
-        """Whether parameters have this form."""
-        own = self._form
-        same = (own.tree, own.places, own.others.keys()) == (form.tree, form.places, form.others.keys())
-        return same and all(_equal(leaf, form.fixed[k]) for k, leaf in own.fixed.items())
-
-    def is_stale(self, form: _Form, rest: tuple[Any, ...]) -> bool:
-        """Whether the function computes something else than when it was compiled, by data that it closes over."""
-        least = 16.0 * float(np.finfo(form.precision).eps)
-        return self._difference(form, rest) > max(least, 4.0 * self._rounding)
-
-    def _difference(self, form: _Form, rest: tuple[Any, ...]) -> float:
-        """Return how far the compiled function is off the function, relative, at a generic point near the weights."""
-        generic = np.random.default_rng(1).standard_normal(form.size).astype(form.precision)
-        for weights in (form.moved(generic / np.linalg.norm(generic), 0.1 * form.scale), form.weights):
-            now = number("loss", self._loss(weights, form.others, rest)[0])
-            then = number("loss", self.value(weights, form.others, rest)[0][0])
-            if np.isfinite(now) and np.isfinite(then):
-                return abs(now - then) / (max(abs(now), abs(then)) or 1.0)
-            if np.isfinite(now) != np.isfinite(then):
-                return float("inf")
-        return 0.0
-
-    def has_kinks_only(self, form: _Form, rest: tuple[Any, ...]) -> bool:
-        """Return whether the function has operations with kinks, and none with derivatives of the user's own."""
-        import jax
-
-        names: set[str] = set()
-        todo: list[Any] = [jax.make_jaxpr(self._loss)(form.weights, form.others, rest)]
-        while todo:
-            one = todo.pop()
-            if isinstance(one, (list, tuple)):
-                todo.extend(one)
-                continue
-            inner = getattr(one, "jaxpr", one)
-            for equation in getattr(inner, "eqns", ()):
-                names.add(equation.primitive.name)
-                todo.extend(equation.params.values())
-        return bool(names & _KINKS) and not any(name.startswith(_CUSTOM) for name in names)
+    def _at(self, form: Weights, data: tuple[Any, ...]) -> tuple[Weights, Compiled]:
+        """Return parameters in float64 and what is compiled for them, made once a record."""
+        if self._single is not form or self._double is None or self._compiled is None:
+            self._single, self._double = form, form.doubled()
+            self._fresh(self._double, data)
+        assert self._compiled is not None
+        return self._double, self._compiled
 
 
-def _is_traceable(leaf: Any) -> bool:
-    """Whether a leaf can be an argument of a compiled function."""
+@contextmanager
+def enable_x64() -> Iterator[None]:
+    """Let JAX compute in float64 within."""
     import jax
 
-    if isinstance(leaf, (bool, np.ndarray)):
-        return not isinstance(leaf, bool) and leaf.dtype.kind in "biufc"
-    return isinstance(leaf, (int, float, complex, np.number, np.bool_, jax.Array))
-
-
-def _equal(a: Any, b: Any) -> bool:
-    try:
-        return a is b or bool(a == b)
-    except Exception:  # objects of the user's, of any kind
-        return False
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {validation.one_line((str(error).splitlines() or [''])[0])}"
+    with (jax if hasattr(jax, "enable_x64") else import_module("jax.experimental")).enable_x64(True):
+        yield

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,20 +12,19 @@ from selfstab import validation
 from selfstab.kernels.measures import PRECONDITIONED
 from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.heavy_ball import HeavyBall
-from selfstab.provenance import versions
-from selfstab.records import batch_sharpness, jax_loops, outputs, rows, torch_loops, writers
-from selfstab.records.recorder_state import Clock, State, state_of
-from selfstab.records.tracker import SharpnessTracker
+from selfstab.records import batch_sharpness, jax_loops, rows, torch_loops, writers
+from selfstab.records.recorded_steps import RecordedSteps
+from selfstab.records.recorder_settings import RecorderSettings
 from selfstab.records.training_loops import Reading, number
 from selfstab.records.training_optimizers import OptimizerReading, optax
 from selfstab.records.training_optimizers.base import clipping_factor, of_selfstab, with_numbers
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
-    import xarray
+    pass
 
 
-class Recorder:
+class Recorder(RecordedSteps):
     """Logs the sharpness along a training loop, in the form :func:`simulate` returns and :func:`catapults` reads.
 
     The sharpness comes from Hessian-vector products, warm-started from the last record's eigenvectors, with its
@@ -105,65 +102,25 @@ class Recorder:
         clipping: float | None = None,
         writer: Any = None,
     ) -> None:
-        self.lr = None if lr is None else validation.real("lr", lr, at_least=0)
-        self.momentum = validation.real("momentum", momentum, at_least=0, below=1)
-        self.lookahead = validation.real("lookahead", lookahead, at_least=0)
-        self.every = validation.integer("every", every, at_least=1)
-        self.tolerance = None if tolerance is None else validation.real("tolerance", tolerance, above=0)
-        if not isinstance(second, bool):
-            raise TypeError(f"second must be True or False, got {validation.shown(second)}")
-        self.second = second
-        self.accuracy = None if accuracy is None else validation.real("accuracy", accuracy, above=0, below=1)
-        if self.accuracy is not None and self.tolerance is not None:
-            raise ValueError(
-                f"accuracy must be left out where tolerance is given, got {self.accuracy} and {self.tolerance}"
+        super().__init__(
+            RecorderSettings(
+                lr,
+                momentum,
+                lookahead,
+                every,
+                tolerance,
+                second,
+                accuracy,
+                most_products,
+                optimizer,
+                clipping,
             )
-        if most_products is not None:
-            most_products = validation.integer("most_products", most_products, at_least=3)
-        self.most_products = most_products
-        self.clipping = None if clipping is None else validation.real("clipping", clipping, above=0)
-        self.optimizer = optimizer
-        if optimizer is not None and not isinstance(optimizer, Optimizer):
-            raise TypeError(
-                "optimizer must be one of selfstab's, such as selfstab.Adam(lr), or be given to for_torch or for_jax, "
-                f"got {validation.shown(optimizer)}"
-            )
-        if optimizer is not None and (lr, self.momentum, self.lookahead) != (None, 0.0, 0.0):
-            raise ValueError(
-                "lr, momentum and lookahead must be left out beside optimizer, which has its own"
-            )
+        )
         self._optimizer_at: Callable[..., OptimizerReading] | None = None
         self._batch_sharpness: Callable[[Any, Any], tuple[float, float]] | None = None
-        self._trackers: dict[str, SharpnessTracker] = {}
-        self._clock = Clock()
         self._write = None if writer is None else writers.of(writer)
         self._read: Callable[..., Reading] | None = None
         self._needs_parameters = False
-        self._last: OptimizerReading | None = None
-        self._steps: list[int] = []
-        self._rows: list[dict[str, float]] = []
-        self._lookaheads: list[float] = []
-        self._by_differences = False
-
-    def _new_tracker(self) -> SharpnessTracker:
-        return SharpnessTracker(
-            accuracy=self.accuracy,
-            tolerance=self.tolerance,
-            second=self.second,
-            most_products=self.most_products,
-        )
-
-    def __repr__(self) -> str:
-        last = f", the last of step {self._steps[-1]}" if self._steps else ""
-        cost = f"; a record costs {self._cost()}" if self._steps else ""
-        return f"Recorder({len(self._steps)} records, every {self.every} steps{last}{cost})"
-
-    def _cost(self) -> str:
-        """Return what a record costs on average: its products, and the steps that take as long."""
-        counts = [row["products"] for row in self._rows if row.get("products", np.nan) >= 0]
-        cost = f"{np.mean(counts or 0.0):.3g} products"
-        steps = self._clock.steps_per_record()
-        return cost + ("" if np.isnan(steps) else f", as long as {steps:.2g} steps")
 
     def due(self, step: int) -> bool:
         """Whether :meth:`log` would record this step."""
@@ -262,7 +219,7 @@ class Recorder:
         """Return the largest eigenvalue and what is known of it; NaN where the Hessian is not finite."""
         tracker = self._trackers.get(name)
         if tracker is None:
-            tracker = self._trackers[name] = self._new_tracker()
+            tracker = self._trackers[name] = self._settings.tracker()
         measured = tracker.measure(product, reading.dimension, reading.vector)
         row = {
             name: measured.sharpness,
@@ -323,118 +280,6 @@ class Recorder:
         size = validation.integer("dimension", dimension, at_least=1)
         return Reading(number("loss", loss), hessian_vector, size, "float64")
 
-    def dataset(self) -> xarray.Dataset:
-        """Return what was recorded.
-
-        Returns
-        -------
-        xarray.Dataset
-            Dimension step. Variables:
-
-            - ``loss``, ``lr``, ``momentum`` and ``products``;
-            - ``sharpness``, ``sharpness_residual`` (‖Hu − Su‖) and ``sharpness_error`` (an estimate), NaN where the
-              Hessian was not finite;
-            - ``max_stable_sharpness``: S*, infinite where lr is 0;
-            - with `second`, ``second_sharpness``;
-            - with `most_products`, ``measured_error``: what `accuracy` added to S, NaN where it was not measured;
-            - where weights have learning rates of their own or a preconditioner, ``preconditioned_sharpness``, which
-              S* is then of;
-            - with `clipping`, ``clipping_factor``;
-            - of batches, ``batch_sharpness`` with its standard error;
-            - with weight decay, the largest of any weight: ``weight_decay`` where it is part of the loss, or
-              ``decoupled_weight_decay``; and ``least_...`` where weights differ.
-
-            The preconditioned sharpness is the largest eigenvalue of M^½ H M^½. M is the weights' own learning rates,
-            divided by lr and by the preconditioner. Attributes: ``optimizer``, in selfstab's terms;
-            ``training_optimizer``, in the library's with its groups (JSON); ``record_cost``, what a record costs in products and
-            steps.
-        """
-        plain = HeavyBall(1.0, self.momentum, self.lookahead)
-        out = rows.dataset(self._steps, self._rows, second=self.second)
-        optimizer = self._last.optimizer if self._last else self.optimizer or plain
-        out.attrs.update(
-            loss="recorded from a training loop",
-            optimizer=rows.settings(self._rows, optimizer),
-            every=self.every,
-            record_cost=self._cost(),
-            versions=versions(),
-        )
-        if self._by_differences:
-            out.attrs["hessian_vector"] = "differences of gradients, since automatic differentiation fails"
-        if self._last is not None and self._last.settings:
-            out.attrs["training_optimizer"] = json.dumps(dict(self._last.settings))
-        if self.clipping is not None:
-            out.attrs["clipping"] = self.clipping
-        return out
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what is recorded, and what the next record starts from, to go on after a stop of the program.
-
-        Returns
-        -------
-        dict
-            Numbers, lists of them, and ``vectors.sharpness``, an array of the loop's library. So ``numpy.savez`` and
-            ``torch.save`` keep it without pickled classes; JSON does without the vectors.
-
-        Examples
-        --------
-        >>> recorder = Recorder(lr=0.1)
-        >>> row = recorder.log(0, loss=1.0, hessian_vector=lambda v: 3.0 * v, dimension=2)
-        >>> resumed = Recorder(lr=0.1)
-        >>> resumed.load_state_dict(recorder.state_dict())
-        >>> resumed.dataset().equals(recorder.dataset())
-        True
-        """
-        trackers = {name: (tracker.vectors, tracker.unchecked) for name, tracker in self._trackers.items()}
-        return State(
-            self._steps, rows.completed(self._rows), self._lookaheads, trackers, self._clock
-        ).to_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Load the records of a recorder that was stopped; what was recorded here is replaced.
-
-        Parameters
-        ----------
-        state
-            What :meth:`state_dict` returned, or ``numpy.load`` of it. Without vectors the next record starts anew,
-            and takes more products.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If it is no such state; nothing is changed then.
-        """
-        taken = state_of(state)
-        self._steps, self._rows, self._lookaheads = taken.steps, taken.rows, taken.lookaheads
-        self._trackers = {}
-        for name, (vectors, unchecked) in taken.trackers.items():
-            tracker = self._trackers[name] = self._new_tracker()
-            tracker.vectors, tracker.unchecked = vectors, unchecked
-        self._clock = taken.clock
-
-    def save(self, path: str | Path) -> None:
-        """Write what was recorded to a file or folder.
-
-        Parameters
-        ----------
-        path
-            Where to, with the suffix of a format that is written
-            (``selfstab.records.formats.suffixes(written=True)``): .csv, .nc, .npz, .tsv or .zarr. What is there is
-            replaced if it is of the same kind. .nc needs netCDF4.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If the ending is another, the folder around it does not exist, or something else is there.
-        ImportError
-            If a module that the format needs is missing.
-        """
-        if not isinstance(path, (str, Path)):
-            raise TypeError(f"path must be a text or a Path, got {validation.shown(path)}")
-        target = Path(path)
-        outputs.check_output(target, name="path")
-        outputs.write(self.dataset(), target, name="path")
-
     # -- other libraries' loops ---------------------------------------------------------------------------------------
 
     @classmethod
@@ -483,8 +328,9 @@ class Recorder:
 
         Notes
         -----
-        Each record evaluates the function once more without compiling it. Where data that it closes over have changed,
-        it is compiled anew. Data that are given to :meth:`log` need no second compilation.
+        Each record traces the function once more. Where data that it closes over have changed, it is compiled anew.
+        Data that are given to :meth:`log` need no second compilation. A function that ``jax.jit`` has compiled goes on
+        with the data that it closed over first: it is refused when they change.
 
         Examples
         --------
@@ -505,10 +351,7 @@ class Recorder:
         own = optimizer if isinstance(optimizer, Optimizer) else None
         recorder = cls(optimizer=own, **settings)
         if optimizer is not None and own is None:
-            if (recorder.lr, recorder.momentum, recorder.lookahead) != (None, 0.0, 0.0):
-                raise ValueError(
-                    "lr, momentum and lookahead must be left out beside optimizer, which has its own"
-                )
+            recorder._settings.check_alone()
             recorder._optimizer_at = optax.of_transformation(optimizer)
         recorder._read, recorder._needs_parameters = jax_loops.of_jax(function, parts), True
         if batch_loss is not None or batches is not None:
@@ -563,13 +406,13 @@ class Recorder:
         TypeError, ValueError
             If an argument is of the wrong kind, or the optimizer's rule is not understood. At a record, if the
             parameters are not those that the optimizer trains, or the closure depends on none of them. Also if the
-            closure computes another value each time, calls backward, or cannot be differentiated twice.
+            closure computes another value each time, changes them, calls backward, or cannot be differentiated twice.
 
         Notes
         -----
         The loop's own state stays as it is: gradients (``.grad``), the buffers of modules that the closure calls (a
-        batch normalization's running statistics), random states. Attention runs without fused kernels and compiled
-        modules run eagerly, since neither can be differentiated twice.
+        batch normalization's running statistics), random states, those of generators of your own as well. Attention
+        runs without fused kernels and compiled modules run eagerly, since neither can be differentiated twice.
 
         Weight decay λ of SGD, Adam, RMSprop and Adagrad counts as part of the loss: λ‖w‖²/2 in it, λ in the sharpness.
         That of AdamW shrinks the weights beside it, and lowers S* by (1 + β₁)λ/(1 − β₁).
@@ -578,10 +421,11 @@ class Recorder:
         This is the largest eigenvalue of M^½ H M^½, with M each weight's lr, divided by the largest one and by P. P is
         that of the update that follows, as of :class:`selfstab.Adam`, with the gradient of `closure`.
 
-        At the first record one product is compared with a difference of gradients. Where autograd drops second
-        derivatives (of an ``autograd.Function`` whose backward pass cannot be differentiated) or has none, products are
-        differences of gradients. The dataset's attribute ``hessian_vector`` then says so. They are off by about 10⁻⁸ in
-        float64 and 10⁻³ in float32.
+        At the first record, and where the loss has other operations than before, one product is compared with a
+        difference of gradients: in float64, whatever the weights' precision, wherever the closure can be evaluated so.
+        Where autograd drops second derivatives (of an ``autograd.Function`` whose backward pass cannot be
+        differentiated) or has none, products are differences of gradients. The dataset's attribute ``hessian_vector``
+        then says so. They are off by about 10⁻⁸ in float64, and 10⁻³ in float32.
         """
         recorder = cls(**settings)
         recorder._read = torch_loops.of_torch(parameters, closure, optimizer, parts)

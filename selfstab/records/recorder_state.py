@@ -18,6 +18,8 @@ _FORMAT: Final = 1
 _COLUMN: Final = "records."
 _VECTORS: Final = "vectors."
 _UNCHECKED: Final = "unchecked."
+_ATTRIBUTE: Final = "attribute."
+_ATTRIBUTES: Final = ("optimizer", "hessian_vector", "training_optimizer")
 
 
 @dataclass
@@ -71,6 +73,8 @@ class State:
         of records since the last one whose error was measured.
     clock
         What records cost.
+    attributes
+        What the dataset says of the optimizer and of the products: texts by name.
     """
 
     steps: list[int]
@@ -78,9 +82,10 @@ class State:
     lookaheads: list[float]
     trackers: dict[str, tuple[list[Any], int]]
     clock: Clock
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return numbers, lists of numbers, and an array of the vectors."""
+        """Return numbers, lists of numbers, texts, and an array of the vectors."""
         clock = self.clock
         state: dict[str, Any] = {
             "format": _FORMAT,
@@ -90,6 +95,7 @@ class State:
         }
         for name in dict.fromkeys(name for row in self.rows for name in row):
             state[_COLUMN + name] = [float(row.get(name, np.nan)) for row in self.rows]
+        state |= {_ATTRIBUTE + name: text for name, text in self.attributes.items()}
         for name, (vectors, unchecked) in self.trackers.items():
             state[_UNCHECKED + name] = unchecked
             if vectors:
@@ -132,7 +138,17 @@ def state_of(state: Any) -> State:
         lookaheads,
         trackers,
         Clock(seconds[0], int(seconds[1]), seconds[2], int(seconds[3])),
+        {name: _text(state, _ATTRIBUTE + name) for name in _ATTRIBUTES if _ATTRIBUTE + name in state},
     )
+
+
+def _text(state: Mapping[str, Any], name: str) -> str:
+    """Return an entry's text, which may be an array of NumPy of none by now."""
+    value = state[name]
+    text = value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
+    if not isinstance(text, str):
+        raise ValueError(f"state must hold a text as {name}, got {validation.shown(value)}")
+    return text
 
 
 def _numbers(state: Mapping[str, Any], name: str, size: int | None = None) -> list[float]:

@@ -40,6 +40,11 @@ class Closure:
             check_parts(parts)
         self._function, self._parts = function, parts
 
+    @property
+    def roots(self) -> tuple[Any, ...]:
+        """The function and what it is called with: what the user's random generators are reached from."""
+        return self._function, self._parts
+
     def whole(self) -> Any:
         """Return the loss, if the function gives it in one, or else an iterator of its parts."""
         if self._parts is not None:
@@ -98,7 +103,7 @@ def gradients_as_found(tensors: Sequence[Any]) -> Iterator[None]:
     try:
         try:
             yield
-        except RuntimeError:
+        except (RuntimeError, ValueError):
             _check_untouched(tensors)  # a graph that backward has freed already
             raise
         _check_untouched(tensors)

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
-
-import numpy as np
+from typing import Any
 
 from selfstab import validation
-from selfstab.losses.functions import differences, torch_evaluation
-from selfstab.records.torch_closures import Closure, Part, gradients_as_found
+from selfstab.records.torch_closures import Closure, gradients_as_found
+from selfstab.records.torch_derivatives import Evaluation, LossDerivatives, check_dependence
+from selfstab.records.torch_trial import check_draws, try_closure, weights_as_found
 from selfstab.records.torch_vectors import WeightVectors
 from selfstab.records.training_loops import PRECISIONS, Reading
 from selfstab.records.training_optimizers import torch as torch_optimizers
 from selfstab.validation import Array
-
-_ROUNDING: Final = {"float64": 1e-12, "float32": 1e-5, "bfloat16": 2e-2, "float16": 2e-3}
-"""Relative difference of two values of one loss that reductions in another order may give, by its precision."""
-
-_SAME_GRADIENT: Final = 1e-2
-"""Relative difference of two gradients beyond which a closure does not compute the same twice."""
 
 
 def of_torch(
@@ -62,8 +55,9 @@ class _Loop:
         if tensors is not None:
             _precision([tensor for tensor in tensors if tensor.requires_grad])
         torch_optimizers.check_optimizer(optimizer)
-        self._tensors, self._closure, self._optimizer = tensors, closure, optimizer
-        self._tried, self._by_differences = False, False
+        self._tensors, self._optimizer = tensors, optimizer
+        self._loss = LossDerivatives(closure)
+        self._tried: frozenset[str] | None = None
 
     # -- one record -----------------------------------------------------------------------------------------------
 
@@ -73,11 +67,9 @@ class _Loop:
         precision = _precision(weights)
         vectors = WeightVectors(weights)
         watched = torch_optimizers.tensors_of(self._optimizer)
-        if not self._tried:
-            with gradients_as_found(watched):
-                self._try(vectors)
         with gradients_as_found(watched):
-            loss, slopes, product = self._evaluated(vectors)
+            evaluation, product = self._evaluated(vectors)
+        loss, slopes = evaluation.loss, evaluation.slopes
 
         # Here, so that the gradient itself need not be kept.
         norm = sum(float(slope.detach().norm()) ** 2 for slope in slopes if slope is not None) ** 0.5
@@ -95,8 +87,23 @@ class _Loop:
             optimizer=own,
             gradient_norm=lambda: norm,
             arrays=lambda: [w.detach() for w in weights],
-            noise=differences.NOISE[precision] if self._by_differences else 0.0,
+            noise=self._loss.noise(precision),
         )
+
+    def _evaluated(self, vectors: WeightVectors) -> tuple[Evaluation, Callable[[Any], Any]]:
+        """Return the loss, and what multiplies its Hessian; operations that are new are tried first."""
+        if self._tried is None:
+            self._tried = try_closure(self._loss, vectors)
+        with weights_as_found(vectors):
+            evaluation, product = self._loss.evaluated(vectors)
+        if self._tried is not None and not evaluation.operations <= self._tried:
+            del evaluation, product
+            self._tried = try_closure(self._loss, vectors)
+            evaluation, product = self._loss.evaluated(vectors)
+        check_dependence(evaluation.slopes)
+        if evaluation.draws:
+            check_draws(self._loss, vectors, evaluation)
+        return evaluation, product
 
     def _trained(self) -> list[Any]:
         """Return the weights that the optimizer trains now, in the order that the user named them in, if any."""
@@ -113,135 +120,6 @@ class _Loop:
             )
         return named
 
-    def _evaluated(self, vectors: WeightVectors) -> tuple[float, list[Any], Callable[[Any], Any]]:
-        """Return the loss, its gradient by tensors, and what multiplies its Hessian with a vector."""
-        with torch_evaluation.evaluation():
-            whole = self._closure.whole()
-            in_parts = isinstance(whole, Iterator)
-            if in_parts:
-                loss, slopes = _sum(whole, vectors.weights)
-            else:
-                loss = float(whole.detach())
-                slopes = _slopes(whole, vectors.weights, create_graph=not self._by_differences)
-                del whole
-        _check_dependence(slopes)
-        if self._by_differences:
-            return loss, slopes, lambda v: vectors.like(self._by_difference(vectors, vectors.numbers(v)), v)
-        if in_parts:
-            return loss, slopes, lambda v: vectors.like(self._product_of_parts(vectors, vectors.pieces(v)), v)
-        return loss, slopes, lambda v: vectors.like(_product(slopes, vectors, vectors.pieces(v)), v)
-
-    def _product_of_parts(self, vectors: WeightVectors, direction: list[Any]) -> Any:
-        """Return the product with the Hessian of the sum of the parts, with one part's graph at a time."""
-        total: Any = None
-        weight = 0.0
-        with torch_evaluation.evaluation():
-            for part in self._closure.whole():
-                image = _product(
-                    _slopes(part.loss, vectors.weights, create_graph=True), vectors, direction, keep=False
-                )
-                own = 1.0 if np.isnan(part.weight) else part.weight
-                weight += part.weight
-                total = own * image if total is None else total.add_(image, alpha=own)
-                del part, image
-        return total if np.isnan(weight) else total / weight
-
-    def _gradient(self, vectors: WeightVectors) -> tuple[float, Any]:
-        """Return the loss and the gradient, one vector."""
-        with torch_evaluation.evaluation():
-            whole = self._closure.whole()
-            parts = whole if isinstance(whole, Iterator) else iter([Part(whole, float("nan"))])
-            loss, slopes = _sum(parts, vectors.weights)
-        return loss, vectors.joined(slopes)
-
-    def _by_difference(self, vectors: WeightVectors, direction: Any) -> Any:
-        """Return the product with the Hessian as a central difference of gradients."""
-        length = differences.LENGTH[vectors.precision] * vectors.scale
-        difference, displacement = self._displaced(vectors, direction, length)
-        size = float(np.linalg.norm(displacement))
-        return difference * (float(np.linalg.norm(direction)) / size) if size else 0.0 * difference
-
-    def _displaced(self, vectors: WeightVectors, direction: Any, length: float) -> tuple[Any, Any]:
-        """Return the difference of gradients at two points ±length along a direction, and that of the points."""
-        with vectors.displaced(direction, length):
-            displacement, difference = vectors.values(), self._gradient(vectors)[1].cpu().numpy()
-        with vectors.displaced(direction, -length):
-            displacement -= vectors.values()
-            difference -= self._gradient(vectors)[1].cpu().numpy()
-        return difference, displacement
-
-    # -- the first record -----------------------------------------------------------------------------------------
-
-    def _try(self, vectors: WeightVectors) -> None:
-        """Raise unless the closure computes one loss of the weights; see whether autograd's products are right."""
-        first, slopes = self._twice(vectors)
-        _check_dependence(slopes)
-        gradient = vectors.joined(slopes).cpu().numpy()
-        del slopes
-        if not (np.isfinite(first) and np.isfinite(gradient).all()):
-            return  # nothing can be compared here: a later record is tried
-        self._tried = True
-        direction = differences.generic_direction(gradient)
-        del gradient
-        obstacle = ""
-        try:
-            product = self._evaluated(vectors)[2]
-            product(direction)
-            # Kinks of a gradient in float32 are met at every step that is longer than rounding.
-            if vectors.precision == "float32" and self._has_kinks_only():
-                return
-            wrong = differences.contradicts(
-                lambda v, length: self._displaced(vectors, v, length), product, direction, vectors.scale
-            )
-        except RuntimeError as error:  # an operation whose backward pass has no derivative
-            wrong, obstacle = True, validation.one_line(str(error))[:120]
-        if not wrong:
-            return
-        if not differences.symmetric(lambda v: self._by_difference(vectors, v), direction):
-            raise ValueError(
-                "closure must be differentiable twice by autograd, got products that are no derivatives of a gradient"
-                + (f" ({obstacle})" if obstacle else ": leave out detach, no_grad and stop-gradients")
-            )
-        self._by_differences = True
-
-    def _twice(self, vectors: WeightVectors) -> tuple[float, list[Any]]:
-        """Return the loss and its gradient by tensors; raise unless a second evaluation gives the same."""
-        results = []
-        versions = [w._version for w in vectors.weights]
-        with torch_evaluation.random_states(), torch_evaluation.twice_differentiable():
-            for _ in range(2):
-                with torch_evaluation.buffers():
-                    whole = self._closure.whole()
-                    if isinstance(whole, Iterator):
-                        loss, slopes = _sum(whole, vectors.weights)
-                        rounding = _ROUNDING[vectors.precision]
-                    else:
-                        torch_evaluation.check_checkpoints("closure", whole)
-                        rounding = _ROUNDING.get(str(whole.dtype).removeprefix("torch."), 1e-5)
-                        loss, slopes = float(whole.detach()), _slopes(whole, vectors.weights)
-                        del whole
-                results.append((loss, slopes))
-        if [w._version for w in vectors.weights] != versions:
-            raise ValueError("closure must not change the parameters, but return the loss alone")
-        (first, slopes), (again, others) = results
-        size = max(abs(first), abs(again))
-        same = not np.isfinite(size) or abs(first - again) <= rounding * size
-        if not same and abs(first - again) <= 1e-3 * size:
-            # The order of a reduction, or draws that hardly move a mean? They move its gradient.
-            a, b = vectors.joined(slopes), vectors.joined(others)
-            same = float((a - b).norm()) <= _SAME_GRADIENT * float(a.norm())
-        if not same:
-            raise ValueError(
-                "closure must give one value at one point, as a module does after .eval() on data that do not "
-                f"change, got {first:.6g} and {again:.6g}"
-            )
-        return first, slopes
-
-    def _has_kinks_only(self) -> bool:
-        with torch_evaluation.evaluation():
-            whole = self._closure.whole()
-            return torch_evaluation.has_kinks_only(next(whole).loss if isinstance(whole, Iterator) else whole)
-
 
 def trained(optimizer: Any) -> list[Any]:
     """Return the tensors that an optimizer trains now, in the order of its groups; ValueError if there is none."""
@@ -252,66 +130,6 @@ def trained(optimizer: Any) -> list[Any]:
     if not weights:
         raise ValueError("optimizer must train tensors that require gradients, got none")
     return weights
-
-
-def _slopes(loss: Any, weights: Sequence[Any], *, create_graph: bool = False) -> list[Any]:
-    """Return a loss's gradient by tensors, dense; None where it does not depend on one."""
-    import torch
-
-    if not loss.requires_grad:
-        return [None] * len(weights)
-    slopes = torch.autograd.grad(loss, weights, create_graph=create_graph, allow_unused=True)
-    return [
-        slope.to_dense() if slope is not None and slope.layout != torch.strided else slope for slope in slopes
-    ]
-
-
-def _sum(parts: Iterator[Part], weights: Sequence[Any]) -> tuple[float, list[Any]]:
-    """Return the loss of parts and its gradient by tensors, with one part's graph at a time."""
-    loss, weight = 0.0, 0.0
-    total: list[Any] = [None] * len(weights)
-    while (part := next(parts, None)) is not None:
-        torch_evaluation.check_checkpoints("closure", part.loss)
-        own = 1.0 if np.isnan(part.weight) else part.weight
-        loss, weight = loss + own * float(part.loss.detach()), weight + part.weight
-        for k, slope in enumerate(_slopes(part.loss, weights)):
-            if slope is not None:
-                total[k] = own * slope if total[k] is None else total[k].add_(slope, alpha=own)
-        del part
-    if np.isnan(weight):
-        return loss, total
-    if weight == 0.0:
-        raise ValueError("weight must be positive for one part at least, got 0 for all")
-    return loss / weight, [None if slope is None else slope / weight for slope in total]
-
-
-def _product(
-    slopes: Sequence[Any], vectors: WeightVectors, direction: Sequence[Any], *, keep: bool = True
-) -> Any:
-    """Return the product of the Hessian with a vector from the gradient's graph, which is kept for others."""
-    import torch
-
-    pairs = [(s, v) for s, v in zip(slopes, direction, strict=True) if s is not None and s.requires_grad]
-    if not pairs:  # a gradient that is constant
-        return torch.zeros(vectors.size, dtype=vectors.weights[0].dtype, device=vectors.weights[0].device)
-    with torch_evaluation.evaluation():
-        images = torch.autograd.grad(
-            [slope for slope, _ in pairs],
-            vectors.weights,
-            [v for _, v in pairs],
-            retain_graph=keep,
-            allow_unused=True,
-        )
-        images = [i if i is None or i.layout == torch.strided else i.to_dense() for i in images]
-    return vectors.joined(images)
-
-
-def _check_dependence(slopes: Sequence[Any]) -> None:
-    if all(slope is None for slope in slopes):
-        raise ValueError(
-            "closure must depend on the parameters that the optimizer trains, got a loss that depends on none: compute "
-            "it from the same model, with gradients"
-        )
 
 
 def _tensors(parameters: Any) -> list[Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -77,6 +77,30 @@ class WeightVectors:
         if isinstance(vector, torch.Tensor):
             return torch.as_tensor(image, device=vector.device)
         return image.cpu().numpy() if isinstance(image, torch.Tensor) else image
+
+    @contextmanager
+    def restored(self) -> Iterator[Callable[[], bool]]:
+        """Give the weights their values back, and yield a function () → whether they have changed since."""
+        import torch
+
+        own = [w.data for w in self.weights]
+        values = [data.clone() for data in own]
+        # As whole numbers, of which NaN is one that equals itself.
+        whole = torch.int64 if self.precision == "float64" else torch.int32
+
+        def changed() -> bool:
+            return not all(
+                w.data.data_ptr() == data.data_ptr() and torch.equal(data.view(whole), value.view(whole))
+                for w, data, value in zip(self.weights, own, values, strict=True)
+            )
+
+        try:
+            yield changed
+        finally:
+            if changed():
+                for w, data, value in zip(self.weights, own, values, strict=True):
+                    w.data = data
+                    w.data.copy_(value)
 
     @contextmanager
     def displaced(self, direction: Any, length: float) -> Iterator[None]:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -61,7 +61,8 @@ def number(name: str, value: Any) -> float:
 
 def check_parts(parts: Any) -> None:
     """Raise TypeError unless parts of a loss can be gone through again and again."""
-    if not isinstance(parts, Iterable) or isinstance(parts, (str, bytes)) or iter(parts) is parts:
+    # Without iter(parts): a data loader draws from its generator then.
+    if not isinstance(parts, Iterable) or isinstance(parts, (str, bytes, Iterator)):
         raise TypeError(
             "parts must be a list, a data loader, or another thing to go through again at each product, got "
             f"{validation.shown(parts)}"

@@ -34,7 +34,7 @@ def test_data_that_a_function_closes_over_may_change():
 
 
 def test_a_function_is_compiled_once():
-    """Protects the cost of a record: one whose data stay is traced once for each derivative."""
+    """Protects the cost of a record: one whose data stay is traced once, to see that they do, and not compiled."""
     traces = []
 
     def function(p):
@@ -47,7 +47,7 @@ def test_a_function_is_compiled_once():
     first = len(traces)
     for step in range(1, 4):
         recorder.log(step, jnp.linspace(0.2, 1, 70, dtype=jnp.float32))
-    assert len(traces) == first
+    assert len(traces) == first + 3
 
 
 def test_leaves_that_are_no_weights_stay_as_they_are():
@@ -218,3 +218,104 @@ def test_data_of_a_later_part_that_change_are_seen():
     assert recorder.log(0, jnp.asarray(1.0))["sharpness"] == pytest.approx(3.0)  # 1 + 2
     factors[1] = 5.0
     assert recorder.log(1, jnp.asarray(1.0))["sharpness"] == pytest.approx(11.0)  # 1 + 5·2
+
+
+def single_precision(function, *steps, **settings):
+    """Return the sharpness of records at float32 parameters, each after a change of the user's."""
+    with jax.enable_x64(False):
+        p = {"w": jnp.linspace(-1, 1, 20, dtype=jnp.float32).reshape(4, 5), "a": jnp.ones(5, jnp.float32)}
+        recorder = ss.Recorder.for_jax(function, lr=0.1, tolerance=1e-4, **settings)
+        for k, change in enumerate(steps or (lambda: None,)):
+            change()
+            recorder.log(k, p)
+        return recorder.dataset()
+
+
+RNG = np.random.default_rng(0)
+INPUTS, TARGETS = RNG.standard_normal((30, 4)).astype(np.float32), RNG.standard_normal(30).astype(np.float32)
+
+
+def squares(p, inputs=INPUTS, power=jnp.tanh):
+    return jnp.mean((power(inputs @ p["w"]) @ p["a"] - TARGETS) ** 2)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_constant_does_not_hide_changed_data(in_place):
+    """Protects losses with a large constant, beside which a change of data is rounding in float32."""
+    batch = np.ones(3, dtype=np.float32)
+
+    def change(factor):
+        nonlocal batch
+        if in_place:
+            batch *= factor
+        else:
+            batch = factor * batch
+
+    recorded = single_precision(
+        lambda p: 1e6 + 0.75 * jnp.sum((batch * p["a"][:3]) ** 2),
+        lambda: None,
+        lambda: change(np.float32(1.01)),
+    )
+    assert recorded.sharpness.values == pytest.approx([1.5, 1.5 * 1.01**2], rel=1e-5)
+
+
+@pytest.mark.parametrize("inner", [False, True])
+def test_functions_compiled_with_earlier_data_are_refused(inner):
+    """Protects closures that the user has compiled: JAX goes on with the data that they closed over first."""
+    batch = [INPUTS]
+    if inner:
+        output = jax.jit(lambda p: jnp.tanh(batch[0] @ p["w"]) @ p["a"])
+        function = lambda p: jnp.mean((output(p) - TARGETS) ** 2)  # noqa: E731
+    else:
+        function = jax.jit(lambda p: squares(p, batch[0]))
+    same = single_precision(function, lambda: None, lambda: None).sharpness.values
+    expected = float(single_precision(squares).sharpness[0])
+    assert same == pytest.approx([expected] * 2, rel=1e-4)
+    with pytest.raises(ValueError, match="function must take data that change as an argument"):
+        single_precision(function, lambda: batch.__setitem__(0, 2 * INPUTS))
+
+
+def test_draws_within_a_function_are_refused():
+    """Protects from noise that each trace draws anew, and the states it is drawn from."""
+    generator = np.random.default_rng(0)
+    state = np.random.get_state()[1].copy()  # noqa: NPY002 (the global state is what is watched)
+    own = generator.bit_generator.state
+    for draw in (np.random.standard_normal, generator.standard_normal):
+        with pytest.raises(ValueError, match="function must compute one loss, got another each time"):
+            single_precision(lambda p, draw=draw: squares(p, INPUTS + draw(INPUTS.shape).astype("f4")))
+    assert np.array_equal(state, np.random.get_state()[1])  # noqa: NPY002
+    assert generator.bit_generator.state == own
+
+
+def test_a_block_without_second_derivatives_is_seen_beside_kinks():
+    """Protects one small block among ReLU: in float32 differences of gradients are too noisy to tell of it."""
+
+    def loss(p, power):
+        hidden = INPUTS @ p["w"]
+        return jnp.mean(((jax.nn.relu(hidden) + 0.05 * power(hidden)) @ p["a"] - TARGETS) ** 2)
+
+    dropped = single_precision(lambda p: loss(p, silent_cube))
+    exact = single_precision(lambda p: loss(p, lambda z: z**3))
+    assert dropped.attrs["hessian_vector"].startswith("differences of gradients")
+    assert "hessian_vector" not in exact.attrs
+    assert float(dropped.sharpness[0]) == pytest.approx(float(exact.sharpness[0]), rel=1e-4)
+    with pytest.raises(ValueError, match="gradient with a symmetric derivative"):
+        single_precision(lambda p: squares(p, power=jax.nn.relu) * jax.lax.stop_gradient(p["a"].sum() + 1))
+
+
+def test_a_trial_in_float64_leaves_float32_alone():
+    """Protects the user's own compilation: JAX keeps one copy of NumPy's data, in the precision it was seen in."""
+    with jax.enable_x64(False):
+        x = np.random.default_rng(1).standard_normal((20, 3))  # float64, which JAX makes float32 here
+        p = jnp.ones(3, jnp.float32)
+
+        def loss(p):
+            return jnp.mean((silent_cube(x @ p) - 1.0) ** 2)
+
+        recorder = ss.Recorder.for_jax(loss, lr=0.1, tolerance=1e-4)
+        for step in range(2):
+            recorder.log(step, p)
+            assert jax.jit(jax.grad(lambda p: loss(p)))(p).dtype == jnp.float32
+            constants = jax.make_jaxpr(lambda p: loss(p))(p).consts
+            assert {str(constant.dtype) for constant in constants} == {"float32"}
+        assert not jax.config.jax_enable_x64

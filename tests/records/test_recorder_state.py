@@ -163,3 +163,25 @@ def test_records_of_fewer_columns_are_gone_on_with():
     again = recorder()
     again.load_state_dict(log(resumed, range(6, 8)).state_dict())
     assert np.isnan(again.dataset().products).values.tolist() == [True] * 3 + [False]
+
+
+def test_a_resumed_recorder_is_of_the_same_optimizer(tmp_path):
+    """Protects what the dataset says between a stop and the next record: heavy ball was said of Adam."""
+    curvatures = np.arange(1.0, 6.0)
+
+    def adam():
+        return ss.Recorder(optimizer=ss.Adam(0.01))
+
+    whole = adam()
+    whole.log(
+        0, loss=1.0, hessian_vector=lambda v: curvatures * v, dimension=5, preconditioner=np.full(5, 0.5)
+    )
+    resumed = ss.Recorder(lr=0.1)
+    resumed.load_state_dict(through_numpy(whole.state_dict(), tmp_path))
+    assert resumed.dataset().attrs["optimizer"] == whole.dataset().attrs["optimizer"]
+    assert '"name": "Adam"' in resumed.dataset().attrs["optimizer"]
+    again = ss.Recorder(lr=0.1)
+    again.load_state_dict(resumed.state_dict())  # a stop before the next record
+    assert again.dataset().attrs["optimizer"] == whole.dataset().attrs["optimizer"]
+    with pytest.raises(ValueError, match=r"state must hold a text as attribute\.optimizer, got 3"):
+        again.load_state_dict(whole.state_dict() | {"attribute.optimizer": 3})

@@ -10,6 +10,7 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.losses.functions import torch_evaluation
+from selfstab.losses.functions.random_states import random_states
 from selfstab.validation import Array
 
 _ROUNDING: Final = 1e-12
@@ -135,7 +136,7 @@ def of_torch(function: Any, template: Any) -> Model:
         return x, y
 
     def value(w: Array) -> Any:
-        with torch_evaluation.random_states():
+        with random_states():
             return graph(w)[1].detach().numpy()
 
     def slope(y: Any, x: Any, **how: bool) -> Any:
@@ -173,7 +174,7 @@ def of_torch(function: Any, template: Any) -> Model:
                 "function must compute with float64 tensors of the template's form (call .double() on a module and its "
                 f"data), got {type(error).__name__}: {str(error).splitlines()[0]}"
             ) from error
-        with torch_evaluation.random_states():
+        with random_states():
             (x, y), (_, again) = graph(w), graph(w)
         torch_evaluation.check_checkpoints("function", y)
         if not y.requires_grad or torch.autograd.grad(y, x, allow_unused=True)[0] is None:

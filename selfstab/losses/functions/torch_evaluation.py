@@ -6,36 +6,19 @@ the state of a generator. An evaluation for the sake of a sharpness must move ne
 
 from __future__ import annotations
 
-import random
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final
+from unittest.mock import patch
 
-import numpy as np
+from selfstab.losses.functions.random_states import random_states
 
 _KINKS: Final = ("Abs", "AdaptiveMaxPool", "Amax", "Amin", "Clamp", "FractionalMaxPool", "Hardshrink", "Hardsigmoid",
                  "Hardswish", "Hardtanh", "KthValue", "LeakyRelu", "Max", "Median", "Min", "Prelu", "Relu", "Rrelu",
                  "RRelu", "Softshrink", "Sort", "Threshold", "Topk", "Where")  # fmt: skip
 """How names of operations begin whose gradient jumps, or whose derivative does."""
-
-
-@contextmanager
-def random_states() -> Iterator[None]:
-    """Leave the generators of PyTorch, NumPy and Python as they were."""
-    import torch
-
-    python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002 (the user's)
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
-        torch.set_rng_state(cpu)
-        if cuda is not None:
-            torch.cuda.set_rng_state_all(cuda)
 
 
 @contextmanager
@@ -92,25 +75,28 @@ def twice_differentiable() -> Iterator[None]:
     """Let what is evaluated be differentiated twice: with gradients, eager, without fused kernels of attention.
 
     A compiled module runs as the one that it was made from. Attention runs as matrix products, since the backward pass
-    of the fused kernels has no derivative.
+    of the fused kernels has no derivative; a choice of kernel within has no effect.
     """
     import torch
+    from torch.nn import attention
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        if hasattr(attention, "_sdpa_kernel"):  # what sdpa_kernel sets the kernels by
+            stack.enter_context(patch.object(attention, "_sdpa_kernel", lambda *_, **__: None))
         if _is_compiling() and hasattr(torch.compiler, "set_stance"):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         yield
 
 
 @contextmanager
-def evaluation() -> Iterator[None]:
-    """Do all of these."""
-    with random_states(), buffers(), twice_differentiable():
-        yield
+def evaluation(generators: Sequence[Any] = ()) -> Iterator[Callable[[], bool]]:
+    """Do all of these; what :func:`random_states` yields."""
+    with random_states(generators) as moved, buffers(), twice_differentiable():
+        yield moved
 
 
 def _is_compiling() -> bool:
@@ -150,6 +136,11 @@ def has_kinks_only(loss: Any) -> bool:
             return False
         kinks = kinks or name.startswith(_KINKS)
     return kinks
+
+
+def operations(loss: Any) -> frozenset[str]:
+    """Return the names of a graph's operations: those of another graph may differentiate otherwise."""
+    return frozenset(node.name() for node in nodes(loss))
 
 
 def _is_custom(node: Any, name: str) -> bool:
