@@ -150,20 +150,16 @@ def _read(update: Any, parameters: Any, state: Any, gradient: Any) -> OptimizerR
         optimizer, gain = _adaptive(rules[first], momenta[first], aheads[first])
         lr = _rounded(rules[first].lr)
         # A flip's gain by that of a gradient alone, relative to the first array's: flip_gains, weight by weight.
-        shares = [
-            (1.0 + 2.0 * ahead) / ((1.0 + ahead) * (1.0 + beta))
-            for ahead, beta in zip(aheads, momenta, strict=True)
-        ]
+        pairs = zip(aheads, momenta, strict=True)
+        shares = [(1.0 + 2.0 * ahead) / ((1.0 + ahead) * (1.0 + beta)) for ahead, beta in pairs]
         others = per_weight([share / shares[first] for share in shares], sizes)
         scale: Any = factors * others / ((1.0 + aheads[first]) * lr * gain) if lr > 0 else factors
     else:
-        first, relative = flip_gains(*([values[k] for k in moving] for values in (rates, momenta, aheads)))
-        first = moving[first]
+        place, relative = flip_gains(*([values[k] for k in moving] for values in (rates, momenta, aheads)))
+        first = moving[place]
         optimizer, lr = HeavyBall(1.0, momenta[first], aheads[first]), rates[first]
-        shares = [0.0 if lr > 0 else 1.0] * len(rules)
-        for k, share in zip(moving, relative, strict=True):
-            shares[k] = share
-        scale = per_weight(shares, sizes, dtype)
+        of = dict(zip(moving, relative, strict=True))
+        scale = per_weight([of.get(k, 0.0 if lr > 0 else 1.0) for k in range(len(rules))], sizes, dtype)
     ratio = 1.0 / lr if lr > 0 else 0.0
     flat = ravel_pytree(parameters)[0]
     return OptimizerReading(
