@@ -15,8 +15,14 @@ from selfstab.validation import Array
 _CAPACITY: Final = 24
 """Rows of the basis at which it is restarted; a start near the eigenvectors hardly ever fills them."""
 
-_KEPT: Final = 8
-"""Ritz vectors that a restart keeps."""
+_SMALLEST: Final = 12
+"""Rows at which a basis of large vectors is restarted, for memory's sake."""
+
+_MEMORY: Final = 2**29
+"""Bytes of a basis that may be larger than `_SMALLEST`."""
+
+_SHARE_KEPT: Final = 3
+"""A restart keeps one Ritz vector for so many rows."""
 
 _LEAST: Final = 5
 """Products for each start before an error is believed: fewer show too little of the spectrum below the top."""
@@ -86,7 +92,8 @@ class KrylovSpace:
 
     One product at a time is taken with the oldest vector of the basis that has none, and what it adds to the basis is
     orthogonalised against all of it, twice where once loses digits. A basis that is full is restarted from its best
-    Ritz vectors. Nothing but the basis is kept in memory.
+    Ritz vectors: one of 24 rows, or of 12 where 24 are more than half a gigabyte. Nothing but the basis is kept in
+    memory.
 
     The eigenvalues' errors follow from the residuals :math:`r_i` of the Ritz values :math:`θ_1 \ge θ_2 \ge \dots`:
 
@@ -136,7 +143,10 @@ class KrylovSpace:
         self._product, self.calibration = product, calibration
         self._dimension = int(starts[0].shape[0])
         self._basis: Rows | None = None
-        self._columns = np.zeros((_CAPACITY + len(starts) + 1, _CAPACITY + 1))  # basis · A · basisᵀ, as taken
+        self._capacity = _capacity(self._dimension * int(starts[0].dtype.itemsize), len(starts))
+        self._columns = np.zeros(
+            (self._capacity + len(starts) + 1, self._capacity + 1)
+        )  # basis · A · basisᵀ, as taken
         self._tried = 0  # rows of the basis whose product is taken
         self._rounding = 0.0
         self._unit = rounding_unit(starts[0])
@@ -177,21 +187,41 @@ class KrylovSpace:
         _, coefficients = self._ritz()
         return [self._basis.combined(column) for column in coefficients.T[:count]]
 
+    def first_vectors(self, count: int) -> list[Any]:
+        """Return what :meth:`vectors` does, in the memory of the basis: the space is of no use then."""
+        assert self._basis is not None
+        _, coefficients = self._ritz()
+        count = min(count, len(coefficients))
+        rows, self._basis = self._basis.rotated(coefficients[:, :count]), None
+        return rows[:count]
+
+    def start(self) -> Any:
+        """Return the first vector of the basis."""
+        assert self._basis is not None
+        return self._basis[0]
+
     def _multiply(self) -> None:
         """Take the product with the next vector of the basis, and add what is new in it."""
         assert self._basis is not None
         row = self._tried
-        image = self._product(self._basis[row])
-        self._rounding = max(self._rounding, rounding(image))
-        self.products += 1
-        self._tried += 1
-        overlaps, beyond = self._extend(image, float(np.abs(self._columns[:row, :row]).max(initial=0.0)))
+        largest = float(np.abs(self._columns[:row, :row]).max(initial=0.0))
+        # Not a name of its own for the image: it would be in memory beside what is left of it.
+        overlaps, beyond = self._extend(self._image(row), largest)
         self._columns[: len(overlaps), row] = overlaps
         self._columns[len(overlaps) :, row] = 0.0
         if beyond:
             self._columns[len(overlaps), row] = beyond
-        if self._tried == _CAPACITY:
+        if self._tried == self._capacity:
             self._restart()
+
+    def _image(self, row: int) -> Any:
+        """Return the product with a vector of the basis."""
+        assert self._basis is not None
+        image = self._product(self._basis[row])
+        self._rounding = max(self._rounding, rounding(image))
+        self.products += 1
+        self._tried += 1
+        return image
 
     def _extend(self, vector: Any, scale: float = 0.0) -> tuple[Array, float]:
         """Add to the basis what is new in a vector; return its overlaps, and the new part's length, 0 if rounding."""
@@ -210,10 +240,10 @@ class KrylovSpace:
             raise NotFiniteError("matrix must be finite, got NaN or infinity in its product with a vector")
         if length <= limit:
             return overlaps, 0.0
-        vector = vector / length
         if self._basis is None:
-            self._basis = Rows(vector)
+            self._basis = Rows(vector / length)
         else:
+            vector /= length  # a new one: what was projected out of it made it so
             self._basis.append(vector)
         return overlaps, length
 
@@ -221,16 +251,15 @@ class KrylovSpace:
         """Go on from the best Ritz vectors, and the vectors whose products are to come."""
         assert self._basis is not None
         values, coefficients = self._ritz()
-        ahead = self._columns[self._tried : self.size, : self._tried] @ coefficients[:, :_KEPT]
-        rows = [self._basis.combined(column) for column in coefficients.T[:_KEPT]]
-        rows += [self._basis[k] for k in range(self._tried, self.size)]
-        basis = Rows(rows[0])
+        size = self._capacity // _SHARE_KEPT
+        ahead = self._columns[self._tried : self.size, : self._tried] @ coefficients[:, :size]
+        rows = self._basis.rotated(coefficients[:, :size])
+        self._basis, self._tried = Rows(rows[0]), size
         for row in rows[1:]:
-            basis.append(row)
-        self._basis, self._tried = basis, _KEPT
+            self._basis.append(row)
         self._columns[:] = 0.0
-        self._columns[range(_KEPT), range(_KEPT)] = values[:_KEPT]
-        self._columns[_KEPT : len(rows), :_KEPT] = ahead
+        self._columns[range(size), range(size)] = values[:size]
+        self._columns[size : self.size, :size] = ahead
 
     # -- what it shows ------------------------------------------------------------------------------------------------
 
@@ -263,7 +292,9 @@ class KrylovSpace:
         assert self._basis is not None
         values, coefficients = self._ritz()
         vector = self._basis.combined(coefficients[:, 0])
-        true = _norm(self._product(vector) - float(values[0]) * vector)
+        residual = self._product(vector)
+        residual = residual - float(values[0]) * vector
+        true = _norm(residual)
         self.products += 1
         hidden = np.sqrt(max(true**2 - float(self._residuals(coefficients)[0]) ** 2, 0.0))
         self.calibration = min(1.0, float(hidden) / self._noise())
@@ -344,6 +375,11 @@ def errors_of(values: Array, residuals: Array, count: int) -> Array:
     return errors
 
 
+def _capacity(size: int, starts: int) -> int:
+    """Return the rows at which a basis is restarted, whose vectors are of a size in bytes."""
+    return int(np.clip(_MEMORY // size, _SMALLEST + 4 * (starts - 1), _CAPACITY))
+
+
 def _norm(vector: Any) -> float:
     return float(np.sqrt(float(vector @ vector)))
 
@@ -352,5 +388,5 @@ def start(rows: Sequence[Any], shares: Sequence[float]) -> Any:
     """Return the sum of vectors of any library, each times its share."""
     total = rows[0] * shares[0]
     for row, share in zip(rows[1:], shares[1:], strict=True):
-        total = total + row * share
+        total += row * share
     return total

@@ -84,7 +84,10 @@ class LossDerivatives:
         if in_parts:
             return out, lambda v: vectors.like(self._product_of_parts(vectors, vectors.pieces(v)), v)
         slopes = out.slopes
-        return out, lambda v: vectors.like(self._product(slopes, vectors, vectors.pieces(v)), v)
+        weights = vectors.weights
+        return out, lambda v: vectors.like(
+            vectors.joined(self._images(slopes, weights, vectors.pieces(v))), v
+        )
 
     def first_order(self, vectors: WeightVectors) -> Evaluation:
         """Return the loss with its gradient, without a graph, and leave random states moved."""
@@ -144,37 +147,35 @@ class LossDerivatives:
 
     def _product_of_parts(self, vectors: WeightVectors, direction: list[Any]) -> Any:
         """Return the product with the Hessian of the sum of the parts, with one part's graph at a time."""
-        total: Any = None
-        weight = 0.0
+        total, weight = vectors.joined([None] * len(vectors.weights)), 0.0
         with self.evaluation():
             for part in self._closure.whole():
                 slopes = _slopes(part.loss, vectors.weights, create_graph=True)
-                image = self._product(slopes, vectors, direction, keep=False)
                 own = 1.0 if np.isnan(part.weight) else part.weight
                 weight += part.weight
-                total = own * image if total is None else total.add_(image, alpha=own)
-                del part, slopes, image
-        return total if np.isnan(weight) else total / weight
+                del part
+                vectors.add(total, self._images(slopes, vectors.weights, direction, keep=False), own)
+                del slopes
+        return total if np.isnan(weight) else total.div_(weight)
 
-    def _product(
-        self, slopes: Sequence[Any], vectors: WeightVectors, direction: Sequence[Any], *, keep: bool = True
-    ) -> Any:
-        """Return the product of the Hessian with a vector from the gradient's graph, which is kept for others."""
+    def _images(
+        self, slopes: Sequence[Any], weights: Sequence[Any], direction: Sequence[Any], *, keep: bool = True
+    ) -> list[Any]:
+        """Return the product of the Hessian with a vector by tensors, None for zeros; the graph may be kept."""
         import torch
 
         pairs = [(s, v) for s, v in zip(slopes, direction, strict=True) if s is not None and s.requires_grad]
         if not pairs:  # a gradient that is constant
-            return torch.zeros(vectors.size, dtype=vectors.weights[0].dtype, device=vectors.weights[0].device)
+            return [None] * len(weights)
         with self.evaluation():
             images = torch.autograd.grad(
                 [slope for slope, _ in pairs],
-                vectors.weights,
+                weights,
                 [v for _, v in pairs],
                 retain_graph=keep,
                 allow_unused=True,
             )
-            images = [i if i is None or i.layout == torch.strided else i.to_dense() for i in images]
-        return vectors.joined(images)
+        return [i if i is None or i.layout == torch.strided else i.to_dense() for i in images]
 
 
 def check_dependence(slopes: Sequence[Any]) -> None:

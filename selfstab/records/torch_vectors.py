@@ -54,6 +54,12 @@ class WeightVectors:
             ]
         )
 
+    def add(self, total: Any, tensors: Sequence[Any], factor: float) -> None:
+        """Add tensors of the weights' shapes, times a factor, to one vector, in its memory; None stands for zeros."""
+        for piece, tensor in zip(total.split(self.sizes), tensors, strict=True):
+            if tensor is not None:
+                piece.add_(tensor.detach().reshape(-1).to(total.device), alpha=factor)
+
     def values(self) -> Any:
         """Return the weights as they are now."""
         return self.joined([w.detach() for w in self.weights]).cpu().numpy()

@@ -155,36 +155,32 @@ class SharpnessTracker:
         return Measurement(pair.value, np.nan, pair.residual, pair.residual, np.nan, images.count)
 
     def _warm(self, images: _Images, dimension: int, vector: Callable[[Array], Any] | None) -> Measurement:
-        generic = _generic(dimension, 0)
         if vector is None:
-            arrays = [
-                row for row in self.vectors if isinstance(row, np.ndarray) and row.shape == (dimension,)
-            ]
-            precision = (
-                (str(arrays[0].dtype) if arrays else None) or self._precision or images.precision(generic)
-            )
-            self._precision = precision
-            vector = partial(np.asarray, dtype=precision)
-        reference = vector(generic)
-        old = [_like(reference, row) for row in self.vectors if row.shape == reference.shape]
+            vector = partial(np.asarray, dtype=self._precision_of(images, dimension))
         pairs = 2 if self.second else 1
-        starts = self._starts(old, [reference, *(vector(_generic(dimension, k)) for k in range(1, pairs))])
-        space = KrylovSpace(images.scaled, starts, self._calibration if old else None)
-
-        goal = self._goal(pairs, dimension, str(reference.dtype).rpartition(".")[2])
+        starts, warm = self._starts(dimension, vector, pairs)
+        goal = self._goal(pairs, dimension, str(starts[0].dtype).rpartition(".")[2])
+        space = KrylovSpace(images.scaled, starts, self._calibration if warm else None)
+        # Large models: the space alone holds vectors while it grows.
+        del starts
+        self.vectors = []
         measured_error = np.nan
-        if self.most_products is None or not old:
-            ritz = space.grow(goal)
-        else:
-            ritz = space.grow(Goal(pairs, goal.accuracy, goal.tolerance, self.most_products))
-            if self.unchecked == 0 and ritz.reason in ("accuracy", "products"):
-                limited = ritz
-                ritz = space.grow(
-                    replace(goal, accuracy=goal.accuracy / 10.0, tolerance=goal.tolerance / 10.0)
-                )
-                measured_error = float(ritz.values[0] - limited.values[0]) / images.factor
-            self.unchecked = (self.unchecked + 1) % CHECKED_EVERY
-        self.vectors, self._calibration = space.vectors(KEPT), space.calibration
+        try:
+            if self.most_products is None or not warm:
+                ritz = space.grow(goal)
+            else:
+                ritz = space.grow(Goal(pairs, goal.accuracy, goal.tolerance, self.most_products))
+                if self.unchecked == 0 and ritz.reason in ("accuracy", "products"):
+                    limited = ritz
+                    ritz = space.grow(
+                        replace(goal, accuracy=goal.accuracy / 10.0, tolerance=goal.tolerance / 10.0)
+                    )
+                    measured_error = float(ritz.values[0] - limited.values[0]) / images.factor
+                self.unchecked = (self.unchecked + 1) % CHECKED_EVERY
+        except BaseException:
+            self.vectors = [space.start()] if warm else []
+            raise
+        self.vectors, self._calibration = space.first_vectors(KEPT), space.calibration
         values = ritz.values / images.factor
         return Measurement(
             float(values[0]),
@@ -195,20 +191,20 @@ class SharpnessTracker:
             images.count,
         )
 
-    def _starts(self, old: list[Any], generic: list[Any]) -> list[Any]:
-        """Return a start for each eigenvalue: the old vectors in it mixed, or generic ones without them."""
-        if not old:
-            return generic
-        if len(generic) == 1:
-            return [start([*old, *generic], [*_SHARES[: len(old)], _GENERIC_SHARE])]
-        others = old[len(generic) :]
-        starts = []
-        for k, row in enumerate(generic):
-            first = old[k : k + 1]
-            share = _GENERIC_SHARE if first else 1.0
-            shares = [1.0] * len(first) + [_SHARES[-1]] * len(others) + [share]
-            starts.append(start([*first, *others, row], shares))
-        return starts
+    def _precision_of(self, images: _Images, dimension: int) -> str:
+        """Return the precision of vectors of NumPy: of those of the record before, or else of the first product."""
+        for row in self.vectors:
+            if isinstance(row, np.ndarray) and row.shape == (dimension,):
+                return str(row.dtype)
+        if self._precision is None:
+            self._precision = images.precision(_generic(dimension, 0))
+        return self._precision
+
+    def _starts(self, dimension: int, vector: Callable[[Array], Any], pairs: int) -> tuple[list[Any], bool]:
+        """Return a start for each eigenvalue, and whether the last record's vectors are in them."""
+        generic = [vector(_generic(dimension, k)) for k in range(pairs)]
+        old = [_like(generic[0], row) for row in self.vectors if row.shape == generic[0].shape]
+        return _mixed(old, generic), bool(old)
 
     def _goal(self, pairs: int, dimension: int, precision: str) -> Goal:
         most = (1000 + 2 * dimension) * pairs
@@ -269,6 +265,22 @@ def _factor(size: float, limits: Any) -> float:
     if not 0.0 < size < np.inf or room * float(limits.tiny) ** 0.5 <= size <= float(limits.max) ** 0.5 / room:
         return 1.0
     return float(2.0 ** np.clip(-float(np.frexp(size)[1]), -1000.0, 1000.0))
+
+
+def _mixed(old: list[Any], generic: list[Any]) -> list[Any]:
+    """Return a start for each eigenvalue: the old vectors in it mixed, or generic ones without them."""
+    if not old:
+        return generic
+    if len(generic) == 1:
+        return [start([*old, *generic], [*_SHARES[: len(old)], _GENERIC_SHARE])]
+    others = old[len(generic) :]
+    starts = []
+    for k, row in enumerate(generic):
+        first = old[k : k + 1]
+        share = _GENERIC_SHARE if first else 1.0
+        shares = [1.0] * len(first) + [_SHARES[-1]] * len(others) + [share]
+        starts.append(start([*first, *others, row], shares))
+    return starts
 
 
 def _like(reference: Any, row: Any) -> Any:

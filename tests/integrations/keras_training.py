@@ -17,12 +17,13 @@ from tests.records.small_network import INPUTS, LR, MOMENTUM, START, TARGETS
 TENSOR = keras.ops.convert_to_tensor(TARGETS, "float32")
 
 
-def network(**settings):
+def network(optimizer=None, **settings):
     """Return the small network at its start, compiled."""
     model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(7, "tanh"), keras.layers.Dense(1)])
     w1, b1, w2, b2 = np.split(START, [56, 63, 70])
     model.set_weights([w1.reshape(8, 7), b1, w2[:, None], b2])
-    model.compile(keras.optimizers.SGD(LR, MOMENTUM, **settings), loss=half_the_mean_square)
+    optimizer = keras.optimizers.SGD(LR, MOMENTUM, **settings) if optimizer is None else optimizer
+    model.compile(optimizer, loss=half_the_mean_square)
     return model
 
 
@@ -39,6 +40,25 @@ def trained(*callbacks, batch_size=20, epochs=61, **settings):
     model = network(**settings)
     model.fit(INPUTS, TARGETS, batch_size, epochs, verbose=0, shuffle=False, callbacks=[*callbacks])
     return model
+
+
+ADAPTIVE = {
+    "Adam": lambda o: o.Adam(0.02, 0.9, 0.95),
+    "AMSGrad": lambda o: o.Adam(0.02, 0.8, 0.9, amsgrad=True),
+    "AdamW": lambda o: o.AdamW(0.02, 0.1, 0.9, 0.95),
+    "RMSprop": lambda o: o.RMSprop(0.005, 0.9, momentum=0.5, epsilon=1e-3),
+}
+
+
+class Weights(keras.callbacks.Callback):
+    """All weights before each update."""
+
+    def __init__(self):
+        super().__init__()
+        self.values = []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.values.append(np.concatenate([w.ravel() for w in self.model.get_weights()]))
 
 
 class Moments(keras.callbacks.Callback):
@@ -75,6 +95,13 @@ def main(folder):
     np.savez(
         folder / "weights.npz", watched=watched.trainable_variables[0], alone=alone.trainable_variables[0]
     )
+
+    for name, optimizer in ADAPTIVE.items():
+        callback, weights = KerasCallback(closure), Weights()
+        trained(callback, weights, epochs=5, optimizer=optimizer(keras.optimizers))
+        run = callback.recorder.dataset()
+        names = ("preconditioned_sharpness", "max_stable_sharpness")
+        np.savez(folder / f"{name}.npz", weights=weights.values, **{n: run[n].values for n in names})
 
     gathered = KerasCallback(closure, every=4)
     trained(gathered, batch_size=10, gradient_accumulation_steps=2)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import selfstab as ss
-from tests.records.small_network import simulated
+from tests.records.small_network import NETWORK, simulated
 
 pytestmark = [pytest.mark.integrations, pytest.mark.filterwarnings("ignore")]
 
@@ -74,6 +74,33 @@ def test_a_schedule_and_nesterov_are_read(folder):
         assert threshold == ss.HeavyBall(lr, 0.9, 0.9).max_stable_sharpness()
 
 
+ADAPTIVE = {
+    "Adam": (0.9, 0.95, False, 1e-7, 0.0, 0.02),
+    "AMSGrad": (0.8, 0.9, True, 1e-7, 0.0, 0.02),
+    "AdamW": (0.9, 0.95, False, 1e-7, 0.1, 0.02),
+    "RMSprop": (0.5, 0.9, False, 1e-3, 0.0, 0.005),
+}
+
+
+@pytest.mark.parametrize("name", ADAPTIVE)
+def test_preconditioners_are_those_of_dense_matrices(folder, name):
+    """Protects Adam and RMSprop of Keras: their formulas in NumPy, on the explicit Hessian, at the weights it had."""
+    run = np.load(folder / f"{name}.npz")
+    beta, share, largest, eps, decay, lr = ADAPTIVE[name]
+    square = most = np.zeros(run["weights"].shape[1])
+    expected = []
+    for t, w in enumerate(run["weights"]):
+        square = share * square + (1 - share) * NETWORK.gradient(w) ** 2
+        most = np.maximum(most, square) if largest else square
+        root = np.sqrt(most + eps) if name == "RMSprop" else np.sqrt(most) + eps
+        p = root if name == "RMSprop" else root * (1 - beta ** (t + 1)) / np.sqrt(1 - share ** (t + 1))
+        expected.append(np.linalg.eigvalsh(NETWORK.hessian(w) / np.sqrt(np.outer(p, p)))[-1])
+    np.testing.assert_allclose(run["preconditioned_sharpness"], expected, rtol=1e-3)
+    gain = 1.0 if name == "RMSprop" else 1.0 - beta
+    above = 2 * (1 + beta) / gain * (1 / lr - decay / 2)
+    np.testing.assert_allclose(run["max_stable_sharpness"], above, rtol=1e-5)
+
+
 def test_moving_statistics_are_those_of_the_step(folder):
     """Protects a loss that depends on what is not trained: S = mean of ((x − m)/√(v + ε))² at each step's m and v."""
     run = np.load(folder / "normalized.npz")
@@ -86,8 +113,7 @@ def test_moving_statistics_are_those_of_the_step(folder):
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"weight_decay": 0.1}, ValueError, "optimizer must leave out weight_decay, which changes its update, got 0.1"),
-        ({"clipnorm": 1.0}, ValueError, "optimizer must leave out clipnorm"),
+        ({"clipnorm": 1.0}, ValueError, "optimizer must leave out clipnorm, which changes its update, got 1.0"),
         ({"global_clipnorm": 1.0}, ValueError, "optimizer must leave out global_clipnorm"),
     ],
 )  # fmt: skip
@@ -99,8 +125,16 @@ def test_optimizers_of_another_update_are_refused(settings, error, message):
 
     with pytest.raises(error, match=message):
         check_optimizer(keras.optimizers.SGD(0.1, **settings))
-    with pytest.raises(TypeError, match=r"optimizer must be a keras.optimizers.SGD, got <keras"):
-        check_optimizer(keras.optimizers.Adam())
+    known = "optimizer must be one of keras.optimizers' SGD, Adam, AdamW, RMSprop, got "
+    with pytest.raises(TypeError, match=known + "<keras"):
+        check_optimizer(keras.optimizers.Lion())
+
+    class Own(keras.optimizers.Adam):
+        def update_step(self, gradient, variable, learning_rate):
+            pass
+
+    with pytest.raises(TypeError, match=known):
+        check_optimizer(Own())
     check_optimizer(keras.optimizers.SGD(0.1, 0.9, nesterov=True))
 
 

@@ -8,8 +8,11 @@ from typing import Any, Final
 import numpy as np
 
 from selfstab import validation
+from selfstab.losses.functions import torch_evaluation
 from selfstab.records.recorder import Recorder
 from selfstab.records.tracker import TOLERANCES
+from selfstab.records.training_optimizers import OptimizerReading
+from selfstab.records.training_optimizers.keras import check_optimizer, read_optimizer
 
 try:
     from keras.callbacks import Callback
@@ -19,14 +22,12 @@ except ImportError:  # then the class can be read, but not used
 BACKENDS: Final = ("jax", "torch")
 """Backends of Keras that give second derivatives of a model in training."""
 
-_CHANGING: Final = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "ema_overwrite_frequency")
-"""Settings of an optimizer that make its update another than SGD's."""
-
 
 class KerasCallback(Callback):
     """Records the sharpness before each update of a Keras model, with JAX or PyTorch as its backend.
 
-    The record is in :attr:`recorder`. The optimizer must be ``keras.optimizers.SGD``.
+    The record is in :attr:`recorder`. The optimizer must be one of ``keras.optimizers``: SGD, Adam, AdamW or RMSprop.
+    The threshold of the last three is of the preconditioned sharpness, with the gradient of `closure`.
 
     Parameters
     ----------
@@ -102,39 +103,9 @@ class KerasCallback(Callback):
         self._batches += batch - self._first + 1
 
 
-def check_optimizer(optimizer: Any) -> None:
-    """Refuse an optimizer of Keras whose update is not heavy ball's or Nesterov's.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is no ``keras.optimizers.SGD``, or decays, clips or overwrites weights.
-    """
-    import keras
-
-    if not isinstance(optimizer, keras.optimizers.SGD):
-        raise TypeError(f"optimizer must be a keras.optimizers.SGD, got {validation.shown(optimizer)}")
-    for name in _CHANGING:
-        value = getattr(optimizer, name, None)
-        if value:
-            raise ValueError(f"optimizer must leave out {name}, which changes its update, got {value}")
-
-
 def _accumulated(optimizer: Any) -> int:
     """Return the number of batches of one update."""
     return int(optimizer.gradient_accumulation_steps or 1)
-
-
-def _rates(optimizer: Any) -> dict[str, Any]:
-    """Return lr, momentum and lookahead of an optimizer's next update."""
-    import keras
-
-    momentum = float(optimizer.momentum)
-    return {
-        "lr": float(keras.ops.convert_to_tensor(optimizer.learning_rate)),
-        "momentum": momentum,
-        "lookahead": momentum if optimizer.nesterov else 0.0,
-    }
 
 
 class _TorchModel:
@@ -143,13 +114,30 @@ class _TorchModel:
     def __init__(self, model: Any, closure: Callable[[Any], Any], settings: dict[str, Any]) -> None:
         import torch
 
-        # An optimizer that makes no step: it carries the settings of Keras's own.
+        self.model, self.closure = model, closure
+        # An optimizer that makes no step: Keras's own says what is recorded.
         weights = [variable.value for variable in model.trainable_variables]
-        self.settings = torch.optim.SGD(weights, lr=0.0)
-        self.recorder = Recorder.for_torch(weights, lambda: closure(model), self.settings, **settings)
+        stand_in = torch.optim.SGD(weights, lr=0.0)
+        self.recorder = Recorder.for_torch(weights, lambda: closure(model), stand_in, **settings)
+        self.recorder._optimizer_at = self.optimizer
+
+    def optimizer(self, *_: Any) -> OptimizerReading:
+        """Return what Keras's optimizer does at this step."""
+        import torch
+
+        variables, gradients = self.model.trainable_variables, []
+        if not isinstance(self.model.optimizer, _sgd()):
+            values = [variable.value for variable in variables]
+            with torch_evaluation.evaluation():
+                slopes = torch.autograd.grad(
+                    self.closure(self.model), values, allow_unused=True, materialize_grads=True
+                )
+            gradients = [slope.detach().cpu().numpy() for slope in slopes]
+        return read_optimizer(self.model.optimizer, variables, gradients)
 
     def log(self, step: int, model: Any) -> None:
-        self.recorder.log(step, **_rates(model.optimizer))
+        self.model = model
+        self.recorder.log(step)
 
 
 class _JaxModel:
@@ -172,18 +160,35 @@ class _JaxModel:
             return ravel_pytree(slopes)[0]
 
         self.value, self.product = jax.jit(function), jax.jit(product)
+        self.slope = jax.jit(jax.grad(function))
+        self.model = model
+        self.arguments: tuple[list[Any], list[Any]] = [], []
         if settings.get("tolerance") is None:  # Keras computes in float32 on JAX, whatever its floatx is
             settings = {**settings, "tolerance": TOLERANCES["float32"]}
         self.recorder = Recorder(**settings)
+        self.recorder._optimizer_at = self.optimizer
+
+    def optimizer(self, *_: Any) -> OptimizerReading:
+        """Return what Keras's optimizer does at this step."""
+        gradients = []
+        if not isinstance(self.model.optimizer, _sgd()):
+            gradients = [np.asarray(slope) for slope in self.slope(*self.arguments)]
+        return read_optimizer(self.model.optimizer, self.model.trainable_variables, gradients)
 
     def log(self, step: int, model: Any) -> None:
         values = [variable.value for variable in model.trainable_variables]
         # What is not trained changes, too, as moving averages do.
         others = [variable.value for variable in model.non_trainable_variables]
+        self.model, self.arguments = model, (values, others)
         self.recorder.log(
             step,
             loss=self.value(values, others),
             hessian_vector=lambda v: np.asarray(self.product(values, others, v)),
             dimension=sum(value.size for value in values),
-            **_rates(model.optimizer),
         )
+
+
+def _sgd() -> Any:
+    import keras
+
+    return keras.optimizers.SGD

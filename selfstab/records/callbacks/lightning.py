@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from selfstab import validation
 from selfstab.records.recorder import Recorder
 from selfstab.records.writers import PREFIX
@@ -24,7 +26,8 @@ STRATEGIES = ("SingleDeviceStrategy", "DDPStrategy")
 class LightningCallback(Callback):
     """Records the sharpness before each update of a Lightning training run.
 
-    The record is in :attr:`recorder`, and in each logger of the trainer under names that begin with ``selfstab/``.
+    The record is in :attr:`recorder`, and in each logger of the trainer under names that begin with ``selfstab/``. It is
+    saved in checkpoints, and goes on where training is resumed from one.
 
     Parameters
     ----------
@@ -78,6 +81,21 @@ class LightningCallback(Callback):
         Recorder(**settings)  # so that a wrong setting is an error now, not when training begins
         self.closure, self.settings = closure, settings
         self.recorder: Recorder | None = None
+        self._resumed: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps of the record, in numbers and tensors."""
+        import torch
+
+        if self.recorder is None:
+            return {}
+        state = self.recorder.state_dict()
+        # Arrays of NumPy are none of what torch.load takes for safe.
+        return {name: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for name, v in state.items()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take what a checkpoint keeps, for the run that is about to begin."""
+        self._resumed = dict(state_dict)
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Make the recorder of the run that begins."""
@@ -91,6 +109,10 @@ class LightningCallback(Callback):
         self.recorder = Recorder.for_torch(
             pl_module.parameters(), lambda: self.closure(pl_module), trainer.optimizers[0], **self.settings
         )
+
+        if self._resumed:
+            self.recorder.load_state_dict(self._resumed)
+        self._resumed = None
 
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         """Record the weights that are about to be updated."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,12 +30,13 @@ class OptimizerReading:
     optimizer
         The rule, whose lr does not count.
     lr
-        η >= 0, in units of 1/sharpness. Where groups differ it is the largest of theirs.
+        η >= 0, in units of 1/sharpness. Where groups differ in it alone it is the largest of theirs.
     momentum
-        β in [0, 1), of a velocity or of an average; NaN of a rule without one.
+        β in [0, 1), of a velocity or of an average; NaN of a rule without one. Where groups differ in it, rule, lr and
+        momentum are those of the group that a flip moves most (`flip_gains`).
     scale
-        m >= 0: a weight's own learning rate divided by η, and divided by its preconditioner. 1 for all weights where
-        there is neither.
+        m >= 0: a weight's own learning rate divided by η, and divided by its preconditioner; its group's share of the
+        largest gain, where momenta differ. 1 for all weights where there is none of that.
     decay
         λ of each weight that adds λw to its gradient: the loss gains λw²/2 and the Hessian λ.
     shrinkage
@@ -153,21 +154,71 @@ def divided(factors: PerWeight, divisors: Any) -> PerWeight:
         return np.where(np.asarray(factors) > 0, factors / divisors, 0.0).astype(divisors.dtype)
 
 
-def one_value(name: str, values: Iterable[Any], owner: str = "optimizer") -> Any:
-    """Return the value that all groups of an optimizer have.
+def flip_gains(
+    rates: Sequence[float], momenta: Sequence[float], lookaheads: Sequence[float]
+) -> tuple[int, list[float]]:
+    r"""Return which of several groups moves most by a gradient that flips each step, and all others' share of that.
+
+    Each group is heavy ball, of its own η, β and γ. A flip of its gradients moves it by η(1 + 2γ)/(2(1 + β)) times
+    them. With these gains on the diagonal of G, the quadratic is stable up to a largest eigenvalue of G^½ H G^½ of 1.
+
+    Parameters
+    ----------
+    rates, momenta, lookaheads
+        η, β in [0, 1) and γ >= 0 of each group.
+
+    Returns
+    -------
+    int, list of float
+        The group with the largest gain, whose threshold counts, and each group's gain divided by it.
+
+    Notes
+    -----
+    A mode :math:`z^t w` has :math:`\sum_i |w_i|^2/T_i(z) + w^*Hw = 0`, with T = η((1 + γ)z − γ)/((z − 1)(z − β)). At
+    z = e^{iθ}, 1/T has an imaginary part of the sign of sin θ [1 − β + 2γ(1 − cos θ)]. It has one sign for all groups,
+    so no complex pair leaves the unit circle: z = −1 does, alone.
+
+    Examples
+    --------
+    >>> flip_gains([0.1, 0.1], [0.9, 0.0], [0.0, 0.0])
+    (1, [0.5263157894736842, 1.0])
+    """
+    gains = list(rates)
+    if len(set(momenta)) > 1 or len(set(lookaheads)) > 1:
+        triples = zip(rates, momenta, lookaheads, strict=True)
+        gains = [lr * (1.0 + 2.0 * gamma) / (1.0 + beta) for lr, beta, gamma in triples]
+    first = max(range(len(gains)), key=gains.__getitem__)
+    top = gains[first]
+    return first, [gain / top if top > 0 else 1.0 for gain in gains]
+
+
+def several_momenta(momenta: Sequence[float]) -> dict[str, list[float]]:
+    """Return all momenta of groups that differ in it, for the record."""
+    distinct = sorted(set(momenta))
+    return {"momenta": distinct} if len(distinct) > 1 else {}
+
+
+def heavy_ball_of(q: float, p: float, a: float, b: float) -> tuple[float, float]:
+    """Return lr and lookahead of heavy ball of momentum a that answers as m' = am + bg, w −= pm + qg.
+
+    Its transfer function is (q(z − a) + pb)/((z − 1)(z − a)).
 
     Raises
     ------
     ValueError
-        If they differ.
+        If the lookahead is negative.
     """
-    distinct = list(dict.fromkeys(values))
-    if len(distinct) > 1:
+    constant = p * b - q * a
+    rate = q + constant
+    if not rate > 0:
+        return (0.0, 0.0) if q == 0 and p == 0 else (float(rate), 0.0)
+    lookahead = -constant / rate
+    if lookahead < -1e-9:
         raise ValueError(
-            f"{owner} must have one {name} in all its groups, got {', '.join(map(str, distinct))}: "
-            "groups of their own lr, weight decay, eps and beta2 have a threshold, of their own momentum none"
+            "optimizer must answer a gradient at once, as heavy ball and Nesterov do, got a lookahead of "
+            f"{lookahead:.3g}"
         )
-    return distinct[0]
+    return float(rate), 0.0 if lookahead < 1e-9 else float(lookahead)
 
 
 def of_selfstab(optimizer: Optimizer, step: int, preconditioner: Any = None) -> OptimizerReading:

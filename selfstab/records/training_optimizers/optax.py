@@ -20,7 +20,13 @@ from selfstab.optimizers.adam import Adam
 from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.optimizers.rms_prop import RMSProp
-from selfstab.records.training_optimizers.base import OptimizerReading, one_value, per_weight
+from selfstab.records.training_optimizers.base import (
+    OptimizerReading,
+    flip_gains,
+    heavy_ball_of,
+    per_weight,
+    several_momenta,
+)
 from selfstab.validation import Array
 
 ROLES: Final = {
@@ -114,6 +120,10 @@ def of_transformation(transformation: Any) -> Callable[..., OptimizerReading]:
     def read(parameters: Any, state: Any, gradient: Callable[[], Any]) -> OptimizerReading:
         if state is None:
             raise ValueError("state must be given to log, the optimizer's before the update, got None")
+        if hasattr(state, "inner_opt_state"):
+            raise ValueError(
+                "optimizer must be the one within MultiSteps, with state=state.inner_opt_state where it steps"
+            )
         return _read(update, parameters, state, gradient())
 
     return read
@@ -127,32 +137,43 @@ def _read(update: Any, parameters: Any, state: Any, gradient: Any) -> OptimizerR
     leaves = jax.tree_util.tree_leaves(parameters)
     sizes = [leaf.size for leaf in leaves]
     rules = _rules(update, parameters, state, places)
-    moving = [rule for rule, size in zip(rules, sizes, strict=True) if size and rule.rate > 0] or rules
-    momentum = one_value("momentum", [_rounded(rule.momentum) for rule in moving])
-    lookahead = one_value("lookahead", [_rounded(rule.lookahead) for rule in moving])
-    adaptive = [rule for rule in moving if rule.kind]
+    momenta, aheads, rates = (
+        [_rounded(value) for value in values]
+        for values in zip(*((rule.momentum, rule.lookahead, rule.rate) for rule in rules), strict=True)
+    )
+    moving = [k for k, size in enumerate(sizes) if size and rates[k] > 0] or [*range(len(rules))]
+    adaptive = [k for k in moving if rules[k].kind]
     dtype = np.asarray(leaves[0]).dtype
     factors, clipping = _full(update, parameters, state, gradient, places)
     if adaptive:
-        first = max(adaptive, key=lambda rule: rule.lr)
-        optimizer, gain = _adaptive(first, momentum, lookahead)
-        lr = _rounded(first.lr)
-        scale: Any = factors / ((1.0 + lookahead) * lr * gain) if lr > 0 else factors
+        first = max(adaptive, key=lambda k: rules[k].lr)
+        optimizer, gain = _adaptive(rules[first], momenta[first], aheads[first])
+        lr = _rounded(rules[first].lr)
+        # A flip's gain by that of a gradient alone, relative to the first array's: flip_gains, weight by weight.
+        pairs = zip(aheads, momenta, strict=True)
+        shares = [(1.0 + 2.0 * ahead) / ((1.0 + ahead) * (1.0 + beta)) for ahead, beta in pairs]
+        others = per_weight([share / shares[first] for share in shares], sizes)
+        scale: Any = factors * others / ((1.0 + aheads[first]) * lr * gain) if lr > 0 else factors
     else:
-        optimizer = HeavyBall(1.0, momentum, lookahead)
-        rates = [_rounded(rule.rate) for rule in rules]
-        lr = max(rates)
-        scale = per_weight([rate / lr if lr > 0 else 1.0 for rate in rates], sizes, dtype)
+        place, relative = flip_gains(*([values[k] for k in moving] for values in (rates, momenta, aheads)))
+        first = moving[place]
+        optimizer, lr = HeavyBall(1.0, momenta[first], aheads[first]), rates[first]
+        of = dict(zip(moving, relative, strict=True))
+        scale = per_weight([of.get(k, 0.0 if lr > 0 else 1.0) for k in range(len(rules))], sizes, dtype)
     ratio = 1.0 / lr if lr > 0 else 0.0
     flat = ravel_pytree(parameters)[0]
     return OptimizerReading(
         optimizer,
         lr,
-        momentum,
+        momenta[first],
         scale if isinstance(scale, float) else np.asarray(scale, dtype=flat.dtype),
         per_weight([_rounded(rule.decay) for rule in rules], sizes, dtype),
         per_weight([_rounded(rule.shrinkage * ratio) for rule in rules], sizes, dtype),
-        {"optimizer": "optax", "states": sorted({place.kind for place in places.values()})},
+        {
+            "optimizer": "optax",
+            "states": sorted({place.kind for place in places.values()}),
+            **several_momenta([momenta[k] for k in moving]),
+        },
         clipping,
     )
 
@@ -303,7 +324,7 @@ def _rules(update: Any, parameters: Any, state: Any, places: Mapping[str, _Place
         raise ValueError(NOT_LINEAR)
     rules = []
     for k in range(count):
-        rate, lookahead = _heavy_ball(q[k], p[k], a[k], b[k])
+        rate, lookahead = heavy_ball_of(q[k], p[k], a[k], b[k])
         decay, shrinkage = _decay(q[k], b[k], r[k], c[k], far_q[k], far_r[k], k in squares)
         if k not in squares:
             rules.append(_Rule(rate, float(a[k]), lookahead, decay, shrinkage))
@@ -319,8 +340,8 @@ def _rules(update: Any, parameters: Any, state: Any, places: Mapping[str, _Place
         far = np.sqrt(_LARGE * (1.0 if sum_of_squares else own) / correction)
         mean_correction = 1.0 - float(a[k]) ** steps if place.kind in _CORRECTED else 1.0
         gain = (1.0 - float(a[k])) / mean_correction if place.kind in _CORRECTED and not lookahead else 1.0
-        far_rate = _heavy_ball(far_q[k], far_p[k], a[k], far_b[k])[0]
-        none_rate = _heavy_ball(none_q[k], none_p[k], a[k], none_b[k])[0]
+        far_rate = heavy_ball_of(far_q[k], far_p[k], a[k], far_b[k])[0]
+        none_rate = heavy_ball_of(none_q[k], none_p[k], a[k], none_b[k])[0]
         lr = far_rate * far / gain
         eps = max(lr * gain / none_rate, 1e-300) if none_rate > 0 else 1e-300
         rules.append(
@@ -337,21 +358,6 @@ def _rules(update: Any, parameters: Any, state: Any, places: Mapping[str, _Place
             )
         )
     return rules
-
-
-def _heavy_ball(q: float, p: float, a: float, b: float) -> tuple[float, float]:
-    """Return lr and lookahead of heavy ball of momentum a with this response, (q(z − a) + p·b)/((z − 1)(z − a))."""
-    constant = p * b - q * a
-    rate = q + constant
-    if not rate > 0:
-        return (0.0, 0.0) if q == 0 and p == 0 else (float(rate), 0.0)
-    lookahead = -constant / rate
-    if lookahead < -1e-9:
-        raise ValueError(
-            "optimizer must answer a gradient at once, as heavy ball and Nesterov do, got a lookahead of "
-            f"{lookahead:.3g}"
-        )
-    return float(rate), 0.0 if lookahead < 1e-9 else float(lookahead)
 
 
 def _decay(

@@ -10,8 +10,8 @@ from selfstab.records.training_optimizers import OptimizerReading
 from selfstab.records.training_optimizers.base import (
     clipping_factor,
     divided,
+    flip_gains,
     of_selfstab,
-    one_value,
     per_weight,
     with_numbers,
 )
@@ -90,13 +90,43 @@ def test_what_an_optimizer_of_ours_needs_is_named():
     assert with_numbers(warmup, {"lr": 0.25, "momentum": 0.0, "lookahead": None}).threshold() == 8.0
 
 
-def test_groups_agree_or_are_named():
-    """Protects the refusal of groups that have no common threshold."""
-    assert one_value("momentum", [0.5, 0.5]) == 0.5
-    with pytest.raises(
-        ValueError, match=r"optimizer must have one momentum in all its groups, got 0\.5, 0\.9"
-    ):
-        one_value("momentum", [0.5, 0.9])
+def groups_radius(hessian, lrs, momenta, lookaheads):
+    """Return the spectral radius of heavy ball with a rule of its own for each weight, by its matrix of two states."""
+    one, eta, beta, ahead = np.eye(len(hessian)), np.diag(lrs), np.diag(momenta), np.diag(lookaheads)
+    # v' = βv − ηH(w + γv), w' = w + v'
+    velocity = np.hstack([-eta @ hessian, beta - eta @ hessian @ ahead])
+    weights = velocity + np.hstack([one, np.zeros_like(one)])
+    return np.abs(np.linalg.eigvals(np.vstack([weights, velocity]))).max()
+
+
+def test_groups_of_several_momenta_have_a_threshold():
+    """Protects the gains of a flip: on 300 random quadratics, the radius of the matrix is 1 there, and nowhere below.
+
+    Nowhere below: no complex pair leaves the unit circle before.
+    """
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        size = rng.integers(2, 6)
+        root = rng.normal(size=(size, size))
+        hessian = root @ root.T
+        lrs, momenta = rng.uniform(0.01, 1.0, size), rng.uniform(0.0, 0.98, size)
+        lookaheads = np.where(rng.random(size) < 0.5, momenta, rng.uniform(0.0, 3.0, size))
+        first, scale = flip_gains(list(lrs), list(momenta), list(lookaheads))
+        assert max(scale) == scale[first] == 1.0
+        reading = OptimizerReading(
+            ss.HeavyBall(1.0, momenta[first], lookaheads[first]), lrs[first], momenta[first], np.array(scale)
+        )
+        shares = np.sqrt(scale)
+        sharpness = np.linalg.eigvalsh(shares[:, None] * hessian * shares)[-1]
+        critical = reading.threshold() / sharpness
+        for factor in (0.1, 0.5, 0.9, 0.999):
+            assert groups_radius(factor * critical * hessian, lrs, momenta, lookaheads) < 1.0
+        assert groups_radius(critical * hessian, lrs, momenta, lookaheads) == pytest.approx(1.0, abs=1e-7)
+        assert groups_radius(1.001 * critical * hessian, lrs, momenta, lookaheads) > 1.0
+
+
+def test_factors_are_in_the_precision_of_the_weights():
+    """Protects memory: one number a weight, of four bytes where the weights have four."""
     assert per_weight([1.0, 2.0], [1, 2], np.float32).dtype == np.float32
 
 

@@ -65,7 +65,17 @@ KINDS = {
     "injected": lambda o, lr: o.inject_hyperparams(o.sgd)(learning_rate=lr, momentum=0.7),
     "groups": lambda o, lr: o.multi_transform({"a": o.sgd(lr, 0.5), "b": o.sgd(lr / 9, 0.5)}, ("a", "b")),
     "frozen": lambda o, lr: o.multi_transform({"a": o.sgd(lr, 0.5), "b": o.set_to_zero()}, ("a", "b")),
+    "momenta": lambda o, lr: o.multi_transform(
+        {"a": o.sgd(lr, 0.9, nesterov=True), "b": o.sgd(lr / 3)}, ("a", "b")
+    ),
+    "masked": lambda o, lr: o.chain(
+        o.masked(o.add_decayed_weights(1.5), MASK), o.trace(0.5), o.scale_by_schedule(lambda _: -lr)
+    ),
     "Adam": lambda o, lr: o.adam(lr, **ADAM),
+    "Adam beside descent": lambda o, lr: o.multi_transform(
+        {"a": o.adam(lr, **ADAM), "b": o.sgd(lr / 9)}, ("a", "b")
+    ),
+    "Adam of Nesterov's": lambda o, lr: o.adam(lr, nesterov=True, **ADAM),
     "AdamW": lambda o, lr: o.adamw(lr, weight_decay=0.1, mask=MASK, **ADAM),
     "Adam of a decayed loss": lambda o, lr: o.chain(o.add_decayed_weights(0.5), o.adam(lr, **ADAM)),
     "Nadam": lambda o, lr: o.nadam(lr, **ADAM),
@@ -243,8 +253,7 @@ def test_what_is_not_understood_is_refused_in_one_line(optax):
         (optax.sign_sgd(1e-3), unlike),
         (optax.lamb(1e-2), unlike),
         (optax.chain(optax.centralize(), optax.sgd(1e-2)), unlike),
-        (optax.multi_transform({"a": optax.sgd(0.1, 0.9), "b": optax.sgd(0.1)}, {"1": "a", "2": "b"}),
-         "optimizer must have one momentum in all its groups"),
+        (optax.MultiSteps(optax.sgd(0.1), 4), "optimizer must be the one within MultiSteps, .* state.inner_opt_state"),
     ):  # fmt: skip
         recorder = ss.Recorder.for_jax(loss, optimizer=transformation)
         with pytest.raises(ValueError, match=message) as raised:
