@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("bokeh", reason="not run: Bokeh (extra 'explore') is missing")
 
 from tests.explorer.client import Tab, answer, session_token
-from tests.explorer.serving import COMMAND, serving
+from tests.explorer.serving import COMMAND, IMPATIENT, serving
 
 HANGS = "cosh(exp(-10**9)*sqrt(u)) + v**2"
 """A formula that SymPy checks for minutes."""
@@ -170,6 +170,17 @@ def test_more_pages_than_there_may_be_are_refused():
         tab.close()
         while answer(address)[0] == 503:  # its page lives for some seconds
             time.sleep(0.5)
+
+
+def test_a_page_waits_for_its_socket_and_ends_with_its_tab():
+    """Protects pages of a busy machine, whose scripts come late, and memory: other pages are not waited for."""
+    with serving(command=IMPATIENT) as (_, address):
+        tab = Tab(address, wait=0.5)  # many times as long as a page without a tab has
+        assert tab.named("diagram")
+        tab.close()
+        for _ in range(2):  # in place of the page whose tab was closed, then of one that was never opened
+            while answer(address)[0] == 503:
+                time.sleep(0.05)
 
 
 @pytest.mark.slow
