@@ -195,7 +195,7 @@ def test_a_bad_formula_is_told_in_words(explorer):
 def test_sliders_have_names_and_values_for_screen_readers(explorer):
     # Protects readers without a screen: a slider on a log scale says 0.02, not -1.7.
     explorer.page.get_by_role("button", name="momentum", exact=True).click()
-    until(explorer, "found", "gradient descent beside it")
+    until(explorer, "found", "gradient descent: final sharpness")
     handle = explorer.page.locator(".widget-excess .noUi-handle")
     explorer.page.wait_for_timeout(700)
     assert handle.get_attribute("aria-label") == "relative excess ε"
@@ -205,7 +205,7 @@ def test_sliders_have_names_and_values_for_screen_readers(explorer):
 def test_the_player_moves_a_ball_along_both_runs(explorer):
     # Protects play and step: they are the browser's alone, and the page goes on to answer afterwards.
     explorer.page.get_by_role("button", name="momentum", exact=True).click()
-    until(explorer, "found", "gradient descent beside it")
+    until(explorer, "found", "gradient descent: final sharpness")
     settled(explorer, 256)
     step = explorer.page.locator("#player").get_by_role("button", name="Step")
     step.click()
