@@ -86,7 +86,7 @@ def state_of(fragment: str) -> PageState:
     >>> state_of("momentum=1.5")
     Traceback (most recent call last):
     ...
-    ValueError: momentum must be a finite number >= 0 and < 1, got 1.5
+    ValueError: momentum must be in [0, 1), got 1.5
     """
     fields = _fields(fragment)
     model = validation.one_of("model", fields.pop("model", PageState.model), MODELS)

@@ -14,7 +14,7 @@ from bokeh.events import DoubleTap, Pan, Tap
 from bokeh.models import ColumnDataSource, CustomJS, TextInput
 from tornado.ioloop import IOLoop
 
-from selfstab import phases
+from selfstab import phases, validation
 from selfstab.explorer import compilation, exports, tasks, views
 from selfstab.explorer.controls import Controls
 from selfstab.explorer.fragment import fragment_of, state_of
@@ -25,6 +25,7 @@ from selfstab.explorer.state import PageState
 from selfstab.explorer.tasks import Picture
 from selfstab.explorer.template import PAGE
 from selfstab.explorer.worker import Latest
+from selfstab.losses.base.named_loss import numbers
 from selfstab.plotting.methods import METHOD_COLOURS
 from selfstab.plotting.style import THEORY_COLOUR
 
@@ -72,6 +73,8 @@ class _Page:
         # The browser writes it into the address, and says by it what the address asks for.
         self.address = TextInput(name="address")
         self.address.on_change("value", lambda _a, _o, new: self._visit(new))
+        self.place = TextInput(name="place")  # where arrow keys go to in the diagram
+        self.place.on_change("value", lambda _a, _o, new: self._go(new))
         self.process, self.exporter = TabProcess(limit), TabProcess(limit)
         self.worker: Latest[PageState] = Latest(self._work)
         self.loop = IOLoop.current(instance=False)
@@ -85,7 +88,7 @@ class _Page:
         for root in (*self.controls.roots(), *self.pictures.roots()):
             document.add_root(root)
         # No plot holds these: as tags they are a part of the document.
-        self.controls.message.tags = [self.file, self.address]
+        self.controls.message.tags = [self.file, self.address, self.place]
         document.on_session_destroyed(lambda _: self.close())
         self.update(self.state)
 
@@ -201,6 +204,17 @@ class _Page:
     def _point(self, event: Any) -> None:
         if event.x is not None and event.y is not None:
             self.change(lambda: self.state.at_point(event.x, event.y))
+
+    def _go(self, text: str) -> None:
+        """Choose the run at a place of the diagram, two numbers from 0 to 1."""
+
+        def there() -> PageState:
+            places = numbers("place", text)
+            if places.size != 2:
+                raise ValueError(f"place must be two numbers, got {validation.shown(text)}")
+            return self.state.at_point(*places)
+
+        self.change(there)
 
     def save(self, kind: str) -> None:
         """Make a file beside the page's work, and hand it to the browser."""

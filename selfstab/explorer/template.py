@@ -31,6 +31,7 @@ _PAGE: Final = """
                    background: #fff; }
   #player output { min-width: 120px; color: #666; }
   .cell { display: flex; }
+  .cell:focus-visible { outline: 3px solid #0077bb; }
   .cell > * { flex: 1; min-width: 0; }
   @media (max-width: 760px) {
     main { height: auto; grid-template-columns: minmax(0, 1fr);
@@ -80,8 +81,10 @@ load again, start <code>selfstab explore</code> anew.<button type="button">Load 
   </div>
   {% for name, words in (("plane", "Sharpness against displacement, a dot for each step"),
                           ("sharpness", "Sharpness against the step"), ("loss", "Loss against the step"),
-                          ("diagram", "Phase diagram of many runs"), ("orbits", "Orbit diagram of many runs")) %}
-  <div class="cell" id="{{ name }}" style="grid-area: {{ name }}" role="img" aria-label="{{ words }}">
+                          ("diagram", "Phase diagram of many runs: arrow keys choose the run"),
+                          ("orbits", "Orbit diagram of many runs")) %}
+  <div class="cell" id="{{ name }}" style="grid-area: {{ name }}" role="img" aria-label="{{ words }}"
+       {% if name == "diagram" %}tabindex="0"{% endif %}>
   {{ embed(roots[name]) }}</div>
   {% endfor %}
   <div id="legend" style="grid-area: legend">{{ embed(roots.legend) }}</div>
@@ -171,6 +174,23 @@ document.querySelector("#lost button").addEventListener("click", () => location.
     rest();
   };
   begin();
+})();
+(() => {
+  /* Arrow keys in the diagram, a sixty-fourth of an axis each. */
+  const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+  let at = null;
+  document.getElementById("diagram").addEventListener("keydown", (event) => {
+    const move = MOVES[event.key], page = globalThis.Bokeh?.documents[0];
+    if (!move || !page) return;
+    event.preventDefault();
+    const { x, y } = page.get_model_by_name("diagram").renderers.at(-1).data_source.data;
+    const within = (value) => Math.min(Math.max(value, 0), 1);
+    at = [x, y].map((places, k) => within((at ?? [places[0] ?? 0.5, places[0] ?? 0.5])[k] + move[k] / 64));
+    page.get_model_by_name("place").value = at.join(",");
+  });
+  /* The next key begins where the mark is. */
+  document.getElementById("diagram").addEventListener("focusin", () => { at = null; });
+  document.getElementById("diagram").addEventListener("pointerdown", () => { at = null; });
 })();
 (() => {
   /* The state stands in the address after the #, which no server and no log sees. */

@@ -312,7 +312,7 @@ def test_every_control_has_a_name(opened):
 
 
 def test_preset_play_and_step_by_the_keyboard_on_a_phone(opened):
-    """Protects a phone's reader without a touch: buttons by Enter and Space, in the order of the page, each in sight."""
+    """Protects a phone's reader without a touch: buttons by Enter and Space, in their order, each in sight."""
     page = opened("#together", width=390, motion="no-preference")
     stage = "story.stages.together"
     page.locator("#together .presets button").first.focus()

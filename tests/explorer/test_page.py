@@ -75,6 +75,16 @@ def test_a_click_is_the_state_there(tab):
     assert tab.controls.momentum.value == pytest.approx(tab.state.momentum, abs=0.005)
 
 
+def test_arrow_keys_choose_a_run(tab):
+    """Protects readers without a mouse: a place is the state there, and anything else is refused in words."""
+    tab.place.value = "0.5,0.25"
+    assert tab.state == PageState().at_point(0.5, 0.25)
+    for hostile in ("0.5", "a,b", "nan,0", "0,1,2", ""):
+        tab.place.value = hostile
+        assert 'class="bad"' in tab.controls.message.text
+    assert tab.state == PageState().at_point(0.5, 0.25)
+
+
 def test_a_state_that_cannot_be_is_said_and_not_taken(tab):
     """Protects the page from numbers out of range: words in its message, the state and its pictures stay."""
     tab.change(lambda: PageState(steps=0))
