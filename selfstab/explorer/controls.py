@@ -94,7 +94,13 @@ class Controls:
             **slid,
         )
         self.flip = Slider(
-            title="flip", start=-8.0, end=0.0, step=0.1, value=np.log10(state.flip), format=power, **slid
+            title="flip (swing at the start)",
+            start=-8.0,
+            end=0.0,
+            step=0.1,
+            value=np.log10(state.flip),
+            format=power,
+            **slid,
         )
         self.warmup = Slider(title="warmup (steps)", start=0, end=1000, step=5, value=0, **slid)
         self.steps = Slider(title="steps", start=50, end=5000, step=50, value=state.steps, **slid)
@@ -102,7 +108,7 @@ class Controls:
         self.found = Div(stylesheets=[DIV_STYLE], **plain)
         self.message = Div(stylesheets=[DIV_STYLE], **plain)
         self.axes = {which: _AxisWidgets(self, which, title) for which, title in
-                     (("across", "Diagram, across"), ("up", "Diagram, up"), ("orbit", "Orbits, over"))}  # fmt: skip
+                     (("across", "Diagram, horizontal"), ("up", "Diagram, vertical"), ("orbit", "Orbits, horizontal"))}  # fmt: skip
         self.weight = Select(title="Orbits, weight", options=[""], value="", **wide)
         self.measure = Select(title="Diagram shows", options=list(MEASURES), value=state.measure, **wide)
         self.buttons = []

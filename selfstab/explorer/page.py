@@ -356,11 +356,11 @@ def _summary(state: PageState, run: Picture) -> str:
     def number(value: float) -> str:
         return f"{value:.4g}" if np.isfinite(value) else "–"
 
-    notes = [f"η = {state.lr:.4g}, S* = {threshold:.4g}"]
+    notes = [f"learning rate η = {state.lr:.4g}, threshold S* = {threshold:.4g}"]
     if law.reason:
         notes.append(f"no theory: {html.escape(law.reason)}")
     else:
-        notes.append(f"κ = {law.kappa:.3g}")
+        notes.append(f"inertia number κ = {law.kappa:.3g}")
         if law.final_sharpness <= 0.0:
             notes.append("the catapult is too large for the law")
     if diverged >= 0:

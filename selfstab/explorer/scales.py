@@ -133,11 +133,11 @@ class Axis:
             from matplotlib.ticker import MaxNLocator
 
             inside = [m for m in MaxNLocator(6).tick_values(self.low, self.high) if self._holds(m)]
-        # In a small window a character takes 0.036 of the axis: labels that would run into the one before are left out.
+        # In a small window a character takes 0.028 of the axis: labels that would run into the one before are left out.
         ticks: dict[float, str] = {}
         for mark in inside:
             place, words = float(self.place(mark)), f"{mark:.6g}"
-            if not ticks or place - max(ticks) >= 0.036 * (len(words) + 1.0):
+            if not ticks or place - max(ticks) >= 0.028 * (len(words) + 1.0):
                 ticks[place] = words
         return ticks
 
