@@ -50,6 +50,7 @@ const PRESETS = {
 
 /** The pictures: preset, panels, controls with the ends of their ranges where these are narrower. */
 const STAGES = {
+  opening: { preset: "momentum", panels: ["valley", "sharpness"], controls: { momentum: { max: 0.94 } } },
   "gradient-descent": { preset: "gradient-descent", panels: ["valley", "sharpness"], controls: { lr: {} } },
   momentum: { preset: "momentum", panels: ["valley", "sharpness"], controls: { momentum: { max: 0.94 } } },
   overshoot: { preset: "momentum", panels: ["law", "loss"], controls: { excess: { min: 0.005, max: 0.03 } } },

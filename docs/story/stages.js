@@ -59,7 +59,7 @@ class Stage {
       const { label, symbol, min, max, step } = { ...CONTROLS[name], ...narrower };
       const id = `${this.name}-${name}`;
       const input = element("input", { type: "range", id, min, max, step });
-      const output = element("output", { for: id });
+      const output = element("output", { for: id, "aria-live": "off" }); // the slider says its value itself
       input.addEventListener("input", () => this.set({ [name]: Number(input.value) }));
       this.inputs[name] = { input, output };
       const title = element("label", { for: id }, [`${label}, `, element("i", {}, [symbol])]);
@@ -99,7 +99,7 @@ class Stage {
     this.playButton = element("button", { type: "button", class: "play" }, ["Play"]);
     this.stepButton = element("button", { type: "button" }, ["Step"]);
     this.scrubber = element("input", { type: "range", min: 0, step: 1, "aria-label": "Step of the run" });
-    this.clock = element("output", { class: "clock" });
+    this.clock = element("output", { class: "clock", "aria-live": "off" });
     this.playButton.addEventListener("click", () => (this.playing ? this.pause() : this.play()));
     this.stepButton.addEventListener("click", () => {
       this.pause();

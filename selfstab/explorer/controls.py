@@ -14,10 +14,11 @@ from bokeh.models import Button, CustomJSTickFormatter, Div, NumericInput, Selec
 
 from selfstab.explorer import exports
 from selfstab.explorer.numbers import offered
+from selfstab.explorer.plots import FRESH, STALE
 from selfstab.explorer.presets import PRESETS
 from selfstab.explorer.scales import Axis
 from selfstab.explorer.setups import FORMULA, MODELS
-from selfstab.explorer.state import PageState
+from selfstab.explorer.state import MEASURES, PageState
 from selfstab.explorer.template import DIV_STYLE, WIDGET_STYLE
 from selfstab.losses.symbolic.toy import SliderRange
 
@@ -32,6 +33,8 @@ SHORT: Final = {
 """Axes in few letters."""
 
 _POWER: Final = "return Number(Math.pow(10, tick).toPrecision(3)).toString()"
+_EXCESS: Final = "relative excess ε"
+_PLAIN: Final = "return Number(tick.toPrecision(4)).toString()"
 
 
 class Owner(Protocol):
@@ -46,9 +49,6 @@ class Owner(Protocol):
     def save(self, kind: str) -> None:
         """Make a file."""
 
-    def choose(self, measure: str) -> None:
-        """Show another measure in the diagram."""
-
 
 class Controls:
     """The column of widgets."""
@@ -58,6 +58,8 @@ class Controls:
         state = page.state
         wide: dict[str, Any] = {"sizing_mode": "stretch_width", "stylesheets": [WIDGET_STYLE]}
         plain: dict[str, Any] = {"sizing_mode": "stretch_width"}
+        # Their titles have the value; a tooltip would hide the title above.
+        slid = wide | {"tooltips": False}
         self.presets = []
         for label, preset in PRESETS.items():
             button = Button(label=label, css_classes=["preset"], **wide)
@@ -70,33 +72,45 @@ class Controls:
         self.at = TextInput(title="Start", value=state.at, **wide)
         self.own_formula = column(self.formula, row(self.variables, self.at, **plain), visible=False, **plain)
         self.momentum = Slider(
-            title="momentum β", start=0.0, end=0.99, step=0.005, value=state.momentum, **wide
+            title="momentum β",
+            start=0.0,
+            end=0.99,
+            step=0.005,
+            value=state.momentum,
+            format=CustomJSTickFormatter(code=_PLAIN),
+            **slid,
         )
         power = CustomJSTickFormatter(code=_POWER)
         self.method = Select(title="Optimizer", value=state.method, options=offered(), **wide)
         self.method.visible = len(self.method.options) > 1
         self.numbers, self.rules = column(**plain), column(**plain)
         self.excess = Slider(
-            title="relative excess ε",
+            title=_EXCESS,
             start=-4.0,
             end=0.0,
             step=0.01,
             value=np.log10(state.excess),
             format=power,
-            **wide,
+            **slid,
         )
         self.flip = Slider(
-            title="flip", start=-8.0, end=0.0, step=0.1, value=np.log10(state.flip), format=power, **wide
+            title="flip (swing at the start)",
+            start=-8.0,
+            end=0.0,
+            step=0.1,
+            value=np.log10(state.flip),
+            format=power,
+            **slid,
         )
-        self.warmup = Slider(title="warmup (steps)", start=0, end=1000, step=5, value=0, **wide)
-        self.steps = Slider(title="steps", start=50, end=5000, step=50, value=state.steps, **wide)
+        self.warmup = Slider(title="warmup (steps)", start=0, end=1000, step=5, value=0, **slid)
+        self.steps = Slider(title="steps", start=50, end=5000, step=50, value=state.steps, **slid)
         self.settings = column(**plain)
         self.found = Div(stylesheets=[DIV_STYLE], **plain)
         self.message = Div(stylesheets=[DIV_STYLE], **plain)
         self.axes = {which: _AxisWidgets(self, which, title) for which, title in
-                     (("across", "Diagram, across"), ("up", "Diagram, up"), ("orbit", "Orbits, over"))}  # fmt: skip
+                     (("across", "Diagram, horizontal"), ("up", "Diagram, vertical"), ("orbit", "Orbits, horizontal"))}  # fmt: skip
         self.weight = Select(title="Orbits, weight", options=[""], value="", **wide)
-        self.measure = Select(title="Diagram shows", options=["phase", "overshoot"], value="phase", **wide)
+        self.measure = Select(title="Diagram shows", options=list(MEASURES), value=state.measure, **wide)
         self.buttons = []
         for kind, known in exports.KINDS.items():
             button = Button(label=known.label, name=f"save-{kind}", **wide)
@@ -127,7 +141,7 @@ class Controls:
         on(self.warmup, lambda new: replace(page.state, warmup=float(new)))
         on(self.steps, lambda new: replace(page.state, steps=int(new)))
         on(self.weight, lambda new: replace(page.state, weight=new))
-        self.measure.on_change("value", lambda _a, _o, new: page.choose(new))
+        on(self.measure, lambda new: replace(page.state, measure=new))
 
     def _typed(self) -> PageState:
         """Return the state of what is typed, also where the page went back to a model after a bad formula."""
@@ -179,9 +193,7 @@ class Controls:
 
     def dim(self, *, stale: bool) -> None:
         """Pale what is told of the run, which is another model's, or bring it back."""
-        look = {"opacity": "0.3"} if stale else {}
-        if self.found.styles != look:
-            self.found.styles = look
+        self.found.styles = STALE if stale else FRESH
 
     def follow(self, state: PageState) -> None:
         """Bring the widgets to a state, without their asking for it again."""
@@ -193,6 +205,13 @@ class Controls:
 
     def _follow(self, state: PageState) -> None:
         self.model.value = state.model
+        if state.model == FORMULA:
+            self.formula.value, self.variables.value, self.at.value = (
+                state.formula,
+                state.variables,
+                state.at,
+            )
+        self.measure.value = state.measure
         self.formula_shown.text = f"<i>L</i> = {html.escape(MODELS[state.model].formula)}"
         self.formula_shown.visible = state.model != FORMULA
         self.own_formula.visible = state.model == FORMULA
@@ -209,7 +228,11 @@ class Controls:
             self.rules.children = list(self.rule_texts.values())
         for name, slider in self.number_sliders.items():
             _set(slider, state.number(name))
-        _set(self.excess, np.log10(max(state.excess, 1e-4)))
+        low = 10.0**self.excess.start
+        self.excess.title = (
+            _EXCESS if state.excess >= low else f"{_EXCESS}, {state.excess:.3g}: below the slider"
+        )
+        _set(self.excess, np.log10(max(state.excess, low)))
         _set(self.flip, np.log10(state.flip))
         _set(self.warmup, state.warmup)
         _set(self.steps, state.steps)
@@ -235,8 +258,8 @@ class Controls:
     ) -> Slider:
         slider = Slider(
             title=setting.label, start=setting.low, end=setting.high, step=setting.step,
-            value=value, sizing_mode="stretch_width", stylesheets=[WIDGET_STYLE],
-            format="0[.]00000" if setting.step < 0.01 else "0[.]00",
+            value=value, sizing_mode="stretch_width", stylesheets=[WIDGET_STYLE], tooltips=False,
+            format=CustomJSTickFormatter(code=_PLAIN),
         )  # fmt: skip
         page = self.page
         slider.on_change(
@@ -262,8 +285,10 @@ class Controls:
 
 
 def _set(slider: Slider, value: float) -> None:
-    """Move a slider; beyond its ends it stays at the end."""
-    value = min(max(float(value), slider.start), slider.end)
+    """Move a slider, and its end where the value is beyond it."""
+    value = max(float(value), slider.start)
+    usual = next(iter(slider.tags), slider.end)
+    slider.tags, slider.end = [usual], max(usual, value)
     if abs(value - slider.value) > 0.51 * slider.step:
         slider.value = value
 

@@ -8,16 +8,21 @@ import time
 from typing import Any, Final
 
 from bokeh.embed.server import server_html_page_for_session
+from bokeh.server.session import ServerSession
 from bokeh.server.views.doc_handler import DocHandler
 from bokeh.server.views.ws import WSHandler
 from bokeh.util.token import check_token_signature, get_session_id, get_token_payload
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
+from tornado.ioloop import IOLoop
 from tornado.web import HTTPError, OutputTransform
 
 from selfstab.explorer.messages import Messages, Refusal
 
 MOST_CONNECTIONS: Final = 2
 """Sockets of a page: the former may not yet be known to be closed when it opens another."""
+
+OPEN_SECONDS: Final = 300.0
+"""How long a page waits for its socket: a busy machine may take minutes to load the page's scripts."""
 
 _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
@@ -60,6 +65,30 @@ class Headers(OutputTransform):
         return status_code, headers, chunk
 
 
+class Unopened:
+    """Pages whose socket has not opened yet: they live longer than those whose tab was closed."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, ServerSession] = {}
+
+    def add(self, session: ServerSession) -> None:
+        """Keep the session of a page that is served, for :data:`OPEN_SECONDS` at most."""
+        session.block_expiration()
+        self._sessions[session.id] = session
+        IOLoop.current().call_later(OPEN_SECONDS, self.end, session.id)
+
+    def end(self, identifier: str) -> None:
+        """Have a session live as long as its tab from now on."""
+        session = self._sessions.pop(identifier, None)
+        if session is not None:
+            session.unblock_expiration()
+
+    def end_oldest(self) -> None:
+        """Make room for another page."""
+        if self._sessions:
+            self.end(next(iter(self._sessions)))
+
+
 class Page(DocHandler):  # type: ignore[misc]  # Bokeh's classes are not known to mypy
     """The page, for requests with the token."""
 
@@ -73,12 +102,14 @@ class Page(DocHandler):  # type: ignore[misc]  # Bokeh's classes are not known t
         if "Bokeh-Session-Id" in self.request.headers:
             raise HTTPError(403)
         if len([*self.application_context.sessions]) >= self.settings["most_tabs"]:
+            self.settings["unopened"].end_oldest()
             raise HTTPError(503)
         await super().prepare()
 
     async def get(self, *args: Any, **kwargs: Any) -> None:
         """Answer with the page, whose scripts carry a number that no other page can know."""
         session = await self.get_session()
+        self.settings["unopened"].add(session)
         document = session.document
         page = server_html_page_for_session(
             session, resources=self.application.resources(), title=document.title,
@@ -129,6 +160,7 @@ class Socket(WSHandler):  # type: ignore[misc]
         if self.connection is None or self.connection.session.destroyed:
             self.close(1008, "too early or too late")
             return
+        self.settings["unopened"].end(self.connection.session.id)
         try:
             parts = self._messages.take(message, self.connection.session.document)
         except Refusal as refusal:

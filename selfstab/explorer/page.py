@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from bokeh.events import DoubleTap, Pan, Tap
-from bokeh.models import ColumnDataSource, CustomJS
+from bokeh.models import ColumnDataSource, CustomJS, TextInput
 from tornado.ioloop import IOLoop
 
-from selfstab import phases
-from selfstab.explorer import compilation, exports, tasks
+from selfstab import phases, validation
+from selfstab.explorer import compilation, exports, tasks, views
 from selfstab.explorer.controls import Controls
-from selfstab.explorer.plots import Pictures
+from selfstab.explorer.fragment import fragment_of, state_of
+from selfstab.explorer.plots import Pictures, run_colour
 from selfstab.explorer.process import LIMIT_SECONDS, Interrupted, TabProcess, WorkError
 from selfstab.explorer.setups import FORMULA, STARTS
 from selfstab.explorer.state import PageState
 from selfstab.explorer.tasks import Picture
 from selfstab.explorer.template import PAGE
 from selfstab.explorer.worker import Latest
+from selfstab.losses.base.named_loss import numbers
 from selfstab.plotting.methods import METHOD_COLOURS
 from selfstab.plotting.style import THEORY_COLOUR
 
@@ -68,6 +70,11 @@ class _Page:
         self.controls = Controls(self)
         self.file = ColumnDataSource({"name": [], "media_type": [], "content": []})
         self.file.js_on_change("data", CustomJS(args={"source": self.file}, code=_SAVE))
+        # The browser writes it into the address, and says by it what the address asks for.
+        self.address = TextInput(name="address")
+        self.address.on_change("value", lambda _a, _o, new: self._visit(new))
+        self.place = TextInput(name="place")  # where arrow keys go to in the diagram
+        self.place.on_change("value", lambda _a, _o, new: self._go(new))
         self.process, self.exporter = TabProcess(limit), TabProcess(limit)
         self.worker: Latest[PageState] = Latest(self._work)
         self.loop = IOLoop.current(instance=False)
@@ -76,10 +83,12 @@ class _Page:
             self.pictures.diagram.on_event(event, self._point)
         document.title = "selfstab explore"
         document.template = PAGE
+        # The page's own notice has a button that loads it anew, with the state of its address.
+        document.config.reconnect_session = document.config.notify_connection_status = False
         for root in (*self.controls.roots(), *self.pictures.roots()):
             document.add_root(root)
-        # No plot holds the file: as a tag it is a part of the document.
-        self.controls.message.tags = [self.file]
+        # No plot holds these: as tags they are a part of the document.
+        self.controls.message.tags = [self.file, self.address, self.place]
         document.on_session_destroyed(lambda _: self.close())
         self.update(self.state)
 
@@ -106,6 +115,8 @@ class _Page:
             self._stale()
         self.drawn = drawn
         self.controls.follow(state)
+        self.pictures.choose(state.measure)
+        self._write_address()
         try:
             self.pictures.mark(state)
         except (ValueError, TypeError, OverflowError) as error:
@@ -133,9 +144,25 @@ class _Page:
             self.update(state)
             return
         self.state, self.complaint = state, ""
+        self.controls.follow(state)
         self._stale()
         self.controls.say("checking the formula ...")
         self.worker.ask(state)
+
+    def _visit(self, fragment: str) -> None:
+        """Take the state that the address asks for; a refused one leaves the address of what is shown."""
+        if self.quiet:
+            return
+        self.change(lambda: state_of(fragment))
+        self._write_address()
+
+    def _write_address(self) -> None:
+        """Have the browser write the state into its address."""
+        before, self.quiet = self.quiet, True
+        try:
+            self.address.value = fragment_of(self.state)
+        finally:
+            self.quiet = before
 
     def _accept(self, state: PageState) -> None:
         """Follow a state that was checked, if it is still the latest."""
@@ -148,6 +175,7 @@ class _Page:
         if self.state is not state:
             return
         self.state = self.valid
+        self._write_address()
         self._complain(words)
         self.worker.ask(self.valid)
 
@@ -177,9 +205,16 @@ class _Page:
         if event.x is not None and event.y is not None:
             self.change(lambda: self.state.at_point(event.x, event.y))
 
-    def choose(self, measure: str) -> None:
-        """Show another measure in the diagram."""
-        self.pictures.choose(measure)
+    def _go(self, text: str) -> None:
+        """Choose the run at a place of the diagram, two numbers from 0 to 1."""
+
+        def there() -> PageState:
+            places = numbers("place", text)
+            if places.size != 2:
+                raise ValueError(f"place must be two numbers, got {validation.shown(text)}")
+            return self.state.at_point(*places)
+
+        self.change(there)
 
     def save(self, kind: str) -> None:
         """Make a file beside the page's work, and hand it to the browser."""
@@ -321,41 +356,44 @@ def _summary(state: PageState, run: Picture) -> str:
     def number(value: float) -> str:
         return f"{value:.4g}" if np.isfinite(value) else "–"
 
-    notes = [f"η = {state.lr:.4g}, S* = {threshold:.4g}"]
+    notes = [f"learning rate η = {state.lr:.4g}, threshold S* = {threshold:.4g}"]
     if law.reason:
         notes.append(f"no theory: {html.escape(law.reason)}")
     else:
-        notes.append(f"κ = {law.kappa:.3g}")
+        notes.append(f"inertia number κ = {law.kappa:.3g}")
         if law.final_sharpness <= 0.0:
             notes.append("the catapult is too large for the law")
     if diverged >= 0:
         notes.append("a smaller excess, or less momentum, keeps the run in the valley")
+    if bool((data["loss"] <= 0.0).any()):
+        notes.append("the line of the loss has gaps where it is not above 0")
     parts = [f'<span class="phase">{badge}</span>']
     for name, value, predicted in rows:
         theory = f" (theory {number(predicted)})" if np.isfinite(predicted) else ""
         parts.append(f"<span>{name} <b>{number(value)}</b>{theory}</span>")
     if run.ghost is not None:
         beside = float(run.ghost["sharpness"][-1]) if int(run.ghost["diverged_at"]) < 0 else math.nan
-        parts.append(f"<span>gradient descent beside it: final sharpness <b>{number(beside)}</b></span>")
+        parts.append(f"<span>gradient descent: final sharpness <b>{number(beside)}</b></span>")
     parts.append(f'<span class="note">{"; ".join(notes)}</span>')
-    return f'<div class="found">{"".join(parts)}</div><div class="lines">{_LINES}</div>'
+    return f'<div class="found">{"".join(parts)}</div><div class="lines">{_keys(state, run)}</div>'
 
 
-_GD: Final = METHOD_COLOURS["GD"]
+def _key(words: str, colour: str, dash: str = "", width: float = 1.0) -> str:
+    line = f'<line x1="0" y1="5" x2="26" y2="5" stroke="{colour}" stroke-dasharray="{dash}" stroke-width="{width}"/>'
+    return f'<span class="key"><svg width="26" height="10" aria-hidden="true">{line}</svg>{words}</span>'
 
 
-def _key(dash: str, words: str) -> str:
-    line = f'<line x1="0" y1="5" x2="26" y2="5" stroke="{THEORY_COLOUR}" stroke-dasharray="{dash}"/>'
-    return f'<span class="key"><svg width="26" height="10">{line}</svg>{words}</span>'
-
-
-_LINES: Final = "".join(
-    [
-        f'<span class="key"><svg width="26" height="10"><line x1="0" y1="5" x2="26" y2="5" stroke="{_GD}" '
-        'stroke-width="2"/></svg>gradient descent at the same threshold</span>',
-        _key("5 3", "threshold S*"),
-        _key("6 2 1 2", "final sharpness by the overshoot law"),
-        _key("2 3", "largest swing in the slow limit"),
-        '<span class="note">click or drag in the phase diagram to choose the run</span>',
+def _keys(state: PageState, run: Picture) -> str:
+    """Return the key of the lines that a run's pictures have."""
+    law = (run.law or views.Law()).drawn(run.data)
+    names = ["this run", "gradient descent at the same threshold"]
+    drawn = [
+        (names[0], run_colour(state)),
+        *([(names[1], METHOD_COLOURS["GD"])] if run.ghost is not None else []),
     ]
-)
+    lines = [("threshold S*", "5 3", 1.0), ("final sharpness by the overshoot law", "6 2 1 2", law.final_sharpness),
+             ("largest |x| in the slow limit", "2 3", law.displacement)]  # fmt: skip
+    return "".join(
+        [_key(name, colour, width=2.0) for name, colour in drawn]
+        + [_key(words, THEORY_COLOUR, dash) for words, dash, value in lines if np.isfinite(value)]
+    )

@@ -25,7 +25,7 @@ from bokeh.plotting import figure
 from selfstab import phases
 from selfstab.explorer import views
 from selfstab.explorer.scales import Axis
-from selfstab.explorer.state import PageState, drawn_axis
+from selfstab.explorer.state import MEASURES, PageState, drawn_axis
 from selfstab.explorer.template import DIV_STYLE
 from selfstab.plotting.methods import METHOD_COLOURS
 from selfstab.plotting.style import THEORY_COLOUR
@@ -43,11 +43,16 @@ _LEAST: Final = 1e-20
 _GHOST: Final = METHOD_COLOURS["GD"]
 """Colour of gradient descent's run beside another one."""
 
-_STALE: Final = {"opacity": "0.3"}
-"""The look of a picture of what was asked for before."""
+STALE: Final = {"opacity": "0.3"}
+"""The look of what shows what was asked for before."""
+
+FRESH: Final = {"opacity": "1"}
+"""The look of what shows what is asked for; without a value Bokeh would leave the page as it was."""
+
+_CHOOSE: Final = '<span class="note">click or drag in the diagram to choose the run</span>'
 
 _ALL_DIVERGED: Final = (
-    '<span class="bad">Every run here diverges: lower the excess, or the ends of the axes.</span>'
+    '<div class="bad">Every run here diverges: lower the excess, or the ends of the axes.</div>'
 )
 
 _LOOK: Final[dict[str, Any]] = {"sizing_mode": "stretch_both", "min_height": 80, "min_width": 120, "tools": "",
@@ -67,6 +72,8 @@ class Pictures:
             {"step": [], "x": [], "sharpness": [], "loss": [], "colour": []}, name="now"
         )
         self.ghost_source = ColumnDataSource({"step": [], "x": [], "sharpness": [], "loss": []}, name="ghost")
+        # Unseen points, which keep the lines of theory within the axes.
+        self.law_source = ColumnDataSource({"step": [], "x": [], "sharpness": []})
         self.end_source = ColumnDataSource({"step": [], "x": [], "sharpness": [], "loss": []})
         self._plane()
         self._series()
@@ -109,6 +116,8 @@ class Pictures:
         _small(plot)
 
     def _ends(self, plot: Any, x: str, y: str) -> None:
+        if y != "loss":
+            plot.scatter(x, y, source=self.law_source, size=1, fill_alpha=0.0, line_color=None)
         plot.scatter(x, y, source=self.now_source, size=10, fill_color="colour", line_color="#ffffff")
         plot.scatter(x, y, source=self.end_source, marker="x", size=9, line_width=2,
                      color=phases.COLOURS[phases.DIVERGED])  # fmt: skip
@@ -140,7 +149,7 @@ class Pictures:
             for code, word in phases.LABELS.items()
         )
         self.legend = Div(
-            name="legend", text=self.words, stylesheets=[DIV_STYLE], sizing_mode="stretch_width"
+            name="legend", text=self.words + _CHOOSE, stylesheets=[DIV_STYLE], sizing_mode="stretch_width"
         )
         self.diagram = plot = figure(name="diagram", x_range=Range1d(0, 1), y_range=Range1d(0, 1), **_LOOK)
         plot.grid.visible = False
@@ -174,7 +183,9 @@ class Pictures:
         _small(plot)
 
     def choose(self, measure: str) -> None:
-        """Show another measure in the diagram."""
+        """Show a measure in the diagram."""
+        if self.overlay.visible == (measure == "overshoot"):
+            return
         self.overlay.visible = self.bar.visible = measure == "overshoot"
         if self.last is not None:
             self.draw_diagram(*self.last)()
@@ -182,8 +193,8 @@ class Pictures:
     def dim(self, names: Sequence[str], *, stale: bool) -> None:
         """Pale the plots of these names, which show what was asked for before, or bring them back."""
         for plot in self.roots():
-            if plot.name in names and plot.styles != (look := _STALE if stale else {}):
-                plot.styles = look
+            if plot.name in names:
+                plot.styles = STALE if stale else FRESH
 
     # -- what a state moves at once -----------------------------------------------------------------------------------
 
@@ -207,7 +218,7 @@ class Pictures:
         self, state: PageState, data: xarray.Dataset, law: views.Law, ghost: xarray.Dataset | None = None
     ) -> Callable[[], None]:
         """Prepare the run's pictures, with what theory says of it and gradient descent's run beside it."""
-        data = _shown_steps(data)
+        data, law = _shown_steps(data), law.drawn(data)
         columns = _columns(data) | {
             "threshold": np.where(
                 np.isfinite(data["max_stable_sharpness"]), data["max_stable_sharpness"], np.nan
@@ -221,9 +232,8 @@ class Pictures:
         )
         diverged = int(data["diverged_at"]) >= 0
         last = {k: v[-1:] if diverged else v[:0] for k, v in columns.items() if k != "threshold"}
-        moving = np.flatnonzero(np.abs(columns["x"]) >= 0.01 * np.abs(columns["x"]).max())
-        end = int(columns["step"][moving[-1]]) if moving.size else int(columns["step"][-1])
-        colour = METHOD_COLOURS["GD" if state.optimizer_numbers.get("momentum") == 0.0 else "PHB"]
+        end = _rest(columns)
+        colour = run_colour(state)
 
         beside = (
             {name: [] for name in self.ghost_source.data} if ghost is None else _columns(_shown_steps(ghost))
@@ -242,6 +252,11 @@ class Pictures:
                 _move(lines["final"], law.final_sharpness)
             _move(self.plane_lines["right"], law.displacement)
             _move(self.plane_lines["left"], -law.displacement)
+            self.law_source.data = {
+                "step": [0, 0],
+                "x": [-law.displacement, law.displacement],
+                "sharpness": [law.final_sharpness, law.final_sharpness],
+            }
 
         return draw
 
@@ -249,7 +264,7 @@ class Pictures:
         """Return what the diagram's image holds."""
         up, across = (name for name, _ in views.diagram_grid(state).axes)
         flat = data.isel(excess=0) if "excess" in data.dims and "excess" not in (up, across) else data
-        phase, overshoot = (flat[name].transpose(up, across).values for name in views.MEASURES)
+        phase, overshoot = (flat[name].transpose(up, across).values for name in MEASURES)
         size = np.array(phase.shape[::-1])
         half, whole = 0.5 / (size - 1.0), size / (size - 1.0)
         return {
@@ -267,7 +282,7 @@ class Pictures:
         diverged = bool((data["phase"].values == phases.DIVERGED).all())
 
         def draw() -> None:
-            self.legend.text = self.words + (_ALL_DIVERGED if diverged else "")
+            self.legend.text = self.words + (_ALL_DIVERGED if diverged else _CHOOSE)
             if finite.size:
                 low = max(float(finite.min()), 0.3)
                 self.overshoots.low, self.overshoots.high = low, max(float(finite.max()), 1.01 * low)
@@ -296,6 +311,11 @@ class Pictures:
         return draw
 
 
+def run_colour(state: PageState) -> str:
+    """Return the colour of a state's run: gradient descent's, or momentum's."""
+    return METHOD_COLOURS["GD" if state.optimizer_numbers.get("momentum") == 0.0 else "PHB"]
+
+
 def _columns(data: xarray.Dataset) -> dict[str, Any]:
     """Return what plots of a run take."""
     return {
@@ -313,6 +333,16 @@ def _shown_steps(data: xarray.Dataset) -> xarray.Dataset:
     sharpness = data["sharpness"].values
     beyond = np.flatnonzero(~(sharpness <= 3.0 * max(sharpness[0], float(data["max_stable_sharpness"][-1]))))
     return data.isel(step=slice(0, max(int(beyond[0]), 2))) if beyond.size else data
+
+
+def _rest(columns: dict[str, Any]) -> int:
+    """Return the last step that is seen to move: after it, sharpness and displacement stay near their last values."""
+    moves = np.zeros(len(columns["step"]), dtype=bool)
+    for name in ("x", "sharpness"):
+        values = columns[name]
+        moves |= np.abs(values - values[-1]) >= 0.02 * np.ptp(values)
+    moving = columns["step"][moves]
+    return int(moving[-1]) if moving.size else int(columns["step"][-1])
 
 
 def _shown_losses(losses: Any) -> Any:

@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from selfstab.explorer.scales import Axis
 from selfstab.explorer.state import PageState
 
 PRESETS: Final[Mapping[str, PageState]] = MappingProxyType({
     "GD": PageState(momentum=0.0),
     "momentum": PageState(),
-    "warmup": PageState(warmup=200.0),
+    "warmup": PageState(
+        warmup=200.0, across=Axis("warmup", 10.0, 1000.0), up=Axis("excess", 1e-3, 0.1),
+        orbit=Axis("warmup", 10.0, 1000.0),
+    ),
     "sharpening": PageState(
         settings=(("progressive_sharpening", 1e-5),), momentum=0.7, excess=1e-4, steps=1500
     ),

@@ -110,7 +110,7 @@ class Axis:
             return -np.log1p(-value) if self.scale == "inverse" else np.log(value)
 
     def ticks(self) -> dict[float, str]:
-        """Return places and words of ticks, at most nine.
+        """Return places and words of ticks, at most nine, which do not run into each other.
 
         Examples
         --------
@@ -133,7 +133,13 @@ class Axis:
             from matplotlib.ticker import MaxNLocator
 
             inside = [m for m in MaxNLocator(6).tick_values(self.low, self.high) if self._holds(m)]
-        return {float(self.place(mark)): f"{mark:.6g}" for mark in inside}
+        # In a small window a character takes 0.028 of the axis: labels that would run into the one before are left out.
+        ticks: dict[float, str] = {}
+        for mark in inside:
+            place, words = float(self.place(mark)), f"{mark:.6g}"
+            if not ticks or place - max(ticks) >= 0.028 * (len(words) + 1.0):
+                ticks[place] = words
+        return ticks
 
     def _holds(self, value: float) -> bool:
         return bool(-1e-9 <= self.place(value) <= 1.0 + 1e-9)

@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import selfstab
 from selfstab.explorer import views
-from selfstab.explorer.state import PageState
+from selfstab.explorer.state import MEASURES, PageState
 from selfstab.optimizers.registry import optimizer_named
 
 _HEAD = '''"""What `selfstab explore` showed: one run, a phase diagram and an orbit diagram of the same loss."""
@@ -138,7 +138,7 @@ def _sweep(state: PageState, size: int) -> list[str]:
     return [
         *_axes(grid.texts(size, size)),
         f"diagram = ss.sweep(loss, {_optimizer(state, ramp=grid.ramp)}, axes, start=start, previous=previous,",
-        f"                   steps={state.steps}, measure={list(views.MEASURES)!r}, progress=False)",
+        f"                   steps={state.steps}, measure={list(MEASURES)!r}, progress=False)",
     ]
 
 

@@ -39,7 +39,13 @@ LARGEST_MESSAGE: Final = 2**17
 """Bytes of a frame of the socket."""
 
 UNUSED_MILLISECONDS: Final = 5000
-"""How long a page lives after its tab was closed."""
+"""How long a page lives after its tab was closed; one whose tab is still being opened lives longer."""
+
+CHECK_MILLISECONDS: Final = 2000
+"""How often pages whose tab was closed are looked for."""
+
+SESSION_SECONDS: Final = 30 * 24 * 3600
+"""How long a page may open its socket anew."""
 
 PREPARE_SECONDS: Final = 600.0
 """Longest compilation ahead of any page."""
@@ -104,7 +110,7 @@ def server_on(
     from tornado.netutil import bind_sockets
     from tornado.routing import Matcher, Rule, RuleRouter
 
-    from selfstab.explorer.handlers import Headers, Page, Socket
+    from selfstab.explorer.handlers import Headers, Page, Socket, Unopened
     from selfstab.explorer.page import show
 
     # Settings may ask Bokeh to load its scripts from elsewhere, and to accept other origins.
@@ -127,10 +133,11 @@ def server_on(
     application = BokehTornado(
         {"/": Application(FunctionHandler(lambda document: show(document, limit)))},
         extra_websocket_origins=[host], use_index=False, unused_session_lifetime_milliseconds=UNUSED_MILLISECONDS,
-        check_unused_sessions_milliseconds=2000, websocket_max_message_size_bytes=LARGEST_MESSAGE,
+        check_unused_sessions_milliseconds=CHECK_MILLISECONDS, session_token_expiration=SESSION_SECONDS,
+        websocket_max_message_size_bytes=LARGEST_MESSAGE,
         # A session is known by a signature of this server; the requests' headers and cookies stay out of it.
         secret_key=secrets.token_bytes(32), sign_sessions=True, include_headers=[], include_cookies=[],
-        transforms=[Headers], own_token=token, most_tabs=tabs, log_function=lambda handler: None,
+        transforms=[Headers], own_token=token, most_tabs=tabs, unopened=Unopened(), log_function=lambda handler: None,
     )  # fmt: skip
     own = {"application_context": application.applications["/"], "bokeh_websocket_path": "/ws"}
     application.add_handlers(".*", [("/", Page, own), ("/ws", Socket, own)])

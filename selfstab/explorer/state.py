@@ -28,6 +28,9 @@ from selfstab.optimizers.settings import rule_fields_of, with_numbers
 MOST_STEPS: Final = 20_000
 """Longest run: a diagram of such runs still takes seconds only."""
 
+MEASURES: Final = ("phase", "overshoot")
+"""What a phase diagram can show."""
+
 _MOMENTA: Final = Axis("momentum", 0.0, 0.98)
 _EXCESSES: Final = Axis("excess", 1e-3, 0.5)
 _WARMUPS: Final = Axis("warmup", 1.0, 1000.0)
@@ -68,6 +71,8 @@ class PageState:
         Its numbers by name, other than the momentum; those not given at their defaults.
     texts
         The texts of its fields that decide which rule it is, by name; those not given are its examples.
+    measure
+        What the phase diagram shows: ``phase`` or ``overshoot``.
 
     Raises
     ------
@@ -97,9 +102,11 @@ class PageState:
     method: str = "HeavyBall"
     numbers: tuple[tuple[str, float], ...] = ()
     texts: tuple[tuple[str, str], ...] = ()
+    measure: str = "phase"
 
     def __post_init__(self) -> None:
         validation.one_of("model", self.model, MODELS)
+        validation.one_of("measure", self.measure, MEASURES)
         settings = dict(self.settings)
         own = {setting.name: setting for setting in self.own_settings}
         for name, value in settings.items():
@@ -223,7 +230,7 @@ class PageState:
         preset = MODELS[validation.one_of("model", model, MODELS)]
         return PageState(
             model=model, formula=self.formula, variables=self.variables, at=self.at, momentum=preset.momentum,
-            warmup=self.warmup, flip=self.flip, excess=preset.excess, steps=preset.steps,
+            warmup=self.warmup, flip=self.flip, excess=preset.excess, steps=preset.steps, measure=self.measure,
         ).with_method(self.method)  # fmt: skip
 
     def with_axis(self, which: str, name: str) -> PageState:

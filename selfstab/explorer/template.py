@@ -2,59 +2,95 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Final
 
+from selfstab.explorer.messages import LONGEST_TEXT
 from selfstab.plotting.methods import METHOD_COLOURS
 
 _PAGE: Final = """
 {% block title %}selfstab explore{% endblock %}
 {% block preamble %}
 <link rel="icon" href="data:,">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light">
 <style>
   html, body { margin: 0; height: 100%; background: #fff; color: #222; font: 13px/1.35 system-ui, sans-serif; }
   main { display: grid; box-sizing: border-box; height: 100vh; min-height: 640px; padding: 8px 10px; gap: 6px 12px;
          grid-template-columns: 268px minmax(0, 1fr) minmax(0, 1fr);
-         grid-template-rows: auto auto minmax(0, 1fr) minmax(0, 1fr) auto minmax(0, 2fr);
+         grid-template-rows: auto auto minmax(0, 5fr) minmax(0, 6fr) auto minmax(0, 10fr);
          grid-template-areas: "aside head head" "aside player player" "aside plane sharpness" "aside plane loss"
                               "aside legend orbits" "aside diagram orbits"; }
   main > * { min-width: 0; min-height: 0; }
   aside { grid-area: aside; overflow-y: auto; overflow-x: hidden; padding: 0 6px; border-right: 1px solid #ddd; }
   aside h1 { font-size: 15px; margin: 0 0 4px; }
-  header { grid-area: head; min-height: 66px; }
+  header { grid-area: head; min-height: 84px; }
   #player { display: flex; align-items: center; gap: 8px; }
   #player input { flex: 1; min-width: 0; accent-color: #444; }
   #player button { font: inherit; min-width: 56px; padding: 2px 8px; border: 1px solid #bbb; border-radius: 4px;
                    background: #fff; }
   #player output { min-width: 120px; color: #666; }
   .cell { display: flex; }
+  .cell:focus-visible { outline: 3px solid #0077bb; }
   .cell > * { flex: 1; min-width: 0; }
   @media (max-width: 760px) {
     main { height: auto; grid-template-columns: minmax(0, 1fr);
            grid-template-rows: auto; grid-auto-rows: auto;
-           grid-template-areas: "aside" "head" "player" "plane" "sharpness" "loss" "legend" "diagram" "orbits"; }
+           grid-template-areas: "head" "player" "plane" "aside" "sharpness" "loss" "legend" "diagram" "orbits"; }
     aside { border-right: 0; }
     .cell { height: 240px; }
     #legend { height: auto; }
+    /* The run stays in sight while the controls below it are moved. */
+    #plane { position: sticky; top: 0; z-index: 10; background: #fff; }
   }
+  #lost { position: fixed; inset: 0 0 auto 0; z-index: 20; padding: 10px 16px; background: #b00020; color: #fff;
+          font-size: 14px; }
+  #lost button { font: inherit; margin-left: 12px; padding: 3px 12px; border: 0; border-radius: 4px; background: #fff; }
+  #lost button:focus-visible { outline: 3px solid #222; }
+  #loading { margin: 6px 4px; color: #666; }
 </style>
+<script>
+  /* A page that has lost its server says so: it must not stand there as if it still answered. */
+  const lost = (gone) => {
+    const notice = document.querySelector("#lost");
+    if (notice) notice.hidden = !gone;
+    document.querySelector("#loading")?.remove();
+  };
+  let leaving = false;
+  addEventListener("beforeunload", () => { leaving = true; });
+  globalThis.WebSocket = class extends WebSocket {
+    constructor(...words) {
+      super(...words);
+      this.addEventListener("open", () => lost(false));
+      this.addEventListener("close", () => { if (!leaving) lost(true); });
+    }
+  };
+  addEventListener("load", () => { if (!globalThis.Bokeh) lost(true); });
+</script>
 {% endblock %}
 {% block contents %}
+<div id="lost" role="alert" hidden>This page has lost its connection: what it shows no longer changes. If it does not
+load again, start <code>selfstab explore</code> anew.<button type="button">Load the page again</button></div>
 <main>
   <aside><h1>selfstab explore</h1>{{ embed(roots.controls) }}</aside>
-  <header aria-live="polite">{{ embed(roots.found) }}{{ embed(roots.message) }}</header>
+  <header aria-live="polite"><p id="loading">loading the page ...</p>
+  {{ embed(roots.found) }}{{ embed(roots.message) }}</header>
   <div id="player" style="grid-area: player" role="group" aria-label="Player of the run">
     <button type="button">Play</button><button type="button">Step</button>
     <input type="range" min="0" max="1" value="1" aria-label="Step of the run"><output></output>
   </div>
   {% for name, words in (("plane", "Sharpness against displacement, a dot for each step"),
                           ("sharpness", "Sharpness against the step"), ("loss", "Loss against the step"),
-                          ("diagram", "Phase diagram of many runs"), ("orbits", "Orbit diagram of many runs")) %}
-  <div class="cell" id="{{ name }}" style="grid-area: {{ name }}" role="img" aria-label="{{ words }}">
+                          ("diagram", "Phase diagram of many runs: arrow keys choose the run"),
+                          ("orbits", "Orbit diagram of many runs")) %}
+  <div class="cell" id="{{ name }}" style="grid-area: {{ name }}" role="img" aria-label="{{ words }}"
+       {% if name == "diagram" %}tabindex="0"{% endif %}>
   {{ embed(roots[name]) }}</div>
   {% endfor %}
   <div id="legend" style="grid-area: legend">{{ embed(roots.legend) }}</div>
 </main>
 <script>
+document.querySelector("#lost button").addEventListener("click", () => location.reload());
 (() => {
   /* A slider's name and value stand in its title, which Bokeh does not tell to screen readers. */
   const sliders = (root) => [...root.querySelectorAll("*")].flatMap((each) => each.shadowRoot
@@ -72,6 +108,19 @@ _PAGE: Final = """
   };
   for (const event of ["keyup", "pointerup", "focusin"]) document.addEventListener(event, () => setTimeout(tell, 0));
   setInterval(tell, 500);
+  /* What came of the run, beside the names of its pictures. */
+  const cells = ["plane", "sharpness", "loss"].map((name) => document.getElementById(name));
+  const names = cells.map((cell) => cell.getAttribute("aria-label"));
+  setInterval(() => {
+    const holder = document.createElement("template");
+    holder.innerHTML = globalThis.Bokeh?.documents[0]?.get_model_by_name("found")?.text ?? "";
+    const parts = [...holder.content.querySelectorAll(".found > span")];
+    const said = parts.map((part) => part.textContent.trim()).join("; ");
+    cells.forEach((cell, k) => {
+      const label = said ? `${names[k]}. ${said}` : names[k];
+      if (cell.getAttribute("aria-label") !== label) cell.setAttribute("aria-label", label);
+    });
+  }, 500);
 })();
 (() => {
   /* The player moves a ball along each run; it asks nothing of the server. */
@@ -126,11 +175,62 @@ _PAGE: Final = """
   };
   begin();
 })();
+(() => {
+  /* Arrow keys in the diagram, a sixty-fourth of an axis each. */
+  const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+  let at = null;
+  document.getElementById("diagram").addEventListener("keydown", (event) => {
+    const move = MOVES[event.key], page = globalThis.Bokeh?.documents[0];
+    if (!move || !page) return;
+    event.preventDefault();
+    const { x, y } = page.get_model_by_name("diagram").renderers.at(-1).data_source.data;
+    const within = (value) => Math.min(Math.max(value, 0), 1);
+    at = [x, y].map((places, k) => within((at ?? [places[0] ?? 0.5, places[0] ?? 0.5])[k] + move[k] / 64));
+    page.get_model_by_name("place").value = at.join(",");
+  });
+  /* The next key begins where the mark is. */
+  document.getElementById("diagram").addEventListener("focusin", () => { at = null; });
+  document.getElementById("diagram").addEventListener("pointerdown", () => { at = null; });
+})();
+(() => {
+  /* The state stands in the address after the #, which no server and no log sees. */
+  const MOST = LONGEST_TEXT;
+  let written = 0, visiting = false;
+  const begin = () => {
+    const field = globalThis.Bokeh?.documents[0]?.get_model_by_name("address");
+    if (!field) return setTimeout(begin, 100);
+    const here = () => location.hash.slice(1);
+    const visit = () => {
+      if (here() === field.value) return;
+      visiting = true;
+      if (here().length <= MOST) field.value = here();
+      else write();
+    };
+    const write = () => {
+      if (here() === field.value) return;
+      /* What a drag passes through, or another spelling of what was asked for, is no place to go back to. */
+      const kind = visiting || Date.now() - written < 1000 ? "replaceState" : "pushState";
+      history[kind](null, "", field.value ? `#${field.value}` : location.pathname + location.search);
+      written = Date.now();
+    };
+    field.connect(field.properties.value.change, write);
+    for (const event of ["popstate", "hashchange"]) addEventListener(event, visit);
+    for (const event of ["pointerdown", "keydown"]) addEventListener(event, () => { visiting = false; }, true);
+    visit();
+  };
+  begin();
+})();
 </script>
 {% endblock %}
 """
 
-PAGE: Final = _PAGE.replace("GD_COLOUR", METHOD_COLOURS["GD"]).replace("PHB_COLOUR", METHOD_COLOURS["PHB"])
+_NUMBERS: Final = {
+    "GD_COLOUR": METHOD_COLOURS["GD"],
+    "PHB_COLOUR": METHOD_COLOURS["PHB"],
+    "LONGEST_TEXT": str(LONGEST_TEXT),
+}
+
+PAGE: Final = reduce(lambda page, name: page.replace(name, _NUMBERS[name]), _NUMBERS, _PAGE)
 """A template for Bokeh's documents; the parts' names are those of the page's roots."""
 
 WIDGET_STYLE: Final = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from selfstab import observables, theory
 from selfstab.explorer.scales import Axis
 from selfstab.explorer.setups import FLAT, Setup
-from selfstab.explorer.state import PageState, drawn_axis
+from selfstab.explorer.state import MEASURES, PageState, drawn_axis
 from selfstab.optimizers.heavy_ball import HeavyBall
 from selfstab.optimizers.schedules import LinearWarmup
 from selfstab.runs.simulate import simulate
@@ -35,8 +35,6 @@ ALONG: Final = 256
 LAST: Final = 32
 """States that an orbit diagram keeps of each run."""
 
-MEASURES: Final = ("phase", "overshoot")
-
 STRIPS: Final = 2**26
 """Updates of a diagram between two looks at whether it is still wanted."""
 
@@ -53,6 +51,15 @@ class Law:
     final_sharpness: float = math.nan
     displacement: float = math.nan
 
+    def drawn(self, data: xarray.Dataset) -> Law:
+        """Return what is drawn of it beside a run: no sharpness below 0, and no swing far beyond the run's own."""
+        swing = float(np.abs(data["displacement"]).max())
+        return replace(
+            self,
+            final_sharpness=self.final_sharpness if self.final_sharpness > 0.0 else math.nan,
+            displacement=self.displacement if self.displacement <= 4.0 * swing else math.nan,
+        )
+
 
 def law(state: PageState) -> Law:
     """Return what the overshoot law says of the state's run.
@@ -67,19 +74,19 @@ def law(state: PageState) -> Law:
     loss, weights = setup.loss, setup.weights
     sharpness = float(loss.sharpness(weights)[0])
     if float(np.abs(loss.gradient(weights)).max()) > FLAT * sharpness:
-        return Law("the law is for runs that start at a minimum")
+        return Law("the law assumes a start at a minimum")
     b2 = _stabilization(setup, sharpness)
     if b2 <= FLAT * sharpness**2:
-        return Law("no flat direction changes the sharpness here: no catapult of the law's kind")
+        return Law("the law assumes a flat direction that changes the sharpness, and there is none here")
     optimizer = state.optimizer()
     if not isinstance(optimizer, HeavyBall) or optimizer.lookahead != 0.0:
-        return Law("the law is for the heavy ball, without lookahead")
+        return Law("the law assumes the heavy ball without lookahead")
     if state.warmup > 0.0:
-        return Law("the law is for a constant learning rate")
+        return Law("the law assumes a constant learning rate")
     threshold = optimizer.max_stable_sharpness()
     y0 = sharpness - threshold
     if y0 <= 0.0:
-        return Law("the start is below the threshold: stable")
+        return Law("the start is below the threshold, where it is stable")
     kappa = float(theory.inertia_number(y0 / threshold, state.momentum))
     return Law(
         "", y0, kappa, b2, float(theory.overshoot(kappa)), float(theory.final_sharpness(threshold, y0, kappa)),

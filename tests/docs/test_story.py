@@ -110,13 +110,13 @@ def test_sentences_are_short():
 def test_every_chapter_has_a_preset_and_a_claim_before_its_picture():
     """Protects the form: a claim introduces each picture and its controls."""
     sections = re.findall(r'<section id="([\w-]+)".*?</section>', STORY, re.DOTALL)
-    assert sections[:2] == ["gradient-descent", "momentum"]
+    assert sections[:3] == ["opening", "gradient-descent", "momentum"]
     pictures = re.findall(
         r'<p class="claim">(?:(?!<div).)*</p>\s*<div class="stage" data-stage="([\w-]+)">', STORY, re.DOTALL
     )
     assert pictures == [name for name in sections if name != "model"]
     chapters = re.findall(r'href="#([\w-]+)"', re.search(r"<nav.*?</nav>", STORY, re.DOTALL).group())
-    assert [name for name in pictures if name not in ("overshoot", "together")] == chapters
+    assert [name for name in pictures if name not in ("opening", "overshoot", "together")] == chapters
 
 
 def test_links_are_to_pages_of_the_manual():

@@ -17,7 +17,16 @@ playwright = pytest.importorskip(
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="not run: there is no Chromium on this machine")
 
 ADDRESS = (DOCS / "catapults.html").as_uri()
-STAGES = ("gradient-descent", "momentum", "overshoot", "warmup", "sharpening", "nesterov", "together")
+STAGES = (
+    "opening",
+    "gradient-descent",
+    "momentum",
+    "overshoot",
+    "warmup",
+    "sharpening",
+    "nesterov",
+    "together",
+)
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +170,7 @@ def test_colours_are_the_figures(opened):
 def test_a_slider_by_the_keyboard(opened):
     """Protects readers without a mouse or a screen: value, spoken value, sentence, picture and address follow a key."""
     page = opened("#momentum")
-    slider = page.get_by_label("Momentum, β", exact=True).first
+    slider = page.locator("#momentum").get_by_label("Momentum, β", exact=True)
     canvas = page.locator("#momentum .sharpness canvas")
     before = (canvas.screenshot(), canvas.get_attribute("aria-label"))
     assert "Momentum ends at 0.564, gradient descent at 0.960" in before[1]
@@ -300,6 +309,54 @@ def test_every_control_has_a_name(opened):
     assert page.locator("canvas:not([role=img])").count() == 0
     identifiers = page.evaluate("[...document.querySelectorAll('[id]')].map((each) => each.id)")
     assert len(identifiers) == len(set(identifiers))
+
+
+def test_preset_play_and_step_by_the_keyboard_on_a_phone(opened):
+    """Protects a phone's reader without a touch: buttons by Enter and Space, in their order, each in sight."""
+    page = opened("#together", width=390, motion="no-preference")
+    stage = "story.stages.together"
+    page.locator("#together .presets button").first.focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate(f"{stage}.setting.momentum") == 0.9
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Space")
+    assert page.evaluate(f"{stage}.setting.momentum") == 0
+    for _ in range(10):  # five presets and five sliders, of which one has the focus
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_function(f"{stage}.playing && {stage}.step > 2")
+    page.keyboard.press("Enter")
+    at = page.evaluate(f"{stage}.step")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    assert page.evaluate(f"[{stage}.playing, {stage}.step]") == [False, at + 1]
+    box = page.evaluate("document.activeElement.getBoundingClientRect().toJSON()")
+    assert box["left"] >= 0
+    assert box["right"] <= 390
+
+
+def test_what_a_screen_reader_is_told(opened):
+    """Protects readers without a screen: pictures say how the run ended, and nothing speaks at each step of a play."""
+    page = opened("#momentum")
+    session = page.context.new_cdp_session(page)
+    nodes = session.send("Accessibility.getFullAXTree")["nodes"]
+    seen = [node for node in nodes if not node["ignored"]]
+
+    def names(role):
+        return [node["name"]["value"] for node in seen if node["role"]["value"] == role]
+
+    pictures = names("image")
+    assert len(pictures) == page.locator("canvas").count()
+    assert any(name.endswith("Momentum ends at 0.564, gradient descent at 0.960. Theory says 0.587 and 0.960.")
+               for name in pictures)  # fmt: skip
+    assert all(names("slider"))
+    assert all(names("button"))
+    live = [node for node in seen if node["role"]["value"] == "status"]
+    for node in live:
+        spoken = {each["name"]: each["value"].get("value") for each in node["properties"]}
+        assert spoken.get("live", "off") == "off"
+    assert page.locator("[aria-live=polite]:not(.sentence)").count() == 0
 
 
 def test_every_sentence_is_short(opened):

@@ -7,6 +7,7 @@ import html
 import http.client
 import json
 import re
+import time
 from urllib.parse import urlsplit
 
 from tornado.httpclient import HTTPRequest
@@ -37,11 +38,12 @@ def session_token(page):
 class Tab:
     """A page that was served, with its socket open and its document pulled."""
 
-    def __init__(self, address, *, pull=True):
+    def __init__(self, address, *, pull=True, wait=0.0):
         self.address, self.loop, self.number = address, asyncio.new_event_loop(), 0
         status, _, page = answer(address)
         assert status == 200, status
         self.token, self.received = session_token(page), []
+        time.sleep(wait)
         self.socket = self._run(self._open)
         assert self.message()["header"]["msgtype"] == "ACK"
         if pull:

@@ -27,7 +27,7 @@ WAIT = 180_000
 def explorer(tmp_path_factory):
     """Return the page, once its first diagram is there, with what it asked for and complained about."""
     asked, complaints = [], []
-    with serving() as (_, address), playwright.sync_playwright() as drive:
+    with serving() as (process, address), playwright.sync_playwright() as drive:
         context = drive.chromium.launch_persistent_context(
             str(tmp_path_factory.mktemp("profile")),
             executable_path=CHROMIUM,
@@ -43,10 +43,16 @@ def explorer(tmp_path_factory):
         page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
         page.goto(address, timeout=WAIT)
         port = urlsplit(address).port
-        made = SimpleNamespace(page=page, asked=asked, complaints=complaints, port=port)
+        made = SimpleNamespace(
+            page=page, asked=asked, complaints=complaints, port=port, address=address, process=process
+        )
         settled(made, 256)
         yield made
         context.close()
+
+
+FOUND = "globalThis.Bokeh?.documents[0]?.get_model_by_name('found')?.text"
+"""What the page says of the run."""
 
 
 def diagram(explorer):
@@ -145,6 +151,23 @@ def test_a_click_in_the_diagram_chooses_the_run(explorer):
     assert 0.2 < beta < 0.7
 
 
+def test_arrow_keys_in_the_diagram_choose_the_run(explorer):
+    # Protects readers without a mouse: each key moves the mark by a sixty-fourth of the axis.
+    page = explorer.page
+    page.locator("#diagram").focus()
+    mark = (
+        "(({ x, y }) => [x[0], y[0]])"
+        "(Bokeh.documents[0].get_model_by_name('diagram').renderers.at(-1).data_source.data)"
+    )
+    x, y = page.evaluate(mark)
+    for key in ("ArrowRight", "ArrowRight", "ArrowDown"):
+        page.keyboard.press(key)
+    page.wait_for_function(
+        f"Math.abs({mark}[0] - {x} - 2 / 64) < 1e-9 && Math.abs({mark}[1] - {y} + 1 / 64) < 1e-9",
+        timeout=WAIT,
+    )
+
+
 @pytest.fixture(scope="module")
 def saved(explorer, tmp_path_factory):
     """Every file that the page offers, saved by the browser."""
@@ -195,7 +218,7 @@ def test_a_bad_formula_is_told_in_words(explorer):
 def test_sliders_have_names_and_values_for_screen_readers(explorer):
     # Protects readers without a screen: a slider on a log scale says 0.02, not -1.7.
     explorer.page.get_by_role("button", name="momentum", exact=True).click()
-    until(explorer, "found", "gradient descent beside it")
+    until(explorer, "found", "gradient descent: final sharpness")
     handle = explorer.page.locator(".widget-excess .noUi-handle")
     explorer.page.wait_for_timeout(700)
     assert handle.get_attribute("aria-label") == "relative excess ε"
@@ -205,7 +228,7 @@ def test_sliders_have_names_and_values_for_screen_readers(explorer):
 def test_the_player_moves_a_ball_along_both_runs(explorer):
     # Protects play and step: they are the browser's alone, and the page goes on to answer afterwards.
     explorer.page.get_by_role("button", name="momentum", exact=True).click()
-    until(explorer, "found", "gradient descent beside it")
+    until(explorer, "found", "gradient descent: final sharpness")
     settled(explorer, 256)
     step = explorer.page.locator("#player").get_by_role("button", name="Step")
     step.click()
@@ -222,8 +245,103 @@ def test_the_player_moves_a_ball_along_both_runs(explorer):
     explorer.page.wait_for_function(f"{now}.step.length === 0", timeout=WAIT)
 
 
+def test_the_state_stands_in_the_address(explorer):
+    # Protects the way back, and links: each button is a place in the history, and another tab opens the same state.
+    page = explorer.page
+    page.get_by_role("button", name="GD", exact=True).click()
+    page.wait_for_function("location.hash === '#momentum=0'", timeout=WAIT)
+    page.wait_for_timeout(1100)  # what follows within a second is one change
+    page.get_by_role("button", name="Nesterov", exact=True).click()
+    page.wait_for_function("location.hash === '#lookahead=0.9'", timeout=WAIT)
+    page.go_back()
+    page.wait_for_function("location.hash === '#momentum=0'", timeout=WAIT)
+    until(explorer, "found", "overshoot <b>1.02")
+    page.go_forward()
+    until(explorer, "found", "without lookahead")
+    assert page.evaluate("location.hash") == "#lookahead=0.9"
+    other = page.context.new_page()
+    other.goto(f"{explorer.address}#lookahead=0.9&excess=0.05&measure=overshoot", timeout=WAIT)
+    other.wait_for_function(
+        f"{FOUND}?.includes('without lookahead') && {FOUND}.includes('η = 1.425')", timeout=WAIT
+    )
+    assert other.locator(".widget-excess .bk-slider-title").inner_text() == "relative excess ε: 0.05"
+    assert other.get_by_label("Diagram shows").input_value() == "overshoot"
+    other.close()
+
+
+def test_a_hostile_address_is_told_in_words(explorer):
+    page = explorer.page
+    page.get_by_role("button", name="momentum", exact=True).click()
+    page.wait_for_function("location.hash === ''", timeout=WAIT)
+    for hostile in (
+        "#momentum=5",
+        "#<img src=x onerror=alert(1)>=1",
+        "#model=Formula&formula=__import__('os')",
+    ):
+        page.evaluate("(hostile) => { location.hash = hostile; }", hostile)
+        until(explorer, "message", 'class="bad"')
+        page.wait_for_function("location.hash === ''", timeout=WAIT)
+        page.get_by_role("button", name="momentum", exact=True).click()
+        settled(explorer, 256)
+    page.evaluate("(long) => { location.hash = long; }", "a" * 5000)
+    page.wait_for_function("location.hash === ''", timeout=WAIT)
+
+
+def test_what_was_pale_comes_back(explorer):
+    # Protects the pictures of a new model: Bokeh leaves a style in the page that is only taken away.
+    explorer.page.locator(".widget-model select").select_option("Product")
+    until(explorer, "found", "S* = 5.88")
+    settled(explorer, 256)
+    paleness = [
+        explorer.page.locator(f"#{part} > div > *").first.evaluate("(each) => getComputedStyle(each).opacity")
+        for part in ("plane", "sharpness", "loss", "diagram", "orbits")
+    ]
+    assert paleness == ["1"] * 5
+    explorer.page.get_by_role("button", name="momentum", exact=True).click()
+    settled(explorer, 256)
+
+
+@pytest.mark.parametrize("size", [(900, 700), (1366, 768), (1440, 900), (390, 844)])
+def test_nothing_is_cut_or_scrolls_sideways(explorer, size):
+    # Protects small windows: every picture is within the page, with its axes and its colour bar inside of it.
+    page = explorer.page
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    page.get_by_label("Diagram shows").select_option("overshoot")
+    page.wait_for_function("() => document.documentElement.scrollWidth <= innerWidth", timeout=WAIT)
+    page.wait_for_timeout(500)  # the plots are laid out anew in a moment
+    parts = page.evaluate(
+        """() => ['plane', 'sharpness', 'loss', 'diagram', 'orbits'].map((name) => {
+             const cell = document.getElementById(name).getBoundingClientRect();
+             const view = Bokeh.index.get_one(Bokeh.documents[0].get_model_by_name(name));
+             const bars = view.model.right.filter((each) => each.type === 'ColorBar' && each.visible);
+             const boxes = bars.map((each) => view.views.get_one(each).bbox);
+             const { width, height } = view.bbox;
+             return [cell.toJSON(), { width, height }, boxes.map(({ x1, y1 }) => ({ x1, y1 }))];
+           })"""
+    )
+    for cell, own, bars in parts:
+        assert cell["left"] >= 0
+        assert cell["right"] <= size[0]
+        assert own["width"] <= cell["width"] + 1
+        assert own["height"] <= cell["height"] + 1
+        for bar in bars:
+            assert bar["x1"] <= own["width"] + 1
+            assert bar["y1"] <= own["height"] + 1
+    page.get_by_label("Diagram shows").select_option("phase")
+    page.set_viewport_size({"width": 1280, "height": 800})
+
+
 def test_nothing_left_this_machine_and_nothing_went_wrong(explorer):
     # The last test of the page: all of the above, without a request elsewhere and without an error.
     hosts = {urlsplit(url).netloc for url in explorer.asked if not url.startswith(("data:", "blob:"))}
     assert hosts == {f"127.0.0.1:{explorer.port}"}
     assert explorer.complaints == []
+
+
+def test_a_page_that_has_lost_its_server_says_so(explorer):
+    # After all others: a page that no longer changes must not look as if it did, and a button loads it again.
+    assert explorer.page.locator("#lost").is_hidden()
+    explorer.process.kill()
+    explorer.page.locator("#lost").wait_for(state="visible", timeout=WAIT)
+    assert "lost its connection" in explorer.page.locator("#lost").inner_text()
+    explorer.page.get_by_role("button", name="Load the page again").click(trial=True)

@@ -29,9 +29,6 @@ class Owner:
     def save(self, kind):
         self.requests.append(kind)
 
-    def choose(self, measure):
-        self.requests.append(measure)
-
 
 def changed(before, after):
     """Return the fields in which two states differ."""
@@ -112,9 +109,10 @@ def test_buttons_save_and_the_measure_is_chosen():
     for button in page.controls.buttons:
         (callback,) = button._event_callbacks["button_click"]
         callback(None)
-    page.controls.measure.value = "overshoot"
-    assert page.requests == [*exports.KINDS, "overshoot"]
+    assert page.requests == list(exports.KINDS)
     assert page.changes == 0
+    page.controls.measure.value = "overshoot"
+    assert page.state.measure == "overshoot"
 
 
 def test_what_is_said_is_text():
@@ -126,13 +124,26 @@ def test_what_is_said_is_text():
     assert controls.message.text == '<span class="calm">running</span>'
 
 
-def test_a_slider_beyond_its_end_stays_there():
-    """Protects Bokeh's slider from values outside its ends, which it draws outside the page."""
+def test_a_sliders_end_follows_a_value_beyond_it():
+    """Protects the reader of a slider: it stands at the state's value, and goes back to its usual end afterwards."""
     page = Owner()
+    usual = page.controls.excess.end, page.controls.steps.end
     page.controls.follow(PageState(excess=3.0, steps=20_000))
-    assert page.controls.excess.value == page.controls.excess.end
-    assert page.controls.steps.value == page.controls.steps.end
+    assert page.controls.excess.value == page.controls.excess.end == pytest.approx(np.log10(3.0))
+    assert page.controls.steps.value == page.controls.steps.end == 20_000
+    page.controls.follow(PageState())
+    assert (page.controls.excess.end, page.controls.steps.end) == usual
     assert np.isclose(page.controls.flip.value, np.log10(PageState().flip))
+
+
+def test_an_excess_below_the_slider_is_said():
+    """Protects the reader of a start below the threshold, which a slider of powers cannot show."""
+    page = Owner()
+    page.controls.follow(PageState(excess=-0.1))
+    assert page.controls.excess.title == "relative excess ε, -0.1: below the slider"
+    assert page.controls.excess.value == page.controls.excess.start
+    page.controls.follow(PageState())
+    assert page.controls.excess.title == "relative excess ε"
 
 
 def test_a_typed_formula_is_one_whatever_model_the_page_went_back_to():

@@ -75,6 +75,16 @@ def test_a_click_is_the_state_there(tab):
     assert tab.controls.momentum.value == pytest.approx(tab.state.momentum, abs=0.005)
 
 
+def test_arrow_keys_choose_a_run(tab):
+    """Protects readers without a mouse: a place is the state there, and anything else is refused in words."""
+    tab.place.value = "0.5,0.25"
+    assert tab.state == PageState().at_point(0.5, 0.25)
+    for hostile in ("0.5", "a,b", "nan,0", "0,1,2", ""):
+        tab.place.value = hostile
+        assert 'class="bad"' in tab.controls.message.text
+    assert tab.state == PageState().at_point(0.5, 0.25)
+
+
 def test_a_state_that_cannot_be_is_said_and_not_taken(tab):
     """Protects the page from numbers out of range: words in its message, the state and its pictures stay."""
     tab.change(lambda: PageState(steps=0))
@@ -214,7 +224,7 @@ def test_pictures_are_drawn_as_they_come_and_an_error_is_said(monkeypatch, tab, 
 
 def pale(tab):
     """Return the names of what is pale."""
-    return {root.name for root in tab.document.roots if root.styles.get("opacity")}
+    return {root.name for root in tab.document.roots if root.styles.get("opacity", "1") != "1"}
 
 
 def test_what_shows_another_model_is_pale(monkeypatch, tab, plain_engine):
@@ -271,6 +281,38 @@ def test_parts_are_those_of_the_template(tab):
     assert tab.document.models.get_by_id(tab.file.id) is tab.file
 
 
+def test_an_address_is_followed_and_written(tab):
+    """Protects links, and the way back: the address asks for a state once, and always says which is shown."""
+    tab.address.value = "model=Product&momentum=0.5"
+    assert (tab.state.model, tab.state.momentum) == ("Product", 0.5)
+    assert (tab.controls.model.value, tab.controls.momentum.value) == ("Product", 0.5)
+    assert tab.worker.states == [PageState(), tab.state]
+    tab.controls.momentum.value = 0.75
+    assert tab.address.value == "model=Product&momentum=0.75"
+    tab.address.value = "model=Product&momentum=0.5"
+    assert len(tab.worker.states) == 4
+
+
+def test_a_hostile_address_is_said_and_not_taken(tab):
+    """Protects the page from what others write into a link: words, the former state, and its address again."""
+    for hostile in ("momentum=5", "model=<b>", "%FF", "steps=9" * 500):
+        tab.address.value = hostile
+        assert 'class="bad"' in tab.controls.message.text
+        assert "<b>" not in tab.controls.message.text
+        assert (tab.state, tab.address.value) == (PageState(), "")
+    assert tab.worker.states == [PageState()]
+
+
+def test_a_formula_of_an_address_is_checked_elsewhere(tab, elsewhere):
+    """Protects the server from a formula in a link as from a typed one; its text stands in the field meanwhile."""
+    tab.address.value = "model=Formula&formula=u%20*"
+    assert "checking" in tab.controls.message.text
+    assert (tab.controls.model.value, tab.controls.formula.value) == (FORMULA, "u *")
+    tab._work(tab.state, lambda: True)
+    assert "expression must be a formula" in tab.controls.message.text
+    assert (tab.state, tab.address.value) == (PageState(), "")
+
+
 def picture(state, data):
     return tasks.Picture("run", data, 0.0, views.law(state), views.measured(data))
 
@@ -314,5 +356,5 @@ def test_a_divergence_and_a_silent_law_are_said(plain_engine):
     assert math.isnan(numbers_in(text)["final sharpness"][0])
     calm = PageState(excess=-0.1, steps=20)
     text = page._summary(calm, picture(calm, plain_engine(views.run, calm)))
-    assert "no theory: the start is below the threshold: stable" in text
+    assert "no theory: the start is below the threshold, where it is stable" in text
     assert all(math.isnan(law) for _, law in numbers_in(text).values())

@@ -39,7 +39,7 @@ def test_the_law_is_that_of_theory_on_the_product():
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        (PageState().with_model("DoubleWell"), "no flat direction"),
+        (PageState().with_model("DoubleWell"), "assumes a flat direction"),
         (PageState().with_model("Coupled"), "start at a minimum"),
         (PageState().with_setting("progressive_sharpening", 1e-4), "start at a minimum"),
         (PageState(warmup=10.0), "constant learning rate"),

@@ -258,7 +258,7 @@ def test_the_explorer_has_its_sliders_and_axes(same_bits):
     optimizer = state.optimizer()
     assert (type(optimizer), optimizer.slow) == (TwoMomenta, 0.5)
     assert optimizer.max_stable_sharpness() == pytest.approx(state.setup().sharpness / 1.05, rel=1e-12)
-    assert views.law(state).reason == "the law is for the heavy ball, without lookahead"
+    assert views.law(state).reason == "the law assumes the heavy ball without lookahead"
     assert views.diagram_key(state) != views.diagram_key(state.with_number("slow", 0.6))
     assert views.diagram_key(state) == views.diagram_key(state.with_number("fast", 0.6))
     namespace = {"__name__": "script"}
