@@ -8,8 +8,11 @@ import numpy as np
 
 from selfstab import former_names, theory
 from selfstab.kernels.measures import which_sharpness
+from selfstab.plotting.contract import require
+from selfstab.plotting.labels import label_of
+from selfstab.plotting.look import THEORY_COLOUR, styled
 from selfstab.plotting.methods import METHOD_COLOURS
-from selfstab.plotting.style import THEORY_COLOUR, axes_or_new, require, styled
+from selfstab.plotting.style import axes_or_new
 from selfstab.records.analyze import largest_of
 
 if TYPE_CHECKING:
@@ -115,7 +118,7 @@ def draw_catapults(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
             )
     # lr's warmup begins with a threshold of any height.
     ax.set_ylim(lowest - margin, highest + 2.0 * margin)
-    ax.set(xlabel="step, $t$", ylabel="sharpness (1/lr)")
+    ax.set(xlabel=label_of("step"), ylabel=label_of(name))
     return ax
 
 
@@ -172,7 +175,7 @@ def draw_spikes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
             ax.set_ylim(top=top)
         ax.set(yscale="log")
         ax.set_ylim(bottom=max(0.5 * positive.min(), 1e-10 * top))
-    ax.set(xlabel="step, $t$", ylabel="loss")
+    ax.set(xlabel=label_of("step"), ylabel=label_of("loss"))
     return ax
 
 
@@ -231,5 +234,5 @@ def draw_measured_overshoot(data: xarray.Dataset, ax: Axes | None = None) -> Axe
     if (kappa > 0).all():
         ax.set_xscale("log")
     ax.set_yscale("log")
-    ax.set(xlabel=r"inertia number, $\kappa$", ylabel="overshoot, drop/(2$y_0$)")
+    ax.set(xlabel=label_of("inertia_number"), ylabel=label_of("overshoot"))
     return ax

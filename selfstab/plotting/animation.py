@@ -11,8 +11,11 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.plotting.contract import require_run
+from selfstab.plotting.labels import label_of
+from selfstab.plotting.legends import shared_legend
+from selfstab.plotting.look import SINGLE_COLUMN, THEORY_COLOUR, styled
 from selfstab.plotting.methods import is_heavy_ball, method, method_colour, momentum
-from selfstab.plotting.style import SINGLE_COLUMN, THEORY_COLOUR, new_figure, shared_legend, styled
+from selfstab.plotting.style import new_figure
 from selfstab.sweeps.runners import pool
 from selfstab.validation import Array
 
@@ -198,7 +201,7 @@ class _Panel:
         low, high = min(heights), max(heights)
         margin = 0.06 * (high - low) or 0.06 * abs(high) or 1.0
         ax.set(xlim=(-reach, reach), ylim=(low - margin, high + margin))
-        ax.set(xlabel="displacement, $x$ (weight)", ylabel="sharpness, $S$ (1/lr)")
+        ax.set(xlabel=label_of("displacement"), ylabel=label_of("sharpness"))
         self._word = name or method(run) + (rf", $\beta={momentum(run):g}$" if is_heavy_ball(run) else "")
         self.ax = ax
         self._title = ax.set_title(

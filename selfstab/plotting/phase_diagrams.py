@@ -8,20 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from selfstab import phases, theory, validation
+from selfstab.plotting.cells import cell_edges, is_geometric
+from selfstab.plotting.contract import require
+from selfstab.plotting.labels import axis_label, label_of
+from selfstab.plotting.legends import key_below
+from selfstab.plotting.look import BLANK, MARKERS, SEQUENTIAL, THEORY_COLOUR, styled
 from selfstab.plotting.methods import is_heavy_ball, momentum_colours
-from selfstab.plotting.style import (
-    BLANK,
-    MARKERS,
-    SEQUENTIAL,
-    THEORY_COLOUR,
-    axes_or_new,
-    axis_label,
-    cell_edges,
-    is_geometric,
-    key_below,
-    require,
-    styled,
-)
+from selfstab.plotting.style import axes_or_new
 
 if TYPE_CHECKING:
     import xarray
@@ -118,8 +111,12 @@ def draw_overshoot_law(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     fine = np.geomspace(np.nanmin(kappa), np.nanmax(kappa), 400)
     ax.plot(fine, theory.overshoot(fine), color=THEORY_COLOUR, label=r"theory, $G(\kappa)$", zorder=1)
     _key(data, ax)
-    ax.set(xscale="log", yscale="log", xlabel=r"inertia number, $\kappa=\varepsilon((1+\beta)/(1-\beta))^2$")
-    ax.set(ylabel="overshoot, drop/(2$y_0$)")
+    ax.set(
+        xscale="log",
+        yscale="log",
+        xlabel=label_of("inertia_number", r"$\kappa=\varepsilon((1+\beta)/(1-\beta))^2$"),
+    )
+    ax.set(ylabel=label_of("overshoot"))
     return ax
 
 
@@ -151,8 +148,8 @@ def draw_overshoot_residual(data: xarray.Dataset, ax: Axes | None = None) -> Axe
     ax.set_yscale("symlog", linthresh=1e-3, linscale=0.6)
     ax.set_ylim(-1.5, 1.0)
     ax.set(
-        xlabel=r"inertia number, $\kappa=\varepsilon((1+\beta)/(1-\beta))^2$",
-        ylabel="overshoot/$G(\\kappa)-1$",
+        xlabel=label_of("inertia_number", r"$\kappa=\varepsilon((1+\beta)/(1-\beta))^2$"),
+        ylabel=label_of("deviation"),
     )
     return ax
 
@@ -240,7 +237,7 @@ def _plane(ax: Axes, data: xarray.Dataset, contours: tuple[float, ...]) -> None:
         inside = [at for at in places if 1.0 - momentum.max() < at[0] < 1.0 - momentum.min()]
         if inside:
             ax.clabel(lines, fmt=lambda level: rf"$\kappa={level:g}$", fontsize=5.5, manual=inside)
-    ax.set(ylabel=r"relative excess, $\varepsilon=S/S^*-1$", xlabel=r"momentum, $\beta$")
+    ax.set(ylabel=label_of("excess", r"$\varepsilon=S/S^*-1$"), xlabel=label_of("momentum"))
     ticks = [b for b in _MOMENTUM_TICKS if momentum.min() <= b <= momentum.max()]
     ax.set_xticks([1.0 - b for b in ticks], [f"{b:g}" for b in ticks])
     ax.minorticks_off()
@@ -251,7 +248,7 @@ def draw_phases(
     data: xarray.Dataset, ax: Axes | None = None, *, x: str | None = None, y: str | None = None,
     contours: tuple[float, ...] = (0.1, 1.0, 10.0),
 ) -> Axes:  # fmt: skip
-    """Draw how runs end over two axes of a sweep, each phase in its colour.
+    r"""Draw how runs end over two axes of a sweep, each phase in its colour.
 
     Cells that have not been run, as in the store of an unfinished sweep, are white. Axes are logarithmic where the
     sweep's values are spaced geometrically. Over (β, ε), the axes are 1 − β and ε, with theory's contours of κ.
@@ -287,7 +284,7 @@ def draw_phases(
     >>> axes = {"lr": np.geomspace(0.1, 10.0, 5), "start.w": [0.5, 1.0, 2.0]}
     >>> data = ss.sweep(ss.DoubleWell(), ss.HeavyBall(0.1), axes, start=[1.0], steps=9, progress=False)
     >>> draw_phases(data).get_ylabel()
-    'learning rate (1/sharpness)'
+    'learning rate, $\\eta$ (1/sharpness)'
     """
     from matplotlib.colors import BoundaryNorm, ListedColormap
 
@@ -359,6 +356,6 @@ def draw_overshoot(
         beyond = "max" if float(values.max()) > top else "neither"
         norm = LogNorm(min(max(float(values.min()), 0.3), top), top)
         mesh = ax.pcolormesh(*plane.edges(), values, cmap=SEQUENTIAL, norm=norm, rasterized=True)
-        ax.figure.colorbar(mesh, ax=ax, label="overshoot, drop/(2$y_0$)", pad=0.02, extend=beyond)
+        ax.figure.colorbar(mesh, ax=ax, label=label_of("overshoot"), pad=0.02, extend=beyond)
     plane.dress(ax, contours)
     return ax

@@ -10,18 +10,12 @@ import numpy as np
 from selfstab import former_names, phases, theory, validation
 from selfstab.kernels.measures import which_sharpness
 from selfstab.optimizers.settings import recorded_settings
-from selfstab.plotting.contract import require_run
+from selfstab.plotting.contract import require, require_run
+from selfstab.plotting.labels import TIMES, label_of
+from selfstab.plotting.look import SERIES, THEORY_COLOUR, styled
 from selfstab.plotting.methods import method, method_colour, momentum
-from selfstab.plotting.style import (
-    SERIES,
-    THEORY_COLOUR,
-    TIMES,
-    axes_or_new,
-    draw_threshold,
-    line_properties,
-    require,
-    styled,
-)
+from selfstab.plotting.style import axes_or_new, line_properties
+from selfstab.plotting.thresholds import draw_threshold
 
 if TYPE_CHECKING:
     import xarray
@@ -121,7 +115,7 @@ def draw_displacement(run: xarray.Dataset, ax: Axes | None = None, **line: Any) 
             linestyle=":",
             label="slow limit" if sign > 0 else None,
         )
-    ax.set(xlabel=TIMES["step"], ylabel="displacement, $x$ (weight)")
+    ax.set(xlabel=TIMES["step"], ylabel=label_of("displacement"))
     return ax
 
 
@@ -176,7 +170,7 @@ def draw_sharpness(
             label=r"$S^*-y_0(2G(\kappa)-1)$",
         )  # fmt: skip
     _name_time(ax, against)
-    ax.set(ylabel="sharpness, $S$ (1/lr)" if name == "sharpness" else "preconditioned sharpness (1/lr)")
+    ax.set(ylabel=label_of(name))
     return ax
 
 
@@ -219,7 +213,7 @@ def draw_loss(run: xarray.Dataset, ax: Axes | None = None, *, against: str = "st
     if (run["loss"].values > 0.0).any():
         ax.set_yscale("log")
     _name_time(ax, against)
-    ax.set(ylabel="loss, $L$")
+    ax.set(ylabel=label_of("loss"))
     return ax
 
 
@@ -270,7 +264,8 @@ def draw_orbit(
     ax.plot(np.cos(around), np.sin(around), color=THEORY_COLOUR, linestyle=":", label="slow limit", zorder=3)
     ax.plot(y, amplitude, **({"linewidth": 0.8} | _look(run, line)))
     ax.set(xlim=(left, 1.4), ylim=(0.0, top))
-    ax.set(xlabel="excess, $y/y_0$", ylabel=r"swing, $A\,b/(\sqrt{2}\,y_0)$")
+    ax.set(xlabel=label_of("excess_sharpness", "$y/y_0$"))
+    ax.set(ylabel=label_of("swing", r"$b\,|x|/(\sqrt{2}\,y_0)$"))
     return ax
 
 
@@ -361,7 +356,9 @@ def draw_final_sharpness(
         ax.plot([], [], marker=marker, color="#777777", linestyle="none", label=word)
     ax.axhline(thresholds[0], color=THEORY_COLOUR, linestyle="--", linewidth=0.8, label="threshold $S^*$")
     ax.set_xticks(range(len(data)), list(data))
-    ax.set(ylabel="final sharpness (1/lr)", xlim=(-0.5, len(data) - 0.5), ylim=(0.0, 1.15 * max(thresholds)))
+    ax.set(
+        ylabel=label_of("final_sharpness"), xlim=(-0.5, len(data) - 0.5), ylim=(0.0, 1.15 * max(thresholds))
+    )
     return ax
 
 
@@ -444,5 +441,5 @@ def draw_threshold_scan(
         )
     if divergences:
         ax.plot([], [], marker="x", color=phases.COLOURS[phases.DIVERGED], linestyle="none", label="diverged")
-    ax.set(xlabel="threshold after warmup, $S^*$ (1/lr)", ylabel="final sharpness (1/lr)")
+    ax.set(xlabel=label_of("threshold"), ylabel=label_of("final_sharpness"))
     return ax

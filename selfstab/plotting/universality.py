@@ -9,8 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from selfstab import former_names, phases, theory
+from selfstab.plotting.contract import require
+from selfstab.plotting.labels import label_of
+from selfstab.plotting.look import MARKERS, SERIES, THEORY_COLOUR, styled
 from selfstab.plotting.methods import momentum_colours
-from selfstab.plotting.style import MARKERS, SERIES, THEORY_COLOUR, axes_or_new, require, styled
+from selfstab.plotting.style import axes_or_new
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 LEAST_DEVIATION: Final = 1e-8
 """Smaller deviations are beyond the runs' accuracy and below the axis."""
 
-_KAPPA: Final = r"inertia number, $\kappa=\varepsilon((1+\beta)/(1-\beta))^2$"
+_KAPPA: Final = label_of("inertia_number", r"$\kappa=\varepsilon((1+\beta)/(1-\beta))^2$")
 
 
 _MADE_BY: Final = "overshoots of runs, as sweep measures them"
@@ -133,7 +136,7 @@ def draw_universality(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     ax = axes_or_new(ax)
     fine = np.geomspace(runs.kappa.min(), runs.kappa.max(), 400)
     ax.plot(fine, theory.overshoot(fine), color=THEORY_COLOUR, label=r"theory, $G(\kappa)$", zorder=1)
-    ax.set(xscale="log", yscale="log", xlabel=_KAPPA, ylabel="overshoot, drop/(2$y_0$)")
+    ax.set(xscale="log", yscale="log", xlabel=_KAPPA, ylabel=label_of("overshoot"))
     for k, (loss, kappa, overshoot) in enumerate(zip(runs.losses, runs.kappa, runs.overshoot, strict=True)):
         measured = np.isfinite(overshoot)
         ax.plot(kappa[measured], overshoot[measured], label=loss, **_look(k))
@@ -239,7 +242,7 @@ def draw_universality_deviation(data: xarray.Dataset, ax: Axes | None = None) ->
             )  # fmt: skip
     ax.axhline(0.01, color="#777777", linestyle=":", linewidth=0.8, zorder=0)
     ax.set(
-        xscale="log", yscale="log", xlabel=r"inertia number, $\kappa$", ylabel=r"|overshoot/$G(\kappa)-1$|"
+        xscale="log", yscale="log", xlabel=label_of("inertia_number"), ylabel=label_of("size_of_deviation")
     )
     ax.set_ylim(LEAST_DEVIATION, 3.0)
     ax.set_yticks(10.0 ** np.arange(-8, 1, 2))

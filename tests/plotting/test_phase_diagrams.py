@@ -135,7 +135,7 @@ def test_any_two_axes_are_drawn_each_cell_around_its_values(swapped, geometric):
     assert (codes == (expected.T if swapped else expected)).all()
     names, scales = (ax.get_xlabel(), ax.get_ylabel()), (ax.get_xscale(), ax.get_yscale())
     where = 0 if swapped else 1
-    assert (names[where], names[1 - where]) == ("learning rate (1/sharpness)", "start.w")
+    assert (names[where], names[1 - where]) == (r"learning rate, $\eta$ (1/sharpness)", "start.w")
     assert (scales[where], scales[1 - where]) == ("log" if geometric else "linear", "linear")
     assert len(ax.collections) == 1  # κ means nothing here
 
