@@ -78,8 +78,9 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         titles = ("displacement", "sharpness", "loss", rf"$\kappa = {kappa:.3g}$")
         for ax, title in zip(row, titles, strict=True):
             ax.set_title(f"{methods.method(run)}, {title}")
+    axes[0, 3].plot([], [], color="#aaaaaa", linewidth=0.4, label="level lines of $H$")
     style.label_panels(list(axes.flat))
-    style.shared_legend(figure, list(axes.flat), columns=5)
+    style.shared_legend(figure, [axes[0, 0], axes[1, 0], *axes.flat], columns=6)
     return figure
 
 

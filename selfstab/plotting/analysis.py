@@ -136,7 +136,7 @@ def draw_spikes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     Returns
     -------
     matplotlib.axes.Axes
-        The axes, logarithmic where no loss is below 0.
+        The axes, logarithmic where no loss is below 0. They end where the loss falls below 10⁻¹⁰ of its largest.
 
     Raises
     ------
@@ -174,7 +174,11 @@ def draw_spikes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
             top = _BLOWN_UP * float(np.median(positive))
             ax.set_ylim(top=top)
         ax.set(yscale="log")
-        ax.set_ylim(bottom=max(0.5 * positive.min(), 1e-10 * top))
+        bottom = max(0.5 * float(positive.min()), 1e-10 * top)
+        ax.set_ylim(bottom=bottom)
+        # Nor leave half of the picture empty, once it is below the axis.
+        seen = data["step"].values[known & (loss >= bottom)]
+        ax.set_xlim(right=min(ax.get_xlim()[1], float(seen[-1]) + 0.05 * float(seen[-1] - seen[0] or 1)))
     ax.set(xlabel=label_of("step"), ylabel=label_of("loss"))
     return ax
 

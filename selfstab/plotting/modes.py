@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @styled
 def draw_modes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
-    r"""Draw the factor |λ| per step over (ηS, β), with the boundaries of the regions.
+    r"""Draw the spectral radius ρ over (ηS, β), with the boundaries of the regions.
 
-    Boundaries from theory: (1 − √β)², (1 + √β)², 2(1 + β). Cells with |λ| > 1 are in the colour of divergence.
+    Boundaries from theory: (1 − √β)², (1 + √β)², 2(1 + β). Cells with ρ > 1 are in the colour of divergence.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def draw_modes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     ):
         ax.plot(boundary, fine, color="white", linestyle=line, label=name)
     words: list[tuple[str, float, float, dict[str, Any]]] = [
-        (r"oscillating, $|\lambda|=\sqrt{\beta}$", 1.25, 0.6, {"color": "black"}),
+        (r"oscillating, $\rho=\sqrt{\beta}$", 1.25, 0.6, {"color": "black"}),
         ("flip", 1.78, 0.055, {}),
         ("divergent", 3.45, 0.12, {}),
         (r"$(1-\sqrt{\beta})^2$", 0.14, 0.45, {"ha": "left"}),

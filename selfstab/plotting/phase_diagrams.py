@@ -13,8 +13,9 @@ from selfstab.plotting.contract import require
 from selfstab.plotting.labels import axis_label, label_of
 from selfstab.plotting.legends import key_below
 from selfstab.plotting.look import BLANK, MARKERS, SEQUENTIAL, THEORY_COLOUR, styled
-from selfstab.plotting.methods import is_heavy_ball, momentum_colours
+from selfstab.plotting.methods import is_heavy_ball, momentum_colours, optimizer_name
 from selfstab.plotting.style import axes_or_new
+from selfstab.plotting.thresholds import draw_lr_at_threshold
 
 if TYPE_CHECKING:
     import xarray
@@ -59,9 +60,7 @@ def _key(data: xarray.Dataset, ax: Axes) -> None:
         "markeredgewidth": 0.6,
     }
     for momentum, colour in zip(momenta, momentum_colours(momenta), strict=True):
-        ax.plot(
-            [], [], linestyle="none", marker="D", markersize=3.0, color=colour, label=rf"$\beta={momentum:g}$"
-        )
+        ax.plot([], [], linewidth=3.0, color=colour, label=rf"$\beta={momentum:g}$")
     for loss, marker in _loss_markers(data).items():
         ax.plot([], [], marker=marker, label=loss, **grey)
     ax.plot([], [], marker="o", markerfacecolor="none", label=rf"$\varepsilon>{UNIVERSAL_BELOW:g}$", **grey)
@@ -246,7 +245,7 @@ def _plane(ax: Axes, data: xarray.Dataset, contours: tuple[float, ...]) -> None:
 @styled
 def draw_phases(
     data: xarray.Dataset, ax: Axes | None = None, *, x: str | None = None, y: str | None = None,
-    contours: tuple[float, ...] = (0.1, 1.0, 10.0),
+    contours: tuple[float, ...] = (0.1, 1.0, 10.0), sharpness: float | None = None,
 ) -> Axes:  # fmt: skip
     r"""Draw how runs end over two axes of a sweep, each phase in its colour.
 
@@ -267,6 +266,8 @@ def draw_phases(
         The dimension drawn to the right and the one drawn upwards; by default the second and the first (β and ε).
     contours
         Values of κ, over (β, ε).
+    sharpness
+        S of the minimum: over momentum and lr, theory's threshold ηS = 2(1 + β) is drawn for it.
 
     Returns
     -------
@@ -276,7 +277,8 @@ def draw_phases(
     Raises
     ------
     TypeError, ValueError
-        If data has no phase, or not more than one value along two dimensions exactly, or x or y is none of them.
+        If data has no phase, or not more than one value along two dimensions exactly, or x or y is none of them; if
+        a sharpness is given and the axes are not momentum and lr of the heavy ball.
 
     Examples
     --------
@@ -289,6 +291,13 @@ def draw_phases(
     from matplotlib.colors import BoundaryNorm, ListedColormap
 
     plane = _Map.checked(data, ("phase",), x, y)
+    if sharpness is not None:
+        sharpness = validation.real("sharpness", sharpness, above=0)
+        if {plane.x, plane.y} != {"momentum", "lr"} or not is_heavy_ball(data):
+            raise ValueError(
+                f"sharpness needs the axes momentum and lr of HeavyBall, got {plane.y} and {plane.x} "
+                f"of {optimizer_name(data)}"
+            )
     with_key = ax is None
     ax = axes_or_new(ax)
     codes = list(phases.LABELS)
@@ -301,6 +310,9 @@ def draw_phases(
     )  # fmt: skip
     plane.dress(ax, contours)
     name_phases(ax, phase)
+    if sharpness is not None:
+        beta = plane.data["momentum"].values
+        draw_lr_at_threshold(ax, (beta.min(), beta.max()), sharpness, upwards=plane.y == "momentum")
     if not known.all():
         ax.plot([], [], label="not run", **BLANK)
     if with_key:
@@ -315,10 +327,16 @@ def name_phases(ax: Axes, phase: Any) -> None:
             ax.plot([], [], linestyle="none", marker="s", color=phases.COLOURS[code], label=label)
 
 
+_EXTENDED: Final = {
+    (False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both",
+}  # fmt: skip
+"""At which end a colour bar has an arrow: values are below its least, or above its largest."""
+
+
 @styled
 def draw_overshoot(
     data: xarray.Dataset, ax: Axes | None = None, *, x: str | None = None, y: str | None = None,
-    contours: tuple[float, ...] = (0.1, 1.0, 10.0), largest: float | None = None,
+    contours: tuple[float, ...] = (0.1, 1.0, 10.0), least: float | None = None, largest: float | None = None,
 ) -> Axes:  # fmt: skip
     """Draw the overshoot over two axes of a sweep on a logarithmic scale.
 
@@ -332,8 +350,8 @@ def draw_overshoot(
         Where to draw; by default pyplot's current axes or a new figure's.
     x, y, contours
         As for :func:`draw_phases`.
-    largest
-        End of the colour scale; by default the largest overshoot.
+    least, largest
+        Ends of the colour scale; by default the smallest overshoot, but no less than 0.3, and the largest.
 
     Returns
     -------
@@ -353,8 +371,9 @@ def draw_overshoot(
     values = np.ma.masked_invalid(plane.values("overshoot"))
     if values.count():
         top = float(values.max()) if largest is None else largest
-        beyond = "max" if float(values.max()) > top else "neither"
-        norm = LogNorm(min(max(float(values.min()), 0.3), top), top)
+        low = min(max(float(values.min()), 0.3) if least is None else least, top)
+        beyond = _EXTENDED[float(values.min()) < low, float(values.max()) > top]
+        norm = LogNorm(low, top)
         mesh = ax.pcolormesh(*plane.edges(), values, cmap=SEQUENTIAL, norm=norm, rasterized=True)
         ax.figure.colorbar(mesh, ax=ax, label=label_of("overshoot"), pad=0.02, extend=beyond)
     plane.dress(ax, contours)

@@ -48,7 +48,8 @@ def draw_plane(run: xarray.Dataset, ax: Axes | None = None) -> Axes:
     ax.plot(x, sharpness, color="#cccccc", linewidth=0.3, zorder=1)
     step = run["step"].values
     # Colours end where the motion does: a long rest would leave them all to the first few steps.
-    moving = np.flatnonzero(np.abs(x) >= 0.01 * np.nanmax(np.abs(x), initial=0.0))
+    left = np.abs(x - x[-1])  # a run may come to rest elsewhere than where it began
+    moving = np.flatnonzero(left >= 0.01 * np.nanmax(left, initial=0.0))
     last = float(step[moving[-1]]) if moving.size else float(step[-1])
     dots = ax.scatter(
         x, sharpness, c=step, s=2.5, cmap=SEQUENTIAL, vmin=0.0, vmax=max(last, 1.0), linewidths=0.0, zorder=2

@@ -14,6 +14,7 @@ from selfstab.plotting.look import BLANK, SEQUENTIAL, THEORY_COLOUR, styled
 from selfstab.plotting.methods import momentum
 from selfstab.plotting.phase_diagrams import name_phases
 from selfstab.plotting.style import axes_or_new
+from selfstab.plotting.thresholds import draw_lr_at_threshold
 
 if TYPE_CHECKING:
     import xarray
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
     from selfstab.sweeps.refinement import Box
 
-BRANCH_COLOURS: Final = {"forward": "#009988", "backward": "#cc3311"}
-"""The two ways along an axis (from Paul Tol's colour-blind-safe 'vibrant' scheme)."""
+BRANCH_COLOURS: Final = {"forward": "#117733", "backward": "#882255"}
+"""The two ways along an axis (Paul Tol's colour-blind-safe 'muted' scheme): colours of no momentum."""
 
 
 def _name(name: str) -> str:
@@ -120,12 +121,7 @@ def _threshold_line(ax: Axes, box: Box, sharpness: float) -> None:
     if {*box.names} != {"momentum", "lr"}:
         raise ValueError(f"sharpness needs the axes momentum and lr, got {', '.join(box.names)}")
     k = box.names.index("momentum")
-    beta = np.linspace(box.low[k], min(box.high[k], 1.0 - 1e-9), 400)
-    points = [beta, theory.max_stable_sharpness(sharpness, beta)]  # η = 2(1 + β)/S, as S* = 2(1 + β)/η
-    # White below the line of theory, which must show on dark cells, too.
-    for colour, width in (("white", 2.2), (THEORY_COLOUR, 1.0)):
-        label = r"theory, $\eta S=2(1+\beta)$" if colour == THEORY_COLOUR else None
-        ax.plot(points[1 - k], points[k], color=colour, linewidth=width, linestyle="--", label=label)
+    draw_lr_at_threshold(ax, (box.low[k], box.high[k]), sharpness, upwards=k == 0)
 
 
 @styled

@@ -441,5 +441,5 @@ def draw_threshold_scan(
         )
     if divergences:
         ax.plot([], [], marker="x", color=phases.COLOURS[phases.DIVERGED], linestyle="none", label="diverged")
-    ax.set(xlabel=label_of("threshold"), ylabel=label_of("final_sharpness"))
+    ax.set(xlabel=label_of("max_stable_sharpness"), ylabel=label_of("final_sharpness"))
     return ax

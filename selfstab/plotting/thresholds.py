@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from selfstab import theory
 from selfstab.plotting.look import THEORY_COLOUR
 from selfstab.validation import Array
 
@@ -74,3 +75,26 @@ def _one_line(there: Any, at: Array, thresholds: Array) -> tuple[Array, Array] |
         np.interp(places, at, thresholds),
     )
     return places, values
+
+
+def draw_lr_at_threshold(ax: Axes, momenta: tuple[float, float], sharpness: float, *, upwards: bool) -> None:
+    """Draw the learning rate η = 2(1 + β)/S whose threshold is a sharpness, over momentum and learning rate.
+
+    Parameters
+    ----------
+    ax
+        Where to draw.
+    momenta
+        The least and the largest β.
+    sharpness
+        S, 1/lr.
+    upwards
+        Whether momentum is drawn upwards, and the learning rate to the right; else it is the other way round.
+    """
+    beta = np.linspace(momenta[0], min(momenta[1], 1.0 - 1e-9), 400)
+    points = [theory.max_stable_sharpness(sharpness, beta), beta]  # η = 2(1 + β)/S, as S* = 2(1 + β)/η
+    # White below the line of theory, which must show on dark cells, too.
+    for colour, width in (("white", 2.2), (THEORY_COLOUR, 1.0)):
+        label = r"theory, $\eta S=2(1+\beta)$" if colour == THEORY_COLOUR else None
+        across, up = points if upwards else points[::-1]
+        ax.plot(across, up, color=colour, linewidth=width, linestyle="--", label=label)

@@ -143,10 +143,10 @@ def test_any_two_axes_are_drawn_each_cell_around_its_values(swapped, geometric):
 def test_theorys_plane_is_drawn_only_as_it_is_meant(plane):
     """Protects sweeps over β and ε the other way round, or with ε below the threshold."""
     other = phase_diagrams.draw_phases(plane, x="excess")
-    assert (other.get_xlabel(), other.get_ylabel()) == ("excess", "momentum")
+    assert (other.get_xlabel(), other.get_ylabel()) == (r"excess, $\varepsilon$", r"momentum, $\beta$")
     assert len(other.collections) == 1
     below = phase_diagrams.draw_phases(plane.assign_coords(excess=np.linspace(-0.5, 0.5, 9)))
-    assert (below.get_xlabel(), below.get_yscale()) == ("momentum", "linear")
+    assert (below.get_xlabel(), below.get_yscale()) == (r"momentum, $\beta$", "linear")
 
 
 def test_one_value_along_other_axes_is_no_obstacle(plane):
