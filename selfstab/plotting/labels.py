@@ -55,7 +55,7 @@ QUANTITIES: Final = {
     "max_preconditioned_sharpness": Quantity("largest preconditioned sharpness", unit="1/lr"),
     "eigenvalues": Quantity("Hessian eigenvalues", unit="1/lr"),
     "diverged_at": Quantity("step of the divergence", "$t$"),
-    "weight": Quantity("weight", forms=("$q$", "$y$")),
+    "weight": Quantity("weight", forms=("$q$", "$y$", "$u$", "$v$")),
     "start": Quantity("start", "$w_0$", "weight", forms=("$u$", "$v$", "$x$")),
     "last_weights": Quantity("last weights", "$w$"),
     "matched_weight": Quantity("matched weight", r"$(1+\beta)w_k$"),

@@ -26,7 +26,10 @@ def vocabulary():
     rows = re.findall(
         r"^\| (.*?) ?\| (.+?) \| `(\w+)` \| (.*?) ?\|", pages.read_text(encoding="utf-8"), re.MULTILINE
     )
-    return {name: (symbol, word, unit) for symbol, word, name, unit in rows}
+    first = {}
+    for symbol, word, name, unit in rows:  # a name that has a second meaning elsewhere keeps its first
+        first.setdefault(name, (symbol, word, unit))
+    return first
 
 
 def test_no_two_quantities_have_one_name():
