@@ -1,9 +1,10 @@
 """The constrained trajectory under momentum, and the predicted dynamics about it.
 
-A loss of three weights, ½(1 + y + q²/2)x² − ay + ½kq²: q falls slowly, and with it the rate α of progressive sharpening
-changes along the edge. The constrained trajectory is heavy ball projected after each step onto sharpness S* and no
-gradient along u; about it the run swings as predicted to second order. Measured at ever smaller swings, the relative
-error falls nearly as the swing's square: its first order, from the curvature of the sharpness, is small on this loss.
+A loss of three weights, ½(1 + y + q²/2)x² − ay + ½kq²: q falls slowly, and with it the rate α of progressive
+sharpening changes along the edge. The constrained trajectory is heavy ball projected after each step onto sharpness
+S* and no gradient along u; about it the run swings as predicted to second order. Measured at ever smaller swings, the
+relative error falls nearly as the swing's square: its first order, from the curvature of the sharpness, is small on
+this loss. In (a) y is S − S*.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a loss adds to the overshoot law, to first order in the relative excess.
+"""What a loss adds to the overshoot law, to first order in the excess.
 
 The overshoot is G(κ) + ε(σP + τQ + R): P, Q and R are the same for every loss, σ (how the sharpness bends along the
 minima) and τ (the quartic part along the swing) are two numbers of it. At κ = 1 and growing ε, three toys leave the

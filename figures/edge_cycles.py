@@ -1,8 +1,8 @@
 """Cycles at the edge of stability, and how fast they grow.
 
-Where progressive sharpening and self-stabilization balance, the sharpness cycles about the threshold. Small cycles have
-the period 2π(1 − β)/√(2a) and grow from one to the next by exp(2πκ), with the inertia number κ of the edge: without
-momentum slowly, with it fast.
+Where progressive sharpening and self-stabilization balance, the sharpness cycles about the threshold, y = S − S*.
+Small cycles have the period 2π(1 − β)/√(2a) and grow from one to the next by exp(2πκ), with the inertia number κ of
+the edge: without momentum slowly, with it fast.
 """
 
 from __future__ import annotations

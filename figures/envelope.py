@@ -1,7 +1,7 @@
 """The envelope of the oscillation obeys heavy ball itself.
 
-A catapult of the cubic model at β = 0.9: the displacement alternates between ±A_t, and A_t, iterated alone from
-A_{t+1} − A_t − β(A_t − A_{t−1}) = ηy_t A_t beside y, is its envelope to rounding.
+A catapult of the cubic model at β = 0.9, y = S − S*: the displacement alternates between ±A_t, and A_t, iterated
+alone from A_{t+1} − A_t − β(A_t − A_{t−1}) = ηy_t A_t beside y, is its envelope to rounding.
 """
 
 from __future__ import annotations

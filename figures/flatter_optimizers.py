@@ -1,10 +1,10 @@
 """Which optimizers end flatter: drops and final sharpness against the effective inertia number.
 
-All at one threshold. (a) One catapult on a diagonal linear network, from a minimum at the relative excess 0.01: the
-drop/(2y₀) against κ_e/ε = (κ_x + 2κ_y)/(3ε), with heavy ball's G(κ) (line) and 1 + κ_e + 2κ_e² (dashed). (b) The
-same network trained with warmup for equal effective time, over seeds of the data: mean sharpness at the end (small:
-seeds; bars: standard errors; squares: the least after the threshold was passed; 2×: two seeds diverged). (c) A network
-on digits, (d) another with the cross-entropy, (e) a convolutional network on MNIST. (f) Adam on the network of (c):
+All at one threshold. (a) One catapult on a diagonal linear network, from a minimum at the excess 0.01: the drop/(2y₀)
+against κ_e/ε = (κ_x + 2κ_y)/(3ε), with heavy ball's G(κ) (line) and 1 + κ_e + 2κ_e² (dashed). (b) The same network
+trained with warmup for equal effective time, over seeds of the data: mean sharpness at the end (small: seeds; bars:
+standard errors; squares: the least after the threshold was passed; 2×: two seeds diverged). (c) A network on digits,
+(d) another with the cross-entropy, (e) a convolutional network on MNIST. (f) Adam on the network of (c):
 preconditioned sharpness, and κ_e at a preconditioner that stands still. (b) to (f) are stored results. κ_e orders one
 catapult, and the ends on (b) and (f); on (c) the amplification c₀S*/2 orders the ends better. QHM .7 .99 falls below
 heavy ball's line: its overshoot is bounded by 1/(1 − ν).

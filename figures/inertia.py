@@ -1,7 +1,7 @@
 """The inertia number decides how large a catapult is.
 
-What the overshoot exceeds the slow limit's 1 by, on the cubic model: against the relative excess each momentum has a
-curve of its own, against κ = ε((1 + β)/(1 − β))² they fall together on G(κ) − 1.
+What the overshoot exceeds the slow limit's 1 by, on the cubic model: against the excess each momentum has a curve of
+its own, against κ = ε((1 + β)/(1 − β))² they fall together on G(κ) − 1.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Smaller batches and momentum lower the sharpness of a network; the closed form gives the order, not the number.
 
 A network on digits (64-16-1, 200 samples, parity) is trained with batches drawn without replacement, at the same
-threshold 3 and for the same effective time. Left: S* minus the mean sharpness in the second quarter of the run,
-against the batch's size. The closed form (lines, the median of seeds) takes α, b² and the noise along the swing and
-along the sharpness' gradient from the network at the same time, where α > 0. Right: batch sharpness, the plateaus
+threshold 3 and for the same effective time. (a) The gap ΔS, S* minus the mean sharpness in the second quarter of the
+run, against the batch's size. The closed form (lines, the median of seeds) takes α, b² and the noise along the swing
+and along the sharpness' gradient from the network at the same time, where α > 0. (b) Batch sharpness, the plateaus
 2(1 − β)/η (dashed) and 2(1 + β)/η (dotted), and the line between them at the mean sharpness (lines).
 """
 

@@ -1,8 +1,8 @@
 """Noise of the curvature lowers the edge: one line joins the two plateaus of batch sharpness.
 
 The curvature is μ ± s, drawn anew at each step. From the exact mean square over all 2⁷ sequences of seven steps comes
-its growth per step, and by bisection in s the noise at which it neither grows nor dies. There ηE h²/E h lies on the
-line 2(1 − β) + (2β/(1 + β))ημ.
+its growth per step, and by bisection in s the noise at which it neither grows nor dies. There the batch sharpness B =
+E h²/E h lies on the line 2(1 − β) + (2β/(1 + β))ημ.
 """
 
 from __future__ import annotations

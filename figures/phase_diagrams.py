@@ -1,4 +1,4 @@
-"""Phase diagrams over momentum and relative excess.
+"""Phase diagrams over momentum and excess.
 
 How runs end, and how far they overshoot, from a minimum of sharpness (1 + ε)S*: for the cubic Taylor model, for the
 product ½(uv − 1)² from its minimum of sharpness 4, and, in larger cells, for a diagonal network of two features that

@@ -1,9 +1,9 @@
 """Noise of the gradient keeps the mean sharpness below the threshold, and momentum widens the gap.
 
-Left: the cubic model at the edge, the same noise on both weights, at matched thresholds. The gap S* − E S grows as the
-noise's variance and as (1 + β)/(1 − β). A third of it comes from noise along the swing (dotted), two thirds from noise
-along the gradient of the sharpness; cycles add the rest (dashed). Right: what a run has beyond noise's gap. Cycles add
-to it by their inertia κ_e, for heavy ball, quasi-hyperbolic and aggregated momentum alike.
+(a) The cubic model at the edge, the same noise on both weights, at matched thresholds. The gap ΔS = S* − E S grows as
+the noise's variance and as (1 + β)/(1 − β). A third of it comes from noise along the swing (dotted), two thirds from
+noise along the gradient of the sharpness; cycles add the rest (dashed). (b) What a run has beyond noise's gap. Cycles
+add to it by their inertia κ_e, for heavy ball, quasi-hyperbolic and aggregated momentum alike.
 """
 
 from __future__ import annotations

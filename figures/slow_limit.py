@@ -1,7 +1,7 @@
 """The slow limit: momentum changes the speed of a catapult and not its size.
 
-At κ = 0.002 the orbits of gradient descent and of heavy ball at β = 0.9 lie on the same level line of
-H = y²/2 − α ln A + b²A²/4, without and with progressive sharpening. Away from the limit, drop and largest swing
+At κ = 0.002 the orbits of gradient descent and of heavy ball at β = 0.9 lie on the same level line of H = y²/2 − α ln
+A + b²A²/4 (y = S − S*, A = |x|), without and with progressive sharpening. Away from the limit, drop and largest swing
 depart in proportion to κ.
 """
 

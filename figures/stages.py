@@ -1,9 +1,9 @@
 """The four stages of a cycle of self-stabilization: gradient descent beside heavy ball.
 
-The cubic model with progressive sharpening, from the same point at the same threshold. Below S* the sharpness rises
-(progressive sharpening); above, the swing grows (blow-up); once larger than δ it lowers the sharpness
-(self-stabilization), and below S* it dies (return to stability). Gradient descent's cycle closes on a level line of H;
-heavy ball's carries inertia, and its return is far deeper.
+The cubic model with progressive sharpening, from the same point at the same threshold; y = S − S*. Below S* the
+sharpness rises (progressive sharpening); above, the swing grows (blow-up); once larger than δ it lowers the sharpness
+(self-stabilization), and below S* it dies (return to stability). Gradient descent's cycle closes on a level line of
+H; heavy ball's carries inertia, and its return is far deeper.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         axes[0, 0].plot([], [], color=colour, label=name)
         row[0].axhline(0.0, color=style.THEORY_COLOUR, linestyle="--", linewidth=0.8, label="threshold $S^*$")
         row[0].set_ylabel(label_of("excess_sharpness", r"$y/\sqrt{2\alpha}$"))
-        row[0].set_title(rf"{name}, excess, $\kappa={float(run['kappa']):.2g}$")
+        row[0].set_title(rf"{name}, sharpness, $\kappa={float(run['kappa']):.2g}$")
         row[1].plot(time, swing, color=colour)
         row[1].axhline(1.0, color=style.THEORY_COLOUR, linestyle=":", linewidth=0.8, label=r"swing $\delta$")
         row[1].set(yscale="log", ylabel=label_of("swing", r"$|x|/\delta$"), title=f"{name}, swing")

@@ -2,7 +2,7 @@
 
 One push on the sharpness keeps acting: at matched thresholds its effect grows to (1 + β)/(1 − β) times gradient
 descent's. In a catapult at small κ that is only a faster clock, and all momenta fall on the slow limit's orbit; at
-larger κ they leave it.
+larger κ they leave it. Here y = S − S*, and y₀ is its value at the start.
 """
 
 from __future__ import annotations
