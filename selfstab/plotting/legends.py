@@ -36,6 +36,12 @@ def key_below(ax: Axes, *, columns: int) -> None:
         legend(ax)
 
 
+def refresh_key(ax: Axes, *, new: bool) -> None:
+    """Add a legend to new axes, and to those that have one what has been drawn since."""
+    if new or ax.get_legend() is not None:
+        legend(ax)
+
+
 @styled
 def legend(ax: Axes, **options: Any) -> Legend:
     """Add the legend of the style to axes, each label named once.

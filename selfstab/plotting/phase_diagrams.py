@@ -15,7 +15,7 @@ from selfstab.plotting.legends import key_below
 from selfstab.plotting.look import BLANK, MARKERS, SEQUENTIAL, THEORY_COLOUR, styled
 from selfstab.plotting.methods import is_heavy_ball, momentum_colours, optimizer_name
 from selfstab.plotting.style import axes_or_new
-from selfstab.plotting.thresholds import draw_lr_at_threshold
+from selfstab.plotting.thresholds import draw_inertia_lines, draw_lr_at_threshold
 
 if TYPE_CHECKING:
     import xarray
@@ -223,19 +223,10 @@ class _Map:
 def _plane(ax: Axes, data: xarray.Dataset, contours: tuple[float, ...]) -> None:
     """Dress the axes of a phase diagram: 1 − β on a logarithmic axis named by β, and theory's contours of κ."""
     momentum, excess = data["momentum"].values, data["excess"].values
-    # Before the contours, whose labels are turned on the page.
     ax.set(xscale="log", yscale="log")
     ax.set_xlim(1.0 - momentum.min(), 1.0 - momentum.max())
     ax.set_ylim(excess.min(), excess.max())
-    if contours:
-        kappa = theory.inertia_number(excess[:, None], momentum)
-        lines = ax.contour(1.0 - momentum, excess, kappa, levels=contours, colors="white", linewidths=0.7)
-        # Labels where the lines cross a third of the axis of ε: there (1 + β)/(1 − β) = √(κ/ε).
-        third = float((excess.min() ** 2 * excess.max()) ** (1 / 3))
-        places = [(2.0 / (1.0 + np.sqrt(level / third)), third) for level in contours]
-        inside = [at for at in places if 1.0 - momentum.max() < at[0] < 1.0 - momentum.min()]
-        if inside:
-            ax.clabel(lines, fmt=lambda level: rf"$\kappa={level:g}$", fontsize=5.5, manual=inside)
+    draw_inertia_lines(ax, (momentum.min(), momentum.max()), (excess.min(), excess.max()), contours)
     ax.set(ylabel=label_of("excess", r"$\varepsilon=S/S^*-1$"), xlabel=label_of("momentum"))
     ticks = [b for b in _MOMENTUM_TICKS if momentum.min() <= b <= momentum.max()]
     ax.set_xticks([1.0 - b for b in ticks], [f"{b:g}" for b in ticks])

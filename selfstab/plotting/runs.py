@@ -11,7 +11,9 @@ from selfstab import former_names, phases, theory, validation
 from selfstab.kernels.measures import which_sharpness
 from selfstab.optimizers.settings import recorded_settings
 from selfstab.plotting.contract import require, require_run
+from selfstab.plotting.divergence import draw_until_divergence
 from selfstab.plotting.labels import TIMES, label_of
+from selfstab.plotting.legends import refresh_key
 from selfstab.plotting.look import SERIES, THEORY_COLOUR, styled
 from selfstab.plotting.methods import method, method_colour, momentum
 from selfstab.plotting.style import axes_or_new, line_properties
@@ -150,11 +152,14 @@ def draw_sharpness(
         If the run lacks one of these; the message names it.
     """
     _check(run, against, "step", "sharpness", *(["max_stable_sharpness"] if threshold else []))
+    new = ax is None
     ax = axes_or_new(ax, shows=f"sharpness against {against}")
     at, look = _against(run, against), _look(run, line)
     name = which_sharpness(run["max_stable_sharpness"]) if threshold else "sharpness"
     name = name if name in run else "sharpness"
-    ax.plot(at, run[name].values, **look)
+    thresholds = run["max_stable_sharpness"].values if threshold else run[name].values[:1]
+    shown_at, values = draw_until_divergence(ax, run, at, run[name].values, thresholds)
+    ax.plot(shown_at, values, **look)
     if "explicit_sharpness" in run:
         ax.plot(
             np.interp(run["explicit_step"].values, run["step"].values, at), run["explicit_sharpness"].values,
@@ -162,8 +167,7 @@ def draw_sharpness(
         )  # fmt: skip
     # A threshold of another sharpness says nothing of this one.
     if threshold and which_sharpness(run["max_stable_sharpness"]) == name:
-        thresholds = run["max_stable_sharpness"].values
-        draw_threshold(ax, at, thresholds, near=np.append(run[name].values, thresholds[-1:]))
+        draw_threshold(ax, shown_at, thresholds[: shown_at.size], near=np.append(values, thresholds[-1:]))
     if "predicted_final_sharpness" in run:
         ax.axhline(
             float(run["predicted_final_sharpness"]), color=THEORY_COLOUR, linestyle="-.", linewidth=0.8,
@@ -171,6 +175,7 @@ def draw_sharpness(
         )  # fmt: skip
     _name_time(ax, against)
     ax.set(ylabel=label_of(name))
+    refresh_key(ax, new=new)
     return ax
 
 
@@ -201,6 +206,7 @@ def draw_loss(run: xarray.Dataset, ax: Axes | None = None, *, against: str = "st
     """
     _check(run, against, "loss")
     run = former_names.with_names_of_today(run, former_names.SWING)
+    new = ax is None
     ax = axes_or_new(ax, shows=f"loss against {against}")
     ax.plot(_against(run, against), run["loss"].values, **_look(run, line))
     if "peak_excess_sharpness" in run:
@@ -214,6 +220,7 @@ def draw_loss(run: xarray.Dataset, ax: Axes | None = None, *, against: str = "st
         ax.set_yscale("log")
     _name_time(ax, against)
     ax.set(ylabel=label_of("loss"))
+    refresh_key(ax, new=new)
     return ax
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -98,3 +99,32 @@ def draw_lr_at_threshold(ax: Axes, momenta: tuple[float, float], sharpness: floa
         label = r"theory, $\eta S=2(1+\beta)$" if colour == THEORY_COLOUR else None
         across, up = points if upwards else points[::-1]
         ax.plot(across, up, color=colour, linewidth=width, linestyle="--", label=label)
+
+
+def draw_inertia_lines(
+    ax: Axes, momenta: tuple[float, float], excess: tuple[float, float], levels: Iterable[float]
+) -> None:
+    """Draw the lines ε = κ((1 − β)/(1 + β))² of inertia numbers κ, each named along itself, over 1 − β and ε.
+
+    Parameters
+    ----------
+    ax
+        Axes with logarithmic scales and their final limits.
+    momenta, excess
+        The least and the largest β and ε.
+    levels
+        Values of κ.
+    """
+    rest = np.geomspace(1.0 - momenta[0], 1.0 - momenta[1], 400)
+    for level in levels:
+        line = level * (rest / (2.0 - rest)) ** 2
+        inside = np.flatnonzero((line > excess[0]) & (line < excess[1]))
+        ax.plot(rest, line, color="white", linewidth=0.7)
+        if inside.size < 60:  # too short to be named
+            continue
+        k = int(inside[inside.size // 2])
+        ax.text(
+            rest[k], line[k], rf"$\kappa={level:g}$", color="white", fontsize=5.5, ha="center", va="bottom",
+            rotation=np.degrees(np.arctan2(line[k + 1] - line[k], rest[k + 1] - rest[k])) % 180.0 - 180.0,
+            rotation_mode="anchor", transform_rotates_text=True, clip_on=True,
+        )  # fmt: skip

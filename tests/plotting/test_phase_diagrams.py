@@ -65,13 +65,20 @@ def test_contours_are_lines_of_equal_inertia():
     ax = phase_diagrams.draw_phases(
         xarray.Dataset({"phase": (tuple(coords), phase)}, coords), contours=(0.5, 5.0)
     )
-    contour = ax.collections[-1]
-    assert contour.levels.tolist() == [0.5, 5.0]
-    for level, path in zip(contour.levels, contour.get_paths(), strict=True):
-        assert len(path.vertices) > 40
-        x, y = path.vertices.T
-        # Interpolated within a cell, over which κ grows by a tenth at most: that of a straight line is off by less.
-        assert theory.inertia_number(y, 1.0 - x) == pytest.approx(np.full(x.size, level), rel=0.01)
+    lines = [line for line in ax.lines if line.get_color() == "white"]
+    for level, line in zip((0.5, 5.0), lines, strict=True):
+        x, y = line.get_data()
+        assert theory.inertia_number(y, 1.0 - x) == pytest.approx(np.full(x.size, level), rel=1e-12)
+    # The labels are within the axes, on their lines, and turned along them on the page.
+    for level, label in zip((0.5, 5.0), ax.texts, strict=True):
+        x, y = label.get_position()
+        assert 0.02 < x < 1.0
+        assert 1e-3 < y < 1.0
+        assert theory.inertia_number(y, 1.0 - x) == pytest.approx(level)
+        ends = ax.transData.transform([(s * x, level * (s * x / (2 - s * x)) ** 2) for s in (0.999, 1.001)])
+        slope = np.degrees(np.arctan2(*(ends[1] - ends[0])[::-1]))
+        assert (label.get_rotation() - slope + 90.0) % 180.0 - 90.0 == pytest.approx(0.0, abs=0.5)
+        assert abs((label.get_rotation() + 180.0) % 360.0 - 180.0) < 90.0  # to be read from below
 
 
 def test_overshoot_is_masked_where_there_is_none(plane):
