@@ -11,7 +11,7 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.plotting.contract import require_run
-from selfstab.plotting.labels import label_of
+from selfstab.plotting.labels import LAWS_END, label_of
 from selfstab.plotting.legends import shared_legend
 from selfstab.plotting.look import SINGLE_COLUMN, THEORY_COLOUR, styled
 from selfstab.plotting.methods import is_heavy_ball, method, method_colour, momentum
@@ -192,9 +192,7 @@ class _Panel:
         heights = [*self._sharpness[np.isfinite(self._sharpness)], *finite[:1], *finite[-1:]]
         if "predicted_final_sharpness" in run:
             final = float(run["predicted_final_sharpness"])
-            ax.axhline(
-                final, color=THEORY_COLOUR, linestyle="-.", linewidth=0.8, label=r"$S^*-y_0(2G(\kappa)-1)$"
-            )
+            ax.axhline(final, color=THEORY_COLOUR, linestyle="-.", linewidth=0.8, label=LAWS_END)
             heights.append(final)
         look: dict[str, Any] = {"color": colour, "linestyle": "none"}
         (self._past,) = ax.plot([], [], marker=".", markersize=1.2, alpha=0.3, **look)

@@ -125,6 +125,9 @@ QUANTITIES: Final = {
 }
 """Quantities by key: the names of variables and axes of datasets, where there are such."""
 
+LAWS_END: Final = r"end by the law, $S^*-y_0(2G(\kappa)-1)$"
+"""Of the line where the overshoot law ends a catapult."""
+
 
 def label_of(quantity: str, form: str = "") -> str:
     r"""Return what is written at the axis of a quantity.

@@ -8,7 +8,7 @@ import numpy as np
 
 from selfstab import former_names, theory
 from selfstab.plotting.contract import require_run
-from selfstab.plotting.labels import label_of
+from selfstab.plotting.labels import LAWS_END, label_of
 from selfstab.plotting.look import SEQUENTIAL, THEORY_COLOUR, styled
 from selfstab.plotting.style import axes_or_new
 
@@ -62,7 +62,7 @@ def draw_plane(run: xarray.Dataset, ax: Axes | None = None) -> Axes:
     if "predicted_final_sharpness" in run:
         ax.axhline(
             float(run["predicted_final_sharpness"]), color=THEORY_COLOUR, linestyle="-.", linewidth=0.8,
-            label=r"$S^*-y_0(2G(\kappa)-1)$",
+            label=LAWS_END,
         )  # fmt: skip
     if {"peak_excess_sharpness", "stabilization"} <= {*run.variables}:
         swing = float(

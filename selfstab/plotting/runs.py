@@ -12,7 +12,7 @@ from selfstab.kernels.measures import which_sharpness
 from selfstab.optimizers.settings import recorded_settings
 from selfstab.plotting.contract import require, require_run
 from selfstab.plotting.divergence import draw_until_divergence
-from selfstab.plotting.labels import TIMES, label_of
+from selfstab.plotting.labels import LAWS_END, TIMES, label_of
 from selfstab.plotting.legends import refresh_key
 from selfstab.plotting.look import SERIES, THEORY_COLOUR, styled
 from selfstab.plotting.methods import method, method_colour, momentum
@@ -171,7 +171,7 @@ def draw_sharpness(
     if "predicted_final_sharpness" in run:
         ax.axhline(
             float(run["predicted_final_sharpness"]), color=THEORY_COLOUR, linestyle="-.", linewidth=0.8,
-            label=r"$S^*-y_0(2G(\kappa)-1)$",
+            label=LAWS_END,
         )  # fmt: skip
     _name_time(ax, against)
     ax.set(ylabel=label_of(name))
