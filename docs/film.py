@@ -19,10 +19,11 @@ from matplotlib.animation import FuncAnimation, PillowWriter
 from PIL import Image
 
 import selfstab as ss
+from selfstab.plotting.labels import label_of
 from selfstab.plotting.methods import METHOD_COLOURS
 
 STEPS = 160
-NAMES = {"GD": "gradient descent", "PHB": "momentum 0.9"}
+NAMES = {"GD": "gradient descent", "PHB": r"momentum, $\beta=0.9$"}
 
 
 def runs() -> dict[str, object]:
@@ -50,17 +51,30 @@ def film(path: Path, frames: int, pause: int) -> None:
         threshold = float(data["PHB"].max_stable_sharpness[0])
         left.axhline(threshold, color="0.3", linestyle="--", linewidth=1)
         left.text(
-            STEPS, threshold + 0.05, "stability threshold", ha="right", va="bottom", color="0.3", fontsize=8
+            STEPS,
+            threshold + 0.05,
+            "stability threshold, $S^*$",
+            ha="right",
+            va="bottom",
+            color="0.3",
+            fontsize=8,
         )
         highest = max(float(run.sharpness.max()) for run in data.values())
-        left.set(xlim=(0, STEPS), ylim=(2.0, highest + 0.35), xlabel="step", ylabel="sharpness")
+        left.set(
+            xlim=(0, STEPS), ylim=(2.0, highest + 0.35), xlabel=label_of("step"), ylabel=label_of("sharpness")
+        )
         u = np.linspace(0.2, 2.6, 200)
         v = np.linspace(0.0, 2.0, 200)
         height = 0.5 * (np.outer(v, u) - 1.0) ** 2
         right.contourf(u, v, np.sqrt(height), levels=24, cmap="Greys", vmax=4.0)
         right.plot(u, 1.0 / u, color="0.45", linewidth=1)
         right.text(1.0, 1.1, "minima", color="0.35", fontsize=8, ha="left", va="bottom")
-        right.set(xlim=(0.6, 2.4), ylim=(0.2, 1.5), xlabel="weight $u$", ylabel="weight $v$")
+        right.set(
+            xlim=(0.6, 2.4),
+            ylim=(0.2, 1.5),
+            xlabel=label_of("weight", "$u$"),
+            ylabel=label_of("weight", "$v$"),
+        )
         left.set_title("sharpness of the loss", fontsize=9)
         right.set_title("weights in the valley", fontsize=9)
         lines = {name: left.plot([], [], color=METHOD_COLOURS[name], label=NAMES[name])[0] for name in data}

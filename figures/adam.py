@@ -16,6 +16,7 @@ import xarray
 import selfstab as ss
 from selfstab import theory
 from selfstab.plotting import style
+from selfstab.plotting.labels import label_of
 from selfstab.verification.adam import catapult
 
 from . import momenta, require
@@ -99,32 +100,36 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
             data["share"]["share"], data["share"]["ratio"].sel(momentum=beta), linestyle="none",
             marker=momenta.MARKERS[beta], label=rf"$\beta_1={beta:g}$", **look,
         )  # fmt: skip
-    left.set(xscale="log", xlabel="share of the preconditioner, $R$", ylabel=r"(overshoot $-$ 1)/$\kappa$")
+    left.set(xscale="log", xlabel=label_of("share_of_preconditioner"))
+    left.set(ylabel=label_of("overshoot", r"(drop/(2$y_0$) $-$ 1)/$\kappa$"), title="without fading")
+    left.plot([], [], color=style.THEORY_COLOUR, label="theory")
     left.legend()
     faded = np.geomspace(0.015, 7.0, 100)
-    middle.plot(faded, np.sqrt(1.0 + 2.0 * faded), color=style.THEORY_COLOUR, label=r"$\sqrt{1+2x}$")
+    middle.plot(faded, np.sqrt(1.0 + 2.0 * faded), color=style.THEORY_COLOUR, label=r"theory, $\sqrt{1+2x}$")
     for beta in data["fading"]["momentum"].values:
         middle.plot(
-            data["fading"]["faded"], data["fading"]["fall"].sel(momentum=beta), linestyle="none",
-            marker=momenta.MARKERS[beta], color=momenta.COLOURS[beta],
+            data["fading"]["faded"], data["fading"]["fall"].sel(momentum=beta), label=rf"$\beta_1={beta:g}$",
+            **momenta.open_points(beta),
         )  # fmt: skip
     middle.set(
-        xscale="log", yscale="log", xlabel=r"$x=(1-\beta_2)T/(2\varepsilon)$", ylabel=r"drop$/(2y_0)$",
+        xscale="log", yscale="log", xlabel=label_of("fading"), ylabel=label_of("overshoot"), title="with fading",
     )  # fmt: skip
     middle.set_yticks([1, 2, 3], ["1", "2", "3"])
     middle.minorticks_off()
     middle.legend()
-    for name, colour in (("frozen", "#ee7733"), ("moving", "#0077bb")):
+    for name, line in (("moving", "-"), ("frozen", ":")):
         run = data[name]
-        label = "P moves" if name == "moving" else f"P frozen at {FROZEN_AFTER}"
+        label = "preconditioner moves" if name == "moving" else f"frozen at step {FROZEN_AFTER}"
         right.plot(
             run["step"],
             run["preconditioned_sharpness"] / run["max_stable_sharpness"],
-            color=colour,
+            color=momenta.COLOURS[0.9],
+            linestyle=line,
             label=label,
         )
-    right.axhline(1.0, color=style.THEORY_COLOUR, linestyle="--", linewidth=0.8)
-    right.set(xlabel="step", ylabel="preconditioned sharpness/threshold", ylim=(0.0, 1.6))
+    right.axhline(1.0, color=style.THEORY_COLOUR, linestyle="--", linewidth=0.8, label="threshold $S^*$")
+    right.set(xlabel=label_of("step"), ylabel=label_of("preconditioned_sharpness", "$/S^*$"), ylim=(0.0, 1.9))
+    right.set_title("digits network")
     right.legend()
     style.label_panels([left, middle, right])
     return figure

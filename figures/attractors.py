@@ -16,6 +16,7 @@ import numpy as np
 import selfstab as ss
 from selfstab.plotting import refined as refined_drawing
 from selfstab.plotting import style
+from selfstab.plotting.labels import label_of
 
 from . import require
 
@@ -61,7 +62,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         refined.isel(cell=near.values), axes[0], measure="level", edges=True, sharpness=1.0
     )
     axes[0].set(xlim=(2.96, 3.04), ylim=(0.488, 0.512), title="refined threshold")
-    figure.axes[-1].set_ylabel("times a cell is halved")
+    figure.axes[-1].set_ylabel(label_of("halvings"))
     refined_drawing.draw_orbits(data["orbits"], axes[1], sharpness=1.0, cycle=(0.0, -2.0, 0.0))
     axes[1].set_title("period doubling")
     for line in axes[1].lines:
@@ -69,7 +70,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
             line.set_label("_the line of (a)")
     both = ((1.0 + MOMENTUM) * 16.0 / 9.0, (1.0 + MOMENTUM) * 2.0)
     refined_drawing.draw_continuation(data["branches"], axes[2], bistable=both)
-    axes[2].set(title=rf"hysteresis, $\beta={MOMENTUM:g}$", ylabel="final loss, $L$")
+    axes[2].set(title=rf"hysteresis, $\beta={MOMENTUM:g}$", ylabel=label_of("final_loss"))
     for line in axes[2].lines:
         line.set_markevery(3)  # markers of all rates are one smear
     for ax in axes:

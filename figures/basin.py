@@ -14,6 +14,7 @@ import numpy as np
 import selfstab as ss
 from selfstab import phases
 from selfstab.plotting import phase_diagrams, style
+from selfstab.plotting.labels import label_of
 
 from . import outcomes, require
 
@@ -68,7 +69,13 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
             outcomes.leave_out_rare(ax, sweep)
             limits = ax.get_xlim(), ax.get_ylim()
             _minima(ax)
-            ax.set(xlabel="start, $u$", ylabel="start, $v$", xlim=limits[0], ylim=limits[1], aspect="equal")
+            ax.set(
+                xlabel=label_of("start", "$u$"),
+                ylabel=label_of("start", "$v$"),
+                xlim=limits[0],
+                ylim=limits[1],
+                aspect="equal",
+            )
         whole.set_title(rf"{name}, $\beta={beta:g}$")
         zoom.set_title(f"detail of ({'ab'[column]})")
         (u0, u1), (v0, v1) = ZOOMS[name]["u"], ZOOMS[name]["v"]

@@ -1,8 +1,8 @@
 """One catapult: gradient descent beside heavy ball.
 
-The cubic Taylor model from the same relative excess over the same threshold. Gradient descent has κ = ε ≪ 1: its orbit
-keeps the slow limit's H, and the sharpness falls by 2y₀. Heavy ball at β = 0.9 has κ = 361 ε: its orbit leaves the
-level line outwards, and the sharpness falls to S* − y₀(2G(κ) − 1).
+The cubic Taylor model from the same excess ε above the same threshold; y = S − S*, and y₀ is its largest. Gradient
+descent has κ = ε ≪ 1: its orbit keeps the slow limit's H, and the sharpness falls by 2y₀. Heavy ball at β = 0.9 has κ
+= 361 ε: its orbit leaves the level line outwards, and the sharpness falls to S* − y₀(2G(κ) − 1).
 """
 
 from __future__ import annotations
@@ -78,8 +78,9 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         titles = ("displacement", "sharpness", "loss", rf"$\kappa = {kappa:.3g}$")
         for ax, title in zip(row, titles, strict=True):
             ax.set_title(f"{methods.method(run)}, {title}")
+    axes[0, 3].plot([], [], color="#aaaaaa", linewidth=0.4, label="level lines of $H$")
     style.label_panels(list(axes.flat))
-    style.shared_legend(figure, list(axes.flat), columns=5)
+    style.shared_legend(figure, [axes[0, 0], axes[1, 0], *axes.flat], columns=6)
     return figure
 
 

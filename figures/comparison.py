@@ -181,9 +181,11 @@ def draw(data: Mapping[str, xarray.Dataset]) -> Figure:
                 runs.mark_divergence(run, sharpness, "sharpness", against="effective_time")
         if kind == "constant":  # all happens in the first steps
             first = float(data["constant_gd"]["effective_time"][1])
-            for ax in (loss, sharpness):
-                ax.set_xscale("symlog", linthresh=first)
-                ax.set_xlim(left=-0.05 * first)
+        else:  # in equal steps gradient descent covers a small part of heavy ball's time
+            first = 0.2 * float(data["warmup_gd_steps"]["effective_time"][-1])
+        for ax in (loss, sharpness):
+            ax.set_xscale("symlog", linthresh=first)
+            ax.set_xlim(left=-0.05 * first)
         loss.set_xlabel("")
         loss.set_title(title.lower())
         sharpness.set_title(title.lower())

@@ -1,9 +1,10 @@
 """The constrained trajectory under momentum, and the predicted dynamics about it.
 
-A loss of three weights, ½(1 + y + q²/2)x² − ay + ½kq²: q falls slowly, and with it the rate α of progressive sharpening
-changes along the edge. The constrained trajectory is heavy ball projected after each step onto sharpness S* and no
-gradient along u; about it the run swings as predicted to second order. Measured at ever smaller swings, the relative
-error falls nearly as the swing's square: its first order, from the curvature of the sharpness, is small on this loss.
+A loss of three weights, ½(1 + y + q²/2)x² − ay + ½kq²: q falls slowly, and with it the rate α of progressive
+sharpening changes along the edge. The constrained trajectory is heavy ball projected after each step onto sharpness
+S* and no gradient along u; about it the run swings as predicted to second order. Measured at ever smaller swings, the
+relative error falls nearly as the swing's square: its first order, from the curvature of the sharpness, is small on
+this loss. In (a) y is S − S*.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import xarray
 
 from selfstab.plotting import style
+from selfstab.plotting.labels import label_of
 from selfstab.verification import constrained
 
 from . import momenta, require
@@ -72,13 +74,17 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     axes[0].plot(
         run["step"][few], 1e3 * run["excess_sharpness"][few], label=rf"run, $\beta={SHOWN:g}$", **points
     )
-    axes[0].set(xlabel="step, $t$", ylabel="excess, $S-S^*$ ($10^{-3}$/lr)", title="sharpness")
+    axes[0].axhline(0.0, color=style.THEORY_COLOUR, linestyle=":", linewidth=0.8, label="threshold $S^*$")
+    axes[0].set(
+        xlabel=label_of("step"), ylabel=label_of("excess_sharpness", "$y$ ($10^{-3}$/lr)"), title="sharpness"
+    )
     axes[1].plot(run["step"], 1e3 * run["swing"], color=style.THEORY_COLOUR)
     axes[1].plot(run["step"][few], 1e3 * run["displacement"][few], **points)
     axes[1].plot(
         run["step"], 1e3 * run["width"], color=style.THEORY_COLOUR, linestyle="--", label=r"balance, $\delta$"
     )
-    axes[1].set(xlabel="step, $t$", ylabel=r"displacement, $|x|$ ($10^{-3}$ weight)", title="displacement")
+    axes[1].set(xlabel=label_of("step"), ylabel=label_of("displacement", "$|x|$ ($10^{-3}$ weight)"))
+    axes[1].set_title("displacement")
     for beta in errors["momentum"].values:
         axes[2].plot(
             errors["scale"], errors["error"].sel(momentum=beta), linestyle="none", marker=momenta.MARKERS[beta],
@@ -86,18 +92,18 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         )  # fmt: skip
         last = float(errors["error"].sel(momentum=beta)[-1] / errors["scale"][-1] ** 2)
         axes[2].plot(errors["scale"], last * errors["scale"] ** 2, color=momenta.COLOURS[beta], linewidth=0.6)
-    axes[2].plot([], [], color="#777777", linewidth=0.6, label="proportional to the swing's square")
+    axes[2].plot([], [], color="#777777", linewidth=0.6, label="swing's square")
     axes[2].set(
         xscale="log",
         yscale="log",
-        xlabel="scale of the swing",
-        ylabel="error / largest excess",
+        xlabel=label_of("swing_scale"),
+        ylabel=label_of("error_of_excess"),
         title="error of the prediction",
     )
     axes[2].set_xticks(errors["scale"].values, [f"{scale:g}" for scale in errors["scale"].values])
     axes[2].minorticks_off()
     style.label_panels(list(axes))
-    style.shared_legend(figure, list(axes), columns=6)
+    style.shared_legend(figure, list(axes), columns=7)
     return figure
 
 

@@ -1,4 +1,4 @@
-"""What a loss adds to the overshoot law, to first order in the relative excess.
+"""What a loss adds to the overshoot law, to first order in the excess.
 
 The overshoot is G(κ) + ε(σP + τQ + R). P, Q and R are the same for every loss. Two numbers of the loss decide: σ, how
 the sharpness bends along the minima, and τ, the quartic part along the swing. At κ = 1 and growing ε, three toys leave
@@ -14,6 +14,7 @@ import xarray
 
 from selfstab import theory
 from selfstab.plotting import style
+from selfstab.plotting.labels import label_of
 from selfstab.verification import universality
 
 from . import require
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 TITLE = "What a loss adds to the overshoot law"
 
-LOSSES = {"CubicTaylor": ("o", "#0077bb"), "Product": ("s", "#ee7733"), "Chain": ("^", "#009988")}
-PARTS = {"P": ("#cc3311", "-"), "Q": ("#33bbee", "--"), "R": ("#555555", ":")}
+LOSSES = {"CubicTaylor": ("o", "#4477aa"), "Product": ("s", "#117733"), "Chain": ("^", "#882255")}
+PARTS = {"P": ("#222222", "-"), "Q": ("#222222", "--"), "R": ("#222222", ":")}
 KAPPA = 1.0
 MOMENTA = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 
@@ -63,8 +64,10 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         left.plot(kappa, part / law, color=colour, linestyle=line, label=f"${name}/G$")
     left.axhline(0.0, color="#bbbbbb", linewidth=0.5, zorder=0)
     left.set_xscale("log")
-    left.set_yscale("symlog", linthresh=1.0)
-    left.set(xlabel=r"inertia number, $\kappa$", ylabel="universal function / $G$")
+    left.set_yscale("asinh", linear_width=1.0)
+    left.set_yticks([-100.0, -10.0, -1.0, 0.0, 1.0, 10.0], ["−100", "−10", "−1", "0", "1", "10"])
+    left.set_yticks([], minor=True)
+    left.set(xlabel=label_of("inertia_number"), ylabel=label_of("universal_functions"))
     left.set_title("universal functions")
     left.legend()
     table = data["deviation"]
@@ -79,11 +82,11 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
             excess, deviation, linestyle="none", marker=marker, color=colour, markersize=3.2,
             label=rf"{name}: $\sigma={sigma:.3g}$, $\tau={tau:.3g}$",
         )  # fmt: skip
-    right.set(xscale="log", yscale="log", xlabel=r"relative excess, $\varepsilon$")
-    right.set(ylabel=rf"|overshoot/$G$ $-$ 1| at $\kappa={KAPPA:g}$")
+    right.set(xscale="log", yscale="log", xlabel=label_of("excess"))
+    right.set(ylabel=label_of("size_of_deviation"))
     right.plot([], [], color=style.THEORY_COLOUR, label="theory, first order")
     right.set_ylim(bottom=1e-6)  # room for the key below the points
-    right.set_title("deviation from the law")
+    right.set_title(rf"deviation from the law, $\kappa={KAPPA:g}$")
     right.legend(loc="lower right")
     style.label_panels([left, right])
     return figure

@@ -14,6 +14,7 @@ import numpy as np
 import xarray
 
 from selfstab.plotting import methods, style
+from selfstab.plotting.labels import label_of
 from selfstab.verification import flows
 
 from . import momenta, require
@@ -98,14 +99,14 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
             zorder=0,
             label="threshold $S^*$",
         )
-        row[0].set(ylabel="sharpness, $S$ (1/lr)", title=rf"sharpness, $\beta={beta:g}$")
-        row[1].set(ylabel="loss, mean of the swing", title=rf"loss, $\beta={beta:g}$")
-        row[2].set(ylabel="distance (weight)", yscale="log", ylim=(1e-3, 4.0))
+        row[0].set(ylabel=label_of("sharpness"), title=rf"sharpness, $\beta={beta:g}$")
+        row[1].set(ylabel=label_of("mean_loss"), title=rf"loss, $\beta={beta:g}$")
+        row[2].set(ylabel=label_of("distance_to_run"), yscale="log", ylim=(1e-3, 4.0))
         row[2].set_title(rf"distance to the run, $\beta={beta:g}$")
     for ax in axes[1]:
-        ax.set_xlabel(r"effective time, $t\,(1+\beta)/(1-\beta)$")
+        ax.set_xlabel(label_of("effective_time", r"$t\,(1+\beta)/(1-\beta)$"))
     style.label_panels(list(axes.ravel()))
-    style.shared_legend(figure, list(axes.ravel()), columns=4)
+    style.shared_legend(figure, [axes[0, 0], axes[1, 0], axes[0, 2]], columns=4)
     return figure
 
 

@@ -15,6 +15,7 @@ import xarray
 import selfstab as ss
 from selfstab import theory
 from selfstab.plotting import style
+from selfstab.plotting.labels import label_of
 from selfstab.verification import fits
 
 from . import momenta, require
@@ -84,7 +85,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
             linestyle="-" if beta else "--",
             label=rf"run, $\beta={beta:g}$",
         )
-    axes[0].set(xlabel="time (cycles)", ylabel=r"excess sharpness, $(S-S^*)/\sqrt{2\alpha}$")
+    axes[0].set(xlabel=label_of("time_in_cycles"), ylabel=label_of("excess_sharpness", r"$y/\sqrt{2\alpha}$"))
     small = data["small"]
     kappa = small["kappa"].values
     fine = np.geomspace(kappa[0], kappa[-1], 100)
@@ -98,10 +99,10 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     axes[1].set(
         xscale="log",
         yscale="log",
-        xlabel=r"edge inertia number, $\kappa$",
-        ylabel="growth a cycle, logarithm",
+        xlabel=label_of("edge_inertia_number"),
+        ylabel=label_of("growth_per_cycle"),
     )
-    axes[2].set(xscale="log", xlabel=r"edge inertia number, $\kappa$", ylabel="period / leading order")
+    axes[2].set(xscale="log", xlabel=label_of("edge_inertia_number"), ylabel=label_of("period"))
     for ax, title in zip(axes, ("two runs", "growth", "period"), strict=True):
         ax.set_title(title)
     style.label_panels(list(axes))

@@ -15,6 +15,7 @@ import xarray
 import selfstab as ss
 from selfstab import theory
 from selfstab.plotting import style
+from selfstab.plotting.labels import label_of
 
 from . import momenta, require
 
@@ -83,7 +84,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
             table["coupling"], table["drift"].sel(momentum=beta), **momenta.open_points(beta),
             label=rf"$\beta={beta:g}$, $\zeta_c={theory.critical_coupling(beta):.3g}$",
         )  # fmt: skip
-    ax.set(xlabel=r"coupling, $\zeta/\zeta_c$", ylabel=r"energy drift / drift at $\zeta=0$")
+    ax.set(xlabel=label_of("coupling"), ylabel=label_of("energy_drift"))
     ax.legend()
     return figure
 

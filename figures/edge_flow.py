@@ -16,7 +16,8 @@ from matplotlib.ticker import NullFormatter
 
 import selfstab as ss
 from selfstab import theory
-from selfstab.plotting import style
+from selfstab.plotting import methods, style
+from selfstab.plotting.labels import label_of
 from selfstab.verification import edge_flow, predicted
 
 from . import momenta, require
@@ -33,8 +34,8 @@ DIGITS = {0.7: 60, 0.9: 45}
 FLOWS = {
     "edge": ("edge flow", {"color": style.THEORY_COLOUR}),
     "first": ("without inertia", {"color": style.THEORY_COLOUR, "ls": ":"}),
-    "rod": ("rod flow", {"color": "#ee7733", "ls": "--", "lw": 0.9}),
-    "averaged": ("averaged flow", {"color": "0.55", "ls": "-.", "lw": 0.9}),
+    "rod": ("rod flow", {"color": methods.METHOD_COLOURS["rod flow"], "ls": "--", "lw": 0.9}),
+    "averaged": ("averaged flow", {"color": methods.METHOD_COLOURS["averaged flow"], "ls": "-.", "lw": 0.9}),
 }
 
 
@@ -97,11 +98,11 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     for name, (_, line) in FLOWS.items():
         if name in drops:
             axes[0].plot(drops["kappa"], drops[name], **line)
-    points = {"linestyle": "none", "marker": momenta.MARKERS[0.9], "color": "0.2", "markersize": 2.6}
-    axes[0].plot(drops["kappa"], drops["run"], **points)
-    axes[0].set(
-        xscale="log", yscale="log", xlabel=r"inertia number $\kappa$", ylabel=r"drop of sharpness / $2y_0$"
-    )
+    points = {"linestyle": "none", "markersize": 2.8}
+    of_drops = points | {"marker": momenta.MARKERS[MOMENTUM], "color": momenta.COLOURS[MOMENTUM]}
+    axes[0].plot(drops["kappa"], drops["run"], **of_drops)
+    axes[0].set_title(rf"overshoot, $\beta={MOMENTUM:g}$")
+    axes[0].set(xscale="log", yscale="log", xlabel=label_of("inertia_number"), ylabel=label_of("overshoot"))
     shown = [momentum for momentum in DIGITS if f"digits_{momentum:g}" in data]
     axes[0].set_yticks([1, 2, 4, 8], ["1", "2", "4", "8"])
     axes[0].yaxis.set_minor_formatter(NullFormatter())
@@ -109,11 +110,15 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         part = data[f"digits_{momentum:g}"]
         for name, (label, line) in FLOWS.items():
             ax.plot(part["step"], part[name], label=label, **line)
-        ax.plot(part["step"], part["run"], label="run", markevery=3, **points)
-        ax.axhline(predicted.THRESHOLD, color="0.6", lw=0.7, ls=":", zorder=0)
-        ax.set(xlabel="step", ylabel="sharpness $S$", title=rf"$\beta={momentum:g}$", ylim=(2.7, 5.8))
+        look = points | {"marker": momenta.MARKERS[momentum], "color": momenta.COLOURS[momentum]}
+        ax.plot(part["step"], part["run"], label=rf"run, $\beta={momentum:g}$", markevery=3, **look)
+        ax.axhline(
+            predicted.THRESHOLD, color=style.THEORY_COLOUR, lw=0.8, ls="--", zorder=0, label="threshold $S^*$"
+        )
+        ax.set(xlabel=label_of("step"), ylabel=label_of("sharpness"), ylim=(2.7, 5.8))
+        ax.set_title(rf"digits network, $\beta={momentum:g}$")
     style.label_panels(list(axes))
-    style.shared_legend(figure, list(axes[1:]), columns=5)
+    style.shared_legend(figure, list(axes[1:]), columns=7)
     return figure
 
 

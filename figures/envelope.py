@@ -1,7 +1,7 @@
 """The envelope of the oscillation obeys heavy ball itself.
 
-A catapult of the cubic model at β = 0.9: the displacement alternates between ±A_t, and A_t, iterated alone from
-A_{t+1} − A_t − β(A_t − A_{t−1}) = ηy_t A_t beside y, is its envelope to rounding.
+A catapult of the cubic model at β = 0.9, y = S − S*: the displacement alternates between ±A_t, and A_t, iterated
+alone from A_{t+1} − A_t − β(A_t − A_{t−1}) = ηy_t A_t beside y, is its envelope to rounding.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import xarray
 import selfstab as ss
 from selfstab import theory
 from selfstab.plotting import methods, style
+from selfstab.plotting.labels import label_of
 
 from . import require
 
@@ -69,10 +70,12 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         linewidth=0.8,
         label="envelope's equation",
     )
-    right.plot(run["step"], run["excess_sharpness"], label="run", **points)
-    left.set(xlabel="step, $t$", ylabel=r"displacement, $x\,b/y_0$")
-    right.set(xlabel="step, $t$", ylabel="excess sharpness, $(S-S^*)/y_0$")
-    left.set_title("swing")
+    right.plot(
+        run["step"], run["excess_sharpness"], label=rf"run, $\beta={MOMENTUM:g}$", markevery=4, **points
+    )
+    left.set(xlabel=label_of("step"), ylabel=label_of("displacement", "$b\\,x/y_0$"))
+    right.set(xlabel=label_of("step"), ylabel=label_of("excess_sharpness", "$y/y_0$"))
+    left.set_title("displacement")
     right.set_title("sharpness")
     right.legend()
     style.label_panels([left, right])

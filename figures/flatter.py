@@ -18,6 +18,7 @@ import numpy as np
 from selfstab import experiments
 from selfstab.experiments.surveys import surveys
 from selfstab.plotting import methods, style
+from selfstab.plotting.labels import label_of
 
 from . import require
 
@@ -68,7 +69,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     draw_map(data["lr"], lr, "warmup", "threshold")
     image = draw_map(data["start"], start, "momentum", "scale")
     bar = figure.colorbar(
-        image, ax=[lr, start], label="mean sharpness, PHB/GD − 1", extend="min", fraction=0.05
+        image, ax=[lr, start], label=label_of("mean_sharpness", "PHB/GD $-$ 1"), extend="min", fraction=0.05
     )
     bar.ax.set_ylim(-REACH, 0.1)  # no cell is beyond
     draw_cost(data, cost)
@@ -100,7 +101,16 @@ def _draw_scan(data: xarray.Dataset, ax: Axes) -> None:
         at = data.sel(optimizer=name)
         colour = methods.METHOD_COLOURS[word]
         ended = at["mean_sharpness"]
-        ax.plot(threshold, ended.mean("seed"), color=colour, linewidth=0.9, label=word)
+        ax.plot(threshold, ended.mean("seed"), color=colour, linewidth=0.9)
+        ax.plot(
+            [],
+            [],
+            color=colour,
+            linewidth=0.9,
+            marker=marker,
+            markersize=2.5,
+            label=f"{word}: seeds and mean",
+        )
         shift = (k - 0.5) * 0.02
         for seed in at["seed"].values:
             ax.plot(
@@ -119,10 +129,11 @@ def _draw_scan(data: xarray.Dataset, ax: Axes) -> None:
                     fontsize=6.0, transform=ax.get_xaxis_transform(),
                 )  # fmt: skip
     ax.set(
-        xlabel="threshold after warmup, $S^*=2(1+\\beta)/\\eta$ (1/lr)",
-        ylabel="mean sharpness at the end (1/lr)",
+        xlabel=label_of("max_stable_sharpness"),
+        ylabel=label_of("mean_sharpness"),
     )
     ax.set_ylim(top=1.12 * float(threshold.max()))
+    ax.margins(x=0.08)
 
 
 def explain(ax: Axes) -> None:
@@ -166,8 +177,8 @@ def draw_map(data: xarray.Dataset, ax: Axes, across: str, up: str) -> object:
         axis.set_ticks(data[name].values, [f"{value:g}" for value in data[name].values])
         axis.set_ticks([], minor=True)
     names = {
-        "warmup": "warmup (PHB's steps)", "threshold": "threshold, $S^*$ (1/lr)", "momentum": r"momentum, $\beta$",
-        "scale": "initialization (weight)",
+        "warmup": label_of("warmup", "$W$ (PHB's steps)"), "threshold": label_of("max_stable_sharpness"),
+        "momentum": label_of("momentum"), "scale": label_of("initialization"),
     }  # fmt: skip
     ax.set(xlabel=names[across], ylabel=names[up])
     return image
@@ -204,7 +215,7 @@ def draw_cost(data: dict[str, xarray.Dataset], ax: Axes) -> None:
     ax.set_yticks(ticks[(ticks >= low) & (ticks <= high)])
     ax.set_yticks([], minor=True)
     ax.yaxis.set_major_formatter("{x:g}")
-    ax.set(xlabel="mean sharpness, PHB/GD", ylabel="test loss, PHB/GD")
+    ax.set(xlabel=label_of("mean_sharpness", "PHB/GD"), ylabel=label_of("test_loss", "PHB/GD"))
 
 
 def rows(data: dict[str, xarray.Dataset]) -> list[str]:

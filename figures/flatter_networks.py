@@ -19,6 +19,7 @@ import numpy as np
 from selfstab import experiments
 from selfstab.experiments.surveys import surveys
 from selfstab.plotting import style
+from selfstab.plotting.labels import label_of
 
 from . import flatter, require
 
@@ -64,7 +65,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         flatter.draw_cost(_parts(data, name), cost)
         for ax, what in ((lr, "warmup and threshold"), (start, "momentum and start"), (cost, "test loss")):
             ax.set_title(f"{shape}: {what}")
-    label = "mean sharpness, PHB/GD − 1"
+    label = label_of("mean_sharpness", "PHB/GD $-$ 1")
     bar = figure.colorbar(image, ax=axes[:, 2], label=label, extend="min", fraction=0.08, location="right")
     bar.ax.set_ylim(-flatter.REACH, 0.1)  # no cell is beyond
     style.label_panels(list(axes.flat))

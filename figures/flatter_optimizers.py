@@ -12,7 +12,7 @@ better. QHM .7 .99 falls below heavy ball's line: its overshoot is bounded by 1/
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray
@@ -22,9 +22,10 @@ from selfstab import theory
 from selfstab.experiments.setting import at_rest
 from selfstab.experiments.studies import stored
 from selfstab.plotting import style
+from selfstab.plotting.labels import label_of
 from selfstab.verification import universality
 
-from . import require, studies
+from . import families, require, studies
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,7 +91,7 @@ def _catapults(quick: bool) -> xarray.Dataset:
 @style.styled
 def draw(data: dict[str, xarray.Dataset]) -> Figure:
     shown = [name for name in PANELS if name in data]
-    figure = style.new_figure(style.SINGLE_COLUMN, 1.25 * (1 + len(shown)))
+    figure = style.new_figure(style.SINGLE_COLUMN, 1.25 * (1 + len(shown)) + 0.6)
     axes = np.atleast_1d(figure.subplots(1 + len(shown), 1, sharex=True))
     _draw_catapults(data["catapults"], axes[0])
     for ax, name in zip(axes[1:], shown, strict=True):
@@ -98,27 +99,45 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         ax.set_title(PANELS[name])
     axes[0].set_title(f"one catapult, excess {EXCESS:g}")
     axes[-1].set(
-        xlabel=r"effective inertia number per excess, $\kappa_e/\varepsilon$",
+        xlabel=label_of("effective_inertia_number", r"$\kappa_e/\varepsilon$"),
         xscale="log",
         xlim=(0.7, 1500.0),
     )
+    _explain(axes[0])
     style.label_panels(list(axes))
+    style.shared_legend(figure, [axes[0]], columns=2)
     return figure
+
+
+def _explain(ax: Axes) -> None:
+    """Name the marks for a legend."""
+    grey: dict[str, Any] = {"color": "#777777", "linestyle": "none"}
+    ax.plot([], [], marker="o", markersize=3.5, label="mean of seeds", **grey)
+    ax.plot([], [], marker="o", markersize=1.5, alpha=0.5, label="each seed", **grey)
+    ax.plot([], [], marker="s", markersize=3.0, markerfacecolor="none", label="least, mean of seeds", **grey)
+    ax.plot([], [], marker="$1×$", markersize=5.0, label="seeds that diverged", **grey)
+    ax.plot([], [], color=style.THEORY_COLOUR, linestyle="--", linewidth=0.6, label="threshold $S^*$")
 
 
 def _draw_catapults(data: xarray.Dataset, ax: Axes) -> None:
     per_excess = np.geomspace(0.8, 500.0, 100)
     kappa = EXCESS * per_excess
-    ax.plot(per_excess, theory.overshoot(kappa), color=style.THEORY_COLOUR, linewidth=0.8)
+    ax.plot(
+        per_excess,
+        theory.overshoot(kappa),
+        color=style.THEORY_COLOUR,
+        linewidth=0.8,
+        label=r"heavy ball, $G(\kappa)$",
+    )
     small = kappa < 0.6
     ax.plot(per_excess[small], (1.0 + kappa + 2.0 * kappa**2)[small], color=style.THEORY_COLOUR, linewidth=0.8,
-            linestyle="--")  # fmt: skip
+            linestyle=":", label=r"theory, small $\kappa_e$")  # fmt: skip
     for name, x, y in zip(
         data["optimizer"].values, data["inertia"].values, data["overshoot"].values, strict=True
     ):
         ax.plot(x, y, marker="o", markersize=3.0, linestyle="none", color=_colour(name))
         _name(ax, "catapult", name, x, y)
-    ax.set(ylabel="drop$/(2y_0)$", yscale="log")
+    ax.set(ylabel=label_of("overshoot"), yscale="log")
     ax.set_yticks([1, 2, 3, 5], ["1", "2", "3", "5"])
     ax.set_yticks([], minor=True)
 
@@ -139,7 +158,7 @@ def _draw_ends(data: xarray.Dataset, panel: str, ax: Axes) -> None:
         ax.plot(x, least, marker="s", markersize=3.0, markerfacecolor="none", linestyle="none", color=colour)
         lost = int(np.isfinite(data["diverged_at"].sel(optimizer=name)).sum())
         _name(ax, panel, name, x, mean, lost)
-    ax.set_ylabel("sharpness$/S^*$")
+    ax.set_ylabel(label_of("sharpness", "$S/S^*$"))
 
 
 def _mean(values: np.ndarray) -> tuple[float, float, int]:
@@ -152,15 +171,7 @@ def _mean(values: np.ndarray) -> tuple[float, float, int]:
 
 
 def _colour(name: str) -> str:
-    family = name.partition(" ")[0]
-    return {
-        "GD": "#0077bb",
-        "PHB": "#ee7733",
-        "NAG": "#cc3311",
-        "Adam": "#555555",
-        "QHM": "#009988",
-        "AggMo": "#33bbee",
-    }.get(family, "#ee3377")
+    return families.colour(name)
 
 
 _LEFT, _RIGHT, _BELOW = (-4, 3, "right"), (4, 2, "left"), (-4, -8, "right")

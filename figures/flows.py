@@ -15,6 +15,7 @@ import xarray
 
 import selfstab as ss
 from selfstab.plotting import style
+from selfstab.plotting.labels import label_of
 from selfstab.verification import flows
 
 from . import momenta, require
@@ -96,19 +97,21 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         }
         axes[0].plot(run["q"][few], run["y"][few], label=rf"run, $\beta={beta:g}$", **points)
         axes[1].plot(run["time"][few], run["q"][few], **points)
-    axes[0].set(xlabel="weight, $q$", ylabel="weight, $y$", title="path at the edge")
+    axes[0].set(xlabel=label_of("weight", "$q$"), ylabel=label_of("weight", "$y$"), title="path at the edge")
     axes[1].set(
-        xlabel=r"effective time, $\propto\eta t/(1-\beta)$", ylabel="weight, $q$", title="speed at the edge"
+        xlabel=label_of("effective_time", r"$\eta t/(1-\beta)$ (1/sharpness)"),
+        ylabel=label_of("weight", "$q$"),
+        title="speed at the edge",
     )
     axes[2].plot(rod["time"], rod["flow"], color=style.THEORY_COLOUR)
     axes[2].plot(
-        rod["time"][::3], rod["run"][::3], linestyle="none", marker=momenta.MARKERS[ROD_MOMENTUM], markersize=2.2,
+        rod["time"][::5], rod["run"][::5], linestyle="none", marker=momenta.MARKERS[ROD_MOMENTUM], markersize=2.8,
         color=momenta.COLOURS[ROD_MOMENTUM],
     )  # fmt: skip
     axes[2].set(
         yscale="log",
-        xlabel="step, $t$",
-        ylabel=r"variance of the swing (weight$^2$)",
+        xlabel=label_of("step"),
+        ylabel=label_of("swing_variance"),
         title="rod flow, double well",
     )
     style.label_panels(list(axes))

@@ -14,6 +14,7 @@ import xarray
 import selfstab as ss
 from selfstab import theory
 from selfstab.plotting import style
+from selfstab.plotting.labels import label_of
 
 from . import momenta, overshoot_law, require
 
@@ -48,8 +49,8 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     fine = np.geomspace(0.008, 12.0, 200)
     curve = theory.overshoot(fine) - 1.0
     for beta in law["momentum"].values:
-        row, colour = law.sel(momentum=beta), momenta.COLOURS[beta]
-        points = {"linestyle": "none", "marker": momenta.MARKERS[beta], "color": colour, "markersize": 3.2}
+        row = law.sel(momentum=beta)
+        points = momenta.open_points(beta)
         left.plot(
             fine / theory.inertia_number(1.0, beta), curve, color=style.THEORY_COLOUR, linewidth=0.6, zorder=1
         )
@@ -59,13 +60,13 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     left.set(
         xscale="log",
         yscale="log",
-        xlabel=r"relative excess, $\varepsilon$",
-        ylabel="overshoot, drop/(2$y_0$) $-$ 1",
+        xlabel=label_of("excess"),
+        ylabel=label_of("overshoot", "drop/(2$y_0$) $-$ 1"),
     )
     left.set_title("against the excess")
     right.set_title("against the inertia number")
     left.set_xlim(LEAST_EXCESS / 2.0, 1.0)
-    right.set(xscale="log", xlabel=r"inertia number, $\kappa=\varepsilon((1+\beta)/(1-\beta))^2$")
+    right.set(xscale="log", xlabel=label_of("inertia_number", r"$\kappa=\varepsilon((1+\beta)/(1-\beta))^2$"))
     style.label_panels([left, right])
     style.shared_legend(figure, [left, right], columns=6)
     return figure

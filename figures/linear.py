@@ -18,8 +18,9 @@ import xarray
 import selfstab as ss
 from selfstab import theory
 from selfstab.plotting import style
+from selfstab.plotting.labels import label_of
 
-from . import require
+from . import families, require
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,8 +48,10 @@ KINDS = {
     "quasi-hyperbolic (0.5, $\\beta$)": lambda beta: ss.QuasiHyperbolic(1.0, beta, 0.5),
 }
 """By β; quasi-hyperbolic ones by (ν, β)."""
+MARKERS = (("o", 7.5), ("D", 5.5), ("s", 4.6), ("^", 4.6), ("v", 3.0), ("P", 3.0))
+"""Of each optimizer, with sizes of open markers that lie on each other."""
 _PLACES = (1, 3, 5, 2, 4)
-"""Of each kind's colour and marker: those that its optimizer has above."""
+"""Of each kind's marker: those that its optimizer has above."""
 SWING = 1e-7
 
 
@@ -134,12 +137,18 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     overshoots = data["overshoots"]
     kappa = overshoots["kappa"].values
     fine = np.geomspace(kappa[0], kappa[-1], 30)
-    top.plot(fine, fine + 2.0 * fine**2, color=style.THEORY_COLOUR, label=r"$\kappa_e+2\kappa_e^2$", zorder=1)
+    top.plot(
+        fine,
+        fine + 2.0 * fine**2,
+        color=style.THEORY_COLOUR,
+        label=r"theory, small $\kappa_e$: $\kappa_e+2\kappa_e^2$",
+        zorder=1,
+    )
     flows = data["flows"]
-    for name, colour, marker, values, flow in zip(
-        OPTIMIZERS, style.SERIES, style.MARKERS, overshoots["overshoot"].values, flows["overshoot"].values,
-        strict=True,
-    ):  # fmt: skip
+    for name, (marker, size), values, flow in zip(
+        OPTIMIZERS, MARKERS, overshoots["overshoot"].values, flows["overshoot"].values, strict=True
+    ):
+        colour = families.colour(name)
         top.plot(flows["kappa"], flow - 1.0, color=colour, linewidth=0.6, zorder=2)
         top.plot(
             kappa,
@@ -147,18 +156,22 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
             linestyle="none",
             color=colour,
             marker=marker,
-            markersize=4.5,
+            markersize=size,
+            markeredgewidth=0.8,
             markerfacecolor="none",
             label=name,
         )
-    top.set(xscale="log", yscale="log", xlabel=r"$\kappa_e=(\kappa_x+2\kappa_y)/3$", ylabel="overshoot $-$ 1")
+    top.plot([], [], color="#777777", linewidth=0.6, label="slow flow of each")
+    top.set(xscale="log", yscale="log", title="overshoot")
+    top.set_xlabel(label_of("effective_inertia_number", r"$\kappa_e=(\kappa_x+2\kappa_y)/3$"))
+    top.set_ylabel(label_of("overshoot", "drop/(2$y_0$) $-$ 1"))
     top.legend(fontsize=6)
     strengths = data["amplification"]
     fine = np.linspace(0.0, float(strengths["momentum"][-1]), 60)
     for (name, kind), place, values in zip(
         KINDS.items(), _PLACES, strengths["amplification"].values, strict=True
     ):
-        colour, marker = style.SERIES[place], style.MARKERS[place]
+        colour, marker = families.colour(name), MARKERS[place][0]
         bottom.plot(
             fine, [theory.amplification(kind(float(beta))) for beta in fine], color=colour, linewidth=0.8
         )
@@ -172,7 +185,9 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
             label=name,
         )
     bottom.plot([], [], color=style.THEORY_COLOUR, linewidth=0.8, label="theory, $c_0S^*/2$")
-    bottom.set(yscale="log", xlabel=r"momentum, $\beta$", ylabel="amplification")
+    bottom.set(
+        yscale="log", xlabel=label_of("momentum"), ylabel=label_of("amplification"), title="amplification"
+    )
     bottom.legend(fontsize=6)
     style.label_panels([top, bottom])
     return figure

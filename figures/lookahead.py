@@ -17,6 +17,7 @@ import xarray
 import selfstab as ss
 from selfstab import theory
 from selfstab.plotting import style
+from selfstab.plotting.labels import label_of
 
 from . import momenta, require
 
@@ -92,8 +93,10 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
             color=colour, label=rf"$\beta={beta:g}$",
         )  # fmt: skip
     left.plot([], [], color=style.THEORY_COLOUR, label="theory")
-    left.set(yscale="log", xlabel=r"lookahead / momentum, $\gamma/\beta$ (0 Polyak, 1 Nesterov)")
-    left.set(ylabel=r"$\kappa_e$ / relative excess $\varepsilon$", title="effective inertia number")
+    left.set(yscale="log", xlabel=label_of("lookahead", r"$\gamma/\beta$ (0 Polyak, 1 Nesterov)"))
+    left.set(
+        ylabel=label_of("effective_inertia_number", r"$\kappa_e/\varepsilon$"), title="inertia by lookahead"
+    )
     left.legend()
     kappa = large["kappa"].values
     for ((beta, gamma), marker), size, values in zip(
@@ -116,10 +119,10 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         fine + 2.0 * fine**2,
         color=style.THEORY_COLOUR,
         zorder=1,
-        label=r"theory, $\kappa_e+2\kappa_e^2$",
+        label=r"theory, small $\kappa_e$: $\kappa_e+2\kappa_e^2$",
     )
-    right.set(xscale="log", yscale="log", xlabel=r"effective inertia number, $\kappa_e$")
-    right.set(ylabel="overshoot, drop/(2$y_0$) $-$ 1", title="overshoot")
+    right.set(xscale="log", yscale="log", xlabel=label_of("effective_inertia_number"))
+    right.set(ylabel=label_of("overshoot", "drop/(2$y_0$) $-$ 1"), title="overshoot")
     right.legend()
     style.label_panels([left, right])
     return figure

@@ -16,6 +16,7 @@ import numpy as np
 import selfstab as ss
 from selfstab import phases, theory
 from selfstab.plotting import phase_diagrams, style
+from selfstab.plotting.labels import label_of
 
 from . import outcomes, require
 
@@ -94,13 +95,11 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         phase_diagrams.draw_phases(by_momentum, row[0], x="lr", y="momentum")
         beta = by_momentum["momentum"].values
         _line(row[0], theory.max_stable_sharpness(sharpness, beta), beta)  # η = 2(1 + β)/S
-        row[0].set(xlabel=r"learning rate, $\eta$ (1/$S$)", ylabel=r"momentum, $\beta$")
+        row[0].set(xlabel=label_of("lr"), ylabel=label_of("momentum"))
         row[0].set_title(rf"{LOSSES[name]}, $S={sharpness:g}$")
         phase_diagrams.draw_phases(by_warmup, row[1])
         _line(row[1], by_warmup["lr.steps"].values[[0, -1]], [_edge(sharpness)] * 2)
-        row[1].set(
-            xscale="log", xlabel="length of the warmup, $W$ (step)", ylabel=r"learning rate, $\eta$ (1/$S$)"
-        )
+        row[1].set(xscale="log", xlabel=label_of("warmup"), ylabel=label_of("lr"))
         row[1].set_title(rf"{LOSSES[name]}, warmup, $\beta={BETA:g}$")
         place = next(str(dim) for dim in by_start.dims if dim != "momentum")
         phase_diagrams.draw_phases(by_start, row[2], x="momentum", y=place)
@@ -108,7 +107,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         row[2].contour(beta, by_start[place], difference, [0.0], colors="white", linewidths=1.8)
         row[2].contour(beta, by_start[place], difference, [0.0], colors=style.THEORY_COLOUR, linestyles="--",
                        linewidths=0.8)  # fmt: skip
-        row[2].set(xlabel=r"momentum, $\beta$", ylabel=f"start, ${place.removeprefix('start.')}$")
+        row[2].set(xlabel=label_of("momentum"), ylabel=label_of("start", f"${place.removeprefix('start.')}$"))
         row[2].set_title(rf"{LOSSES[name]}, start, $\eta S={FIXED:g}$")
         for ax, sweep in zip(row, (by_momentum, by_warmup, by_start), strict=True):
             outcomes.leave_out_rare(ax, sweep)

@@ -17,6 +17,7 @@ import xarray
 import selfstab as ss
 from selfstab import theory
 from selfstab.plotting import style
+from selfstab.plotting.labels import label_of
 
 from . import require
 
@@ -80,9 +81,11 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     ax.set(
         xscale="log",
         yscale="log",
-        xlabel=r"inertia number of the sharpness, $\kappa_y$",
-        ylabel="overshoot, $G$",
+        xlabel=label_of("inertia_number_of_sharpness"),
+        ylabel=label_of("overshoot"),
     )
+    ax.plot([], [], color="#777777", label="memory flow")
+    ax.plot([], [], color="#777777", linestyle=":", linewidth=0.8, label=r"bound, $1/(1-\nu)$")
     ax.set_yticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])
     ax.legend(fontsize=6, loc="upper left")
     return figure

@@ -18,6 +18,7 @@ import xarray
 import selfstab as ss
 from selfstab import theory
 from selfstab.plotting import style
+from selfstab.plotting.labels import label_of
 
 from . import momenta, require
 
@@ -110,7 +111,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
                 sizes, own["batch_sharpness"].sel(seed=seed), linestyle="none", marker=marker, color=colour
             )
         left.plot(sizes, own["predicted_gap"].median("seed"), color=colour)
-        left.plot([], [], color=colour, marker=marker, label=rf"$\beta={beta:g}$")
+        left.plot([], [], linestyle="none", color=colour, marker=marker, label=rf"$\beta={beta:g}$")
         for sign in (-1.0, 1.0):
             plateau = THRESHOLD * (1.0 + sign * beta) / (1.0 + beta)
             right.axhline(plateau, color=colour, linewidth=0.6, linestyle="--" if sign < 0 else ":")
@@ -122,12 +123,19 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         ax.set_xscale("log")
         ax.set_xticks(sizes, labels=[str(size) for size in sizes])
         ax.set_xticks([], minor=True)
-    left.set(xlabel="samples of a batch", ylabel=r"$S^*-\mathrm{E}S$")
+    left.set(xlabel=label_of("batch_size"), ylabel=label_of("sharpness_gap"), title="sharpness gap")
+    left.plot([], [], color=style.THEORY_COLOUR, label="theory")
     left.legend()
-    for linestyle, label in (("-", "closed form"), (":", r"$2(1+\beta)/\eta$"), ("--", r"$2(1-\beta)/\eta$")):
+    for linestyle, label in (("-", "theory"), (":", r"$2(1+\beta)/\eta$"), ("--", r"$2(1-\beta)/\eta$")):
         right.plot([], [], color=style.THEORY_COLOUR, linestyle=linestyle, label=label)
-    right.set(xlabel="samples of a batch", ylabel="batch sharpness", ylim=(0.0, 1.45 * THRESHOLD))
+    right.set(
+        xlabel=label_of("batch_size"),
+        ylabel=label_of("batch_sharpness"),
+        title="batch sharpness",
+        ylim=(0.0, 1.45 * THRESHOLD),
+    )
     right.legend(loc="upper left", ncols=3)
+    style.label_panels([left, right])
     return figure
 
 

@@ -1,7 +1,7 @@
 """Momentum's modes on quadratics.
 
-The factor per step of the slower mode, λ² − (1 + β − ηS)λ + β = 0, over (ηS, β): it is √β exactly in the oscillating
-region, and 1 at the threshold ηS = 2(1 + β).
+The spectral radius ρ, the factor per step of the slower mode, λ² − (1 + β − ηS)λ + β = 0, over (ηS, β): it is √β
+exactly in the oscillating region, and 1 at the threshold ηS = 2(1 + β).
 """
 
 from __future__ import annotations

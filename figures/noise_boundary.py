@@ -14,6 +14,7 @@ import xarray
 
 from selfstab import theory
 from selfstab.plotting import style
+from selfstab.plotting.labels import label_of
 
 from . import momenta, require
 
@@ -81,7 +82,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         )  # fmt: skip
     ax.plot([0.0, 4.0], [0.0, 4.0], color="#bbbbbb", linewidth=0.6, zorder=0, label="no noise")
     ax.plot([], [], color=style.THEORY_COLOUR, label="theory")
-    ax.set(xlabel=r"mean curvature, $\eta\mu$", ylabel=r"batch sharpness, $\eta\,\mathrm{E}h^2/\mathrm{E}h$")
+    ax.set(xlabel=label_of("mean_curvature", r"$\eta\mu$"), ylabel=label_of("batch_sharpness", r"$\eta B$"))
     ax.legend()
     return figure
 

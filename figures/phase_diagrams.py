@@ -1,4 +1,4 @@
-"""Phase diagrams over momentum and relative excess.
+"""Phase diagrams over momentum and excess.
 
 How runs end, and how far they overshoot, from a minimum of sharpness (1 + ε)S*. The losses are the cubic Taylor model,
 the product ½(uv − 1)² from its minimum of sharpness 4, and, in larger cells, a diagonal network of two features that
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 TITLE = "Phase diagrams over momentum and excess"
 
 START = 1e-6
-LARGEST_SHOWN = 100.0
+LEAST_SHOWN, LARGEST_SHOWN = 0.3, 100.0
+"""Ends of the colour scale, alike for all losses."""
 SMALL_DROP = 0.05
 SLOW_STEPS, STEPS = 10_000, 4_000
 """Updates up to ε = 0.005, where growth takes 1/(2ε) steps at β = 0, and beyond."""
@@ -90,7 +91,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     for row, (name, title) in zip(axes, LOSSES.items(), strict=True):
         phase_diagrams.draw_phases(data[name], row[0])
         outcomes.leave_out_rare(row[0], data[name])
-        phase_diagrams.draw_overshoot(data[name], row[1], largest=LARGEST_SHOWN)
+        phase_diagrams.draw_overshoot(data[name], row[1], least=LEAST_SHOWN, largest=LARGEST_SHOWN)
         row[0].set_title(f"{title}: phase")
         row[1].set_title(f"{title}: overshoot")
     style.label_panels(list(axes.flat))

@@ -16,9 +16,10 @@ from scipy.optimize import brentq
 import selfstab as ss
 from selfstab import theory
 from selfstab.plotting import style
+from selfstab.plotting.labels import label_of
 from selfstab.validation import Array
 
-from . import require
+from . import families, require
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,6 +33,9 @@ OPTIMIZERS = {
     "heavy ball, 0.9": ss.HeavyBall(3.8, 0.9),
 }
 """Each with the threshold 1."""
+
+MARKERS = ("o", "^", "P", "D")
+"""Of each."""
 
 
 def compute(quick: bool = False) -> dict[str, xarray.Dataset]:
@@ -76,12 +80,18 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     ax = figure.subplots()
     border = data["border"]
     fine = np.linspace(0.0, 1.0, 60)
-    for (name, optimizer), colour, marker, values in zip(
-        OPTIMIZERS.items(), style.SERIES, style.MARKERS, border["batch_sharpness"].values, strict=False
+    for (name, optimizer), marker, values in zip(
+        OPTIMIZERS.items(), MARKERS, border["batch_sharpness"].values, strict=True
     ):
+        colour = families.colour(name)
         ax.plot(fine, theory.linear_batch_sharpness(optimizer, fine), color=colour)
         ax.plot(border["mean"], values, linestyle="none", color=colour, marker=marker, label=name)
-    ax.set(xlabel=r"mean curvature, $\mu/S^*$", ylabel=r"batch sharpness, $B/S^*$", ylim=(0.0, 1.05))
+    ax.plot([], [], color=style.THEORY_COLOUR, label="theory")
+    ax.set(
+        xlabel=label_of("mean_curvature", r"$\mu/S^*$"),
+        ylabel=label_of("batch_sharpness", "$B/S^*$"),
+        ylim=(0.0, 1.05),
+    )
     ax.legend(fontsize=6, loc="lower right")
     return figure
 

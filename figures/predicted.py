@@ -16,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from selfstab import theory
 from selfstab.plotting import style
+from selfstab.plotting.labels import label_of
 from selfstab.verification import predicted
 
 from . import momenta, require
@@ -92,7 +93,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
                     linewidth=0.7, label=f"{form} prediction",
                 )  # fmt: skip
         for row, word in zip(rows, ("sharpness", "displacement", "loss"), strict=True):
-            row[column].set(title=rf"{word}, $\beta={beta:g}$", xlabel="step, $t$")
+            row[column].set(title=rf"{word}, $\beta={beta:g}$", xlabel=label_of("step"))
         rows[2][column].plot(
             step,
             run["constrained_loss"],
@@ -104,7 +105,11 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         rows[2][column].yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         rows[2][column].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         rows[2][column].yaxis.set_minor_formatter(NullFormatter())
-    for row, label in zip(rows, ("sharpness, $S$ (1/lr)", "$|x|$ (weight)", "loss, $L$"), strict=True):
+    for row, label in zip(
+        rows,
+        (label_of("sharpness"), label_of("displacement", "$|x|$ (weight)"), label_of("loss")),
+        strict=True,
+    ):
         row[0].set_ylabel(label)
     last = figure.add_subplot(grid[3])
     errors = data["errors"]
@@ -121,8 +126,8 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     last.set(
         xscale="log",
         yscale="log",
-        xlabel=r"inertia number, $\kappa$",
-        ylabel="rms error of sharpness\n/ its range",
+        xlabel=label_of("inertia_number"),
+        ylabel=label_of("error_of_sharpness"),
         title="error of the predictions",
     )
     last.margins(y=0.15)

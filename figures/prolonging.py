@@ -15,6 +15,7 @@ import xarray
 import selfstab as ss
 from selfstab import theory
 from selfstab.plotting import style
+from selfstab.plotting.labels import label_of
 from selfstab.verification import universality
 
 from . import momenta, require, thresholds
@@ -134,11 +135,11 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     left.set(
         yscale="log",
         ylim=(0.3, 300.0),
-        xlabel=r"depth, $e=(S^*-S)/S^*$",
-        ylabel="lifetime (step)",
+        xlabel=label_of("depth"),
+        ylabel=label_of("lifetime"),
         title="lifetime of the oscillation",
     )
-    right.set(yscale="log", xlabel=r"depth, $e=(S^*-S)/S^*$", ylabel="remaining drop / GD's")
+    right.set(yscale="log", xlabel=label_of("depth"), ylabel=label_of("remaining_drop"))
     right.set_title("drop that remains")
     left.legend()
     style.label_panels([left, right])

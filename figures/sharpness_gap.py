@@ -1,9 +1,9 @@
 """Noise of the gradient keeps the mean sharpness below the threshold, and momentum widens the gap.
 
-Left: the cubic model at the edge, the same noise on both weights, at matched thresholds. The gap S* − E S grows as the
-noise's variance and as (1 + β)/(1 − β). A third of it comes from noise along the swing (dotted), two thirds from noise
-along the gradient of the sharpness; cycles add the rest (dashed). Right: what a run has beyond noise's gap. Cycles add
-to it by their inertia κ_e, for heavy ball, quasi-hyperbolic and aggregated momentum alike.
+(a) The cubic model at the edge, the same noise on both weights, at matched thresholds. The gap ΔS = S* − E S grows as
+the noise's variance and as (1 + β)/(1 − β). A third of it comes from noise along the swing (dotted), two thirds from
+noise along the gradient of the sharpness; cycles add the rest (dashed). (b) What a run has beyond noise's gap. Cycles
+add to it by their inertia κ_e, for heavy ball, quasi-hyperbolic and aggregated momentum alike.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import xarray
 import selfstab as ss
 from selfstab import theory
 from selfstab.plotting import style
+from selfstab.plotting.labels import label_of
 
-from . import momenta, require
+from . import families, momenta, require
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -102,33 +103,44 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
             strength, own["gap"] / scale, linestyle="none", marker=momenta.MARKERS[beta], color=colour,
             label=rf"$\beta={beta:g}$",
         )  # fmt: skip
-    left.plot([], [], color=style.THEORY_COLOUR, label="theory, all noise")
-    left.plot([], [], color=style.THEORY_COLOUR, linestyle="--", label="and cycles")
-    left.plot([], [], color=style.THEORY_COLOUR, linestyle=":", label="along the swing")
+    left.plot([], [], color=style.THEORY_COLOUR, label="theory, noise")
+    left.plot([], [], color=style.THEORY_COLOUR, linestyle="--", label="theory, noise and cycles")
+    left.plot([], [], color=style.THEORY_COLOUR, linestyle=":", label="theory, noise along the swing")
     left.set(
         xscale="log",
         yscale="log",
-        xlabel=r"noise, $b\sigma/\alpha$",
-        ylabel=r"$(S^*-\mathrm{E}S)\,S^*/\alpha$",
+        xlabel=label_of("noise", r"$b\sigma/\alpha$"),
+        ylabel=label_of("sharpness_gap", r"$\Delta S\,S^*/\alpha$"),
+        title="gap by noise",
     )
     left.set_xticks(strength, labels=[f"{value:g}" for value in strength])
     left.set_xticks([], minor=True)
     lowest, highest = left.get_ylim()
-    left.set_ylim(lowest, 6.0 * highest)  # room for the legend above the lines
+    left.set_ylim(lowest, 30.0 * highest)  # room for the legend above the lines
     left.legend(loc="upper left", ncols=2)
     markers = [momenta.MARKERS[beta] for beta in MOMENTA] + ["v", "<", "P"]
-    colours = [momenta.COLOURS[beta] for beta in MOMENTA] + ["#cc3311", "#ee3377", "#777777"]
+    colours = [momenta.COLOURS[beta] for beta in MOMENTA]
+    colours += [families.colour(str(name)) for name in gap["optimizer"].values[len(MOMENTA) :]]
     for name, marker, colour in zip(gap["optimizer"].values, markers, colours, strict=True):
         own = gap.sel(optimizer=name)
         right.plot(
             1.0 + own["cycle_gap"] / own["noise_gap"], own["gap"] / own["noise_gap"], linestyle="none",
-            marker=marker, color=colour, label=str(name),
+            marker=marker, markerfacecolor="none", color=colour, label=_word(str(name)),
         )  # fmt: skip
     most = 1.0 + float((gap["cycle_gap"] / gap["noise_gap"]).max())
-    right.plot([1.0, most], [1.0, most], color=style.THEORY_COLOUR, zorder=0)
-    right.set(xlabel="theory with cycles / noise alone", ylabel="run / noise alone")
+    right.plot([1.0, most], [1.0, most], color=style.THEORY_COLOUR, zorder=0, label="theory")
+    right.set(xlabel=label_of("gap_with_cycles"), ylabel=label_of("gap_of_runs"), title="gap by cycles")
     right.legend()
+    style.label_panels([left, right])
     return figure
+
+
+def _word(name: str) -> str:
+    """Return an optimizer's name as in other figures' keys."""
+    family, _, setting = name.partition(", ")
+    if family == "heavy ball":
+        return rf"$\beta={float(setting):g}$"
+    return name.replace("QHM", "quasi-hyperbolic").replace("AggMo", "aggregated")
 
 
 def check(data: dict[str, xarray.Dataset]) -> list[str]:

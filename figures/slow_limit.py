@@ -1,7 +1,7 @@
 """The slow limit: momentum changes the speed of a catapult and not its size.
 
-At κ = 0.002 the orbits of gradient descent and of heavy ball at β = 0.9 lie on the same level line of
-H = y²/2 − α ln A + b²A²/4, without and with progressive sharpening. Away from the limit, drop and largest swing
+At κ = 0.002 the orbits of gradient descent and of heavy ball at β = 0.9 lie on the same level line of H = y²/2 − α ln
+A + b²A²/4 (y = S − S*, A = |x|), without and with progressive sharpening. Away from the limit, drop and largest swing
 depart in proportion to κ.
 """
 
@@ -16,6 +16,7 @@ import xarray
 import selfstab as ss
 from selfstab import theory
 from selfstab.plotting import style
+from selfstab.plotting.labels import label_of
 
 from . import momenta, require
 
@@ -101,7 +102,8 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
                 markersize=2.6, color=momenta.COLOURS[beta], label=rf"$\beta={beta:g}$",
             )  # fmt: skip
         ax.set_title(r"orbit, $\alpha=0$" if share == 0.0 else rf"orbit, $\alpha={share:g}\,y_0^2$")
-        ax.set(xlabel=r"swing, $b|x|/y_0$", ylabel="excess, $(S-S^*)/y_0$")
+        ax.set(xlabel=label_of("swing", "$b\\,|x|/y_0$"), ylabel=label_of("excess_sharpness", "$y/y_0$"))
+        ax.set_xlim(-0.1, 2.0)
     errors = data["errors"]
     kappa = errors["kappa"].values
     axes[2].plot(kappa, kappa, color=style.THEORY_COLOUR, label=r"theory: level line of $H$, and $\kappa$")
@@ -114,8 +116,8 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     axes[2].set(
         xscale="log",
         yscale="log",
-        xlabel=r"inertia number, $\kappa$",
-        ylabel="value / slow limit's $-$ 1",
+        xlabel=label_of("inertia_number"),
+        ylabel=label_of("deviation_from_slow_limit"),
         title="deviation from the slow limit",
     )
     style.label_panels(list(axes))

@@ -18,6 +18,7 @@ import xarray
 import selfstab as ss
 from selfstab import theory
 from selfstab.plotting import methods, style
+from selfstab.plotting.labels import label_of
 
 from . import require
 
@@ -98,16 +99,17 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     for row, (name, run) in zip(axes, data.items(), strict=True):
         colour = methods.METHOD_COLOURS[name]
         time, y, swing = (run[v].values for v in ("time", "excess_sharpness", "swing"))
-        row[0].plot(time, y, color=colour, label=name)
+        row[0].plot(time, y, color=colour)
+        axes[0, 0].plot([], [], color=colour, label=name)
         row[0].axhline(0.0, color=style.THEORY_COLOUR, linestyle="--", linewidth=0.8, label="threshold $S^*$")
-        row[0].set(ylabel=r"excess, $(S-S^*)/\sqrt{2\alpha}$")
-        row[0].set_title(rf"{name}, $\beta={MOMENTA[name]:g}$, $\kappa={float(run['kappa']):.2g}$")
+        row[0].set_ylabel(label_of("excess_sharpness", r"$y/\sqrt{2\alpha}$"))
+        row[0].set_title(rf"{name}, sharpness, $\kappa={float(run['kappa']):.2g}$")
         row[1].plot(time, swing, color=colour)
         row[1].axhline(1.0, color=style.THEORY_COLOUR, linestyle=":", linewidth=0.8, label=r"swing $\delta$")
-        row[1].set(yscale="log", ylabel=r"swing, $|x|/\delta$", title=f"{name}, swing")
+        row[1].set(yscale="log", ylabel=label_of("swing", r"$|x|/\delta$"), title=f"{name}, swing")
         for ax in row[:2]:
             _shade(run, ax)
-            ax.set(xlabel=r"effective time, $\eta\delta t/(1-\beta)$")
+            ax.set(xlabel=label_of("effective_time", r"$\eta\delta t/(1-\beta)$"))
         reach = (1.1 * y.min(), 1.25 * y.max())
         across, up = np.meshgrid(
             np.linspace(*reach, 300), np.geomspace(0.5 * swing.min(), 2.0 * swing.max(), 300)
@@ -116,7 +118,11 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
                        linewidths=0.8)  # fmt: skip
         row[2].plot([], [], color=style.THEORY_COLOUR, label="level line of $H$")
         row[2].plot(y, swing, color=colour)
-        row[2].set(yscale="log", xlabel=r"excess, $(S-S^*)/\sqrt{2\alpha}$", ylabel=r"swing, $|x|/\delta$")
+        row[2].set(
+            yscale="log",
+            xlabel=label_of("excess_sharpness", r"$y/\sqrt{2\alpha}$"),
+            ylabel=label_of("swing", r"$|x|/\delta$"),
+        )
         row[2].set(xlim=reach, title=f"{name}, orbit")
     for word, shade in zip(STAGES, SHADES, strict=True):
         axes[0, 0].plot([], [], marker="s", linestyle="none", color=shade, markeredgecolor="#999999",

@@ -14,6 +14,7 @@ import xarray
 
 from selfstab import theory
 from selfstab.plotting import style
+from selfstab.plotting.labels import label_of
 
 from . import momenta, require
 
@@ -83,10 +84,13 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         right.plot(excess, 2.0 * excess * (1.0 + beta) / (1.0 - beta), color=colour, linestyle=":")
         right.plot(row["excess"], row["growth"] - 1.0, label=rf"$\beta={beta:g}$", **points)
     left.set(
-        xlabel=r"lookahead, $\gamma$", ylabel=r"threshold, $\eta S^*$", ylim=(0.0, 5.0), title="threshold"
+        xlabel=label_of("lookahead"),
+        ylabel=label_of("max_stable_sharpness", r"$\eta S^*$"),
+        ylim=(0.0, 5.0),
+        title="threshold",
     )
-    right.set(xscale="log", yscale="log", xlabel=r"relative excess, $\varepsilon$")
-    right.set(ylabel=r"growth per step, $|\lambda|-1$", ylim=(1e-5, 20.0), title="growth above the threshold")
+    right.set(xscale="log", yscale="log", xlabel=label_of("excess"))
+    right.set(ylabel=label_of("growth"), ylim=(1e-5, 20.0), title="growth above the threshold")
     left.plot([], [], color=style.THEORY_COLOUR, label="theory")
     right.plot([], [], color=style.THEORY_COLOUR, label="theory")
     right.plot([], [], color=style.THEORY_COLOUR, linestyle=":", label="leading order")

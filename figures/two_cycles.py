@@ -15,6 +15,7 @@ import xarray
 import selfstab as ss
 from selfstab import theory
 from selfstab.plotting import style
+from selfstab.plotting.labels import label_of
 
 from . import momenta, require
 
@@ -71,14 +72,16 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
             np.repeat(states["excess"].values, weights.shape[1]), weights.ravel(), linestyle="none", marker=".",
             markersize=0.7, color=momenta.COLOURS[beta], rasterized=True,
         )  # fmt: skip
+        last = float(states["excess"].values[np.isfinite(weights).any(axis=1)].max())
+        to = fine <= last
         ax.plot(
-            fine,
-            middle + half,
+            fine[to],
+            (middle + half)[to],
             color=style.THEORY_COLOUR,
             linewidth=0.8,
             label="theory, two-cycle's leading order",
         )
-        ax.plot(fine, middle - half, color=style.THEORY_COLOUR, linewidth=0.8)
+        ax.plot(fine[to], (middle - half)[to], color=style.THEORY_COLOUR, linewidth=0.8)
         ax.axvline(
             float(states["doubling"]),
             color=style.THEORY_COLOUR,
@@ -87,14 +90,18 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
             label="theory, period doubles",
         )
         ax.set_title(rf"$\beta={beta:g}$")
-        last = float(states["excess"].values[np.isfinite(weights).any(axis=1)].max())
         if last < 0.49:
             ax.axvspan(last, 0.51, color="#eeeeee", linewidth=0.0, zorder=0)
-            ax.text(0.5 * (last + 0.51), 0.25, "all runs diverge", ha="center", color="#555555", fontsize=6.0)
-        ax.set(xlabel=r"relative excess, $e=L_2/S^*-1$", xlim=(-0.06, 0.51), ylim=(0.15, 1.3))
-    axes[0].set_ylabel("weight, last steps")
+            ax.text(
+                0.5 * (last + 0.51), 0.725, "all runs diverge", ha="center", color="#555555", fontsize=6.0
+            )
+        ax.set(xlabel=label_of("excess", r"$\varepsilon=S/S^*-1$"), xlim=(-0.06, 0.51), ylim=(0.15, 1.3))
+    axes[0].set_ylabel(label_of("last_weights"))
+    for ax, beta in zip(axes, MOMENTA, strict=True):
+        ax.plot([], [], linestyle="none", marker=".", markersize=3.0, color=momenta.COLOURS[beta],
+                label=rf"run, $\beta={beta:g}$")  # fmt: skip
     style.label_panels(list(axes))
-    style.shared_legend(figure, list(axes), columns=2)
+    style.shared_legend(figure, list(axes), columns=4)
     return figure
 
 

@@ -179,7 +179,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     key = figure.add_subplot(grid[0, 2])
     drawing.draw_universality_key(cells, key)
     keys = (child for child in key.artists if isinstance(child, Legend))
-    for legend, panels_of in zip(keys, ("(a)", "(b) to (g)"), strict=True):
+    for legend, panels_of in zip(keys, ("(a)", "all panels", "(b) to (g)"), strict=True):
         legend.set_title(f"in {panels_of}")
     panels = [law]
     for k, loss in enumerate(cells["loss"].values):

@@ -2,7 +2,7 @@
 
 One push on the sharpness keeps acting: at matched thresholds its effect grows to (1 + β)/(1 − β) times gradient
 descent's. In a catapult at small κ that is only a faster clock, and all momenta fall on the slow limit's orbit; at
-larger κ they leave it.
+larger κ they leave it. Here y = S − S*, and y₀ is its value at the start.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import xarray
 import selfstab as ss
 from selfstab import theory
 from selfstab.plotting import style
+from selfstab.plotting.labels import label_of
 
 from . import momenta, require
 
@@ -88,10 +89,10 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
         colour = momenta.COLOURS[beta]
         axes[0].plot(steps, (1.0 + beta) * theory.stabilization_weight(steps, beta), color=colour)
         axes[0].plot(
-            steps[::3], weights["weight"].sel(momentum=beta)[::3], linestyle="none", color=colour,
-            marker=momenta.MARKERS[beta], markersize=3.0, label=rf"$\beta={beta:g}$",
+            steps[::3], weights["weight"].sel(momentum=beta)[::3], label=rf"$\beta={beta:g}$",
+            **momenta.open_points(beta),
         )  # fmt: skip
-    axes[0].set(xlabel="step since the push, $k$", ylabel=r"matched weight, $(1+\beta)w_k$")
+    axes[0].set(xlabel=label_of("step_since_push"), ylabel=label_of("matched_weight"))
     axes[0].set_title("response to one push")
     for ax, name in zip(axes[1:], EXCESSES, strict=True):
         _draw_orbits(ax, data[name])
@@ -105,15 +106,14 @@ def _draw_orbits(ax: Axes, orbits: xarray.Dataset) -> None:
     time = orbits["time"].values
     for beta in orbits["momentum"].values:
         ax.plot(
-            time[::14], orbits["y"].sel(momentum=beta)[::14], linestyle="none", color=momenta.COLOURS[beta],
-            marker=momenta.MARKERS[beta], markersize=2.6,
+            time[::21], orbits["y"].sel(momentum=beta)[::21], **momenta.open_points(beta),
         )  # fmt: skip
     ax.plot(time, -np.tanh(time), color=style.THEORY_COLOUR, zorder=1)
     excess = float(orbits["excess"])
     largest = theory.inertia_number(excess, MOMENTA[-1])
     digits, power = f"{excess:.0e}".split("e")
-    ax.set_title(rf"$\varepsilon={digits}\times10^{{{int(power)}}}$, $\kappa\leq{largest:.2g}$")
-    ax.set(xlabel="slow time, $rt$", ylabel="excess, $(S-S^*)/y_0$")
+    ax.set_title(rf"catapult, $\varepsilon={digits}\times10^{{{int(power)}}}$, $\kappa\leq{largest:.2g}$")
+    ax.set(xlabel=label_of("slow_time"), ylabel=label_of("excess_sharpness", "$y/y_0$"))
 
 
 def check(data: dict[str, xarray.Dataset]) -> list[str]:

@@ -16,6 +16,7 @@ import xarray
 import selfstab as ss
 from selfstab import theory
 from selfstab.plotting import methods, style
+from selfstab.plotting.labels import label_of
 
 from . import momenta, require
 
@@ -93,7 +94,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     left.axvline(
         float(run["onset"]), color=style.THEORY_COLOUR, linewidth=0.8, linestyle=":", label="onset, theory"
     )
-    left.set(xlabel="step since the crossing, $t$", ylabel="sharpness, $S$ (1/lr)", title="one run")
+    left.set(xlabel=label_of("step_since_crossing"), ylabel=label_of("sharpness"), title="one run")
     left.legend()
     fine = np.geomspace(1e-6, 1e-4, 100)
     for beta in drops["momentum"].values:
@@ -103,8 +104,8 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
             color=momenta.COLOURS[beta], label=rf"$\beta={beta:g}$",
         )  # fmt: skip
     right.plot([], [], color=style.THEORY_COLOUR, label=r"theory, $2y_0G(\kappa_\mathrm{on})$")
-    right.set(xscale="log", yscale="log", xlabel=r"rise of the relative excess per step, $\dot\varepsilon$")
-    right.set(ylabel="drop of the sharpness (1/lr)", title="drop by speed of the warmup")
+    right.set(xscale="log", yscale="log", xlabel=label_of("excess_per_step"))
+    right.set(ylabel=label_of("drop"), title="drop by speed of the warmup")
     right.legend()
     style.label_panels([left, right])
     return figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,6 +10,7 @@ from selfstab.notices import printable
 
 if TYPE_CHECKING:
     import xarray
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SUFFIXES: Final = (".png", ".svg", ".pdf")
@@ -93,7 +95,7 @@ def of_sweep(data: xarray.Dataset) -> Figure:
     """Return the figure of a sweep over two axes: phases, and overshoots beside them where they were measured."""
     from selfstab.plotting import draw_overshoot, draw_phases, style
 
-    panels = [draw_phases, *([draw_overshoot] if "overshoot" in data else [])]
+    panels: list[Callable[..., Axes]] = [draw_phases, *([draw_overshoot] if "overshoot" in data else [])]
     with style.paper():
         figure = style.new_figure(style.SINGLE_COLUMN if len(panels) == 1 else style.DOUBLE_COLUMN, 2.8)
         axes = list(figure.subplots(1, len(panels), squeeze=False)[0])

@@ -8,8 +8,11 @@ import numpy as np
 
 from selfstab import former_names, theory
 from selfstab.kernels.measures import which_sharpness
+from selfstab.plotting.contract import require
+from selfstab.plotting.labels import label_of
+from selfstab.plotting.look import THEORY_COLOUR, styled
 from selfstab.plotting.methods import METHOD_COLOURS
-from selfstab.plotting.style import THEORY_COLOUR, axes_or_new, require, styled
+from selfstab.plotting.style import axes_or_new
 from selfstab.records.analyze import largest_of
 from selfstab.records.cautions import law_applies
 
@@ -160,7 +163,7 @@ def draw_catapults(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
             )
     # lr's warmup begins with a threshold of any height.
     ax.set_ylim(lowest - margin, highest + 2.0 * margin)
-    ax.set(xlabel="step, $t$", ylabel="sharpness (1/lr)")
+    ax.set(xlabel=label_of("step"), ylabel=label_of(name))
     return ax
 
 
@@ -178,7 +181,8 @@ def draw_spikes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     Returns
     -------
     matplotlib.axes.Axes
-        The axes, logarithmic where no loss is below 0. No height stands where the law does not apply.
+        The axes, logarithmic where no loss is below 0. They end where the loss falls below 10⁻¹⁰ of its largest. No
+        height is drawn where the law does not apply.
 
     Raises
     ------
@@ -217,8 +221,12 @@ def draw_spikes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
             top = _BLOWN_UP * float(np.median(positive))
             ax.set_ylim(top=top)
         ax.set(yscale="log")
-        ax.set_ylim(bottom=max(0.5 * positive.min(), 1e-10 * top))
-    ax.set(xlabel="step, $t$", ylabel="loss")
+        bottom = max(0.5 * float(positive.min()), 1e-10 * top)
+        ax.set_ylim(bottom=bottom)
+        # Nor leave half of the picture empty, once it is below the axis.
+        seen = data["step"].values[known & (loss >= bottom)]
+        ax.set_xlim(right=min(ax.get_xlim()[1], float(seen[-1]) + 0.05 * float(seen[-1] - seen[0] or 1)))
+    ax.set(xlabel=label_of("step"), ylabel=label_of("loss"))
     return ax
 
 
@@ -280,5 +288,5 @@ def draw_measured_overshoot(data: xarray.Dataset, ax: Axes | None = None) -> Axe
     if (kappa > 0).all():
         ax.set_xscale("log")
     ax.set_yscale("log")
-    ax.set(xlabel=r"inertia number, $\kappa$", ylabel="overshoot, drop/(2$y_0$)")
+    ax.set(xlabel=label_of("inertia_number"), ylabel=label_of("overshoot"))
     return ax

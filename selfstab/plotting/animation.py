@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,8 +11,11 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.plotting.contract import require_run
+from selfstab.plotting.labels import LAWS_END, label_of
+from selfstab.plotting.legends import shared_legend
+from selfstab.plotting.look import SINGLE_COLUMN, THEORY_COLOUR, styled
 from selfstab.plotting.methods import is_heavy_ball, method, method_colour, momentum
-from selfstab.plotting.style import SINGLE_COLUMN, THEORY_COLOUR, new_figure, shared_legend, styled
+from selfstab.plotting.style import new_figure
 from selfstab.sweeps.runners import pool
 from selfstab.validation import Array
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.animation import AbstractMovieWriter
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from PIL.Image import Image
 
 FORMATS: Final = (".gif", ".mp4")
 """Suffixes of the files that can be written."""
@@ -130,18 +134,20 @@ def _write(
     figure.set_dpi(_DPI)
     canvas.draw()  # laid out once: the axes must not move between frames
     still = canvas.copy_from_bbox(figure.bbox)
-    # The writer saves a figure: one that shows the picture, pixel by pixel.
+    # The writer saves a figure, frame by frame: one whose picture is there already.
     width, height = figure.get_size_inches()
-    projector = Figure(figsize=(float(width), float(height)), dpi=_DPI)
-    screen = projector.figimage(np.asarray(canvas.buffer_rgba()), resize=False)
-    with writer.saving(projector, str(film), dpi=_DPI):
+
+    class Screen(Figure):
+        def savefig(self, fname: Any, **_: Any) -> None:
+            fname.write(canvas.buffer_rgba())
+
+    with writer.saving(Screen(figsize=(float(width), float(height)), dpi=_DPI), str(film), dpi=_DPI):
         for share in shares:
             canvas.restore_region(still)
             for panel in panels:
                 panel.show(float(share))
                 for artist in panel.moving:
                     figure.draw_artist(artist)
-            screen.set_data(np.asarray(canvas.buffer_rgba()))
             writer.grab_frame()
             bar.update()
 
@@ -186,9 +192,7 @@ class _Panel:
         heights = [*self._sharpness[np.isfinite(self._sharpness)], *finite[:1], *finite[-1:]]
         if "predicted_final_sharpness" in run:
             final = float(run["predicted_final_sharpness"])
-            ax.axhline(
-                final, color=THEORY_COLOUR, linestyle="-.", linewidth=0.8, label=r"$S^*-y_0(2G(\kappa)-1)$"
-            )
+            ax.axhline(final, color=THEORY_COLOUR, linestyle="-.", linewidth=0.8, label=LAWS_END)
             heights.append(final)
         look: dict[str, Any] = {"color": colour, "linestyle": "none"}
         (self._past,) = ax.plot([], [], marker=".", markersize=1.2, alpha=0.3, **look)
@@ -198,7 +202,7 @@ class _Panel:
         low, high = min(heights), max(heights)
         margin = 0.06 * (high - low) or 0.06 * abs(high) or 1.0
         ax.set(xlim=(-reach, reach), ylim=(low - margin, high + margin))
-        ax.set(xlabel="displacement, $x$ (weight)", ylabel="sharpness, $S$ (1/lr)")
+        ax.set(xlabel=label_of("displacement"), ylabel=label_of("sharpness"))
         self._word = name or method(run) + (rf", $\beta={momentum(run):g}$" if is_heavy_ball(run) else "")
         self.ax = ax
         self._title = ax.set_title(
@@ -221,11 +225,51 @@ class _Panel:
         self._title.set_text(f"{self._word}, step {self._step[k]}")
 
 
+_COMMON, _BLENDS = 64, 128
+"""Colours of a GIF that are its frames' own, the commonest, and those that are near the others."""
+
+
+def _palette(frames: Sequence[Image]) -> Image:
+    """Return an image of the palette of some frames."""
+    from PIL import Image
+
+    colours, counts = np.unique(
+        np.concatenate([np.asarray(frame.convert("RGB")).reshape(-1, 3) for frame in frames]),
+        axis=0,
+        return_counts=True,
+    )
+    # Each colour once: else the background has most of the palette.
+    near = Image.fromarray(colours[None]).quantize(_BLENDS, dither=Image.Dither.NONE).getpalette() or []
+    own = colours[np.argsort(-counts)[:_COMMON]].ravel().tolist()
+    out = Image.new("P", (1, 1))
+    out.putpalette([*own, *near])
+    return out
+
+
+def _gif_writer(speed: int) -> AbstractMovieWriter:
+    """Return a writer of GIFs whose frames share one palette: to find one for each takes longer than to draw it."""
+    from matplotlib import animation
+    from PIL import Image
+
+    class Writer(animation.PillowWriter):
+        def finish(self) -> None:
+            frames = self._frames  # type: ignore[attr-defined]  # Matplotlib has no other way to them
+            palette = _palette([frames[k] for k in (0, len(frames) // 3, 2 * len(frames) // 3, -1)])
+            pages = [
+                frame.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames
+            ]
+            pages[0].save(
+                self.outfile, save_all=True, append_images=pages[1:], duration=int(1000 / self.fps), loop=0
+            )
+
+    return Writer(fps=speed)
+
+
 def _writer(film: Path, speed: int) -> AbstractMovieWriter:
     from matplotlib import animation, rcParams
 
     if film.suffix.lower() == ".gif":
-        return animation.PillowWriter(fps=speed)
+        return _gif_writer(speed)
     if not animation.FFMpegWriter.isAvailable():
         try:
             import imageio_ffmpeg

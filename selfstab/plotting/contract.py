@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from selfstab.plotting.style import require
+from selfstab import validation
 
 _SIMULATE: Final = "a run of simulate"
 _SWING: Final = "a run of observables.swing"
@@ -51,6 +52,69 @@ RUN_VARIABLES: Final = {
     "end": Variable((), "the sharpness at the last step, 1/lr", "a run with how it ends assigned"),
 }
 """Name to variable. A run's attribute ``optimizer`` (JSON: lr, momentum) says whose it is; ``flow`` names a flow."""
+
+
+def require(
+    name: str,
+    data: Any,
+    variables: Mapping[str, tuple[str, ...] | None],
+    made_by: str,
+    *,
+    attrs: tuple[str, ...] = (),
+) -> None:
+    """Raise unless `data` is a dataset that holds what is to be drawn.
+
+    Parameters
+    ----------
+    name
+        The argument's name, for the message.
+    data
+        What was passed.
+    variables
+        Names of variables or coordinates, and the dimensions of each in any order (None: any dimensions).
+    made_by
+        What has them, for the message.
+    attrs
+        Names of attributes.
+
+    Raises
+    ------
+    TypeError
+        If it is no dataset.
+    ValueError
+        If something is missing.
+
+    Examples
+    --------
+    >>> import xarray
+    >>> data = xarray.Dataset({"phase": ("lr", [1, 2])})
+    >>> require("data", data, {"overshoot": None}, "a sweep with measure 'overshoot'")
+    Traceback (most recent call last):
+    ...
+    ValueError: data must have the variable overshoot (a sweep with measure 'overshoot'), got phase
+    """
+    import xarray
+
+    if not isinstance(data, xarray.Dataset):
+        raise TypeError(f"{name} must be a dataset ({made_by}), got {validation.shown(data)}")
+    for kind, required, present in (
+        ("variable", variables, data.variables),
+        ("attribute", attrs, data.attrs),
+    ):
+        if missing := [word for word in required if word not in present]:
+            what = f"the {kind}{'s' * (len(missing) > 1)} {', '.join(missing)}"
+            raise ValueError(
+                validation.one_line(
+                    f"{name} must have {what} ({made_by}), got {', '.join(map(str, present)) or 'none'}"
+                )
+            )
+    for word, dims in variables.items():
+        if dims is not None and {*data[word].dims} != {*dims}:
+            along = ", ".join(dims) or "no dimension"
+            raise ValueError(
+                f"{name} must have {word} along {along} ({made_by}), "
+                f"got it along {', '.join(map(str, data[word].dims)) or 'no dimension'}"
+            )
 
 
 def require_run(run: Any, *names: str, name: str = "run", settings: bool = True) -> None:

@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgba
 
 from selfstab import validation
 from selfstab.optimizers.settings import recorded_settings
-from selfstab.plotting.style import SEQUENTIAL
+from selfstab.plotting.look import SEQUENTIAL
 
 if TYPE_CHECKING:
     import xarray

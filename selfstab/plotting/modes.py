@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from selfstab import phases, theory
-from selfstab.plotting.style import SEQUENTIAL, axes_or_new, cell_edges, require, styled
+from selfstab.plotting.cells import cell_edges
+from selfstab.plotting.contract import require
+from selfstab.plotting.labels import label_of
+from selfstab.plotting.look import SEQUENTIAL, styled
+from selfstab.plotting.style import axes_or_new
 
 if TYPE_CHECKING:
     import xarray
@@ -58,7 +62,7 @@ def draw_modes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
         cell_edges(scaled), cell_edges(momentum), np.ma.masked_greater(radius, 1.0),
         cmap=SEQUENTIAL, vmin=0.0, vmax=1.0, rasterized=True,
     )  # fmt: skip
-    ax.figure.colorbar(mesh, ax=ax, label=r"factor per step, $|\lambda|$", pad=0.02)
+    ax.figure.colorbar(mesh, ax=ax, label=label_of("spectral_radius"), pad=0.02)
     fine = np.linspace(max(momentum.min(), 0.0), momentum.max(), 400)
     low, high, threshold = theory.region_boundaries(fine)
     for name, boundary, line in (
@@ -68,7 +72,7 @@ def draw_modes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     ):
         ax.plot(boundary, fine, color="white", linestyle=line, label=name)
     words: list[tuple[str, float, float, dict[str, Any]]] = [
-        (r"oscillating, $|\lambda|=\sqrt{\beta}$", 1.25, 0.6, {"color": "black"}),
+        (r"oscillating, $\rho=\sqrt{\beta}$", 1.25, 0.6, {"color": "black"}),
         ("flip", 1.78, 0.055, {}),
         ("divergent", 3.45, 0.12, {}),
         (r"$(1-\sqrt{\beta})^2$", 0.14, 0.45, {"ha": "left"}),
@@ -84,5 +88,5 @@ def draw_modes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
         arrowprops={"arrowstyle": "-", "color": "white", "linewidth": 0.5},
     )  # fmt: skip
     ax.set(xlim=(scaled.min(), scaled.max()), ylim=(momentum.min(), momentum.max()))
-    ax.set(xlabel=r"learning rate × sharpness, $\eta S$", ylabel=r"momentum, $\beta$")
+    ax.set(xlabel=label_of("lr_times_sharpness"), ylabel=label_of("momentum"))
     return ax

@@ -8,20 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from selfstab import phases, theory, validation
-from selfstab.plotting.methods import is_heavy_ball, momentum_colours
-from selfstab.plotting.style import (
-    BLANK,
-    MARKERS,
-    SEQUENTIAL,
-    THEORY_COLOUR,
-    axes_or_new,
-    axis_label,
-    cell_edges,
-    is_geometric,
-    key_below,
-    require,
-    styled,
-)
+from selfstab.plotting.cells import cell_edges, is_geometric
+from selfstab.plotting.contract import require
+from selfstab.plotting.labels import axis_label, label_of
+from selfstab.plotting.legends import key_below
+from selfstab.plotting.look import BLANK, MARKERS, SEQUENTIAL, THEORY_COLOUR, styled
+from selfstab.plotting.methods import is_heavy_ball, momentum_colours, optimizer_name
+from selfstab.plotting.style import axes_or_new
+from selfstab.plotting.thresholds import draw_inertia_lines, draw_lr_at_threshold
 
 if TYPE_CHECKING:
     import xarray
@@ -66,9 +60,7 @@ def _key(data: xarray.Dataset, ax: Axes) -> None:
         "markeredgewidth": 0.6,
     }
     for momentum, colour in zip(momenta, momentum_colours(momenta), strict=True):
-        ax.plot(
-            [], [], linestyle="none", marker="D", markersize=3.0, color=colour, label=rf"$\beta={momentum:g}$"
-        )
+        ax.plot([], [], linewidth=3.0, color=colour, label=rf"$\beta={momentum:g}$")
     for loss, marker in _loss_markers(data).items():
         ax.plot([], [], marker=marker, label=loss, **grey)
     ax.plot([], [], marker="o", markerfacecolor="none", label=rf"$\varepsilon>{UNIVERSAL_BELOW:g}$", **grey)
@@ -118,8 +110,12 @@ def draw_overshoot_law(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     fine = np.geomspace(np.nanmin(kappa), np.nanmax(kappa), 400)
     ax.plot(fine, theory.overshoot(fine), color=THEORY_COLOUR, label=r"theory, $G(\kappa)$", zorder=1)
     _key(data, ax)
-    ax.set(xscale="log", yscale="log", xlabel=r"inertia number, $\kappa=\varepsilon((1+\beta)/(1-\beta))^2$")
-    ax.set(ylabel="overshoot, drop/(2$y_0$)")
+    ax.set(
+        xscale="log",
+        yscale="log",
+        xlabel=label_of("inertia_number", r"$\kappa=\varepsilon((1+\beta)/(1-\beta))^2$"),
+    )
+    ax.set(ylabel=label_of("overshoot"))
     return ax
 
 
@@ -153,8 +149,8 @@ def draw_overshoot_residual(data: xarray.Dataset, ax: Axes | None = None) -> Axe
     ax.set_yscale("symlog", linthresh=1e-3, linscale=0.6)
     ax.set_ylim(-1.5, 1.0)
     ax.set(
-        xlabel=r"inertia number, $\kappa=\varepsilon((1+\beta)/(1-\beta))^2$",
-        ylabel="overshoot/$G(\\kappa)-1$",
+        xlabel=label_of("inertia_number", r"$\kappa=\varepsilon((1+\beta)/(1-\beta))^2$"),
+        ylabel=label_of("deviation"),
     )
     return ax
 
@@ -229,20 +225,11 @@ class _Map:
 def _plane(ax: Axes, data: xarray.Dataset, contours: tuple[float, ...]) -> None:
     """Dress the axes of a phase diagram: 1 − β on a logarithmic axis named by β, and theory's contours of κ."""
     momentum, excess = data["momentum"].values, data["excess"].values
-    # Before the contours, whose labels are turned on the page.
     ax.set(xscale="log", yscale="log")
     ax.set_xlim(1.0 - momentum.min(), 1.0 - momentum.max())
     ax.set_ylim(excess.min(), excess.max())
-    if contours:
-        kappa = theory.inertia_number(excess[:, None], momentum)
-        lines = ax.contour(1.0 - momentum, excess, kappa, levels=contours, colors="white", linewidths=0.7)
-        # Labels where the lines cross a third of the axis of ε: there (1 + β)/(1 − β) = √(κ/ε).
-        third = float((excess.min() ** 2 * excess.max()) ** (1 / 3))
-        places = [(2.0 / (1.0 + np.sqrt(level / third)), third) for level in contours]
-        inside = [at for at in places if 1.0 - momentum.max() < at[0] < 1.0 - momentum.min()]
-        if inside:
-            ax.clabel(lines, fmt=lambda level: rf"$\kappa={level:g}$", fontsize=5.5, manual=inside)
-    ax.set(ylabel=r"relative excess, $\varepsilon=S/S^*-1$", xlabel=r"momentum, $\beta$")
+    draw_inertia_lines(ax, (momentum.min(), momentum.max()), (excess.min(), excess.max()), contours)
+    ax.set(ylabel=label_of("excess", r"$\varepsilon=S/S^*-1$"), xlabel=label_of("momentum"))
     ticks = [b for b in _MOMENTUM_TICKS if momentum.min() <= b <= momentum.max()]
     ax.set_xticks([1.0 - b for b in ticks], [f"{b:g}" for b in ticks])
     ax.minorticks_off()
@@ -251,9 +238,9 @@ def _plane(ax: Axes, data: xarray.Dataset, contours: tuple[float, ...]) -> None:
 @styled
 def draw_phases(
     data: xarray.Dataset, ax: Axes | None = None, *, x: str | None = None, y: str | None = None,
-    contours: tuple[float, ...] = (0.1, 1.0, 10.0),
+    contours: tuple[float, ...] = (0.1, 1.0, 10.0), sharpness: float | None = None,
 ) -> Axes:  # fmt: skip
-    """Draw how runs end against two axes of a sweep, each phase in its colour.
+    r"""Draw how runs end against two axes of a sweep, each phase in its colour.
 
     Cells that have not been run, as in the store of an unfinished sweep, are white. Axes are logarithmic where the
     sweep's values are spaced geometrically. Over (β, ε), the axes are 1 − β and ε, with theory's contours of κ.
@@ -272,6 +259,8 @@ def draw_phases(
         The dimension drawn to the right and the one drawn upwards; by default the second and the first (β and ε).
     contours
         Values of κ, in the plane (β, ε).
+    sharpness
+        S of the minimum: against momentum and lr, theory's threshold ηS = 2(1 + β) is drawn for it.
 
     Returns
     -------
@@ -281,7 +270,8 @@ def draw_phases(
     Raises
     ------
     TypeError, ValueError
-        If data has no phase, or not more than one value along two dimensions exactly, or x or y is none of them.
+        If data has no phase, or not more than one value along two dimensions exactly, or x or y is none of them; if
+        a sharpness is given and the axes are not momentum and lr of the heavy ball.
 
     Examples
     --------
@@ -289,11 +279,18 @@ def draw_phases(
     >>> axes = {"lr": np.geomspace(0.1, 10.0, 5), "start.w": [0.5, 1.0, 2.0]}
     >>> data = ss.sweep(ss.DoubleWell(), ss.HeavyBall(0.1), axes, start=[1.0], steps=9, progress=False)
     >>> draw_phases(data).get_ylabel()
-    'learning rate (1/sharpness)'
+    'learning rate, $\\eta$ (1/sharpness)'
     """
     from matplotlib.colors import BoundaryNorm, ListedColormap
 
     plane = _Map.checked(data, ("phase",), x, y)
+    if sharpness is not None:
+        sharpness = validation.real("sharpness", sharpness, above=0)
+        if {plane.x, plane.y} != {"momentum", "lr"} or not is_heavy_ball(data):
+            raise ValueError(
+                f"sharpness needs the axes momentum and lr of HeavyBall, got {plane.y} and {plane.x} "
+                f"of {optimizer_name(data)}"
+            )
     with_key = ax is None
     ax = axes_or_new(ax)
     codes = list(phases.LABELS)
@@ -306,6 +303,9 @@ def draw_phases(
     )  # fmt: skip
     plane.dress(ax, contours)
     name_phases(ax, phase)
+    if sharpness is not None:
+        beta = plane.data["momentum"].values
+        draw_lr_at_threshold(ax, (beta.min(), beta.max()), sharpness, upwards=plane.y == "momentum")
     if not known.all():
         ax.plot([], [], label="not run", **BLANK)
     if with_key:
@@ -320,10 +320,16 @@ def name_phases(ax: Axes, phase: Any) -> None:
             ax.plot([], [], linestyle="none", marker="s", color=phases.COLOURS[code], label=label)
 
 
+_EXTENDED: Final = {
+    (False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both",
+}  # fmt: skip
+"""At which end a colour bar has an arrow: values are below its least, or above its largest."""
+
+
 @styled
 def draw_overshoot(
     data: xarray.Dataset, ax: Axes | None = None, *, x: str | None = None, y: str | None = None,
-    contours: tuple[float, ...] = (0.1, 1.0, 10.0), largest: float | None = None,
+    contours: tuple[float, ...] = (0.1, 1.0, 10.0), least: float | None = None, largest: float | None = None,
 ) -> Axes:  # fmt: skip
     """Draw the overshoot against two axes of a sweep, on a logarithmic scale.
 
@@ -337,8 +343,8 @@ def draw_overshoot(
         Where to draw; by default pyplot's current axes or a new figure's.
     x, y, contours
         As for :func:`draw_phases`.
-    largest
-        End of the colour scale; by default the largest overshoot.
+    least, largest
+        Ends of the colour scale; by default the smallest overshoot, but no less than 0.3, and the largest.
 
     Returns
     -------
@@ -358,9 +364,10 @@ def draw_overshoot(
     values = np.ma.masked_invalid(plane.values("overshoot"))
     if values.count():
         top = float(values.max()) if largest is None else largest
-        beyond = "max" if float(values.max()) > top else "neither"
-        norm = LogNorm(min(max(float(values.min()), 0.3), top), top)
+        low = min(max(float(values.min()), 0.3) if least is None else least, top)
+        beyond = _EXTENDED[float(values.min()) < low, float(values.max()) > top]
+        norm = LogNorm(low, top)
         mesh = ax.pcolormesh(*plane.edges(), values, cmap=SEQUENTIAL, norm=norm, rasterized=True)
-        ax.figure.colorbar(mesh, ax=ax, label="overshoot, drop/(2$y_0$)", pad=0.02, extend=beyond)
+        ax.figure.colorbar(mesh, ax=ax, label=label_of("overshoot"), pad=0.02, extend=beyond)
     plane.dress(ax, contours)
     return ax

@@ -8,7 +8,9 @@ import numpy as np
 
 from selfstab import former_names, theory
 from selfstab.plotting.contract import require_run
-from selfstab.plotting.style import SEQUENTIAL, THEORY_COLOUR, axes_or_new, styled
+from selfstab.plotting.labels import LAWS_END, label_of
+from selfstab.plotting.look import SEQUENTIAL, THEORY_COLOUR, styled
+from selfstab.plotting.style import axes_or_new
 
 if TYPE_CHECKING:
     import xarray
@@ -48,12 +50,13 @@ def draw_plane(run: xarray.Dataset, ax: Axes | None = None) -> Axes:
     ax.plot(x, sharpness, color="#cccccc", linewidth=0.3, zorder=1)
     step = run["step"].values
     # Colours end where the motion does: a long rest would leave them all to the first few steps.
-    moving = np.flatnonzero(np.abs(x) >= 0.01 * np.nanmax(np.abs(x), initial=0.0))
+    left = np.abs(x - x[-1])  # a run may come to rest elsewhere than where it began
+    moving = np.flatnonzero(left >= 0.01 * np.nanmax(left, initial=0.0))
     last = float(step[moving[-1]]) if moving.size else float(step[-1])
     dots = ax.scatter(
         x, sharpness, c=step, s=2.5, cmap=SEQUENTIAL, vmin=0.0, vmax=max(last, 1.0), linewidths=0.0, zorder=2
     )
-    ax.figure.colorbar(dots, ax=ax, label="step, $t$", pad=0.02,
+    ax.figure.colorbar(dots, ax=ax, label=label_of("step"), pad=0.02,
                        extend="max" if last < float(step[-1]) else "neither")  # fmt: skip
     threshold = float(run["max_stable_sharpness"][-1])
     if np.isfinite(threshold):
@@ -61,7 +64,7 @@ def draw_plane(run: xarray.Dataset, ax: Axes | None = None) -> Axes:
     if "predicted_final_sharpness" in run:
         ax.axhline(
             float(run["predicted_final_sharpness"]), color=THEORY_COLOUR, linestyle="-.", linewidth=0.8,
-            label=r"$S^*-y_0(2G(\kappa)-1)$",
+            label=LAWS_END,
         )  # fmt: skip
     if {"peak_excess_sharpness", "stabilization"} <= {*run.variables}:
         swing = float(
@@ -69,5 +72,5 @@ def draw_plane(run: xarray.Dataset, ax: Axes | None = None) -> Axes:
         )
         for sign, label in ((1.0, "slow limit"), (-1.0, None)):
             ax.axvline(sign * swing, color=THEORY_COLOUR, linestyle=":", linewidth=0.8, label=label)
-    ax.set(xlabel="displacement, $x$ (weight)", ylabel="sharpness, $S$ (1/lr)")
+    ax.set(xlabel=label_of("displacement"), ylabel=label_of("sharpness"))
     return ax

@@ -7,17 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from selfstab import validation
+from selfstab.plotting.contract import require
+from selfstab.plotting.labels import TIMES, label_of
+from selfstab.plotting.look import THEORY_COLOUR, styled
 from selfstab.plotting.methods import METHOD_COLOURS, method, momentum
-from selfstab.plotting.style import (
-    THEORY_COLOUR,
-    TIMES,
-    axes_or_new,
-    draw_threshold,
-    largest,
-    line_properties,
-    require,
-    styled,
-)
+from selfstab.plotting.style import axes_or_new, line_properties
+from selfstab.plotting.thresholds import draw_threshold, largest
 
 if TYPE_CHECKING:
     import xarray
@@ -26,16 +21,12 @@ if TYPE_CHECKING:
     from selfstab.validation import Array
 
 _LABELS: Final = {
-    "sharpness": "sharpness, $S$ (1/lr)",
-    "x": "displacement, $|x|$ (weight)",
-    "loss": "loss, $L$",
+    "sharpness": label_of("sharpness"),
+    "x": label_of("displacement", "$|x|$ (weight)"),
+    "loss": label_of("loss"),
 }
 
-_SCORES: Final = {
-    "test_loss": "test loss",
-    "test_accuracy": "test accuracy",
-    "distance": "distance to the sparse solution",
-}
+_SCORES: Final = {name: label_of(name) for name in ("test_loss", "test_accuracy", "distance")}
 
 _LOOKS: Final = {
     "gd_steps": ("GD", "--", "GD, equal steps"),
@@ -129,8 +120,8 @@ def draw_prediction(
             heights = np.minimum(heights, 3.0 * largest(thresholds[-1:]))
     else:
         heights = values
-        label = {"x": r"$\delta$, holds $S$ at $S^*$", "loss": "constrained trajectory"}[of]
-        ax.plot(step, thresholds, color=THEORY_COLOUR, linestyle=":", linewidth=0.8, label=label, **mark)
+        word = {"x": r"$\delta$, holds $S$ at $S^*$", "loss": "constrained trajectory"}[of]
+        ax.plot(step, thresholds, color=THEORY_COLOUR, linestyle=":", linewidth=0.8, label=word, **mark)
     if flow:
         ax.plot(step, data[f"flow_{of}"].values, color=METHOD_COLOURS["gradient flow"], linewidth=0.8,
                 label="gradient flow")  # fmt: skip

@@ -8,9 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from selfstab import phases, theory, validation
+from selfstab.plotting.contract import require
+from selfstab.plotting.labels import QUANTITIES, label_of
+from selfstab.plotting.look import BLANK, SEQUENTIAL, THEORY_COLOUR, styled
 from selfstab.plotting.methods import momentum
 from selfstab.plotting.phase_diagrams import name_phases
-from selfstab.plotting.style import BLANK, SEQUENTIAL, THEORY_COLOUR, axes_or_new, require, styled
+from selfstab.plotting.style import axes_or_new
+from selfstab.plotting.thresholds import draw_lr_at_threshold
 
 if TYPE_CHECKING:
     import xarray
@@ -18,27 +22,15 @@ if TYPE_CHECKING:
 
     from selfstab.sweeps.refinement import Box
 
-_NAMES: Final = {
-    "lr": r"learning rate, $\eta$",
-    "momentum": r"momentum, $\beta$",
-    "excess": r"relative excess, $\varepsilon=S/S^*-1$",
-    "final_loss": "loss at the end",
-    "max_loss": "largest loss",
-    "final_sharpness": "sharpness at the end",
-    "min_sharpness": "least sharpness",
-    "max_sharpness": "largest sharpness",
-    "final_preconditioned_sharpness": "preconditioned sharpness at the end",
-    "min_preconditioned_sharpness": "least preconditioned sharpness",
-    "max_preconditioned_sharpness": "largest preconditioned sharpness",
-    "diverged_at": "step of the divergence",
-}
-
-BRANCH_COLOURS: Final = {"forward": "#009988", "backward": "#cc3311"}
-"""The two ways along an axis (from Paul Tol's colour-blind-safe 'vibrant' scheme)."""
+BRANCH_COLOURS: Final = {"forward": "#117733", "backward": "#882255"}
+"""The two ways along an axis (Paul Tol's colour-blind-safe 'muted' scheme): colours of no momentum."""
 
 
 def _name(name: str) -> str:
-    return _NAMES.get(name, name)
+    """Return the label of an axis or a measure, its name where the table has none."""
+    if name == "excess":
+        return label_of(name, r"$\varepsilon=S/S^*-1$")
+    return label_of(name) if name in QUANTITIES else name
 
 
 @styled
@@ -129,12 +121,7 @@ def _threshold_line(ax: Axes, box: Box, sharpness: float) -> None:
     if {*box.names} != {"momentum", "lr"}:
         raise ValueError(f"sharpness needs the axes momentum and lr, got {', '.join(box.names)}")
     k = box.names.index("momentum")
-    beta = np.linspace(box.low[k], min(box.high[k], 1.0 - 1e-9), 400)
-    points = [beta, theory.max_stable_sharpness(sharpness, beta)]  # η = 2(1 + β)/S, as S* = 2(1 + β)/η
-    # White below the line of theory, which must show on dark cells, too.
-    for colour, width in (("white", 2.2), (THEORY_COLOUR, 1.0)):
-        label = r"theory, $\eta S=2(1+\beta)$" if colour == THEORY_COLOUR else None
-        ax.plot(points[1 - k], points[k], color=colour, linewidth=width, linestyle="--", label=label)
+    draw_lr_at_threshold(ax, (box.low[k], box.high[k]), sharpness, upwards=k == 0)
 
 
 @styled
@@ -194,7 +181,11 @@ def draw_orbits(
     ax.plot(
         np.repeat(at, dots.shape[1]), dots.ravel(), ".", color="#0077bb", rasterized=True, zorder=3, **size
     )
-    ax.set(xlabel=_name(name), ylabel=f"last states, ${states['weight'].item()}$", xlim=(at.min(), at.max()))
+    ax.set(
+        xlabel=_name(name),
+        ylabel=label_of("last_weights", f"${states['weight'].item()}$"),
+        xlim=(at.min(), at.max()),
+    )
     if sharpness is not None or cycle is not None:
         if name != "lr" or sharpness is None:
             raise ValueError(f"theory needs the axis lr and a sharpness, got {name} and {sharpness!r}")

@@ -10,18 +10,14 @@ import numpy as np
 from selfstab import former_names, phases, theory, validation
 from selfstab.kernels.measures import which_sharpness
 from selfstab.optimizers.settings import recorded_settings
-from selfstab.plotting.contract import require_run
+from selfstab.plotting.contract import require, require_run
+from selfstab.plotting.divergence import draw_until_divergence
+from selfstab.plotting.labels import LAWS_END, TIMES, label_of
+from selfstab.plotting.legends import refresh_key
+from selfstab.plotting.look import SERIES, THEORY_COLOUR, styled
 from selfstab.plotting.methods import method, method_colour, momentum
-from selfstab.plotting.style import (
-    SERIES,
-    THEORY_COLOUR,
-    TIMES,
-    axes_or_new,
-    draw_threshold,
-    line_properties,
-    require,
-    styled,
-)
+from selfstab.plotting.style import axes_or_new, line_properties
+from selfstab.plotting.thresholds import draw_threshold
 
 if TYPE_CHECKING:
     import xarray
@@ -121,7 +117,7 @@ def draw_displacement(run: xarray.Dataset, ax: Axes | None = None, **line: Any) 
             linestyle=":",
             label="slow limit" if sign > 0 else None,
         )
-    ax.set(xlabel=TIMES["step"], ylabel="displacement, $x$ (weight)")
+    ax.set(xlabel=TIMES["step"], ylabel=label_of("displacement"))
     return ax
 
 
@@ -156,11 +152,14 @@ def draw_sharpness(
         If the run lacks one of these; the message names it.
     """
     _check(run, against, "step", "sharpness", *(["max_stable_sharpness"] if threshold else []))
+    new = ax is None
     ax = axes_or_new(ax, shows=f"sharpness against {against}")
     at, look = _against(run, against), _look(run, line)
     name = which_sharpness(run["max_stable_sharpness"]) if threshold else "sharpness"
     name = name if name in run else "sharpness"
-    ax.plot(at, run[name].values, **look)
+    thresholds = run["max_stable_sharpness"].values if threshold else run[name].values[:1]
+    shown_at, values = draw_until_divergence(ax, run, at, run[name].values, thresholds)
+    ax.plot(shown_at, values, **look)
     if "explicit_sharpness" in run:
         ax.plot(
             np.interp(run["explicit_step"].values, run["step"].values, at), run["explicit_sharpness"].values,
@@ -168,15 +167,15 @@ def draw_sharpness(
         )  # fmt: skip
     # A threshold of another sharpness says nothing of this one.
     if threshold and which_sharpness(run["max_stable_sharpness"]) == name:
-        thresholds = run["max_stable_sharpness"].values
-        draw_threshold(ax, at, thresholds, near=np.append(run[name].values, thresholds[-1:]))
+        draw_threshold(ax, shown_at, thresholds[: shown_at.size], near=np.append(values, thresholds[-1:]))
     if "predicted_final_sharpness" in run:
         ax.axhline(
             float(run["predicted_final_sharpness"]), color=THEORY_COLOUR, linestyle="-.", linewidth=0.8,
-            label=r"$S^*-y_0(2G(\kappa)-1)$",
+            label=LAWS_END,
         )  # fmt: skip
     _name_time(ax, against)
-    ax.set(ylabel="sharpness, $S$ (1/lr)" if name == "sharpness" else "preconditioned sharpness (1/lr)")
+    ax.set(ylabel=label_of(name))
+    refresh_key(ax, new=new)
     return ax
 
 
@@ -207,6 +206,7 @@ def draw_loss(run: xarray.Dataset, ax: Axes | None = None, *, against: str = "st
     """
     _check(run, against, "loss")
     run = former_names.with_names_of_today(run, former_names.SWING)
+    new = ax is None
     ax = axes_or_new(ax, shows=f"loss against {against}")
     ax.plot(_against(run, against), run["loss"].values, **_look(run, line))
     if "peak_excess_sharpness" in run:
@@ -219,7 +219,8 @@ def draw_loss(run: xarray.Dataset, ax: Axes | None = None, *, against: str = "st
     if (run["loss"].values > 0.0).any():
         ax.set_yscale("log")
     _name_time(ax, against)
-    ax.set(ylabel="loss, $L$")
+    ax.set(ylabel=label_of("loss"))
+    refresh_key(ax, new=new)
     return ax
 
 
@@ -270,7 +271,8 @@ def draw_orbit(
     ax.plot(np.cos(around), np.sin(around), color=THEORY_COLOUR, linestyle=":", label="slow limit", zorder=3)
     ax.plot(y, amplitude, **({"linewidth": 0.8} | _look(run, line)))
     ax.set(xlim=(left, 1.4), ylim=(0.0, top))
-    ax.set(xlabel="excess, $y/y_0$", ylabel=r"swing, $A\,b/(\sqrt{2}\,y_0)$")
+    ax.set(xlabel=label_of("excess_sharpness", "$y/y_0$"))
+    ax.set(ylabel=label_of("swing", r"$b\,|x|/(\sqrt{2}\,y_0)$"))
     return ax
 
 
@@ -361,7 +363,9 @@ def draw_final_sharpness(
         ax.plot([], [], marker=marker, color="#777777", linestyle="none", label=word)
     ax.axhline(thresholds[0], color=THEORY_COLOUR, linestyle="--", linewidth=0.8, label="threshold $S^*$")
     ax.set_xticks(range(len(data)), list(data))
-    ax.set(ylabel="final sharpness (1/lr)", xlim=(-0.5, len(data) - 0.5), ylim=(0.0, 1.15 * max(thresholds)))
+    ax.set(
+        ylabel=label_of("final_sharpness"), xlim=(-0.5, len(data) - 0.5), ylim=(0.0, 1.15 * max(thresholds))
+    )
     return ax
 
 
@@ -444,5 +448,5 @@ def draw_threshold_scan(
         )
     if divergences:
         ax.plot([], [], marker="x", color=phases.COLOURS[phases.DIVERGED], linestyle="none", label="diverged")
-    ax.set(xlabel="threshold after warmup, $S^*$ (1/lr)", ylabel="final sharpness (1/lr)")
+    ax.set(xlabel=label_of("max_stable_sharpness"), ylabel=label_of("final_sharpness"))
     return ax

@@ -6,16 +6,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from selfstab.plotting.contract import require
+from selfstab.plotting.labels import axis_label, label_of
+from selfstab.plotting.look import THEORY_COLOUR, styled
 from selfstab.plotting.methods import METHOD_COLOURS, method
-from selfstab.plotting.style import (
-    THEORY_COLOUR,
-    axes_or_new,
-    axis_label,
-    draw_threshold,
-    line_properties,
-    require,
-    styled,
-)
+from selfstab.plotting.style import axes_or_new, line_properties
+from selfstab.plotting.thresholds import draw_threshold
 
 if TYPE_CHECKING:
     import xarray
@@ -96,6 +92,6 @@ def draw_spectrum(
         ax.plot(at, values[:, top][:, 0], **(look | line_properties(line)))
     if threshold and "max_stable_sharpness" in data:
         draw_threshold(ax, at, data["max_stable_sharpness"].values, near=values)
-    ax.set_xlabel("step, $t$" if against == "step" else axis_label(data, against))
-    ax.set_ylabel("Hessian eigenvalues (1/lr)")
+    ax.set_xlabel(axis_label(data, against))
+    ax.set_ylabel(label_of("eigenvalues"))
     return ax

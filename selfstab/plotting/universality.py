@@ -9,8 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from selfstab import former_names, phases, theory
+from selfstab.plotting.contract import require
+from selfstab.plotting.labels import label_of
+from selfstab.plotting.look import MARKERS, THEORY_COLOUR, styled
 from selfstab.plotting.methods import momentum_colours
-from selfstab.plotting.style import MARKERS, SERIES, THEORY_COLOUR, axes_or_new, require, styled
+from selfstab.plotting.style import axes_or_new
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -20,8 +23,11 @@ if TYPE_CHECKING:
 LEAST_DEVIATION: Final = 1e-8
 """Smaller deviations are beyond the runs' accuracy and below the axis."""
 
-_KAPPA: Final = r"inertia number, $\kappa=\varepsilon((1+\beta)/(1-\beta))^2$"
+_KAPPA: Final = label_of("inertia_number", r"$\kappa=\varepsilon((1+\beta)/(1-\beta))^2$")
 
+
+_FEW: Final = 8
+"""Momenta that a key has room for."""
 
 _MADE_BY: Final = "overshoots of runs, as sweep measures them"
 
@@ -85,9 +91,9 @@ class _Runs:
 
 
 def _look(k: int) -> dict[str, Any]:
-    """Return the marker and colour of the loss k; a seventh repeats the first."""
+    """Return the marker of the loss k; a seventh repeats the first."""
     return {
-        "linestyle": "none", "marker": MARKERS[k % len(MARKERS)], "color": SERIES[k % len(SERIES)],
+        "linestyle": "none", "marker": MARKERS[k % len(MARKERS)],
         "markersize": 3.6, "markeredgewidth": 0.6, "markerfacecolor": "none",
     }  # fmt: skip
 
@@ -96,7 +102,7 @@ def _look(k: int) -> dict[str, Any]:
 def draw_universality(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     """Draw the overshoots of several losses against the inertia number κ, on the universal curve G(κ).
 
-    Each loss has its marker and colour; momenta all look the same. A run that diverged or was undecided is a cross
+    Each loss has its marker, each momentum its colour. A run that diverged or was undecided is a cross
     at the upper edge.
 
     Parameters
@@ -133,10 +139,16 @@ def draw_universality(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     ax = axes_or_new(ax)
     fine = np.geomspace(runs.kappa.min(), runs.kappa.max(), 400)
     ax.plot(fine, theory.overshoot(fine), color=THEORY_COLOUR, label=r"theory, $G(\kappa)$", zorder=1)
-    ax.set(xscale="log", yscale="log", xlabel=_KAPPA, ylabel="overshoot, drop/(2$y_0$)")
-    for k, (loss, kappa, overshoot) in enumerate(zip(runs.losses, runs.kappa, runs.overshoot, strict=True)):
-        measured = np.isfinite(overshoot)
-        ax.plot(kappa[measured], overshoot[measured], label=loss, **_look(k))
+    ax.set(xscale="log", yscale="log", xlabel=_KAPPA, ylabel=label_of("overshoot"))
+    colours = momentum_colours(runs.momentum)
+    if len(colours) <= _FEW:
+        for momentum, colour in zip(runs.momentum, colours, strict=True):
+            ax.plot([], [], color=colour, linewidth=3.0, label=rf"$\beta={momentum:g}$")
+    for k, loss in enumerate(runs.losses):
+        ax.plot([], [], color="#777777", label=loss, **_look(k))
+        for i, colour in enumerate(colours):
+            measured = np.isfinite(runs.overshoot[k, i])
+            ax.plot(runs.kappa[k, i][measured], runs.overshoot[k, i][measured], color=colour, **_look(k))
     runs.crosses(ax)
     return ax
 
@@ -167,25 +179,28 @@ def draw_universality_key(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     point = grey | {"linestyle": "none", "marker": "o", "markersize": 3.0}
     cross: dict[str, Any] = {"linestyle": "none", "marker": "x"}
     left: list[tuple[str, dict[str, Any]]] = [(r"theory, $G(\kappa)$", {"color": THEORY_COLOUR})]
-    left += [(loss, _look(k)) for k, loss in enumerate(runs.losses)]
+    left += [(loss, grey | _look(k)) for k, loss in enumerate(runs.losses)]
     left += [(label, cross | {"color": phases.COLOURS[code]}) for code, label in runs.failures()]
     right = [
         (rf"$\beta={momentum:g}$", point | {"color": colour})
         for momentum, colour in zip(runs.momentum, momentum_colours(runs.momentum), strict=True)
     ]
-    right += [
+    lower: list[tuple[str, dict[str, Any]]] = [
         ("less than $G$", point),
         ("more than $G$", point | {"markerfacecolor": "none"}),
         (r"first order in $\varepsilon$", grey | {"linewidth": 0.8}),
         ("1%", grey | {"linestyle": ":", "linewidth": 0.8}),
     ]
-    _legend(ax, left, "center left")
-    _legend(ax, right, "center right")
+    _legend(ax, left, "upper left")
+    _legend(ax, right, "upper right")
+    _legend(ax, lower, "lower right")
     return ax
 
 
 def _legend(
-    ax: Axes, rows: list[tuple[str, dict[str, Any]]], where: Literal["center left", "center right"]
+    ax: Axes,
+    rows: list[tuple[str, dict[str, Any]]],
+    where: Literal["upper left", "upper right", "lower right"],
 ) -> None:
     handles = [ax.plot([], [], **look)[0] for _, look in rows]
     # As an artist of its own: a second legend would replace the first.
@@ -239,7 +254,7 @@ def draw_universality_deviation(data: xarray.Dataset, ax: Axes | None = None) ->
             )  # fmt: skip
     ax.axhline(0.01, color="#777777", linestyle=":", linewidth=0.8, zorder=0)
     ax.set(
-        xscale="log", yscale="log", xlabel=r"inertia number, $\kappa$", ylabel=r"|overshoot/$G(\kappa)-1$|"
+        xscale="log", yscale="log", xlabel=label_of("inertia_number"), ylabel=label_of("size_of_deviation")
     )
     ax.set_ylim(LEAST_DEVIATION, 3.0)
     ax.set_yticks(10.0 ** np.arange(-8, 1, 2))

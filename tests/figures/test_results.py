@@ -9,6 +9,7 @@ import pytest
 import xarray
 from matplotlib.figure import Figure
 
+from selfstab.plotting.labels import every_label
 from selfstab.plotting.style import DOUBLE_COLUMN, SINGLE_COLUMN
 from selfstab.reports.companions import companion
 
@@ -86,6 +87,8 @@ def test_the_check_passes_and_the_figure_fits_the_page(name):
     drawn = figure(name).draw(computed(name))
     assert isinstance(drawn, Figure)
     assert drawn.get_size_inches()[0] in (SINGLE_COLUMN, DOUBLE_COLUMN)
+    shown = {text for ax in drawn.axes for text in (ax.get_xlabel(), ax.get_ylabel()) if text}
+    assert shown <= every_label()
 
 
 @pytest.mark.parametrize(

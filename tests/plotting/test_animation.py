@@ -41,6 +41,18 @@ def test_a_film_has_its_frames_and_leaves_the_settings_alone(catapult, tmp_path)
         assert 0.0 < changed < 0.05
 
 
+def test_a_gif_keeps_the_colours(catapult, tmp_path):
+    """Protects the one palette of all frames: the page stays white and the marks have their method's colour."""
+    film = animate_catapult(catapult, tmp_path / "film.gif", frames=9)
+    with Image.open(film) as picture:
+        for k in range(picture.n_frames):
+            picture.seek(k)
+            frame = np.asarray(picture.convert("RGB")).astype(int)
+            assert frame[0, 0].min() >= 250
+            mark = np.array([0xEE, 0x77, 0x33])  # the heavy ball's
+            assert np.abs(frame - mark).max(axis=2).min() <= 16
+
+
 def test_the_same_call_writes_the_same_bytes(catapult, tmp_path):
     first, second = (animate_catapult(catapult, tmp_path / f"{k}.gif", frames=3) for k in "ab")
     assert first.read_bytes() == second.read_bytes()

@@ -65,13 +65,20 @@ def test_contours_are_lines_of_equal_inertia():
     ax = phase_diagrams.draw_phases(
         xarray.Dataset({"phase": (tuple(coords), phase)}, coords), contours=(0.5, 5.0)
     )
-    contour = ax.collections[-1]
-    assert contour.levels.tolist() == [0.5, 5.0]
-    for level, path in zip(contour.levels, contour.get_paths(), strict=True):
-        assert len(path.vertices) > 40
-        x, y = path.vertices.T
-        # Interpolated within a cell, over which κ grows by a tenth at most: that of a straight line is off by less.
-        assert theory.inertia_number(y, 1.0 - x) == pytest.approx(np.full(x.size, level), rel=0.01)
+    lines = [line for line in ax.lines if line.get_color() == "white"]
+    for level, line in zip((0.5, 5.0), lines, strict=True):
+        x, y = line.get_data()
+        assert theory.inertia_number(y, 1.0 - x) == pytest.approx(np.full(x.size, level), rel=1e-12)
+    # The labels are within the axes, on their lines, and turned along them on the page.
+    for level, label in zip((0.5, 5.0), ax.texts, strict=True):
+        x, y = label.get_position()
+        assert 0.02 < x < 1.0
+        assert 1e-3 < y < 1.0
+        assert theory.inertia_number(y, 1.0 - x) == pytest.approx(level)
+        ends = ax.transData.transform([(s * x, level * (s * x / (2 - s * x)) ** 2) for s in (0.999, 1.001)])
+        slope = np.degrees(np.arctan2(*(ends[1] - ends[0])[::-1]))
+        assert (label.get_rotation() - slope + 90.0) % 180.0 - 90.0 == pytest.approx(0.0, abs=0.5)
+        assert abs((label.get_rotation() + 180.0) % 360.0 - 180.0) < 90.0  # to be read from below
 
 
 def test_overshoot_is_masked_where_there_is_none(plane):
@@ -135,7 +142,7 @@ def test_any_two_axes_are_drawn_each_cell_around_its_values(swapped, geometric):
     assert (codes == (expected.T if swapped else expected)).all()
     names, scales = (ax.get_xlabel(), ax.get_ylabel()), (ax.get_xscale(), ax.get_yscale())
     where = 0 if swapped else 1
-    assert (names[where], names[1 - where]) == ("learning rate (1/sharpness)", "start.w")
+    assert (names[where], names[1 - where]) == (r"learning rate, $\eta$ (1/sharpness)", "start.w")
     assert (scales[where], scales[1 - where]) == ("log" if geometric else "linear", "linear")
     assert len(ax.collections) == 1  # κ means nothing here
 
@@ -143,10 +150,10 @@ def test_any_two_axes_are_drawn_each_cell_around_its_values(swapped, geometric):
 def test_theorys_plane_is_drawn_only_as_it_is_meant(plane):
     """Protects sweeps over β and ε the other way round, or with ε below the threshold."""
     other = phase_diagrams.draw_phases(plane, x="excess")
-    assert (other.get_xlabel(), other.get_ylabel()) == ("excess", "momentum")
+    assert (other.get_xlabel(), other.get_ylabel()) == (r"excess, $\varepsilon$", r"momentum, $\beta$")
     assert len(other.collections) == 1
     below = phase_diagrams.draw_phases(plane.assign_coords(excess=np.linspace(-0.5, 0.5, 9)))
-    assert (below.get_xlabel(), below.get_yscale()) == ("momentum", "linear")
+    assert (below.get_xlabel(), below.get_yscale()) == (r"momentum, $\beta$", "linear")
 
 
 def test_one_value_along_other_axes_is_no_obstacle(plane):

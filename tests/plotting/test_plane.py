@@ -5,6 +5,7 @@ import pytest
 
 from selfstab import theory
 from selfstab.plotting import plane
+from selfstab.plotting.labels import LAWS_END
 from tests.plotting.test_runs import IMAGE
 
 
@@ -30,7 +31,7 @@ def test_colours_end_where_the_motion_does(slow_run):
 def test_theorys_lines_are_where_theory_says(slow_run):
     drawn = lines(plane.draw_plane(slow_run))
     assert drawn["threshold $S^*$"].get_ydata()[0] == 0.99
-    assert drawn[r"$S^*-y_0(2G(\kappa)-1)$"].get_ydata()[0] == 0.98
+    assert drawn[LAWS_END].get_ydata()[0] == 0.98
     assert drawn["slow limit"].get_xdata()[0] == theory.max_displacement(0.01, 4.0)
     bare = slow_run.drop_vars(["peak_excess_sharpness", "predicted_final_sharpness"])
     assert set(lines(plane.draw_plane(bare))) == {"threshold $S^*$"}

@@ -9,6 +9,7 @@ from matplotlib.colors import to_hex
 
 import selfstab as ss
 from selfstab.plotting import runs
+from selfstab.plotting.labels import LAWS_END
 from selfstab.plotting.methods import METHOD_COLOURS
 from selfstab.plotting.style import SERIES, axes_or_new
 
@@ -32,7 +33,7 @@ def test_sharpness_is_drawn_with_threshold_and_prediction(slow_run):
     ax = runs.draw_sharpness(slow_run)
     lines = lines_of(ax)
     assert set(lines["threshold $S^*$"].get_ydata()) == {0.99}
-    assert lines["$S^*-y_0(2G(\\kappa)-1)$"].get_ydata()[0] == 0.98
+    assert lines[LAWS_END].get_ydata()[0] == 0.98
     assert "sharpness" in ax.get_ylabel()
     assert to_hex(lines["GD"].get_color()) == METHOD_COLOURS["GD"]
 

@@ -52,7 +52,7 @@ def test_what_is_drawn_is_what_the_data_hold(spectrum):
 def test_time_and_what_is_left_out(spectrum):
     """Protects the choices: another horizontal axis, no threshold, no settings, a look of one's own."""
     ax = draw_spectrum(spectrum, against="effective_time", threshold=False, linewidth=3.0)
-    assert ax.get_xlabel() == "effective time (1/S)"
+    assert ax.get_xlabel() == r"effective time, $\Sigma\eta_t/(1-\beta)$ (1/sharpness)"
     assert "threshold $S^*$" not in [line.get_label() for line in ax.lines]
     bare = spectrum.drop_vars("max_stable_sharpness")
     bare.attrs = {}

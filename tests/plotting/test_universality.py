@@ -6,7 +6,7 @@ import xarray
 from matplotlib.colors import to_hex
 
 from selfstab import phases, theory
-from selfstab.plotting import style, universality
+from selfstab.plotting import methods, style, universality
 
 # Matplotlib's releases shift antialiased pixels: 5 of 255 in the mean square hides no moved line.
 IMAGE = {"tolerance": 5, "remove_text": True, "savefig_kwargs": {"dpi": 80}, "style": "default"}
@@ -48,6 +48,20 @@ def test_the_law_has_a_marker_for_each_overshoot(cells):
     kappa, height = curve.get_data()
     assert (kappa.min(), kappa.max()) == pytest.approx((0.01, 1.0))
     assert height == pytest.approx(theory.overshoot(kappa))
+
+
+def test_the_laws_points_have_the_colours_of_their_momenta(cells):
+    """Protects one colour for each momentum: points of several losses and the key's entry have that of the table."""
+    ax = universality.draw_universality(cells)
+    for momentum in cells["momentum"].values.tolist():
+        colour = methods.MOMENTUM_COLOURS[momentum]
+        (named,) = (line for line in ax.lines if line.get_label() == rf"$\beta={momentum:g}$")
+        assert to_hex(named.get_color()) == colour
+        values = cells["overshoot"].sel(momentum=momentum).values
+        own = [line for line in ax.lines if len(line.get_xdata()) and to_hex(line.get_color()) == colour]
+        assert sorted(y for line in own for y in line.get_ydata() if line.get_marker() != "x") == sorted(
+            values[np.isfinite(values)].tolist()
+        )
 
 
 def test_a_run_that_diverged_is_a_cross_and_one_not_made_is_nothing(cells):
@@ -108,9 +122,13 @@ def test_a_sweep_over_momentum_and_excess_is_drawn(plane):
     """Protects the drawings' generality: κ is that of β and ε, whatever the order of the axes, without a loss named."""
     cells = plane["overshoot"].transpose("excess", "momentum")
     for data in (plane, plane.transpose("excess", "momentum"), plane.assign_coords(loss="Cubic")):
-        (line,) = drawn(universality.draw_universality(data), "o")
-        assert line.get_label() == str(data.get("loss", xarray.DataArray("measured")).values)
-        kappa, overshoot = line.get_data()
+        ax = universality.draw_universality(data)
+        assert str(data.get("loss", xarray.DataArray("measured")).values) in {
+            line.get_label() for line in ax.lines
+        }
+        lines = drawn(ax, "o")
+        assert len(lines) == data.sizes["momentum"]
+        kappa, overshoot = np.hstack([line.get_data() for line in lines])
         assert overshoot == pytest.approx(theory.overshoot(kappa))
         assert len(kappa) == int(np.isfinite(cells).sum())
     one = plane.isel(momentum=2)
