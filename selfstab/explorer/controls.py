@@ -107,8 +107,12 @@ class Controls:
         self.settings = column(**plain)
         self.found = Div(stylesheets=[DIV_STYLE], **plain)
         self.message = Div(stylesheets=[DIV_STYLE], **plain)
-        self.axes = {which: _AxisWidgets(self, which, title) for which, title in
-                     (("across", "Diagram, horizontal"), ("up", "Diagram, vertical"), ("orbit", "Orbits, horizontal"))}  # fmt: skip
+        titles = {
+            "across": "Diagram, horizontal",
+            "up": "Diagram, vertical",
+            "orbit": "Orbits, horizontal",
+        }
+        self.axes = {which: _AxisWidgets(self, which, title) for which, title in titles.items()}
         self.weight = Select(title="Orbits, weight", options=[""], value="", **wide)
         self.measure = Select(title="Diagram shows", options=list(MEASURES), value=state.measure, **wide)
         self.buttons = []
