@@ -31,4 +31,5 @@ ax = ss.plotting.draw_loss(run, linestyle="none", marker=".", markersize=2.5)
 for flow in flows:
     ss.plotting.draw_loss(flow, ax, linestyle=":", label=f"{flow.flow}, on the path")
     ss.plotting.draw_loss(flow.assign(loss=flow.averaged_loss), ax, label=f"{flow.flow}, averaged")
-ss.plotting.legend(ax)
+ax.set_ylim(top=0.1)  # room for the key
+ss.plotting.legend(ax, loc="upper right", ncols=2)

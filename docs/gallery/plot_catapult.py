@@ -25,7 +25,7 @@ for name, run in runs.items():
     ax = ss.plotting.draw_sharpness(run, label=name)
 ax.set_xscale("symlog", linthresh=10)
 ax.set_xlim(left=0)
-ss.plotting.legend(ax)
+ss.plotting.legend(ax, loc=(0.02, 0.15))
 
 # %%
 # The displacement of momentum's weights along the top eigenvector. Theory's slow limit gives the envelope.

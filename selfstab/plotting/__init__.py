@@ -3,8 +3,8 @@
 What a run's dataset must hold is the table of `selfstab.plotting.contract`.
 
 `paper` is the context of the style, `legend` a legend in it, `save` writes PNG, SVG and PDF,
-`animate_catapult` a GIF or MP4. One kind of data a file; ``style`` holds colours, widths and fonts. A drawing that is
-of use to one figure only goes into the figure's script.
+`animate_catapult` a GIF or MP4. One kind of data a file; ``look`` holds colours, widths and fonts, ``labels`` the
+words at axes, and ``style`` gathers both. A drawing that is of use to one figure only goes into the figure's script.
 """
 
 from selfstab.plotting.analysis import draw_catapults, draw_measured_overshoot, draw_spikes

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 METHOD_COLOURS: Final = {
     "GD": "#0077bb", "PHB": "#ee7733", "averaged flow": "#bb5566", "rod flow": "#33bbee",
-    "gradient flow": "#997700",
+    "gradient flow": "#997700", "edge flow": "#222222",
 }  # fmt: skip
 """Gradient descent, Polyak's heavy ball, and flows about them (from Paul Tol's colour-blind-safe schemes)."""
 

@@ -10,7 +10,7 @@ from selfstab import validation
 from selfstab.plotting.contract import require
 from selfstab.plotting.labels import TIMES, label_of
 from selfstab.plotting.look import THEORY_COLOUR, styled
-from selfstab.plotting.methods import METHOD_COLOURS, method, momentum
+from selfstab.plotting.methods import METHOD_COLOURS, MOMENTUM_COLOURS, method, momentum
 from selfstab.plotting.style import axes_or_new, line_properties
 from selfstab.plotting.thresholds import draw_threshold, largest
 
@@ -102,7 +102,8 @@ def draw_prediction(
         )  # fmt: skip
     ax.plot(
         step, values, linestyle="none", marker=".", markersize=3.6, markeredgewidth=0.0,
-        color=METHOD_COLOURS[method(data)], label=rf"run, $\beta={momentum(data):g}$",
+        color=MOMENTUM_COLOURS.get(momentum(data), METHOD_COLOURS[method(data)]),
+        label=rf"run, $\beta={momentum(data):g}$",
     )  # fmt: skip
     mark: dict[str, Any] = {"marker": "_"} if len(step) == 1 else {}
     form: dict[str, Any] = mark | {

@@ -203,7 +203,9 @@ def draw_orbits(
             half = theory.two_cycle_half_amplitude(excess, s, third, fourth)
             for sign, label in ((1.0, r"two-cycle, $\pm A$"), (-1.0, None)):
                 ax.plot(threshold * (1.0 + excess), minimum + sign * half, color=THEORY_COLOUR, label=label)
-        ax.legend(loc="upper left")
+        low, high = ax.get_ylim()
+        first = dots[: max(1, len(at) // 3)]  # the key stands beside them
+        ax.legend(loc="lower left" if np.nanmedian(first) > 0.5 * (low + high) else "upper left")
     return ax
 
 

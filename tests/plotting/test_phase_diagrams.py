@@ -251,3 +251,17 @@ def test_picture_of_phases_in_theorys_plane(plane):
 @pytest.mark.mpl_image_compare(**IMAGE)
 def test_picture_of_phases_over_other_axes():
     return phase_diagrams.draw_phases(rates(np.geomspace(0.1, 10.0, 7))).figure
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_the_threshold_is_drawn_over_momentum_and_learning_rate(swapped):
+    """Protects theory's line: its points have 2(1 + β)/η = S, whichever axis is upwards, and other axes are refused."""
+    coords = {"momentum": [0.0, 0.5, 0.9], "lr": [0.2, 0.5, 1.0]}
+    data = xarray.Dataset({"phase": (tuple(coords), np.full((3, 3), phases.CATAPULT, dtype=np.int8))}, coords)
+    ax = phase_diagrams.draw_phases(data, x="momentum" if swapped else "lr", sharpness=4.0)
+    (line,) = (line for line in ax.lines if str(line.get_label()).startswith("theory"))
+    lr, momentum = line.get_data()[::-1] if swapped else line.get_data()
+    assert 2.0 * (1.0 + momentum) / lr == pytest.approx(4.0)
+    assert (momentum.min(), momentum.max()) == (0.0, 0.9)
+    with pytest.raises(ValueError, match="sharpness needs the axes momentum and lr of HeavyBall, got"):
+        phase_diagrams.draw_phases(data.rename(lr="excess"), sharpness=4.0)

@@ -8,7 +8,7 @@ import xarray
 from matplotlib.colors import to_hex
 
 from selfstab.plotting import draw_comparison, draw_prediction
-from selfstab.plotting.methods import METHOD_COLOURS
+from selfstab.plotting.methods import METHOD_COLOURS, MOMENTUM_COLOURS
 
 # Matplotlib's releases shift antialiased pixels: 5 of 255 in the mean square hides no moved line.
 IMAGE = {"tolerance": 5, "remove_text": True, "savefig_kwargs": {"dpi": 80}, "style": "default"}
@@ -72,7 +72,7 @@ def test_a_prediction_is_drawn_over_its_run(predicted, of, beside, label):
     run = lines["run, $\\beta=0.7$"]
     assert run.get_ydata() == pytest.approx(np.abs(predicted[of].values))
     assert run.get_marker() == "."
-    assert to_hex(run.get_color()) == METHOD_COLOURS["PHB"]
+    assert to_hex(run.get_color()) == MOMENTUM_COLOURS[0.7]
     assert lines["basic prediction"].get_ydata() == pytest.approx(np.abs(predicted[f"predicted_{of}"].values))
     assert lines[label].get_ydata() == pytest.approx(predicted[beside].values)
     assert ax.get_yscale() == ("log" if of == "loss" else "linear")
