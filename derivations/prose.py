@@ -49,6 +49,8 @@ MARKS = {"\u0304": "‾", "\u0307": "˙", "\u0303": "~", "\u0302": "^", "\u0308"
 PRIMES = {"'": "′", "''": "″", "'''": "‴"}
 OPENING = {"(": ")", "[": "]", "{": "}", "⟨": "⟩"}
 CLOSING = (".", ",", ";", ":", ")", "]", "'", "?")
+THIN = "<mspace width='0.17em'/>"
+"""The space around a function's name."""
 JOINER = "\u2060"
 """Keeps a formula and the punctuation beside it on one line."""
 LONG = 24
@@ -89,6 +91,13 @@ def _tight(token: _Token) -> bool:
     return token[0] in ("raised", "lowered", "script", "prime", "side") or token[1] in ("*", "†", "⊥")
 
 
+def _named(pieces: list[_Token], k: int) -> bool:
+    """Return whether the pieces before k are a function's name with its scripts, such as tanh²."""
+    while k and _tight(pieces[k - 1]):
+        k -= 1
+    return k > 0 and pieces[k - 1][0] == "function"
+
+
 def _end(pieces: list[_Token], start: int) -> int:
     """Return where the formula that starts at a piece ends."""
     k, depth, end = start, 0, start
@@ -99,7 +108,7 @@ def _end(pieces: list[_Token], start: int) -> int:
             break
         elif kind == "space":
             before, after = pieces[k - 1], pieces[k + 1] if k + 1 < len(pieces) else ("word", "")
-            joined = before[1] in OPERATORS or after[1] in OPERATORS or before[0] == "function"
+            joined = before[1] in OPERATORS or after[1] in OPERATORS or _named(pieces, k)
             joined = (
                 joined or (depth > 0 and before[1] == ",") or before[1] in ("Σ", "∫") or after[0] == "dots"
             )
@@ -209,6 +218,9 @@ def _row(pieces: list[_Token], goes_on: bool = False) -> str:
     out: list[str] = []
     k = 0
     while k < len(pieces):
+        function = pieces[k][0] == "function"
+        if function and out and pieces[k - 1][1] not in OPERATORS and pieces[k - 1][1] not in OPENING:
+            out.append(THIN)
         base, k = _base(pieces, k, first=not out, goes_on=goes_on)
         above, below = "", ""
         while k < len(pieces) and _tight(pieces[k]):
@@ -230,6 +242,8 @@ def _row(pieces: list[_Token], goes_on: bool = False) -> str:
             (bool(below), bool(above))
         )
         out.append(f"<{tag}>{base}{''.join(scripts)}</{tag}>" if tag else base)
+        if function and k < len(pieces) and pieces[k][1] not in "([{)]}⟩,":
+            out.append(THIN)
     return "".join(out)
 
 
@@ -244,9 +258,7 @@ def _base(pieces: list[_Token], k: int, first: bool, goes_on: bool) -> tuple[str
     if kind in ("letter", "word"):
         return f"<mi>{written}</mi>", k + 1
     if kind == "function":
-        space = "<mspace width='0.17em'/>"
-        joined = first or pieces[k - 1][1] in OPERATORS or pieces[k - 1][1] in OPENING
-        return f"{'' if joined else space}<mi>{written}</mi>{space}", k + 1
+        return f"<mi>{written}</mi>", k + 1
     if kind == "number":
         return f"<mn>{written}</mn>", k + 1
     if kind == "fraction":

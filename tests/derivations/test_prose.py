@@ -48,6 +48,10 @@ def test_formulas_are_found(text, expected):
         ("√(2α)", "<msqrt><mn>2</mn><mi>α</mi></msqrt>"),
         ("S*", "<msup><mi>S</mi><mrow><mo>*</mo></mrow></msup>"),
         ("κ_e⁴", "<msubsup><mi>κ</mi><mrow><mi>e</mi></mrow><mrow><mn>4</mn></mrow></msubsup>"),
+        (
+            "−tanh² rt",
+            f"<mo>−</mo><msup><mi>tanh</mi><mrow><mn>2</mn></mrow></msup>{prose.THIN}<mi>r</mi><mi>t</mi>",
+        ),
         ("Ȧ", "<mover accent='true'><mi>A</mi><mo>˙</mo></mover>"),
         ("½a''", "<mfrac><mn>1</mn><mn>2</mn></mfrac><msup><mi>a</mi><mrow><mo>″</mo></mrow></msup>"),
     ],
