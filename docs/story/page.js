@@ -71,4 +71,4 @@ window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () 
 followAddress();
 
 /** For those who look from outside, and for the tests. */
-window.story = { stages, simulate, law, overshoot, inertiaNumber, measuredOvershoot, complete, library };
+window.story = { stages, simulate, law, overshoot, inertiaNumber, measuredOvershoot, complete, library, sentence };

@@ -29,6 +29,16 @@ function capital(text) {
   return text[0].toUpperCase() + text.slice(1);
 }
 
+/** Whether the weights stay at rest from a step on: for twenty steps no swing, and no change of the sharpness. */
+function restsFrom(run, at, small) {
+  const last = Math.min(at + 20, run.x.length - 1);
+  for (let k = at; k <= last; k++) {
+    if (!(Math.abs(run.x[k]) < small)) return false;
+    if (!(Math.abs(run.sharpness[k] - run.sharpness[at]) < 0.01 * run.sharpness[at])) return false;
+  }
+  return true;
+}
+
 /** What happens in the valley at a step. */
 function valleySentence({ setting, run, step }) {
   const name = capital(methodName(setting));
@@ -37,7 +47,8 @@ function valleySentence({ setting, run, step }) {
   }
   const at = Math.min(step, run.x.length - 1);
   if (at === 0) return "The start: on the floor, a hair to one side.";
-  const { swing, step: peak } = largestSwing(run);
+  // Of a run that diverges the last swings are far larger than all that went before.
+  const { swing, step: peak } = largestSwing(run.divergedAt < 0 ? run : { x: run.x.slice(0, at + 1) });
   const above = run.sharpness[at] > run.threshold[at];
   const small = Math.abs(run.x[at]) < 0.02 * swing;
   if (setting.sharpening > 0) {
@@ -58,7 +69,9 @@ function valleySentence({ setting, run, step }) {
       : "Right at the threshold the swing neither grows nor dies at first.";
   }
   if (above) return "Each step lands on the opposite wall, a little higher than before.";
-  if (!small) return "Below the threshold the swing dies. Its push still carries the weights down.";
+  if (!restsFrom(run, at, 0.02 * swing)) {
+    return "Below the threshold the swing dies. Its push still carries the weights down.";
+  }
   return `${name} rests on the floor again, at sharpness ${sharp(run.sharpness[at])}.`;
 }
 
@@ -117,3 +130,8 @@ function lawSentence({ setting, run, law }) {
 }
 
 const SENTENCES = { valley: valleySentence, sharpness: sharpnessSentence, loss: lossSentence, law: lawSentence };
+
+/** What one of the panels says of a state. */
+function sentence(panel, state) {
+  return SENTENCES[panel](state);
+}

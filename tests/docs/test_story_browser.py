@@ -381,6 +381,38 @@ def test_every_sentence_is_short(opened):
             assert len(sentence.split()) < 20, sentence
 
 
+def test_only_what_rests_is_said_to_rest(opened):
+    """Protects the truth of the valley's sentence: from there on the library's run moves neither way, nor diverges."""
+    page = opened()
+    chosen = [
+        {"excess": 0.1, "momentum": 0.95},
+        {"excess": 0.02, "momentum": 0.94},
+        {"excess": 0.05, "momentum": 0.9},
+        {"excess": 0.02, "momentum": 0.9},
+        {"excess": 0.02, "momentum": 0.0},
+    ]
+    said = page.evaluate(
+        """(all) => all.map((each) => {
+             const setting = story.complete(each), run = story.simulate(setting), steps = [];
+             for (let step = 0; step <= setting.steps; step++) {
+               const text = story.sentence("valley", { setting, run, step });
+               if (text.includes("rests")) steps.push(step);
+             }
+             return [setting, steps]; })""",
+        chosen,
+    )
+    for setting, steps in said:
+        run = simulated(setting)
+        if int(run.diverged_at) >= 0:
+            assert steps == [], setting
+            continue
+        assert steps, setting
+        sharpness, swing = run.sharpness.values, np.abs(run.weights.values[:, 0])
+        assert swing[steps[0] :].max() < 0.05 * swing.max(), setting
+        assert np.ptp(sharpness[steps[0] :]) < 0.02 * sharpness[steps[0]], setting
+    assert {bool(steps) for _, steps in said} == {True, False}
+
+
 def test_nothing_was_asked_of_anybody_and_nothing_went_wrong(opened, browser):
     """The last test: all of the above, from one file, without a request elsewhere and without a complaint."""
     opened()
