@@ -139,11 +139,11 @@ class LossDerivatives:
             return 0.0
         return differences.NOISE["float64" if self.in_double else precision]
 
-    def has_kinks_only(self) -> bool:
-        """Return whether the graph holds operations with kinks, and none with a derivative of the user's own."""
+    def kinds(self) -> tuple[bool, bool]:
+        """Return whether the graph has operations with kinks, and whether some have a derivative of the user's own."""
         with self.evaluation():
             whole = self._closure.whole()
-            return torch_evaluation.has_kinks_only(next(whole).loss if isinstance(whole, Iterator) else whole)
+            return torch_evaluation.kinds(next(whole).loss if isinstance(whole, Iterator) else whole)
 
     def _product_of_parts(self, vectors: WeightVectors, direction: list[Any]) -> Any:
         """Return the product with the Hessian of the sum of the parts, with one part's graph at a time."""

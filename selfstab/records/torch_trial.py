@@ -23,6 +23,13 @@ _SAME_FUNCTION: Final = 0.5
 _FAR: Final = 0.1
 """A displacement, relative to the weights, that a loss of theirs must feel."""
 
+_LARGE: Final = 1_000_000
+"""Weights beyond which float64 is left to losses that need it."""
+
+_STEPS: Final = (1e-4, 1e-3)
+_CLOSE: Final = 0.3
+"""Relative difference of a product and a difference of gradients that kinks may make, at one of these steps."""
+
 
 def try_closure(loss: LossDerivatives, vectors: WeightVectors) -> frozenset[str] | None:
     """Raise unless a closure computes one loss of the weights; see whether autograd's products are right.
@@ -150,10 +157,18 @@ def _are_wrong(
     """Return whether autograd's products are wrong or missing, and what it says then."""
     obstacle = ""
     try:
-        loss.evaluated(vectors)[1](direction)
+        image = loss.evaluated(vectors)[1](direction)
     except RuntimeError as error:  # an operation whose backward pass has no derivative
         obstacle = validation.one_line(str(error))[:120]
+    else:
+        del image
     hooked = any(getattr(w, "_backward_hooks", None) for w in vectors.weights)
+    kinks, custom = loss.kinds()
+    # Float64 needs twice the memory. PyTorch's own operations have derivatives: what is left is a gradient of which a
+    # part is detached, and that is far off.
+    large = vectors.size > _LARGE and vectors.precision != "float64"
+    if large and not (custom or obstacle or hooked) and _is_close(loss, vectors, direction):
+        return False, ""
     double = vectors.precision != "float64" and _is_same_in_double(loss, vectors, gradient)
     loss.in_double = double
     if obstacle or hooked:  # hooks are called for products, too, as if they were gradients
@@ -163,10 +178,22 @@ def _are_wrong(
             inner = WeightVectors(vectors.weights)
             along = direction.astype(np.float64)
             return _contradicts(loss, inner, loss.evaluated(inner)[1], along), ""
-    # Kinks of a gradient in float32 are met at every step that is longer than rounding.
-    if loss.has_kinks_only():
+    if kinks and not custom:  # of a gradient in float32, met at every step that is longer than rounding
         return False, ""
     return _contradicts(loss, vectors, loss.evaluated(vectors)[1], direction), ""
+
+
+def _is_close(loss: LossDerivatives, vectors: WeightVectors, direction: Any) -> bool:
+    """Return whether a product is about a difference of gradients, but for kinks and rounding."""
+    product = loss.evaluated(vectors)[1]
+    for step in _STEPS:
+        difference, displacement = loss.displaced(vectors, direction, step * vectors.scale)
+        image = product(displacement)
+        size = float(max(np.linalg.norm(image), np.linalg.norm(difference)))
+        image -= difference
+        if float(np.linalg.norm(image)) <= _CLOSE * size:
+            return True
+    return False
 
 
 def _contradicts(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import selfstab as ss
+from selfstab.records import torch_trial
 from tests.records.test_torch_loops import cube, record, sgd, top_eigenvalue
 
 pytestmark = pytest.mark.integrations
@@ -76,8 +77,14 @@ def test_a_block_without_second_derivatives_is_seen_beside_kinks(torch):
     assert all(w.dtype == torch.float32 for w in model.parameters())
 
 
-def test_a_gradient_of_no_loss_is_refused_beside_kinks(torch):
-    """Protects from targets that are computed with the weights and detached: their gradient is that of no loss."""
+@pytest.mark.parametrize("large", [False, True])
+def test_a_gradient_of_no_loss_is_refused_beside_kinks(torch, monkeypatch, large):
+    """Protects from targets that are computed with the weights and detached: their gradient is that of no loss.
+
+    Large models are tried in float64 only where products are far off.
+    """
+    if large:
+        monkeypatch.setattr(torch_trial, "_LARGE", 10)
     model, x, _ = network(torch)
     with pytest.raises(ValueError, match="closure must be differentiable twice by autograd"):
         record(torch, model.parameters(), lambda: mse(model, x, 0.9 * model(x + 1).detach()))

@@ -127,15 +127,14 @@ def check_checkpoints(name: str, loss: Any) -> None:
         )
 
 
-def has_kinks_only(loss: Any) -> bool:
-    """Return whether a graph holds an operation with kinks, and none with a backward pass of the user's own."""
-    kinks = False
+def kinds(loss: Any) -> tuple[bool, bool]:
+    """Return whether a graph holds operations with kinks, and whether some have a backward pass of the user's own."""
+    kinks = custom = False
     for node in nodes(loss):
         name = node.name()
-        if _is_custom(node, name):
-            return False
+        custom = custom or _is_custom(node, name)
         kinks = kinks or name.startswith(_KINKS)
-    return kinks
+    return kinks, custom
 
 
 def operations(loss: Any) -> frozenset[str]:
