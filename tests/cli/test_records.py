@@ -51,7 +51,7 @@ def test_the_command_says_what_the_library_computes(table, seen):
     shown = invoke(table, *GIVEN)
     assert "1 catapult; " in shown.output
     assert f"{float(seen['overshoot'][0]):.4g}" in shown.output
-    assert "large_drop: the drop is more than a tenth" in shown.output
+    assert "large_drop: the drop, or the law's, is more than a tenth" in shown.output
 
 
 def test_the_command_writes_each_form(table, seen, tmp_path):
