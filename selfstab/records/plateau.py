@@ -20,8 +20,7 @@ _GROWTH: Final = 37.0  # ln 10^16: from rounding to the size of the weights
 _LEVEL: Final = 0.05  # spread of a level plateau
 _RISEN: Final = 0.2  # by how much the sharpness has risen to it
 _CLOSE: Final = 0.06  # of a ratio to that of a cause
-_RISES: Final = 0.1  # of the steps, in each of so many parts
-_PARTS: Final = 5
+_RISES: Final = 0.1  # of the steps
 _FEWEST: Final = 20
 _MOST_NEAR: Final = 3
 _OF_SUMS: Final = 2.5
@@ -120,9 +119,9 @@ def _falls(loss: Array | None) -> bool:
 
 
 def _oscillates(loss: Array) -> bool:
-    """Whether a loss rises at a tenth of its steps or more, by more than rounding, in each fifth of them."""
+    """Whether a loss rises at a tenth of its steps or more, by more than rounding, and of the later half of them."""
     rises = np.diff(loss) > 1e-9 * np.abs(loss[1:]).max(initial=0.0)
-    return all(part.size > 0 and part.mean() > _RISES for part in np.array_split(rises, _PARTS))
+    return bool(min(rises.mean(), rises[rises.size // 2 :].mean()) > _RISES)
 
 
 def causes(ratio: float, momentum: float, lookahead: float = 0.0) -> tuple[str, ...]:

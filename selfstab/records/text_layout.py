@@ -158,7 +158,7 @@ def _row_of_names(lines: list[str], suffix: str) -> tuple[int, str]:
         last = at if lines[at].startswith("#") else last
         at += 1
     row = lines[at] if at < len(lines) else ""
-    if last >= 0 and _is_named_by(row, lines[last].lstrip("#").strip()):
+    if last >= 0 and _is_named_by(row, lines[last].lstrip("# ")):
         return last, forced
     if suffix in _SEPARATORS and not any(separator in row for separator in _OTHERS):
         # A title, if a row of several names follows.

@@ -75,8 +75,8 @@ def test_the_command_writes_each_form(table, seen, tmp_path):
     ("words", "message"),
     [
         (
-            ("--momentum", 0.9, "--lr", 0.97),
-            "must have a column sharpness .*name it by --column sharpness=NAME",
+            ("--momentum", 0.9, "--lr", 0.97, "-c", "sharpness=absent"),
+            "must have the column absent for sharpness.*name it by --column sharpness=NAME",
         ),
         (("-c", "sharpness=eig0", "--lr", 0.97), "must have a column momentum"),
         (("-c", "sharpness=eig0", "--lr", 0.97, "--momentum", 1), r"momentum must be in \[0, 1\), got 1"),

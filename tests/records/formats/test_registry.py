@@ -323,9 +323,9 @@ def test_damaged_files_are_refused_in_words(tmp_path, name, content):
 
 
 def test_files_of_other_kinds_are_refused(tmp_path):
-    (tmp_path / "run.pkl").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"run must be \.arrow, \.csv, .*, \.zarr, .* got '.*run\.pkl'"):
-        recorded_run(tmp_path / "run.pkl")
+    (tmp_path / "run.other").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"run must be \.arrow, .*\.csv, .*, \.zarr, .* got '.*run\.other'"):
+        recorded_run(tmp_path / "run.other")
     with pytest.raises(ValueError, match="run must be a file that exists"):
         recorded_run(tmp_path / "run.csv")
 
