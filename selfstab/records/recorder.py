@@ -336,10 +336,8 @@ class Recorder:
             weights have learning rates of their own or a preconditioner, also ``preconditioned_sharpness``, which S*
             is then of: the largest eigenvalue of M^½ H M^½, with M the weights' own learning rates, divided by lr and
             by the preconditioner. With `clipping` also ``clipping_factor``, and of batches ``batch_sharpness`` with
-            its standard error. With weight decay also the largest of any weight, ``weight_decay`` where it is part of
-            the loss or ``decoupled_weight_decay``, and ``least_...`` where weights differ. Attributes ``optimizer``, in
-            selfstab's terms, ``training_optimizer``, in the library's with its groups (JSON), and ``record_cost``, what
-            a record costs in products and steps.
+            its standard error. Attributes ``optimizer``, in selfstab's terms, ``training_optimizer``, in the
+            library's (JSON), and ``record_cost``, what a record costs in products and steps.
         """
         plain = HeavyBall(1.0, self.momentum, self.lookahead)
         out = rows.dataset(self._steps, self._rows, second=self.second)
