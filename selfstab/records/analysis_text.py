@@ -14,7 +14,7 @@ from selfstab.notices import printable
 from selfstab.records import edge_cycles
 from selfstab.records.analyze import largest_of
 from selfstab.records.cautions import CAUTIONS, WORDS, cautions_of, law_applies, measured_by
-from selfstab.records.laws import Laws, laws_of, optimizer_of
+from selfstab.records.laws import HeavyBallLaws, Laws, laws_of, optimizer_of
 
 if TYPE_CHECKING:
     import xarray
@@ -146,6 +146,29 @@ def threshold_formula(data: xarray.Dataset) -> str:
     if not np.allclose(limits[both], usual[both], rtol=1e-6, atol=0.0):
         formula += "; the recorded one differs from it, as by decoupled weight decay"
     return formula + "."
+
+
+def inertia_formula(data: xarray.Dataset) -> str:
+    """Return what κ is in a run's report, by its optimizer.
+
+    Parameters
+    ----------
+    data
+        What :func:`selfstab.analyze` returns.
+
+    Returns
+    -------
+    str
+        A formula, or words.
+    """
+    laws = _laws(data)
+    if not isinstance(laws, HeavyBallLaws):
+        return "κ is the optimizer's effective inertia number at ε"
+    return (
+        "κ is that with lookahead, from the theory of the family"
+        if laws.lookahead
+        else "κ = ε((1 + β)/(1 − β))²"
+    )
 
 
 def _laws(data: xarray.Dataset) -> Laws:

@@ -442,8 +442,6 @@ def _gaps(values: dict[str, Array], names: dict[str, str]) -> list[str]:
         if wide:
             longest = int(strides.max())
             notes.append(f"{names[role]} has gaps in its record: {wide}, the longest of {longest} steps.")
-    often = [
-        f"{' and '.join(of)} {'is' if len(of) == 1 else 'are'} recorded every {usual} steps."
-        for usual, of in usually.items()
-    ]
-    return often + notes
+    for usual, of in usually.items():
+        notes.insert(0, f"{' and '.join(of)} {'is' if len(of) == 1 else 'are'} recorded every {usual} steps.")
+    return notes

@@ -15,6 +15,7 @@ from selfstab.notices import printable
 from selfstab.records.analysis_text import (
     COLUMNS,
     cells_of,
+    inertia_formula,
     listed,
     meanings,
     notes_of,
@@ -108,7 +109,7 @@ def pictures(data: xarray.Dataset) -> dict[str, tuple[Callable[[Any], Figure], s
             _draw_run,
             "The run. Shaded: catapults, from onset to where the swing has died, and cycles at the edge. Bars: the "
             "sharpness that the overshoot law predicts at the end, and the highest loss; grey where it carries a "
-            "caution, none where it does not apply.",
+            "caution, none where it does not apply. Arrowheads: records above the axis.",
         )
     }
     if data.sizes["catapult"] and _near_largest(data).sizes["step"] < _SMALL_PART * data.sizes["step"]:
@@ -167,7 +168,7 @@ def page(data: xarray.Dataset, name: str) -> str:
         meanings=meanings(data),
         notes=notes_of(data),
         versions=json.loads(data.attrs["versions"]),
-        lookahead=float(data.attrs["lookahead"]),
+        inertia=inertia_formula(data),
         threshold=threshold_formula(data),
         preconditioned=which_sharpness(data["max_stable_sharpness"]) == PRECONDITIONED,
     )

@@ -347,6 +347,7 @@ def test_the_thresholds_formula_is_the_optimizers(optimizer, momentum, formula, 
     lr = {"lr": 0.01, "momentum": momentum} if optimizer is None else {"optimizer": optimizer}
     seen = ss.analyze(table, **lr)
     assert analysis_text.threshold_formula(seen) == f"The threshold is {formula}."
+    assert ("lookahead" in analysis_text.inertia_formula(seen)) == ("lookahead" in formula)
     # What the formula says.
     assert float(seen["max_stable_sharpness"][0]) == pytest.approx(threshold)
     decayed = seen.assign(max_stable_sharpness=0.9 * seen["max_stable_sharpness"])

@@ -151,15 +151,6 @@ def read_optimizer(optimizer: Any, tensors: Sequence[Any], gradients: Sequence[A
     return replace(reading, settings={**reading.settings, "groups": _described(rule)})
 
 
-def _described(rule: Any) -> list[dict[str, float]]:
-    """Return how many weights each group of an optimizer holds, with its learning rate and its weight decay."""
-    return [
-        {"weights": sum(tensor.numel() for tensor in group["params"]), "lr": float(group["lr"])}
-        | {"weight_decay": float(group.get("weight_decay", 0.0))}
-        for group in rule.param_groups
-    ]
-
-
 def _rule_of(optimizer: Any) -> tuple[Any, Reader]:
     """Return the optimizer that steps, within its wrappers, and what reads it."""
     rule = optimizer
@@ -193,6 +184,15 @@ def _reader_of(rule: Any) -> Reader | None:
     if inspect.unwrap(type(rule).step) is not inspect.unwrap(kind.step):  # type: ignore[attr-defined]
         return None
     return READERS[_full_name(kind)]
+
+
+def _described(rule: Any) -> list[dict[str, float]]:
+    """Return how many weights each group of an optimizer holds, with its learning rate and its weight decay."""
+    return [
+        {"weights": sum(tensor.numel() for tensor in group["params"]), "lr": float(group["lr"])}
+        | {"weight_decay": float(group.get("weight_decay", 0.0))}
+        for group in rule.param_groups
+    ]
 
 
 def _full_name(kind: type) -> str:
