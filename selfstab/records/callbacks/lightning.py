@@ -26,8 +26,8 @@ STRATEGIES = ("SingleDeviceStrategy", "DDPStrategy")
 class LightningCallback(Callback):
     """Records the sharpness before each update of a Lightning training run.
 
-    The record is in :attr:`recorder`, and in each logger of the trainer under names that begin with ``selfstab/``. It is
-    saved in checkpoints, and goes on where training is resumed from one.
+    The record is in :attr:`recorder`, and in each logger of the trainer under names that begin with ``selfstab/``.
+    Checkpoints hold it, and it goes on where training is resumed from one.
 
     Parameters
     ----------
