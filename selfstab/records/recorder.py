@@ -383,9 +383,9 @@ class Recorder(RecordedSteps):
             or a pair of one and its weight. L is the sum of scalar tensors, or the weighted mean of pairs.
             ``yield loss, len(x)`` gives the mean over samples.
         optimizer
-            A ``torch.optim`` SGD, Adam, AdamW, RMSprop or Adagrad, or what wraps one and steps as it does. Groups may
-            have their own lr, weight decay, eps and beta2, and must have one momentum. They and the optimizer's state
-            are read at each record.
+            A ``torch.optim`` SGD, Adam, AdamW, NAdam, RAdam, Adamax, SparseAdam, RMSprop or Adagrad, or what wraps one
+            and steps as it does. Groups may have their own lr, momentum, weight decay, eps and beta2. They and the
+            optimizer's state are read at each record.
         parts
             What to go through at each product, such as a data loader that does not shuffle. The closure then takes one
             part and returns its loss, or its loss and its weight.
@@ -399,7 +399,7 @@ class Recorder(RecordedSteps):
         -------
         Recorder
             Whose products are backward over backward, with one graph for all of a step's. A loss in parts has one graph
-            at a time: it needs the memory of its largest part, and two to five times the time.
+            at a time: it needs the memory of its largest part, and 2 to 4 times the time in 2 to 10 parts.
 
         Raises
         ------
@@ -416,6 +416,9 @@ class Recorder(RecordedSteps):
 
         Weight decay λ of SGD, Adam, RMSprop and Adagrad counts as part of the loss: λ‖w‖²/2 in it, λ in the sharpness.
         That of AdamW shrinks the weights beside it, and lowers S* by (1 + β₁)λ/(1 − β₁).
+
+        Groups of different momentum are stable together: M then holds each group's gain η(1 + 2γ)/(1 + β), divided by
+        the largest one, whose group is recorded. The law of overshoots is of one momentum.
 
         Where groups differ in lr or the optimizer has a preconditioner P, S* is that of the preconditioned sharpness.
         This is the largest eigenvalue of M^½ H M^½, with M each weight's lr, divided by the largest one and by P. P is

@@ -166,5 +166,8 @@ def _precision(weights: Sequence[Any]) -> str:
         raise ValueError("parameters must hold tensors that require gradients, got none")
     precision = str(weights[0].dtype).removeprefix("torch.")
     if any(w.dtype != weights[0].dtype for w in weights) or precision not in PRECISIONS:
-        raise TypeError(f"parameters must be of float64 or float32, all of one, got {precision} first")
+        remedy = ": keep them in float32, and compute under autocast" if "float16" in precision else ""
+        raise TypeError(
+            f"parameters must be of float64 or float32, all of one, got {precision} first{remedy}"
+        )
     return precision

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from selfstab.eigen import krylov_space, vectors
 from selfstab.eigen.krylov import NotFiniteError, davidson, lanczos
 from selfstab.eigen.krylov_space import Goal, KrylovSpace, errors_of
 from tests.eigen.test_krylov import Counted, symmetric
@@ -62,6 +63,28 @@ def test_the_residual_is_that_of_the_vector(dtype):
     residual = np.linalg.norm(matrix @ vector - pairs.values[0] * vector)
     assert pairs.residuals[0] == pytest.approx(residual, rel=1e-2 if dtype == np.float32 else 1e-9)
     assert pairs.residuals[0] <= 1e-3 * pairs.values[0]
+
+
+@pytest.mark.parametrize("of", [np.asarray, jnp.asarray])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_large_vectors_share_memory_and_give_the_same(monkeypatch, dtype, of):
+    """Protects bases of large vectors: rows of their own, few of them, restarted and rotated in place."""
+    matrix = symmetric(SPECTRA["dense edge"])[0].astype(dtype)
+    matrix_of = of(matrix)
+    exact = np.linalg.eigvalsh(matrix.astype(np.float64))[::-1][:2]
+    monkeypatch.setattr(vectors, "_LARGE", 100)
+    monkeypatch.setattr(vectors, "_PIECE", 64)
+    monkeypatch.setattr(krylov_space, "_MEMORY", 0)
+    space = KrylovSpace(lambda v: matrix_of @ v, [of(start) for start in starts(len(matrix), 2, dtype)])
+    pairs = space.grow(Goal(pairs=2, tolerance=1e-3))
+    assert (pairs.reason, space.size <= 18) == ("accuracy", True)
+    np.testing.assert_allclose(pairs.values, exact, rtol=1e-5)
+    first = space.start()
+    rows = space.first_vectors(2)
+    for value, residual, row in zip(pairs.values, pairs.residuals, rows, strict=True):
+        v = np.asarray(row, np.float64)
+        assert np.linalg.norm(matrix @ v - value * v) <= 1.1 * residual + 1e-5
+    assert of is not np.asarray or np.shares_memory(first, rows[0])
 
 
 def test_a_space_goes_on_from_what_it_has():

@@ -116,6 +116,29 @@ def test_a_second_call_of_fit_begins_a_new_record():
         assert callback.recorder.dataset().step.values.tolist() == [*range(steps)]
 
 
+def test_a_resumed_run_goes_on_with_its_record(tmp_path):
+    """Protects runs in several parts: a checkpoint, loaded as safely as Lightning loads, holds the record."""
+    import lightning.pytorch as library
+    import torch
+
+    from selfstab.records.callbacks import LightningCallback
+
+    def trained(steps, path=None):
+        callback = LightningCallback(lambda module: module.closure(), every=3, tolerance=1e-10)
+        module = module_of(library, momentum=MOMENTUM)
+        loader = torch.utils.data.DataLoader(
+            torch.utils.data.TensorDataset(module.inputs, module.targets), batch_size=20
+        )
+        trainer = library.Trainer(callbacks=[callback], max_steps=steps, max_epochs=-1, logger=False, **QUIET)
+        trainer.fit(module, loader, ckpt_path=path, weights_only=True)
+        return callback, trainer
+
+    _, first = trained(31)
+    first.save_checkpoint(tmp_path / "part.ckpt")
+    callback, _ = trained(61, tmp_path / "part.ckpt")
+    assert_same_record(callback.recorder.dataset(), simulated(every=3))
+
+
 def test_the_first_of_two_processes_records(tmp_path):
     """Protects a run with DDP: the record is that of one process on all data, and no process waits for ever."""
     path = tmp_path / "run.npz"
