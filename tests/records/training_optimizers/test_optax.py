@@ -253,7 +253,7 @@ def test_what_is_not_understood_is_refused_in_one_line(optax):
         (optax.sign_sgd(1e-3), unlike),
         (optax.lamb(1e-2), unlike),
         (optax.chain(optax.centralize(), optax.sgd(1e-2)), unlike),
-        (optax.MultiSteps(optax.sgd(0.1), 4), "optimizer must be the one within MultiSteps, .* state.inner_opt_state"),
+        (optax.MultiSteps(optax.sgd(0.1), 4), "optimizer must be the one within MultiSteps, .*=state.inner_opt_state"),
     ):  # fmt: skip
         recorder = ss.Recorder.for_jax(loss, optimizer=transformation)
         with pytest.raises(ValueError, match=message) as raised:
