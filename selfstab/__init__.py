@@ -77,8 +77,8 @@ _HOMES = {
     "catapults": "observables.detection",
     "phase_names": "phases",
     "hessian_spectrum": "runs.spectrum",
-    "Recorder": "records.recorder",
-    "analyze": "records.analyze",
+    "Recorder": "records.recording.recorder",
+    "analyze": "records.comparison.analyze",
     "verify": "verification",
 }
 _OTHER_WORDS = {

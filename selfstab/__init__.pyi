@@ -39,8 +39,8 @@ from selfstab.optimizers.schedules import Constant as Constant
 from selfstab.optimizers.schedules import LinearWarmup as LinearWarmup
 from selfstab.optimizers.symbolic import SymbolicOptimizer as SymbolicOptimizer
 from selfstab.phases import phase_names as phase_names
-from selfstab.records.analyze import analyze as analyze
-from selfstab.records.recorder import Recorder as Recorder
+from selfstab.records.comparison.analyze import analyze as analyze
+from selfstab.records.recording.recorder import Recorder as Recorder
 from selfstab.runs.simulate import simulate as simulate
 from selfstab.runs.spectrum import hessian_spectrum as hessian_spectrum
 from selfstab.sweeps.continuation import continuation as continuation

@@ -24,7 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 # -- modules ------------------------------------------------------------------------------------------------------
 
 MOVED: Final = {
-    "analysis": "records.analyze",
+    "analysis": "records.comparison.analyze",
     "answers": "cli.errors",
     "axes": "sweeps.plan.plan",
     "blocks": "sweeps.plan.blocks",
@@ -78,9 +78,9 @@ MOVED: Final = {
     "plotting.recorded": "plotting.analysis",
     "predicted": "flows.predicted",
     "projection": "flows.projection",
-    "readings": "records.training_loops",
+    "readings": "records.recording.training_loops",
     "recorded": "records.read",
-    "recorder": "records.recorder",
+    "recorder": "records.recording.recorder",
     "refinement": "sweeps.refinement",
     "report": "reports.reproduce",
     "rods": "flows.rod",
@@ -89,7 +89,7 @@ MOVED: Final = {
     "specification": "sweeps.storage.settings",
     "spectrum": "eigen.pairs",
     "store": "sweeps.storage.store",
-    "tables": "records.columns",
+    "tables": "records.columns.columns",
     "theory.broadcast": "theory.arguments",
     "theory.overshoot_coefficients": "theory.overshoot_table",
     "theory.spike_coefficients": "theory.spike_table",
@@ -103,7 +103,7 @@ A module with the name of a public function is not among them, since its import 
 """
 
 SPLIT: Final = {
-    "tables": ("records.formats.base", "records.roles"),
+    "tables": ("records.formats.base", "records.columns.roles"),
     "blocks": ("machine", "sweeps.plan.protocols"),
     "kernels.pool": ("machine",),
     "losses.protocol": ("losses.base.starts",),

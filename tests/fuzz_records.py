@@ -14,7 +14,7 @@ import numpy as np
 import xarray
 
 import selfstab as ss
-from selfstab.records.cautions import cautions_of, measured_by
+from selfstab.records.comparison.cautions import cautions_of, measured_by
 from selfstab.reports import analysis
 from tests.fuzz import ending
 

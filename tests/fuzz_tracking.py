@@ -18,7 +18,7 @@ import warnings
 import numpy as np
 
 import selfstab as ss
-from selfstab.records.tracker import SharpnessTracker
+from selfstab.records.recording.tracker import SharpnessTracker
 
 ODD = (
     None,

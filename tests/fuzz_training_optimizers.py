@@ -14,7 +14,7 @@ import warnings
 import numpy as np
 
 import selfstab as ss
-from selfstab.records.laws import laws_of, optimizer_of
+from selfstab.records.comparison.laws import laws_of, optimizer_of
 from tests.fuzz import JUNK, ending
 
 NUMBERS = [0, 1, -1, 0.5, 2.5, -0.0, 1e308, -1e308, 5e-324, math.nan, math.inf, 10**400, True, "0.5", None]

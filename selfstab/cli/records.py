@@ -68,9 +68,9 @@ def analyze(
     """  # fmt: skip
     from selfstab import notices, validation
     from selfstab.records import formats
-    from selfstab.records.analyze import analyze as analysis_of
-    from selfstab.records.columns import OptionError
-    from selfstab.records.roles import ALIASES
+    from selfstab.records.columns.columns import OptionError
+    from selfstab.records.columns.roles import ALIASES
+    from selfstab.records.comparison.analyze import analyze as analysis_of
     from selfstab.reports import analysis
 
     for path in paths:

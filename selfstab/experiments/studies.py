@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from selfstab import files, provenance, validation
+from selfstab import provenance, validation
 from selfstab.experiments.comparison import SUMMARIES, Job, checked
 from selfstab.experiments.setting import Setting
 from selfstab.experiments.tasks import Task
+from selfstab.files import writing as files
 from selfstab.optimizers.base import Optimizer
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from selfstab.files import beside
-from selfstab.folders import Folder, private
+from selfstab.files.folders import Folder, private
+from selfstab.files.writing import beside
 from selfstab.machine import free_memory
 
 _DIGEST: Final = hashlib.sha256().digest_size

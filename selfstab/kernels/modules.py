@@ -21,8 +21,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from selfstab.files import beside
-from selfstab.folders import Folder, private
+from selfstab.files.folders import Folder, private
+from selfstab.files.writing import beside
 from selfstab.forks import hold_at_forks
 from selfstab.kernels.arithmetic import plain_namespace
 from selfstab.kernels.cache_files import CheckedFiles

@@ -13,8 +13,8 @@ from selfstab.plotting.labels import label_of
 from selfstab.plotting.look import THEORY_COLOUR, styled
 from selfstab.plotting.methods import METHOD_COLOURS
 from selfstab.plotting.style import axes_or_new
-from selfstab.records.analyze import largest_of
-from selfstab.records.cautions import law_applies
+from selfstab.records.comparison.analyze import largest_of
+from selfstab.records.comparison.cautions import law_applies
 
 if TYPE_CHECKING:
     import xarray

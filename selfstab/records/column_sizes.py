@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from selfstab import sizes
+from selfstab.files import sizes
 from selfstab.notices import printable
 
 ROW_BYTES: Final = 280
@@ -43,7 +43,7 @@ def check_array(name: str, shape: tuple[int, ...], itemsize: int, chunk: tuple[i
     >>> check_array("loss", (10**9,), 8)
     Traceback (most recent call last):
     ...
-    selfstab.sizes.TooLarge: loss of 1000000000 rows takes 280 GB, more than ...
+    selfstab.files.sizes.TooLarge: loss of 1000000000 rows takes 280 GB, more than ...
     """
     values = math.prod(shape)
     of_chunk = math.prod(chunk) * itemsize

@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 
 from selfstab.notices import printable
+from selfstab.records.columns.roles import ALIASES, key, rank
 from selfstab.records.formats.base import ReadError
-from selfstab.records.roles import ALIASES, key, rank
 from selfstab.records.series import columns_of_series
 
 _SEPARATOR: Final = " - "
@@ -164,7 +164,7 @@ def _wide(frame: Any, tag: str, value: str, step: str) -> Any:
     """Return a frame with a column for each tag of a table that has a row for each value."""
     import pandas
 
-    from selfstab.records.columns import numbers
+    from selfstab.records.columns.columns import numbers
 
     steps, values = numbers(step, frame[step].to_numpy()), numbers(value, frame[value].to_numpy())
     labels = np.array([_text(label) for label in frame[tag]], dtype=object)

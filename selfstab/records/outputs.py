@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from selfstab.files import replacing
+from selfstab.files.writing import replacing
 from selfstab.records import formats
 
 if TYPE_CHECKING:

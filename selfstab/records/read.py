@@ -1,8 +1,8 @@
 """A training run recorded elsewhere: its rows in order, up to its divergence, with lr and momentum in each.
 
 There are four steps. A format reads the source into a table (:mod:`selfstab.records.formats`). Its columns get their
-roles (:mod:`selfstab.records.columns`). Here the rows are checked and put in order. :mod:`selfstab.records.analyze`
-compares the run with the theory.
+roles (:mod:`selfstab.records.columns.columns`). Here the rows are checked and put in order.
+:mod:`selfstab.records.comparison.analyze` compares the run with the theory.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from selfstab.optimizers.averaged import AveragedHeavyBall
 from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.linear import LinearOptimizer
 from selfstab.records import formats
-from selfstab.records.assignment import SAME, OptionError
-from selfstab.records.columns import columns_of
-from selfstab.records.laws import laws_of
+from selfstab.records.columns.assignment import SAME, OptionError
+from selfstab.records.columns.columns import columns_of
+from selfstab.records.comparison.laws import laws_of
 from selfstab.runs.dataset import described_optimizer
 from selfstab.validation import Array, Integers
 

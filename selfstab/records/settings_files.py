@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from selfstab.notices import printable
 from selfstab.records import trees
-from selfstab.records.roles import rank
+from selfstab.records.columns.roles import rank
 
 NAMES: Final = (
     "hparams.yaml", "config.yaml", "config.json", "hparams.json", "args.json", "params.json", "hyperparameters.json",

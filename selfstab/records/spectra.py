@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from selfstab.records.roles import key
+from selfstab.records.columns.roles import key
 
 LISTS: Final = (
     "eigs", "eigenvalues", "hessian_eigs", "hessian_eigenvalues", "top_eigenvalues", "top_eigs", "eigvals", "evals",

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from selfstab import validation
 from selfstab.notices import printable
+from selfstab.records.columns.roles import rank, words
 from selfstab.records.formats.base import ReadError
-from selfstab.records.roles import rank, words
 
 MOST_COLUMNS: Final = 10_000
 """Most columns of a table of text: each takes a thousand times its two bytes."""

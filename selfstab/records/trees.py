@@ -12,8 +12,8 @@ from selfstab import validation
 from selfstab.notices import printable
 from selfstab.records import spectra
 from selfstab.records.column_sizes import check_array
+from selfstab.records.columns.roles import rank
 from selfstab.records.formats.base import Column, ReadError, Table
-from selfstab.records.roles import rank
 from selfstab.records.series import columns_of_series
 
 _DEEPEST: Final = 8

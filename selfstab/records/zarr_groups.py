@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from selfstab import sizes
-from selfstab.folders import Folder, NotPlain
+from selfstab.files import sizes
+from selfstab.files.folders import Folder, NotPlain
 from selfstab.notices import printable
 from selfstab.records.column_sizes import TEXT_BYTES, check_array
 

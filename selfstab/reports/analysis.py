@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from selfstab.files import write_text
+from selfstab.files.writing import write_text
 from selfstab.records import formats, outputs
-from selfstab.records.analysis_text import as_json, meanings, summary, table
+from selfstab.records.comparison.analysis_text import as_json, meanings, summary, table
 from selfstab.reports.analysis_page import page, pictures
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import numpy as np
 
 from selfstab.kernels.measures import PRECONDITIONED, which_sharpness
 from selfstab.notices import printable
-from selfstab.records.analysis_text import (
+from selfstab.records.comparison.analysis_text import (
     COLUMNS,
     cells_of,
     inertia_formula,
@@ -22,7 +22,7 @@ from selfstab.records.analysis_text import (
     summary,
     threshold_formula,
 )
-from selfstab.records.cautions import WORDS, cautions_of, law_applies
+from selfstab.records.comparison.cautions import WORDS, cautions_of, law_applies
 from selfstab.reports import pages
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from selfstab.files import write_text
+from selfstab.files.writing import write_text
 
 
 def key(stated: Sequence[str], sources: Iterable[Path]) -> str:

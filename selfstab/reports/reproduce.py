@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import selfstab
-from selfstab import files, machine, provenance, validation
+from selfstab import machine, provenance, validation
+from selfstab.files import writing as files
 from selfstab.reports import pages
 from selfstab.reports import parts as report_parts
 from selfstab.reports.companions import companion

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from selfstab.records.writers import PREFIX
+from selfstab.records.recording.writers import PREFIX
 from tests.integrations.torch_network import network
 from tests.records.small_network import LR, MOMENTUM, assert_same_record, simulated
 

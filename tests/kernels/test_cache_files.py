@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfstab import folders
+from selfstab.files import folders
 from selfstab.kernels import cache_files, modules
 from tests.kernels.small import DOUBLED, SMALL, in_a_process
 

@@ -6,7 +6,7 @@ import pytest
 
 from selfstab import CubicTaylor, HeavyBall, analyze, simulate, theory
 from selfstab.plotting import draw_catapults, draw_measured_overshoot, draw_spikes
-from selfstab.records.cautions import CAUTIONS
+from selfstab.records.comparison.cautions import CAUTIONS
 
 # Matplotlib's releases shift antialiased pixels: 5 of 255 in the mean square hides no moved line.
 IMAGE = {"tolerance": 5, "remove_text": True, "savefig_kwargs": {"dpi": 80}, "style": "default"}

@@ -9,7 +9,7 @@ import pytest
 import xarray
 
 import selfstab as ss
-from selfstab.records import analysis_text
+from selfstab.records.comparison import analysis_text
 from selfstab.reports import analysis
 
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.losses.functions import torch_evaluation
-from selfstab.records.recorder import Recorder
-from selfstab.records.tracker import TOLERANCES
-from selfstab.records.training_optimizers import OptimizerReading
-from selfstab.records.training_optimizers.keras import check_optimizer, read_optimizer
+from selfstab.records.recording.recorder import Recorder
+from selfstab.records.recording.tracker import TOLERANCES
+from selfstab.records.recording.training_optimizers import OptimizerReading
+from selfstab.records.recording.training_optimizers.keras import check_optimizer, read_optimizer
 
 try:
     from keras.callbacks import Callback

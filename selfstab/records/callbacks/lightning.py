@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from selfstab import validation
-from selfstab.records.recorder import Recorder
-from selfstab.records.writers import PREFIX
+from selfstab.records.recording.recorder import Recorder
+from selfstab.records.recording.writers import PREFIX
 
 try:
     from lightning.pytorch import Callback

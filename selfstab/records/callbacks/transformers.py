@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from selfstab import validation
-from selfstab.records.recorder import Recorder
-from selfstab.records.writers import PREFIX
+from selfstab.records.recording.recorder import Recorder
+from selfstab.records.recording.writers import PREFIX
 
 try:
     from transformers import TrainerCallback

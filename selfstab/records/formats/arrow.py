@@ -9,14 +9,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from selfstab import sizes
+from selfstab.files import sizes
 from selfstab.records import spectra
 from selfstab.records.column_sizes import TEXT_BYTES, check_array
+from selfstab.records.columns.roles import rank
 from selfstab.records.formats.base import Column, Format, Table
 from selfstab.records.formats.frame import table_of_frame
 from selfstab.records.formats.registry import register
 from selfstab.records.frames import is_long, members_of_frame, run_column, run_of_frame, side_by_side
-from selfstab.records.roles import rank
 
 _MOST_COLUMNS: Final = 10_000
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.notices import printable
-from selfstab.records.roles import ALIASES
+from selfstab.records.columns.roles import ALIASES
 
 if TYPE_CHECKING:
     import xarray
@@ -139,7 +139,7 @@ class Table:
         are used where no column has them. ``optimizer`` may be a JSON object with momentum and lookahead.
     roles
         Columns that the format itself knows: {"sharpness": NAME, ...}. A name that is no column is ignored. What
-        the user says goes before it, and the names of ``selfstab.records.roles.ALIASES`` come after it.
+        the user says goes before it, and the names of ``selfstab.records.columns.roles.ALIASES`` come after it.
     dimensions
         The dimension of each column where they have several. The run's is that of the sharpness. Without it, all
         columns are of one dimension.

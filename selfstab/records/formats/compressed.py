@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from selfstab import sizes
+from selfstab.files import sizes
 from selfstab.records.formats import registry
 from selfstab.records.formats.base import Format, Table
 

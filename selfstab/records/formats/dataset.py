@@ -38,7 +38,7 @@ class LoopRecorder(Format):
     def match(self, source: Any) -> Match:
         """Return CERTAIN for a recorder."""
         # Whoever has one has imported its module, which is above this one.
-        recorder = sys.modules.get("selfstab.records.recorder")
+        recorder = sys.modules.get("selfstab.records.recording.recorder")
         return Match.CERTAIN if recorder and isinstance(source, recorder.Recorder) else Match.NONE
 
     def read(self, source: Any, member: str = "") -> Table:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from selfstab.notices import printable
+from selfstab.records.columns.roles import ALIASES, key
 from selfstab.records.formats.base import Format, Match, ReadError, Table
 from selfstab.records.formats.registry import register
 from selfstab.records.frames import members_of_frame, run_of_frame
-from selfstab.records.roles import ALIASES, key
 
 
 @register

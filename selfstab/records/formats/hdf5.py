@@ -16,10 +16,10 @@ import numpy as np
 from selfstab.notices import printable
 from selfstab.records import settings_files
 from selfstab.records.column_sizes import TEXT_BYTES, check_array
+from selfstab.records.columns.roles import rank
 from selfstab.records.formats.base import Column, Format, ReadError, Table
 from selfstab.records.formats.registry import register
 from selfstab.records.hdf5_references import reference
-from selfstab.records.roles import rank
 
 _MOST: Final = 10_000
 _DEEPEST: Final = 8

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from selfstab import sizes
+from selfstab.files import sizes
 from selfstab.records import settings_files, trees
 from selfstab.records.formats.base import Format, Match, ReadError, Table
 from selfstab.records.formats.registry import register

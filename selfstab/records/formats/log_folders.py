@@ -11,10 +11,10 @@ import numpy as np
 
 from selfstab.notices import printable
 from selfstab.records import folders, settings_files
+from selfstab.records.columns.roles import ALIASES, counts_of_steps, rank
 from selfstab.records.formats import registry
 from selfstab.records.formats.base import Format, Match, ReadError, Table
 from selfstab.records.frames import tag_of_path
-from selfstab.records.roles import ALIASES, counts_of_steps, rank
 from selfstab.records.series import columns_of_series
 
 
@@ -116,7 +116,7 @@ class ScalarTables(Format):
 
     def read(self, source: Any, member: str = "") -> Table:
         """Return the quantities of one run along their steps."""
-        from selfstab.records.columns import numbers
+        from selfstab.records.columns.columns import numbers
 
         runs = _runs(source)
         series: dict[str, Any] = {}

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from selfstab import sizes
+from selfstab.files import sizes
 from selfstab.records import settings_files, trees
+from selfstab.records.columns.roles import ALIASES, is_other, rank
 from selfstab.records.formats.base import Format, Match, Table
 from selfstab.records.formats.registry import register
-from selfstab.records.roles import ALIASES, is_other, rank
 
 _BYTES_EACH: Final = 12
 """Bytes of memory for a byte of text."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from selfstab import sizes
+from selfstab.files import sizes
 from selfstab.notices import printable
 from selfstab.records import folders
 from selfstab.records.formats.base import Format, Match, ReadError, Table

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from selfstab import sizes
+from selfstab.files import sizes
 from selfstab.notices import printable
 from selfstab.records.formats.base import Format, Match, ReadError, Table
 from selfstab.records.formats.registry import register

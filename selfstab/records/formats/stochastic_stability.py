@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-from selfstab import sizes
+from selfstab.files import sizes
 from selfstab.records.formats.base import Format, Match, ReadError, Table
 from selfstab.records.formats.registry import register
 from selfstab.records.formats.text import exactly

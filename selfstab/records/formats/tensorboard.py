@@ -11,12 +11,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from selfstab import sizes
+from selfstab.files import sizes
 from selfstab.notices import printable
 from selfstab.records import folders, settings_files
+from selfstab.records.columns.roles import rank
 from selfstab.records.formats.base import Format, Match, ReadError, Table
 from selfstab.records.formats.registry import register
-from selfstab.records.roles import rank
 from selfstab.records.series import columns_of_series
 
 _NAME: Final = "events.out.tfevents."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from selfstab import sizes
+from selfstab.files import sizes
 from selfstab.notices import raised
 from selfstab.records import settings_files, spectra
 from selfstab.records.formats.base import Format, Table

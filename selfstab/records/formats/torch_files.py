@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from selfstab import sizes, validation
+from selfstab import validation
+from selfstab.files import sizes
 from selfstab.records import trees
 from selfstab.records.formats.base import Format, ReadError, Table
 from selfstab.records.formats.registry import register

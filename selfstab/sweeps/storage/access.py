@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from selfstab import validation
-from selfstab.folders import Folder, NotPlain
+from selfstab.files.folders import Folder, NotPlain
 from selfstab.notices import printable
 from selfstab.sweeps.storage.layout import DONE, RECORD
 from selfstab.validation import ArgumentError

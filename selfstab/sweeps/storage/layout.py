@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from numcodecs.zstd import Zstd
 
-from selfstab import sizes, validation
-from selfstab.folders import Folder
+from selfstab import validation
+from selfstab.files import sizes
+from selfstab.files.folders import Folder
 from selfstab.kernels.measures import MEASURES
 from selfstab.notices import printable, unwarned
 from selfstab.runs.dataset import provenance

@@ -28,8 +28,8 @@ from typing import IO, TYPE_CHECKING, Final, Self
 
 import numpy as np
 
-from selfstab import sizes
-from selfstab.folders import Folder, NotPlain
+from selfstab.files import sizes
+from selfstab.files.folders import Folder, NotPlain
 from selfstab.kernels.measures import MEASURES
 from selfstab.notices import notify, printable
 from selfstab.sweeps.plan.blocks import Block

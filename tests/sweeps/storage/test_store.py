@@ -21,8 +21,9 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 
 import selfstab as ss
-from selfstab import folders, provenance
+from selfstab import provenance
 from selfstab.cli.program import main
+from selfstab.files import folders
 from selfstab.losses import family
 from selfstab.losses.base.loss import Loss
 from selfstab.sweeps.runners.cells import CellRunner
@@ -461,7 +462,7 @@ def test_a_file_system_without_locks_is_not_in_use(swept, monkeypatch, tmp_path)
 _HOLD = """
 import os, sys, time
 from pathlib import Path
-from selfstab.folders import Folder
+from selfstab.files.folders import Folder
 from selfstab.sweeps.storage import access
 held = access.locked(Folder(Path(sys.argv[1]).parents[2]))
 print("held", flush=True)

@@ -1,0 +1,1 @@
+"""What the columns of a recorded run mean: names, roles, settings and what is missing."""
