@@ -87,7 +87,7 @@ def test_public_names_are_those_promised():
         "constrained_trajectory": "loss optimizer start steps keep",
         "predicted_dynamics": "loss optimizer start steps previous form beside",
         "catapults": "sharpness threshold loss step",
-        "analyze": "run lr momentum lookahead columns keep updates_per_epoch optimizer",
+        "analyze": "run lr momentum lookahead columns keep updates_per_epoch optimizer member",
         "verify": "names progress",
     }
     for name, expected in signatures.items():

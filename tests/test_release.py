@@ -35,7 +35,7 @@ def test_the_package_is_built_with_the_version_of_the_code():
     """Protects a build from a plain clone, or from the source archive: it needs no tag of git."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert settings["tool"]["hatch"]["version"] == {"path": "selfstab/__init__.py"}
-    assert settings["project"]["dynamic"] == ["version"]
+    assert settings["project"]["dynamic"] == ["version", "readme"]
     assert "version" not in settings["project"]
 
 

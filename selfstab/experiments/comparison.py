@@ -296,8 +296,8 @@ def compare(
     Parameters
     ----------
     task
-        A loss of yours, or a :class:`LossTask` of it and a loss of held-out data; a :class:`SparseRegression`,
-        :class:`Digits` or :class:`MNIST`; or a dataclass of yours with a method ``trial``.
+        A loss of yours, or a :class:`LossTask` of it and a loss of held-out data. Or a :class:`SparseRegression`,
+        :class:`Digits` or :class:`MNIST`. Or a dataclass of yours with a method ``trial``.
     setting
         How it is trained.
     optimizers

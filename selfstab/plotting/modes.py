@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from selfstab import phases, theory
-from selfstab.plotting.cells import cell_edges
+from selfstab.plotting.cell_edges import cell_edges
 from selfstab.plotting.contract import require
 from selfstab.plotting.labels import label_of
 from selfstab.plotting.look import SEQUENTIAL, styled

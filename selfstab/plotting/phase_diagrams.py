@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from selfstab import phases, theory, validation
-from selfstab.plotting.cells import cell_edges, is_geometric
+from selfstab.plotting.cell_edges import cell_edges, is_geometric
 from selfstab.plotting.contract import require
 from selfstab.plotting.labels import axis_label, label_of
 from selfstab.plotting.legends import key_below
@@ -270,7 +270,7 @@ def draw_phases(
     Raises
     ------
     TypeError, ValueError
-        If data has no phase, or not more than one value along two dimensions exactly, or x or y is none of them; if
+        If data has no phase, or not more than one value along two dimensions exactly, or x or y is none of them. If
         a sharpness is given and the axes are not momentum and lr of the heavy ball.
 
     Examples

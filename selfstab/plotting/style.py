@@ -12,8 +12,8 @@ from weakref import WeakKeyDictionary
 
 from selfstab import validation
 from selfstab.notices import notify
-from selfstab.plotting.cells import cell_edges as cell_edges
-from selfstab.plotting.cells import is_geometric as is_geometric
+from selfstab.plotting.cell_edges import cell_edges as cell_edges
+from selfstab.plotting.cell_edges import is_geometric as is_geometric
 from selfstab.plotting.contract import require as require
 from selfstab.plotting.labels import TIMES as TIMES
 from selfstab.plotting.labels import axis_label as axis_label

@@ -34,7 +34,7 @@ def test_help_follows_the_registry() -> None:
             return Table({})
 
     before = shown()
-    assert "Copy .arrow, .csv, .dat, .feather, " in before
+    assert "Copy .arrow, .bz2, .csv, .dat, .db, .feather, " in before
     assert "Write .csv, .nc, .npz, .tsv or .zarr here." in before
     formats.register(Log)
     try:

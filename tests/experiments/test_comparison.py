@@ -143,7 +143,7 @@ def test_plans_are_matched(momentum, threshold, warmup, steps, records):
         (lambda: Setting(1.0, 0.5, 1, 1, seeds=()), ValueError, "seeds must be a tuple"),
         (lambda: Setting(1.0, 0.5, 1, 1, seeds=(-1,)), ValueError, "seeds must be"),
         (lambda: Setting(1.0, 0.5, 1, 1, records=3), ValueError, "records must be"),
-        (lambda: compare("digits", SETTING), TypeError, "task must have a method trial"),
+        (lambda: compare("digits", SETTING), TypeError, "task must be a loss or have a method trial"),
         (lambda: compare(TASK, 3), TypeError, "setting must be a Setting"),
         (lambda: compare(TASK, SETTING, threads=0), ValueError, "threads must be"),
     ],

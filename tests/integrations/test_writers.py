@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import selfstab as ss
-from tests.records.test_writers import CURVATURES
+from tests.records.recording.test_writers import CURVATURES
 
 pytestmark = [pytest.mark.integrations, pytest.mark.filterwarnings("ignore")]
 

@@ -102,9 +102,13 @@ def analyze(
           caution, the number that each goes by.
 
         Along edge_cycle, of self-stabilization cycles, which are no catapults: edge_cycle_onset, edge_cycle_period,
-        edge_cycle_growth, and the predicted ones. Scalars steps_above_threshold (of the whole record), diverged_at,
-        open_since (onset of a swing without an end, −1), drifts (how often S rises through S* and falls again while
-        the loss does not rise) and plateau_ratio (S/S* where it cannot be so, NaN).
+        edge_cycle_growth, and the predicted ones. Scalars:
+
+        - steps_above_threshold: of the whole record; diverged_at;
+        - open_since: the onset of a swing without an end, −1 if there is none;
+        - drifts: how often S rises through S* and falls again while the loss does not rise;
+        - plateau_ratio: S/S* where it cannot be so, NaN else.
+
         Attributes notes (JSON), on how the record was read, and lookahead. It shows itself as a summary with a table.
 
     Raises

@@ -399,7 +399,7 @@ class Recorder(RecordedSteps):
         -------
         Recorder
             Whose products are backward over backward, with one graph for all of a step's. A loss in parts has one graph
-            at a time: it needs the memory of its largest part, and 2 to 4 times the time in 2 to 10 parts.
+            at a time. It needs the memory of its largest part. In 2 to 10 parts it takes 2 to 4 times as long.
 
         Raises
         ------
@@ -410,9 +410,10 @@ class Recorder(RecordedSteps):
 
         Notes
         -----
-        The loop's own state stays as it is: gradients (``.grad``), the buffers of modules that the closure calls (a
-        batch normalization's running statistics), random states, those of generators of your own as well. Attention
-        runs without fused kernels and compiled modules run eagerly, since neither can be differentiated twice.
+        The loop's own state stays as it is: gradients (``.grad``), random states, also those of generators of your own,
+        and buffers of modules, such as the running statistics of a batch normalization.
+        Attention runs without fused kernels and compiled modules run eagerly, since neither can be differentiated
+        twice.
 
         Weight decay λ of SGD, Adam, RMSprop and Adagrad counts as part of the loss: λ‖w‖²/2 in it, λ in the sharpness.
         That of AdamW shrinks the weights beside it, and lowers S* by (1 + β₁)λ/(1 − β₁).
@@ -425,7 +426,7 @@ class Recorder(RecordedSteps):
         that of the update that follows, as of :class:`selfstab.Adam`, with the gradient of `closure`.
 
         At the first record, and where the loss has other operations than before, one product is compared with a
-        difference of gradients: in float64, whatever the weights' precision, wherever the closure can be evaluated so.
+        difference of gradients. This is done in float64 wherever the closure can be evaluated so.
         Where autograd drops second derivatives (of an ``autograd.Function`` whose backward pass cannot be
         differentiated) or has none, products are differences of gradients. The dataset's attribute ``hessian_vector``
         then says so. They are off by about 10⁻⁸ in float64, and 10⁻³ in float32.

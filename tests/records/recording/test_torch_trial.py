@@ -11,7 +11,7 @@ import pytest
 
 import selfstab as ss
 from selfstab.records.recording import torch_trial
-from tests.records.test_torch_loops import cube, record, sgd, top_eigenvalue
+from tests.records.recording.test_torch_loops import cube, record, sgd, top_eigenvalue
 
 pytestmark = pytest.mark.integrations
 
