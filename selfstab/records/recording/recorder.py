@@ -410,8 +410,8 @@ class Recorder(RecordedSteps):
 
         Notes
         -----
-        The loop's own state stays as it is: gradients (``.grad``), random states, also those of generators of your own,
-        and buffers of modules, such as the running statistics of a batch normalization.
+        The loop's own state stays as it is: gradients (``.grad``) and random states, also of generators of your own. So
+        do buffers of modules, such as the running statistics of a batch normalization.
         Attention runs without fused kernels and compiled modules run eagerly, since neither can be differentiated
         twice.
 
