@@ -63,7 +63,7 @@ def catapults(sharpness: Any, threshold: Any = None, loss: Any = None, step: Any
         - overshoot: drop/(2 y0), which the overshoot law predicts;
         - loss_spike: largest loss minus the least between onset and peak (NaN without a loss).
 
-        The attribute edge_cycles is the number of swings that were cycles at the edge. The attribute open_since is the
+        The attributes edge_cycles, drifts and unclear are the numbers of such swings. The attribute open_since is the
         onset of a swing whose end is not in the record (−1 without one).
 
     Raises
@@ -77,7 +77,8 @@ def catapults(sharpness: Any, threshold: Any = None, loss: Any = None, step: Any
 
     - one after which the sharpness is not lower than before;
     - with a loss, one in which the loss does not rise above its least since the onset, by more than rounding (a part of
-      10¹² of its largest magnitude there) and than 8 deviations of the loss's noise: a drift of the sharpness;
+      10¹² of its largest magnitude there) and than 8 deviations of the loss's noise from record to record. It is a
+      drift of the sharpness, or unclear if the loss rises by more than a tenth of what it was;
     - a cycle at the edge: the sharpness comes back to the threshold before the swing has died. Self-stabilization and
       progressive sharpening balance there. A swing has died if its loss has, and S* − S is then at least
       half of the largest S − S*. It has also died if by theory it decays by a factor of 10 while the sharpness is
@@ -131,6 +132,7 @@ def dataset_of(found: list[Swing]) -> xarray.Dataset:
     out.attrs.update(
         edge_cycles=sum(swing.kind == "edge cycle" for swing in found),
         drifts=sum(swing.kind == "drift" for swing in found),
+        unclear=sum(swing.kind == "unclear" for swing in found),
         open_since=next((swing.onset for swing in found if swing.kind == "open"), -1),
     )
     return former_names.with_old_names(out, former_names.MEASURES)

@@ -19,14 +19,17 @@ BELOW: Final = 0.5
 NOISE: Final = 8.0
 """A rise of the loss is a spike where it is larger than this many deviations of the loss's noise."""
 
+LARGE_RISE: Final = 0.1
+"""A rise within the noise is no drift where it is more than this share of the loss before it: it may be a spike."""
+
 _ROUNDING: Final = 1e-12  # a rise of the loss by less than this share of its magnitude is no spike
 _ENOUGH: Final = 20
 _LEAST_TAIL: Final = 8
 _TAIL: Final = 0.1
 
-Kind = Literal["catapult", "edge cycle", "open", "drift", "none"]
-"""What a swing is: a catapult; a cycle at the edge; one whose end is not in the record; a drift, in which
-the loss does not rise; or none of these."""
+Kind = Literal["catapult", "edge cycle", "open", "drift", "unclear", "none"]
+"""What a swing is: a catapult; a cycle at the edge; one whose end is not in the record; a drift, in which the loss
+does not rise, or by little within its noise; unclear, if it rises by much within its noise; or none of these."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ class Swing:
     depth
         S* − S where the swing has died, over the largest S − S*, BELOW or more in a catapult; NaN where the swing has
         not died.
+    relative_rise
+        The loss's spike, divided by the magnitude of the least loss before it; NaN without a loss.
     """
 
     kind: Kind
@@ -92,6 +97,7 @@ class Swing:
     loss_spike: float
     decay: float = np.nan
     depth: float = np.nan
+    relative_rise: float = np.nan
 
 
 def swings_of(records: Records) -> list[Swing]:
@@ -105,7 +111,7 @@ def swings_of(records: Records) -> list[Swing]:
     excess = smooth - thresholds
     if (strides % 2 == 1).any() and np.isfinite(thresholds).all():
         excess, thresholds = smoothed(s - thresholds, strides), smoothed(thresholds, strides)
-    noise = 0.0 if records.losses is None else white_noise(smoothed(records.losses, strides))
+    noise = loss_noise(records)
     found: list[Swing] = []
     for row in _swings(smooth, excess, records.losses):
         top = row.pop("top")
@@ -114,7 +120,7 @@ def swings_of(records: Records) -> list[Swing]:
         if row["crossing"] < 0:
             kind = "open"
         elif not spiked:
-            kind = "drift"
+            kind = "unclear" if row["relative_rise"] > LARGE_RISE else "drift"
         elif row["drop"] > 0:
             before = found[-1].kind if found else "none"
             kind, row["decay"], row["depth"] = _kind(records, row, excess, thresholds, before)
@@ -133,7 +139,9 @@ def _without_preludes(found: list[Swing]) -> list[Swing]:
     while first > 0 and not found[first - 1].returned:
         first -= 1
     return [
-        replace(swing, kind="open") if k >= first and swing.kind not in ("drift", "none") else swing
+        replace(swing, kind="open")
+        if k >= first and swing.kind not in ("drift", "unclear", "none")
+        else swing
         for k, swing in enumerate(found)
     ]
 
@@ -171,6 +179,11 @@ def _kind(
     if last and before != "edge cycle" and end - crossing < max(crossing - onset, _LEAST_TAIL):
         return "catapult", decay, depth  # that it has not died yet is a caution of analyze
     return "edge cycle", decay, depth
+
+
+def loss_noise(records: Records) -> float:
+    """Return the deviation of the loss's noise from record to record; 0 without a loss."""
+    return 0.0 if records.losses is None else white_noise(smoothed(records.losses, np.diff(records.steps)))
 
 
 def white_noise(smooth: Array) -> float:
@@ -220,6 +233,7 @@ def _swings(smooth: Array, excess: Array, losses: Array | None) -> Iterator[dict
     for k, (onset, crossing) in enumerate(zip(onsets, crossings, strict=True)):
         end = int(onsets[k + 1]) if k + 1 < len(onsets) else excess.size
         peak, died, spike, share = -1, min(int(crossing), end - 1), np.nan, np.inf
+        relative_rise = np.nan
         before = np.arange(onset, crossing)
         if losses is not None:
             peak = int(onset + np.argmax(losses[onset:end]))
@@ -227,6 +241,8 @@ def _swings(smooth: Array, excess: Array, losses: Array | None) -> Iterator[dict
             spike = losses[peak] - base
             largest = np.abs(losses[onset:end]).max()
             share = spike / largest if largest > 0.0 else 0.0
+            with np.errstate(over="ignore"):
+                relative_rise = spike / abs(base) if base != 0.0 else np.inf if share > _ROUNDING else 0.0
             low = np.flatnonzero(losses[onset:peak] - base <= 0.1 * spike)
             before = np.arange(onset, min(crossing, onset + (low[-1] if low.size else 0) + 1))
             after = losses[peak:end]
@@ -246,4 +262,5 @@ def _swings(smooth: Array, excess: Array, losses: Array | None) -> Iterator[dict
             "drop": float(smooth[top] - smooth[died:end].min()),
             "loss_spike": float(spike),
             "spike_share": float(share),
+            "relative_rise": float(relative_rise),
         }

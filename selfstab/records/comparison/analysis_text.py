@@ -11,7 +11,7 @@ import numpy as np
 
 from selfstab.kernels.measures import PRECONDITIONED, which_sharpness
 from selfstab.notices import printable
-from selfstab.records.comparison import edge_cycles
+from selfstab.records.comparison import edge_cycles, rises
 from selfstab.records.comparison.analyze import largest_of
 from selfstab.records.comparison.cautions import CAUTIONS, WORDS, cautions_of, law_applies, measured_by
 from selfstab.records.comparison.laws import HeavyBallLaws, Laws, laws_of, optimizer_of
@@ -92,11 +92,7 @@ def summary(data: xarray.Dataset) -> list[str]:
         lines.append(
             f"The record ends during a swing: the sharpness is above the threshold since step {open_since}."
         )
-    if drifts := int(data["drifts"]) if "drifts" in data else 0:
-        often = "Once" if drifts == 1 else f"{drifts} times"
-        lines.append(
-            f"{often} the sharpness drifts through the threshold and back: no swing, since the loss does not rise."
-        )
+    lines += rises.sentences(data)
     beyond = np.flatnonzero(~law_applies(data)).tolist()
     if beyond:
         lines.append(f"The law does not apply to {_numbers(beyond)}: it would take the sharpness below 0.")
@@ -318,6 +314,8 @@ def as_json(data: xarray.Dataset) -> str:
             "steps_above_threshold": int(data["steps_above_threshold"]),
             "open_since": int(data["open_since"]),
             "drifts": int(data["drifts"]),
+            "unclear": int(data["unclear"]),
+            "loss_noise": _plain(data["loss_noise"].values[()]),
             "plateau_ratio": _plain(data["plateau_ratio"].values[()]),
             "catapults": catapults,
             "edge_cycles": cycles,

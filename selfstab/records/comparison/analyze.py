@@ -18,6 +18,7 @@ from selfstab.records.comparison.edge_cycles import with_edge_cycles
 from selfstab.records.comparison.laws import laws_of, optimizer_of
 from selfstab.records.comparison.measurements import ALONG_CATAPULT, Measurements, neighbours
 from selfstab.records.comparison.plateau import plateau_of
+from selfstab.records.comparison.rises import stride_notes, with_rises
 from selfstab.records.read import matching_sharpness, recorded_run
 
 if TYPE_CHECKING:
@@ -106,7 +107,9 @@ def analyze(
 
         - steps_above_threshold: of the whole record; diverged_at;
         - open_since: the onset of a swing without an end, −1 if there is none;
-        - drifts: how often S rises through S* and falls again while the loss does not rise;
+        - drifts: how often S rises through S* and falls again while the loss rises by no more than its noise; unclear:
+          how often its rise is within the noise, but more than a tenth of the loss before it; drift_rise,
+          unclear_least_rise, unclear_largest_rise: how far; loss_noise: deviation of the noise;
         - plateau_ratio: S/S* where it cannot be so, NaN else.
 
         Attributes notes (JSON), on how the record was read, and lookahead. It shows itself as a summary with a table.
@@ -205,8 +208,8 @@ def analyze(
     above = record.smooth > record.limits
     out["steps_above_threshold"] = ((), int(np.diff(record.steps)[above[:-1]].sum()))
     out["steps_above_threshold"].attrs.update(long_name="steps with S > S*", units="step")
-    out["drifts"] = ((), catapults.attrs["drifts"])
-    out["drifts"].attrs.update(long_name="times that S rises through S* and back without a swing", units="1")
+    out = with_rises(out, swings, records)
+    notes += stride_notes(swings, records)
     out["open_since"] = ((), catapults.attrs["open_since"])
     out["open_since"].attrs.update(
         long_name="onset of a swing whose end is not in the record, -1 without one", units="step"
