@@ -91,6 +91,33 @@ def _draw_law(data: xarray.Dataset) -> Figure:
     return figure
 
 
+def _caption(data: xarray.Dataset) -> str:
+    """Return the caption of the run's picture, which names only what is in it."""
+    words = {text for ax in _draw_run(data).axes for text in ax.get_legend_handles_labels()[1]}
+    shaded = [
+        text
+        for label, text in (
+            ("catapult", "catapults, from onset to where the swing has died"),
+            ("cycle at the edge, S above S*", "cycles at the edge, while S is above S*"),
+        )
+        if label in words
+    ]
+    bars = [
+        text
+        for label, text in (
+            ("the law's end", "the sharpness at the end"),
+            ("predicted spike", "the highest loss"),
+        )
+        if any(word.startswith(label) for word in words)
+    ]
+    out = ["The run."]
+    out += [f"Shaded: {', and '.join(shaded)}."] if shaded else []
+    out += [f"Bars: {' and '.join(bars)}, as the overshoot law predicts."] if bars else []
+    out += ["Grey bars: catapults with a caution."] if any("with cautions" in word for word in words) else []
+    out += ["Arrowheads: records above the axis."] if any("above the axis" in word for word in words) else []
+    return " ".join(out)
+
+
 def pictures(data: xarray.Dataset) -> dict[str, tuple[Callable[[Any], Figure], str]]:
     """Return what draws each picture of the page, and what it says, by name.
 
@@ -104,14 +131,7 @@ def pictures(data: xarray.Dataset) -> dict[str, tuple[Callable[[Any], Figure], s
     dict
         Function of data and caption, by the file's name.
     """
-    drawings: dict[str, tuple[Callable[[Any], Figure], str]] = {
-        "run": (
-            _draw_run,
-            "The run. Shaded: catapults, from onset to where the swing has died, and cycles at the edge. Bars: the "
-            "sharpness that the overshoot law predicts at the end, and the highest loss; grey where it carries a "
-            "caution, none where it does not apply. Arrowheads: records above the axis.",
-        )
-    }
+    drawings: dict[str, tuple[Callable[[Any], Figure], str]] = {"run": (_draw_run, _caption(data))}
     if data.sizes["catapult"] and _near_largest(data).sizes["step"] < _SMALL_PART * data.sizes["step"]:
         drawings["largest_catapult"] = (_draw_largest, "The catapult of the largest drop.")
     if law_applies(data).any():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from html.parser import HTMLParser
 
@@ -10,6 +11,7 @@ import xarray
 
 import selfstab as ss
 from selfstab.records.comparison import analysis_text
+from selfstab.records.comparison.analysis_text import listed, tables
 from selfstab.reports import analysis
 
 
@@ -93,7 +95,10 @@ def test_the_report_names_what_is_no_catapult():
     """Protects from a divergence's prelude, and from cycles at the edge, as catapults."""
     diverging = ss.analyze(ss.simulate(ss.Product(), ss.HeavyBall(1.2, 0.9), [1.932, 0.519], 100))
     lines = analysis.summary(diverging)
-    assert lines[1].startswith("0 catapults")
+    assert lines[0].startswith(
+        "The run diverges at step 13; the sharpness is above the threshold since step 1."
+    )
+    assert lines[2].startswith("0 catapults")
     assert "The run diverged at step 13." in lines
     assert "The swing that began at step 1 led there: it is no catapult." in lines
     edge = ss.CubicTaylor(1.0, progressive_sharpening=1e-4)
@@ -108,6 +113,76 @@ def test_the_report_names_what_is_no_catapult():
     start, previous = ss.flip_start(loss, loss.minimum(sharpness=4.0), 1e-4)
     large = ss.analyze(ss.simulate(loss, ss.HeavyBall(1.02, 0.95), start, 4000, previous=previous))
     assert any("The law does not apply to catapult 0" in line for line in analysis.summary(large))
+
+
+def test_the_report_begins_with_a_conclusion(seen):
+    """Protects who reads one sentence: from which sharpness to which, at which step, and whether the law applies."""
+    top = float(seen["peak_excess_sharpness"][0] + seen["max_stable_sharpness"][0])
+    first = analysis.summary(seen)[0]
+    assert first.startswith(
+        f"The sharpness falls from {top:.4g} to {top - float(seen['drop'][0]):.4g} in a catapult"
+    )
+    assert f"at step {int(seen['onset'][0])}." in first
+    assert "The law carries 1 caution for it: the drop is large beside the sharpness." in first
+    loss = ss.Product()
+    start, previous = ss.flip_start(loss, loss.minimum(sharpness=4.0), 1e-4)
+    run = ss.simulate(loss, ss.HeavyBall(1.02, 0.95), start, 4000, previous=previous)
+    large = analysis.summary(ss.analyze(run.isel(step=slice(None, None, 5))))[0]
+    assert "The law does not apply to it: the drop that it predicts is larger than the sharpness" in large
+    assert "What to do: record every step and lower the momentum." in large
+    calm = ss.analyze({"sharpness": [1.0, 1.1, 1.2, 1.1]}, lr=0.5, momentum=0.0)
+    assert analysis.summary(calm)[0].startswith(
+        "The sharpness stays below the threshold, at 0.287 of it at most"
+    )
+
+
+def test_tables_for_the_screen_fit_a_terminal(seen):
+    """Protects a terminal of 80 characters, whatever the numbers, and names each caution's number below."""
+    large = seen.copy()
+    for name in (
+        "drop",
+        "relative_excess",
+        "inertia_number",
+        "overshoot",
+        "loss_spike",
+        "predicted_loss_spike",
+    ):
+        large[name] = seen[name] * 0.0 + 1.2345e-300
+    large["onset"], large["died"] = seen["onset"] + 12_345_678, seen["died"] + 12_345_678
+    large["cautions"] = seen["cautions"] * 0 + 2**15 - 1
+    for data in (seen, large):
+        text = analysis.table(data)
+        rows = [line for block in tables(listed(data, 40)[0], "simple") for line in block.splitlines()]
+        assert len(rows) == 6
+        assert max(map(len, rows)) <= 80
+        assert all(row in text for row in rows)
+    assert rows[-1].endswith("1 2 3 4 5 6 7 8 9 10 11 12 13 14 15")
+    assert "\n15. another scale: " in text
+
+
+def test_a_notebook_shows_tables(seen):
+    """Protects who reads in Jupyter: two tables of HTML, and the same sentences as on the screen."""
+    shown = seen._repr_html_()
+    assert shown.count("<table>") == 2
+    assert "<pre>" not in shown
+    for line in analysis.summary(seen):
+        assert html.escape(line) in shown
+
+
+def test_the_caption_names_what_is_drawn(seen):
+    """Protects a reader from bars and arrowheads that the picture lacks, and from cells that are empty."""
+    assert analysis.pictures(seen)["run"][1].endswith(
+        "Bars: the sharpness at the end and the highest loss, as the overshoot law predicts. "
+        "Grey bars: catapults with a caution."
+    )
+    loss = ss.Product()
+    start, previous = ss.flip_start(loss, loss.minimum(sharpness=4.0), 1e-4)
+    large = ss.analyze(ss.simulate(loss, ss.HeavyBall(1.02, 0.95), start, 4000, previous=previous))
+    caption = analysis.pictures(large)["run"][1]
+    assert "Shaded: catapults" in caption
+    assert "Bars" not in caption
+    assert "Arrowheads" not in caption
+    assert "<td></td>" not in analysis.page(large, "large")
 
 
 def test_a_law_that_does_not_apply_is_on_no_picture_and_in_no_cell():

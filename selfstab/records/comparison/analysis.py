@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Final
 
 import xarray
@@ -22,6 +21,7 @@ class Analysis(xarray.Dataset):  # type: ignore[no-untyped-call]  # xarray's __i
     --------
     >>> import selfstab as ss
     >>> ss.analyze({"sharpness": [1.0, 1.1, 1.2, 1.1]}, lr=0.5, momentum=0.0)
+    The sharpness stays below the threshold, at 0.287 of it at most: no catapult. What to do for one: raise lr.
     4 records, steps 0 to 3; lr 0.5, momentum 0; threshold 4.
     0 catapults; 0 steps above the threshold.
     note: No column of steps: rows are taken as steps 0, 1, 2, ...
@@ -30,19 +30,18 @@ class Analysis(xarray.Dataset):  # type: ignore[no-untyped-call]  # xarray's __i
     __slots__ = ()
 
     def __repr__(self) -> str:
-        """Return the summary, the table, cautions and notes, or of a part what a dataset shows."""
-        return self._text() or super().__repr__()
-
-    def _repr_html_(self) -> str:
-        """Return the same for a notebook."""
-        text = self._text()
-        return f"<pre>{escape(text)}</pre>" if text else super()._repr_html_()
-
-    def _text(self) -> str:
-        """Return the report's text; nothing of what is no longer a whole analysis."""
+        """Return the summary, the tables, cautions and notes, or of a part what a dataset shows."""
         from selfstab.records.comparison.analysis_text import table  # it is above this module
 
+        return table(self) if self._is_whole() else super().__repr__()
+
+    def _repr_html_(self) -> str:
+        """Return the same for a notebook, with its tables."""
+        from selfstab.records.comparison.analysis_text import as_html
+
+        return as_html(self) if self._is_whole() else super()._repr_html_()
+
+    def _is_whole(self) -> bool:
+        """Whether nothing of the analysis is missing."""
         whole = {*self.variables} >= _NEEDED and {*self.sizes} >= {"step", "catapult", "edge_cycle"}
-        if not (whole and self.sizes["step"] and {"notes", "lookahead"} <= {*self.attrs}):
-            return ""
-        return table(self)
+        return bool(whole and self.sizes["step"] and {"notes", "lookahead"} <= {*self.attrs})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -14,6 +15,7 @@ from selfstab.notices import printable
 from selfstab.records.comparison import edge_cycles, rises
 from selfstab.records.comparison.analyze import largest_of
 from selfstab.records.comparison.cautions import CAUTIONS, WORDS, cautions_of, law_applies, measured_by
+from selfstab.records.comparison.conclusion import conclusion
 from selfstab.records.comparison.laws import HeavyBallLaws, Laws, laws_of, optimizer_of
 
 if TYPE_CHECKING:
@@ -42,19 +44,26 @@ COLUMNS: Final = {
 _OF_LAW: Final = ("predicted_drop", "predicted_overshoot", "predicted_loss_spike")
 """What the overshoot law says, where it applies."""
 
-_NO_LAW: Final = "\N{EN DASH}"
+NONE: Final = "\N{EN DASH}"
+"""What tables have for a number that is not defined, and for what the law says where it does not apply."""
 
-_ON_SCREEN: Final = (
-    "onset", "died", "relative_excess", "inertia_number", "drop", "overshoot", "predicted_overshoot", "loss_spike",
-    "predicted_loss_spike",
-)  # fmt: skip
+OF_SHARPNESS: Final = (
+    "onset",
+    "relative_excess",
+    "inertia_number",
+    "drop",
+    "overshoot",
+    "predicted_overshoot",
+)
+OF_LOSS: Final = ("died", "loss_spike", "predicted_loss_spike")
+"""Columns of the two tables for the screen: each is at most 80 characters wide."""
 
 _MOST_ON_SCREEN: Final = 40
 _MOST_NAMED: Final = 8
 
 
 def summary(data: xarray.Dataset) -> list[str]:
-    """Return what a run is in lines of text: its length, settings, and how often it catapults.
+    """Return what a run is in lines of text: a conclusion, its length, settings, and how often it catapults.
 
     Parameters
     ----------
@@ -69,12 +78,13 @@ def summary(data: xarray.Dataset) -> list[str]:
     step, momentum = data["step"].values, data["momentum"].values
     name = optimizer_name(data)
     lines = [
+        conclusion(data),
         f"{data.sizes['step']} records, steps {step[0]} to {step[-1]}; "
         + (f"{name}, " if name else "")
         + f"lr {_range(data['lr'].values)}"
         + (f", momentum {_range(momentum)}" if np.isfinite(momentum).any() else "")
         + (f", lookahead {data.attrs['lookahead']:g}" if data.attrs["lookahead"] else "")
-        + f"; threshold {_range(data['max_stable_sharpness'].values)}."
+        + f"; threshold {_range(data['max_stable_sharpness'].values)}.",
     ]
     count = data.sizes["catapult"]
     above = int(data["steps_above_threshold"])
@@ -255,28 +265,71 @@ def table(data: xarray.Dataset) -> str:
     str
         Several lines.
     """
-    from tabulate import tabulate
-
     parts = summary(data)
     data, cut = listed(data, _MOST_ON_SCREEN)
     parts += [cut] if cut else []
-    cautions = [[WORDS[name] for name in cautions_of(data, k)] for k in range(data.sizes["catapult"])]
-    if cautions:
-        rows = [
-            [int(data["number"][k]), *cells_of(data, k, _ON_SCREEN), ", ".join(cautions[k])]
-            for k in range(len(cautions))
-        ]
-        parts.append(
-            tabulate(
-                rows,
-                headers=["", *(COLUMNS[name] for name in _ON_SCREEN), "cautions"],
-                disable_numparse=True,
-                stralign="right",
-            )
-        )
-    parts += [f"{name}: {text}" for name, text in meanings(data).items()]
+    parts += tables(data, "simple")
+    parts += [f"{k}. {name}: {text}" for k, (name, text) in enumerate(meanings(data).items(), start=1)]
     parts += [f"note: {note}" for note in notes_of(data)]
     return "\n".join(parts)
+
+
+def as_html(data: xarray.Dataset) -> str:
+    """Return the summary, the catapults' tables, cautions and notes as a part of a page.
+
+    Parameters
+    ----------
+    data
+        What :func:`selfstab.analyze` returns.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
+    lines = summary(data)
+    data, cut = listed(data, _MOST_ON_SCREEN)
+    parts = [f"<p>{escape(line)}</p>" for line in [*lines, cut] if line]
+    parts += tables(data, "html")
+    cautions = [f"<li>{escape(name)}: {escape(text)}</li>" for name, text in meanings(data).items()]
+    parts += [f"<p>Cautions:</p><ol>{''.join(cautions)}</ol>"] if cautions else []
+    notes = [f"<li>{escape(note)}</li>" for note in notes_of(data)]
+    parts += [f"<p>Notes:</p><ul>{''.join(notes)}</ul>"] if notes else []
+    return "\n".join(parts)
+
+
+def tables(data: xarray.Dataset, form: str) -> list[str]:
+    """Return the tables of catapults, of the sharpness and of the loss with the cautions' numbers.
+
+    Parameters
+    ----------
+    data
+        What :func:`listed` returns.
+    form
+        Of tabulate's.
+
+    Returns
+    -------
+    list of str
+        Two tables; none without a catapult.
+    """
+    from tabulate import tabulate
+
+    count = range(data.sizes["catapult"])
+    numbers = {name: str(k) for k, name in enumerate(meanings(data), start=1)}
+    of_each = [[numbers[WORDS[name]] for name in cautions_of(data, k)] for k in count]
+    first = [[int(data["number"][k]), *cells_of(data, k, OF_SHARPNESS)] for k in count]
+    second = [
+        [int(data["number"][k]), *cells_of(data, k, OF_LOSS), " ".join(of_each[k]) or NONE] for k in count
+    ]
+    return [
+        str(tabulate(rows, headers=headers, tablefmt=form, disable_numparse=True, stralign="right"))
+        for rows, headers in (
+            (first, ["", *(COLUMNS[name] for name in OF_SHARPNESS)]),
+            (second, ["", *(COLUMNS[name] for name in OF_LOSS), "cautions"]),
+        )
+        if rows
+    ]
 
 
 def as_json(data: xarray.Dataset) -> str:
@@ -353,19 +406,19 @@ def cells_of(data: xarray.Dataset, catapult: int, names: Sequence[str]) -> list[
     """
     applies = bool(law_applies(data)[catapult])
     return [
-        _NO_LAW if name in _OF_LAW and not applies else as_text(data[name].values[catapult]) for name in names
+        NONE if name in _OF_LAW and not applies else as_text(data[name].values[catapult]) for name in names
     ]
 
 
 def as_text(value: Any) -> str:
-    """Return a number as tables have it; nothing for NaN.
+    """Return a number as tables have it; a dash for NaN.
 
     >>> as_text(np.int64(3)), as_text(0.123456), as_text(float("nan"))
-    ('3', '0.1235', '')
+    ('3', '0.1235', '–')
     """
     if isinstance(value, np.integer):
         return str(int(value))
-    return "" if math.isnan(value) else f"{value:.4g}"
+    return NONE if math.isnan(value) else f"{value:.4g}"
 
 
 def _range(values: Any) -> str:
