@@ -107,9 +107,9 @@ def analyze(
 
         - steps_above_threshold: of the whole record; diverged_at;
         - open_since: the onset of a swing without an end, −1 if there is none;
-        - drifts: how often S rises through S* and falls again while the loss rises by no more than its noise; unclear:
-          how often its rise is within the noise, but more than a tenth of the loss before it; drift_rise,
-          unclear_least_rise, unclear_largest_rise: how far; loss_noise: deviation of the noise;
+        - drifts: how often S rises through S* and falls again while the loss rises by no more than its noise;
+        - unclear: how often that rise is within the noise, but more than a tenth of the loss before it;
+        - drift_rise, unclear_least_rise, unclear_largest_rise: how far it rises; loss_noise: deviation of the noise;
         - plateau_ratio: S/S* where it cannot be so, NaN else.
 
         Attributes notes (JSON), on how the record was read, and lookahead. It shows itself as a summary with a table.
