@@ -13,6 +13,7 @@ from selfstab.plotting.labels import label_of
 from selfstab.plotting.look import THEORY_COLOUR, styled
 from selfstab.plotting.methods import METHOD_COLOURS
 from selfstab.plotting.style import axes_or_new
+from selfstab.plotting.thresholds import DOUBTED
 from selfstab.records.comparison.analyze import largest_of
 from selfstab.records.comparison.cautions import law_applies
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from selfstab.validation import Array
 
 _BAND = "#ddaa33"
-_DOUBTED = "#999999"
 _EDGE_CYCLE = "#66ccee"
 _SECOND = "#999933"
 _MOST = 200
@@ -153,7 +153,7 @@ def draw_catapults(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
         trusted = int(data["cautions"][k]) == 0
         if applies[k] and end > lowest - 4.0 * margin:
             ax.hlines(
-                end, begin, died, color=THEORY_COLOUR if trusted else _DOUBTED, linewidth=1.4,
+                end, begin, died, color=THEORY_COLOUR if trusted else DOUBTED, linewidth=1.4,
                 label="the law's end" if trusted else "the law's end, with cautions",
             )  # fmt: skip
             lowest = min(lowest, end)
@@ -208,7 +208,7 @@ def draw_spikes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
         if applies[k] and np.isfinite(top):
             ax.hlines(
                 top, float(data["onset"][k]), float(data["died"][k]), linewidth=1.4,
-                color=THEORY_COLOUR if trusted else _DOUBTED,
+                color=THEORY_COLOUR if trusted else DOUBTED,
                 label="predicted spike" if trusted else "predicted spike, with cautions",
             )  # fmt: skip
     positive = loss[known & (loss > 0)]
