@@ -10,6 +10,7 @@ from selfstab import former_names, theory
 from selfstab.kernels.measures import which_sharpness
 from selfstab.plotting.contract import require
 from selfstab.plotting.labels import label_of
+from selfstab.plotting.legends import key_below, refresh_key
 from selfstab.plotting.look import THEORY_COLOUR, styled
 from selfstab.plotting.methods import METHOD_COLOURS
 from selfstab.plotting.style import axes_or_new
@@ -114,6 +115,7 @@ def draw_catapults(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
         ("sharpness", "max_stable_sharpness", "momentum"),
         ("onset", "died", "drop", "peak_excess_sharpness", "relative_excess", "predicted_drop", "cautions"),
     )
+    new = ax is None
     ax = axes_or_new(ax)
     _bands(ax, data)
     name = which_sharpness(data["max_stable_sharpness"])
@@ -164,6 +166,8 @@ def draw_catapults(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     # lr's warmup begins with a threshold of any height.
     ax.set_ylim(lowest - margin, highest + 2.0 * margin)
     ax.set(xlabel=label_of("step"), ylabel=label_of(name))
+    if new:
+        key_below(ax, columns=3)
     return ax
 
 
@@ -194,6 +198,7 @@ def draw_spikes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
         ("loss", "momentum"),
         ("onset", "died", "drop", "peak", "loss_spike", "predicted_loss_spike", "cautions"),
     )
+    new = ax is None
     ax = axes_or_new(ax)
     _bands(ax, data)
     _line(ax, data, "loss", color=_colour(data), label="loss $L$")
@@ -227,6 +232,8 @@ def draw_spikes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
         seen = data["step"].values[known & (loss >= bottom)]
         ax.set_xlim(right=min(ax.get_xlim()[1], float(seen[-1]) + 0.05 * float(seen[-1] - seen[0] or 1)))
     ax.set(xlabel=label_of("step"), ylabel=label_of("loss"))
+    if new:
+        key_below(ax, columns=3)
     return ax
 
 
@@ -254,6 +261,7 @@ def draw_measured_overshoot(data: xarray.Dataset, ax: Axes | None = None) -> Axe
         If data lacks a variable; the message names it.
     """
     _check(data, ("momentum",), ("inertia_number", "overshoot", "predicted_overshoot", "cautions"))
+    new = ax is None
     ax = axes_or_new(ax)
     number = np.flatnonzero(law_applies(data))
     data = data.isel(catapult=number)
@@ -289,4 +297,5 @@ def draw_measured_overshoot(data: xarray.Dataset, ax: Axes | None = None) -> Axe
         ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set(xlabel=label_of("inertia_number"), ylabel=label_of("overshoot"))
+    refresh_key(ax, new=new)
     return ax
