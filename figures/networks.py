@@ -51,7 +51,7 @@ def draw(data: dict[str, xarray.Dataset]) -> Figure:
     for ax in axes[:, 1:].flat:
         ax.set_ylabel("")
     style.label_panels(list(axes.flat))
-    style.shared_legend(figure, [axes[1, 0]], columns=5)
+    style.shared_legend(figure, [axes[1, 0]], columns=6)
     return figure
 
 

@@ -13,13 +13,11 @@ task = experiments.SparseRegression()
 setting = experiments.Setting(threshold=2.4, momentum=0.8, warmup=500, steps=800, scale=0.1, seeds=(2, 1, 3))
 data = experiments.compare(task, setting)
 ax = ss.plotting.draw_comparison(data)
-ss.plotting.legend(ax)
 
 # %%
 # The distance to the sparse solution, of the same runs.
 
 ax = ss.plotting.draw_comparison(data, of="distance")
-ss.plotting.legend(ax)
 
 # %%
 # The verdict from the seeds, for the mean sharpness of the last quarter: heavy ball's divided by gradient descent's,

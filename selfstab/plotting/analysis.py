@@ -10,9 +10,11 @@ from selfstab import former_names, theory
 from selfstab.kernels.measures import which_sharpness
 from selfstab.plotting.contract import require
 from selfstab.plotting.labels import label_of
+from selfstab.plotting.legends import key_below, refresh_key
 from selfstab.plotting.look import THEORY_COLOUR, styled
 from selfstab.plotting.methods import METHOD_COLOURS
 from selfstab.plotting.style import axes_or_new
+from selfstab.plotting.thresholds import DOUBTED
 from selfstab.records.comparison.analyze import largest_of
 from selfstab.records.comparison.cautions import law_applies
 
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from selfstab.validation import Array
 
 _BAND = "#ddaa33"
-_DOUBTED = "#999999"
 _EDGE_CYCLE = "#66ccee"
 _SECOND = "#999933"
 _MOST = 200
@@ -114,6 +115,7 @@ def draw_catapults(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
         ("sharpness", "max_stable_sharpness", "momentum"),
         ("onset", "died", "drop", "peak_excess_sharpness", "relative_excess", "predicted_drop", "cautions"),
     )
+    new = ax is None
     ax = axes_or_new(ax)
     _bands(ax, data)
     name = which_sharpness(data["max_stable_sharpness"])
@@ -153,7 +155,7 @@ def draw_catapults(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
         trusted = int(data["cautions"][k]) == 0
         if applies[k] and end > lowest - 4.0 * margin:
             ax.hlines(
-                end, begin, died, color=THEORY_COLOUR if trusted else _DOUBTED, linewidth=1.4,
+                end, begin, died, color=THEORY_COLOUR if trusted else DOUBTED, linewidth=1.4,
                 label="the law's end" if trusted else "the law's end, with cautions",
             )  # fmt: skip
             lowest = min(lowest, end)
@@ -164,6 +166,8 @@ def draw_catapults(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
     # lr's warmup begins with a threshold of any height.
     ax.set_ylim(lowest - margin, highest + 2.0 * margin)
     ax.set(xlabel=label_of("step"), ylabel=label_of(name))
+    if new:
+        key_below(ax, columns=3)
     return ax
 
 
@@ -194,6 +198,7 @@ def draw_spikes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
         ("loss", "momentum"),
         ("onset", "died", "drop", "peak", "loss_spike", "predicted_loss_spike", "cautions"),
     )
+    new = ax is None
     ax = axes_or_new(ax)
     _bands(ax, data)
     _line(ax, data, "loss", color=_colour(data), label="loss $L$")
@@ -208,7 +213,7 @@ def draw_spikes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
         if applies[k] and np.isfinite(top):
             ax.hlines(
                 top, float(data["onset"][k]), float(data["died"][k]), linewidth=1.4,
-                color=THEORY_COLOUR if trusted else _DOUBTED,
+                color=THEORY_COLOUR if trusted else DOUBTED,
                 label="predicted spike" if trusted else "predicted spike, with cautions",
             )  # fmt: skip
     positive = loss[known & (loss > 0)]
@@ -227,6 +232,8 @@ def draw_spikes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
         seen = data["step"].values[known & (loss >= bottom)]
         ax.set_xlim(right=min(ax.get_xlim()[1], float(seen[-1]) + 0.05 * float(seen[-1] - seen[0] or 1)))
     ax.set(xlabel=label_of("step"), ylabel=label_of("loss"))
+    if new:
+        key_below(ax, columns=3)
     return ax
 
 
@@ -254,6 +261,7 @@ def draw_measured_overshoot(data: xarray.Dataset, ax: Axes | None = None) -> Axe
         If data lacks a variable; the message names it.
     """
     _check(data, ("momentum",), ("inertia_number", "overshoot", "predicted_overshoot", "cautions"))
+    new = ax is None
     ax = axes_or_new(ax)
     number = np.flatnonzero(law_applies(data))
     data = data.isel(catapult=number)
@@ -289,4 +297,5 @@ def draw_measured_overshoot(data: xarray.Dataset, ax: Axes | None = None) -> Axe
         ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set(xlabel=label_of("inertia_number"), ylabel=label_of("overshoot"))
+    refresh_key(ax, new=new)
     return ax

@@ -11,11 +11,12 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.plotting.contract import require_run
-from selfstab.plotting.labels import LAWS_END, label_of
+from selfstab.plotting.labels import label_of
 from selfstab.plotting.legends import shared_legend
 from selfstab.plotting.look import SINGLE_COLUMN, THEORY_COLOUR, styled
 from selfstab.plotting.methods import is_heavy_ball, method, method_colour, momentum
 from selfstab.plotting.style import new_figure
+from selfstab.plotting.thresholds import draw_laws_end
 from selfstab.sweeps.runners import pool
 from selfstab.validation import Array
 
@@ -44,7 +45,8 @@ def animate_catapult(
 ) -> Film:
     """Write a film of catapults in the plane (x, S): how the swing grows, lowers the sharpness, and dies.
 
-    Each run has a panel with its threshold S* and, where it carries it, the final sharpness predicted. All panels have
+    Each run has a panel with its threshold S* and, where it carries it, the final sharpness predicted, as
+    :func:`selfstab.plotting.draw_sharpness` draws it. All panels have
     one scale, so that their swings can be compared. All have the same duration, however many steps they have. Frame k
     of n shows the step nearest to k/(n − 1) of each run's last.
 
@@ -190,10 +192,8 @@ class _Panel:
             threshold, color=THEORY_COLOUR, linestyle="--", linewidth=0.8, label="threshold $S^*$"
         )
         heights = [*self._sharpness[np.isfinite(self._sharpness)], *finite[:1], *finite[-1:]]
-        if "predicted_final_sharpness" in run:
-            final = float(run["predicted_final_sharpness"])
-            ax.axhline(final, color=THEORY_COLOUR, linestyle="-.", linewidth=0.8, label=LAWS_END)
-            heights.append(final)
+        if (end := draw_laws_end(ax, run)) is not None:
+            heights.append(end)
         look: dict[str, Any] = {"color": colour, "linestyle": "none"}
         (self._past,) = ax.plot([], [], marker=".", markersize=1.2, alpha=0.3, **look)
         (self._recent,) = ax.plot([], [], marker=".", markersize=2.2, **look)
@@ -240,7 +240,10 @@ def _palette(frames: Sequence[Image]) -> Image:
     )
     # Each colour once: else the background has most of the palette.
     near = Image.fromarray(colours[None]).quantize(_BLENDS, dither=Image.Dither.NONE).getpalette() or []
-    own = colours[np.argsort(-counts)[:_COMMON]].ravel().tolist()
+    # Words are of many greys, which would leave a small mark's colour no place.
+    commonest = colours[np.argsort(-counts)]
+    grey = np.ptp(commonest, axis=1) == 0
+    own = np.concatenate([commonest[kind][: _COMMON // 2] for kind in (grey, ~grey)]).ravel().tolist()
     out = Image.new("P", (1, 1))
     out.putpalette([*own, *near])
     return out

@@ -128,6 +128,9 @@ QUANTITIES: Final = {
 LAWS_END: Final = r"end by the law, $S^*-y_0(2G(\kappa)-1)$"
 """Of the line where the overshoot law ends a catapult."""
 
+LAWS_END_DOUBTED: Final = "end by the law, beyond small drops"
+"""Of the same line where the relative drop is too large for the law."""
+
 
 def label_of(quantity: str, form: str = "") -> str:
     r"""Return what is written at the axis of a quantity.

@@ -16,6 +16,7 @@ from selfstab.plotting.look import BLANK, MARKERS, SEQUENTIAL, THEORY_COLOUR, st
 from selfstab.plotting.methods import is_heavy_ball, momentum_colours, optimizer_name
 from selfstab.plotting.style import axes_or_new
 from selfstab.plotting.thresholds import draw_inertia_lines, draw_lr_at_threshold
+from selfstab.validation import Array
 
 if TYPE_CHECKING:
     import xarray
@@ -326,6 +327,24 @@ _EXTENDED: Final = {
 """At which end a colour bar has an arrow: values are below its least, or above its largest."""
 
 
+_USUAL: Final = 98.0
+"""Percentile at which a colour scale ends where few cells are far above all others."""
+
+_FAR: Final = 2.0
+"""Cells are far above all others where they are more than this many times that percentile."""
+
+
+def _usual_top(values: Array) -> float:
+    """Return the largest value, or a high percentile where few values are far above it.
+
+    >>> _usual_top(np.arange(1.0, 10.0)), _usual_top(np.append(np.arange(1.0, 10.0), 107.0))
+    (9.0, 9.0)
+    """
+    usual = float(np.percentile(values, _USUAL, method="lower"))
+    highest = float(values.max())
+    return usual if highest > _FAR * usual else highest
+
+
 @styled
 def draw_overshoot(
     data: xarray.Dataset, ax: Axes | None = None, *, x: str | None = None, y: str | None = None,
@@ -344,7 +363,9 @@ def draw_overshoot(
     x, y, contours
         As for :func:`draw_phases`.
     least, largest
-        Ends of the colour scale; by default the smallest overshoot, but no less than 0.3, and the largest.
+        Ends of the colour scale; by default the smallest overshoot, but no less than 0.3, and the largest. Few cells
+        far above all others, as of chaotic runs, do not set the scale: it then ends at the 98th percentile. An arrow
+        at the bar's end says that there are values beyond.
 
     Returns
     -------
@@ -363,7 +384,7 @@ def draw_overshoot(
     draw_phases(data, ax, x=plane.x, y=plane.y, contours=())
     values = np.ma.masked_invalid(plane.values("overshoot"))
     if values.count():
-        top = float(values.max()) if largest is None else largest
+        top = _usual_top(values.compressed()) if largest is None else largest
         low = min(max(float(values.min()), 0.3) if least is None else least, top)
         beyond = _EXTENDED[float(values.min()) < low, float(values.max()) > top]
         norm = LogNorm(low, top)

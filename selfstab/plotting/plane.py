@@ -8,9 +8,10 @@ import numpy as np
 
 from selfstab import former_names, theory
 from selfstab.plotting.contract import require_run
-from selfstab.plotting.labels import LAWS_END, label_of
+from selfstab.plotting.labels import label_of
 from selfstab.plotting.look import SEQUENTIAL, THEORY_COLOUR, styled
 from selfstab.plotting.style import axes_or_new
+from selfstab.plotting.thresholds import draw_laws_end
 
 if TYPE_CHECKING:
     import xarray
@@ -61,11 +62,7 @@ def draw_plane(run: xarray.Dataset, ax: Axes | None = None) -> Axes:
     threshold = float(run["max_stable_sharpness"][-1])
     if np.isfinite(threshold):
         ax.axhline(threshold, color=THEORY_COLOUR, linestyle="--", linewidth=0.8, label="threshold $S^*$")
-    if "predicted_final_sharpness" in run:
-        ax.axhline(
-            float(run["predicted_final_sharpness"]), color=THEORY_COLOUR, linestyle="-.", linewidth=0.8,
-            label=LAWS_END,
-        )  # fmt: skip
+    draw_laws_end(ax, run)
     if {"peak_excess_sharpness", "stabilization"} <= {*run.variables}:
         swing = float(
             theory.max_displacement(float(run["peak_excess_sharpness"]), float(run["stabilization"]))

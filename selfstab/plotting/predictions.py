@@ -9,6 +9,7 @@ import numpy as np
 from selfstab import validation
 from selfstab.plotting.contract import require
 from selfstab.plotting.labels import TIMES, label_of
+from selfstab.plotting.legends import refresh_key
 from selfstab.plotting.look import THEORY_COLOUR, styled
 from selfstab.plotting.methods import METHOD_COLOURS, MOMENTUM_COLOURS, method, momentum
 from selfstab.plotting.style import axes_or_new, line_properties
@@ -137,22 +138,51 @@ def draw_prediction(
     return ax
 
 
+def _room_for(data: xarray.Dataset, of: str, *more: float) -> float:
+    """Return the largest value of the runs that ended, of every run's first record, and of what is drawn beside."""
+    ended = data[of] if "diverged_at" not in data else data[of].where(data["diverged_at"].isnull())
+    return largest(np.concatenate([ended.values.ravel(), data[of].isel(record=slice(1)).values.ravel(), more]))
+
+
 def _mark_divergences(data: xarray.Dataset, ax: Axes, of: str, against: str) -> None:
-    """Mark the last finite record of each seed that diverged; at the axes' edge if it is beyond."""
+    """Mark the last finite record of each seed that diverged, at the axes' edge if it is beyond; say how many did."""
     bottom, top = ax.get_ylim()
     ax.set_ylim(bottom, top)
     label: str | None = "diverged"
-    for optimizer, (word, *_) in _LOOKS.items():
+    words, last = [], []
+    for optimizer, (word, _, name) in _LOOKS.items():
         runs = data.sel(optimizer=optimizer)
-        for k in np.flatnonzero(np.isfinite(runs["diverged_at"].values)):
+        seeds = np.flatnonzero(np.isfinite(runs["diverged_at"].values))
+        words += _words_of_divergence(name, seeds.size, runs.sizes["seed"])
+        for k in seeds:
             values = runs[of].isel(seed=int(k)).values
             finite = np.flatnonzero(np.isfinite(values))
             if finite.size:
+                last.append(float(runs[against].values[min(finite[-1] + 1, values.size - 1)]))
                 ax.plot(
                     runs[against].values[finite[-1]], np.clip(values[finite[-1]], bottom, top), linestyle="none",
                     marker="x", markersize=4.0, color=METHOD_COLOURS[word], label=label, clip_on=False, zorder=5,
                 )  # fmt: skip
                 label = None
+    if last and np.isfinite(data["diverged_at"].sel(optimizer=[*_LOOKS]).values).all():
+        words = ["all runs diverged"]
+        if (right := 1.5 * max(last)) > 0.0:  # thresholds go on where no run is left
+            ax.set_xlim(-0.05 * right, right)
+    if words:  # above the axes, where no legend covers them
+        ax.text(1.0, 1.02, "\n".join(words), ha="right", va="bottom", fontsize="small", transform=ax.transAxes)
+
+
+def _words_of_divergence(name: str, diverged: int, seeds: int) -> list[str]:
+    """Return what the picture says of an optimizer's seeds that diverged.
+
+    >>> [_words_of_divergence("PHB", *counts) for counts in ((0, 3), (2, 3), (3, 3), (1, 1))]
+    [[], ['2 of 3 seeds of PHB diverged'], ['all seeds of PHB diverged'], ['PHB diverged']]
+    """
+    if not diverged:
+        return []
+    if seeds == 1:
+        return [f"{name} diverged"]
+    return [f"{f'{diverged} of {seeds}' if diverged < seeds else 'all'} seeds of {name} diverged"]
 
 
 def _stretches(holds: Array) -> list[tuple[int, int]]:
@@ -171,7 +201,8 @@ def draw_comparison(
 ) -> Axes:
     """Draw heavy ball beside gradient descent at the same threshold: the first seed strong, the others faint.
 
-    A cross marks the last record of a run that diverged. Over effective time the threshold drawn is that of heavy ball
+    A cross marks the last record of a run that diverged, and the picture says how many seeds did. The axis has room
+    for the runs that did not diverge, and for the first record of each. A new figure has a legend. Over effective time the threshold drawn is that of heavy ball
     and of gradient descent at equal time; at equal steps the warmup ends sooner.
 
     Parameters
@@ -216,6 +247,7 @@ def draw_comparison(
             f"data must hold the optimizers {', '.join(_LOOKS)} and at least one seed ({made_by}), "
             f"got {', '.join(optimizers) or 'none'} and {data.sizes['seed']} seeds"
         )
+    new = ax is None
     ax = axes_or_new(ax)
     for optimizer, (word, dash, label) in _LOOKS.items():
         runs = data.sel(optimizer=optimizer)
@@ -225,6 +257,8 @@ def draw_comparison(
                 runs[against].values, runs[of].isel(seed=k).values, color=METHOD_COLOURS[word], linestyle=dash,
                 linewidth=0.9 if first else 0.4, alpha=1.0 if first else 0.45, label=label if first else None,
             )  # fmt: skip
+    if data.sizes["seed"] > 1:
+        ax.plot([], [], color="#777777", linewidth=0.4, alpha=0.45, label="other seeds")
     values = data[of].values
     if of == "sharpness":
         heavy = data.sel(optimizer="phb")
@@ -235,17 +269,20 @@ def draw_comparison(
             ax, heavy[against].values, thresholds, near=thresholds, label=f"threshold $S^*$, {whose}"
         )
         # The sharpness of what diverges rises to infinity.
-        ended = values if "diverged_at" not in data else data[of].where(data["diverged_at"].isnull()).values
-        top = largest(np.append(ended, 1.5 * thresholds[-1:]))
+        top = _room_for(data, of, *1.5 * thresholds[-1:])
         ax.set_ylim(0.0, 1.1 * min(largest(values), top))
     else:
         inside = values[np.isfinite(values)]
         if inside.size and inside.min() > 0.0 and inside.max() > 10.0 * inside.min():
             ax.set_yscale("log")
+        top = _room_for(data, of)
+        if "diverged_at" in data and largest(values) > 10.0 * top > 0.0:
+            ax.set_ylim(top=10.0 * top)
     if "diverged_at" in data:
         _mark_divergences(data, ax, of, against)
     if against == "effective_time":
         ax.locator_params(axis="x", nbins=4)  # its numbers are long
     named = str(data[of].attrs.get("long_name", of))
     ax.set(xlabel=TIMES[against], ylabel=(_LABELS | _SCORES).get(of, named))
+    refresh_key(ax, new=new)
     return ax

@@ -12,12 +12,12 @@ from selfstab.kernels.measures import which_sharpness
 from selfstab.optimizers.settings import recorded_settings
 from selfstab.plotting.contract import require, require_run
 from selfstab.plotting.divergence import draw_until_divergence
-from selfstab.plotting.labels import LAWS_END, TIMES, label_of
+from selfstab.plotting.labels import TIMES, label_of
 from selfstab.plotting.legends import refresh_key
 from selfstab.plotting.look import SERIES, THEORY_COLOUR, styled
 from selfstab.plotting.methods import method, method_colour, momentum
 from selfstab.plotting.style import axes_or_new, line_properties
-from selfstab.plotting.thresholds import draw_threshold
+from selfstab.plotting.thresholds import draw_laws_end, draw_threshold
 
 if TYPE_CHECKING:
     import xarray
@@ -127,6 +127,8 @@ def draw_sharpness(
 ) -> Axes:
     """Draw the sharpness of a run, with the threshold S* and, where the run carries it, the final sharpness predicted.
 
+    The prediction is grey where its drop is more than a tenth of the sharpness, and left out where the law gives none.
+
     Parameters
     ----------
     run
@@ -168,11 +170,7 @@ def draw_sharpness(
     # A threshold of another sharpness says nothing of this one.
     if threshold and which_sharpness(run["max_stable_sharpness"]) == name:
         draw_threshold(ax, shown_at, thresholds[: shown_at.size], near=np.append(values, thresholds[-1:]))
-    if "predicted_final_sharpness" in run:
-        ax.axhline(
-            float(run["predicted_final_sharpness"]), color=THEORY_COLOUR, linestyle="-.", linewidth=0.8,
-            label=LAWS_END,
-        )  # fmt: skip
+    draw_laws_end(ax, run)
     _name_time(ax, against)
     ax.set(ylabel=label_of(name))
     refresh_key(ax, new=new)

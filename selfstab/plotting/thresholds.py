@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from selfstab import theory
+from selfstab.plotting.labels import LAWS_END, LAWS_END_DOUBTED
 from selfstab.plotting.look import THEORY_COLOUR
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
+    import xarray
     from matplotlib.axes import Axes
+
+DOUBTED: Final = "#999999"
+"""Colour of what the law says where it should not be trusted."""
+
+LARGE_DROP: Final = 0.1
+"""Share of the sharpness beyond which a drop is no small one, as in the caution large_drop of an analysis."""
 
 
 def largest(values: Array) -> float:
@@ -76,6 +84,43 @@ def _one_line(there: Any, at: Array, thresholds: Array) -> tuple[Array, Array] |
         np.interp(places, at, thresholds),
     )
     return places, values
+
+
+def draw_laws_end(ax: Axes, run: xarray.Dataset) -> float | None:
+    """Draw where the overshoot law ends a run's catapult, S* − y₀(2G(κ) − 1), if the run carries it.
+
+    The law is one of small relative drops. Beyond a tenth of the sharpness the line is grey, and its label says why.
+    Where the law's drop is larger than the sharpness there is no line.
+
+    Parameters
+    ----------
+    ax
+        Where to draw.
+    run
+        Perhaps with ``predicted_final_sharpness``; then with ``sharpness``, and perhaps with ``max_stable_sharpness``
+        and ``peak_excess_sharpness``.
+
+    Returns
+    -------
+    float or None
+        The height of the line, 1/lr; None if there is none.
+    """
+    if "predicted_final_sharpness" not in run:
+        return None
+    end = float(run["predicted_final_sharpness"])
+    if not end > 0.0:
+        return None
+    if "max_stable_sharpness" in run:
+        before = largest(run["max_stable_sharpness"].values[-1:])
+        before += float(run["peak_excess_sharpness"]) if "peak_excess_sharpness" in run else 0.0
+    else:
+        before = largest(run["sharpness"].values[:1])
+    doubted = not before - end <= LARGE_DROP * before
+    ax.axhline(
+        end, color=DOUBTED if doubted else THEORY_COLOUR, linestyle="-.", linewidth=0.8,
+        label=LAWS_END_DOUBTED if doubted else LAWS_END,
+    )  # fmt: skip
+    return end
 
 
 def draw_lr_at_threshold(ax: Axes, momenta: tuple[float, float], sharpness: float, *, upwards: bool) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from selfstab import CubicTaylor, HeavyBall, analyze, simulate, theory
 from selfstab.plotting import draw_catapults, draw_measured_overshoot, draw_spikes
+from selfstab.plotting.style import new_figure
 from selfstab.records.comparison.cautions import CAUTIONS
 
 # Matplotlib's releases shift antialiased pixels: 5 of 255 in the mean square hides no moved line.
@@ -97,6 +98,25 @@ def test_one_record_far_above_all_others_is_an_arrowhead():
     plt.close("all")
     whole = draw_catapults(analyze({"sharpness": np.r_[2500.0, sharpness[1:]]}, lr=0.001, momentum=0.0))
     assert whole.get_ylim()[1] > 2500.0
+
+
+@pytest.mark.parametrize(
+    ("draw", "words"),
+    [
+        (draw_catapults, {"sharpness $S$", "threshold $S^*$", "catapult"}),
+        (draw_spikes, {"loss $L$", "catapult", "predicted spike"}),
+        (draw_measured_overshoot, {"measured", "the law, $G(\\kappa)$"}),
+    ],
+)
+def test_a_figure_of_its_own_has_a_legend(seen, draw, words):
+    """Protects new figures, whose lines are named; axes that are given are left without a legend."""
+    seen["cautions"][:] = 0
+    ax = draw(seen)
+    (legend,) = [*ax.figure.legends, *filter(None, [ax.get_legend()])]
+    assert words <= {text.get_text() for text in legend.get_texts()}
+    own = draw(seen, new_figure().add_subplot())
+    assert own.get_legend() is None
+    assert not own.figure.legends
 
 
 @pytest.mark.mpl_image_compare(**IMAGE)

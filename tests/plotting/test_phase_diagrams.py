@@ -90,6 +90,20 @@ def test_overshoot_is_masked_where_there_is_none(plane):
     assert hidden.any()
 
 
+def test_one_chaotic_cell_does_not_set_the_colours(plane):
+    """Protects the colours of all other cells: the scale ends with theirs, and an arrow says what is beyond."""
+    usual = plane["overshoot"].where(plane["overshoot"] < 10.0)
+    wild = usual.copy()
+    wild[0, 0] = 107.0
+    for overshoot, arrow in ((usual, False), (wild, True)):
+        mesh = phase_diagrams.draw_overshoot(plane.assign(overshoot=overshoot)).collections[1]
+        assert mesh.norm.vmax == float(usual.max())
+        assert (mesh.colorbar.extend in ("max", "both")) == arrow
+    whole = phase_diagrams.draw_overshoot(plane.assign(overshoot=wild), largest=107.0).collections[1]
+    assert whole.norm.vmax == 107.0
+    assert whole.colorbar.extend not in ("max", "both")
+
+
 def test_momentum_is_named_on_an_axis_of_one_minus_momentum(plane):
     ax = phase_diagrams.draw_overshoot(plane)
     named = [1.0 - float(label.get_text()) for label in ax.get_xticklabels()]

@@ -9,6 +9,7 @@ from matplotlib.colors import to_hex
 
 from selfstab.plotting import draw_comparison, draw_prediction
 from selfstab.plotting.methods import METHOD_COLOURS, MOMENTUM_COLOURS
+from selfstab.plotting.style import new_figure
 
 # Matplotlib's releases shift antialiased pixels: 5 of 255 in the mean square hides no moved line.
 IMAGE = {"tolerance": 5, "remove_text": True, "savefig_kwargs": {"dpi": 80}, "style": "default"}
@@ -138,6 +139,49 @@ def test_a_seed_that_diverges_leaves_the_others_their_room(compared):
     assert to_hex(cross.get_color()) == METHOD_COLOURS["PHB"]
 
 
+@pytest.mark.parametrize("of", ["sharpness", "loss"])
+def test_runs_that_all_diverged_are_in_the_picture_with_words(compared, of):
+    """Protects the picture of a failure: what there is lies within the axes, and words say what happened."""
+    compared["loss"] = 10.0 * compared["sharpness"]
+    compared[of][:, :, 0] = 40.0
+    compared[of][:, :, 1:] = np.nan
+    compared["diverged_at"] = (("optimizer", "seed"), np.full((3, 2), 4.0))
+    ax = draw_comparison(compared, of=of)
+    assert [text.get_text() for text in ax.texts] == ["all runs diverged"]
+    low, high = ax.get_ylim()
+    assert low < 40.0 < high
+    left, right = ax.get_xlim()
+    assert left < 0.0 < right < 10.0  # of 100
+    assert right > 5.0  # the first record after the divergence
+
+
+def test_the_picture_says_how_many_seeds_diverged(compared):
+    compared["diverged_at"] = (("optimizer", "seed"), [[np.nan, np.nan], [np.nan, 9.0], [30.0, 40.0]])
+    (words,) = draw_comparison(compared).texts
+    assert words.get_text().splitlines() == [
+        "1 of 2 seeds of GD, equal time diverged", "all seeds of PHB diverged"
+    ]  # fmt: skip
+    (words,) = draw_comparison(compared.isel(seed=[1])).texts
+    assert words.get_text().splitlines() == ["GD, equal time diverged", "PHB diverged"]
+
+
+def test_a_loss_that_diverges_leaves_the_others_their_room(compared):
+    compared["loss"] = compared["sharpness"] + 0.0
+    compared["loss"][2, 1, 5:8] = 1e17
+    compared["loss"][2, 1, 8:] = np.nan
+    compared["diverged_at"] = (("optimizer", "seed"), [[np.nan, np.nan], [np.nan, np.nan], [np.nan, 40.0]])
+    assert draw_comparison(compared, of="loss").get_ylim()[1] == pytest.approx(50.0)
+
+
+def test_a_comparison_of_its_own_names_its_lines(compared):
+    """Protects new figures, which have a legend; axes that are given are left without one."""
+    texts = [text.get_text() for text in draw_comparison(compared).get_legend().get_texts()]
+    assert {"GD, equal steps", "PHB", "other seeds", "threshold $S^*$, equal time"} <= {*texts}
+    one = [text.get_text() for text in draw_comparison(compared.isel(seed=[0])).get_legend().get_texts()]
+    assert "other seeds" not in one
+    assert draw_comparison(compared, new_figure().add_subplot()).get_legend() is None
+
+
 def test_the_flow_is_drawn_if_asked_for(predicted):
     lines = lines_of(draw_prediction(predicted, flow=True, linestyle="--"))
     assert lines["gradient flow"].get_ydata() == pytest.approx(predicted.flow_sharpness.values)
@@ -146,7 +190,7 @@ def test_the_flow_is_drawn_if_asked_for(predicted):
 
 def test_a_comparison_has_every_seed_and_theorys_threshold(compared):
     ax = draw_comparison(compared)
-    assert len(ax.lines) == 3 * 2 + 1
+    assert len([line for line in ax.lines if len(line.get_xdata())]) == 3 * 2 + 1
     lines = lines_of(ax)
     assert lines["PHB"].get_ydata() == pytest.approx(compared.sharpness.sel(optimizer="phb", seed=4).values)
     assert lines["GD, equal steps"].get_xdata()[-1] == pytest.approx(20.0)
