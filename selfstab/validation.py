@@ -21,7 +21,8 @@ Integers = npt.NDArray[np.int64]
 
 _NONE = "must be left out, for this has none"
 _SHOWN = 8  # numbers of an array that a message has room for
-_LISTED = 12  # names that a message has room for
+_LISTED = 15  # names that a message has room for
+_FIRST = 12  # names that it has of more
 
 
 class ArgumentError(ValueError):
@@ -299,17 +300,24 @@ def one_of(name: str, value: Any, known: Iterable[str], *, listing: str = "") ->
 
 
 def known_names(hint: str, words: Sequence[str], listing: str = "") -> str:
-    """Return a hint and, behind it, the known words: at most a dozen of them, and what lists all.
+    """Return a hint and, behind it, the known words: of many the first dozen, and what lists all.
 
     >>> known_names("; did you mean tanh?", ["sin", "tanh"])
     '; did you mean tanh? Known: sin, tanh'
     >>> known_names("", ["sin", "tanh"])
     '; known: sin, tanh'
     """
-    first = printable(", ".join(words[:_LISTED]))
-    more = ", ..." if len(words) > _LISTED else ""
-    all_of_them = f"; {listing} lists all" if more and listing else ""
-    return f"{hint} Known: {first}{more}{all_of_them}" if hint else f"; known: {first}{more}{all_of_them}"
+    listed = _listed(words)
+    if len(words) > _LISTED and listing:
+        listed += f"; {listing} lists all"
+    return f"{hint} Known: {listed}" if hint else f"; known: {listed}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    """Return words as a list, of many the first dozen."""
+    if len(words) <= _LISTED:
+        return printable(", ".join(words))
+    return printable(", ".join([*words[:_FIRST], "..."]))
 
 
 SYNONYMS: Final = {
@@ -383,8 +391,7 @@ def some_of(
     if isinstance(value, str):
         value = (value,)
     if not isinstance(value, Sequence):
-        known_words = f"{printable(', '.join(words[:_LISTED]))}{', ...' if len(words) > _LISTED else ''}"
-        allowed = f"must be names among {known_words}" if words else _NONE
+        allowed = f"must be names among {_listed(words)}" if words else _NONE
         raise TypeError(f"{name} {allowed}, got {shown(value)}")
     names = tuple(
         word if isinstance(word, str) and word in also else one_of(name, word, words, listing=listing)
