@@ -38,11 +38,7 @@ def main(names: Sequence[str] = (), latex: bool = False, folder: Path | None = N
     wanted = [name.lower() for name in names]
     for name in wanted:
         if not any(script.split("_")[0] == name or script == name for script in known):
-            close = difflib.get_close_matches(name, known, n=1)
-            raise ValueError(
-                f"name must be one of {', '.join(known)}, got {name!r}"
-                + (f"; did you mean {close[0]}?" if close else "")
-            )
+            raise ValueError(_unknown(name, known))
     chosen = [s for s in known if not wanted or s in wanted or s.split("_")[0] in wanted]
     modules = {}
     for name in chosen:
@@ -58,6 +54,17 @@ def main(names: Sequence[str] = (), latex: bool = False, folder: Path | None = N
     total = sum(len(script.PROOF.steps) for script in modules.values())
     print(f"{len(chosen)} derivation{'s' * (len(chosen) > 1)}, {total} steps: each holds.")
     return 0
+
+
+def _unknown(name: str, known: Sequence[str]) -> str:
+    """Return what a message says of a name that is none: the scripts like it, then the short names of all."""
+    short = list(dict.fromkeys(script.split("_")[0] for script in known))
+    close = difflib.get_close_matches(name, known, n=1)
+    if not close:
+        likely = difflib.get_close_matches(name.split("_")[0], short, n=1)
+        close = [script for script in known if script.split("_")[0] in likely]
+    hint = f"; did you mean {' or '.join(close)}? Known" if close else "; known"
+    return f"name must be one of {len(known)} derivations, got {name!r}{hint}: {', '.join(short)}"
 
 
 def _from_command_line() -> int:

@@ -1,5 +1,6 @@
 """Sphinx's settings: ``make docs`` builds docs/_build/html; nothing is fetched, neither then nor by the reader."""
 
+import logging
 import sys
 from pathlib import Path
 
@@ -13,6 +14,8 @@ sys.path[:0] = [
 ]  # directives; the story; derivations, figures
 
 import api  # noqa: E402 (found by the line above)
+
+logging.getLogger("fontTools").setLevel(logging.WARNING)  # each picture's font would print what it is cut to
 
 project = "selfstab"
 author = "The selfstab authors"
@@ -34,7 +37,7 @@ extensions = [
     "commands",
     "story",
 ]
-exclude_patterns = ["_build", "gallery", "story"]
+exclude_patterns = ["_build", "gallery", "story", "sg_execution_times.rst", "**/sg_execution_times.rst"]
 templates_path = ["_templates"]
 nitpicky = True
 # Types of other packages have their pages elsewhere, and a build reaches no network.

@@ -21,6 +21,8 @@ Integers = npt.NDArray[np.int64]
 
 _NONE = "must be left out, for this has none"
 _SHOWN = 8  # numbers of an array that a message has room for
+_LISTED = 15  # names that a message has room for
+_FIRST = 12  # names that it has of more
 
 
 class ArgumentError(ValueError):
@@ -272,19 +274,50 @@ def whole(name: str, value: float, *, at_least: int | None = None) -> int:
     return int(value)
 
 
-def one_of(name: str, value: Any, known: Iterable[str]) -> str:
+def one_of(name: str, value: Any, known: Iterable[str], *, listing: str = "") -> str:
     """Return `value` if it is among the `known` words; the message lists them.
+
+    Of many words it names the most like one before the first dozen. `listing` says what lists all of them.
 
     >>> one_of("activation", "tanh", ["tanh", "relu"])
     'tanh'
+    >>> one_of("letter", "B", "abcdefghijklmnop", listing="string.ascii_lowercase")
+    Traceback (most recent call last):
+    ...
+    ValueError: letter must be one of 16 names, got 'B'; did you mean b? Known: a, b, c, d, e, f, g, h, i, j, k, l, ...;
+    string.ascii_lowercase lists all
     """
     words = list(known)
+    if isinstance(value, str) and value in words:
+        return value
+    error = ValueError if isinstance(value, str) else TypeError
+    got = f"got {shown(value, 200)}" if isinstance(value, str) else f"got {shown(value)}"
+    hint = like(value, words) if isinstance(value, str) else ""
+    if len(words) > _LISTED:
+        raise error(f"{name} must be one of {len(words)} names, {got}{known_names(hint, words, listing)}")
     allowed = f"must be one of {printable(', '.join(words))}" if words else _NONE
-    if not isinstance(value, str):
-        raise TypeError(f"{name} {allowed}, got {shown(value)}")
-    if value not in words:
-        raise ValueError(f"{name} {allowed}, got {shown(value, 200)}{like(value, words)}")
-    return value
+    raise error(f"{name} {allowed}, {got}{hint}")
+
+
+def known_names(hint: str, words: Sequence[str], listing: str = "") -> str:
+    """Return a hint and, behind it, the known words: of many the first dozen, and what lists all.
+
+    >>> known_names("; did you mean tanh?", ["sin", "tanh"])
+    '; did you mean tanh? Known: sin, tanh'
+    >>> known_names("", ["sin", "tanh"])
+    '; known: sin, tanh'
+    """
+    listed = _listed(words)
+    if len(words) > _LISTED and listing:
+        listed += f"; {listing} lists all"
+    return f"{hint} Known: {listed}" if hint else f"; known: {listed}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    """Return words as a list, of many the first dozen."""
+    if len(words) <= _LISTED:
+        return printable(", ".join(words))
+    return printable(", ".join([*words[:_FIRST], "..."]))
 
 
 SYNONYMS: Final = {
@@ -315,20 +348,41 @@ def like(word: str, known: Iterable[str]) -> str:
     ('; did you mean overshoot?', '')
     >>> like("learning_rate", ["lr", "momentum"])
     '; did you mean lr?'
+    >>> like("tahn", ["tan", "tanh"])  # letters in another order come first
+    '; did you mean tanh?'
     """
-    import difflib
-
     lower = {name.lower(): name for name in known}
     if (ours := SYNONYMS.get(word.lower())) in lower:
         return f"; did you mean {ours}?"
-    close = difflib.get_close_matches(word[:200].lower(), lower, n=1, cutoff=0.7)
-    return f"; did you mean {printable(lower[close[0]])}?" if close else ""
+    close = most_like(word, lower.values(), count=1)
+    return f"; did you mean {printable(close[0])}?" if close else ""
 
 
-def some_of(name: str, value: Any, known: Iterable[str], *, also: Container[str] = ()) -> tuple[str, ...]:
+def most_like(word: str, known: Iterable[str], *, count: int, cutoff: float = 0.7) -> list[str]:
+    """Return at most `count` of the known words that are like another one, the most like first.
+
+    Case does not count. `cutoff` is difflib's least likeness, from 0 to 1.
+
+    >>> most_like("q1 regons", ["Q1 regions", "Q1 modes", "A5"], count=3, cutoff=0.4)
+    ['Q1 regions', 'Q1 modes']
+    """
+    import difflib
+
+    text = word[:200].lower()
+    lower = {name.lower(): name for name in known}
+    swapped = [name for name in lower if sorted(name) == sorted(text)]
+    others = difflib.get_close_matches(
+        text, [name for name in lower if name not in swapped], n=count, cutoff=cutoff
+    )
+    return [lower[name] for name in (*swapped, *others)][:count]
+
+
+def some_of(
+    name: str, value: Any, known: Iterable[str], *, also: Container[str] = (), listing: str = ""
+) -> tuple[str, ...]:
     """Return `value` as a tuple of distinct words, each among the `known`; one word alone is a tuple of one.
 
-    What is in `also` is taken too, without a word of it in the message.
+    What is in `also` is taken too, without a word of it in the message. `listing` says what lists all words.
 
     >>> some_of("keep", "loss", ["loss", "sharpness"])
     ('loss',)
@@ -337,10 +391,11 @@ def some_of(name: str, value: Any, known: Iterable[str], *, also: Container[str]
     if isinstance(value, str):
         value = (value,)
     if not isinstance(value, Sequence):
-        allowed = f"must be names among {printable(', '.join(words))}" if words else _NONE
+        allowed = f"must be names among {_listed(words)}" if words else _NONE
         raise TypeError(f"{name} {allowed}, got {shown(value)}")
     names = tuple(
-        word if isinstance(word, str) and word in also else one_of(name, word, words) for word in value
+        word if isinstance(word, str) and word in also else one_of(name, word, words, listing=listing)
+        for word in value
     )
     if len(set(names)) != len(names):
         raise ValueError(f"{name} must not repeat a name, got {shown(list(names))}")

@@ -90,6 +90,15 @@ def test_arrays_come_as_new_ordered_float64():
             "words must not repeat a name, got ['a', 'a']",
         ),
         (lambda: validation.some_of("words", 5, ["a", "b"]), "words must be names among a, b, got 5"),
+        (
+            lambda: validation.one_of("word", "Envelop", ["envelope", *"abcdefghijklmno"], listing="words()"),
+            "word must be one of 16 names, got 'Envelop'; did you mean envelope? Known: envelope, a, b, c, d, e, "
+            "f, g, h, i, j, k, ...; words() lists all",
+        ),
+        (
+            lambda: validation.one_of("word", 1, "abcdefghijklmnop"),
+            "word must be one of 16 names, got 1; known: a, b, c, d, e, f, g, h, i, j, k, l, ...",
+        ),
         (lambda: validation.one_of("word", "c", []), "word must be left out, for this has none, got 'c'"),
         (lambda: validation.one_of("word", 1, []), "word must be left out, for this has none, got 1"),
         (

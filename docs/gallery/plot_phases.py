@@ -1,6 +1,6 @@
 """
-A phase diagram
-===============
+Phases and overshoots of a sweep
+================================
 
 How runs on the product loss end, over momentum and the relative excess of sharpness over the threshold, and how far the
 catapults overshoot: a sweep of 96 × 96 runs, with theory's contours of the inertia number.

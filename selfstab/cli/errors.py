@@ -9,11 +9,15 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 import click
 
+from selfstab.cli.formats import FormatsOption
 from selfstab.notices import printable
+
+_PICTURE_WORDS: Final = ("--plot", "--picture", "--figure", "--png")
+"""Options of other programs that ask for a picture."""
 
 
 class BadInput(click.ClickException):
@@ -23,7 +27,19 @@ class BadInput(click.ClickException):
 
     def __init__(self, error: Exception) -> None:
         text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        if (
+            isinstance(error, click.NoSuchOption)
+            and error.option_name in _PICTURE_WORDS
+            and _draws(error.ctx)
+        ):
+            text = f"No such option '{error.option_name}'; for a picture use -o run.png"
         super().__init__(printable(" ".join(text.split())) or type(error).__name__)
+
+
+def _draws(ctx: click.Context | None) -> bool:
+    """Whether a command writes pictures beside the formats of datasets."""
+    parameters = [] if ctx is None else ctx.command.params
+    return any(isinstance(option, FormatsOption) and option.name == "output" for option in parameters)
 
 
 class OneLine(click.Group):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from selfstab.optimizers.base import Optimizer
     from selfstab.optimizers.schedules import Schedule
+
+
+_DEFAULT: Final = "HeavyBall"
 
 
 class OptimizerCommand(click.Command):
@@ -29,6 +32,28 @@ class OptimizerCommand(click.Command):
         place = next((k + 1 for k, p in enumerate(known) if p.name == "lr"), len(known))
         return [*known[:place], *_options(tuple(registered().items())), *known[place:]]
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options: those of every optimizer, then each optimizer's own under its name, the default first."""
+        from selfstab.optimizers.registry import registered
+
+        kinds = registered()
+        options_of = {name: _words_of(kind) for name, kind in kinds.items()}
+        own = set().union(*options_of.values())
+        shared = [p for p in self.get_params(ctx) if isinstance(p, click.Option) and p.name not in own]
+        records = [record for parameter in shared if (record := parameter.get_help_record(ctx))]
+        with formatter.section("Options"):
+            formatter.write_dl(records)
+        for name in sorted(kinds, key=lambda name: name != _DEFAULT):
+            if not options_of[name]:
+                continue
+            heading = f"Options of {name}" + (
+                ", the default" if name == _DEFAULT else f" (--optimizer {name})"
+            )
+            with formatter.section(heading):
+                formatter.write_dl(
+                    [(f"{_dashed(option)} VALUE", text) for option, text in options_of[name].items()]
+                )
+
 
 @cache
 def _options(kinds: tuple[tuple[str, type[Optimizer]], ...]) -> list[click.Option]:
@@ -39,7 +64,7 @@ def _options(kinds: tuple[tuple[str, type[Optimizer]], ...]) -> list[click.Optio
         click.Option(
             ["--optimizer"],
             metavar="NAME",
-            default="HeavyBall",
+            default=_DEFAULT,
             show_default=True,
             help=", ".join(names) + ".",
         )

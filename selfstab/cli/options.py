@@ -41,7 +41,7 @@ problem_options = _options(
                  help="Numbers such as 1.9,0.5, or minimum[:SHARPNESS], or near:1.9,0.5, the minimum near them, "
                  "or initial[:SCALE]."),
     click.option("--flip", type=float, metavar="SIZE", help="Swing by ±SIZE along the top eigenvector at the start."),
-    click.option("--steps", type=int, required=True, help="Number of updates."),
+    click.option("--steps", type=int, help="Number of updates.  [required]"),
     click.option("--escape", type=float, default=1e6, show_default=True, help="Radius of divergence."),
     click.option("--noise", type=float, default=0.0, show_default=True, help="Standard deviation of gradient noise."),
     click.option("--seed", type=int, default=0, show_default=True, help="Seed of the noise."),
@@ -85,6 +85,12 @@ def start_of(loss: Loss, options: dict[str, Any]) -> tuple[Array, Array | None]:
         text = "initial"
     start = named_start(text, loss)
     return (start, None) if options["flip"] is None else flip_start(loss, start, options["flip"])
+
+
+def require(option: str, value: Any) -> None:
+    """Raise UsageError if an option was not given: after names are checked, so that typos come first."""
+    if value is None or value == ():
+        raise click.UsageError(f"Missing option {option}.")
 
 
 def write_output(

@@ -6,6 +6,8 @@ import sys
 
 import click
 
+from selfstab.cli.errors import named_as_options
+
 
 @click.command(short_help="Check the predictions of the theory against simulation.")
 @click.argument("names", nargs=-1)
@@ -23,30 +25,11 @@ def verify(names: tuple[str, ...], as_json: bool, wide: bool, listed: bool) -> N
 
     from selfstab import verification
 
-    known = {p.name: p.statement for p in verification.PREDICTIONS}
     if listed:
-        for name, statement in known.items():
-            click.echo(f"{name:32s} {statement}")
+        for prediction in verification.PREDICTIONS:
+            click.echo(f"{prediction.name:32s} {prediction.statement}")
         return
-    for name in names:
-        _check_prediction(name, verification.known_names())
-    data = verification.verify(list(names) or None)
+    with named_as_options({"names": "NAMES"}):
+        data = verification.verify(list(names) or None)
     click.echo(json.dumps(data.to_dict(), default=str) if as_json else verification.table(data, wide=wide))
     sys.exit(verification.exit_code(data))
-
-
-def _check_prediction(name: str, known: list[str]) -> None:
-    """Raise ValueError, with the names most like it, if a prediction is not known."""
-    import difflib
-
-    from selfstab import validation, verification
-
-    if verification.meant_by(name):
-        return
-    lower = {word.lower(): word for word in known}
-    close = [lower[word] for word in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.4)]
-    raise ValueError(
-        f"NAMES must be names of predictions, got {validation.shown(name)}"
-        + (f"; like it: {', '.join(close)}" if close else "")
-        + "; selfstab verify --list shows all"
-    )

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from selfstab.cli.optimizers import OptimizerCommand, optimizer_of
-from selfstab.cli.options import LOSS_HELP, loss_of, problem_options, start_of, write_output
+from selfstab.cli.options import LOSS_HELP, loss_of, problem_options, require, start_of, write_output
 
 
 @click.command(cls=OptimizerCommand, epilog=LOSS_HELP)
@@ -30,8 +30,9 @@ def simulate(every: int, keep: tuple[str, ...], **options: Any) -> None:
     pictures.check_output(options["output"])
     pictures.check_run(keep, options["output"])
     loss = loss_of(options)
-    start, previous = start_of(loss, options)
     optimizer = optimizer_of(options, options["lr"])
+    start, previous = start_of(loss, options)
+    require("'--steps'", options["steps"])
     data = run(
         loss, optimizer, start, options["steps"], previous=previous, every=every, keep=keep, escape=options["escape"],
         noise=options["noise"], seed=options["seed"],

@@ -11,7 +11,7 @@ import click
 from selfstab import notices
 from selfstab.cli.errors import Resumable, interrupt_notice, named_as_options
 from selfstab.cli.optimizers import OptimizerCommand, final_rates, optimizer_of
-from selfstab.cli.options import LOSS_HELP, loss_of, problem_options, start_of, write_output
+from selfstab.cli.options import LOSS_HELP, loss_of, problem_options, require, start_of, write_output
 
 if TYPE_CHECKING:
     import xarray
@@ -23,10 +23,11 @@ class _Sweep(Resumable, OptimizerCommand):
 
 @click.command(cls=_Sweep, epilog=LOSS_HELP)
 @problem_options
-@click.option("-a", "--axis", "axes", multiple=True, required=True, metavar="NAME=VALUES",
+@click.option("-a", "--axis", "axes", multiple=True, metavar="NAME=VALUES",
               help="a,b,c or lin:FIRST:LAST:COUNT or log:FIRST:LAST:COUNT of lr, excess, noise, a number of "
                    "the optimizer such as momentum, lr.start, lr.end, lr.steps, start.NAME, previous.NAME, start.seed "
-                   "or start.scale (with --start initial), or a parameter of the loss or its data.")  # fmt: skip
+                   "or start.scale (with --start initial), or a parameter of the loss or its data.  "
+                   "[required]")  # fmt: skip
 @click.option("-m", "--measure", "measures", multiple=True, metavar="NAME",
               default=("final_loss", "final_sharpness", "min_sharpness", "diverged_at", "phase"), show_default=True,
               help="Also max_loss, max_sharpness, overshoot, peak_excess_sharpness, drop; of Adam and RMSProp also "
@@ -110,6 +111,8 @@ def _swept(
 
     from selfstab.cli.parsing import named_axis, named_initialization
     from selfstab.cli.pictures import check_sweep
+    from selfstab.kernels.measures import measure_names
+    from selfstab.sweeps.plan.axes import check_names
     from selfstab.sweeps.sweep import sweep as run
 
     grid: dict[str, Any] = {}
@@ -117,20 +120,26 @@ def _swept(
         if name in grid:
             raise ValueError(f"axis {name} must be given once, got it twice")
         grid[name] = values
-    check_sweep({name: np.size(values) for name, values in grid.items()}, measures, options["output"])
     setting = next((name for name in ("lr", *final_rates(), "excess") if name in grid), None)
     if setting is not None and options["lr"] is not None:
         raise ValueError(
             f"--lr must be left out beside the axis {setting}, which sets it, got {options['lr']:g}"
         )
     loss = loss_of(options, grid)
-    start, previous = start_of(loss, options)
     # Axes may set what the weights are drawn from.
     drawn = None if options["flip"] is not None else named_initialization(options["start"] or "initial")
     # An axis may set the lr; the optimizer then holds a number that is not used.
     lr = options["lr"] if setting is None else 1.0
+    # What is misspelt is told before what is missing.
+    check_names(loss, optimizer_of(options, 1.0 if lr is None else lr), grid, drawn)
+    measure_names("measure", measures)
+    require("'-a' / '--axis'", axes)
+    check_sweep({name: np.size(values) for name, values in grid.items()}, measures, options["output"])
+    optimizer = optimizer_of(options, lr)
+    start, previous = start_of(loss, options)
+    require("'--steps'", options["steps"])
     return run(
-        loss, optimizer_of(options, lr), grid, start=drawn or start, steps=options["steps"], previous=previous,
+        loss, optimizer, grid, start=drawn or start, steps=options["steps"], previous=previous,
         measure=measures, escape=options["escape"], noise=options["noise"], seed=options["seed"], repeats=repeats,
         **where,
     )  # fmt: skip

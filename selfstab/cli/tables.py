@@ -128,6 +128,7 @@ def sweep_table(data: xarray.Dataset) -> str:
     from selfstab.phases import LABELS
 
     rows: list[list[Any]] = []
+    below = []
     for name, variable in data.data_vars.items():
         if name == "phase":
             counts = dict.fromkeys(LABELS, 0)
@@ -135,7 +136,7 @@ def sweep_table(data: xarray.Dataset) -> str:
                 for code in LABELS:
                     counts[code] += int((values == code).sum())
             counted = ", ".join(f"{LABELS[code]} {count}" for code, count in counts.items() if count)
-            rows.append([printable(str(name)), None, None, None, counted])
+            below.append(f"phases: {counted}")
             continue
         known, missing, finite_parts = [], 0, []
         for values in _parts(variable):
@@ -151,9 +152,9 @@ def sweep_table(data: xarray.Dataset) -> str:
         remark = f"{missing} of {variable.size} {without}" if missing else ""
         rows.append([printable(str(name)), *spread, remark])
     sizes = " × ".join(printable(f"{name} {size}") for name, size in data.sizes.items())
-    return f"{sizes}: {_seconds(data)}\n" + tabulate(
-        rows, headers=["measure", "least", "median", "largest", ""], floatfmt=".6g"
-    )
+    headers = ["measure", "least", "median", "largest", "remark"]
+    table = [tabulate(rows, headers=headers, floatfmt=".6g")] if rows else []
+    return "\n".join([f"{sizes}: {_seconds(data)}", *table, *below])
 
 
 def _parts(variable: xarray.DataArray) -> Iterator[Any]:

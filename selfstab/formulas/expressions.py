@@ -21,7 +21,7 @@ from selfstab.formulas.vocabulary import (
     in_own_functions,
     is_known,
 )
-from selfstab.validation import shown
+from selfstab.validation import known_names, like, shown
 
 LONGEST: Final = 2000
 DEEPEST: Final = 60
@@ -33,6 +33,7 @@ _CONSTANT: Final = (
     "have a real value of magnitude at most 1e300 and at least 2.3e-308, or 0, and so must their parts"
 )
 _NEVER_ZERO: Final = ("exp", "erfc", "sech", "sigmoid", "softplus")
+_FUNCTIONS_PAGE: Final = "the manual's page 'Your own loss, in SymPy'"
 _NO_VALUE: Final = (ValueError, OverflowError, ZeroDivisionError, KeyError)
 _REMARKABLE: Final = re.compile(r"\\|(?<!\w)\.?\d[\w.]*(and|else|for|if|in|is|not|or)", re.ASCII)
 """What Python's parser warns of: backslashes, and words that follow a number without a space."""
@@ -232,8 +233,9 @@ def _convert(node: ast.expr, symbols: Mapping[str, sympy.Symbol], depth: int) ->
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         name = node.func.id
         if name not in FUNCTIONS and name not in conditions.NAMES:
-            known = ", ".join([*FUNCTIONS, *conditions.NAMES])
-            raise _refuse(node, f"unknown function {name!r}; known are {known}")
+            known = [*FUNCTIONS, *conditions.NAMES]
+            hint = known_names(like(name, known), known, _FUNCTIONS_PAGE)
+            raise _refuse(node, f"unknown function {name!r}{hint}")
         try:
             if node.keywords:
                 raise ValueError(f"{name} takes no named arguments")

@@ -63,6 +63,10 @@ def catapults(sharpness: Any, threshold: Any = None, loss: Any = None, step: Any
         - overshoot: drop/(2 y0), which the overshoot law predicts;
         - loss_spike: largest loss minus the least between onset and peak (NaN without a loss).
 
+        xarray has a method ``drop``, so the variable is ``catapults(run)["drop"]``. Of a chaotic run, y0 of a later
+        catapult may be small and its overshoot very large. :func:`sweep` has one overshoot a run, that of the largest
+        swing. It takes y0 and drop by the flip, not by the loss, so that the two can differ by a few percent.
+
         The attributes edge_cycles, drifts and unclear are the numbers of such swings. The attribute open_since is the
         onset of a swing whose end is not in the record (−1 without one).
 

@@ -120,7 +120,7 @@ def make_figure(name: str, output: Path | str, quick: bool = False) -> Iterator[
     CheckFailed
         After the files are written, if a number shown is not what theory says, or the figure could not be part.
     """
-    name = validation.one_of("name", name, companion("figures").NAMES)
+    name = validation.one_of("name", name, companion("figures").NAMES, listing="selfstab figure")
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     part = _figure(name, folder, quick)

@@ -147,7 +147,10 @@ def sweep(
             fourth quarter agree within 10%.
         - peak_excess_sharpness (y0): of the largest swing, the largest smoothed S − S* up to when the flip was still at
           least √10 times below its peak. drop: the fall of the sharpness from there to when the flip was least
-          after the peak. overshoot: drop/(2 y0). NaN without a catapult, when diverged, or undecided.
+          after the peak. overshoot: drop/(2 y0). NaN without a catapult, when diverged, or undecided. Of several
+          swings it is the largest one's. Its y0 may be small, so that a chaotic run can have a very large overshoot.
+          :func:`catapults` reads the same smoothed sharpness, but takes y0 by the loss, and drop to the least sharpness
+          after the swing. Where much of the sharpness falls, the two can differ by a few percent.
 
         Some optimizers have a preconditioner, such as :class:`Adam`. Their threshold is that of the preconditioned
         sharpness, and *sharpness* in phase, peak_excess_sharpness, drop and overshoot means it. Their attribute

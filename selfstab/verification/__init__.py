@@ -134,7 +134,7 @@ def verify(names: Sequence[str] | None = None, *, progress: bool = True) -> xarr
     Raises
     ------
     TypeError, ValueError
-        If a name is not known (the message lists the known ones), repeated, or there is none.
+        If a name is not known (the message has those most like it), repeated, or there is none.
 
     Examples
     --------
@@ -157,18 +157,20 @@ def verify(names: Sequence[str] | None = None, *, progress: bool = True) -> xarr
 def _named(names: Any) -> list[Prediction]:
     if names is None:
         return list(PREDICTIONS)
-    known = known_names()
     if isinstance(names, str):
         names = [names]
     if isinstance(names, Sequence):
+        for name in names:
+            if isinstance(name, str) and not meant_by(name):
+                raise _unknown(name)
         names = [meant for name in names for meant in meant_by(name) or [name]]
-    selection = validation.some_of("names", names, known)
+    selection = validation.some_of("names", names, _known_names())
     if not selection:
         raise ValueError("names must hold at least one name, got none")
     return [p for p in PREDICTIONS if p.name in selection or p.name.split()[0] in selection]
 
 
-def known_names() -> list[str]:
+def _known_names() -> list[str]:
     """Return the names of all predictions, and the first words of them, each of which is a name of a group."""
     return [*(p.name for p in PREDICTIONS), *dict.fromkeys(p.name.split()[0] for p in PREDICTIONS)]
 
@@ -177,11 +179,22 @@ def meant_by(name: Any) -> list[str]:
     """Return the names that a text means: in any case of letters, by first words, or by a derivation's name."""
     if not isinstance(name, str):
         return []
-    known = {word.lower(): word for word in known_names()}
+    known = {word.lower(): word for word in _known_names()}
     if exact := known.get(name.lower(), known.get(name.lower().partition("_")[0])):
         return [exact]
     words = name.lower().split()
     return [word for lower, word in known.items() if words and lower.split()[: len(words)] == words]
+
+
+def _unknown(name: str) -> validation.ArgumentError:
+    """Return the error of a name that means no prediction, with the names most like it."""
+    close = validation.most_like(name, _known_names(), count=3, cutoff=0.4)
+    return validation.ArgumentError(
+        "names",
+        f"must be names of predictions, got {validation.shown(name)}"
+        + (f"; like it: {', '.join(close)}" if close else "")
+        + "; selfstab verify --list shows all",
+    )
 
 
 def _dataset(rows: list[Judged]) -> xarray.Dataset:

@@ -28,8 +28,11 @@ def test_figure_whose_check_fails_exits_1(monkeypatch: pytest.MonkeyPatch, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("figure", "nothing"), "modes"),
-        (("derive", "z9"), "name must be one of"),
+        (("figure", "envelop"), "got 'envelop'; did you mean envelope? Known: modes, "),
+        (("figure", "nothing"), "selfstab figure lists all"),
+        (("derive", "z9"), "derivations, got 'z9'; known: q1, q2, q3, a1, "),
+        (("derive", "a10_nose"), "did you mean a10_noise? Known: q1, "),
+        (("derive", "a55"), "got 'a55'; did you mean a5_overshoot or a5_deviation? Known: q1, "),
     ],
 )
 def test_a_name_that_is_none_is_refused(arguments, message):

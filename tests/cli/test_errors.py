@@ -24,6 +24,15 @@ from tests.cli.commands import PRODUCT, assert_refused, run
     [
         (("simulate", *PRODUCT, "--lr", "abc"), "Invalid value for '--lr'"),
         (("simulate", *PRODUCT[:-2], "--lr", "1"), "Missing option '--steps'"),
+        (("simulate", "Prodct"), "got 'Prodct'; did you mean Product?"),
+        (("sweep", "Prodct"), "got 'Prodct'; did you mean Product?"),
+        (("sweep", "Product", "--optimizer", "HeavyBal"), "got 'HeavyBal'; did you mean HeavyBall?"),
+        (("sweep", "Product", "-a", "beta=0,1"), "got 'beta'; did you mean momentum?"),
+        (("sweep", "Product", "--lr", "1", "-m", "drp"), "got 'drp'; did you mean drop?"),
+        (("sweep", *PRODUCT, "--lr", "1"), "Missing option '-a' / '--axis'"),
+        (("sweep", *PRODUCT[:-2], "--lr", "1", "-a", "momentum=0"), "Missing option '--steps'"),
+        (("simulate", "Product", "--plot"), "No such option '--plot'; for a picture use -o run.png"),
+        (("verify", "--plot"), "No such option '--plot'. Did you mean '--list'?"),
         (("simulate",), "Missing argument 'LOSS'"),
         (("simulation",), "No such command 'simulation'"),
         (("--nothing",), "--nothing"),
@@ -31,7 +40,7 @@ from tests.cli.commands import PRODUCT, assert_refused, run
     ],
 )
 def test_words_that_do_not_parse_are_told_in_one_line(arguments, message):
-    """Protects usage errors: click's own answer has several lines, also with --debug."""
+    """Protects usage errors: one line where click has several, also with --debug; typos come before what is missing."""
     assert_refused(arguments, message)
 
 

@@ -52,6 +52,21 @@ def test_the_command_line_has_its_options(tmp_path):
         assert option in shown
 
 
+def test_the_help_has_each_optimizers_options_under_its_name():
+    """Protects the reader of --help from eight optimizers at once: the default's come first, and none of another's."""
+    text = run("simulate", "--help").output
+    shared, *sections = text.split("\nOptions of ")
+    assert "--lr" in shared
+    assert "--help" in shared
+    assert "--momentum VALUE" not in shared
+    assert "  LOSS\n" not in shared
+    assert sections[0].startswith("HeavyBall, the default:\n  --momentum VALUE   β in [0, 1).")
+    adam = next(section for section in sections if section.startswith("Adam (--optimizer Adam):"))
+    assert "--beta2 VALUE" in adam
+    assert "0.999" in adam
+    assert "--momentum" not in adam
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

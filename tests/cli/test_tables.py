@@ -21,6 +21,8 @@ def test_a_table_of_parts_is_the_table_of_the_whole(monkeypatch):
         attrs={"seconds": 1.0, "compile_seconds": 0.0},
     )
     whole = tables.sweep_table(data)
+    assert whole.splitlines()[1].split() == ["measure", "least", "median", "largest", "remark"]
+    assert whole.splitlines()[-1].startswith("phases: ")
     assert "1 of 35 not defined" in whole
     largest = []
     monkeypatch.setattr(tables, "_PART", 11)

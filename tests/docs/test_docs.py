@@ -110,6 +110,16 @@ EXAMPLES = [
 OWN_MODEL = DOCS / "tutorials" / "your_model.md"
 
 
+@pytest.mark.parametrize(
+    "page", ["index", "experiments", *(f"learn/{path.stem}" for path in (DOCS / "learn").glob("*.md"))]
+)
+def test_code_fits_a_laptops_page(page):
+    # Protects who reads beside two menus: at 1280 pixels a line of code has 100 characters.
+    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+    code = "".join(re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
+    assert [line for line in code.splitlines() if len(line) > 100] == []
+
+
 def test_every_page_of_results_and_every_tutorial_has_an_example():
     tutorials = set((DOCS / "tutorials").glob("*.md"))
     assert {*PAGES, *tutorials, DOCS / "index.md", DOCS / "learn" / "first_catapult.md"} <= set(EXAMPLES)

@@ -111,10 +111,14 @@ def test_messages_point_at_the_place_and_list_what_is_known():
     """Protects the way out of an error."""
     with pytest.raises(ValueError, match="column 5: unknown name 'w'; known are u, v, lambda_, pi, E"):
         parse("u + w", SYMBOLS)
+    first = ", ".join(list(FUNCTIONS)[:12])
     with pytest.raises(
-        ValueError, match="column 1: unknown function 'sinus'; known are " + ", ".join(FUNCTIONS)
+        ValueError,
+        match=rf"column 1: unknown function 'tahn'; did you mean tanh\? Known: {first}, \.\.\.; .* lists all$",
     ):
-        parse("sinus(u)", SYMBOLS)
+        parse("tahn(u)", SYMBOLS)
+    with pytest.raises(ValueError, match=f"unknown function 'spam'; known: {first}, "):
+        parse("spam(u)", SYMBOLS)
     with pytest.raises(ValueError, match=r"got 'u \+ v\^2': column 6: use \*\* for powers"):
         parse("u + v^2", SYMBOLS)
 

@@ -172,3 +172,13 @@ def test_bad_input_is_named(call, match):
     with pytest.raises((ValueError, TypeError), match=match) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def test_a_sharpness_in_the_place_of_a_start_is_answered_with_its_name():
+    """Protects who asks for a minimum by its sharpness: the message has the argument, where the loss takes it."""
+    with pytest.raises(
+        ValueError, match=r"got shape \(\); for a minimum of a given sharpness write sharpness=4\.0$"
+    ):
+        ss.Product().minimum(4.0)
+    with pytest.raises(ValueError, match=r"got shape \(\)$"):
+        ss.DoubleWell().minimum(4.0)

@@ -164,7 +164,9 @@ def test_names_choose_entries_and_groups(monkeypatch):
 
 def test_bad_names_are_refused():
     """Protects against a misspelt name that verifies nothing."""
-    with pytest.raises(ValueError, match=r"names must be one of Q1 modes, .*M4 flatter mean.*, got 'Q9'"):
+    with pytest.raises(
+        ValueError, match=r"names must be names of predictions, got 'Q9'; like it: Q\d, .*--list shows all$"
+    ):
         ss.verify(["Q1 modes", "Q9"])
     with pytest.raises(ValueError, match="at least one"):
         ss.verify([])

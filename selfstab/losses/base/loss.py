@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
@@ -313,7 +314,14 @@ class Loss(ABC):
 
     def minimum(self, start: Any) -> Array:
         """Return a minimum of the loss near `start`, by ``selfstab.losses.base.newton.damped_newton``."""
-        at = self.checked_weights("start", start)
+        try:
+            at = self.checked_weights("start", start)
+        except ValueError as error:
+            if isinstance(start, (int, float)) and "sharpness" in inspect.signature(self.minimum).parameters:
+                raise ValueError(
+                    f"{error}; for a minimum of a given sharpness write sharpness={start}"
+                ) from None
+            raise
         check_memory(
             f"the entries of the Hessian of {at.size} weights", 16 * at.size**2, "find the minimum by a run"
         )

@@ -10,6 +10,7 @@ import numpy as np
 
 from selfstab import validation
 from selfstab.kernels.rates import TABLE, RateText
+from selfstab.losses.base.loss import Loss
 from selfstab.losses.base.starts import Initialization
 from selfstab.optimizers.base import Optimizer
 from selfstab.optimizers.schedules import SCHEDULES, Constant, KnownSchedule, numeric_fields, with_fields
@@ -73,16 +74,18 @@ def axes_of_schedule(optimizer: Optimizer) -> list[str]:
     return [] if constant else [f"lr.{name}" for name in numeric_fields(optimizer.lr)]
 
 
-def check_names(problem: Problem, axes: Mapping[Any, Any], drawn: Initialization | None) -> None:
-    """Raise ValueError unless each axis is of a number that the problem has."""
-    weights = problem.loss.weight_names
+def check_names(
+    loss: Loss, optimizer: Optimizer, axes: Mapping[Any, Any], drawn: Initialization | None
+) -> None:
+    """Raise ValueError unless each axis is of a number that the loss, the optimizer or the start has."""
+    weights = loss.weight_names
     listed_weights = weights if len(weights) <= 8 else (*weights[:3], "...")
-    own = [*problem.optimizer.numbers, "lr", "excess", "noise", *axes_of_schedule(problem.optimizer)]
-    if taken := {*own} & {*problem.loss.parameters}:
+    own = [*optimizer.numbers, "lr", "excess", "noise", *axes_of_schedule(optimizer)]
+    if taken := {*own} & {*loss.parameters}:
         raise ValueError(
-            f"loss must not have a parameter called {min(taken)}, which is {type(problem.optimizer).__name__}'s"
+            f"loss must not have a parameter called {min(taken)}, which is {type(optimizer).__name__}'s"
         )
-    known = [*own, *problem.loss.parameters]
+    known = [*own, *loss.parameters]
     if drawn is not None:
         if taken := {"seed", "scale"} & {*weights}:
             raise ValueError(
@@ -95,7 +98,7 @@ def check_names(problem: Problem, axes: Mapping[Any, Any], drawn: Initialization
             raise ValueError(f"axes: {name} needs a start that is an Initialization, got weights")
         if name not in known and (kinds := _schedules_with(name)):
             raise ValueError(
-                f"axes: {name} needs an optimizer with a {' or '.join(kinds)}, got {problem.optimizer.lr!r}"
+                f"axes: {name} needs an optimizer with a {' or '.join(kinds)}, got {optimizer.lr!r}"
             )
         if not isinstance(name, str) or (name not in known and name not in points):
             listed = ", ".join(

@@ -73,7 +73,7 @@ class Plan:
             raise ValueError("axes must name at least one axis, got none")
         drawn = start if isinstance(start, Initialization) else None
         problem.check_rates(problem.optimizer)
-        check_names(problem, axes, drawn)
+        check_names(problem.loss, problem.optimizer, axes, drawn)
         rate = rate_of(problem.optimizer, axes)
         values = {name: checked_axis(problem, name, value) for name, value in axes.items()}
         plan = cls(
