@@ -72,7 +72,7 @@ def test_names_are_printed_and_what_they_stand_for_is_asserted():
     assert (number.lhs, number.rhs) == (sp.Integral(x, (x, 0, 1)), sp.Rational(1, 2))
 
 
-@pytest.mark.parametrize("name", ["a8_warmup"])
+@pytest.mark.parametrize("name", ["a4_inertia", "a7_edge", "a8_warmup"])
 def test_each_step_is_an_equation_that_fits_a_line(name):
     """Protects readers of a proof from steps without a formula, from bare expressions, and from long ones."""
     script = importlib.import_module(f"derivations.{name}")
