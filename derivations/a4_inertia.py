@@ -35,24 +35,44 @@ def coefficient(n: int, rho: sp.Expr) -> sp.Expr:
     return sp.Integer(2) ** (n - 1) * rho ** (n - 1 if n % 2 else n - 2) / sp.factorial(n)
 
 
+kappa_name, rho_name = sp.symbols("kappa rho", positive=True)
 for n in range(1, TERMS + 1):
+    term = sp.Symbol(f"c_{n}", positive=True)
     PROOF.equal(
-        f"Term d^{n} of the operator over ηy₀",
-        operator.coeff(D, n) * rate**n / (lr * y0),
-        coefficient(n, rho) * kappa ** (n - 1),
+        f"The operator's term of order D^{n}, divided by ηy₀, is c_{n}κ^{n - 1}d^{n} with",
+        term,
+        coefficient(n, rho_name),
+        where={term: operator.coeff(D, n) * rate**n / (lr * y0) / kappa ** (n - 1), rho_name: rho},
     )
+A_of, y_of = sp.symbols("A Y", real=True)
 PROOF.equal(
-    "Right side of A's equation over ηy₀·(y₀/b)", lr * (y0 * y) * (y0 * a / b) / (lr * y0 * y0 / b), y * a
+    "The right side of A's equation, ηYA with the excess Y = y₀y and A = y₀a/b, in units of ηy₀·y₀/b",
+    lr * y_of * A_of / (lr * y0**2 / b),
+    y * a,
+    where={y_of: y0 * y, A_of: y0 * a / b},
 )
 PROOF.equal(
-    "Right side of y's equation over ηy₀·y₀", -lr * b**2 * (y0 * a / b) ** 2 / 2 / (lr * y0 * y0), -(a**2) / 2
+    "The right side of Y's equation in units of ηy₀·y₀",
+    -lr * b**2 * A_of**2 / 2 / (lr * y0**2),
+    -(a**2) / 2,
+    where={A_of: y0 * a / b},
 )
 by_excess = kappa.subs(y0, epsilon * 2 * (1 + beta) / lr)
-PROOF.equal("κ by the relative excess, y₀ = εS*", by_excess, epsilon * ((1 + beta) / (1 - beta)) ** 2)
 PROOF.equal(
-    "At β = 0.9 momentum multiplies κ by 361",
-    (by_excess / by_excess.subs(beta, 0)).subs(beta, sp.Rational(9, 10)),
+    "κ by the relative excess, as y₀ = εS* and S* = 2(1 + β)/η",
+    kappa_name,
+    epsilon * ((1 + beta) / (1 - beta)) ** 2,
+    where={kappa_name: by_excess},
+)
+kappa_of = sp.Function("kappa")
+PROOF.equal(
+    "κ(β) at a fixed ε: momentum of 0.9 multiplies it by 361",
+    kappa_of(sp.Rational(9, 10)) / kappa_of(0),
     361,
+    where={
+        kappa_of(sp.Rational(9, 10)): by_excess.subs(beta, sp.Rational(9, 10)),
+        kappa_of(0): by_excess.subs(beta, 0),
+    },
 )
 
 RESULTS = {

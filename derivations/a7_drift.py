@@ -43,18 +43,25 @@ alternating, steady = parts(sp.diff(loss, x).subs(form))
 A_next, A_previous = sp.symbols("A_next A_previous")
 flipped = -h * (A_next + A + beta * (A + A_previous)) + lr * alternating
 envelope = A_next - A - beta * (A - A_previous) - lr * h * y1 * A - 3 * lr * zeta * h**2 * A * B
+rest = sp.expand(flipped + h * envelope)
+R = sp.symbols("R")
 PROOF.equal(
-    "Alternating part: A_{t+1} − A_t − β(A_t − A_{t−1}) = ηhy₁A + 3ηζh²AB + O(h³)",
-    sp.expand(flipped + h * envelope).coeff(h, 1)
-    + h * sp.expand(flipped + h * envelope).coeff(h, 2)
-    + h**2 * sp.expand(flipped + h * envelope).coeff(h, 3),
+    "Alternating part: A_{t+1} − A_t − β(A_t − A_{t−1}) = ηhy₁A + 3ηζh²AB + R has R = 0 through h²",
+    R,
     0,
+    where={R: rest.coeff(h, 1) + h * rest.coeff(h, 2) + h**2 * rest.coeff(h, 3)},
 )
 offset = lr * (1 - sp.Rational(3, 2) * zeta * A**2) / (2 * (1 + beta))
-PROOF.equal("Steady part at order h²: B is where the force vanishes", steady.coeff(h, 2).subs(B, offset), 0)
+PROOF.equal(
+    "Steady part at order h²: the force vanishes at B = η(1 − 3ζA²/2)/(2(1 + β))",
+    sp.collect(steady.coeff(h, 2), B),
+    0,
+    where={B: offset},
+)
 _, force = parts(sp.diff(loss, y).subs(form))
 q = A**2 / 2 - 1
-PROOF.equal("Force on y: h²q + O(h⁴)", force, h**2 * q + h**4 * B**2 / 2)
+Q, F_y = sp.symbols("q F_y")
+PROOF.equal("Force on y: h²q + O(h⁴)", F_y, h**2 * Q + h**4 * B**2 / 2, where={F_y: force, Q: q})
 
 # -- slow motion to second order ---------------------------------------------------------------------------------
 D = sp.symbols("D")  # d/dt = h d/ds
@@ -69,20 +76,30 @@ def along(expression: sp.Expr) -> sp.Expr:
 
 
 energy = y1**2 / 2 + A**2 / 4 - sp.log(A**2) / 2
-PROOF.equal("The leading motion conserves E", along(energy), 0)
+s = sp.symbols("s")
+E = sp.Function("E")(s)
+PROOF.equal(
+    "The leading motion conserves E", sp.Derivative(E, s), 0, where={sp.Derivative(E, s): along(energy)}
+)
 next_A = (3 * lr * zeta * A * offset - (1 + beta) / 2 * along(slow_A)) / (1 - beta)
 next_y = -(1 + beta) / 2 * along(slow_y) / (1 - beta)
 drift = sp.diff(energy, A) * next_A + sp.diff(energy, y1) * next_y
 
 # -- averages over a cycle ---------------------------------------------------------------------------------------
-Q, Y2, QQ = sp.symbols("q Y_2 Q_2")  # q, y₁², and ⟨q²⟩
-PROOF.equal("⟨q⟩ = 0: q is −(1 − β)/η times the derivative of y₁", along(y1), -lr * q / (1 - beta))
-PROOF.equal("⟨y₁²q⟩ = 0: that of y₁³/3", along(y1**3 / 3), -lr * y1**2 * q / (1 - beta))
-PROOF.equal(
-    "⟨q²⟩ = 2⟨y₁²⟩ + 2⟨y₁²q⟩: that of y₁q",
-    along(y1 * q),
-    lr / (1 - beta) * (2 * y1**2 + 2 * y1**2 * q - q**2),
-)
+Y2 = sp.symbols("Y_2")  # ⟨y₁²⟩
+of_s = sp.Function("y_1")(s), sp.Function("q")(s)
+for claim, averaged_, slope in (
+    ("⟨q⟩ = 0, as q is a derivative in s along the leading motion", of_s[0], -Q),
+    ("⟨y₁²q⟩ = 0, as y₁²q is one", of_s[0] ** 3 / 3, -(y1**2) * Q),
+    (
+        "⟨q²⟩ = 2⟨y₁²⟩ + 2⟨y₁²q⟩, as the difference is one",
+        of_s[0] * of_s[1],
+        2 * y1**2 + 2 * y1**2 * Q - Q**2,
+    ),
+):
+    motion = along(averaged_.subs({of_s[0]: y1, of_s[1]: q}))
+    derivative = sp.Derivative(averaged_, s)
+    PROOF.equal(claim, derivative, lr / (1 - beta) * slope, where={derivative: motion, Q: q})
 in_q = sp.expand(sp.expand(drift).subs(A, sp.sqrt(2 * (Q + 1))))
 terms = sp.Poly(in_q, Q, y1).as_dict()
 PROOF.true(
@@ -90,24 +107,39 @@ PROOF.true(
 )
 averaged = (2 * terms[2, 0] + terms[0, 2]) * Y2
 bracket = 2 * (1 + beta) / (1 - beta) ** 3 - 9 * zeta**2 / (1 - beta**2)
-PROOF.equal("Averaged drift, per unit of hs = εt", averaged, lr**2 * Y2 * bracket)
+drift_name = sp.symbols("V")
+PROOF.equal(
+    "The averaged drift V = dE/d(εt), with Y₂ = ⟨y₁²⟩ and hs = εt",
+    drift_name,
+    lr**2 * Y2 * bracket,
+    where={drift_name: averaged},
+)
 
 critical = sp.sqrt(2) / 3 * (1 + beta) / (1 - beta)
-PROOF.equal("It vanishes at ζ² = (2/9)((1 + β)/(1 − β))²", bracket.subs(zeta, critical), 0)
-PROOF.equal("Without momentum", bracket.subs(beta, 0), 2 - 9 * zeta**2)
+PROOF.equal("It vanishes at ζ = (√2/3)(1 + β)/(1 − β)", bracket, 0, where={zeta: critical})
+bracket_of = sp.Function("K")(0)
+PROOF.equal(
+    "Without momentum the bracket K(β) is",
+    bracket_of,
+    2 - 9 * zeta**2,
+    where={bracket_of: bracket.subs(beta, 0)},
+)
 
 deviation = sp.symbols("a", real=True)
 small = sp.series(energy.subs(A, sp.sqrt(2) + deviation), deviation, 0, 3).removeO()
+of_a, of_y = sp.Function("E")(deviation), sp.Function("E")(y1)
 PROOF.equal(
-    "Small cycles: E − E₀ = y₁²/2 + a²/2, of equal means",
-    sp.diff(small, deviation, 2),
-    sp.diff(energy, y1, 2),
+    "Small cycles: E − E₀ = y₁²/2 + a²/2, A = √2 + a, is as curved in a as in y₁. So both parts have equal means",
+    sp.Derivative(of_a, deviation, 2),
+    sp.Derivative(of_y, y1, 2),
+    where={of_a: small, of_y: energy},
 )
-rate = sp.sqrt(2) * lr  # √(2a)/h of a7_edge
+rate, r = sp.sqrt(2) * lr, sp.symbols("r", positive=True)  # √(2a)/h of a7_edge
 PROOF.equal(
-    "Without coupling E grows at twice the exponent of a7_edge, (1 + β)r²/(2(1 − β)³)",
-    (lr**2 * bracket).subs(zeta, 0),
-    2 * (1 + beta) * rate**2 / (2 * (1 - beta) ** 3),
+    "Without coupling E grows at twice the exponent of a7_edge, (1 + β)r²/(2(1 − β)³), where r = √2η in units of h",
+    lr**2 * bracket.subs(zeta, 0),
+    2 * (1 + beta) * r**2 / (2 * (1 - beta) ** 3),
+    where={r: rate},
 )
 
 RESULTS = {

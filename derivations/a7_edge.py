@@ -23,18 +23,27 @@ lr, beta, alpha, b, a, r = sp.symbols("eta beta alpha b a r", positive=True)
 A, Y, u, v, lam, D = sp.symbols("A Y u v lambda D")
 
 balance = sp.sqrt(2 * a)  # A in the nondimensional form X = ηbx
-PROOF.equal("At the fixed point the envelope rests", (Y * A).subs({A: balance, Y: 0}), 0)
-PROOF.equal("and so does the sharpness", (a - A**2 / 2).subs(A, balance), 0)
+PROOF.equal("At the fixed point, A = √(2a) and Y = 0, the envelope rests", Y * A, 0, where={A: balance, Y: 0})
+PROOF.equal("and so does the sharpness", a - A**2 / 2, 0, where={A: balance})
+delta = sp.symbols("delta", positive=True)
 PROOF.equal(
-    "In the user's units δ = √(2α)/b", balance.subs(a, lr**2 * alpha) / (lr * b), sp.sqrt(2 * alpha) / b
+    "In the user's units, a = η²α and A = ηbδ, it is",
+    delta,
+    sp.sqrt(2 * alpha) / b,
+    where={delta: balance.subs(a, lr**2 * alpha) / (lr * b)},
 )
 
 step = lam - 1 - beta * (1 - 1 / lam)  # of heavy ball on λ^t
 right = sp.Matrix([Y * A, a - A**2 / 2])
 jacobian = right.jacobian([A, Y]).subs({A: balance, Y: 0})
+p = sp.symbols("p")  # the operator's value on λ^t
 PROOF.equal("Operator of a step on λ^t", step, (lam - 1) * (lam - beta) / lam)
+determinant = sp.Function("Delta")(p)
 PROOF.equal(
-    "Linearized: step² = −2a, so that step = ±i√(2a)", (step * sp.eye(2) - jacobian).det(), step**2 + 2 * a
+    "The determinant Δ of the linearized equations, p being the step's operator. Modes have Δ = 0, so that p = ±i√(2a)",
+    determinant,
+    p**2 + 2 * a,
+    where={determinant: (step * sp.eye(2) - jacobian).det(), p: step},
 )
 
 sigma_1 = sp.I / (1 - beta)
@@ -48,15 +57,32 @@ residual = (
     .subs(D, sigma + sigma_3 * r**3)
 )
 residual = sp.expand(residual)
-PROOF.equal("Order r", residual.coeff(r, 1), 0)
-PROOF.equal("Order r²", residual.coeff(r, 2), 0)
+R_1, R_2 = sp.symbols("R_1 R_2")
+PROOF.equal(
+    "Insert λ = e^σ, σ = ir/(1 − β) + (1 + β)r²/(2(1 − β)³) + σ₃r³, into p − ir = R₁r + R₂r² + .... Order r vanishes",
+    R_1,
+    0,
+    where={R_1: residual.coeff(r, 1)},
+)
+PROOF.equal("and so does order r²", R_2, 0, where={R_2: residual.coeff(r, 2)})
 third = sp.solve(residual.coeff(r, 3), sigma_3)[0]
-PROOF.equal("The next term is imaginary: it shifts the period, not the growth", sp.re(third), 0)
+PROOF.equal(
+    "Order r³ gives σ₃. It is imaginary: it shifts the period, not the growth",
+    sp.Function("Re")(sigma_3),
+    0,
+    where={sp.Function("Re")(sigma_3): sp.re(third)},
+)
 
 frequency = r / (1 - beta)
 period = 2 * sp.pi / frequency
 kappa = (1 + beta) * r / (2 * (1 - beta) ** 2)
-PROOF.equal("Growth's exponent per cycle is 2πκ", sigma_2 * r**2 * period, 2 * sp.pi * kappa)
+kappa_name, cycle = sp.symbols("kappa T", positive=True)
+PROOF.equal(
+    "The growth's exponent per cycle of T = 2π(1 − β)/r steps is 2πκ, κ = (1 + β)r/(2(1 − β)²)",
+    sigma_2 * r**2 * cycle,
+    2 * sp.pi * kappa_name,
+    where={cycle: period, kappa_name: kappa},
+)
 in_units = {r: lr * sp.sqrt(2 * alpha)}
 
 RESULTS = {

@@ -17,6 +17,8 @@ from . import prose
 
 WANTED = {
     "<msub><mi>S</mi><mi>star</mi></msub>": "<msup><mi>S</mi><mo>*</mo></msup>",  # S_star
+    "<mi>epsilondot</mi>": "<mover accent='true'><mi>&#949;</mi><mo>&#729;</mo></mover>",
+    "<mi>log</mi>": "<mi>ln</mi>",
     "<mo>-</mo>": "<mo>&#8722;</mo>",  # a hyphen
     "&ExponentialE;": "e",
 }
@@ -123,7 +125,7 @@ def _latex_section(script: ModuleType) -> str:
 
 def latex_formula(value: sp.Basic) -> str:
     """Return a formula for math mode, in ASCII: symbols named by a Unicode letter get its command."""
-    written = sp.latex(value).replace("S_{star}", "S^{*}")
+    written = sp.latex(value, ln_notation=True).replace("S_{star}", "S^{*}")
     return "".join(c if c.isascii() else f"{{{_latex_character(c)}}}" for c in written)
 
 

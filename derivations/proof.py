@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 import sympy as sp
@@ -22,12 +23,18 @@ class Proof:
         self.statement = statement or ""
         self.steps: list[tuple[str, sp.Eq | None]] = []
 
-    def equal(self, claim: str, left: Any, right: Any) -> None:
-        """Assert that left − right simplifies to zero, and keep the step."""
-        difference = (sp.sympify(left) - sp.sympify(right)).doit()
+    def equal(self, claim: str, left: Any, right: Any, where: Mapping[Any, Any] | None = None) -> None:
+        """Assert that left − right simplifies to zero, and keep the step as it is given.
+
+        ``where`` says what names in left and right stand for: SymPy would evaluate the expressions themselves, often
+        to one and the same. The step is asserted with them inserted.
+        """
+        formula = sp.Eq(sp.sympify(left), sp.sympify(right), evaluate=False)
+        inserted = [side.subs(dict(where or {})).doit() for side in formula.args]
+        difference = (inserted[0] - inserted[1]).doit()
         if not _vanishes(difference):
             raise AssertionError(f"{claim}: left − right is {sp.simplify(difference)}, not 0")
-        self.steps.append((claim, sp.Eq(sp.sympify(left), sp.sympify(right), evaluate=False)))
+        self.steps.append((claim, formula))
 
     def true(self, claim: str, fact: Any) -> None:
         """Assert a decidable fact, such as a sign under the symbols' assumptions, and keep the step."""
@@ -36,9 +43,9 @@ class Proof:
         self.steps.append((claim, None))
 
     def shown(self) -> list[tuple[str, sp.Basic | None]]:
-        """Return each step's claim with the formula to print: none for plain numbers, one side if both are alike."""
+        """Return each step's claim with the formula to print: one side if both are alike, none for a number."""
         return [
-            (claim, None if f is None or not f.free_symbols else f.lhs if f.lhs == f.rhs else f)
+            (claim, f if f is None or f.lhs != f.rhs else f.lhs if f.free_symbols else None)
             for claim, f in self.steps
         ]
 

@@ -18,8 +18,8 @@ FUNCTIONS = frozenset(
         "arcosh arg cos cosh csch det diag exp lim ln log lr max min op sech sgn sin sinh span tan tanh tr",
     )
 )
-WORDS = frozenset(re.split(" ", "al an as at be by do et go if in is it my no of on or so to up us we"))
-"""Words of two letters; other pairs of letters are products, such as ya."""
+WORDS = frozenset(re.split(" ", "al an as at be by do et gd go if in is it my no of on or so to up us we"))
+"""Words of two letters, and GD for gradient descent; other pairs of letters are products, such as ya."""
 PRODUCTS = frozenset(("ktA", "xyu"))
 """Products of three letters."""
 RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹ⁿᵗ⁻⁺ᵀᵏ", "0123456789nt−+Tk", strict=True))
@@ -29,7 +29,7 @@ RELATIONS = frozenset("=<>≤≥≠≈~→←≪≫∝∈∋")
 OPERATORS = RELATIONS | frozenset("+−±∓·×/∘")
 TOKEN = re.compile(
     r"(?P<space>\s+)"
-    r"|(?P<item>\((?:i{1,3}|i?v|vi{1,3})\)|(?<!\S)\([a-h]\)|(?<=[\w.])'s\b|(?<=\w)-th\b)"
+    r"|(?P<item>\((?:i{1,3}|i?v|vi{1,3})\)|(?<!\S)\([a-h]\)|(?<=[\w.])'s\b|(?<=\w)-th\b|\b[AMQ]\d+b?\b)"
     r"|(?P<dots>\.\.\.|…|⋯)"
     r"|(?P<number>\d+(?:[.,]\d+)*(?:e[−-]?\d+)?)"
     r"|(?P<word>[A-Za-z]{2,}(?![\u0300-\u036f])(?:[-'’][A-Za-z]+)*)"
@@ -37,7 +37,7 @@ TOKEN = re.compile(
     rf"|(?P<raised>[{''.join(RAISED)}]+)"
     rf"|(?P<lowered>[{''.join(LOWERED)}]+)"
     rf"|(?P<fraction>[{''.join(FRACTIONS)}])"
-    r"|(?P<script>[_^](?:\{[^{}]*\}|[−-]?(?:max|min|on|sat|eff|[a-z]|[A-Z]+|\d+|[Ͱ-Ͽ])|†|\*))"
+    r"|(?P<script>(?<=Σ)_\([^()]*\)|[_^](?:\{[^{}]*\}|[−-]?(?:max|min|on|sat|eff|[a-z]|[A-Z]+|\d+|[Ͱ-Ͽ])|†|\*))"
     r"|(?P<prime>'{1,3})"
     r"|(?P<side>(?<=\w)±(?![\w½(√]))"
     r"|(?P<sign><=|>=|.)",
@@ -61,6 +61,7 @@ _Token = tuple[str, str]
 def tokens(text: str) -> list[_Token]:
     """Return the kinds and texts of the pieces of a text."""
     out: list[_Token] = []
+    text = text.replace("y0", "y₀")  # as predictions write it
     text = "".join(unicodedata.normalize("NFD", one) if one.isalpha() else one for one in text)
     for match in TOKEN.finditer(text):
         kind, piece = str(match.lastgroup), match[0]
@@ -233,7 +234,7 @@ def _row(pieces: list[_Token], goes_on: bool = False) -> str:
             elif kind == "side":
                 below += "<mo>±</mo>"
             elif kind == "script":
-                inner = _row([one for one in tokens(text[1:].strip("{}")) if one[0] != "space"])
+                inner = _row([one for one in tokens(text[1:].strip("{}()")) if one[0] != "space"])
                 above, below = (above, below + inner) if text[0] == "_" else (above + inner, below)
             else:
                 above += f"<mo>{PRIMES.get(text, text)}</mo>"

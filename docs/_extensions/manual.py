@@ -19,7 +19,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from derivations import pages
+from derivations import pages, prose
 from derivations.__main__ import scripts
 
 ROOT = Path(__file__).parents[2]
@@ -114,17 +114,15 @@ def _table(rows: dict[str, dict[str, Any]]) -> str:
     for name, row in rows.items():
         order = shown(row["order"], 3)
         if order != "–":
-            order = f"{order} ({shown(row['expected_order'])}) in {row['small_parameter']}"
+            order = f"{order} ({shown(row['expected_order'])}) in {prose.typeset(row['small_parameter'])}"
         reach = [shown(row[field]) for field in FIELDS]
         verdict = (
             "" if row["verdict"] == "holds" else f' <span class="fails">{html.escape(row["verdict"])}</span>'
         )
-        numbers = "".join(
-            f'<td class="number">{html.escape(text)}</td>' for text in (shown(row["error"]), order, *reach)
-        )
+        numbers = "".join(f'<td class="number">{text}</td>' for text in (shown(row["error"]), order, *reach))
         lines.append(
-            f"<tr><td><b>{html.escape(name)}</b>{verdict}: {html.escape(row['statement'])}<br>"
-            f"<small>{html.escape(row['where'])}</small></td>{numbers}</tr>"
+            f"<tr><td><b>{prose.typeset(name)}</b>{verdict}: {prose.typeset(row['statement'])}<br>"
+            f"<small>{prose.typeset(row['where'])}</small></td>{numbers}</tr>"
         )
     return "\n".join([*lines, "</tbody></table></div>"])
 

@@ -56,6 +56,32 @@ def test_wrong_steps_fail():
     assert len(proof.steps) == 2
 
 
+def test_names_are_printed_and_what_they_stand_for_is_asserted():
+    """Protects the reader of a proof and the proof: SymPy would evaluate both sides of such a step to the same."""
+    x, speed = sp.symbols("x v", positive=True)
+    height = sp.Function("h")(x)
+    proof = Proof("test")
+    proof.equal("slope", sp.Derivative(height, x), speed, where={height: x**2, speed: 2 * x})
+    with pytest.raises(AssertionError, match=r"slope: left − right is -x, not 0"):
+        proof.equal("slope", sp.Derivative(height, x), speed, where={height: x**2, speed: 3 * x})
+    proof.equal("rest", height, 0, where={height: sp.sin(x) ** 2 + sp.cos(x) ** 2 - 1})
+    proof.equal("number", sp.Integral(x, (x, 0, 1)), sp.Rational(1, 2))
+    slope, rest, number = (formula for _, formula in proof.shown())
+    assert (slope.lhs, slope.rhs) == (sp.Derivative(height, x), speed)
+    assert (rest.lhs, rest.rhs) == (height, 0)
+    assert (number.lhs, number.rhs) == (sp.Integral(x, (x, 0, 1)), sp.Rational(1, 2))
+
+
+@pytest.mark.parametrize("name", ["a4_inertia", "a7_edge", "a8_warmup"])
+def test_each_step_is_an_equation_that_fits_a_line(name):
+    """Protects readers of a proof from steps without a formula, from bare expressions, and from long ones."""
+    script = importlib.import_module(f"derivations.{name}")
+    for claim, formula in script.PROOF.shown():
+        assert isinstance(formula, sp.Equality), claim
+        assert formula.lhs != formula.rhs, claim
+        assert sum(1 for _ in sp.preorder_traversal(formula)) < 60, claim
+
+
 def test_independent_of_the_library():
     """Protects the proofs' independence: no file imports selfstab."""
     for path in HOME.glob("*.py"):

@@ -2,6 +2,7 @@
 
 import ast
 import html
+import json
 import re
 import unicodedata
 import xml.etree.ElementTree as ET
@@ -32,6 +33,7 @@ def shown(text):
         ("a' + κa'' = ya,    y' = −a²/2, with ρ = 1", ["a'+κa''=ya", "y'=−a²/2", "ρ=1"]),
         ("the drop is 2y₀G(κ) up to terms of order ρ²κ³.", ["2y₀G(κ)", "ρ²κ³"]),
         ("y = −y₀ tanh rt falls", ["y=−y₀tanhrt"]),
+        ("by 2y0 G(κ), as in A1, is below GD's", ["2y₀", "G(κ)"]),
         ("No formula at all, and 3.5 percent of 12.", []),
     ],
 )
@@ -44,6 +46,10 @@ def test_formulas_are_found(text, expected):
     ("text", "inner"),
     [
         ("x_{t+1}", "<msub><mi>x</mi><mrow><mi>t</mi><mo>+</mo><mn>1</mn></mrow></msub>"),
+        (
+            "Σ_(j<=1)",
+            "<msub><mi mathvariant='normal'>Σ</mi><mrow><mi>j</mi><mo>≤</mo><mn>1</mn></mrow></msub>",
+        ),
         ("y_f²", "<msubsup><mi>y</mi><mrow><mi>f</mi></mrow><mrow><mn>2</mn></mrow></msubsup>"),
         ("√(2α)", "<msqrt><mn>2</mn><mi>α</mi></msqrt>"),
         ("S*", "<msup><mi>S</mi><mrow><mo>*</mo></mrow></msup>"),
@@ -79,6 +85,19 @@ def test_no_sign_is_lost(path):
     for text in texts:
         written = "".join(ET.fromstring(f"<p>{prose.typeset(text)}</p>").itertext())
         assert sorted(letters(written)) == sorted(letters(text))
+
+
+def test_predictions_are_typeset():
+    """Protects the tables of results: no sign is lost, and no script, root or y0 is left as plain text."""
+    table = DERIVATIONS.parent / "docs" / "theory" / "predictions.json"
+    columns = json.loads(table.read_text(encoding="utf-8"))["data_vars"]
+    texts = {text for name in ("statement", "where", "small_parameter") for text in columns[name]["data"]}
+    assert len(texts) > 100
+    for text in texts:
+        root = ET.fromstring(f"<p>{prose.typeset(text)}</p>")
+        assert sorted(letters("".join(root.itertext()))) == sorted(letters(text))
+        plain = "".join(piece for run, formula in prose.formulas(text) if not formula for _, piece in run)
+        assert not re.search(r"(?<![a-z]{3})[_²³]|[√^]|y0|y₀", plain), text
 
 
 def letters(text):

@@ -19,7 +19,14 @@ def test_warmup_follows_the_derivation(at_50_digits):
         excess = 10.0 ** rng.uniform(-12.0, 1.5)
         lr, noise, ramp, sharpness = 10.0 ** rng.uniform(-6.0, 1.0, 4)
         start, end, steps = rng.uniform([0.0, 0.6, 1.0], [0.5, 1.0, 1e4])
-        values = {"beta": momentum, "epsilon": excess, "eta": lr, "sigma": noise, "v": ramp, "S": sharpness}
+        values = {
+            "beta": momentum,
+            "epsilon": excess,
+            "eta": lr,
+            "sigma": noise,
+            "epsilondot": ramp,
+            "S": sharpness,
+        }
         values |= {"eta_0": start, "eta_1": end, "W": steps}
         growth = float(at_50_digits(a8_warmup.RESULTS["accumulated_growth"], **values))
         for got, name in (
@@ -29,8 +36,8 @@ def test_warmup_follows_the_derivation(at_50_digits):
         ):
             expected = float(at_50_digits(a8_warmup.RESULTS[name], **values))
             np.testing.assert_allclose(got, expected, rtol=1e-12)
-        values["v"] = growth / 20.0
-        got = theory.ramp_amplitude(excess, 1.0, momentum, values["v"])
+        values["epsilondot"] = growth / 20.0
+        got = theory.ramp_amplitude(excess, 1.0, momentum, values["epsilondot"])
         expected = float(at_50_digits(a8_warmup.RESULTS["ramp_amplitude"], **values))
         np.testing.assert_allclose(got, expected, rtol=1e-12)
 
@@ -50,7 +57,7 @@ def test_onset_approaches_both_limits():
         ("slow_onset", 0.5, (1e-10, 1e-8), 0.5),
         ("fast_onset", 1.0 - 1e-7, (1e-15, 1e-13), -1.0 / 3.0),
     ):
-        limit = sp.lambdify(sp.symbols("v Lambda beta", positive=True), a8_warmup.RESULTS[name])
+        limit = sp.lambdify(sp.symbols("epsilondot Lambda beta", positive=True), a8_warmup.RESULTS[name])
         errors = [abs(limit(r, 10.0, momentum) / theory.onset_excess(10.0, momentum, r) - 1.0) for r in ramps]
         assert max(errors) < 0.05
         assert np.log(errors[1] / errors[0]) / np.log(ramps[1] / ramps[0]) == pytest.approx(order, abs=0.03)
@@ -112,5 +119,5 @@ def test_drop_of_a_delayed_catapult():
         found = theory.warmup_drop(sharpness, 1e-200, momentum, ramp, b2)
         onset = theory.warmup_onset(sharpness, 1e-200, momentum, ramp, b2)
         gain = np.log(theory.max_displacement(sharpness * onset / (1.0 + onset), b2) / 1e-200)
-        limit = sp.lambdify(sp.symbols("S v Lambda beta c", positive=True), a8_warmup.RESULTS[name])
+        limit = sp.lambdify(sp.symbols("S epsilondot Lambda beta c", positive=True), a8_warmup.RESULTS[name])
         assert found == pytest.approx(limit(sharpness, ramp, gain, momentum, 3.32745265), rel=0.02), name
