@@ -11,6 +11,7 @@ from selfstab.observables.kinds import Records, Swing, smoothed, white_noise
 from selfstab.records.comparison.cautions import CAUTIONS
 from selfstab.records.comparison.edge_cycles import slope
 from selfstab.records.comparison.laws import HeavyBallLaws, Laws
+from selfstab.records.comparison.stable_rises import stable_rise_of
 from selfstab.records.read import matching_sharpness
 from selfstab.validation import Array
 
@@ -48,6 +49,7 @@ class Measurements:
 
     def __init__(self, data: xarray.Dataset, laws: Laws, notes: list[str]) -> None:
         matching = matching_sharpness(data)
+        self.preconditioned = matching != "sharpness"
         self.known = np.flatnonzero(np.isfinite(data[matching].values))
         at = data.isel(step=self.known)
         self.steps, self.sharpness, self.limits = (
@@ -88,6 +90,17 @@ class Measurements:
         """Return the records as swings are looked for in."""
         known = self.momentum if isinstance(self.laws, HeavyBallLaws) and not self.lookahead else None
         return Records(self.steps, self.sharpness, self.limits, self.loss, known, diverged)
+
+    def stable_rise(self) -> list[str]:
+        """Return sentences on a large rise of the loss below the threshold, if there is one."""
+        if self.preconditioned:  # a preconditioner that changes moves the loss, too
+            return []
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = self.smooth / self.limits
+        rise = stable_rise_of(
+            self.steps, ratios, self.momentum, self.lookahead, self.loss_steps, self.losses
+        )
+        return [] if rise is None else rise.sentences
 
     def _at(self, step: float) -> int:
         return int(np.searchsorted(self.positions, step))
