@@ -222,7 +222,7 @@ def _known_by_name(
     free = [name for name in candidates if name not in names.values()]
     if role == "step":
         return _step(table, free, names.get("sharpness", ""))
-    known = roles.known(role, free)
+    known = roles.known(role, _beside_the_sharpness(role, table, free, names) or free)
     sure = [name for name in free if rank(role, name) in (0, 1)] or known
     dimensions = dict.fromkeys(table.dimensions.get(name) for name in sure)
     if len(dimensions) > 1:
@@ -232,6 +232,39 @@ def _known_by_name(
     if len(known) > 1 and not _equal(table, known):
         raise ColumnError(f"run must have one column for {role}, got {', '.join(known)}", role)
     return {role: known[0]} if known else {}
+
+
+def _beside_the_sharpness(
+    role: str, table: Table, candidates: list[str], names: Mapping[str, str]
+) -> list[str]:
+    """Return the candidates for a role that were recorded with the sharpness, by the prefix of their names.
+
+    They hold in most rows where the sharpness does. "selfstab/loss" is the loss of the weights of
+    "selfstab/sharpness"; "train_loss" beside them may be a mean, or that of the weights before.
+    """
+    sharpness = names.get("sharpness", "")
+    prefix = roles.prefix(sharpness)
+    if not prefix:
+        return []
+    rows = _has_numbers(table, sharpness)
+    return [
+        name
+        for name in candidates
+        if roles.prefix(name) == prefix
+        and rank(role, name) is not None
+        and table.size(name) == rows.size
+        and 2 * np.sum(_has_numbers(table, name) & rows) >= max(rows.sum(), 1)
+    ]
+
+
+def _has_numbers(table: Table, name: str) -> Any:
+    """Return in which rows of a column there is a number; in none if it holds others than numbers."""
+    try:
+        values = numbers(name, table.columns[name])
+    except ValueError:
+        values = np.empty(0)
+    size = table.size(name)
+    return ~np.isnan(values) if values.shape == (size,) else np.zeros(size, dtype=bool)
 
 
 def _equal(table: Table, names: list[str]) -> bool:

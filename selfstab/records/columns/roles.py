@@ -81,6 +81,8 @@ _PART: Final = re.compile(r"(layer|block|conv|fc|linear|head|attn|embed)s?\d*")
 
 _BRACKETS: Final = re.compile(r"(.*\S)\s*[\[(]([^\[\]()]*)[\])]\s*")
 
+_PREFIX: Final = re.compile(r".*[/|:.](?=[^/|:.]+$)")
+
 _GROUP: Final = re.compile(r"(pg|group)?\d+")
 
 _LONGEST: Final = 200
@@ -177,6 +179,16 @@ def known(role: str, names: Iterable[str]) -> list[str]:
     ranks = {name: place for name in names if (place := rank(role, name)) is not None}
     best = min(ranks.values(), default=None)
     return [name for name, place in ranks.items() if place == best]
+
+
+def prefix(name: str) -> str:
+    """Return what stands in front of the last part of a column's name, with its sign; empty if nothing does.
+
+    >>> prefix("selfstab/sharpness"), prefix("sharpness")
+    ('selfstab/', '')
+    """
+    match = _PREFIX.match(name)
+    return match[0] if match else ""
 
 
 def counts_epochs(name: str) -> bool:

@@ -218,7 +218,7 @@ def analyze(
     out["plateau_ratio"].attrs.update(
         long_name="S/S* where the sharpness levels off away from the threshold, NaN if it does not", units="1"
     )
-    notes += [] if plateau is None else plateau.sentences
+    notes += record.stable_rise() if plateau is None else plateau.sentences
     out.attrs.update(notes=json.dumps(notes, ensure_ascii=False), versions=versions())
     return Analysis(out.data_vars, out.coords, out.attrs)
 

@@ -29,6 +29,7 @@ CAUTIONS: Final = {
     "growth_differs": "the swing did not grow as the recorded sharpness and lr predict",
     "sharpening_unknown": "too few records beside the swing show whether the sharpness rises by itself",
     "other_scale": "the sharpness levels off away from the threshold: one of the two is of another scale",
+    "gap": "the sharpness is not recorded during a part of the swing: y0, crossing and drop may be off",
 }
 """Reasons not to trust the law's prediction for a catapult; a catapult may have several."""
 
@@ -48,6 +49,7 @@ WORDS: Final = {
     "growth_differs": "growth differs",
     "sharpening_unknown": "sharpening unknown",
     "other_scale": "another scale",
+    "gap": "gap in the swing",
 }
 """What a caution is called in a report."""
 
@@ -67,6 +69,7 @@ MEASURED: Final = {
     "growth_differs": "{:.2g} times the predicted rate",
     "sharpening_unknown": "{:.0f} records before the onset",
     "other_scale": "at {:.3g} times the threshold",
+    "gap": "of {:.0f} steps",
 }
 """How the number that a caution goes by is written."""
 

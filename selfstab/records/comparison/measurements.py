@@ -11,6 +11,7 @@ from selfstab.observables.kinds import Records, Swing, smoothed, white_noise
 from selfstab.records.comparison.cautions import CAUTIONS
 from selfstab.records.comparison.edge_cycles import slope
 from selfstab.records.comparison.laws import HeavyBallLaws, Laws
+from selfstab.records.comparison.stable_rises import stable_rise_of
 from selfstab.records.read import matching_sharpness
 from selfstab.validation import Array
 
@@ -27,6 +28,7 @@ _DIFFERS: Final = 0.35
 
 ALONG_CATAPULT: Final = {
     "steps_above": ("steps from onset to crossing", "step"),
+    "loss_spike": ("largest loss minus the least between onset and peak, by all records of the loss", "loss"),
     "lr": ("learning rate at the step of y0", "1/sharpness"),
     "momentum": ("momentum at the step of y0", "1"),
     "inertia_number": ("kappa", "1"),
@@ -47,6 +49,7 @@ class Measurements:
 
     def __init__(self, data: xarray.Dataset, laws: Laws, notes: list[str]) -> None:
         matching = matching_sharpness(data)
+        self.preconditioned = matching != "sharpness"
         self.known = np.flatnonzero(np.isfinite(data[matching].values))
         at = data.isel(step=self.known)
         self.steps, self.sharpness, self.limits = (
@@ -59,6 +62,7 @@ class Measurements:
         self.positions = self.steps.astype(np.float64)
         self.laws, self.lookahead = laws, laws.lookahead if isinstance(laws, HeavyBallLaws) else 0.0
         self.smooth = smoothed(self.sharpness, np.diff(self.steps))
+        self.stride = float(np.median(np.diff(self.steps)))
         self.even = float((np.diff(self.steps) % 2 == 0).mean())
         self.one_sided = self.even > 0.5
         self.noise = white_noise(self.smooth)
@@ -86,6 +90,17 @@ class Measurements:
         """Return the records as swings are looked for in."""
         known = self.momentum if isinstance(self.laws, HeavyBallLaws) and not self.lookahead else None
         return Records(self.steps, self.sharpness, self.limits, self.loss, known, diverged)
+
+    def stable_rise(self) -> list[str]:
+        """Return sentences on a large rise of the loss below the threshold, if there is one."""
+        if self.preconditioned:  # a preconditioner that changes moves the loss, too
+            return []
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = self.smooth / self.limits
+        rise = stable_rise_of(
+            self.steps, ratios, self.momentum, self.lookahead, self.loss_steps, self.losses
+        )
+        return [] if rise is None else rise.sentences
 
     def _at(self, step: float) -> int:
         return int(np.searchsorted(self.positions, step))
@@ -132,6 +147,7 @@ class Measurements:
             **{name: value for name, value in law.items() if name != "spike"},
         }
         row |= dict.fromkeys(("growth", "predicted_growth", "stabilization", "predicted_loss_spike"), np.nan)
+        row["loss_spike"] = self._height(onset, end, catapult["loss_spike"])
         rise = 0.0 if np.isnan(rate) else rate * float(self.steps[died] - self.steps[top])
         if self.losses.size:
             self._spike(row, law["spike"], onset, self.steps[[died, end - 1]], drop + max(rise, 0.0))
@@ -146,6 +162,7 @@ class Measurements:
             rise = float(np.nanmax(others)) * float(self.steps[died] - self.steps[top])
         unknown = bool(np.isnan(rate) and np.isnan(others).all())
         second = self.second is not None and self.second[onset : died + 1] > self.limits[onset : died + 1]
+        gap = float(np.diff(self.steps[max(onset - 1, 0) : died + 1]).max())
         differs = np.log(row["growth"]) / np.log(row["predicted_growth"])
         numbers = {
             "large_drop": drop / abs(here),
@@ -163,6 +180,7 @@ class Measurements:
             "growth_differs": differs,
             "sharpening_unknown": onset - begin,
             "other_scale": self.plateau_ratio,
+            "gap": gap,
         }
         holds = {
             "large_drop": not max(drop, row["predicted_drop"]) <= _SMALL * abs(here),
@@ -180,10 +198,21 @@ class Measurements:
             "growth_differs": bool(np.isfinite(row["growth"])) and not abs(differs - 1.0) <= _DIFFERS,
             "sharpening_unknown": unknown,
             "other_scale": bool(np.isfinite(self.plateau_ratio)),
+            "gap": gap > max(2.0 * self.stride, row["steps_above"] / _FEWEST),
         }
         row["cautions"] = sum(2**k for k, name in enumerate(CAUTIONS) if holds[name])
         row |= {f"caution {name}": float(number) for name, number in numbers.items()}
         return row
+
+    def _height(self, onset: int, end: int, at_records: float) -> float:
+        """Return the loss's spike between two records of the sharpness, by all records of the loss."""
+        if self.loss is None:
+            return at_records
+        first, last = self.steps[[onset, end - 1]]
+        between = self.loss_steps[(self.loss_steps >= first) & (self.loss_steps <= last)]
+        losses = np.interp(np.union1d(self.steps[onset:end], between), self.loss_steps, self.losses)
+        peak = int(np.argmax(losses))
+        return float(losses[peak] - losses[: peak + 1].min())
 
     def _spike(self, row: dict[str, float], law: float, onset: int, calm: Array, pushed: float) -> None:
         """Fill in what the loss's spike says: the growth, b² by its area, and its height by that."""

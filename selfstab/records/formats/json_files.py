@@ -12,6 +12,7 @@ from selfstab.records import settings_files, trees
 from selfstab.records.formats.base import Format, Match, ReadError, Table
 from selfstab.records.formats.registry import register
 from selfstab.records.frames import tag_of_path
+from selfstab.records.recording.writers import PREFIX
 
 _BYTES_EACH: Final = 12
 """Bytes of memory for a byte of text: a number of Python takes 24 bytes, and three of text at least."""
@@ -137,6 +138,8 @@ class TrainerState(Format):
             "Trainer's log does not say which optimizer: AdamW, its default, has another threshold.",
         )
         every = state.get("logging_steps")
-        if isinstance(every, int | float) and every > 1 and any("loss" in row for row in rows):
+        names = {name for row in rows for name in row}
+        own = f"{PREFIX}loss" in names  # of the weights as they are, which goes before Trainer's
+        if isinstance(every, int | float) and every > 1 and "loss" in names and not own:
             notes = (*notes, f"Trainer's loss is the mean of the last {every:g} steps: spikes are lowered.")
         return replace(trees.table(rows), attributes=attributes, notes=notes)
