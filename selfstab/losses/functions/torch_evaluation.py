@@ -22,14 +22,17 @@ _KINKS: Final = ("Abs", "AdaptiveMaxPool", "Amax", "Amin", "Clamp", "FractionalM
 
 
 @contextmanager
-def buffers() -> Iterator[None]:
-    """Leave the buffers of all modules that are called as they were."""
+def buffers() -> Iterator[Callable[[], list[str]]]:
+    """Leave the buffers of all modules that are called as they were.
+
+    Yields a function () → the classes of modules in training mode whose buffers have changed since.
+    """
     import torch
     from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
     called: set[int] = set()
     outermost: dict[int, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
-    copies: dict[int, tuple[Any, Any]] = {}
+    copies: dict[int, tuple[Any, Any, Any]] = {}
 
     def keep(module: Any, _: Any) -> None:
         if id(module) in called:
@@ -42,7 +45,7 @@ def buffers() -> Iterator[None]:
                 own.append((part._buffers, members))
             for buffer in members.values():
                 if id(buffer) not in copies:
-                    copies[id(buffer)] = buffer, buffer.detach().clone()
+                    copies[id(buffer)] = buffer, buffer.detach().clone(), part
         outermost[id(module)] = own
 
     def give_back(module: Any, _: Any, __: Any) -> None:
@@ -51,6 +54,14 @@ def buffers() -> Iterator[None]:
             for name, buffer in members.items():
                 if names.get(name) is not buffer:
                     names[name] = buffer
+
+    def changed() -> list[str]:
+        modules = [
+            module
+            for buffer, copy, module in copies.values()
+            if module.training and not torch.equal(buffer.detach(), copy)
+        ]
+        return sorted({type(module).__name__ for module in modules})
 
     with ExitStack() as stack:
         if _is_compiling():
@@ -62,10 +73,10 @@ def buffers() -> Iterator[None]:
         stack.callback(register_module_forward_pre_hook(keep).remove)
         stack.callback(register_module_forward_hook(give_back, always_call=True).remove)
         try:
-            yield
+            yield changed
         finally:
             with torch.no_grad():
-                for buffer, copy in copies.values():
+                for buffer, copy, _ in copies.values():
                     # Through .data: graphs that hold the buffer are still good, since its value is again what it was.
                     buffer.data.copy_(copy)
 
@@ -84,6 +95,10 @@ def twice_differentiable() -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
+        torch.clear_autocast_cache()
+        stack.callback(torch.clear_autocast_cache)
+        stack.callback(torch.set_autocast_cache_enabled, torch.is_autocast_cache_enabled())
+        torch.set_autocast_cache_enabled(False)
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         if hasattr(attention, "_sdpa_kernel"):  # what sdpa_kernel sets the kernels by
             stack.enter_context(patch.object(attention, "_sdpa_kernel", lambda *_, **__: None))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from selfstab import validation
 from selfstab.records.recording.recorder import Recorder
 from selfstab.records.recording.writers import PREFIX
@@ -85,13 +83,7 @@ class LightningCallback(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint keeps of the record, in numbers and tensors."""
-        import torch
-
-        if self.recorder is None:
-            return {}
-        state = self.recorder.state_dict()
-        # Arrays of NumPy are none of what torch.load takes for safe.
-        return {name: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for name, v in state.items()}
+        return {} if self.recorder is None else self.recorder.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take what a checkpoint keeps, for the run that is about to begin."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from selfstab.losses.functions import differences, torch_evaluation
-from selfstab.losses.functions.random_states import generators_of
+from selfstab.losses.functions.random_states import generators_of, random_states
 from selfstab.losses.functions.torch_double import in_float64
 from selfstab.records.recording.torch_closures import Closure, Part
 from selfstab.records.recording.torch_vectors import WeightVectors
@@ -97,14 +97,27 @@ class LossDerivatives:
     def value(self) -> float:
         """Return the loss alone, and leave random states moved."""
         with torch_evaluation.buffers(), torch_evaluation.twice_differentiable():
-            whole = self._closure.whole()
-            if not isinstance(whole, Iterator):
-                return float(whole.detach())
-            losses = []
-            while (part := next(whole, None)) is not None:
-                losses.append((float(part.loss.detach()), part.weight))
-                del part
-            return _mean(losses)
+            return self._value()
+
+    def _value(self) -> float:
+        whole = self._closure.whole()
+        if not isinstance(whole, Iterator):
+            return float(whole.detach())
+        losses = []
+        while (part := next(whole, None)) is not None:
+            losses.append((float(part.loss.detach()), part.weight))
+            del part
+        return _mean(losses)
+
+    def modules_that_change(self) -> list[str]:
+        """Return the classes of modules in training mode whose buffers an evaluation changes."""
+        with (
+            random_states(self.generators),
+            torch_evaluation.buffers() as changed,
+            torch_evaluation.twice_differentiable(),
+        ):
+            self._value()
+            return changed()
 
     def gradient(self, vectors: WeightVectors) -> tuple[float, Any]:
         """Return the loss and the gradient, one vector."""

@@ -80,9 +80,20 @@ def try_products(loss: LossDerivatives, vectors: WeightVectors, gradient: Any, d
     if not differences.symmetric(lambda v: loss.by_difference(vectors, v), direction):
         raise ValueError(
             "closure must be differentiable twice by autograd, got products that are no derivatives of a gradient"
-            + (f" ({obstacle})" if obstacle else ": leave out detach, no_grad and stop-gradients")
+            + (f" ({obstacle})" if obstacle else f": {_remedy(loss)}")
         )
     loss.by_differences = True
+
+
+def _remedy(loss: LossDerivatives) -> str:
+    """Return what gives a closure's gradient derivatives; a module in training mode may detach what it changes."""
+    remedy = "leave out detach, no_grad and stop-gradients"
+    modules = loss.modules_that_change()
+    return (
+        f"call .eval() on the model, whose {modules[0]} is in training mode, or {remedy}"
+        if modules
+        else remedy
+    )
 
 
 def check_draws(loss: LossDerivatives, vectors: WeightVectors, first: Evaluation) -> None:

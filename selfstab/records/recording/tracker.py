@@ -133,7 +133,7 @@ class SharpnessTracker:
         with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
             try:
                 if dimension <= DENSE_UP_TO:
-                    return self._dense(images, dimension)
+                    return self._dense(images, dimension, vector or np.asarray)
                 return self._warm(images, dimension, vector)
             except NotFiniteError:
                 return Measurement(np.nan, np.nan, np.nan, np.nan, np.nan, images.count)
@@ -142,16 +142,16 @@ class SharpnessTracker:
         """Return the last eigenvector of a finite Hessian, of either sign, in NumPy; None before the first."""
         return host(self.vectors[0]) if self.vectors else None
 
-    def _dense(self, images: _Images, dimension: int) -> Measurement:
+    def _dense(self, images: _Images, dimension: int, vector: Callable[[Array], Any]) -> Measurement:
         """Return the sharpness from the whole Hessian; its error is rounding, no more than the residual."""
         if self.second and dimension > 1:
             pairs = top_eigenpairs(images.in_numpy, 2, dimension)
-            self.vectors = [*pairs.vectors]
+            self.vectors = [vector(row) for row in pairs.vectors]
             residual = float(pairs.residuals[0])
             first, second = map(float, pairs.values)
             return Measurement(first, second, residual, residual, np.nan, images.count)
         pair = top_eigenpair(images.in_numpy, dimension)
-        self.vectors = [pair.vector]
+        self.vectors = [vector(pair.vector)]
         return Measurement(pair.value, np.nan, pair.residual, pair.residual, np.nan, images.count)
 
     def _warm(self, images: _Images, dimension: int, vector: Callable[[Array], Any] | None) -> Measurement:

@@ -513,3 +513,19 @@ def test_weights_on_top_of_decay_and_of_several_shapes(torch):
     recorder.log(0)
     top = np.linalg.eigvalsh(matrix.numpy())[-1] + 0.5
     assert recorder.dataset().sharpness.values == pytest.approx([top], rel=1e-12)
+
+
+@pytest.mark.parametrize("size", [3, 200])
+def test_a_state_is_kept_by_torch_without_classes(torch, tmp_path, size):
+    """Protects ``torch.load``, which refuses arrays of NumPy: those of small models were such."""
+    model = torch.nn.Linear(size, 1)
+    x = torch.randn(20, size)
+    recorder = ss.Recorder.for_torch(
+        closure=lambda: model(x).square().mean(), optimizer=sgd(torch, model.parameters())
+    )
+    recorder.log(0)
+    torch.save(recorder.state_dict(), tmp_path / "state.pt")
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert state["vectors.sharpness"].shape[1] == size + 1
+    recorder.load_state_dict(state)
+    assert recorder.log(1)["sharpness"] == pytest.approx(float(recorder.dataset().sharpness[0]), rel=1e-4)

@@ -283,3 +283,39 @@ def test_batches_are_tried_as_the_loss_is(torch):
     assert torch.equal(norm.running_mean, mean)
     with pytest.raises(TypeError, match=r"batch_loss must return a scalar tensor.* take its mean or sum"):
         batch_sharpness(lambda batch: model(batch[0]))
+
+
+def test_autocast_about_a_record_is_no_other_loss(torch):
+    """Protects records within autocast, whose cache of cast weights hid that they move."""
+    model, x, y = network(torch)
+
+    def within():
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return mse(model, x, y)
+
+    def record(closure):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        return ss.Recorder.for_torch(closure=closure, optimizer=optimizer).log(0)
+
+    alone = record(within)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        before = model(x)
+        assert record(lambda: mse(model, x, y)) == alone
+        assert torch.is_autocast_cache_enabled()
+        assert torch.equal(model(x), before)
+
+
+def test_a_module_that_changes_in_training_mode_is_named(torch):
+    """Protects the remedy where what is detached is in PyTorch's own code, as in spectral_norm."""
+    torch.manual_seed(0)
+    norm = torch.nn.utils.spectral_norm
+    model = torch.nn.Sequential(norm(torch.nn.Linear(5, 8)), torch.nn.Tanh(), norm(torch.nn.Linear(8, 4)))
+    x, y = torch.randn(20, 5), torch.randn(20, 4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    recorder = ss.Recorder.for_torch(closure=lambda: mse(model, x, y), optimizer=optimizer)
+    with pytest.raises(
+        ValueError, match=r"call \.eval\(\) on the model, whose Linear is in training mode, or leave"
+    ):
+        recorder.log(0)
+    model.eval()
+    assert recorder.log(0)["sharpness"] > 0.0

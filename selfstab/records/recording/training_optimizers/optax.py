@@ -27,25 +27,15 @@ from selfstab.records.recording.training_optimizers.base import (
     per_weight,
     several_momenta,
 )
+from selfstab.records.recording.training_optimizers.optax_states import (
+    UNKNOWN,
+    Place,
+    check_state,
+    places_of,
+    with_leaves,
+    without_variables,
+)
 from selfstab.validation import Array
-
-ROLES: Final = {
-    ("TraceState", "trace"): "mean",
-    ("EmaState", "ema"): "mean",
-    ("ScaleByAdamState", "mu"): "mean",
-    ("ScaleByAdamState", "nu"): "square",
-    ("ScaleByAmsgradState", "mu"): "mean",
-    ("ScaleByAmsgradState", "nu"): "square",
-    ("ScaleByAmsgradState", "nu_max"): "largest",
-    ("ScaleByRmsState", "nu"): "square",
-    ("ScaleByRmsWithCountState", "nu"): "square",
-    ("ScaleByRStdDevState", "mu"): "centre",
-    ("ScaleByRStdDevState", "nu"): "square",
-    ("ScaleByRStdDevWithCountState", "mu"): "centre",
-    ("ScaleByRStdDevWithCountState", "nu"): "square",
-    ("ScaleByRssState", "sum_of_squares"): "square",
-}
-"""What each array of a state is, by the state's class and the field: such as a mean of gradients or of squares."""
 
 NOT_LINEAR: Final = (
     "optimizer must answer gradients linearly where its mean squares stand still, apart from clipping, and this one "
@@ -65,16 +55,6 @@ _LARGE: Final = 1e20
 
 _EXACT: Final = {"float64": 1e-9, "float32": 1e-4}
 """Of the update: how far it may be from linear."""
-
-
-@dataclass(frozen=True)
-class _Place:
-    """An array of a state: its role, which of the parameters' arrays it is of, and its state's class and count."""
-
-    role: str
-    parameter: int
-    kind: str
-    count: Any = None
 
 
 @dataclass(frozen=True)
@@ -116,15 +96,16 @@ def of_transformation(transformation: Any) -> Callable[..., OptimizerReading]:
             + validation.shown(transformation)
         )
     update = jax.jit(transformation.update)
+    checked: list[Any] = []
 
     def read(parameters: Any, state: Any, gradient: Callable[[], Any]) -> OptimizerReading:
-        if state is None:
-            raise ValueError("state must be given to log, the optimizer's before the update, got None")
-        if hasattr(state, "inner_opt_state"):
-            raise ValueError(
-                "optimizer must be the one within MultiSteps, with state=state.inner_opt_state where it steps"
-            )
-        return _read(update, parameters, state, gradient())
+        own, state = without_variables(parameters), without_variables(state)
+        leaves, structure = jax.tree_util.tree_flatten((own, state))
+        kind = structure, [np.shape(leaf) for leaf in leaves]
+        if kind not in checked:
+            check_state(transformation, own, state)
+            checked[:] = [kind]
+        return _read(update, own, state, without_variables(gradient()))
 
     return read
 
@@ -133,7 +114,7 @@ def _read(update: Any, parameters: Any, state: Any, gradient: Any) -> OptimizerR
     import jax
     from jax.flatten_util import ravel_pytree
 
-    places = _places(state, parameters)
+    places = places_of(state, parameters)
     leaves = jax.tree_util.tree_leaves(parameters)
     sizes = [leaf.size for leaf in leaves]
     rules = _rules(update, parameters, state, places)
@@ -195,73 +176,10 @@ def _adaptive(rule: _Rule, momentum: float, lookahead: float) -> tuple[Optimizer
     return RMSProp(1.0, rule.beta2, rule.eps, momentum, counted), 1.0
 
 
-# -- what a state holds ------------------------------------------------------------------------------------------------
-
-
-def _places(state: Any, parameters: Any) -> dict[str, _Place]:
-    """Return the arrays of a state that are of the parameters' shapes, by path."""
-    import jax
-
-    known = {
-        jax.tree_util.keystr(path): k
-        for k, (path, _) in enumerate(jax.tree_util.tree_flatten_with_path(parameters)[0])
-    }
-    places = {}
-    for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
-        node, place = state, None
-        for depth, key in enumerate(path):
-            name = getattr(key, "name", None)
-            role = ROLES.get((type(node).__name__, str(name)))
-            rest = jax.tree_util.keystr(path[depth + 1 :])
-            if role is not None and rest in known:
-                count = node.count if "count" in node._fields else None  # a tuple has a method of this name
-                place = _Place(role, known[rest], type(node).__name__, count)
-                break
-            node = (
-                getattr(node, name) if name is not None else node[getattr(key, "key", getattr(key, "idx", 0))]
-            )
-        if place is not None:
-            places[jax.tree_util.keystr(path)] = place
-        elif np.ndim(leaf):
-            raise ValueError(
-                "optimizer must be made of Optax's sgd, adam, adamw, rmsprop, adagrad, amsgrad, trace, ema, weight "
-                f"decay, schedules and clipping, got a state {_owner(state, path)} that is none of theirs"
-            )
-    return places
-
-
-def _owner(state: Any, path: Any) -> str:
-    """Return the class and field that hold an array."""
-    node, owner = state, jax_name(path)
-    for key in path:
-        name = getattr(key, "name", None)
-        if name is not None and type(node).__name__.endswith("State"):
-            owner = f"{type(node).__name__}.{name}"
-        node = getattr(node, name) if name is not None else node[getattr(key, "key", getattr(key, "idx", 0))]
-    return owner
-
-
-def jax_name(path: Any) -> str:
-    """Return a path in a tree as JAX writes it."""
-    import jax
-
-    return str(jax.tree_util.keystr(path))
-
-
-def _with(state: Any, places: Mapping[str, _Place], leaf_of: Callable[[Any, _Place | None, str], Any]) -> Any:
-    """Return a state whose arrays are others, by role."""
-    import jax
-
-    return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: leaf_of(leaf, places.get(jax.tree_util.keystr(path)), jax.tree_util.keystr(path)),
-        state,
-    )
-
-
 # -- the rule of each array of weights ---------------------------------------------------------------------------------
 
 
-def _rules(update: Any, parameters: Any, state: Any, places: Mapping[str, _Place]) -> list[_Rule]:
+def _rules(update: Any, parameters: Any, state: Any, places: Mapping[str, Place]) -> list[_Rule]:
     """Return the rule of each array of the parameters, from stand-ins of one number each, in float64."""
     import jax
     import jax.numpy as jnp
@@ -289,13 +207,13 @@ def _rules(update: Any, parameters: Any, state: Any, places: Mapping[str, _Place
             """Return −Δw, m' and the mean square of each array."""
             values = {"mean": mean, "square": square, "largest": 0.0, "centre": 0.0}
 
-            def leaf_of(leaf: Any, place: _Place | None, path: str) -> Any:
+            def leaf_of(leaf: Any, place: Place | None, path: str) -> Any:
                 if place is not None:
                     return stand_in(place.parameter, values[place.role])
                 array = jnp.asarray(leaf)
                 return array.astype(jnp.float64) if jnp.issubdtype(array.dtype, jnp.floating) else array
 
-            moved, after = update(tree(gradient), _with(state, places, leaf_of), tree(weight))
+            moved, after = update(tree(gradient), with_leaves(state, places, leaf_of), tree(weight))
             push = [-float(np.asarray(leaf).reshape(-1)[0]) for leaf in jax.tree_util.tree_leaves(moved)]
             remembered, squared = np.zeros(count), np.full(count, np.nan)
             for path, leaf in jax.tree_util.tree_flatten_with_path(after)[0]:
@@ -336,6 +254,8 @@ def _rules(update: Any, parameters: Any, state: Any, places: Mapping[str, _Place
             raise ValueError(
                 f"optimizer's decay of squares must be above 0, got {own:g}: a step is a sign then"
             )
+        if own >= 1.0 and place.kind in _COUNTED:  # Yogi moves squares by their signs
+            raise ValueError(f"{UNKNOWN}mean squares that do not decay, such as those of yogi")
         correction = 1.0 - own**steps if place.kind in _COUNTED else 1.0
         far = np.sqrt(_LARGE * (1.0 if sum_of_squares else own) / correction)
         mean_correction = 1.0 - float(a[k]) ** steps if place.kind in _CORRECTED else 1.0
@@ -381,7 +301,7 @@ def _decay(
 
 
 def _full(
-    update: Any, parameters: Any, state: Any, gradient: Any, places: Mapping[str, _Place]
+    update: Any, parameters: Any, state: Any, gradient: Any, places: Mapping[str, Place]
 ) -> tuple[Array, float]:
     """Return −dΔw/dg of each weight at the mean squares after this step, and by which factor gradients are clipped."""
     import jax
@@ -396,20 +316,20 @@ def _full(
     moved, behind = update(gradient, state, parameters)
     zero = jax.tree_util.tree_map(jnp.zeros_like, parameters)
     # A step without a gradient from ones has the decay of each mean square.
-    ones = _with(state, places, lambda leaf, place, _: leaf if place is None else jnp.ones_like(leaf))
+    ones = with_leaves(state, places, lambda leaf, place, _: leaf if place is None else jnp.ones_like(leaf))
     after, decays = by_path(behind), by_path(update(zero, ones, zero)[1])
 
     def frozen(share: float) -> Any:
         """Return the state from which a step without a gradient has the mean squares of this one."""
 
-        def leaf_of(leaf: Any, place: _Place | None, path: str) -> Any:
+        def leaf_of(leaf: Any, place: Place | None, path: str) -> Any:
             if place is None:
                 return leaf
             if place.role == "mean":
                 return share * leaf
             return after[path] if place.role == "largest" else after[path] / decays[path]
 
-        return _with(state, places, leaf_of)
+        return with_leaves(state, places, leaf_of)
 
     def response(share: float, force: Any) -> Any:
         """Return the step of weights and means that are this share of the actual ones, in one array."""

@@ -249,6 +249,8 @@ def test_what_is_not_understood_is_refused_in_one_line(optax):
     for transformation, message in (
         (optax.lion(1e-3), unknown + "ScaleByLionState.mu"),
         (optax.adabelief(1e-3), unknown + "ScaleByBeliefState.mu"),
+        (optax.yogi(1e-3), "optimizer must be made of .* got mean squares that do not decay"),
+        (optax.polyak_sgd(), "optimizer must take gradients, state and parameters alone, got .*'value'"),
         (optax.chain(optax.trace(0.9), optax.adam(1e-3)), "optimizer must keep one mean of gradients"),
         (optax.sign_sgd(1e-3), unlike),
         (optax.lamb(1e-2), unlike),
@@ -265,3 +267,45 @@ def test_what_is_not_understood_is_refused_in_one_line(optax):
         ss.Recorder.for_jax(loss, optimizer=optax.sgd(0.1)).log(0, parameters)
     with pytest.raises(ValueError, match="lr, momentum and lookahead must be left out beside optimizer"):
         ss.Recorder.for_jax(loss, optimizer=optax.sgd(0.1), lr=0.1)
+
+
+def test_a_state_of_another_optimizer_is_refused_in_one_line(optax):
+    """Protects loops from errors of Optax's own, and from the threshold of a state that is not the optimizer's."""
+    parameters = parameters_of(START)
+    others = jnp.ones(3)
+    foreign = "state must be that of optimizer.init"
+    adam, sgd = optax.adam(0.1), optax.sgd(0.1)
+    for transformation, state, message in (
+        (adam, sgd.init(parameters), foreign),
+        (adam, optax.sgd(0.1, momentum=0.9).init(parameters), foreign),
+        (sgd, adam.init(parameters), foreign),
+        (adam, adam.init(others), foreign),
+        (adam, 3, foreign),
+        (
+            optax.lookahead(sgd, 5, 0.5),
+            optax.lookahead(sgd, 5, 0.5).init(optax.LookaheadParams.init_synced(parameters)),
+            "optimizer must be made of .* got lookahead",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message) as raised:
+            ss.Recorder.for_jax(loss, optimizer=transformation).log(0, parameters, state=state)
+        assert "\n" not in str(raised.value)
+
+
+def test_states_of_flax_are_read(optax):
+    """Protects loops of nnx, whose variables of parameters and of states are of other classes."""
+    nnx = pytest.importorskip("flax.nnx")
+    model = nnx.Linear(3, 1, rngs=nnx.Rngs(0))
+    graph, weights = nnx.split(model)
+    x = jnp.arange(15.0).reshape(5, 3)
+
+    def mean(state):
+        return jnp.mean((nnx.merge(graph, state)(x) - 1.0) ** 2)
+
+    optimizer = nnx.Optimizer(model, optax.adam(0.1), wrt=nnx.Param)
+    rows = [
+        ss.Recorder.for_jax(mean, optimizer=optax.adam(0.1)).log(0, weights, state=state)
+        for state in (optimizer.opt_state, optax.adam(0.1).init(weights))
+    ]
+    assert rows[0] == rows[1]
+    np.testing.assert_allclose(rows[0]["max_stable_sharpness"], 38.0 / 0.1, rtol=1e-5)
