@@ -15,6 +15,7 @@ from selfstab.plotting.look import THEORY_COLOUR, styled
 from selfstab.plotting.methods import METHOD_COLOURS
 from selfstab.plotting.style import axes_or_new
 from selfstab.plotting.thresholds import DOUBTED
+from selfstab.plotting.ticks import name_log_ticks
 from selfstab.records.comparison.analyze import largest_of
 from selfstab.records.comparison.cautions import law_applies
 
@@ -226,6 +227,7 @@ def draw_spikes(data: xarray.Dataset, ax: Axes | None = None) -> Axes:
             top = _BLOWN_UP * float(np.median(positive))
             ax.set_ylim(top=top)
         ax.set(yscale="log")
+        name_log_ticks(ax.yaxis)
         bottom = max(0.5 * float(positive.min()), 1e-10 * top)
         ax.set_ylim(bottom=bottom)
         # Nor leave half of the picture empty, once it is below the axis.
@@ -295,7 +297,9 @@ def draw_measured_overshoot(data: xarray.Dataset, ax: Axes | None = None) -> Axe
             )
     if (kappa > 0).all():
         ax.set_xscale("log")
+        name_log_ticks(ax.xaxis)
     ax.set_yscale("log")
+    name_log_ticks(ax.yaxis)
     ax.set(xlabel=label_of("inertia_number"), ylabel=label_of("overshoot"))
     refresh_key(ax, new=new)
     return ax

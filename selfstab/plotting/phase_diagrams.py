@@ -16,6 +16,7 @@ from selfstab.plotting.look import BLANK, MARKERS, SEQUENTIAL, THEORY_COLOUR, st
 from selfstab.plotting.methods import is_heavy_ball, momentum_colours, optimizer_name
 from selfstab.plotting.style import axes_or_new
 from selfstab.plotting.thresholds import draw_inertia_lines, draw_lr_at_threshold
+from selfstab.plotting.ticks import name_log_ticks
 from selfstab.validation import Array
 
 if TYPE_CHECKING:
@@ -221,6 +222,8 @@ class _Map:
                 **{f"{word}scale": scale, f"{word}label": axis_label(self.data, name)},
                 **{f"{word}lim": (ends[0], ends[-1])},
             )
+            if scale == "log":
+                name_log_ticks(getattr(ax, f"{word}axis"))
 
 
 def _plane(ax: Axes, data: xarray.Dataset, contours: tuple[float, ...]) -> None:
@@ -233,6 +236,7 @@ def _plane(ax: Axes, data: xarray.Dataset, contours: tuple[float, ...]) -> None:
     ax.set(ylabel=label_of("excess", r"$\varepsilon=S/S^*-1$"), xlabel=label_of("momentum"))
     ticks = [b for b in _MOMENTUM_TICKS if momentum.min() <= b <= momentum.max()]
     ax.set_xticks([1.0 - b for b in ticks], [f"{b:g}" for b in ticks])
+    name_log_ticks(ax.yaxis)
     ax.minorticks_off()
 
 
@@ -389,6 +393,6 @@ def draw_overshoot(
         beyond = _EXTENDED[float(values.min()) < low, float(values.max()) > top]
         norm = LogNorm(low, top)
         mesh = ax.pcolormesh(*plane.edges(), values, cmap=SEQUENTIAL, norm=norm, rasterized=True)
-        ax.figure.colorbar(mesh, ax=ax, label=label_of("overshoot"), pad=0.02, extend=beyond)
+        name_log_ticks(ax.figure.colorbar(mesh, ax=ax, label=label_of("overshoot"), pad=0.02, extend=beyond))
     plane.dress(ax, contours)
     return ax

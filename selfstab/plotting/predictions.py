@@ -14,6 +14,7 @@ from selfstab.plotting.look import THEORY_COLOUR, styled
 from selfstab.plotting.methods import METHOD_COLOURS, MOMENTUM_COLOURS, method, momentum
 from selfstab.plotting.style import axes_or_new, line_properties
 from selfstab.plotting.thresholds import draw_threshold, largest
+from selfstab.plotting.ticks import name_log_ticks
 
 if TYPE_CHECKING:
     import xarray
@@ -129,6 +130,7 @@ def draw_prediction(
                 label="gradient flow")  # fmt: skip
     if of == "loss":
         ax.set_yscale("log", nonpositive="mask")
+        name_log_ticks(ax.yaxis)
     else:
         low, high = ax.get_ylim()
         if (heights := heights[np.isfinite(heights)]).size and np.ptp(heights) > 0.0:
@@ -141,7 +143,9 @@ def draw_prediction(
 def _room_for(data: xarray.Dataset, of: str, *more: float) -> float:
     """Return the largest value of the runs that ended, of every run's first record, and of what is drawn beside."""
     ended = data[of] if "diverged_at" not in data else data[of].where(data["diverged_at"].isnull())
-    return largest(np.concatenate([ended.values.ravel(), data[of].isel(record=slice(1)).values.ravel(), more]))
+    return largest(
+        np.concatenate([ended.values.ravel(), data[of].isel(record=slice(1)).values.ravel(), more])
+    )
 
 
 def _mark_divergences(data: xarray.Dataset, ax: Axes, of: str, against: str) -> None:
@@ -169,7 +173,9 @@ def _mark_divergences(data: xarray.Dataset, ax: Axes, of: str, against: str) -> 
         if (right := 1.5 * max(last)) > 0.0:  # thresholds go on where no run is left
             ax.set_xlim(-0.05 * right, right)
     if words:  # above the axes, where no legend covers them
-        ax.text(1.0, 1.02, "\n".join(words), ha="right", va="bottom", fontsize="small", transform=ax.transAxes)
+        ax.text(
+            1.0, 1.02, "\n".join(words), ha="right", va="bottom", fontsize="small", transform=ax.transAxes
+        )
 
 
 def _words_of_divergence(name: str, diverged: int, seeds: int) -> list[str]:
@@ -202,8 +208,9 @@ def draw_comparison(
     """Draw heavy ball beside gradient descent at the same threshold: the first seed strong, the others faint.
 
     A cross marks the last record of a run that diverged, and the picture says how many seeds did. The axis has room
-    for the runs that did not diverge, and for the first record of each. A new figure has a legend. Over effective time the threshold drawn is that of heavy ball
-    and of gradient descent at equal time; at equal steps the warmup ends sooner.
+    for the runs that did not diverge, and for the first record of each. A new figure has a legend. Over effective
+    time the threshold drawn is that of heavy ball and of gradient descent at equal time; at equal steps the warmup
+    ends sooner.
 
     Parameters
     ----------
@@ -275,6 +282,7 @@ def draw_comparison(
         inside = values[np.isfinite(values)]
         if inside.size and inside.min() > 0.0 and inside.max() > 10.0 * inside.min():
             ax.set_yscale("log")
+            name_log_ticks(ax.yaxis)
         top = _room_for(data, of)
         if "diverged_at" in data and largest(values) > 10.0 * top > 0.0:
             ax.set_ylim(top=10.0 * top)

@@ -18,6 +18,7 @@ from selfstab.plotting.look import SERIES, THEORY_COLOUR, styled
 from selfstab.plotting.methods import method, method_colour, momentum
 from selfstab.plotting.style import axes_or_new, line_properties
 from selfstab.plotting.thresholds import draw_laws_end, draw_threshold
+from selfstab.plotting.ticks import name_log_ticks
 
 if TYPE_CHECKING:
     import xarray
@@ -216,6 +217,7 @@ def draw_loss(run: xarray.Dataset, ax: Axes | None = None, *, against: str = "st
         ax.axhline(spike, color=THEORY_COLOUR, linestyle=":", label="slow limit")
     if (run["loss"].values > 0.0).any():
         ax.set_yscale("log")
+        name_log_ticks(ax.yaxis)
     _name_time(ax, against)
     ax.set(ylabel=label_of("loss"))
     refresh_key(ax, new=new)
@@ -346,13 +348,8 @@ def draw_final_sharpness(
             for variable, (marker, _) in _ENDS.items():
                 face = "none" if name in hollow else colour
                 ax.plot(
-                    at,
-                    float(run[variable]),
-                    marker=marker,
-                    color=colour,
-                    markerfacecolor=face,
-                    linestyle="none",
-                )
+                    at, float(run[variable]), marker=marker, color=colour, markerfacecolor=face, linestyle="none"
+                )  # fmt: skip
             if int(run["diverged_at"]) >= 0:
                 ax.text(at, 0.5, "diverged", rotation=90, ha="center", va="center", fontsize=6.0,
                         transform=ax.get_xaxis_transform(), color=phases.COLOURS[phases.DIVERGED])  # fmt: skip
