@@ -21,6 +21,7 @@ from selfstab.records import formats
 from selfstab.records.columns.assignment import SAME, OptionError
 from selfstab.records.columns.columns import columns_of
 from selfstab.records.comparison.laws import laws_of
+from selfstab.records.divergence import counted_rows, finite_divergence, until_divergence
 from selfstab.runs.dataset import described_optimizer
 from selfstab.validation import Array, Integers
 
@@ -39,11 +40,8 @@ _LONG_NAMES: Final = {
 }
 
 _KEPT: Final = ("last", "first")
-_LARGEST: Final = 2e307
 _FEWEST: Final = 3
 _ENOUGH: Final = 20
-_BLOWN_UP: Final = 1e12
-"""Of the last loss over the least: what is not recorded after such a loss was no number."""
 
 
 def recorded_run(
@@ -107,10 +105,12 @@ def recorded_run(
     if keep is not None:
         values = _one_branch(values, keep, notes)
     rows, values = _in_order(rows, values, names, notes)
-    rows, values, diverged_at = _until_divergence(rows, values, names, notes)
+    rows, values, diverged_at = until_divergence(rows, values, names, notes)
     if diverged_at < 0 <= source.diverged_at:  # our own runs stop before it
         diverged_at = source.diverged_at
         notes.append(f"The run diverged at step {diverged_at}.")
+    elif diverged_at < 0:
+        diverged_at = finite_divergence(values, names, notes)
     values = _with_settings_in_every_row(rows, values, names, notes, source.optimizer is not None)
     if ahead is None and source.lookahead is not None:
         ahead = validation.real("lookahead", source.lookahead, at_least=0)
@@ -141,11 +141,6 @@ def recorded_run(
     return out
 
 
-def _rows(count: int, one: str = "", several: str = "") -> str:
-    """Return how many rows, and a verb for one or for several of them."""
-    return f"{count} row{'s' * (count != 1)} {one if count == 1 else several}".rstrip()
-
-
 # -- rows ---------------------------------------------------------------------------------------------------------
 
 
@@ -172,7 +167,7 @@ def _with_steps(
             kept[role] = np.full(int(stays.sum()), alone[0])
     if any((~np.isnan(column[without])).any() for column in values.values()):
         notes.append(
-            f"{_rows(int(without.sum()), 'has', 'have')} neither step nor sharpness and no place in the run."
+            f"{counted_rows(int(without.sum()), 'has', 'have')} neither step nor sharpness and no place in the run."
         )
     return rows[stays], kept
 
@@ -197,7 +192,7 @@ def _one_branch(values: dict[str, Array], keep: str, notes: list[str]) -> dict[s
             removed = max(removed, int((~stays).sum()))
     if removed:
         notes.append(
-            f"Steps go back: of what stands twice the {keep} is kept, {_rows(removed, 'is', 'are')} left out."
+            f"Steps go back: of what stands twice the {keep} is kept, {counted_rows(removed, 'is', 'are')} left out."
         )
     return values
 
@@ -243,7 +238,7 @@ def _in_order(
             )
         values[role] = joined
     notes.append(
-        f"{_rows(int((~first).sum()), 'repeats', 'repeat')} a step without contradiction. They are joined."
+        f"{counted_rows(int((~first).sum()), 'repeats', 'repeat')} a step without contradiction. They are joined."
     )
     if near:
         notes.append(
@@ -251,55 +246,6 @@ def _in_order(
             "The first one stands."
         )
     return rows[first], values
-
-
-def _until_divergence(
-    rows: Integers, values: dict[str, Array], names: dict[str, str], notes: list[str]
-) -> tuple[Integers, dict[str, Array], int]:
-    """Cut the run where loss or sharpness is infinite for good; what is infinite in between was not recorded."""
-    values = dict(values)
-    measured = [
-        role
-        for role in ("sharpness", "preconditioned_sharpness", "loss", "second_sharpness")
-        if role in values
-    ]
-    end, cause = rows.size, ""
-    for role in measured:
-        column = values[role]
-        beyond = np.flatnonzero(np.isinf(column) | (np.abs(column) > _LARGEST))
-        if beyond.size == 0:
-            continue
-        finite = np.flatnonzero(np.abs(column) <= _LARGEST)
-        for_good = beyond[beyond > (finite[-1] if finite.size else -1)]
-        passing = beyond.size - for_good.size
-        if passing:
-            # A step that a loss scaler skips: the run went on.
-            values[role] = column.copy()
-            values[role][beyond[:passing]] = np.nan
-            notes.append(
-                f"{names[role]} is infinite in {_rows(passing)} and finite again. It is left out there."
-            )
-        if for_good.size == 0:
-            continue
-        at = int(for_good[0])
-        if at < end:
-            end, cause = at, names[role]
-    diverged_at = -1
-    if cause:
-        diverged_at = int(values["step"][end])
-        notes.append(f"The run diverged: {cause} is not finite from step {diverged_at} on.")
-    empty = np.all([np.isnan(values[role][:end]) for role in measured], axis=0)
-    measurements = np.flatnonzero(~empty)
-    last = int(measurements[-1]) + 1 if measurements.size else 0
-    if last < end:
-        notes.append(f"At the end {_rows(end - last, 'is', 'are')} left out, without a measurement.")
-        known = values["loss"][:last][np.isfinite(values["loss"][:last])] if "loss" in values else np.empty(0)
-        if not cause and known.size and known[-1] > _BLOWN_UP * np.abs(known).min():
-            diverged_at = int(values["step"][last])
-            notes[-1] = (
-                f"The run diverged: nothing is recorded from step {diverged_at} on, after the loss had blown up."
-            )
-    return rows[:last], {role: column[:last] for role, column in values.items()}, diverged_at
 
 
 def _with_settings_in_every_row(
@@ -318,7 +264,8 @@ def _with_settings_in_every_row(
             continue
         if known.size and known[0] != 0 and (column[known] == column[known[0]]).all():
             notes.append(
-                f"{names[role]} is missing in {_rows(int(known[0]))} at the start: its only value holds there, too."
+                f"{names[role]} is missing in {counted_rows(int(known[0]))} at the start: "
+                "its only value holds there, too."
             )
             column[: known[0]] = column[known[0]]
             known = np.flatnonzero(~np.isnan(column))
@@ -335,7 +282,7 @@ def _with_settings_in_every_row(
             holds = np.maximum.accumulate(np.where(np.isnan(column), 0, np.arange(column.size)))
             values[role] = column[holds]
             missing = column.size - known.size
-            notes.append(f"{names[role]} is missing in {_rows(missing)}: the last value before holds.")
+            notes.append(f"{names[role]} is missing in {counted_rows(missing)}: the last value before holds.")
     return values
 
 

@@ -14,6 +14,7 @@ from selfstab.records import spectra
 from selfstab.records.columns import roles
 from selfstab.records.columns.other_optimizers import refuse_other_optimizers
 from selfstab.records.columns.roles import ALIASES, rank
+from selfstab.records.columns.settings import says_nesterov
 from selfstab.records.formats.base import Table
 from selfstab.records.recording.rows import DECAYS
 from selfstab.validation import Array
@@ -338,6 +339,7 @@ def unused(table: Table, names: Mapping[str, str]) -> str:
         for name in table.columns
         if name not in names.values()
         and name not in _OWN
+        and not says_nesterov(name)
         and not _INDEX.fullmatch(name.strip().lower())
         and table.dimensions.get(name) == dimension
     ]

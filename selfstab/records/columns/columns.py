@@ -243,10 +243,29 @@ def _lookahead(table: Table, names: Mapping[str, str], momentum: Array, notes: l
         if known.size:
             return float(known[0])
     ahead = settings.setting(table, "lookahead")
-    if ahead is None and settings.nesterov(table):
+    if ahead is None and (settings.nesterov(table) or _nesterov_column(table, size)):
         known = momentum[~np.isnan(momentum)]
         if known.size and (known == known[0]).all():
             notes.append(f"The momentum is Nesterov's: the lookahead is {known[0]:g}.")
             return float(known[0])
         notes.append("The momentum is Nesterov's and changes: the lookahead is taken as 0.")
     return ahead
+
+
+def _nesterov_column(table: Table, size: int) -> bool:
+    """Return whether a column says in each row that the momentum is Nesterov's."""
+    for name in table.columns:
+        if not settings.says_nesterov(name) or table.size(name) != size:
+            continue
+        texts = {str(value).strip().lower() for value in np.asarray(table.columns[name])} - {
+            "",
+            "nan",
+            "none",
+        }
+        if texts <= {"true", "1", "1.0"}:
+            return bool(texts)
+        if not texts <= {"false", "0", "0.0"}:
+            raise ValueError(
+                f"{name} must be True or False for the whole run, got {', '.join(sorted(texts)[:3])}; give lookahead"
+            )
+    return False

@@ -136,6 +136,15 @@ def groups(table: Table) -> list[dict[str, float]]:
     ]
 
 
+def says_nesterov(name: str) -> bool:
+    """Return whether a name is that of the switch to Nesterov's momentum.
+
+    >>> says_nesterov("optimizer/nesterov"), says_nesterov("nesterov_loss")
+    (True, False)
+    """
+    return words(name)[-1:] == ["nesterov"]
+
+
 def nesterov(table: Table) -> bool:
     """Return whether the settings say that the momentum is Nesterov's.
 
@@ -143,7 +152,7 @@ def nesterov(table: Table) -> bool:
     True
     """
     return any(
-        words(name)[-1:] == ["nesterov"] and str(value).strip().lower() in ("true", "1")
+        says_nesterov(name) and str(value).strip().lower() in ("true", "1")
         for name, value in table.attributes.items()
     )
 

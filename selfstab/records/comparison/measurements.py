@@ -76,7 +76,7 @@ class Measurements:
             self.loss_steps, self.losses = data["step"].values[recorded], data["loss"].values[recorded]
             inside = self.steps.clip(self.loss_steps[0], self.loss_steps[-1]) == self.steps
             if not inside.all() or self.losses.size < self.steps.size / 2:
-                notes.append("The loss is recorded too rarely beside the sharpness and is not used.")
+                notes.append(self._unusable(inside))
                 self.losses = np.empty(0)
             else:
                 self.loss = np.interp(self.steps, self.loss_steps, self.losses)
@@ -91,15 +91,22 @@ class Measurements:
         known = self.momentum if isinstance(self.laws, HeavyBallLaws) and not self.lookahead else None
         return Records(self.steps, self.sharpness, self.limits, self.loss, known, diverged)
 
+    def _unusable(self, inside: Array) -> str:
+        """Return a sentence on why the loss is not used."""
+        if self.losses.size < inside.sum() / 2:
+            return "The loss is recorded too rarely beside the sharpness and is not used."
+        return (
+            f"The loss is recorded from step {self.loss_steps[0]} to {self.loss_steps[-1]}, and the sharpness at "
+            f"{inside.size - np.count_nonzero(inside)} steps beyond: the loss is not used."
+        )
+
     def stable_rise(self) -> list[str]:
         """Return sentences on a large rise of the loss below the threshold, if there is one."""
         if self.preconditioned:  # a preconditioner that changes moves the loss, too
             return []
         with np.errstate(divide="ignore", invalid="ignore"):
             ratios = self.smooth / self.limits
-        rise = stable_rise_of(
-            self.steps, ratios, self.momentum, self.lookahead, self.loss_steps, self.losses
-        )
+        rise = stable_rise_of(self.steps, ratios, self.momentum, self.lookahead, self.loss_steps, self.losses)
         return [] if rise is None else rise.sentences
 
     def _at(self, step: float) -> int:

@@ -166,3 +166,19 @@ def test_columns_go_before_attributes_and_these_before_the_optimizers():
         0.4,
         0.4,
     ]
+
+
+@pytest.mark.parametrize(("value", "lookahead"), [(True, 0.9), ("True", 0.9), (1, 0.9), (False, 0.0)])
+def test_a_column_that_says_nesterov_gives_the_lookahead(value, lookahead):
+    """In a table each row has the settings; the threshold is Nesterov's then, as by a file of settings."""
+    frame = pd.DataFrame({"step": range(5), "sharpness": 1.0, "lr": 0.1, "momentum": 0.9, "nesterov": value})
+    data = recorded_run(frame)
+    assert data.attrs["lookahead"] == lookahead
+    assert "Not used" not in data.attrs["notes"]
+
+
+def test_a_column_of_nesterov_that_changes_is_refused():
+    """The law is of one optimizer."""
+    columns = {"sharpness": [1.0, 1.0, 1.0], "nesterov": [True, False, True]}
+    with pytest.raises(ValueError, match="nesterov must be True or False for the whole run, got false, true"):
+        columns_of(Table(columns), {}, lr=0.1, momentum=0.9)
