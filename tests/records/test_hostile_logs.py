@@ -253,6 +253,10 @@ def test_a_tensor_that_declares_gigabytes(tmp_path, in_little_memory):
             data = plain.read(entry)
             bomb.writestr(entry, data * (3 if "/data/" in entry else 1), zipfile.ZIP_DEFLATED)
     refused(tmp_path / "bomb.pt")
+    whole = (tmp_path / "plain.pt").read_bytes()
+    for size in (10, len(whole) // 2, len(whole) - 1):
+        (tmp_path / "cut.pt").write_bytes(whole[:size])
+        refused(tmp_path / "cut.pt", "cut off or damaged; copy it again")
 
 
 @pytest.mark.integrations

@@ -11,7 +11,7 @@ import numpy as np
 from selfstab.files import sizes
 from selfstab.notices import raised
 from selfstab.records import settings_files, spectra
-from selfstab.records.formats.base import Format, Table
+from selfstab.records.formats.base import Format, ReadError, Table
 from selfstab.records.formats.frame import table_of_frame
 from selfstab.records.formats.registry import register
 from selfstab.records.frames import members_of_frame, run_of_frame, tag_of_path
@@ -86,11 +86,18 @@ def _frame(path: Path, layout: Layout, columns: list[str] | None = None) -> tupl
         options |= {"skiprows": layout.before + 1, "names": list(layout.names), "header": None}
     # By the open file: pandas takes the text of some paths for an address, or for a compressed file.
     # A value without a name is refused: pandas would leave it out, with a warning.
-    with path.open("rb") as file, raised(pandas.errors.ParserWarning):
-        frame = pandas.read_csv(
-            file, sep=layout.separator, index_col=False, usecols=columns, encoding=layout.encoding,
-            encoding_errors="replace", **options,
-        )  # fmt: skip
+    try:
+        with path.open("rb") as file, raised(pandas.errors.ParserWarning):
+            frame = pandas.read_csv(
+                file, sep=layout.separator, index_col=False, usecols=columns, encoding=layout.encoding,
+                encoding_errors="replace", **options,
+            )  # fmt: skip
+    except pandas.errors.ParserError:
+        if "16" not in layout.encoding and b"\0" in path.read_bytes():
+            raise ReadError(
+                f"run must be a table of text, got other bytes in {path.name}; export it again as text"
+            ) from None
+        raise
     notes = []
     if len(frame) and layout.is_cut(path):
         frame = frame.iloc[:-1]

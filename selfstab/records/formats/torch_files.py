@@ -43,6 +43,10 @@ def loaded(path: Path) -> Any:
         raise ReadError(
             f"run must hold tensors, numbers and texts only, got {other}; save a dictionary of tensors"
         ) from None
+    except (OSError, EOFError, RuntimeError):
+        raise ReadError(
+            "run must be a whole file of torch.save, got one that is cut off or damaged; copy it again"
+        ) from None
     return _plain(document, 0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import selfstab as ss
@@ -25,3 +26,11 @@ def test_a_table_of_another_form_is_refused_in_words(tmp_path, content, message)
     path.write_text(content)
     with pytest.raises(ValueError, match=message):
         ss.analyze(path, momentum=0.9, lr=1.0)
+
+
+def test_a_file_of_other_bytes_is_refused_in_one_line(tmp_path):
+    """The text of pandas' own error, of a tokenizer, says nothing of the cause."""
+    path = tmp_path / "run.csv"
+    path.write_bytes(np.random.default_rng(0).bytes(5000))
+    with pytest.raises(ValueError, match=r"^run must be a table of text, got other bytes in "):
+        ss.analyze(path, lr=0.1, momentum=0.0)
