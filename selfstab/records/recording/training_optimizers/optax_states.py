@@ -88,7 +88,7 @@ def check_state(transformation: Any, parameters: Any, state: Any) -> None:
     except Exception as error:  # whatever a transformation raises that is not for such parameters
         text = validation.one_line(str(error))[:120]
         raise ValueError(f"optimizer must take gradients, state and parameters alone, got {text!r}") from None
-    trees = [jax.tree_util.tree_structure(tree) for tree in (own, state)]
+    trees: list[Any] = [jax.tree_util.tree_structure(tree) for tree in (own, state)]
     shapes = [[np.shape(leaf) for leaf in jax.tree_util.tree_leaves(tree)] for tree in (own, state)]
     if trees[0] != trees[1] or shapes[0] != shapes[1]:
         raise ValueError(

@@ -294,7 +294,8 @@ def test_a_state_of_another_optimizer_is_refused_in_one_line(optax):
 
 def test_states_of_flax_are_read(optax):
     """Protects loops of nnx, whose variables of parameters and of states are of other classes."""
-    nnx = pytest.importorskip("flax.nnx")
+    from flax import nnx
+
     model = nnx.Linear(3, 1, rngs=nnx.Rngs(0))
     graph, weights = nnx.split(model)
     x = jnp.arange(15.0).reshape(5, 3)
