@@ -32,7 +32,7 @@ from tests.cli.commands import PRODUCT, assert_refused, run
         (("sweep", *PRODUCT, "--lr", "1"), "Missing option '-a' / '--axis'"),
         (("sweep", *PRODUCT[:-2], "--lr", "1", "-a", "momentum=0"), "Missing option '--steps'"),
         (("simulate", "Product", "--plot"), "No such option '--plot'; for a picture use -o run.png"),
-        (("verify", "--plot"), "No such option '--plot'. Did you mean '--list'?"),
+        (("verify", "--plot"), "--plot"),  # Click's own words, which differ between its versions
         (("simulate",), "Missing argument 'LOSS'"),
         (("simulation",), "No such command 'simulation'"),
         (("--nothing",), "--nothing"),
