@@ -84,7 +84,9 @@ class _Page:
         document.title = "selfstab explore"
         document.template = PAGE
         # The page's own notice has a button that loads it anew, with the state of its address.
-        document.config.reconnect_session = document.config.notify_connection_status = False
+        # Older releases of Bokeh have neither of the two.
+        if (config := getattr(document, "config", None)) is not None:
+            config.reconnect_session = config.notify_connection_status = False
         for root in (*self.controls.roots(), *self.pictures.roots()):
             document.add_root(root)
         # No plot holds these: as tags they are a part of the document.
