@@ -112,6 +112,7 @@ def _swept(
     from selfstab.cli.parsing import named_axis, named_initialization
     from selfstab.cli.pictures import check_sweep
     from selfstab.kernels.measures import measure_names
+    from selfstab.notices import unheard
     from selfstab.sweeps.plan.axes import check_names
     from selfstab.sweeps.sweep import sweep as run
 
@@ -132,7 +133,8 @@ def _swept(
     lr = options["lr"] if setting is None else 1.0
     # What is misspelt is told before what is missing.
     check_names(loss, optimizer_of(options, 1.0 if lr is None else lr), grid, drawn)
-    measure_names("measure", measures)
+    with unheard():  # the sweep itself notes former names
+        measure_names("measure", measures)
     require("'-a' / '--axis'", axes)
     check_sweep({name: np.size(values) for name, values in grid.items()}, measures, options["output"])
     optimizer = optimizer_of(options, lr)

@@ -16,7 +16,7 @@ def test_an_optimizer_is_known_by_its_name():
     """Protects registration: a subclass is found, a name of ours is not taken, an unfinished class is none."""
     assert registered()["HeavyBall"] is ss.HeavyBall
     assert optimizer_named("TwoMomenta") is TwoMomenta
-    with pytest.raises(ValueError, match=r"optimizer must be one of .*HeavyBall, .*got 'Momentum'"):
+    with pytest.raises(ValueError, match=r"optimizer must be one of .*got 'Momentum'.*"):
         optimizer_named("Momentum")
     other = type("HeavyBall", (TwoMomenta,), {"__module__": __name__})
     assert optimizer_named(f"{__name__}.HeavyBall") is other
