@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from selfstab.reports import reproduce
+from selfstab.reports import figures as report_figures
 
 IMAGES = Path(__file__).parent / "images"
 COLOURS = (256, 128, 64, 48)
@@ -20,7 +20,7 @@ def main(names: list[str]) -> None:
     """Make the figures named, or all; print what their checks verified."""
     for name in names or sorted(path.stem for path in IMAGES.glob("*.png")):
         with tempfile.TemporaryDirectory() as folder:
-            for line in reproduce.make_figure(name, folder):
+            for line in report_figures.make_figure(name, folder):
                 print(line)
             keep(Path(folder) / f"{name}.png")
 

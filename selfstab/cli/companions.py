@@ -20,16 +20,16 @@ def figure(name: str | None, output: Path, quick: bool) -> None:
 
     Exits 1 if the numbers it shows are not what the theory says.
     """
-    from selfstab.reports import reproduce as reproduction
+    from selfstab.reports import figures
 
     if name is None:
-        for known, title in reproduction.titles().items():
+        for known, title in figures.titles().items():
             click.echo(f"{known:24s} {title}")
         return
     try:
-        for line in reproduction.make_figure(name, output, quick=quick):
+        for line in figures.make_figure(name, output, quick=quick):
             click.echo(line)
-    except reproduction.CheckFailed as failed:
+    except figures.CheckFailed as failed:
         click.echo(f"the numbers shown are not what the theory says: {failed}", err=True)
         sys.exit(1)
 

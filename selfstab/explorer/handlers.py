@@ -72,13 +72,13 @@ class Unopened:
         self._sessions: dict[str, ServerSession] = {}
 
     def add(self, session: ServerSession) -> None:
-        """Keep the session of a page that is served, for :data:`OPEN_SECONDS` at most."""
+        """Keep a page that is served until its socket opens, for :data:`OPEN_SECONDS` at most."""
         session.block_expiration()
         self._sessions[session.id] = session
         IOLoop.current().call_later(OPEN_SECONDS, self.end, session.id)
 
     def end(self, identifier: str) -> None:
-        """Have a session live as long as its tab from now on."""
+        """Keep a page as long as its tab from now on."""
         session = self._sessions.pop(identifier, None)
         if session is not None:
             session.unblock_expiration()

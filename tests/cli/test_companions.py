@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from selfstab.reports import reproduce
+from selfstab.reports import figures, reproduce
 from selfstab.reports.companions import companion
 from tests.cli.commands import assert_refused, run
 
@@ -16,10 +16,10 @@ def test_figure_whose_check_fails_exits_1(monkeypatch: pytest.MonkeyPatch, tmp_p
     """Protects: wrong numbers in a figure are not a success, nor a traceback."""
 
     def failing(*_: Any, **__: Any) -> Any:
-        raise reproduce.CheckFailed("0.5 is not 0.6")
+        raise figures.CheckFailed("0.5 is not 0.6")
         yield ""
 
-    monkeypatch.setattr(reproduce, "make_figure", failing)
+    monkeypatch.setattr(figures, "make_figure", failing)
     result = run("figure", "modes", "-o", str(tmp_path))
     assert result.exit_code == 1
     assert "0.5 is not 0.6" in result.stderr

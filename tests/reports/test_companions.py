@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from selfstab.reports.companions import companion
-from selfstab.reports.reproduce import titles
+from selfstab.reports.figures import titles
 
 
 @pytest.mark.parametrize("name", ["figures", "benchmarks", "derivations"])

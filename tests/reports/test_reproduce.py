@@ -12,6 +12,7 @@ import pytest
 import xarray
 
 from selfstab.plotting import style
+from selfstab.reports import figures as report_figures
 from selfstab.reports import reproduce as reproduction
 
 
@@ -47,6 +48,7 @@ def figures(monkeypatch):
         "figures.broken": fake("Broken", lambda _: [], draw=lambda data: data["absent"]),
     }
     package.NAMES = ("good", "bad", "broken")
+    monkeypatch.setattr(report_figures, "companion", modules.__getitem__)
     monkeypatch.setattr(reproduction, "companion", modules.__getitem__)
 
 
@@ -111,7 +113,7 @@ def counted(figures, monkeypatch):
         (folder / f"{name}.png").write_bytes(b"a picture")
         return [f"{name}.png"]
 
-    monkeypatch.setattr(reproduction, "_save_figure", save)
+    monkeypatch.setattr(report_figures, "_save_figure", save)
     for name in ("good", "bad", "broken"):
         module = reproduction.companion(f"figures.{name}")
 
@@ -146,32 +148,32 @@ def test_a_part_is_made_again_once_anything_it_stands_on_has_changed(figures, mo
         source = tmp_path / "package" / "figures.py"
         source.parent.mkdir()
         source.write_text("new")
-        monkeypatch.setattr(reproduction.companion("figures"), "__file__", str(source), raising=False)
+        monkeypatch.setattr(report_figures.companion("figures"), "__file__", str(source), raising=False)
     elif change == "versions":
-        monkeypatch.setattr(reproduction.provenance, "libraries", lambda *_: {"numpy": "0.0"})
+        monkeypatch.setattr(report_figures.provenance, "libraries", lambda *_: {"numpy": "0.0"})
     elif change == "picture":
         (tmp_path / "good.png").write_bytes(b"")
     elif change == "data":
         next(path for path in (tmp_path / "good.zarr").rglob("*") if path.is_file()).unlink()
     elif change == "record":
-        (tmp_path / reproduction.PARTS / "good.json").write_text('{"key": ')
+        (tmp_path / report_figures.PARTS / "good.json").write_text('{"key": ')
     reproduction.reproduce(tmp_path, quick=change != "settings", only=["good"], say=lambda _: None)
     assert times == {"good": 2}
 
 
 def test_the_page_names_the_compiler():
     """Protects who reads a report: what its kernels were compiled with is among its versions."""
-    assert reproduction._versions()["llvmlite"] == version("llvmlite")
+    assert report_figures.report_versions()["llvmlite"] == version("llvmlite")
 
 
 def test_the_key_is_of_the_code():
     # Protects reuse from code that has changed: another hash for other sources, the same for the same.
-    assert reproduction.part_key("modes", False) == reproduction.part_key("modes", False)
+    assert report_figures.part_key("modes", False) == report_figures.part_key("modes", False)
     keys = {
-        reproduction.part_key(*of) for of in (("modes", False), ("modes", True), ("overshoot_law", False))
+        report_figures.part_key(*of) for of in (("modes", False), ("modes", True), ("overshoot_law", False))
     }
     assert len(keys) == 3
-    assert reproduction.part_key("predictions", True) == reproduction.part_key("predictions", False)
+    assert report_figures.part_key("predictions", True) == report_figures.part_key("predictions", False)
 
 
 def test_one_part_asked_for_keeps_the_others_on_the_page(figures, predictions, monkeypatch, tmp_path):
@@ -254,21 +256,21 @@ def test_an_error_in_the_predictions_does_not_lose_the_figures(figures, monkeypa
 
 
 def test_the_data_can_be_read_back(figures, tmp_path):
-    lines = list(reproduction.make_figure("good", tmp_path, quick=True))
+    lines = list(report_figures.make_figure("good", tmp_path, quick=True))
     assert lines[-1] == "3 steps < 10 & counting"
     data = xarray.open_datatree(tmp_path / "good.zarr", engine="zarr", consolidated=False)
     assert data["run"]["loss"].values.tolist() == [0.0, 1.0, 2.0]
 
 
 def test_a_failed_check_is_raised_after_the_files_are_written(figures, tmp_path):
-    with pytest.raises(reproduction.CheckFailed, match=r"bad: Check failed: overshoot 2 & not <3>"):
-        list(reproduction.make_figure("bad", tmp_path / "new"))
+    with pytest.raises(report_figures.CheckFailed, match=r"bad: Check failed: overshoot 2 & not <3>"):
+        list(report_figures.make_figure("bad", tmp_path / "new"))
     assert (tmp_path / "new/bad.pdf").exists()
 
 
 def test_an_unknown_figure_is_refused_before_anything_runs(figures, tmp_path):
     with pytest.raises(ValueError, match="name must be one of good, bad, broken, got 'better'"):
-        list(reproduction.make_figure("better", tmp_path / "new"))
+        list(report_figures.make_figure("better", tmp_path / "new"))
     with pytest.raises(ValueError, match="only must be one of good, bad, broken, predictions, got 'better'"):
         reproduction.reproduce(tmp_path / "new", only=["better"])
     assert not (tmp_path / "new").exists()
@@ -314,7 +316,7 @@ def test_a_process_has_the_threads_that_are_its_share(tmp_path, monkeypatch, pro
         from selfstab import machine
 
         lines = [str(machine.available_threads()), os.environ["OPENBLAS_NUM_THREADS"]]
-        return reproduction.FigurePart(name, "", "", lines=lines)
+        return report_figures.FigurePart(name, "", "", lines=lines)
 
     monkeypatch.delenv("LOKY_MAX_CPU_COUNT", raising=False)
     monkeypatch.setattr(reproduction, "_made", threads_as_lines)
@@ -329,7 +331,7 @@ def test_a_part_that_divides_its_runs_has_all_processors(tmp_path, monkeypatch):
 
     def made(folder, parts, quick, processes, threads):
         calls.append((list(parts), processes, threads))
-        yield from ((name, reproduction.FigurePart(name, "", "")) for name in list(parts))
+        yield from ((name, report_figures.FigurePart(name, "", "")) for name in list(parts))
 
     monkeypatch.setattr(reproduction, "_made_in_processes", made)
     monkeypatch.setattr(reproduction.machine, "available_threads", lambda: 4)

@@ -268,7 +268,10 @@ def test_functions_compiled_with_earlier_data_are_refused(inner):
     batch = [INPUTS]
     if inner:
         output = jax.jit(lambda p: jnp.tanh(batch[0] @ p["w"]) @ p["a"])
-        function = lambda p: jnp.mean((output(p) - TARGETS) ** 2)  # noqa: E731
+
+        def function(p):
+            return jnp.mean((output(p) - TARGETS) ** 2)
+
     else:
         function = jax.jit(lambda p: squares(p, batch[0]))
     same = single_precision(function, lambda: None, lambda: None).sharpness.values
